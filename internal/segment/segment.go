@@ -1,10 +1,10 @@
-// Package segment decides what to ask the network segments of a node by ARP and NDP
-// (RFC 5227, RFC 4861), and what the answers mean: whether the node receives anything
-// from a segment at all, which addresses hosts there answer for, and which hardware
-// addresses nodes have whose speakers it has never received from. A speaker that
-// cannot rely on the other speakers uses it before it announces an address.
+// Package segment decides what to ask the network segments of a node by ARP and NDP (RFC 5227,
+// RFC 4861), and what the answers mean: whether the node receives anything from a segment at
+// all, which addresses hosts there answer for, and which hardware addresses belong to nodes
+// whose speakers were never received from. A speaker that cannot rely on the other speakers
+// asks the segments before it announces an address.
 //
-// It has no clock and no sockets: the time and the answers go in, probes come out.
+// The package has no clock and no sockets: the time and the answers go in, probes come out.
 package segment
 
 import (
@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// probeCount probes, probeInterval apart, and a wait of answerWait after the last one
-	// without an answer mean that an address is free (RFC 5227 section 2.1.1, compressed:
-	// hosts of one segment answer within milliseconds).
+	// An address is free if no host answers probeCount probes, probeInterval apart, until
+	// answerWait after the last one (RFC 5227 section 2.1.1 with shorter times: hosts of one
+	// segment answer within milliseconds).
 	probeCount    = 3
 	probeInterval = 100 * time.Millisecond
 	answerWait    = 150 * time.Millisecond
-	// checkInterval is how often one of the addresses of each host that answered is probed
-	// again. The host is gone if it does not answer within answerWait, and all its
-	// addresses are probed.
+	// checkInterval is how often one of the addresses of each host that answered is probed again.
+	// A host that does not answer within answerWait is gone, and all its addresses are probed
+	// anew.
 	checkInterval = 200 * time.Millisecond
 	// FreshFor is how long the result that an address is free is valid.
 	FreshFor = time.Second
-	// witnessInterval is how often witnesses and nodes are probed, witnessBatch of a link at a
-	// time, searchBatch while none answers, and at most nodeBatch nodes of those.
+	// Every witnessInterval, witnessBatch witnesses and nodes of a link are probed, or searchBatch
+	// while nothing is received from the link; at most nodeBatch of them are nodes.
 	witnessInterval = 100 * time.Millisecond
 	witnessBatch    = 4
 	searchBatch     = 16
 	nodeBatch       = 2
-	// nodeInterval is how often a node is probed that has answered, or has not answered
-	// probeCount times. Another hardware address counts for its address after nodeReplaced
-	// without an answer of the first one.
+	// nodeInterval is how often a node is probed that has answered, or has not answered probeCount
+	// times. If a second hardware address answers for a node, it counts once the first one has not
+	// answered for nodeReplaced.
 	nodeInterval = 2 * time.Second
 	nodeReplaced = 3 * nodeInterval
-	// maxFound is how many hosts of a link are probed that showed themselves.
+	// maxFound is how many hosts of a link are probed because they sent a request: see Notice.
 	maxFound = 16
 	// ReachedFor is how long an answer is evidence that the node receives from a segment.
 	ReachedFor = time.Second
@@ -55,19 +55,19 @@ type Hardware [6]byte
 // String returns the usual notation.
 func (h Hardware) String() string { return net.HardwareAddr(h[:]).String() }
 
-// Probe is one to send: on a link, for an address.
+// Probe is an ARP or NDP probe to send on a link for an address.
 type Probe struct {
 	Link    Link
 	Address netip.Addr
 }
 
-// Questions are what to ask.
+// Questions are what the segments are asked.
 type Questions struct {
-	// Witnesses are addresses of other hosts of each link, such as its gateway, that answer
-	// while the node receives from the segment. Each link has an entry, if only an empty one.
+	// Witnesses are addresses of other hosts of each link, such as its gateway, that answer while
+	// the node receives from the segment. A link without witnesses has an entry too.
 	Witnesses map[Link][]netip.Addr
-	// Nodes are addresses of nodes, one of each, whose hardware addresses are asked for, and
-	// which are witnesses as well.
+	// Nodes are IP addresses of nodes, one for each node, whose hardware addresses are asked for.
+	// Their answers also show that the node receives from the segment.
 	Nodes map[Link][]netip.Addr
 	// Addresses to probe for, each on its links.
 	Addresses map[netip.Addr][]Link
@@ -75,16 +75,18 @@ type Questions struct {
 
 // Results are what the answers mean.
 type Results struct {
-	// Reached is when the last answer came on each link, or a host showed itself there.
+	// Reached is when the last answer came on each link, or the last request of a host: see
+	// Notice.
 	Reached map[Link]time.Time
-	// Hosts are those that answered within ReachedFor, and when each did last on each link.
+	// Hosts are the hosts that answered within ReachedFor, and when each answered last on each
+	// link.
 	Hosts map[Host]time.Time
 	// Free are addresses that no host answered for, and when that was found: see FreshFor.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
 	InUse map[netip.Addr]Use
-	// Nodes are the hardware addresses that answered for those of nodes. One that answers for
-	// several is that of a proxy, and left out.
+	// Nodes are the hardware addresses that answered for Questions.Nodes. A hardware address that
+	// answers for several nodes is that of a proxy, and is left out.
 	Nodes map[netip.Addr]Hardware
 	// NodesAsked: each node has answered, or has not answered several probes.
 	NodesAsked bool
@@ -96,17 +98,18 @@ type Host struct {
 	Hardware Hardware
 }
 
-// Use is who answers for an address.
+// Use is the host that answers for an address.
 type Use struct {
 	// Hardware address of the host.
 	Hardware Hardware
 	// Link that it answered on.
 	Link Link
-	// Since when it has.
+	// Since when it answers.
 	Since time.Time
 }
 
-// Machine asks. Make it with New; it is not safe for use by several goroutines at once.
+// Machine chooses the probes to send, and evaluates the answers. Make it with New; it is not
+// safe for use by several goroutines at once.
 type Machine struct {
 	queries   map[netip.Addr]*query
 	witnesses map[Link]*witnesses
@@ -114,7 +117,7 @@ type Machine struct {
 	hosts     map[Hardware]*host
 	reached   map[Link]time.Time
 	answered  map[Host]time.Time
-	shown     map[Link]time.Time // what of reached made the results change last
+	shown     map[Link]time.Time // by link: the time in reached that last counted as a change of the results
 	changed   bool
 }
 
@@ -127,28 +130,28 @@ type query struct {
 	use   Use       // zero: no host answered
 }
 
-// witnesses are those of a link, and which come next.
+// witnesses are the witnesses and nodes of a link, and which of them come next.
 type witnesses struct {
 	addresses []netip.Addr
 	nodes     []netip.Addr
 	next      int
 	at        time.Time
-	answered  netip.Addr   // the one that did last; invalid: none has
-	found     []netip.Addr // of hosts that showed themselves, the last one first
+	answered  netip.Addr   // the witness that answered last; invalid: none has
+	found     []netip.Addr // of hosts that sent requests, the latest first: see Notice
 }
 
-// all returns whom to probe that is no node.
+// all returns the addresses of witnesses, without those of nodes.
 func (w *witnesses) all() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
-// node is one whose hardware address is asked for.
+// node is a node whose hardware address is asked for.
 type node struct {
-	asked    int // times, up to probeCount
+	asked    int // number of probes sent
 	at       time.Time
 	hardware Hardware // zero: none has answered
 	answered time.Time
 }
 
-// host is one that answers for addresses.
+// host is a host that answers for addresses.
 type host struct {
 	at      time.Time // when one of its addresses was probed last
 	waiting bool      // for its answer
@@ -159,7 +162,8 @@ func New() *Machine {
 	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*node{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Host]time.Time{}, shown: map[Link]time.Time{}}
 }
 
-// Ask replaces what is asked. The results about addresses that are asked again stay.
+// Ask replaces the questions. The results about an address that is asked about again on the
+// same links stay.
 func (m *Machine) Ask(q Questions) {
 	maps.DeleteFunc(m.queries, func(a netip.Addr, _ *query) bool { _, asked := q.Addresses[a]; return !asked })
 	for address, links := range q.Addresses {
@@ -185,7 +189,8 @@ func (m *Machine) Ask(q Questions) {
 	m.forgetHosts()
 }
 
-// witnessesOf returns those of a link, which are asked on where those before were.
+// witnessesOf returns the witnesses of a link. Probing goes on where it was with the witnesses
+// before.
 func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses {
 	w := m.witnesses[link]
 	if w == nil {
@@ -229,10 +234,10 @@ func (m *Machine) receive(now time.Time, link Link) {
 	}
 }
 
-// Notice takes that a host, which is neither this node nor another one of the cluster, asked for an
-// address on a link, and returns whether it was not known. It is probed from then on, at the address
-// that it asked from, which may be unspecified. Where no gateway is, such a host is the only sign
-// that the node receives from the segment.
+// Notice records that a host, which is no node of the cluster, requested an address on a link, and
+// returns whether the host is new. From then on the host is probed at from, the address that it sent
+// the request from, unless that is unspecified. On a segment without a gateway, requests of such
+// hosts are the only sign that the node receives from the segment.
 func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool) {
 	w := m.witnesses[link]
 	if w == nil {
@@ -247,7 +252,7 @@ func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool)
 	return true
 }
 
-// Found returns the addresses of hosts of a link that showed themselves.
+// Found returns the addresses of hosts of a link that sent requests: see Notice.
 func (m *Machine) Found(link Link) []netip.Addr {
 	if w := m.witnesses[link]; w != nil {
 		return w.found
@@ -255,8 +260,8 @@ func (m *Machine) Found(link Link) []netip.Addr {
 	return nil
 }
 
-// answerOfWitness takes that an address of a witness or a node was answered for. Of two hosts that
-// answer for one node, the first one counts.
+// answerOfWitness records an answer for the address of a witness or a node. If two hosts answer
+// for a node, the first one counts until nodeReplaced.
 func (m *Machine) answerOfWitness(now time.Time, w *witnesses, address netip.Addr, hardware Hardware) {
 	if slices.Contains(w.all(), address) {
 		w.answered = address
@@ -269,8 +274,8 @@ func (m *Machine) answerOfWitness(now time.Time, w *witnesses, address netip.Add
 	n.hardware, n.answered = hardware, now
 }
 
-// Step has what is due sent. A probe that was not sent, as send returns, is sent again: a host
-// that was not asked does not answer.
+// Step sends the probes that are due. send returns whether it sent the probe. A probe that was
+// not sent does not count as unanswered: it is sent again.
 func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
 		m.stepWitnesses(now, link, send)
@@ -308,8 +313,8 @@ func (m *Machine) stepQuery(now time.Time, q *query) bool {
 	return false
 }
 
-// probe probes on all links of an address, and returns whether all probes were sent; if not, they
-// begin anew.
+// probe probes on all links of an address, and returns whether all probes were sent; if not, the
+// series of probes begins anew.
 func (q *query) probe(now time.Time, address netip.Addr, send func(Probe) bool) bool {
 	q.sent++
 	q.at = now
@@ -344,7 +349,7 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 		n := m.nodes[address]
 		if n.at = now; send(Probe{Link: link, Address: address}) {
 			if n.asked++; n.asked == probeCount {
-				m.changed = true // what NodesAsked says
+				m.changed = true // Results.NodesAsked may be true now
 			}
 		}
 		batch--
@@ -382,7 +387,8 @@ func (m *Machine) dueNodes(now time.Time, w *witnesses) (due []netip.Addr) {
 	return due[:min(len(due), nodeBatch)]
 }
 
-// loseHosts has all addresses of a host probed that did not answer for one of them.
+// loseHosts finds hosts that did not answer for one of their addresses, and has all their
+// addresses probed anew.
 func (m *Machine) loseHosts(now time.Time) {
 	for hardware, h := range m.hosts {
 		if !h.waiting || now.Sub(h.at) < answerWait {
@@ -421,7 +427,7 @@ func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 	}
 }
 
-// forgetHosts forgets hosts that answer for nothing that is asked.
+// forgetHosts forgets hosts that answer for no address that is asked about.
 func (m *Machine) forgetHosts() {
 	used := map[Hardware]bool{}
 	for _, q := range m.queries {
@@ -436,7 +442,7 @@ const Interval = 25 * time.Millisecond
 // Asking returns whether anything is asked.
 func (m *Machine) Asking() bool { return len(m.queries)+len(m.witnesses) > 0 }
 
-// Changed returns whether the results are others than at the last call.
+// Changed returns whether the results may differ from those at the last call.
 func (m *Machine) Changed() bool {
 	changed := m.changed
 	m.changed = false

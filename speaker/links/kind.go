@@ -8,16 +8,16 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// virtualKinds are the kinds of rtnetlink, as the netlink module calls them, whose frames stay on the node or go through a tunnel
-// that it builds itself: overlays, virtual machines, dummies.
+// virtualKinds are the kinds of links, as the netlink module calls them, whose frames stay on the node
+// or go through a tunnel that the node builds: overlays, virtual machines, dummies.
 var virtualKinds = []string{
 	"vxlan", "geneve", "bareudp", "gretap", "ip6gretap", "erspan", "ip6erspan", "gre", "ip6gre", "ipip", "ip6tnl", "sit",
 	"vti", "vti6", "xfrm", "wireguard", "tuntap", "macvtap", "ipvtap", "netkit", "dummy", "ifb", "nlmon", "vrf",
 }
 
-// openKinds are the kinds that may lead either to a network of the machine or to pods: a machine can
-// have its network on a bridge, and the eth0 of a node in a container is a veth. "device" is a link
-// without a kind.
+// openKinds are the kinds of links that may lead to a network of the machine or to pods: a machine
+// can have its network on a bridge, and the eth0 of a node in a container is a veth. "device" is a
+// link without a kind.
 var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 
 // internalNames are the names that CNI plugins, container engines and hypervisors give to links

@@ -1,5 +1,5 @@
-// Package links knows which network interfaces of this node addresses can be announced on.
-// speaker/netstate watches them.
+// Package links finds the network interfaces of this node on which addresses can be announced.
+// speaker/netstate watches the interfaces.
 package links
 
 import (
@@ -20,27 +20,27 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle collects the events of a short time: an interface that comes up sends several.
+// settle is how long events are collected: an interface that comes up causes several.
 const settle = 5 * time.Millisecond
 
 // portTypes are the types of links that have others as ports.
 var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 
-// Watch calls tell with the links of this node, at first and after each
-// change, until the context ends. The link with the node's own address leads to a network,
+// Watch calls report with the links of this node, at first and after each change, until the
+// context ends. node is the node's own address: the link that has it leads to a network,
 // whatever its name.
-func Watch(ctx context.Context, log logr.Logger, node netip.Addr, tell func([]layer2.Link)) {
+func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]layer2.Link)) {
 	var before []layer2.Link
 	first := true
 	netstate.Watcher{Log: log, Settle: settle, Look: func(s netstate.State) {
 		if list := of(s, node); first || !reflect.DeepEqual(list, before) {
 			before, first = list, false
-			tell(list)
+			report(list)
 		}
 	}}.Run(ctx)
 }
 
-// List returns the links of this node, by name; see Watch about its address.
+// List returns the links of this node, by name. node is the node's own address: see Watch.
 func List(node netip.Addr) ([]layer2.Link, error) {
 	state, err := netstate.Read()
 	if err != nil {
@@ -66,9 +66,9 @@ func OnInterface(address netip.Addr) (bool, error) {
 func of(s netstate.State, node netip.Addr) (links []layer2.Link) {
 	for _, l := range s.Links {
 		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
-			if link := newLink(l, s.Addresses[attrs.Index], node); leadsToNetwork(&link) {
+			if link := newLink(l, s.Addresses[attrs.Index], node); canAnnounceOn(&link) {
 				if l.Type() == "dummy" {
-					link.Addresses = nil // no network has them
+					link.Addresses = nil // these addresses are on no network
 				}
 				links = append(links, link)
 			}
@@ -81,29 +81,30 @@ func of(s netstate.State, node netip.Addr) (links []layer2.Link) {
 func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) layer2.Link {
 	attrs := l.Attrs()
 	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
-	speaksFrom(&link, addresses)
+	setAddresses(&link, addresses)
 	link.Internal = internal(l, link.Prefixes) && !has(addresses, node)
 	return link
 }
 
-// leadsToNetwork is false for the many links to pods that have a link-local address each.
-func leadsToNetwork(link *layer2.Link) bool {
+// canAnnounceOn reports whether a link has an address to send ARP or NDP from. It is false for
+// a link to a pod that has only a link-local address: a node has many of these.
+func canAnnounceOn(link *layer2.Link) bool {
 	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
 
-// isPort reports whether a link is a part of another one, which is the one to announce on. A
-// VRF has its links as well, and they stay what they are.
+// isPort reports whether a link is a port of another link, such as a bridge: addresses are
+// announced on the bridge, not on its ports. The links of a VRF are no ports.
 func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
 	return a.MasterIndex != 0 && slices.ContainsFunc(all, func(l netlink.Link) bool {
 		return l.Attrs().Index == a.MasterIndex && slices.Contains(portTypes, l.Type())
 	})
 }
 
-// unusable are the flags of an IPv6 address that cannot be spoken from (RFC 4862).
+// unusable are the flags of an IPv6 address that cannot be a source address (RFC 4862).
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
-// speaksFrom notes what a link's addresses are good for.
-func speaksFrom(link *layer2.Link, addresses []netstate.Address) {
+// setAddresses sets the fields of a link that follow from its addresses.
+func setAddresses(link *layer2.Link, addresses []netstate.Address) {
 	for _, a := range addresses {
 		address := a.Prefix.Addr()
 		switch {
@@ -130,8 +131,8 @@ func has(addresses []netstate.Address, node netip.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a netstate.Address) bool { return a.Prefix.Addr() == node.Unmap() })
 }
 
-// ethernetAndUp reports whether frames can leave through a link: it has a carrier,
-// not just the wish to be up (RFC 2863's operational status).
+// ethernetAndUp reports whether frames can leave through a link: it has a carrier, and is not
+// only configured to be up (RFC 2863's operational status).
 func ethernetAndUp(a *netlink.LinkAttrs) bool {
 	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)
 	return a.EncapType == "ether" && len(a.HardwareAddr) == 6 && a.Flags&net.FlagUp != 0 && up

@@ -14,9 +14,9 @@ import (
 // maxGateways bounds the gateways of a link: routing daemons install many routes.
 const maxGateways = 64
 
-// Witnesses returns other hosts of a link that answer ARP or NDP while this node receives
-// from the segment: gateways of routes first, then neighbours that the kernel has reached.
-// It returns those that it could read; none means that nothing is known of the segment.
+// Witnesses returns other hosts of a link that answer ARP or NDP while this node receives from
+// the segment: gateways of routes first, then neighbours that the kernel has reached. Routes
+// and neighbours that cannot be read are left out.
 func Witnesses(link layer2.Link) []netip.Addr {
 	var list []netip.Addr
 	add := func(ip net.IP) {
@@ -25,7 +25,7 @@ func Witnesses(link layer2.Link) []netip.Addr {
 			list = append(list, address)
 		}
 	}
-	// A route of several paths has no interface of its own, but one of each path.
+	// In a route with several paths each path has an interface, and the route itself has none.
 	_ = netlink.RouteListFilteredIter(netlink.FAMILY_ALL, &netlink.Route{}, 0, func(r netlink.Route) bool {
 		for _, path := range append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: r.LinkIndex, Gw: r.Gw, Via: r.Via}) {
 			if path.LinkIndex != link.Index {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Address is one of an interface.
+// Address is an address of an interface.
 type Address struct {
 	// Prefix is the address with the length of its network.
 	Prefix netip.Prefix
@@ -17,15 +17,16 @@ type Address struct {
 	Flags int
 }
 
-// State is what the node has.
+// State is the interfaces of the node and their addresses.
 type State struct {
-	// Links are its interfaces, in the order of the kernel. They must not be changed.
+	// Links are the interfaces, in the order of the kernel. They must not be changed.
 	Links []netlink.Link
-	// Addresses are those of each interface, by its index, ordered.
+	// Addresses are the addresses of each interface, by its index, ordered.
 	Addresses map[int][]Address
 }
 
-// key identifies an address: an interface may have it several times with different lengths.
+// key identifies an address: an interface may have it several times with different prefix
+// lengths.
 type key struct {
 	index  int
 	prefix netip.Prefix
@@ -41,8 +42,8 @@ type event struct {
 	gone  bool
 }
 
-// apply follows an event, and returns whether it made a difference: the kernel reports an address
-// also when a router prolongs its lifetime.
+// apply applies an event, and returns whether the table changed: the kernel also reports an
+// address when a router prolongs its lifetime.
 func (t table) apply(e event) bool {
 	flags, had := t[e.key]
 	if e.gone {
@@ -53,7 +54,7 @@ func (t table) apply(e event) bool {
 	return !had || flags != e.flags
 }
 
-// follow makes the table what the kernel has listed, and returns whether that made a difference.
+// follow makes the table equal to a list of the kernel, and returns whether the table changed.
 func (t table) follow(list []netlink.Addr) (changed bool) {
 	there := make(table, len(list))
 	for _, a := range list {
@@ -86,7 +87,7 @@ func (t table) retain(links []netlink.Link) {
 	}
 }
 
-// addresses returns those of each interface.
+// addresses returns the addresses of each interface.
 func (t table) addresses() map[int][]Address {
 	all := map[int][]Address{}
 	for k, flags := range t {
@@ -98,8 +99,9 @@ func (t table) addresses() map[int][]Address {
 	return all
 }
 
-// decode reads a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); false: it is none
-// that can be read. The local address of a point-to-point link has no network, as in ip-address(8).
+// decode decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if it
+// cannot. The local address of a point-to-point link gets the length of a single address, as in
+// ip-address(8).
 func decode(kind uint16, data []byte) (e event, ok bool) {
 	if len(data) < unix.SizeofIfAddrmsg {
 		return event{}, false

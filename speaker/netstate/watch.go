@@ -1,7 +1,8 @@
 // Package netstate follows the network interfaces of this node and their addresses by netlink.
-// It lists the addresses once, and then applies what the kernel reports: other programs add
-// thousands of addresses, as kube-proxy does in its IPVS mode, and a list costs as much as it is
-// long. speaker/links and speaker/bgp look at the same state for different things.
+// It lists the addresses, and then applies the events of the kernel. It lists them again only
+// after events were lost: other programs add thousands of addresses, as kube-proxy does in its
+// IPVS mode, and the cost of a list grows with its length. speaker/links and speaker/bgp use the
+// package.
 package netstate
 
 import (
@@ -19,33 +20,36 @@ import (
 )
 
 const (
-	// rest is how many times as long as the last look it is until the next one, at least.
+	// rest bounds the share of time that reading the state takes: after a read that took some time
+	// the next one waits for at least rest times as long.
 	rest = 4
-	// listEvery is the least time between two lists of all addresses, after the kernel dropped
-	// events because they came faster than they were read.
+	// listEvery is the least time between two lists of all addresses. They are listed again when
+	// the kernel dropped events that came faster than they were read.
 	listEvery = time.Second
-	// interrupted is how often a list that changed while it was read is read again.
+	// interrupted is how often a list is read if it changes each time while it is read.
 	interrupted = 10
-	// queued is how many messages may wait here, beyond those in the buffer of the socket.
+	// queued is how many reads of the socket may wait to be applied; further events wait in the
+	// buffer of the socket.
 	queued = 256
 	// bufferBytes is the buffer of the socket, if the kernel allows that much.
 	bufferBytes = 1 << 20
 )
 
-// retry is how long to wait before subscribing again; a subscription that lasts twice as
-// long as the bound was a success.
+// retry is how long to wait before subscribing again; after a subscription that lasted twice as
+// long as the longest wait, the waits begin anew.
 var retry = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
-// Watcher watches. All fields but List have to be set.
+// Watcher calls Look with the state of the interfaces and addresses. All exported fields but
+// List have to be set.
 type Watcher struct {
 	Log logr.Logger
-	// Settle collects the events of a short time.
+	// Settle is how long events are collected before Look is called.
 	Settle time.Duration
-	// Look takes the state, at first and after each change. It must not block.
+	// Look is called with the state, at first and after each change. It must not block.
 	Look func(State)
 	// List returns the addresses of all interfaces; nil: as the kernel has them.
 	List func() ([]netlink.Addr, error)
-	// links returns the interfaces; nil: as the kernel has them.
+	// links returns the interfaces. Run sets it.
 	links func() ([]netlink.Link, error)
 }
 
@@ -70,8 +74,8 @@ func (w Watcher) Run(ctx context.Context) {
 	}
 }
 
-// Read returns the state as it is. The error is netlink.ErrDumpInterrupted if it changes faster
-// than the kernel can list it.
+// Read returns the present state. The error wraps netlink.ErrDumpInterrupted if the state
+// changes faster than the kernel can list it.
 func Read() (State, error) {
 	r := reading{list: list, listLinks: netlink.LinkList, table: table{}, relink: true, relist: true}
 	if err := r.read(); err != nil {
@@ -82,11 +86,11 @@ func Read() (State, error) {
 
 func list() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) }
 
-// received is what came from the kernel at once.
+// received is what one read of the socket returned.
 type received struct {
 	events []event
 	links  bool // interfaces have changed
-	lost   bool // there was more, which the kernel dropped
+	lost   bool // the kernel dropped events, or one could not be decoded
 }
 
 func (w Watcher) watch(ctx context.Context) error {
@@ -101,18 +105,18 @@ func (w Watcher) watch(ctx context.Context) error {
 	if socket.SetReceiveBufferSize(bufferBytes, true) != nil { // needs NET_ADMIN
 		_ = socket.SetReceiveBufferSize(bufferBytes, false) // as much as net.core.rmem_max allows
 	}
-	news, failed := make(chan received, queued), make(chan error, 1)
-	go func() { failed <- receive(ctx, socket, news) }()
-	return w.loop(ctx, news, failed)
+	incoming, failed := make(chan received, queued), make(chan error, 1)
+	go func() { failed <- receive(ctx, socket, incoming) }()
+	return w.loop(ctx, incoming, failed)
 }
 
-// loop lists, and then follows what is received. Events of before the list are applied after it:
-// the last event of an address counts.
-func (w Watcher) loop(ctx context.Context, news <-chan received, failed <-chan error) error {
+// loop lists the state, and then applies the events that are received. An event from before the
+// list is applied after it all the same: the last event of an address counts.
+func (w Watcher) loop(ctx context.Context, incoming <-chan received, failed <-chan error) error {
 	r := reading{list: w.List, listLinks: w.links, table: table{}, relink: true, relist: true}
 	due := time.NewTimer(0)
 	defer due.Stop()
-	var soonest, planned time.Time // the next look may be, and is
+	var soonest, planned time.Time // when the next read may be, and when it is planned
 	plan := func() {
 		at := later(time.Now().Add(w.Settle), soonest)
 		switch {
@@ -133,7 +137,7 @@ func (w Watcher) loop(ctx context.Context, news <-chan received, failed <-chan e
 			return ctx.Err()
 		case err := <-failed:
 			return err
-		case n := <-news:
+		case n := <-incoming:
 			r.apply(n)
 			plan()
 			continue
@@ -143,7 +147,7 @@ func (w Watcher) loop(ctx context.Context, news <-chan received, failed <-chan e
 		began := time.Now()
 		err := r.read()
 		switch {
-		case errors.Is(err, netlink.ErrDumpInterrupted): // the state of before stays
+		case errors.Is(err, netlink.ErrDumpInterrupted): // the state stays as it was
 		case err != nil:
 			return err
 		case r.changed:
@@ -162,8 +166,8 @@ func later(x, y time.Time) time.Time {
 	return x
 }
 
-// receive hands on what the kernel sends, until the socket fails.
-func receive(ctx context.Context, socket *nl.NetlinkSocket, news chan<- received) error {
+// receive passes on the events of the kernel, until the socket fails.
+func receive(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- received) error {
 	for {
 		messages, from, err := socket.Receive()
 		var n received
@@ -187,14 +191,14 @@ func receive(ctx context.Context, socket *nl.NetlinkSocket, news chan<- received
 			}
 		}
 		select {
-		case news <- n:
+		case incoming <- n:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// reading is the state, and what of it is to be read anew.
+// reading is the state, and which parts of it are to be read again.
 type reading struct {
 	list      func() ([]netlink.Addr, error)
 	listLinks func() ([]netlink.Link, error)
@@ -202,8 +206,8 @@ type reading struct {
 	table     table
 	relink    bool      // read the interfaces
 	relist    bool      // read the addresses
-	listAfter time.Time // and not before
-	changed   bool      // since the last look
+	listAfter time.Time // the addresses are not read before
+	changed   bool      // the state has changed since the last call of Look
 }
 
 func (r *reading) apply(n received) {
@@ -215,8 +219,8 @@ func (r *reading) apply(n received) {
 	r.relink, r.relist = r.relink || n.links, r.relist || n.lost
 }
 
-// read reads what is to be read anew. Interfaces come last: an address of one that is not among
-// them is of one that is gone.
+// read reads the parts that are to be read again. It reads the interfaces last: if the
+// interface of an address is not among them, that interface is gone.
 func (r *reading) read() error {
 	if r.relist && !time.Now().Before(r.listAfter) {
 		addresses, err := whole(r.list)
@@ -240,8 +244,8 @@ func (r *reading) read() error {
 
 func (r *reading) state() State { return State{Links: r.links, Addresses: r.table.addresses()} }
 
-// whole reads a list until nothing changed while it was read: the kernel interrupts it
-// otherwise, and what it left out is not gone.
+// whole reads a list until the kernel reports no change during the read: an interrupted list
+// may leave out addresses that exist.
 func whole[T any](read func() ([]T, error)) (list []T, err error) {
 	for range interrupted {
 		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {

@@ -18,10 +18,10 @@ type assembly struct {
 	at       time.Time // when the last piece came
 }
 
-// fresh reports whether a piece of a state came less than half of while ago, so that the others may
-// still be on their way.
-func (a *assembly) fresh(now time.Time, about *peer, sequence uint64, while time.Duration) bool {
-	return a.about == about && a.sequence == sequence && now.Sub(a.at) < while/2
+// fresh reports whether a piece of a state came less than half an interval ago, so that further
+// pieces may still be on their way.
+func (a *assembly) fresh(now time.Time, about *peer, sequence uint64, interval time.Duration) bool {
+	return a.about == about && a.sequence == sequence && now.Sub(a.at) < interval/2
 }
 
 // missing returns the indices of pieces of a state that have not come, at most wire.MaxMissing; nil: no
@@ -45,8 +45,8 @@ func (m *Machine) drop(p *peer) {
 	p.assembly = assembly{}
 }
 
-// receivePiece takes a piece of a state from a peer: of the peer's own state, or of that of a third
-// speaker, which this one does not receive from.
+// receivePiece handles a piece of a state that a peer sent: of its own state, or of the state of a
+// third speaker from which this one receives nothing.
 func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	piece := &msg.Piece
 	about, instance, sequence := from, from.instance, msg.Sequence
@@ -80,16 +80,16 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	}
 	m.learn(now, about, instance, sequence, state)
 	if about != from && (about.dead || !about.isRestarting()) {
-		about.suspected = now // it is alive for as long as another watcher vouches for it
+		about.suspected = now // it counts as alive only while another watcher receives from it
 	}
 }
 
 // takesFromOthers reports whether the state of a peer is accepted from others: nothing comes from
-// the peer itself, and it is alive here or no other speaker calls it dead.
+// the peer itself, and this speaker counts it as alive or no other speaker suspects it.
 func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p) || m.checking && m.owes(p)
-	accusations, _ := m.accusations(now, p)
-	return silent && (p.live || accusations == 0)
+	suspicions, _ := m.suspicions(now, p)
+	return silent && (p.live || suspicions == 0)
 }
 
 // assemble adds a piece and returns all of them once they are complete.
@@ -100,7 +100,7 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 	a := &from.assembly
 	if a.about != about || a.instance != instance || a.sequence != sequence || len(a.pieces) != piece.Count {
 		if a.about == about && a.instance == instance && a.sequence > sequence {
-			return nil // it came late
+			return nil // the piece came late
 		}
 		m.drop(from)
 		*a = assembly{about: about, instance: instance, sequence: sequence, at: now}
@@ -127,8 +127,9 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 // sliceBytes is the memory that a piece takes besides its data, in bytes.
 const sliceBytes = 24
 
-// reserve counts memory of an assembly. If mostAssembling would be exceeded, assemblies without a new
-// piece for a timeout are dropped, and if that is not enough, this one; it returns false then.
+// reserve counts memory of an assembly. If mostAssembling would be exceeded, it drops assemblies
+// without a new piece for a timeout. If that is not enough, it drops the assembly of this peer, and
+// returns false.
 func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
 	if m.assembling+bytes > mostAssembling {
 		for _, p := range m.peers {

@@ -7,8 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// timeout is how long a speaker may be silent: at least three of its own intervals and a third, so
-// that three heartbeats may be lost. Speakers have different profiles during a rollout.
+// timeout is after how long a silent speaker is suspected: at least three and a third of its own
+// intervals, so that two heartbeats may be lost, and a third one if its answer comes after
+// askAfter. Speakers have different profiles during a rollout.
 func (m *Machine) timeout(p *peer) time.Duration {
 	return max(m.timing.Timeout, p.interval*10/3)
 }
@@ -22,8 +23,8 @@ func (p *peer) silentSince() time.Time {
 }
 
 // askAfter is the silence after which a peer is asked whether it is alive, one interval before it is
-// suspected: more than two of its heartbeats were lost, or it sends them to other watchers, since
-// the two know different speakers.
+// suspected. At least two of its heartbeats were lost, or it sends them to other watchers because it
+// knows other speakers than this one.
 func (m *Machine) askAfter(p *peer) time.Duration { return m.timeout(p) - p.interval }
 
 // ask makes a peer send a message, if it is alive.
@@ -53,8 +54,8 @@ func (m *Machine) due(p *peer) (time.Time, bool) {
 }
 
 // watch asks watched peers that are silent, and later suspects them; peers whose restart has taken
-// too long are lost. changed reports whether the own suspicions have changed: they are sent to all at
-// once then.
+// too long are lost. changed reports whether the suspicions of this speaker have changed: then they
+// are sent to all immediately.
 func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
@@ -73,15 +74,15 @@ func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 		case p.suspected.IsZero() && p.asked.IsZero() && now.Sub(p.silentSince()) >= m.askAfter(p):
 			asks = append(asks, m.ask(now, p))
 		case p.suspected.IsZero() && p.accused:
-			p.accused = false // it is received from again
+			p.accused = false // its messages arrive again
 			changed = true
 		}
 	}
 	return asks, changed
 }
 
-// lostFor is for how many timeouts nothing must come from a peer that others vouch for until it is
-// reported as lost: a node that fails is silent first as well.
+// lostFor is for how many timeouts nothing must come from a peer until it is reported as lost,
+// while others still receive from it. A peer that died is silent at first as well.
 const lostFor = 16
 
 // noteLost records, once per heartbeat, the watched peers that are alive and from which nothing comes.
@@ -95,7 +96,8 @@ func (m *Machine) noteLost(now time.Time) {
 	}
 }
 
-// judgeAll decides about the peers that are suspected here, or that others call dead.
+// judgeAll decides about the peers that this speaker suspects, or that it doubts because
+// several others suspect them.
 func (m *Machine) judgeAll(now time.Time) (sends []Send) {
 	for _, p := range m.watched() {
 		if !p.suspected.IsZero() {
@@ -139,19 +141,19 @@ func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 		agree, _, others := m.opinions(now, p)
 		return agree == others
 	}
-	accusations, _ := m.accusations(now, p)
-	return !p.arc && 2*accusations > len(m.watchersOf(p))
+	suspicions, _ := m.suspicions(now, p)
+	return !p.arc && 2*suspicions > len(m.watchersOf(p))
 }
 
 // watches reports whether this speaker has watched a peer for long enough to know by itself
 // whether it is silent. When several die at once, those that are found first leave the ring, and
-// their peers get new watchers, which cannot call anyone dead before a timeout has passed.
+// their peers get new watchers, which cannot confirm a death before a timeout has passed.
 func (m *Machine) watches(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.timeout(p))
 }
 
-// judgeUnwatched decides about a peer that this speaker does not watch, or has not for long. If several others call
-// it dead, they may only be cut off from it: the peer itself is asked first.
+// judgeUnwatched decides about a peer that this speaker does not watch, or has not watched for long. If
+// several others suspect it, they may only be cut off from it: the peer itself is asked first.
 func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	if !m.isInDoubt(now, p) {
 		return nil
@@ -169,26 +171,27 @@ func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	return nil
 }
 
-// dueInDoubt returns when a peer in doubt is asked or, if it was, when it is lost unless it answers:
-// soon if most of its watchers have just called it dead.
+// dueInDoubt returns when a peer in doubt is asked. If it was asked, it returns when the peer is
+// lost unless it answers: soon if most of its watchers have reported it as a suspect within a
+// timeout.
 func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	if p.asked.IsZero() {
 		return p.received.Add(m.timeout(p))
 	}
-	if _, fresh := m.accusations(now, p); 2*fresh > len(m.watchersOf(p)) {
+	if _, fresh := m.suspicions(now, p); 2*fresh > len(m.watchersOf(p)) {
 		return p.asked.Add(m.timing.Interval / 2)
 	}
 	return p.asked.Add(m.timeout(p))
 }
 
-// isInDoubt reports whether several others call a peer dead that this speaker does not watch, or not
-// for long.
+// isInDoubt reports whether several others suspect a peer that this speaker does not watch, or has
+// not watched for long.
 func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	if !p.live || m.watches(now, p) || p.isRestarting() {
 		return false
 	}
-	accusations, _ := m.accusations(now, p)
-	return accusations >= several
+	suspicions, _ := m.suspicions(now, p)
+	return suspicions >= several
 }
 
 // confirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
@@ -208,18 +211,19 @@ func (m *Machine) confirmed(now time.Time, p *peer) bool {
 }
 
 // opinions counts the other watchers of a peer that can be asked, and among them those that suspect
-// it too (agree) and those that have sent a heartbeat since it is suspected here and do not (refute).
-func (m *Machine) opinions(now time.Time, accused *peer) (agree, refute, others int) {
-	for _, w := range m.watchersOf(accused) {
-		if w == accused || !m.canBeAsked(now, w) {
+// it too (agree) and those that have sent a heartbeat since this speaker suspects it and do not
+// suspect it (refute).
+func (m *Machine) opinions(now time.Time, suspect *peer) (agree, refute, others int) {
+	for _, w := range m.watchersOf(suspect) {
+		if w == suspect || !m.canBeAsked(now, w) {
 			continue
 		}
 		others++
-		_, names := accused.accusers[w]
+		_, names := suspect.accusers[w]
 		switch fresh := now.Sub(w.heartbeat) < m.timeout(w); {
 		case fresh && names:
 			agree++
-		case w.heartbeat.After(accused.suspected) && len(w.suspects) < wire.MaxSuspects:
+		case w.heartbeat.After(suspect.suspected) && len(w.suspects) < wire.MaxSuspects:
 			refute++ // a heartbeat with as many suspects as it can name shows nothing: it may leave this one out
 		}
 	}
@@ -238,8 +242,9 @@ func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
 	return p.expected && p.met && now.Sub(p.received) < m.timeout(p)
 }
 
-// accuse replaces the suspects of a peer. It reports whether there are or were any.
-func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
+// setSuspects replaces the suspects that a peer has named. It reports whether there are or were
+// any.
+func (m *Machine) setSuspects(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	if len(suspects) == 0 && len(by.suspects) == 0 {
 		return false
 	}
@@ -263,9 +268,10 @@ func (m *Machine) accuse(now time.Time, by *peer, suspects []wire.NodeID) bool {
 	return true
 }
 
-// accusations counts the peers that suspect p and reported it after the last message of p came, and
-// those of them that reported it within a timeout. Restarting peers do not count: they watch none.
-func (m *Machine) accusations(now time.Time, p *peer) (all, fresh int) {
+// suspicions counts the peers that suspect p and reported that after the last message of p came
+// (all), and those of them that reported it within a timeout (fresh). Restarting peers do not
+// count: they watch no other.
+func (m *Machine) suspicions(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
 		if !by.canWatch() || at.Before(p.received) {
 			continue
@@ -278,9 +284,9 @@ func (m *Machine) accusations(now time.Time, p *peer) (all, fresh int) {
 	return all, fresh
 }
 
-// losePolled is called while no watched peer is received from. It asks all peers, and loses those
-// that do not answer. A speaker that watches all others has asked them already. No peer is judged
-// meanwhile: those that could refute a suspicion are silent too.
+// losePolled is called while nothing comes from any watched peer. It asks all peers, and loses
+// those that do not answer. A speaker that watches all others does not ask, since watch has
+// asked them. No peer is judged meanwhile: those that could refute a suspicion are silent too.
 func (m *Machine) losePolled(now time.Time) []Send {
 	if !m.few() && m.polled.IsZero() {
 		m.polled = now
@@ -328,13 +334,13 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 		return nil
 	}
 	for _, id := range p.suspects {
-		switch accused := m.byID[id]; {
-		case accused == nil || accused == p:
-		case m.vouches(now, accused):
+		switch suspect := m.byID[id]; {
+		case suspect == nil || suspect == p:
+		case m.vouches(now, suspect):
 			p.refuted = now
-			sends = append(sends, m.relay(now, accused, p)...)
-		case accused.live && accused.arc && accused.isBackSoon(now): // it is silent as it published
-			sends = append(sends, m.relay(now, accused, p)...)
+			sends = append(sends, m.relay(now, suspect, p)...)
+		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
+			sends = append(sends, m.relay(now, suspect, p)...)
 		}
 	}
 	if p.refuted.Equal(now) {

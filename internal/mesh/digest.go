@@ -8,23 +8,24 @@ import (
 )
 
 // In a large mesh two speakers that do not watch each other can lose the path between them without
-// any suspicion. So each heartbeat has a digest: it names some of the states of others that its
-// sender has, the latest first, and further ones in turn. A
-// speaker that does not have one of them asks the peer itself and, if nothing comes from it,
-// those that watch the peer (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation
-// and Flow Control for Anti-Entropy Protocols"). An entry is a hint, no more: the state itself
-// comes from a speaker that receives from the peer.
+// any suspicion. So each heartbeat has a digest: it names some of the states of other speakers
+// that its sender has, the latest first, and further ones in turn. A receiver that does not have
+// one of these states asks the speaker that published it and, if nothing comes from that one, its
+// watchers (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation and Flow Control for
+// Anti-Entropy Protocols"). An entry is only a hint: the state itself comes from its speaker or
+// from a watcher that receives from it.
 
 const (
 	// digestSize is how many states in turn, and how many of the latest, a heartbeat names.
 	digestSize = wire.MaxKnown / 2
-	// mostLatest is the largest number of states that wait to be named: further ones are named in
-	// turn.
+	// mostLatest is the largest number of latest states that wait to be named; further ones are
+	// only named in turn.
 	mostLatest = 4 * digestSize
 	// mostPulls is the largest number of states that are asked for per heartbeat.
 	mostPulls = 16
-	// silentRounds is after how many rounds without its heartbeat in turn a peer that this speaker
-	// does not watch is reported as lost; it is asked to send a message one round before.
+	// silentRounds is after how many silent rounds a peer that this speaker does not watch is
+	// reported as lost: in each round it sends this speaker one heartbeat in turn. One round
+	// earlier it is asked to send a message.
 	silentRounds = 3
 )
 
@@ -41,7 +42,7 @@ func (p *peer) known() wire.Known {
 }
 
 // has reports whether this speaker has a state of a live peer, or a later one. A state of the
-// process before counts as one that it has.
+// peer's previous process counts as one that it has.
 func (p *peer) has(k wire.Known) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
@@ -66,7 +67,7 @@ func (m *Machine) noteLatest(p *peer) {
 	}
 }
 
-// inTurn returns the peers whose turn it is to be named.
+// inTurn returns the peers whose states the next digest names in turn.
 func (m *Machine) inTurn() (peers []*peer) {
 	if m.few() {
 		return nil
@@ -86,7 +87,7 @@ func (m *Machine) receiveDigest(now time.Time, digest []wire.Known) {
 		if p == nil || p.has(k) || slices.Contains(m.wanted, p) {
 			continue
 		}
-		if suspicions, _ := m.accusations(now, p); p.live || suspicions == 0 {
+		if suspicions, _ := m.suspicions(now, p); p.live || suspicions == 0 {
 			p.want, m.wanted = want{Known: k, since: now}, append(m.wanted, p)
 		}
 	}
@@ -121,8 +122,8 @@ func (m *Machine) pullFrom(from, about *peer, missing []uint16) Send {
 	return send
 }
 
-// relayPulled answers a peer that asks for the state of another one, if this speaker watches that
-// one and receives from it, or if that one restarts.
+// relayPulled answers a peer that asks for the state of a third speaker, if this speaker watches
+// the third one and receives from it, or if the third one restarts.
 func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send {
 	about := m.byID[msg.About]
 	if about == nil || about == to || about.sequence == 0 || !m.vouches(now, about) && !(about.live && about.isBackSoon(now)) {
@@ -135,8 +136,8 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send
 	return m.stateOf(now, about, to, missing)
 }
 
-// noteLostInTurn records which of these peers, that are alive and that this speaker does not watch,
-// have sent nothing for silentRounds rounds. It asks them one round before.
+// noteLostInTurn records which of the given peers are alive, not watched by this speaker, and have
+// sent nothing for silentRounds rounds. One round earlier it asks them to send a message.
 func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Send) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)

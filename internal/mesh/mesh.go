@@ -27,27 +27,29 @@ type Timing struct {
 }
 
 const (
-	// fullMesh is the largest number of peers with which every speaker watches every other one;
-	// watchers is how many watch each one when there are more.
+	// fullMesh is the largest number of peers with which every speaker watches every other one.
+	// With more peers, watchers speakers watch each one.
 	fullMesh, watchers = 24, 8
 	// several is how many watched peers must be silent at once for losePolled, and how many others
-	// must call a peer dead that this speaker does not watch.
+	// must suspect a peer that this speaker does not watch before it doubts that the peer is
+	// alive.
 	several = 2
-	// refutations is how many times per interval the suspicions of one speaker are refuted at once.
+	// refutations is how many times per interval the suspicions of one speaker are refuted
+	// immediately: see refute.
 	refutations = 4
 	// mostAssembling bounds the incomplete states of all peers together, in bytes.
 	mostAssembling = 16 << 20
-	// removedAfter is for how long after its last message a dead peer that should not be there any
-	// more is still among the suspects: others with slower profiles may find it dead later, and must
-	// not take the heartbeats of this speaker for a refutation.
+	// removedAfter is for how long after its last message a dead peer that is not expected any more
+	// is still named as a suspect: others with slower profiles may find it dead later, and must not
+	// take the heartbeats of this speaker for a refutation.
 	removedAfter = time.Minute
-	// startingFor is for how long after its last message a starting process counts as one that runs: longer
-	// than a start takes. Speakers of a large mesh that do not watch it may receive nothing for as long, and
-	// leave it out of a majority.
+	// startingFor is for how long after its last message a starting process counts as one that runs:
+	// longer than a start takes. In a large mesh, speakers that do not watch the process may receive
+	// nothing from it for that long, and then do not count it for a majority.
 	startingFor = 3 * time.Second
 )
 
-// Send is a message to a speaker. It has no effect while there is no session with it.
+// Send is a message to a speaker. It is dropped while there is no session with that speaker.
 type Send struct {
 	// To is the receiver's node.
 	To lb.NodeName
@@ -76,8 +78,8 @@ type Machine struct {
 	restarts   int           // how many live peers are restarting
 	assembling int           // bytes of incomplete states
 	malformed  uint64        // number of states that could not be decoded
-	inDoubt    []*peer       // peers that are not watched, and that several others call dead
-	leaving    []*peer       // peers that are dead and should not be there: see removedAfter
+	inDoubt    []*peer       // peers that are not watched, and that several others suspect
+	leaving    []*peer       // peers that are dead and not expected: see removedAfter
 	published  bool          // a state was published since the last heartbeat
 	restarting bool          // this speaker restarts
 	gossip     int           // position of the last peer that got a heartbeat without watching this speaker
@@ -102,8 +104,8 @@ func New(self lb.NodeName, timing Timing) *Machine {
 	return &Machine{self: self, id: wire.IDOf(self), timing: timing, peers: map[lb.NodeName]*peer{}, byID: map[wire.NodeID]*peer{}}
 }
 
-// SetPeers sets which other speakers there should be. One that is alive although it should not be
-// there stays until it is lost. A node whose ID another node has already is left out.
+// SetPeers sets which other speakers are expected. A speaker that is alive and not expected stays
+// until it is lost. A node whose ID another node has already is left out.
 func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	if !m.introduced {
 		m.introduced = true
@@ -134,7 +136,7 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	}
 }
 
-// leave removes a peer that should not be there and is not alive: at once or, if it was found dead, after
+// leave removes a peer that is not expected and not alive: at once or, if it was found dead, after
 // removedAfter.
 func (m *Machine) leave(p *peer) {
 	m.members++
@@ -147,7 +149,8 @@ func (m *Machine) leave(p *peer) {
 	}
 }
 
-// removeLeaving removes those whose time is up.
+// removeLeaving removes leaving peers after removedAfter. A peer that is expected or alive
+// again stays.
 func (m *Machine) removeLeaving(now time.Time) {
 	m.leaving = slices.DeleteFunc(m.leaving, func(p *peer) bool {
 		if p.expected || p.live {
@@ -268,20 +271,21 @@ func (m *Machine) Next(now time.Time) time.Time {
 // Heartbeat returns when this speaker sends its next heartbeats.
 func (m *Machine) Heartbeat() time.Time { return m.nextHeartbeat }
 
-// Suspects reports whether a peer is suspected, here or by others, and not found dead yet.
+// Suspects reports whether a peer is suspected, by this speaker or by several others, and not
+// found dead yet.
 func (m *Machine) Suspects() bool {
 	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watched(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
 }
 
-// excuseOwnStall takes the time in which this process did not run out of the silence of others: what
-// they sent meanwhile waits to be read.
+// excuseOwnStall subtracts the time in which this process did not run from the silence of others:
+// what they sent meanwhile waits to be read.
 func (m *Machine) excuseOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Interval
 	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
 		for _, p := range m.peers {
 			p.added, p.watched = p.added.Add(stall), p.watched.Add(stall)
 			if read := now.Add(m.timing.Timeout); p.isBackSoon(m.lastTick) && p.back.Before(read) {
-				p.back = read // others do not count on it for longer
+				p.back = read // time to read what it sent; others do not wait for it any longer
 			}
 			if !p.greeted.IsZero() {
 				p.greeted, p.greets = p.greeted.Add(stall), p.greets.Add(stall)

@@ -32,8 +32,8 @@ func (m *Machine) heartbeats(to []*peer, known ...wire.Known) []Send {
 }
 
 // absent reports whether a speaker should be there, is not alive and has sent nothing for a timeout.
-// It is named as a suspect: a speaker that has received nothing from it since it started cannot
-// refute that it is dead.
+// Heartbeats name an absent speaker as a suspect: they must not look like a refutation if this
+// speaker has received nothing from it since this one started.
 func (m *Machine) absent(p *peer) bool {
 	now := m.lastTick
 	return p.expected && !p.live && now.Sub(p.received) >= m.timeout(p) && now.Sub(p.added) >= m.timeout(p)
@@ -55,7 +55,7 @@ func (m *Machine) stateTo(now time.Time, p *peer, nonce uint64, missing []uint16
 	return sends
 }
 
-// missing returns which pieces a pull asks for; nil: all.
+// missing returns which pieces of the own state a pull asks for; nil: all.
 func (m *Machine) missing(msg *wire.Message) []uint16 {
 	if msg.MissingOf != m.sequence || len(msg.Missing) == 0 {
 		return nil
@@ -63,15 +63,15 @@ func (m *Machine) missing(msg *wire.Message) []uint16 {
 	return msg.Missing
 }
 
-// pull asks a peer for its state, or for these pieces of it.
+// pull asks a peer for its state, or for the missing pieces of it.
 func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
 	msg := m.message(wire.KindPull)
 	msg.Nonce, msg.Missing, msg.MissingOf = nonce, missing, p.assembly.sequence
 	return Send{To: p.node, Message: msg}
 }
 
-// pullUnknown asks peers that there is a session with and no state of, and those that have relayed
-// only some pieces of a state: the others may have been lost. A peer whose restart takes too long is
+// pullUnknown asks peers with a session whose state is not known, and peers that have relayed only
+// some pieces of a state: the other pieces may have been lost. A peer whose restart takes too long is
 // not asked: it publishes another state once it goes on. Only peers in m.unknown are looked at: those
 // that were met, or began to relay a state.
 func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
@@ -253,8 +253,8 @@ func (m *Machine) pullUnchecked() []Send {
 	return sends
 }
 
-// endCheck ends a recheck after two timeouts. A peer that has not answered and is alive is one that
-// others vouch for: they relay what it publishes.
+// endCheck ends a recheck after two timeouts. If a peer has not answered and is still alive, others
+// receive from it, and relay what it publishes.
 func (m *Machine) endCheck(now time.Time) {
 	if m.checking && now.Sub(m.rechecked) >= 2*m.timing.Timeout {
 		m.checking = false

@@ -14,19 +14,19 @@ type peer struct {
 	position int       // in the ring
 	arc      bool      // this speaker watches it, alive or not
 	wasArc   bool      // arc before findPairs last changed it
-	watched  time.Time // since when arc is as it is
+	watched  time.Time // when arc changed last
 	added    time.Time // when SetPeers first named it
 	expected bool      // SetPeers names it: it should be there
 
-	// met: there is a session with instance. Without a session, instance is the last one that there
-	// was a session with, or one that another speaker vouches for.
+	// met: there is a session with instance. Without a session, instance is the one of the last
+	// session, or one whose state another speaker has relayed.
 	met      bool
 	instance wire.Instance
 	replaced wire.Instance // the instance before; others may not have met the new one yet
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
 	back     time.Time // when its next process is expected, if it restarts
-	ended    ack       // its state when it was lost while it restarted: others may still relay that
+	ended    ack       // its state when it was lost during a restart: others may still relay that state
 	interval time.Duration
 	assembly assembly
 
@@ -40,7 +40,7 @@ type peer struct {
 	greets    time.Time     // since when it asks for a session: it receives nothing from this speaker
 	greetGap  time.Duration // between its last two greetings
 	unreached bool          // it asks for a session, and nothing else comes from it
-	silent    bool          // it asks for a session, and its greetings say that it is silent
+	silent    bool          // it asks for a session, and its greetings show that it is silent
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
 	want      want          // the state of it that this speaker does not have
@@ -52,7 +52,7 @@ type peer struct {
 	heartbeat time.Time           // when its last heartbeat came
 	suspects  []wire.NodeID       // those in its last heartbeat
 	accusers  map[*peer]time.Time // peers whose last heartbeat names it as a suspect, and when that came
-	refuted   time.Time           // when its suspicions were last refuted at once
+	refuted   time.Time           // when its suspicions were last refuted immediately
 	relayed   map[*peer]relayed   // states of its suspects that were sent to it
 
 	nonce uint64 // the last nonce of Recheck that it returned
@@ -79,8 +79,8 @@ func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.B
 // still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
-// excuse ends the suspicion of a peer, unless it restarts: then it must still count that it was silent
-// before.
+// excuse ends the suspicion of a peer. The suspicion of a restarting peer stays, since its kernel may
+// not be reachable either: see Probed.
 func (p *peer) excuse() {
 	p.asked = time.Time{}
 	if !p.isRestarting() {
@@ -89,8 +89,8 @@ func (p *peer) excuse() {
 }
 
 // Met records that there is a session with an instance of a peer, which has answered a fresh nonce.
-// If it is a new process, the one before is dead. The state of that one stays until the new one
-// publishes a state, if it was that of a restart.
+// If it is a new process, the process before is dead. If that one restarts, its state stays until
+// the new process publishes one.
 func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) []Send {
 	p := m.peers[node]
 	if p == nil {
@@ -112,8 +112,8 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	if p.sequence == 0 || !p.live {
 		sends = append(sends, m.pull(p, 0, nil))
 	}
-	// Suspicions are sent when they begin. A peer that did not receive them may have accepted the
-	// state of a dead one from others.
+	// Suspicions are sent when they begin. A peer without a session at that time did not receive
+	// them, and may have accepted the state of a dead speaker from others.
 	if named := m.heartbeats([]*peer{p}); len(named[0].Message.Suspects) > 0 {
 		sends = append(sends, named...)
 	}
@@ -126,7 +126,7 @@ func (m *Machine) renew(now time.Time, p *peer, instance wire.Instance) {
 	m.setStarting(p, false)
 	p.acked, p.acts = 0, ack{}
 	m.drop(p)
-	m.accuse(now, p, nil)
+	m.setSuspects(now, p, nil)
 	if !p.live || !p.isBackSoon(now) {
 		m.setState(p, false, wire.State{})
 		m.version++
@@ -189,7 +189,7 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 // silent: the peer is isolated, or announces nothing on the link of the mesh, so that it does not matter whether it
 // receives from this speaker.
 func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
-	m.excuseOwnStall(now) // the pause between two greetings would be as long
+	m.excuseOwnStall(now) // otherwise the stall would count as a pause between two greetings
 	switch p := m.peers[node]; {
 	case p == nil, p.instance != instance:
 	case silent:
@@ -198,7 +198,7 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instanc
 	default:
 		m.setSilent(p, false)
 		switch gap := now.Sub(p.greeted); {
-		case gap > longestGreetGap: // the first one, or of another series, such as a recording of long ago
+		case gap > longestGreetGap: // the first greeting of a series; an older one may have been a recording
 			p.greets, p.greetGap = now, 0
 		case gap > m.timing.Interval/2: // not under another key
 			p.greetGap = gap
@@ -214,8 +214,8 @@ const unreachedFor = time.Second
 // longestGreetGap is longer than the pauses between greetings that are not answered.
 const longestGreetGap = 2500 * time.Millisecond
 
-// noteUnreached records which peers run and receive nothing from this speaker: they ask for a session
-// again and again, and send nothing else.
+// noteUnreached records which peers run and receive nothing from this speaker. Such a peer asks for a
+// session again and again, and sends nothing else.
 func (m *Machine) noteUnreached(now time.Time) {
 	if now.Sub(m.greeted) > 2*unreachedFor && m.unreached == 0 {
 		return
@@ -233,8 +233,9 @@ func (m *Machine) noteUnreached(now time.Time) {
 	}
 }
 
-// noteStarting records which starting processes of speakers that restart do not send any more. Nobody suspects such a
-// peer before the time of its restart is over, and it would count for a majority until then.
+// noteStarting records which starting processes of speakers that restart do not send any more. No
+// speaker suspects such a peer before the time of its restart is over, and it would count for a
+// majority until then.
 func (m *Machine) noteStarting(now time.Time) {
 	if m.restarts == 0 {
 		return
@@ -253,7 +254,8 @@ func (m *Machine) setStarting(p *peer, is bool) {
 	}
 }
 
-// reached records that a peer does not ask for a session in vain: something else came from it.
+// reached ends the series of greetings of a peer: something else came from it, or its greetings
+// show that it is silent.
 func (m *Machine) reached(p *peer) {
 	p.greeted, p.greets, p.greetGap = time.Time{}, time.Time{}, 0
 	if p.unreached {
@@ -269,7 +271,8 @@ func (m *Machine) setSilent(p *peer, is bool) {
 	}
 }
 
-// alive records that a message of a peer came. A peer that was lost is alive again if its state is known.
+// alive records that a message of a peer came. A peer that was lost is alive again if its latest state
+// is known.
 func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
 		p.late = false
@@ -300,14 +303,14 @@ func (m *Machine) revive(now time.Time, p *peer) {
 func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []Send) {
 	p.heartbeat = now
 	m.receiveDigest(now, msg.Known)
-	accused := m.accuse(now, p, msg.Suspects)
+	named := m.setSuspects(now, p, msg.Suspects)
 	if msg.Sequence > p.sequence && !p.assembly.fresh(now, p, msg.Sequence, m.timing.Interval) {
 		sends = append(sends, m.pull(p, 0, p.assembly.missing(p, msg.Sequence)))
 	}
 	if p.isRestarting() && p.acts == (ack{p.instance, p.sequence}) {
 		sends = append(sends, m.ack(p)) // the first ack may have been lost
 	}
-	if !accused {
+	if !named {
 		return sends
 	}
 	sends = append(sends, m.refute(now, p)...)
@@ -320,16 +323,16 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 }
 
 // lose makes a peer count as dead and ends the session with it: only an answer to a fresh nonce begins
-// another one.
+// another session.
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
-	if p.isRestarting() { // the state is of no use: a new process may have published another one since
+	if p.isRestarting() { // a new process may have published another state since
 		p.ended = ack{p.instance, p.sequence}
 		p.state, p.sequence = wire.State{}, 0
 	}
 	m.drop(p)
 	p.met, p.dead, p.suspected, p.late, p.asked = false, true, time.Time{}, false, time.Time{}
-	m.accuse(now, p, nil)
+	m.setSuspects(now, p, nil)
 	m.ring.pairs = true
 	for _, other := range m.peers {
 		other.late = other.live && other.arc && !other.received.IsZero() && now.Sub(other.received) > other.interval*5/2

@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// ring orders the peers by ID, which is random as far as racks and names go. Each speaker is
-// watched by the next ones after it, and watches those before it, so that both ends find the
-// same pairs and a node that comes or goes changes few of them. Peers without a session and
-// restarting ones do not count as watchers. Restarting ones get heartbeats nevertheless while
-// they run: they wait for acks.
+// ring orders the peers by ID. IDs are hashes, so that neighbours are in any rack and have any
+// name. Each speaker is watched by the next ones after it, and watches those before it. So both
+// ends find the same pairs, and a node that comes or goes changes few of them. Peers without a
+// session and restarting ones do not count as watchers. Restarting ones get heartbeats
+// nevertheless while they run: they wait for acks.
 type ring struct {
 	order     []*peer // all peers, from this speaker on; valid unless stale
 	byName    []*peer // all peers; valid unless stale

@@ -12,13 +12,13 @@ import (
 type View struct {
 	// Version grows with every change.
 	Version uint64
-	// Peers are those that are alive or restart, sorted by name.
+	// Peers are the speakers that are alive or restart, sorted by name.
 	Peers []Peer
 	// Missing are speakers that should be there and are not alive, by name.
 	Missing []Missing
 	// Unreached are speakers that run and receive nothing from this one, by name.
 	Unreached []lb.NodeName
-	// Checked: no peer has still to answer a Recheck.
+	// Checked: all peers have answered the last Recheck, or the time for that is over.
 	Checked bool
 	// Rechecks is how often there was a Recheck: how often this process stood still.
 	Rechecks uint64
@@ -26,19 +26,19 @@ type View struct {
 
 // Peer is another speaker that is alive.
 type Peer struct {
-	// Node is the one that it runs on.
+	// Node is the node that the speaker runs on.
 	Node lb.NodeName
 	// State is what it publishes of itself.
 	State wire.State
 	// Since is when it became alive.
 	Since time.Time
-	// Lost: no messages of it have come for a while, but other speakers vouch for it.
+	// Lost: no messages of it have come for a while, but other speakers receive from it.
 	Lost bool
 	// Late: when another speaker was found to be dead, this one had been silent for more
 	// than two of its heartbeats as well.
 	Late bool
-	// Starting: its node has a new process, which does not know yet what it owns. After a restart,
-	// State is that of the process before as long as this is set.
+	// Starting: a new process of the speaker runs, which does not know yet what it owns. After a
+	// restart, State is that of the process before while Starting is set.
 	Starting bool
 
 	instance wire.Instance
@@ -47,11 +47,12 @@ type Peer struct {
 
 // Missing is another speaker that is not alive.
 type Missing struct {
-	// Node is the one that it should run on.
+	// Node is the node that the speaker should run on.
 	Node lb.NodeName
 	// Received is when its last message came; zero: never.
 	Received time.Time
-	// Silent: it asks for a session, and answers for no address, or for none on the link of the mesh.
+	// Silent: its greetings ask for a session, and show that it answers for no address on the link of
+	// the mesh.
 	Silent bool
 }
 

@@ -77,8 +77,9 @@ func newEpoll() (*descriptor, error) {
 	return newPolled(fd, "epoll")
 }
 
-// newPolled takes over a descriptor, and fails if it cannot be registered with the poller of the Go runtime, such
-// as where fs.epoll.max_user_watches is used up: a read that waits for it would end at once.
+// newPolled takes over a descriptor that must be registered with the poller of the Go runtime. It fails
+// if that is not possible, such as when fs.epoll.max_user_watches is used up: a read would not wait
+// then.
 func newPolled(fd int, name string) (*descriptor, error) {
 	d, err := newDescriptor(fd, name)
 	if err != nil {

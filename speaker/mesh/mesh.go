@@ -31,8 +31,8 @@ type Config struct {
 	Keys []session.Key
 	// Profile is how soon the death of a speaker is detected.
 	Profile Profile
-	// View is called with what is known of the others, after each change and with a lock held; it
-	// must not block.
+	// View is called with what is known of the others, after each change. A lock of the Mesh is
+	// held: it must not block, nor call the Mesh.
 	View func(machine.View)
 	// Log never contains a key.
 	Log logr.Logger
@@ -65,7 +65,7 @@ func Start(config Config) (*Mesh, error) {
 	}
 	m := &Mesh{config: config}
 	m.runner = newRunner(config.Node, timing, randomInstance(), randomBytes, m.send, config.View)
-	m.clock, m.passes, m.sendGreeting = bootTime, config.Passes, m.sendFirst
+	m.clock, m.passes, m.sendGreeting = bootTime, config.Passes, m.sendHandshake
 	m.metrics, m.address = config.Metrics, config.Address.Addr().Unmap()
 	m.SetKeys(config.Keys)
 	var err error
@@ -84,7 +84,7 @@ func Start(config Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Stop ends the mesh at once: Publish must have been called before with what the others should know.
+// Stop ends the mesh at once. The caller must have published before what the others should receive.
 func (m *Mesh) Stop() error {
 	m.cancel()
 	err := errors.Join(m.socket.close(), m.timer.close())
@@ -95,8 +95,8 @@ func (m *Mesh) Stop() error {
 	return nil
 }
 
-// Join sets which other speakers there should be, and their addresses. Speakers that are alive although
-// they should not be there stay until they are lost.
+// Join sets which other speakers are expected, and their addresses. Speakers that are alive and not
+// expected stay until they are lost.
 func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.join.Lock()
 	defer m.join.Unlock()
@@ -104,8 +104,8 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.mu.Lock()
 	hosts := make(map[lb.NodeName]netip.Addr, len(peers))
 	from := make(map[netip.Addr]lb.NodeName, len(peers))
-	// If two nodes have an address, such as when one came back under another name, it counts for the
-	// one that should be there.
+	// Two nodes may have the same address, such as after a node got another name. Then the address
+	// is that of the expected node.
 	for _, node := range slices.Concat(slices.Sorted(maps.Keys(peers)), alive) {
 		host, expected := peers[node]
 		if !expected {
@@ -118,17 +118,19 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	m.hosts, m.nodes = hosts, from
 	m.mu.Unlock()
 	if err := m.socket.accept(from); err != nil {
-		m.config.Log.Error(err, "accepting what other speakers send")
+		m.config.Log.Error(err, "setting from which speakers datagrams are accepted")
 	}
 	nodes := slices.Sorted(maps.Keys(peers))
 	m.do(func(now time.Time) []machine.Send { m.machine.SetPeers(now, nodes); return nil })
 }
 
-// send sends a datagram to a peer from which one has come.
+// send sends a datagram to a peer from which this speaker has received one.
 func (m *Mesh) send(to lb.NodeName, datagram []byte) { m.sendBy((*socket).send, to, datagram) }
 
-// sendFirst sends a datagram to a peer that may be dead.
-func (m *Mesh) sendFirst(to lb.NodeName, datagram []byte) { m.sendBy((*socket).greet, to, datagram) }
+// sendHandshake sends the first datagram of a handshake to a peer, which may be dead.
+func (m *Mesh) sendHandshake(to lb.NodeName, datagram []byte) {
+	m.sendBy((*socket).greet, to, datagram)
+}
 
 // sendBy sends a datagram, without waiting.
 func (m *Mesh) sendBy(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {

@@ -16,9 +16,9 @@ import (
 // unanswered is the number of probes in a row without an answer after which a node counts as dead.
 const unanswered = 3
 
-// probe probes the kernels of nodes whose speakers restart: they send no heartbeats, but as
-// long as their kernel answers they go on forwarding. A kernel refuses a TCP connection to the
-// port of the mesh, on which nobody listens; a dead one does not answer.
+// probe probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats,
+// but its node goes on forwarding as long as its kernel answers. A kernel refuses a TCP
+// connection to the port of the mesh, on which no process listens; a dead one does not answer.
 func (m *Mesh) probe(ctx context.Context) {
 	for {
 		select {

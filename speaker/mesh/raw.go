@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These system calls never wait, so that they can bypass the scheduler of the Go runtime: for one that
-// goes through it while the process is idle, it wakes up a thread (sysmon), which then polls for a while
-// (decision 0050).
+// These system calls never wait, so that they can bypass the scheduler of the Go runtime. For a call
+// that goes through the scheduler while the process is idle, the runtime wakes up a thread (sysmon),
+// which then polls for a while (decision 0050).
 
 // receive receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that is longer
 // than the buffer is truncated.

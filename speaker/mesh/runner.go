@@ -173,9 +173,10 @@ func (r *runner) Publish(s wire.State) {
 	})
 }
 
-// isSilent reports whether this speaker answers for no address where the others are: it is isolated, or announces
-// nothing any more on the link that its datagrams take, since no host answers there. It does not take addresses there
-// from a speaker that it receives nothing from, so that this one need not give them up.
+// isSilent reports whether this speaker answers for no address on the link of the mesh, which its
+// datagrams use: it is isolated, or it does not announce on that link any more, such as because no host
+// answers there. Then it takes no address there from a speaker that it does not receive from, and that
+// speaker need not give up any.
 func (r *runner) isSilent(s wire.State) bool {
 	on := slices.ContainsFunc(s.Links, func(l wire.Link) bool {
 		return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(r.address) })
@@ -216,13 +217,14 @@ func (r *runner) Acknowledged(ctx context.Context) {
 }
 
 // gathering is for how long arriving datagrams wait after this speaker has sent its heartbeats: others
-// send theirs at the same moment, but for the difference of clocks and the delay of the network.
+// send theirs at the same moment, apart from the difference of clocks and the delay of the network.
 const gathering = 2 * time.Millisecond
 
-// keepRunning does what is due for the machine and the sessions. It detects that this process stood still, such
-// as when its processor was taken away or its machine moved, and then asks the others for their states anew.
-// After each heartbeat it makes arriving datagrams wait for a moment, so that the heartbeats of others wake up
-// the process once, but not while a peer is suspected. It ends when wait, which waits for a time, returns false.
+// keepRunning does what is due for the machine and the sessions. It detects that this process stood
+// still, such as when its processor was taken away or its machine moved, and then asks the others for
+// their states anew. After each heartbeat it makes arriving datagrams wait for a moment, so that the
+// heartbeats of others wake up the process only once. While a peer is suspected it does not. It ends
+// when wait, which waits for a time, returns false.
 func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
 	for due := time.Duration(0); wait(due); {
@@ -268,12 +270,13 @@ func (r *runner) tick() (next time.Time, calm bool) {
 	return next, calm
 }
 
-// longest is how long this process may stand still until it asks the others again: well below the
-// timeout, after which they may have taken its addresses.
+// longest is how long this process may stand still before it has to ask the others again: well
+// below the timeout, after which they may have taken its addresses.
 func (r *runner) longest() time.Duration { return r.timing.Timeout / 2 }
 
-// recheck asks the others anew. stalled and since change under one lock: Acted could take a view from before the stall
-// for one that is newer otherwise. Until pass has noted that this process runs, MayAnswer is false without stalled.
+// recheck asks the others for their states anew. stalled and since change under one lock: otherwise
+// Acted could take a view from before the stall for a newer one. Until pass sets alive, stoodStill is
+// true, so that MayAnswer is false even before stalled is set.
 func (r *runner) recheck() {
 	r.do(func(now time.Time) []machine.Send {
 		sends := r.machine.Recheck(now)
@@ -288,6 +291,7 @@ func (r *runner) stoodStill() bool {
 	return r.clock()-time.Duration(r.alive.Load()) > r.longest()
 }
 
-// MayAnswer reports whether this speaker may answer for its addresses: not after it stood still, until
-// the others have been asked and it has acted on their answers. It is safe for concurrent use.
+// MayAnswer reports whether this speaker may answer for its addresses. After this process stood still
+// it may not, until the others have answered and it has acted on their answers. MayAnswer is safe for
+// concurrent use.
 func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.stoodStill() }

@@ -12,22 +12,23 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
 
-// receiveBuffer is how much the kernel buffers for this process, in bytes: the answers of a
-// thousand speakers that are greeted at once.
+// receiveBuffer is the receive buffer that is requested of the kernel, in bytes: enough for the
+// answers of a thousand speakers that are greeted at once. net.core.rmem_max often allows less.
 const receiveBuffer = 2 << 20
 
-// socket is the UDP socket of the mesh. It reads only what comes from peers: the kernel drops
-// the rest before it takes room in the buffer.
+// socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all
+// others before they take room in the buffer.
 //
-// The sockets are not registered with the poller of the Go runtime, since it would wake up the process
-// for each datagram that arrives, and again when the memory of each one that was sent becomes free. Only
-// arrivals is registered: it wakes up the process only for datagrams that arrive while hold is off.
+// The sockets are not registered with the poller of the Go runtime, since the poller would wake up the
+// process for each datagram that arrives, and again when the memory of each datagram that was sent
+// becomes free. Only arrivals is registered: it wakes up the process only for datagrams that arrive
+// while hold is off.
 type socket struct {
 	peers sources
 	udp   *descriptor
-	// greetings sends the first datagrams of handshakes, from another port: those for dead nodes stay
-	// in the kernel until address resolution has failed, and would fill the send buffer of udp. It
-	// receives nothing: the kernel drops what comes to its port.
+	// greetings sends the first datagrams of handshakes, from another port: datagrams for dead nodes
+	// stay in the kernel until address resolution has failed, and would fill the send buffer of udp.
+	// It receives nothing: the kernel drops all that comes to its port.
 	greetings *descriptor
 	// arrivals is an epoll instance that has udp only.
 	arrivals *descriptor
@@ -66,9 +67,9 @@ func (s *socket) watch(operation int, events uint32) error {
 	})
 }
 
-// hold makes datagrams wait in the kernel's buffer, or ends that: those that wait are read then. The
-// event of a datagram that was read stays in arrivals, which would then report no other one: it is removed
-// (ep_modify in fs/eventpoll.c).
+// hold(true) makes arriving datagrams wait in the kernel's buffer; hold(false) ends that, and the
+// waiting ones are read. The event of a datagram that was read stays in arrivals, and as long as it
+// does arrivals reports no new one: hold(true) removes it (ep_modify in fs/eventpoll.c).
 func (s *socket) hold(is bool) {
 	if !is {
 		_ = s.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
@@ -113,8 +114,8 @@ func (s *socket) read() {
 	})
 }
 
-// send sends a datagram to a peer from which one has come. It does not wait: a datagram that cannot be
-// sent at once is lost, as any can be on the network.
+// send sends a datagram to a peer from which this speaker has received one. It does not wait: a
+// datagram that cannot be sent at once is lost, as datagrams on the network can be.
 func (s *socket) send(datagram []byte, to netip.AddrPort) error { return s.udp.send(datagram, to) }
 
 // greet sends a datagram to a peer that may be dead.

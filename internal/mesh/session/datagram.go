@@ -40,7 +40,7 @@ func (h header) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(b, h.counter)
 }
 
-// parseHeader returns false for what is no datagram of this protocol.
+// parseHeader returns false for bytes that are not a datagram of this protocol.
 func parseHeader(b []byte) (h header, ok bool) {
 	if len(b) < Overhead || len(b) > MaxDatagram {
 		return header{}, false
@@ -54,7 +54,7 @@ func parseHeader(b []byte) (h header, ok bool) {
 
 // bind prepares the nonce and the associated data of a datagram: its header, the names of
 // sender and receiver, and the receiver's instance, which is zero in greetings. So no other
-// node and no other process can take it for its own, and it cannot be sent back.
+// node and no other process accepts the datagram, nor does its sender if it is sent back.
 func (t *Table) bind(header []byte, counter uint64, from, to lb.NodeName, receiver wire.Instance) {
 	binary.BigEndian.PutUint64(t.nonce[nonceSize-8:], counter)
 	t.bound = append(t.bound[:0], header...)
@@ -74,11 +74,12 @@ type greeting struct {
 	// echo is the nonce of the greeting that this one answers.
 	echo challenge
 	// keys are the IDs of the sender's keys, one of them repeated if there are fewer. The last one is
-	// silence if the sender answers for no address.
+	// silence if the sender is silent: see Table.SetSilent.
 	keys [MaxKeys]keyID
 }
 
-// silence is no key's ID (but of one in 2^32, of which greetings look as if they came from a silent speaker).
+// silence stands in place of a key ID. One key in 2^32 has this ID; greetings that list it last look
+// like those of a silent speaker.
 var silence keyID
 
 func (g greeting) encode() []byte {

@@ -7,18 +7,20 @@ import (
 )
 
 const (
-	// firstWait and lastWait are the pauses between two greetings of a peer that does not
-	// answer; firstWait is also the least pause if datagrams of the peer cause them.
+	// The pause between two greetings to a peer that does not answer grows from firstWait to
+	// lastWait. firstWait is also the least pause before a greeting that a datagram of the peer
+	// causes.
 	firstWait, lastWait = 100 * time.Millisecond, 300 * time.Millisecond
 	// A peer that has not answered for absentAfter is absent: its node may be dead, and the kernel
-	// has to find that out again for each greeting. Absent peers are greeted in turn, one each
-	// absentPause, but each one every lastWait at most and every longestWait at least.
+	// then tries address resolution for each greeting. Absent peers are greeted in turn, one each
+	// absentPause. The pause between two greetings to one of them is at least lastWait and at most
+	// longestWait.
 	absentAfter, absentPause, longestWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
-	// A nonce is used for nonceRenew and counts for nonceLife, so that an answer that was
-	// held back on its way proves nothing.
+	// A nonce is sent for nonceRenew and valid for nonceLife, so that an answer that was held back
+	// on its way proves nothing.
 	nonceRenew, nonceLife = time.Second, 2 * time.Second
-	// batch peers are greeted at once, and others batchPause later: a thousand answers at
-	// the same moment would not fit into the receive buffer.
+	// batch peers are greeted at once, and further ones batchPause later: a thousand answers at
+	// the same moment would not fit into a receive buffer of the kernel's default size.
 	batch, batchPause = 64, 2 * time.Millisecond
 	// idle is how far ahead Next is when nothing is due.
 	idle = time.Hour
@@ -65,7 +67,7 @@ func (t *Table) wait(now time.Time, p *peer) {
 	most := lastWait
 	if p.absent(now) {
 		most = max(lastWait, t.absent.Add(absentPause).Sub(now))
-		if most > longestWait { // they are too many for one row
+		if most > longestWait { // too many for one each absentPause
 			most = longestWait / 2
 		}
 		t.absent = now.Add(most)
@@ -74,8 +76,8 @@ func (t *Table) wait(now time.Time, p *peer) {
 	p.greeted, p.next = now, now.Add(p.wait)
 }
 
-// arrived notes that a datagram came from a peer that is greeted. If it was absent, the path to
-// all that are absent may have been lost and is back: they are greeted soon.
+// arrived notes that a datagram came from a peer. If the peer was absent, the path to all
+// absent peers may have been down and is back: they are greeted soon.
 func (t *Table) arrived(now time.Time, p *peer) {
 	was := p.asking && p.absent(now)
 	if p.since = now; !was {
@@ -103,15 +105,17 @@ func (t *Table) wake(at time.Time) {
 	}
 }
 
-// greetNow asks a peer with a new nonce, at once. Only events of this process cause it.
+// greetNow makes a greeting with a new nonce due immediately. Only events of this process may
+// cause it.
 func (t *Table) greetNow(now time.Time, p *peer) {
 	p.asking, p.drawn = true, time.Time{}
 	p.since, p.next, p.wait = now, now, firstWait/2
 	t.wake(now)
 }
 
-// greetSoon asks a peer that is not what it was. Datagrams of others can cause it, so that
-// it keeps the least pause.
+// greetSoon makes a greeting due to a peer that sent a datagram of an unconfirmed instance.
+// Other hosts can cause it with a forged or recorded datagram, so that it keeps the least
+// pause.
 func (t *Table) greetSoon(now time.Time, p *peer) {
 	at := p.greeted.Add(firstWait)
 	if at.Before(now) {
@@ -126,8 +130,8 @@ func (t *Table) greetSoon(now time.Time, p *peer) {
 	t.wake(p.next)
 }
 
-// greet seals a greeting. It has a nonce only while the peer is asked: a greeting without
-// one is not answered, and so the handshake ends.
+// greet seals a greeting. It has a nonce only while this process waits for an answer: a
+// greeting without a nonce is not answered, and so the handshake ends.
 func (t *Table) greet(now time.Time, p *peer, key int, echo challenge) ([]byte, bool) {
 	g := greeting{echo: echo}
 	if p.asking {

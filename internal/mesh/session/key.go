@@ -26,8 +26,8 @@ const (
 // not reveal it.
 type keyID [4]byte
 
-// Key is one of the keys that speakers share. The zero value is none. It is a function, since
-// fmt shows what a pointer in an unexported field of some struct points to.
+// Key is one of the keys that speakers share. The zero value is no key. Key has a function,
+// since fmt would print what a pointer in an unexported field points to.
 type Key struct{ derived func() *derived }
 
 // derived is what a key is used as: two independent values (RFC 5869 section 3.2).

@@ -14,13 +14,14 @@ import (
 var (
 	// ErrPeer: the sender's node may not have a session.
 	ErrPeer = errors.New("its sender is no peer")
-	// ErrFormat: it is no datagram of this version of the protocol.
+	// ErrFormat: it is not a datagram of this version of the protocol.
 	ErrFormat = errors.New("it is no datagram of this protocol")
 	// ErrKey: this process does not have the key.
 	ErrKey = errors.New("it is under a key that this speaker does not have")
 	// ErrReplayed: it was received before, or is too old to be sure.
 	ErrReplayed = errors.New("it was received before")
-	// ErrUnconfirmed: the instance that sent it has not answered a nonce. It is asked to.
+	// ErrUnconfirmed: the instance that sent it has not answered a nonce. A greeting to that
+	// instance becomes due.
 	ErrUnconfirmed = errors.New("its sender has not answered a nonce")
 	// ErrForged: it was not made with the key, or for another process.
 	ErrForged = errors.New("it was not made with the key for this process")
@@ -31,17 +32,18 @@ type Opened struct {
 	// Message is in the memory of the datagram. Nil: the datagram has none, it belongs to
 	// a handshake.
 	Message []byte
-	// Instance of the sender, if the datagram is authentic. It is confirmed if
-	// there is a Message, or Met. Only one that is known to run otherwise counts in a greeting.
+	// Instance of the sender, if the datagram is authentic. The instance is confirmed if there is
+	// a Message, or Met. The caller must ignore Greeted and Silent of an instance that it does not
+	// know.
 	Instance wire.Instance
 	// Met: the datagram confirmed an instance, a new one or the same one after Reset.
 	Met bool
-	// Greeted: the instance asks for an answer, and nothing that it sent
-	// later has arrived. It has no session with this process, or wants to be shown its keys.
+	// Greeted: the instance asks for an answer, and nothing that it sent later has arrived. It has
+	// no session with this process, or asks which keys this process has.
 	Greeted bool
-	// Silent: the greeting shows that the sender answers for no address where this process is.
+	// Silent: the greeting shows that the sender answers for no address on the link of the mesh.
 	Silent bool
-	// Replies go to the same node.
+	// Replies are datagrams to send to the same node.
 	Replies [][]byte
 	// Err is why the datagram was refused, one of the errors above.
 	Err error
@@ -64,7 +66,7 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	}
 	known := h.instance == p.instance
 	confirmed := p.met && known
-	place, tag := t.recent.place(datagram) // of no use for data
+	place, tag := t.recent.place(datagram) // used only for datagrams of unconfirmed instances
 	switch {
 	case known && !p.window.fresh(h.counter):
 		return Opened{Err: ErrReplayed}
@@ -94,7 +96,8 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	return t.welcome(now, p, key, h, parseGreeting(content))
 }
 
-// cipher returns the one for datagrams of an instance, and keeps it if that is confirmed.
+// cipher returns the cipher for datagrams of an instance, and stores it if the instance is
+// confirmed.
 func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool) cipher.AEAD {
 	if !confirmed {
 		return t.keys[key].forInstance(instance)
@@ -107,8 +110,8 @@ func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool)
 
 // welcome acts on an authentic greeting.
 func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) Opened {
-	// A greeting under a key that this process did not have yet was refused, so that a recording
-	// of it is accepted later.
+	// A recorded greeting may be new to this process: it refused the greeting while it did not
+	// have the key. So only the latest greeting counts.
 	latest := p.isLatest(h)
 	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silence}
 	confirmed := p.met && h.instance == p.instance

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// noKey is the index of a key that is not there.
+	// noKey is the index of a key that this process does not have.
 	noKey = -1
-	// answerEvery and answerBurst bound the greetings that answer those of one peer.
+	// answerEvery and answerBurst bound the greetings that answer greetings of one peer.
 	answerEvery, answerBurst = 10 * time.Millisecond, 16
 )
 
@@ -39,7 +39,7 @@ type peer struct {
 	open     [MaxKeys]lazyCipher // for datagrams of the instance, by index of the own key
 
 	asking  bool      // greetings go out until nonce comes back
-	since   time.Time // since when, without anything of the peer
+	since   time.Time // since when nothing has come from the peer
 	nonce   challenge // current if it was drawn at all
 	drawn   time.Time
 	greeted time.Time     // when the last greeting that was due went out
@@ -48,27 +48,27 @@ type peer struct {
 
 	answers time.Time // when the budget of answers is full again
 
-	// strange is the last instance that was not confirmed when it greeted, and greetings its
-	// newest counter.
-	strange   wire.Instance
-	greetings uint64
+	// unconfirmed is the last unconfirmed instance that sent a greeting, and greetings the newest
+	// counter of its greetings.
+	unconfirmed wire.Instance
+	greetings   uint64
 }
 
-// isLatest returns whether nothing has arrived that the sender of an authentic greeting sent later, and
-// notes the greeting.
+// isLatest returns whether an authentic greeting is the latest datagram that has arrived from its
+// sender, and records the greeting.
 func (p *peer) isLatest(h header) bool {
 	if h.instance == p.instance {
 		return h.counter == p.window.newest
 	}
-	if p.strange == h.instance && h.counter <= p.greetings {
+	if p.unconfirmed == h.instance && h.counter <= p.greetings {
 		return false
 	}
-	p.strange, p.greetings = h.instance, h.counter
+	p.unconfirmed, p.greetings = h.instance, h.counter
 	return true
 }
 
-// confirm makes an instance the one that counts. What it sent before this greeting is
-// refused: it may be older than the proof that the instance runs.
+// confirm confirms the instance that sent a greeting. Datagrams that the instance sent before
+// are refused: they may be older than the proof that it runs.
 func (p *peer) confirm(h header) {
 	if p.instance == h.instance {
 		h.counter = max(h.counter, p.window.newest)

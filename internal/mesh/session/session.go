@@ -1,8 +1,8 @@
-// Package session protects the datagrams between speakers: it encrypts and authenticates
-// them, binds each to one process of its sender and one of its receiver, delivers none
-// twice, and changes keys without a moment in which two speakers have none in common. It
-// has no socket, no clock and no source of chance of its own; the adapter of the mesh
-// sends what a Table returns and passes in what arrives.
+// Package session protects the datagrams between speakers: it encrypts and authenticates them,
+// binds each to one process of its sender and one of its receiver, delivers none twice, and
+// changes keys without a moment in which two speakers have no key in common. It has no socket,
+// no clock and no source of randomness; speaker/mesh sends what a Table returns and passes in
+// what arrives.
 //
 // A receiver accepts messages of one instance of a peer, which has proved that it runs
 // now: it has returned a nonce that the receiver has drawn for it. See docs/design/mesh.md.
@@ -92,8 +92,8 @@ func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
 	t.peers, t.order = peers, order
 }
 
-// SetSilent sets whether greetings show that this process is silent: it answers for no address where the peers are. Peers that
-// are greeted are greeted again soon when that changes.
+// SetSilent sets whether greetings show that this process is silent: it answers for no address on the
+// link of the mesh. When that changes, peers that have not answered yet are greeted again soon.
 func (t *Table) SetSilent(now time.Time, is bool) {
 	if t.silent == is {
 		return

@@ -5,18 +5,19 @@ import "encoding/binary"
 const (
 	windowWords = 32
 	// windowSize is how far a datagram may be behind the newest one of its sender. A sender
-	// numbers its datagrams to all receivers in one row: two rounds to a thousand peers.
+	// numbers its datagrams to all receivers in one sequence: the window has about two datagrams
+	// to each of a thousand peers.
 	windowSize = (windowWords - 1) * 64
 )
 
-// window remembers which counters of an instance were received (RFC 4303 section 3.4.3),
-// in a ring of words, of which the one ahead is cleared as the window moves (RFC 6479).
+// window remembers which counters of an instance were received (RFC 4303 section 3.4.3), in a
+// ring of words; the word ahead is cleared as the window moves (RFC 6479).
 type window struct {
 	newest uint64
 	words  [windowWords]uint64
 }
 
-// reset refuses every counter up to this one.
+// reset makes newest the newest counter, and refuses every counter up to it.
 func (w *window) reset(newest uint64) {
 	w.newest = newest
 	for i := range w.words {
@@ -50,9 +51,10 @@ func (w *window) clear(after, to uint64) {
 }
 
 // recent remembers greetings of instances that are not confirmed, so that a recording is
-// answered once: sent again and again, it would use up the budget of answers, and the true
-// greetings of a peer got none. The tag of an authentic datagram is as good as random and
-// serves as its hash. A greeting is forgotten when another one takes its place.
+// answered only once. Otherwise a recording that is sent again and again would use up the
+// budget of answers, and the true greetings of a peer would get no answer. The tag of an
+// authentic datagram is as good as random and serves as its hash. A greeting is forgotten when
+// another one takes its place.
 type recent [1 << 13]uint64
 
 // place takes a datagram of Overhead bytes at least.

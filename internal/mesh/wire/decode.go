@@ -85,7 +85,7 @@ func Join(pieces [][]byte) (State, error) {
 	return s, nil
 }
 
-// reader takes values from the front. After the first error it returns zeros.
+// reader reads values one after the other. After the first error it returns zeros.
 type reader struct {
 	rest []byte
 	err  error
@@ -120,8 +120,8 @@ func (r *reader) number() uint64 {
 	return n
 }
 
-// count reads how many items follow. Each has at least that many bytes, so that no
-// more memory is taken than the message is long.
+// count reads how many items follow: no more than most, each of at least the given number of
+// bytes. So the memory for the items is bounded by the length of the message.
 func (r *reader) count(most, bytes int) int {
 	n := r.number()
 	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {

@@ -15,7 +15,7 @@ import (
 
 // Bounds of what a message may hold.
 const (
-	// MaxSuspects is how many suspects a heartbeat holds.
+	// MaxSuspects is how many suspects a heartbeat names.
 	MaxSuspects = 64
 	// MaxKnown is how many states of others a heartbeat names.
 	MaxKnown = 8
@@ -35,7 +35,7 @@ const (
 	maxDuration   = 10 * time.Minute
 	maxLinkName   = 15
 	hardwareBytes = 6
-	minClaim      = 1 + 4 + 1 // the length, an IPv4 address, the epoch or the bits
+	minClaim      = 1 + 4 + 1 // a length, an IPv4 address, and the epoch or the prefix length
 	minAddress    = 1 + 4
 	minLink       = 2 + hardwareBytes + 1 + 1 // a name of one letter, flags, no prefixes
 )
@@ -111,7 +111,7 @@ type Piece struct {
 	// own state is that of the message.
 	Instance Instance
 	Sequence uint64
-	// Back is in which time the speaker that restarts is to be back.
+	// Back is the time until the next process of a restarting speaker is expected.
 	Back time.Duration
 	// Index of this piece, from 0, of Count pieces.
 	Index, Count int
@@ -124,15 +124,16 @@ type Piece struct {
 type State struct {
 	// Phase of the speaker.
 	Phase ownership.Phase
-	// Back is in which time it is to be back (Restarting). It is not part of the encoded
-	// state: see Piece.
+	// Back is the time until the next process of the speaker is expected (Restarting). It is not
+	// part of the encoded state: see Piece.
 	Back time.Duration
-	// Links that it can announce on.
+	// Links that the speaker can announce on.
 	Links []Link
-	// Claims are the addresses that it owns.
+	// Claims are the addresses that the speaker owns.
 	Claims ownership.Claims
-	// Held are those of the claims that it does not announce, since foreign hosts use
-	// them: their next owner probes them before it announces them.
+	// Held are those of the claims that the speaker does not announce: foreign hosts may use them,
+	// or it has conceded them to other nodes (see speaker/layer2). Their next owner probes them
+	// before it announces them.
 	Held []netip.Addr
 }
 

@@ -16,21 +16,21 @@ import (
 // sent is what was published, reported and written to the checkpoint last.
 type sent struct {
 	state     *wire.State
-	ours      []net.HardwareAddr // those of nodes whose speakers were received from, ordered
+	ours      []net.HardwareAddr // hardware addresses of nodes whose speakers were received from, ordered
 	nodes     []net.HardwareAddr // ours, and those of view.learned, ordered
 	detection Detection
 	report    *Report
 	owned     []OwnedSince // in the report, ordered
-	want      *Snapshot    // in the checkpoint, as held and known are
+	want      *Snapshot    // in the checkpoint; so are held and known
 	held      []netip.Addr
-	known     int       // number of hardware addresses
+	known     int       // number of hardware addresses in ours
 	saved     time.Time // when the checkpoint was written
 	saveAt    time.Time // when it is written next; in the past or zero: nothing is waiting
 	// The claims have changed since they were published, and since the checkpoint was written.
 	unpublished, unsaved bool
 }
 
-// contest is which addresses of this node others claim as well, as of a time.
+// contest has the addresses of this node that others claimed as well at a time.
 type contest struct {
 	addresses []netip.Addr
 	at        time.Time
@@ -60,7 +60,7 @@ func (e *Engine) act(v *view, d decision) {
 	e.saveCheckpoint(v)
 }
 
-// serve records how addresses are served from now on, and reports whether any of it changed for the network.
+// serve records how addresses are served from now on, and reports whether that changed for the network.
 func (e *Engine) serve(d decision) (changed bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
@@ -103,8 +103,8 @@ func (e *Engine) setClaims(c ownership.Claims) {
 	e.claims, e.sent.unpublished, e.sent.unsaved = c, true, true
 }
 
-// saveCheckpoint passes on what the next speaker on this node should know, if it changed: at most once in saveEvery, but at once
-// while this speaker restarts.
+// saveCheckpoint saves the checkpoint for the next speaker on this node if it changed: at most once in
+// saveEvery, and without delay while this speaker restarts.
 func (e *Engine) saveCheckpoint(v *view) {
 	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
 	if e.Save == nil || e.sent.want == v.in.want && !e.sent.unsaved && slices.Equal(e.sent.held, held) && e.sent.known == len(e.sent.ours) {
@@ -119,9 +119,9 @@ func (e *Engine) saveCheckpoint(v *view) {
 	e.Save(Checkpoint{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.sent.ours})
 }
 
-// holding returns what this node claims and does not announce: no other node answers for it while
-// this one restarts.
-func (e *Engine) holding() (held []netip.Addr) {
+// withheldClaims returns the addresses that this node claims and does not announce: no other node
+// answers for them while this one restarts.
+func (e *Engine) withheldClaims() (held []netip.Addr) {
 	for address := range e.claims {
 		if s := e.standoffs[address]; e.doubted[address] || !s.conceded.IsZero() {
 			held = append(held, address)
@@ -148,7 +148,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 	}
 	for _, address := range d.Yielded {
 		e.hold[address] = v.now.Add(holdOff)
-		e.Log.Info("another node took an address that it may not own, as far as is known here", "address", address)
+		e.Log.Info("another node took an address that it may not own, as far as this node knows", "address", address)
 	}
 	if v.terms.MoveOne {
 		e.moved = v.now
@@ -215,8 +215,9 @@ func (e *Engine) setOurs(v *view) {
 	e.setNodes(v)
 }
 
-// setNodes sets which hardware addresses are those of nodes. A node that becomes known by this may announce addresses
-// of this one: they are announced again, so that it receives that this node has them.
+// setNodes sets which hardware addresses are those of nodes. A node that becomes known by this may
+// announce addresses that this one owns. So this one announces them again, and the other node receives
+// that.
 func (e *Engine) setNodes(v *view) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
@@ -241,7 +242,7 @@ func ordered(list []net.HardwareAddr) []net.HardwareAddr {
 }
 
 func (e *Engine) publish(v *view) {
-	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims, Held: e.holding()}
+	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims, Held: e.withheldClaims()}
 	if v.phase == ownership.Restarting {
 		state.Back = v.in.restarting.Sub(v.now)
 	}

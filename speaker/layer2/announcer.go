@@ -13,7 +13,7 @@ import (
 // Link is a network interface of a node that addresses can be announced on:
 // Ethernet, up, with a carrier, and with an address to send ARP or NDP from.
 type Link struct {
-	// Name is that of the interface.
+	// Name of the interface.
 	Name string
 	// Index of the interface in the kernel; 0 for links of other nodes.
 	Index int
@@ -22,11 +22,11 @@ type Link struct {
 	// Internal means that the interface leads to the node's own pods or containers,
 	// not to a network of the machine.
 	Internal bool
-	// IPv4 means that it has an IPv4 address, so that ARP can be used on it.
+	// IPv4 means that the interface has an IPv4 address, so that ARP can be used on it.
 	IPv4 bool
-	// LinkLocal is its IPv6 link-local address, without a zone; invalid if it has
-	// none that is usable (RFC 4862: tentative and duplicate ones are not), so that
-	// NDP cannot be used on it.
+	// LinkLocal is the IPv6 link-local address of the interface, without a zone. It is invalid if
+	// the interface has no usable one (RFC 4862: tentative and duplicate addresses are not
+	// usable); then NDP cannot be used on the interface.
 	LinkLocal netip.Addr
 	// Prefixes are the subnets of its addresses, of both families, masked and
 	// ordered, link-local ones left out.
@@ -54,23 +54,23 @@ func (l Link) Reaches(address netip.Addr) bool {
 
 // Owned is how this node serves an address.
 type Owned struct {
-	// Interfaces are those that it is announced on, or answered for on, sorted.
+	// Interfaces are those on which this node announces the address, or answers for it, sorted.
 	Interfaces []string
 	// First means that no node has announced the address before, or that its last owner did not
-	// because of a foreign host: it is announced only after no foreign host has answered for it.
+	// announce it because of a foreign host. Then the announcer probes the address first: see
+	// Detection.
 	First bool
-	// For is not nil when this node covers for another one that owns the address: requests on an
-	// interface are answered with the hardware address that For has for it, and nothing is
-	// announced.
+	// For is set when this node covers for another one that owns the address. It has, by
+	// interface, the hardware address in answers to requests; nothing is announced.
 	For map[string]net.HardwareAddr
-	// Returned means that the restart of that node is over. The announcer calls Engine.AddAnnounced
-	// once the node has announced the address, or has answered for it; until then it probes the
-	// address, each second at first and each 30 s after 10 s.
+	// Returned means that the restart of the node for which this one covers is over. The announcer
+	// calls Engine.AddAnnounced once the node has announced the address, or has answered for it;
+	// until then it probes the address, each second at first and each 30 s after 10 s.
 	Returned bool
 }
 
-// Same reports whether two ways of serving are the same. First does not count: it matters only when
-// serving begins.
+// Same reports whether two ways of serving are the same. First does not count, since it matters
+// only when serving begins.
 func (o Owned) Same(other Owned) bool {
 	return o.Returned == other.Returned && o.SameAnswers(other)
 }
@@ -83,7 +83,7 @@ func (o Owned) SameAnswers(other Owned) bool {
 
 // Announcer makes the network send traffic for addresses to this node.
 type Announcer interface {
-	// SetLinks sets which links there are. Addresses that this node owns are announced on a link
+	// SetLinks sets the links of this node. Addresses that this node owns are announced on a link
 	// that comes up.
 	SetLinks([]Link)
 	// SetOwned sets which addresses this node serves from now on. When it returns, addresses that
@@ -91,15 +91,15 @@ type Announcer interface {
 	// once, unless they are to be probed first; further announcements follow. The implementation
 	// must not retain the map: the caller changes it afterwards.
 	SetOwned(map[netip.Addr]Owned)
-	// Repeat announces addresses that this node owns again, from the first announcement on: hosts
-	// may have learned another hardware address meanwhile. Without arguments it announces all.
+	// Repeat begins the series of announcements of addresses that this node owns again, since
+	// hosts may have learned another hardware address meanwhile. Without arguments it does so for
+	// all addresses.
 	Repeat(...netip.Addr)
 	// Ask sets what the segments of the links are asked from now on: these questions, and whether
-	// this node receives from them at all. The results go to Engine.SetSegment. Nil ends the
-	// asking. The caller never changes the questions.
+	// this node receives from the segments at all. The results go to Engine.SetSegment. Nil: the
+	// segments are not asked. The caller never changes the questions.
 	Ask(*Questions)
-	// SetOurs sets which hardware addresses are those of the cluster's nodes: they
-	// are never foreign.
+	// SetOurs sets the hardware addresses of the cluster's nodes, which are never foreign hosts.
 	SetOurs([]net.HardwareAddr)
 	// SetDetection sets what is done about foreign hosts from now on. An address that is announced
 	// stays announced. One that is withheld because of a foreign host is announced if the new
@@ -112,10 +112,10 @@ type Questions struct {
 	// Addresses gives, by address, the interfaces on which it is asked which hosts answer for it:
 	// this node wants to take it, or to announce it there.
 	Addresses map[netip.Addr][]string
-	// Nodes are addresses of other nodes, sorted. It is asked which hardware addresses answer for
-	// them.
+	// Nodes are IP addresses of other nodes, sorted: the segments are asked which hardware
+	// addresses answer for them.
 	Nodes []netip.Addr
-	// Awaited are addresses, sorted, that are not asked about: if a host asks for one of them, this
+	// Awaited are addresses, sorted, that are not asked about. If a host requests one of them, this
 	// node receives from the segment.
 	Awaited []netip.Addr
 }
@@ -147,15 +147,15 @@ type Unserved struct {
 type Conflict struct {
 	// Address is what both use.
 	Address netip.Addr
-	// Interface is the one on which frames of the other were received.
+	// Interface is the one on which frames of the other host were received.
 	Interface string
-	// Hardware is the hardware address of the other.
+	// Hardware is the hardware address of the other host.
 	Hardware net.HardwareAddr
 	// Node is the one whose kernel has the address, this one or another one; empty: the host is
 	// not a node of the cluster.
 	Node lb.NodeName
 	// Announced means that this node announces the address nevertheless.
 	Announced bool
-	// Since is when the first frame of the other was received.
+	// Since is when the first frame of the other host was received.
 	Since time.Time
 }

@@ -27,7 +27,7 @@ type view struct {
 	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
 	terms  ownership.Terms
 	// learned are the hardware addresses of nodes whose speakers are missing and were never received
-	// from, as far as the segment has answered for these nodes; unknown: there are others of them.
+	// from, as far as the segment has answered for these nodes; unknown: for some it has not.
 	learned map[lb.NodeName]segment.Hardware
 	unknown bool
 	// stranger: there are nodes whose speakers are missing and were never received from.
@@ -38,8 +38,8 @@ type view struct {
 	stalled bool
 }
 
-// gather puts together what a decision depends on, and brings the index of owners up to date about the nodes; read has
-// entered the wanted addresses.
+// gather puts together what a decision depends on, and updates the nodes in the index of owners. Before
+// that, read has updated its wanted addresses.
 func (e *Engine) gather(now time.Time, in inbox) *view {
 	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Rechecks != e.rechecks}
 	e.rechecks = in.view.Rechecks
@@ -71,8 +71,8 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	return v
 }
 
-// mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in moveEvery. An
-// address that any living node gave up counts as such a move.
+// mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in
+// moveEvery. An address that a node which is alive gave up counts as such a move.
 func (e *Engine) mayMoveOne(v *view) bool {
 	if !e.Failback {
 		return false
@@ -98,8 +98,8 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	return ownership.Active
 }
 
-// resume claims again what this node claimed when its last speaker ended, unless another node claims it by now. In a
-// minority it claims nothing, but the epochs are remembered.
+// resume claims again what this node claimed when its last speaker ended, unless another node claims it
+// by now. In a minority this node claims nothing, but the index remembers the epochs.
 func (e *Engine) resume(v *view) {
 	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
@@ -129,9 +129,9 @@ func (v *view) wanted(address netip.Addr) bool {
 	return wanted
 }
 
-// doubt records which addresses their owners do not announce because foreign hosts use them. The record outlasts the
-// owner: the next one probes the address before it announces it. If several nodes claim an address, the last one by
-// name decides, but this node before all others.
+// doubt records which addresses their owners do not announce because foreign hosts use them. The record
+// outlasts the owner: the next owner probes the address before it announces it. If several nodes claim
+// an address, this node's own state decides, then that of the last node by name.
 func (e *Engine) doubt(v *view) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
@@ -178,8 +178,8 @@ func (in *inbox) unannounced() (unannounced []netip.Addr) {
 	return unannounced
 }
 
-// letGo returns the addresses that nodes that are alive gave up less than releasedFor ago and that this node has known as
-// wanted since.
+// letGo returns the addresses that other nodes, which are alive, gave up less than releasedFor ago,
+// and that have been wanted since, as far as this node knows.
 func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
@@ -217,7 +217,7 @@ func (e *Engine) heldOff(now time.Time) map[netip.Addr]bool {
 // decision is what this node does from now on about the addresses in Looked.
 type decision struct {
 	ownership.Output
-	// served are those of Looked that it answers for.
+	// served are those of Looked that this node answers for.
 	served map[netip.Addr]Owned
 }
 
@@ -248,7 +248,7 @@ func (e *Engine) decide(v *view) decision {
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
 	for address, claim := range d.Own {
-		_, found := e.minority.found[address] // the segment was asked: it is not probed once more
+		_, found := e.minority.found[address] // the segment was asked: the announcer need not probe the address
 		first := (claim.Cause == ownership.First || e.doubted[address]) && !found
 		if claim.Cause == ownership.Kept {
 			first = e.taken[address].first
@@ -275,8 +275,9 @@ func (e *Engine) everything() []netip.Addr {
 	return slices.Compact(all)
 }
 
-// interfaces returns where this node announces an address that it owns. One that it is no candidate for any more, and
-// has until another node takes it, is announced on no further interface.
+// interfaces returns the interfaces on which this node announces an address that it owns. If this node
+// is no candidate any more, it keeps the address until another node takes it, and announces it on no
+// further interface.
 func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
 	on := interfaces(v.links, c, address, e.subnets.near(address))
@@ -286,9 +287,10 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 	return on
 }
 
-// continueCovering makes this node go on covering for a node that restarts when another one was chosen to, which may not have
-// begun yet: both give the same answers. It also covers for a node whose restart is over until that node announces the
-// address. The index looks at the addresses of restarting nodes, and at those that lost their owner, in each decision.
+// continueCovering makes this node go on covering for a restarting node when another node was chosen to
+// cover, since that one may not have begun yet; both give the same answers. This node also covers for a
+// node whose restart is over, until that node announces the address. The index looks at the addresses
+// of restarting nodes, and at those that lost their owner, in each decision.
 func (e *Engine) continueCovering(v *view, d *decision) {
 	for address, holder := range e.covering {
 		_, chosen := d.Care[address]

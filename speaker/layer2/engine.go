@@ -1,8 +1,8 @@
-// Package layer2 is the layer 2 engine of one node: from what the cluster wants, what the
-// other speakers publish and which links are up, it decides which addresses this node
-// owns, has them announced, publishes the claims and reports. The goroutine of Run owns
-// the state; other goroutines pass changes through the methods of Engine. The package
-// knows no Kubernetes: speaker/kube makes the snapshots and takes the reports.
+// Package layer2 is the layer 2 engine of one node: from what the cluster wants, what the other
+// speakers publish and which links are up, it decides which addresses this node owns, has them
+// announced, publishes the claims and reports its state. The goroutine of Run owns the state;
+// other goroutines pass changes through the methods of Engine. The package does not import
+// Kubernetes: speaker/kube makes the snapshots and receives the reports.
 package layer2
 
 import (
@@ -25,18 +25,19 @@ import (
 const (
 	// probing is how long it takes until a probe has shown whether a foreign host uses an address.
 	probing = 500 * time.Millisecond
-	// releasedFor is how long an address that a living node gave up is taken by no other: that it
-	// is not wanted any more reaches nodes at different times.
+	// releasedFor is how long no other node takes an address that a node which is alive gave up:
+	// the address may not be wanted any more, and nodes receive that at different times.
 	releasedFor = 500 * time.Millisecond
-	// holdOff is how long this node leaves an address to another one that took it and, as far as
-	// this node knows, may not own it: the two have different knowledge of the cluster.
+	// holdOff is how long this node leaves an address to another node that took it although, as
+	// far as this node knows, it may not own it: the two have received different states of the
+	// cluster.
 	holdOff = 10 * time.Second
 	// saveEvery is the shortest time between two checkpoints: each is written as a whole.
 	saveEvery = 500 * time.Millisecond
 	// moveEvery is the shortest time between two moves of addresses in the cluster without a
 	// failure.
 	moveEvery = time.Second
-	// settled is how long a node must have been alive to get addresses that others have.
+	// settled is how long a node must have been alive to take addresses that others own.
 	settled = 30 * time.Second
 )
 
@@ -56,7 +57,7 @@ type Config struct {
 	Log logr.Logger
 	// Now reads the clock; nil: time.Now.
 	Now func() time.Time
-	// Announcer makes the network send traffic here.
+	// Announcer makes the network send traffic to this node.
 	Announcer Announcer
 	// Mesh publishes the state of this speaker to the others.
 	Mesh Mesh
@@ -105,7 +106,7 @@ type Engine struct {
 	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
 	owners   *ownership.Index
-	links    map[lb.NodeName]nodeLinks // of nodes with speakers that are alive, or are missing after they were
+	links    map[lb.NodeName]nodeLinks // of nodes whose speakers are alive, or are missing and were received from
 	subnets  *subnets
 	// linksNumber grows with each change of links, and of those that this node may announce on.
 	linksNumber uint64
@@ -113,7 +114,7 @@ type Engine struct {
 	claims      ownership.Claims // replaced, never changed
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]taken
-	asking      map[netip.Addr]time.Time // what may still be probed, since when
+	asking      map[netip.Addr]time.Time // addresses that may still be probed: since when
 	served      map[netip.Addr]Owned
 	unclaimed   map[netip.Addr]unclaimed
 	requested   map[netip.Addr]requested
@@ -121,12 +122,12 @@ type Engine struct {
 	contested   contest
 	lost        map[netip.Addr]time.Time // addresses without an owner: when its last message came
 	live        map[lb.NodeName]bool
-	doubted     map[netip.Addr]bool        // its last owner did not announce it, since a foreign host uses it
-	hold        map[netip.Addr]time.Time   // until when it is not taken from others
-	covering    map[netip.Addr]lb.NodeName // the address that this node covers, and its owner
-	returned    map[netip.Addr]awaited     // those of covering whose owner runs again
-	uncovered   map[netip.Addr]time.Time   // those that were in covering and lost their owner: when
-	wasIsolated bool                       // it was isolated in the round before
+	doubted     map[netip.Addr]bool        // addresses that their last owner did not announce, since a foreign host uses them
+	hold        map[netip.Addr]time.Time   // addresses that are not taken from others: until when
+	covering    map[netip.Addr]lb.NodeName // addresses that this node covers, and their owners
+	returned    map[netip.Addr]awaited     // addresses in covering whose owner runs again
+	uncovered   map[netip.Addr]time.Time   // addresses that were in covering and lost their owner: when
+	wasIsolated bool                       // this speaker was isolated in the round before
 	minority    minority
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
@@ -200,8 +201,8 @@ func (e *Engine) SetView(v mesh.View) { e.update(func(in *inbox) { in.view = &v 
 // SetLinks sets which links this node has.
 func (e *Engine) SetLinks(links []Link) { e.update(func(in *inbox) { in.links = &links }) }
 
-// SetUnserved sets on which links addresses cannot be announced after all. Addresses that are
-// announced there move to other links, or nodes.
+// SetUnserved sets on which links addresses cannot be announced although they should be.
+// Addresses that are announced there move to other links, or nodes.
 func (e *Engine) SetUnserved(u []Unserved) { e.update(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts sets which addresses of this node other hosts use.

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// insistEvery is the shortest time after which an address is announced again because another
-	// node announces it.
+	// insistEvery is the least time between two announcements of an address because another node
+	// announces it.
 	insistEvery = time.Second
 	// insistOften is how many times in a row this is done before the interval becomes insistSeldom
 	// (RFC 5227, section 2.4 (c)). A speaker gives the address up when it receives the second
@@ -38,10 +38,10 @@ func (i insistence) again(now time.Time, host net.HardwareAddr) bool {
 }
 
 // insist announces addresses again that are also announced by nodes whose speakers this one does not
-// receive from. This one is in the majority, so that those speakers then give them up. While the
-// hardware address of a missing speaker's node is not known, any host may be that node. An address
-// is announced again at most once in insistEvery, and later once in insistSeldom, since frames are
-// easily forged.
+// receive from. This node is in the majority, so that those speakers then give the addresses up.
+// While the hardware address of a missing speaker's node is not known, any host may be that node. An
+// address is announced again at most once in insistEvery, and later once in insistSeldom, since
+// frames are easily forged.
 func (e *Engine) insist(v *view) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*insistSeldom })
 	for _, r := range v.in.rivals {
@@ -53,7 +53,7 @@ func (e *Engine) insist(v *view) {
 			}
 			e.insisted[r.address] = insistence{v.now, i.count + 1, i.host}
 			e.Announcer.Repeat(r.address)
-			e.resist(v, r.address)
+			e.beginStandoff(v, r.address)
 		}
 	}
 }

@@ -19,11 +19,12 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// A speaker that receives from no more than half of the speakers that should be there is
-// in a minority: the missing ones are down, or announce its addresses on the other
-// side of a partition. The mesh cannot show which; the segment can. In a minority a speaker
+// A speaker that receives from no more than half of the speakers that should be there is in a
+// minority: the missing ones are down, or they run on the other side of a partition and
+// announce its addresses. The mesh cannot show which of the two is true; the segment can. In a
+// minority a speaker
 //
-//   - announces only on links that it receives from: a host has answered, or has asked for one
+//   - announces only on links that it receives from: a host has answered, or has requested one
 //     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
 //     speakers are on nodes that the API server reports as NotReady;
 //   - takes an address that no speaker in its view has only when no host answers for it;
@@ -32,24 +33,24 @@ import (
 //     and has the lower hardware address, or goes on after this one announced it again;
 //   - gives up, while the controller reports that it is cut off from a larger group of speakers,
 //     each address that a missing speaker may announce, unless the node of that speaker answers on
-//     the segment: then this node receives what that one announces.
+//     the segment: then this node receives the announcements of that node.
 //
-// A speaker in the majority does none of this: it acts at once. Only while a speaker is missing
-// that it has never received from does it ask the segment: about addresses that no speaker ever had,
-// as far as it knows, and about those that the node of such a speaker announces too (see standoff).
+// A speaker in the majority does none of this: it acts at once. It asks the segment only while a
+// speaker that it has never received from is missing: about addresses that no speaker ever had, as
+// far as it knows, and about addresses that the node of such a speaker announces too (see standoff).
 
 const (
 	// reachWithin is how long a speaker that comes into a minority waits for the first
 	// answer on a link. Meanwhile it keeps what it has, and takes nothing.
 	reachWithin = 300 * time.Millisecond
-	// rivalWithin is how long ago another node must have announced an address for its next
-	// announcement to count as the second.
+	// rivalWithin is how long after an announcement of another node the next one still counts as
+	// its second.
 	rivalWithin = 5 * time.Second
-	// rivalInsists is how long after the first announcement of another node a second one counts:
-	// by then that node has received that this one announces the address too.
+	// rivalInsists is how long after the first announcement of another node a second one shows
+	// that the node goes on: by then it has received that this one announces the address too.
 	rivalInsists = 100 * time.Millisecond
-	// partitionedFor is how long a report of the controller counts that the speaker is cut off from
-	// a larger group. An API server that restarts is back by then. If it stays away, the last
+	// partitionedFor is how long the report of the controller counts that the speaker is cut off
+	// from a larger group. A restarting API server is back by then. If it stays away, the last
 	// remaining node is without its addresses for no longer than this.
 	partitionedFor = 30 * time.Second
 	// maxRivals is the largest number of announcements that wait for a round.
@@ -58,8 +59,9 @@ const (
 	// report of partitionedFor: by then speakers that are cut off from the segment have reported
 	// that they are Isolated, and do not count as a larger group.
 	partitionedAfter = 1200 * time.Millisecond
-	// kernelAfter is how long a node must have answered for an address that its speaker, which is
-	// received from, does not claim, until the answers are taken for those of its kernel.
+	// kernelAfter is how long a node must have answered for an address before the answers count as
+	// those of its kernel. It applies if the messages of the node's speaker arrive and do not
+	// claim the address.
 	kernelAfter = 2 * time.Second
 )
 
@@ -67,7 +69,7 @@ const (
 // the majority too. The goroutine of Run owns it.
 type minority struct {
 	since   time.Time                // when the minority began; zero: there is none
-	latest  time.Time                // when it began last: after since if it was over in between
+	latest  time.Time                // when it began last: later than since if it was over in between
 	over    time.Time                // since when the speaker has been in the majority again; zero: it is not
 	queries map[netip.Addr]query     // addresses to take, or to announce on more links, once the segment has answered
 	found   map[netip.Addr]struct{}  // addresses that are taken in this round since no host answered
@@ -76,7 +78,7 @@ type minority struct {
 	yielded map[netip.Addr]time.Time // when addresses were given up
 	// partitioned: the speaker gave way to a larger group in the round before.
 	partitioned bool
-	// shared are nodes whose speakers are missing and that have answered on segments.
+	// shared are the segments on which nodes of missing speakers have answered.
 	shared map[sharedSegment]struct{}
 }
 
@@ -111,22 +113,22 @@ type rivalry struct {
 	// first is when the first came, or when this node took the address: see noteFirst.
 	first  time.Time
 	latest rival
-	open   bool // nothing was decided about the latest one yet
+	open   bool // nothing was decided yet about the latest announcement
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
 func (e *Engine) SetSegment(r segment.Results) { e.update(func(in *inbox) { in.segment = r }) }
 
-// SetPartitioned records that the controller reports now that this speaker, in a minority since the
-// given time, is cut off from a larger group of speakers that run; a zero time: that it is not. A
+// SetPartitioned records a report of the controller: this speaker, in a minority since the given
+// time, is cut off from a larger group of speakers that run. A zero time means that it is not. A
 // report about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
 	e.update(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
 }
 
 // AddRival records that another host, with a hardware address, announced an address on a link of
-// this node that has the hardware address own. A host that is no node counts only while it may be a
-// node whose hardware address is not known.
+// this node that has the hardware address own. A host that is no known node counts only while it
+// may be a node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.update(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
@@ -135,9 +137,9 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	})
 }
 
-// majority reports whether this speaker receives from more than half of the speakers that
-// should be there, itself included. A single one that restarts is left out until its new process is
-// there, as in an update of one node at a time. Further ones count as missing, since they may be
+// majority reports whether this speaker receives from more than half of the speakers that should be
+// there, itself included. A single restarting speaker is left out until its new process runs, as in
+// an update of one node at a time. Further restarting speakers count as missing, since they may be
 // back in a mesh that this speaker is not in (another port, other keys). Speakers on nodes that the
 // API server reports as NotReady count: such a node may be cut off from the API server alone.
 func majority(v mesh.View) bool {
@@ -160,7 +162,7 @@ func majority(v mesh.View) bool {
 func runs(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
 // alone reports whether all missing speakers are on nodes that the API server reports as NotReady,
-// none of them sends to this one, and no other is late: then a silent link is no sign that this node
+// none of them sends to this one, and no peer is late. Then a silent link is no sign that this node
 // is cut off.
 func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
@@ -168,8 +170,8 @@ func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 }
 
 // isMissed reports whether at least half of the speakers that are alive, as far as this one knows,
-// receive nothing from it: they take its addresses, and do not learn that it answers too. Missing
-// ones that do not ask for a session do not count: they may be dead.
+// receive nothing from it: they take its addresses, and do not receive that it answers too.
+// Missing speakers that do not ask for a session do not count, since they may be dead.
 func isMissed(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
@@ -180,16 +182,17 @@ func isMissed(v mesh.View) bool {
 	return len(v.Unreached) >= with
 }
 
-// weigh records whether this speaker is in a minority, and then has the segments asked. When it is
-// in the majority again, it goes on asking for up to startTimeout while speakers are missing: what these
-// have looks as if no speaker had it.
+// weigh records whether this speaker is in a minority, and then has the segments asked. When it is in
+// the majority again, it goes on asking for up to startTimeout while speakers are missing: the
+// addresses of these look as if no speaker had them.
 func (e *Engine) weigh(now time.Time, in inbox) {
 	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
 		e.ask(e.questions(now, in))
-		// A node that announces one of them too, and whose speaker is cut off from this one, then announces it again.
+		// A node that announces one of these addresses too, and whose speaker is cut off from this one, then
+		// announces it again.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 			e.Announcer.Repeat(own...)
 		}
@@ -214,18 +217,19 @@ func (e *Engine) ask(q *Questions) {
 	}
 }
 
-// inMinority reports whether this speaker acts as in a minority.
+// inMinority reports whether this speaker acts as in a minority: it is in one, or left one a
+// short time ago (see weigh).
 func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 
-// isMinority reports whether it is in a minority now. It acts as in one for a while after that: see weigh.
+// isMinority reports whether this speaker is in a minority now.
 func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
 
 // waits reports whether the first answer on a link may still come.
 func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
 
-// reached returns the links that this speaker may announce on: all in the majority or while it is
-// alone, otherwise those that it receives from, and none if half of the others receive nothing from it
-// (isMissed).
+// reached returns the links that this speaker may announce on. In the majority, or while it is alone,
+// these are all links. Otherwise they are the links that it receives from, and none if half of the
+// others receive nothing from it (isMissed).
 func (e *Engine) reached(now time.Time, in inbox) []Link {
 	if e.inMinority() && isMissed(*in.view) {
 		return nil
@@ -302,7 +306,8 @@ func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 }
 
 // noteRivals records which other nodes announce addresses of this one. It does so in the majority
-// too: a node that is cut off from this one may announce an address before this one detects that.
+// too: a node that is cut off from this one may announce an address before this one detects the
+// partition.
 func (e *Engine) noteRivals(v *view) {
 	if e.rivals == nil {
 		e.rivals = map[netip.Addr]rivalry{}
@@ -325,8 +330,9 @@ func (e *Engine) noteRivals(v *view) {
 }
 
 // faceRivals decides, in a minority, which addresses this node gives up to other nodes that announce
-// them: the node with the lower hardware address has it, or the one that goes on after this one
-// announced the address again. In the majority it only announces them again: see insist.
+// them: the other node keeps an address if it has the lower hardware address, or if it goes on after
+// this one announced the address again. In the majority this node only announces the addresses
+// again: see insist.
 func (e *Engine) faceRivals(v *view) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
@@ -346,7 +352,7 @@ func (e *Engine) faceRivals(v *view) {
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
 			e.owners.Look(address)
-			e.Log.Info("another node that this one receives nothing from announces the address too: it keeps it", "address", address, "its", r.latest.hardware.String())
+			e.Log.Info("another node announces an address of this node, and this node receives nothing from its speaker: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
 		}
@@ -379,8 +385,9 @@ func (e *Engine) noteShared(v *view) {
 	}
 }
 
-// shares reports whether the segment of a link connects this node with another one: that one has
-// answered there. For a node without a link in the same subnets, an answer on any link counts.
+// shares reports whether the segment of a link connects this node with another one: the other
+// one has answered there. If the other node has no link in the same subnets, an answer on any
+// link counts.
 func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
 	if _, answered := e.minority.shared[sharedSegment{node, link.Name}]; answered {
 		return true
@@ -422,7 +429,7 @@ func (e *Engine) leavePartition(v *view) {
 		return
 	}
 	if !before {
-		e.Log.Info("a larger group of speakers runs that this one receives nothing from: it gives up what they may announce")
+		e.Log.Info("this node receives nothing from a larger group of speakers that run: it gives up the addresses that they may announce")
 	}
 	for address := range e.claims {
 		e.owners.Look(address)
@@ -444,8 +451,8 @@ func (v *view) misses(node lb.NodeName) bool {
 
 // askFirst removes from a decision the addresses that the segment is asked about before this node
 // takes them, and, in a minority, those that it gives up. For addresses that the node keeps, it
-// returns the links on which they are not announced yet: these were silent, and the segment is asked
-// first there too.
+// returns the links on which they are not announced yet: those links were silent, and the segment is
+// asked there first too.
 func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]string) {
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]query{}, map[netip.Addr]struct{}{}
@@ -494,8 +501,9 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 	return withheld
 }
 
-// noteFirst records addresses that this node takes without another one having given them up: a node
-// that announces one rivalInsists later or more has it already, and counts as one that goes on.
+// noteFirst records addresses that this node takes and that no other node has given up. A node that
+// announces such an address rivalInsists later or more had it already, and counts as one that goes
+// on.
 func (e *Engine) noteFirst(v *view, d *decision) {
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.First || claim.Cause == ownership.Failure {
@@ -504,16 +512,17 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 	}
 }
 
-// free reports whether no host answered for an address when the segments were asked last: that must
-// be less than segment.FreshFor ago, after since, and after the address was given up.
+// free reports whether no host answered for an address when the segments were asked last. The
+// result must be less than segment.FreshFor old, and from after since and after this node gave the
+// address up.
 func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
 }
 
 // asksAbout reports whether the segment is asked before an address is taken for this cause. In the
-// majority it is asked only while a speaker is missing that was never received from: what that one has
-// looks as if no speaker ever had it.
+// majority it is asked only while a speaker is missing that was never received from: the addresses of
+// that speaker look as if no speaker ever had them.
 func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.First:
@@ -526,9 +535,9 @@ func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 
 // mayTake reports whether an address is taken although a host answers for it.
 //
-// In the majority it is if the host is no node, such as a router that answers for every address, or
-// the kernel of a node whose speaker is received from: the announcer then probes the address and
-// reports the host. In a minority the host must be no node, and foreign hosts must not prevent
+// In the majority the address is taken if the host is no node, such as a router that answers for every
+// address, or if it is the kernel of a node whose speaker is received from. The announcer then probes
+// the address and reports the host. In a minority the host must be no node, and it must not prevent
 // announcing: the setting is not Enforce, or the address was announced before and every missing speaker
 // was received from once, so that no node can be that host.
 func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) bool {
@@ -537,7 +546,7 @@ func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) boo
 		return false
 	}
 	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
-		return v.now.Sub(use.Since) >= kernelAfter // that speaker does not claim it in any message (decision 0033)
+		return v.now.Sub(use.Since) >= kernelAfter // none of its speaker's messages claims the address (decision 0033)
 	}
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false

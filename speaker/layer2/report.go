@@ -11,9 +11,9 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Report is what the engine did, for the node's status.
+// Report is the state of the engine, for the node's status.
 type Report struct {
-	// Phase is that of the speaker: Active, Draining or Isolated; Active while it restarts.
+	// Phase of the speaker: Active, Draining or Isolated; Active while the speaker restarts.
 	Phase string
 	// Owned are the addresses that this node owns, sorted.
 	Owned []OwnedSince
@@ -27,33 +27,33 @@ type Report struct {
 	// Lost are nodes, by name, whose speakers this one does not receive from, while others do.
 	Lost []lb.NodeName
 	// MinoritySince is when the speaker came to receive from at most half of the speakers that
-	// should be there, in full seconds; zero: it receives from more.
+	// should be there, in full seconds; zero: the speaker is in no minority.
 	MinoritySince time.Time
-	// Alone: it is in a minority, and all missing speakers are on nodes that the API server reports
-	// as NotReady.
+	// Alone: the speaker is in a minority, all missing speakers are on nodes that the API server
+	// reports as NotReady, and nothing shows that a speaker runs that it does not receive from.
 	Alone bool
 	// Unreached are nodes, by name, whose speakers are alive and receive nothing from this one. It
 	// is set only if this speaker announces nothing because of them.
 	Unreached []lb.NodeName
-	// Silent are links, by name, on which nothing is announced in a minority since nothing is
-	// received from them.
+	// Silent are links, by name, on which the speaker announces nothing in a minority, since it
+	// receives nothing from them.
 	Silent []string
 	// InUse are addresses that this node, in a minority, does not take or does not announce on
 	// further links, since hosts answer for them.
 	InUse InUse
-	// Conceded are addresses that this node, in the majority, has or would take and does not
-	// announce, since nodes whose speakers were never received from, or hosts that may be such
-	// nodes, answer for them.
+	// Conceded are addresses that this node, in the majority, owns or would take and does not
+	// announce: nodes whose speakers were never received from, or hosts that may be such nodes,
+	// answer for them.
 	Conceded InUse
-	// Partitioned: the controller reports that it is cut off from a larger group, and it gives way.
+	// Partitioned: the controller reports that this speaker is cut off from a larger group, and
+	// this speaker gives way to that group.
 	Partitioned bool
-	// Covered are nodes, by name, that do not announce addresses of theirs, so that this one answers
-	// for these.
+	// Covered are nodes, by name, that do not announce addresses which they own: this node answers
+	// for these addresses.
 	Covered []Covered
 	// Conflicts are addresses that other hosts use as well, sorted.
 	Conflicts []Conflict
-	// Unserved are links, sorted by name, on which addresses cannot be announced although the links
-	// are there.
+	// Unserved are links, sorted by name, that exist and on which addresses cannot be announced.
 	Unserved []Unserved
 	// Problems are those of the snapshot.
 	Problems []string
@@ -81,14 +81,14 @@ type Use struct {
 	Node lb.NodeName
 }
 
-// OwnedSince is an owned address and since when.
+// OwnedSince is an owned address, and since when the node owns it.
 type OwnedSince struct {
 	Owned
 	// Address is what the node owns.
 	Address netip.Addr
 	// Since is when the node took it.
 	Since time.Time
-	// Epoch is that of the ownership.
+	// Epoch of the ownership.
 	Epoch uint64
 }
 
@@ -145,8 +145,8 @@ func announces(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// noteOwned brings the list of owned addresses up to date about the given ones, which are sorted. It
-// makes a new list: one that was reported is never changed.
+// noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes
+// a new list: a list that was reported is never changed.
 func (e *Engine) noteOwned(about []netip.Addr) {
 	before := e.sent.owned
 	now := make([]OwnedSince, 0, len(before)+len(about))

@@ -14,13 +14,14 @@ import (
 type requested struct {
 	// able: the node could announce it in the last round.
 	able bool
-	// since when it has been able again; zero: it was from the beginning.
+	// since is when the node became able again; zero: it has been able from the beginning.
 	since time.Time
 }
 
-// unripe returns the requested addresses that this node was not able to announce a moment ago: a link
-// or an endpoint that comes and goes would move them each time. A request that is new is met at once,
-// and so is one that waited for the end of a drain, which somebody asks for as well.
+// unripe returns, by address requested from this node, whether the node became able to announce the
+// address less than settled ago: otherwise a link or an endpoint that comes and goes would move the
+// address each time. A new request is met at once. So is a request that waited for the end of a
+// drain, since an administrator ends the drain.
 func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 	unripe := map[netip.Addr]bool{}
 	for address, r := range e.requested {
@@ -42,7 +43,7 @@ func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 	return unripe
 }
 
-// noteRequested notes which of the addresses that were looked at are asked to be announced from this node.
+// noteRequested records which of the addresses that a decision examined are requested from this node.
 func (e *Engine) noteRequested(v *view, looked []netip.Addr) {
 	for _, address := range looked {
 		if _, known := e.requested[address]; known {
@@ -54,7 +55,7 @@ func (e *Engine) noteRequested(v *view, looked []netip.Addr) {
 	}
 }
 
-// nextRequested returns when a requested address may be taken; zero: none waits.
+// nextRequested returns when the next requested address may be taken; zero: no address waits.
 func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 	for _, r := range e.requested {
 		if at := r.since.Add(settled); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {

@@ -12,15 +12,15 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// A speaker that covers for a restarting node goes on after the restart until it has received, on
-// the segment, that the node announces the address or answers for it. If the node is not back in time
-// and another one takes the address, it covers for that one in the same way. So a speaker that runs,
-// claims addresses and sends nothing to the segment does not make them unreachable: all answers have
-// the hardware address of its node, whose kernel forwards.
+// A speaker that covers for a restarting node goes on after the restart until it has received, on the
+// segment, that the node announces the address or answers for it. If the node is not back in time and
+// another node takes the address, the speaker covers for that node in the same way. So addresses stay
+// reachable if their owner runs and claims them but sends nothing to the segment: all answers have
+// the hardware address of the owner's node, whose kernel forwards.
 
-// unannouncedAfter is how long after a restart a node may take to announce an address before it is
-// reported that it does not. A burst of announcements is over by then, and answers to several probes
-// were due.
+// unannouncedAfter is how long a node may take to announce an address after a restart before this
+// speaker reports that it does not. By then a burst of announcements is over, and answers to several
+// probes were due.
 const unannouncedAfter = 5 * time.Second
 
 // takenWithin is how long an address that this speaker covered may be without an owner, and how long
@@ -28,7 +28,8 @@ const unannouncedAfter = 5 * time.Second
 const takenWithin = 10 * time.Second
 
 // unreceivedFor is for how long this speaker goes on reporting that a node does not announce addresses
-// after it has lost the link on which it could receive them: longer than a rollout waits for that.
+// after this speaker has lost the link on which it could receive announcements: longer than a rollout
+// waits for them.
 const unreceivedFor = 10 * time.Minute
 
 // awaited is an address that a node has to announce after a restart.
@@ -39,8 +40,8 @@ type awaited struct {
 	cut time.Time
 }
 
-// reportAt returns when to report that the node does not announce the address; zero: it is not
-// reported, since the link was lost before.
+// reportAt returns when to report that the node does not announce the address; zero: never,
+// since the link was lost before.
 func (a awaited) reportAt() time.Time {
 	at := a.since.Add(unannouncedAfter)
 	if !a.cut.IsZero() && a.cut.Before(at) {
@@ -61,7 +62,7 @@ func (a awaited) until() time.Time {
 	return a.cut.Add(unreceivedFor)
 }
 
-// at returns the state at a time, depending on whether this speaker can receive from the node.
+// at returns the wait as it is now, given whether this speaker can receive from the node.
 func (a awaited) at(now time.Time, receives bool) awaited {
 	switch {
 	case !receives && a.cut.IsZero():
@@ -75,8 +76,9 @@ func (a awaited) at(now time.Time, receives bool) awaited {
 	return a
 }
 
-// Covered is a node whose speaker runs again after a restart, or has taken addresses from such a node, and
-// does not announce them: this speaker answers for them with the hardware address of the node.
+// Covered is a node that does not announce addresses which it owns: its speaker runs again after a
+// restart, or has taken them from a node that restarted. This speaker answers for them with the
+// hardware address of the node.
 type Covered struct {
 	Node lb.NodeName
 	// Count is the number of the addresses, and First the lowest of them.
@@ -86,8 +88,8 @@ type Covered struct {
 	Since time.Time
 }
 
-// AddAnnounced records that a node announced an address, or answered for it, which this speaker covers
-// for that node.
+// AddAnnounced records that a node for which this speaker covers an address has announced that
+// address, or answered for it.
 func (e *Engine) AddAnnounced(address netip.Addr) {
 	e.update(func(in *inbox) {
 		if in.announced == nil {
@@ -128,7 +130,8 @@ func (e *Engine) noteReturns(v *view) {
 	}
 }
 
-// followMoves makes this speaker cover for nodes that took addresses which it covered for others.
+// followMoves makes this speaker cover for nodes that took addresses which this speaker covered
+// for others.
 func (e *Engine) followMoves(v *view) {
 	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takenWithin })
 	for address := range e.uncovered {
@@ -165,7 +168,7 @@ func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
 }
 
 // verifiable reports whether this speaker can cover an address of another node on a link that has a
-// subnet in common with that node: it receives there what the node announces.
+// subnet in common with that node: on such a link it receives what the node announces.
 func (e *Engine) verifiable(v *view, node lb.NodeName, address netip.Addr) bool {
 	on := e.care(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })

@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Announced is an address in the status of a Service, and the nodes that may announce it. There are
-// none while it is not to be announced, such as when the Service has no endpoints.
+// Announced is an address in the status of a Service, and the nodes that may announce it. It has no
+// candidates while it is not to be announced, such as when the Service has no endpoints.
 type Announced = ownership.Address
 
 // Candidate is a node that may own an address.
@@ -20,9 +20,9 @@ type Snapshot struct {
 	Addresses []Announced
 	// Draining are nodes that keep what they own until others have taken it over, and get nothing.
 	Draining map[lb.NodeName]bool
-	// Standby is why this node takes no address, and has what it has only while no other node may
-	// announce it; it continues a sentence that begins with the node's name. Empty: the node takes
-	// addresses.
+	// Standby is why this node takes no address, and keeps an address only while no other node may
+	// announce it. The text continues a sentence that begins with the node's name. Empty: the node
+	// takes addresses.
 	Standby string
 	// Detection is what is done about foreign hosts.
 	Detection Detection
@@ -32,14 +32,14 @@ type Snapshot struct {
 	Down map[lb.NodeName]bool
 	// Interfaces are those that advertisements name, sorted.
 	Interfaces []string
-	// Problems are sentences about invalid objects, which were left out.
+	// Problems are sentences about invalid objects, which the snapshot leaves out.
 	Problems []string
 }
 
 // Change is what has changed in what the cluster wants.
 type Change struct {
-	// Snapshot is complete but for Addresses, which are those that were not wanted before or
-	// whose candidates have changed.
+	// Snapshot is complete except for Addresses: these are the addresses that were not wanted
+	// before, or whose candidates have changed.
 	Snapshot
 	// Gone are addresses that are not wanted any more.
 	Gone []netip.Addr

@@ -7,31 +7,31 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker in a minority gives up what another node announces, so that one in the majority keeps
-// its addresses. Versions older than that rule give nothing up: while the nodes are upgraded one by
-// one, the last speakers of such a version take, after a while, addresses of upgraded nodes. A node
-// in the majority concedes such an address: it goes on claiming it in the mesh, so that no other node
-// takes it, does not announce it, and asks the segment until no host answers for it. It concedes only
-// to nodes whose speakers were never received from (see decision 0024, 10).
+// A speaker in a minority gives up what another node announces, so that one in the majority keeps its
+// addresses. Versions older than that rule give nothing up: while the nodes are upgraded one by one,
+// the last speakers of an old version take addresses of upgraded nodes after a while. A node in the
+// majority concedes such an address: it goes on claiming it in the mesh, so that no other node takes
+// it, does not announce it, and asks the segment until no host answers for it. It concedes only to
+// nodes whose speakers were never received from (see decision 0024, 10).
 
 // askRivalAfter is how long after this node announced an address again the segment is asked whether
 // the other node still answers for it. By then a speaker that gives addresses up has done so: it has
 // received two announcements, rivalInsists apart.
 const askRivalAfter = 250 * time.Millisecond
 
-// standoff is the state of an address that this node announces, and a node too whose speaker was never
-// received from.
+// standoff is the state of an address that is announced by this node and by a node whose speaker was
+// never received from.
 type standoff struct {
 	since    time.Time        // when this node announced it again
 	conceded time.Time        // since when this node does not announce it; zero: it does
-	to       segment.Hardware // that of the node that it is conceded to
+	to       segment.Hardware // hardware address of the node to which the address is conceded
 }
 
 // asked returns when the segment is first asked about the address.
 func (s standoff) asked() time.Time { return s.since.Add(askRivalAfter) }
 
-// resist begins a stand-off about an address, if there may be a node whose speaker was never received from.
-func (e *Engine) resist(v *view, address netip.Addr) {
+// beginStandoff begins a stand-off about an address, if there may be a node whose speaker was never received from.
+func (e *Engine) beginStandoff(v *view, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
 	}
@@ -47,7 +47,7 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 		switch {
 		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
 			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // its speaker publishes what it claims
-			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // such as a router that answers for every address
+			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // the host is no such node, but for example a router that answers for every address
 			if !s.conceded.IsZero() {
 				delete(e.insisted, address)
 			}
@@ -63,8 +63,8 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 		case s.conceded.IsZero() && inUse && use.Since.After(s.asked()) && v.isStranger(use.Hardware):
 			s.conceded, s.to = v.now, use.Hardware
 			e.standoffs[address] = s
-			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: it is not announced until no host answers for it",
-				"address", address, "its", use.Hardware.String(), "link", use.Link)
+			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: this node does not announce the address until no host answers for it",
+				"address", address, "hardwareAddress", use.Hardware.String(), "link", use.Link)
 		}
 		q := query{links: e.interfaces(v, address), since: s.asked()}
 		if !s.conceded.IsZero() {
@@ -74,7 +74,8 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
-// conceded returns the addresses that are conceded, and those that are not taken for the same reason.
+// conceded returns the addresses that are conceded, and those that this node does not take for the
+// same reason.
 func (e *Engine) conceded(v *view) InUse {
 	if e.inMinority() {
 		return InUse{}
@@ -93,8 +94,8 @@ func (e *Engine) conceded(v *view) InUse {
 	})
 }
 
-// nextKernel returns when an answer will be old enough to be taken for one of a node's kernel
-// (kernelAfter); zero: there is none.
+// nextKernel returns when a host will have answered for so long that it counts as the kernel of
+// a node (kernelAfter); zero: no host answers.
 func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 	if e.inMinority() {
 		return time.Time{}

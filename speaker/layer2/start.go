@@ -12,18 +12,20 @@ import (
 )
 
 const (
-	// startTimeout is how long a speaker that starts waits for the speakers that should be there: the first
-	// of many would take every address otherwise. For as long one that comes out of a minority goes on
-	// asking the segment.
+	// startTimeout is how long a starting speaker waits for the speakers that should be there: otherwise
+	// the first of many would take every address. A speaker that leaves a minority goes on asking the
+	// segment for the same time.
 	startTimeout = 2 * time.Second
-	// startTogether is how long it waits at least when another one that started with it does not
-	// wait any more: greetings that were lost are sent again meanwhile.
+	// startTogether is how long a starting speaker waits at least, even if another one that
+	// started at the same time does not wait any more: meanwhile greetings that were lost are sent
+	// again.
 	startTogether = 500 * time.Millisecond
 )
 
 // start publishes that this speaker is starting, before it knows what it owns. A speaker that was
-// isolated starts anew: others have taken its addresses by now. One that was isolated while it waited
-// for others at its start goes on waiting, and resumes the claims of the checkpoint then.
+// isolated starts anew: others have taken its addresses by now. If it became isolated before its
+// first start was over, it only goes on waiting for others, and resumes the claims of the checkpoint
+// afterwards.
 func (e *Engine) start(now time.Time, in inbox) {
 	if links := wireLinks(in.able()); e.sent.state == nil || e.sent.state.Phase == ownership.Starting && !reflect.DeepEqual(e.sent.state.Links, links) {
 		e.sent.state = &wire.State{Phase: ownership.Starting, Links: links}
@@ -36,10 +38,11 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.wasIsolated = isolated
 }
 
-// waitsForOthers returns until when this speaker, which has just started, decides nothing since it does not know what
-// others have. One that has waited once does not wait again: when it leaves isolation it asks the segment about each
-// address for a while (see weigh). Of speakers that start together none waits longer than the first one, but for
-// startTogether: what they had has no owner meanwhile, and those that do not wait any more would take it all.
+// waitsForOthers returns until when this speaker, which has just started, decides nothing since it does
+// not know what others own. It waits only once: after isolation it asks the segment about each address
+// for a while instead (see weigh). When one of the speakers that started together stops waiting, the
+// others stop too, after startTogether at the earliest. Their addresses have no owner meanwhile, and
+// the speaker that does not wait would take all of them.
 func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	if e.waited || allThere(*in.view, in.want.Down) {
 		return time.Time{}
@@ -50,8 +53,9 @@ func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
 	return e.begun.Add(startTimeout)
 }
 
-// othersHaveStarted records which speakers are starting, or come out of isolation, and reports whether one of these runs
-// now. One whose node is drained takes no address itself, but has waited as well.
+// othersHaveStarted records which speakers are starting or isolated, and reports whether one of those
+// recorded runs now. The speaker of a drained node counts: it takes no address, but has stopped
+// waiting.
 func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	for i := range v.Peers {
 		switch p := &v.Peers[i]; p.State.Phase {
@@ -64,8 +68,8 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	return have
 }
 
-// allThere reports whether all speakers that should be there are alive. Not counted are those on nodes that the API
-// server reports as NotReady, and those that are silent.
+// allThere reports whether all speakers that should be there are alive. Speakers on nodes that the API
+// server reports as NotReady do not count, nor do silent ones.
 func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] && !m.Silent })
 }

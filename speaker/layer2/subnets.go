@@ -60,8 +60,8 @@ func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 
 // subnets are the IP subnets of the links of nodes whose speakers are alive. If a candidate has a
 // link in a subnet of an address, the address is announced only on such links: on others no host asks
-// for it, and a candidate that has lost that link would keep an address that cannot be reached.
-// Candidates for which an advertisement names links are left out.
+// for it, and a candidate that has lost that link would keep an address that cannot be reached. This
+// rule does not apply to candidates for which an advertisement names links.
 type subnets struct {
 	nodes  map[netip.Prefix]map[lb.NodeName]bool // nodes that have a link in the subnet, internal links left out
 	wanted func(netip.Addr) []ownership.Candidate

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// actWithin is how long an elected node has to claim an address before the next
-	// one in order may.
+	// actWithin is how long an elected node has to claim an address before the next one in order
+	// is elected.
 	actWithin = 2 * time.Second
-	// startWithin is how long speakers that start are elected for an address that no node ever
-	// had, so that those that start together share such addresses. After that only speakers that run are.
+	// startWithin is how long speakers that start are elected for an address that no node ever had, so
+	// that those that start together share such addresses. After that a starting speaker is elected only
+	// if no other can be.
 	startWithin = 600 * time.Millisecond
 )
 
@@ -23,14 +24,14 @@ const (
 type unclaimed struct {
 	// first is when the election began.
 	first time.Time
-	// elected is the node whose turn it is, since the time since.
+	// elected is the node whose turn it is, and since when the turn began.
 	elected lb.NodeName
 	since   time.Time
 	// passed are the nodes that were elected and did not claim the address in their turn.
 	passed []lb.NodeName
 }
 
-// next returns when the election changes if nothing else happens.
+// next returns when time alone changes the election.
 func (u unclaimed) next(now time.Time) time.Time {
 	if at := u.first.Add(startWithin); at.After(now) {
 		return at
@@ -38,9 +39,10 @@ func (u unclaimed) next(now time.Time) time.Time {
 	return u.since.Add(actWithin)
 }
 
-// noteUnclaimed records which addresses other nodes were elected for. While this node is elected for one and asks the
-// segment about it, its own turn does not end. While this node may take no address, the turns of others do not count:
-// the speakers of a group that gives way to a larger one take none either.
+// noteUnclaimed records which addresses other nodes were elected for. While this node is elected for an
+// address and asks the segment about it, the turn of this node does not end. While this node may take
+// no address, the turns of others do not count: in a group that gives way to a larger one, the other
+// speakers take no address either.
 func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
@@ -65,9 +67,9 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 	e.unclaimed = all
 }
 
-// passed returns, for each address, the elected nodes that have not claimed it in their turn, and the addresses for which
-// starting speakers are not elected any more (startWithin, or this node is asking the segment already). When a node has had its turn a second time, the turns begin anew
-// after it.
+// passed returns, for each address, the elected nodes that have not claimed it in their turn. overdue
+// has the addresses for which starting speakers are not elected any more: startWithin is over, or this
+// node is asking the segment already. After a node had its turn a second time, the turns begin anew.
 func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {

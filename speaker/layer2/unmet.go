@@ -15,10 +15,11 @@ import (
 // A speaker publishes the hardware addresses of its node in the mesh. A node whose speaker this one
 // has never received from (another key, a firewall, another version) would look like a foreign host,
 // and neither of two such nodes would give an address up to the other. So the segment is asked which
-// hardware addresses answer for the IP addresses of such nodes: in a minority, and in the majority
-// before a new address is taken and in a stand-off. A result counts only while the speaker is missing,
-// and is not in the checkpoint. Forging such an answer gains nothing over sending frames with the
-// hardware address of a node: see docs/design/speaker.md.
+// hardware addresses answer for the IP addresses of such nodes. A speaker in a minority asks, and one
+// in the majority asks before it takes an address that no speaker had and in a stand-off. A result
+// counts only while the speaker of the node is missing, and is not stored in the checkpoint. Forging
+// such an answer gains nothing over sending frames with the hardware address of a node: see
+// docs/design/speaker.md.
 
 // SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
 // the map afterwards.
@@ -74,7 +75,7 @@ func (e *Engine) isNode(v *view, hardware []byte) bool {
 	return false
 }
 
-// wasNode reports whether a hardware address was known as that of a node in the round before.
+// wasNode reports whether a hardware address was known in the round before as that of a node.
 func (e *Engine) wasNode(hardware []byte) bool {
 	return slices.ContainsFunc(e.sent.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }

@@ -9,7 +9,7 @@ import (
 
 // addressChanges is what has changed about wanted addresses since the last round.
 type addressChanges struct {
-	whole  bool // addresses that are not in wanted are not wanted any more
+	whole  bool // wanted is complete: no other address is wanted any more
 	wanted map[netip.Addr]wish
 }
 
@@ -25,7 +25,7 @@ func (in *inbox) setWant(s Snapshot) {
 	in.changeWant(Change{Snapshot: s})
 }
 
-// changeWant adds to the changes. Of two changes of one address the later counts.
+// changeWant adds to the changes. Of two changes to one address the later one counts.
 func (in *inbox) changeWant(c Change) {
 	if in.addresses.wanted == nil {
 		in.addresses.wanted = make(map[netip.Addr]wish, len(c.Addresses)+len(c.Gone))

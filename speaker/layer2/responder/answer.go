@@ -14,7 +14,7 @@ const (
 	answerBurst = 4000
 )
 
-// service has what an answer for an address needs.
+// service is what answers for an address depend on.
 type service struct {
 	*entry
 	places []place
@@ -84,13 +84,14 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 }
 
 // announces reports whether a message is the announcement of another node rather than a
-// request. The announcement of a foreign host is answered: old hosts look for a conflict
-// in this way.
+// request. The announcement of a foreign host is answered: old hosts find conflicts by
+// announcing an address.
 func (r *Responder) announces(m packet.Message) bool {
 	return m.Claims == m.Asks && r.relation(m.Sender) != foreign
 }
 
-// macOn returns the hardware address in answers on a port; not ok: there are none.
+// macOn returns the hardware address in answers on a port; ok is false if requests are not
+// answered there.
 func (s *service) macOn(p *port) (mac packet.MAC, ok bool) {
 	for i := range s.places {
 		if s.places[i].link != p.Name {
@@ -113,8 +114,8 @@ const (
 	foreign
 )
 
-// relation returns what the sender with a hardware address is. A message with the zero one, which
-// no host has, is ignored as one of this node.
+// relation returns what the sender with a hardware address is. A message with the zero hardware
+// address, which no host has, is ignored like one of this node.
 func (r *Responder) relation(mac packet.MAC) relation {
 	known := r.macs.Load()
 	switch {

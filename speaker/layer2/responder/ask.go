@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// maxWitnesses bounds the witnesses of a link, and witnessesFor is how long a list of them
-// is used.
+// maxWitnesses bounds the witnesses of a link; witnessesFor is how long a list of witnesses is
+// used.
 const (
 	maxWitnesses = 256
 	witnessesFor = 5 * time.Second
@@ -42,8 +42,8 @@ func (r *Responder) Ask(q *layer2.Questions) {
 	}
 }
 
-// updateQuestions gives the machine the current questions, and makes the ports receive the answers.
-// The caller holds the lock.
+// updateQuestions passes the current questions to the machine, and makes the ports receive the
+// answers. The caller holds the lock.
 func (r *Responder) updateQuestions(now time.Time) {
 	a := &r.asker
 	if a.about == nil {
@@ -109,7 +109,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 		return false
 	}
 	if err := p.conn.Probe(probe.Address); err != nil {
-		r.log.V(1).Info("a question was not sent", "link", p.Name, "address", probe.Address, "why", err.Error())
+		r.log.V(1).Info("a probe of the segment was not sent", "link", p.Name, "address", probe.Address, "why", err.Error())
 		return false
 	}
 	r.metrics.Probes.Inc()

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// bursts are the times after a take-over at which it is announced: at once; again
-// soon, because one frame may be lost; and then spread, because Linux ignores an
-// update within a second of the last one (neigh locktime) and switches may still
-// be learning.
+// bursts are the times after a take-over at which the address is announced: at once; again
+// soon, because one frame may be lost; and then spread over seconds, because Linux ignores an
+// update within a second of the last one (neigh locktime) and switches may still be learning.
 var bursts = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
 	// chunk is how many addresses of a burst are announced before the next wait for the rate
-	// limiter: those of a millisecond, since timers are no finer.
+	// limiter: as many as BurstRate allows in a millisecond, since timers are no finer.
 	chunk = 16
-	// together is how many addresses begin at once when all are repeated.
+	// together is how many addresses begin a burst at once when all are announced again.
 	together = 25
 )
 
-// turn is one burst, or one series of probes, of an address. It is over when the number of the
-// entry is another one.
+// turn is one burst, or one series of probes, of an address. It is over when entry.turn is no
+// longer its number.
 type turn struct {
 	*entry
 	number uint64
 }
 
-// burst announces addresses on one port (only), or on all if that is nil.
+// burst is a series of announcements of addresses on the port only, or on all ports if only is
+// nil.
 type burst struct {
 	start time.Time
 	turns []turn
@@ -137,7 +137,7 @@ func (r *Responder) portsOf(e *entry) []*port {
 	return ports
 }
 
-// repeat begins bursts of addresses, at the rate of refreshes.
+// repeat begins bursts for addresses, at the rate of refreshes.
 func (r *Responder) repeat(entries []*entry) {
 	for some := range slices.Chunk(r.ordered(entries), together) {
 		if r.refresh.WaitN(r.ctx, len(some)) != nil {

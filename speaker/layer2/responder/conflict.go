@@ -19,11 +19,11 @@ const (
 	// renoteInterval is the least time between two reports of other hardware addresses that
 	// use one address.
 	renoteInterval = time.Minute
-	// rivalInterval is the least time between two reports that another node announces an
-	// address, and between two reports that a host which is no node does.
+	// rivalInterval is the least time between two reports that another node announces an address,
+	// and between two reports that a host which is no node announces it.
 	rivalInterval = 20 * time.Millisecond
 	// strangerRate is how many announcements of hosts that are no node are reported a second on a
-	// port, strangerBurst how many at once: each has the engine look at all nodes, and anybody can
+	// port, strangerBurst how many at once: for each the engine decides anew, and any host can
 	// send them for any number of addresses. Two nodes that have never met, and announce the same
 	// addresses when they are joined, find that out about a thousand at once.
 	strangerRate, strangerBurst = 100, 1000
@@ -95,8 +95,8 @@ func (r *Responder) receiveClaim(p *port, e *entry, m packet.Message) {
 	}
 }
 
-// reportStranger reports that a host which is not known as a node announces the address. It may be a
-// node of a speaker that this one never received from.
+// reportStranger reports that a host which is not known as a node announces the address. The host
+// may be a node from whose speaker this one never received.
 func (r *Responder) reportStranger(p *port, e *entry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,10 +114,10 @@ func (r *Responder) reportRival(p *port, e *entry, sender packet.MAC, last *time
 	}
 }
 
-// receiveFromNode records that another node of the cluster claims the address too. That may be the
-// next owner, whose announcement can arrive before the mesh reports that it owns the address, a
-// speaker that this one receives nothing from, or the kernel of a node: see claims. If this node
-// still owns the address after timing.Settle, it announces it again.
+// receiveFromNode records that another node of the cluster claims the address too. The claim may
+// come from the next owner, before the mesh reports that it owns the address, from a speaker that
+// this one receives nothing from, or from the kernel of a node: see claims. If this node still
+// owns the address after timing.Settle, it announces the address again.
 func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,7 +147,7 @@ func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
 }
 
 // receiveReturned reports that the node which this speaker covers for announces the address again, or
-// answers for it. An answer of another speaker on behalf of that node is no sign of it.
+// answers for it. An answer that another speaker sends on behalf of that node does not count.
 func (r *Responder) receiveReturned(p *port, e *entry, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,8 +232,8 @@ func (r *Responder) note(e *entry, next layer2.Conflict) {
 	}
 }
 
-// defend announces an address once more, unless that was done within timing.Defend: RFC 5227
-// section 2.4 (c) forbids to answer each claim, since two hosts that both insist would flood the
+// defend announces an address once more, unless it did so within timing.Defend: RFC 5227 section
+// 2.4 (c) forbids to answer each claim, since two hosts that both insist would flood the
 // network. The caller holds the lock.
 func (r *Responder) defend(p *port, e *entry, now time.Time) {
 	if now.Sub(e.defended) < r.timing.Defend {
@@ -296,7 +296,7 @@ func (r *Responder) requestReport() {
 
 // keepReporting calls options.Conflicts and options.Unserved when the conflicts, or the addresses
 // without a link to announce them on, have changed. It has a goroutine of its own, because these
-// functions may call the responder, which would wait for itself.
+// functions may call the responder: a caller that holds its lock would wait for ever.
 func (r *Responder) keepReporting() {
 	var last []layer2.Conflict
 	var without []layer2.Unserved

@@ -10,15 +10,16 @@ import (
 
 // The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the
 // control plane or of keepalived, a second address, or the address of a Service with kube-proxy in
-// IPVS mode without strictARP. On the wire it looks like the speaker of that node, which has the
-// address next, or had it before. It is the kernel if the speaker of the node is in the mesh and
-// does not claim the address, and if the answers continue for longer than a hand-over takes.
+// IPVS mode without strictARP. Its answers look like those of the speaker of that node, which may
+// have the address next, or had it before. They come from the kernel if the speaker of the node is
+// in the mesh and does not claim the address, and if they continue for longer than a hand-over
+// takes.
 
 // claims are the messages in which other nodes claimed an address that this node has; the zero
 // value: none.
 type claims struct {
 	sender      packet.MAC // of the last one
-	link        string     // it arrived on
+	link        string     // on which the last one arrived
 	first, last time.Time
 	asked       time.Time // when the address was probed last because of them; zero: not yet
 }
@@ -34,8 +35,8 @@ func (c *claims) add(now time.Time, link string, sender packet.MAC) {
 func (c *claims) goOn(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
 // next reports whether the address has to be probed because of the claims, or the claims are over.
-// Before goOn, one probe without an answer ends them; after it, frames may get lost, and only silence
-// for t.Forget does.
+// Until goOn is true, one probe without an answer ends the claims. After that only silence for
+// t.Forget does, since frames may get lost.
 func (c *claims) next(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
@@ -65,10 +66,10 @@ func (r *Responder) kernel(e *entry) (c layer2.Conflict, is bool) {
 	return c, is
 }
 
-// occupied records, at the end of probes, that the kernel of a node has the address, and reports whether
-// the address is held because of that. It is not where a service proxy puts the addresses of all
-// Services on interfaces of all nodes: nothing would ever be announced, and each node that answers
-// forwards the traffic anyway. The caller holds the lock.
+// occupied records, at the end of probes, that the kernel of a node has the address, and reports
+// whether the address is held because of that. It is held only with Enforce, and not where a service
+// proxy puts the addresses of all Services on interfaces of all nodes: there nothing would ever be
+// announced, and each node that answers forwards the traffic anyway. The caller holds the lock.
 func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernel(e)
 	if !is || r.detection == layer2.Off {

@@ -42,7 +42,7 @@ type Conn interface {
 // Listen opens a connection to a link.
 type Listen func(layer2.Link) (Conn, error)
 
-// Options of a responder.
+// Options are the options of a responder.
 type Options struct {
 	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
 	// not served.
@@ -65,15 +65,16 @@ type Options struct {
 	// Witnesses returns other hosts of a link, such as its gateway, which answer as long as
 	// the node receives from the segment; nil: there are none.
 	Witnesses func(layer2.Link) []netip.Addr
-	// Rival receives that another host announced an address that this one announces, and the
-	// hardware addresses of both, whether it is a node or not; may be nil. It must not block.
+	// Rival is called when another host, a node or not, announced an address that this node
+	// announces, with the hardware addresses of both; may be nil. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
-	// Announced receives that a node announced an address, or answered for it, that this speaker
+	// Announced is called when a node announced, or answered for, an address that this speaker
 	// serves with layer2.Owned.Returned; may be nil. It must not block.
 	Announced func(netip.Addr)
-	// KernelOf returns the node that has a hardware address, if its speaker does not have
-	// the address, so that an answer must be one of its kernel; nil: that is never known. It
-	// is called with the lock of the responder, and must not call it.
+	// KernelOf returns the node that has a hardware address. is: an answer for the address must
+	// come from the kernel of that node, since its speaker does not have the address. nil: that is
+	// never known. KernelOf is called with the lock of the responder, and must not call the
+	// responder.
 	KernelOf func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
@@ -96,7 +97,7 @@ type Responder struct {
 
 	asking  atomic.Bool   // the segments are asked
 	pace    *rate.Limiter // of addresses in bursts
-	refresh *rate.Limiter // of addresses that are repeated
+	refresh *rate.Limiter // of addresses that are announced again
 	changed chan struct{} // holds one token when there is something to report
 
 	mu        sync.Mutex

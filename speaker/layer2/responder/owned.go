@@ -34,13 +34,13 @@ type entry struct {
 	silent atomic.Bool
 
 	phase phase
-	moved uint64 // number of the take-over among all of this process
-	turn  uint64 // grows with each burst and series of probes: those of an earlier turn end
+	moved uint64 // number of the take-over, counted over all addresses since the start
+	turn  uint64 // grows with each burst and series of probes: earlier ones end then
 
 	sent     bool      // a probe was sent since the turn began
 	probing  bool      // a series of probes is under way
-	rival    bool      // another host has probed too since it began
-	retries  int       // how often it began again because of that
+	rival    bool      // another host has probed too since the series began
+	retries  int       // how often the series began again because of that
 	quiet    int       // checks in a row in which the foreign host was silent
 	check    time.Time // when the next check is due
 	conflict *layer2.Conflict
@@ -48,21 +48,21 @@ type entry struct {
 	lastForeign time.Time // a message of the foreign host arrived
 	noted       time.Time // the conflict was changed
 	defended    time.Time // the address was announced again because of a foreign host
-	contest     time.Time // the same because of another node
+	contest     time.Time // the address was announced again because of another node
 	rivaled     time.Time // another node was reported
 	strange     time.Time // a host that is no node was reported
 
 	claims  claims    // of other nodes
 	proved  bool      // the node that this one covers for has announced the address
 	awaited time.Time // since when that node should announce it
-	asked   time.Time // when the address was probed last to see that
+	asked   time.Time // when the address was probed last to find out whether it does
 }
 
 // covering reports whether this speaker answers on behalf of another node, which owns the address and
 // whose speaker restarts.
 func (e *entry) covering() bool { return len(e.owned.For) > 0 }
 
-// work is what is to be done after what is owned has changed.
+// work is what remains to be done after the owned addresses have changed.
 type work struct {
 	announce []*entry           // on all of their links
 	extend   map[*port][]*entry // on links that were added
@@ -74,7 +74,7 @@ type work struct {
 func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	r.mu.Lock()
 	w := r.replace(owned)
-	// Groups and filters are set first: requests cannot arrive before.
+	// Multicast groups and filters come first: requests cannot arrive before they are set.
 	r.watch()
 	services := make(map[netip.Addr]*service, len(r.entries))
 	for address, e := range r.entries {

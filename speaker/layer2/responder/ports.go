@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// reopen spaces the attempts to open links that failed or could not be opened. Failures before
-// the last 2*reopen.Last do not count.
+// reopen spaces the attempts to open links that failed or could not be opened. After
+// 2*reopen.Last without a failure the waits begin anew.
 var reopen = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // portKey names a port: a link in one family.
@@ -45,7 +45,7 @@ func (p *port) close() {
 	}
 }
 
-// settle waits until an answer that is being sent has left. That takes microseconds, since
+// settle waits until an answer that is being sent has left. The wait takes microseconds, since
 // sending does not block.
 func (p *port) settle() {
 	for n := p.answering.Load(); n%2 == 1 && p.answering.Load() == n; {
@@ -212,7 +212,7 @@ func (r *Responder) watchOn(p *port) {
 	}
 	p.watched = addresses
 	if err := p.conn.Watch(addresses); err != nil && !p.closed.Load() {
-		r.log.Error(err, "a link may not receive all that it should; trying again", "link", p.Name)
+		r.log.Error(err, "setting the filter of a link failed, so that requests may be missed; trying again", "link", p.Name)
 		p.watched = nil
 		r.reopenSoon()
 	}

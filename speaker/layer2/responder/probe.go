@@ -127,8 +127,8 @@ func (r *Responder) conclude(p probes) *burst {
 	return r.begin(free, nil)
 }
 
-// release begins to answer for an address that no other host has. The caller holds
-// the lock, and has to announce the address.
+// release begins to answer for an address that was probed or held. The caller holds the lock,
+// and has to announce the address.
 func (r *Responder) release(e *entry) {
 	r.count++
 	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count

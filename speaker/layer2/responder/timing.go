@@ -25,8 +25,8 @@ type Timing struct {
 	// Defend is the least time between two announcements of an address against a
 	// foreign host (RFC 5227 section 2.4: DEFEND_INTERVAL).
 	Defend time.Duration
-	// Settle is how long another node of the cluster that claims an address too has to give
-	// it up before this node announces it again, and Contest the least time between two such
+	// Settle is how long another node of the cluster that claims an address too has to give it up
+	// before this node announces the address again. Contest is the least time between two such
 	// announcements.
 	Settle, Contest time.Duration
 	// HandOver is an upper bound of the time for which two nodes claim an address while it
@@ -48,8 +48,8 @@ func (t Timing) untilRefresh() time.Duration {
 	return t.Refresh - t.RefreshJitter + rand.N(2*t.RefreshJitter+1)
 }
 
-// schedule has the times of probes after the beginning, and the time at which no answer means that
-// no host has the address.
+// schedule has the times at which probes are sent, and end, the time until which no answer must
+// come if no host has the address. All count from the beginning of the series.
 type schedule struct {
 	probes []time.Duration
 	end    time.Duration
@@ -71,5 +71,6 @@ func probing(address netip.Addr) schedule {
 // 2.1.1, shortened as well).
 const retryWait = 500 * time.Millisecond
 
-// probeJitter keeps hosts that started together from probing together.
+// probeJitter bounds the random wait before a series of probes: hosts that started together
+// must not probe together.
 const probeJitter = 50 * time.Millisecond

@@ -15,11 +15,13 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle collects the events of a short time: an address that is added sends two.
+// settle is how long events are collected before the addresses are read again: one added address causes
+// two events.
 const settle = 20 * time.Millisecond
 
-// isUnstable reports whether an address is about to go, or not usable yet. The flag of temporary
-// IPv6 addresses is the one that marks further IPv4 addresses of a subnet as secondary.
+// isUnstable reports whether an address is about to be removed (deprecated, temporary) or not usable
+// yet (tentative, duplicate). IFA_F_TEMPORARY is checked for IPv6 only: on IPv4 addresses the same bit
+// is IFA_F_SECONDARY, which marks further addresses of a subnet.
 func isUnstable(address netip.Addr, flags int) bool {
 	unstable := unix.IFA_F_DEPRECATED | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 	if address.Is6() {
@@ -28,7 +30,7 @@ func isUnstable(address netip.Addr, flags int) bool {
 	return flags&unstable != 0
 }
 
-// WatchAddresses returns what watches the addresses of the node for a Manager.
+// WatchAddresses returns a function for Options.Watch. It reads the addresses from the kernel.
 func WatchAddresses(log logr.Logger) func(context.Context, func([]bgp.NodeAddress)) {
 	return func(ctx context.Context, set func([]bgp.NodeAddress)) {
 		var before []bgp.NodeAddress
@@ -63,8 +65,8 @@ func addressesOf(s netstate.State) []bgp.NodeAddress {
 	return list
 }
 
-// outgoing returns the interface that leads to a router, and whether the router is on a network
-// of that interface. Without a route to it the interface is the one that has the local address.
+// outgoing returns the interface that leads to a router, and whether the router is on a network of that
+// interface. Without a route to the router, it is the interface that has the local address.
 func outgoing(p bgp.Peer, router, local netip.Addr, addresses []bgp.NodeAddress) (device string, direct bool) {
 	if p.Interface != "" {
 		return p.Interface, true

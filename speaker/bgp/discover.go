@@ -18,22 +18,23 @@ import (
 )
 
 const (
-	// Advertisements and solicitations are sent more often at the beginning.
+	// An advertisement and a solicitation are sent every announceSoon at first, soonTimes, and every
+	// announceLater from then on.
 	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
 	soonTimes                   = 5
-	// silentAfter is how long after its last advertisement a router counts as gone: three
-	// solicitations were sent meanwhile.
+	// silentAfter is how long after its last advertisement a router counts as gone: it has not answered
+	// three solicitations.
 	silentAfter = 3*announceLater + announceSoon
-	// tryFor is how long a router may take to come up before it gives way to another one that
-	// sends router advertisements: any host of the link can.
+	// tryFor is how long a router may take to establish a session before another router that sends
+	// router advertisements is tried. Any host of the link can send them.
 	tryFor = 20 * time.Second
-	// maxReads is how many messages are read from an interface in a second. Any host of the link can
-	// send them; the others wait in the kernel, which drops them when its buffer is full.
+	// maxReads is how many messages are read from an interface each second: any host of the link can
+	// send them. Further messages wait in the kernel, which drops them when its buffer is full.
 	maxReads = 1000
 )
 
-// retryInterface spaces the attempts to use an interface: it may exist later. Failures do not count any
-// more after it could be used for 2*retryInterface.Last.
+// retryInterface is the back-off between attempts to use an interface, which may not exist yet. After
+// an attempt that worked for 2*retryInterface.Last the back-off starts again.
 var retryInterface = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
@@ -42,25 +43,25 @@ var (
 )
 
 // Discover returns a function for Options.Discover. It finds the router on an interface by its router
-// advertisements (RFC 4861 section 6), and sends advertisements by which the router finds this node,
-// with a router lifetime of 0: the node is no default router.
+// advertisements (RFC 4861 section 6). It also sends advertisements, by which the router finds this
+// node. Their router lifetime is 0: the node is no default router.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discover(ctx, device, found, established) })
 	}
 }
 
-// retryDiscovery calls try, which returns when it fails, until the context ends.
+// retryDiscovery calls try again and again until the context ends. try returns when it fails.
 func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
-	said := ""
+	logged := ""
 	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		err := try()
 		if ctx.Err() != nil {
 			return
 		}
-		if why := err.Error(); why != said {
-			said = why
+		if why := err.Error(); why != logged {
+			logged = why
 			log.Error(err, "looking for a router")
 		}
 		if time.Since(began) > 2*retryInterface.Last {
@@ -108,8 +109,8 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	}
 }
 
-// receive passes on the senders of router advertisements, at a pace, until reading fails or the
-// context ends.
+// receive reads router advertisements, and calls follow with the sender of each. It reads at a bounded
+// pace, until reading fails or the context ends.
 func receive(ctx context.Context, pace *rate.Limiter, read func() (netip.Addr, error), follow func(netip.Addr)) error {
 	for {
 		if err := pace.Wait(ctx); err != nil {
@@ -134,10 +135,10 @@ type discovery struct {
 	choice choice
 }
 
-// choice is the router that is used of those on a link.
+// choice is the router that this node uses, of the routers on a link.
 type choice struct {
 	router        netip.Addr
-	since, latest time.Time // when it was chosen, and when its last advertisement came
+	since, latest time.Time // when the router was chosen, and when its last advertisement arrived
 }
 
 func (d *discovery) next() time.Time {
@@ -156,8 +157,8 @@ func (d *discovery) announce() {
 }
 
 // follow handles an advertisement, and reports whether its sender is the chosen router. The router of
-// an established session stays the chosen one. Without a session it stays while it sends
-// advertisements, but for at most tryFor if there are others, which are tried in turn.
+// an established session stays chosen. Without a session the router stays chosen while it sends
+// advertisements, for at most tryFor if there are other routers: these are tried in turn.
 func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
 		if c.router.IsValid() && (established || now.Sub(c.latest) < silentAfter && now.Sub(c.since) < tryFor) {
@@ -172,8 +173,8 @@ func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
 	return true
 }
 
-// readAdvertisement returns the sender of the next router advertisement; not valid: the message was
-// none. One that was not sent by a neighbour is ignored (RFC 4861 section 6.1.2).
+// readAdvertisement returns the sender of the next message; invalid if the message is no router
+// advertisement, or was not sent by a neighbour (RFC 4861 section 6.1.2).
 func (d *discovery) readAdvertisement() (netip.Addr, error) {
 	message, control, from, err := d.conn.ReadFrom()
 	var network net.Error

@@ -12,7 +12,7 @@ type flaps struct {
 	last  time.Time
 }
 
-// note counts an end; the first one after the session was stable for bgp.StableAfter counts as one.
+// note counts an end. If the end before is at least bgp.StableAfter ago, the count starts at 1 again.
 func (f *flaps) note(now time.Time) {
 	if now.Sub(f.last) >= bgp.StableAfter {
 		f.count = 0
@@ -21,8 +21,8 @@ func (f *flaps) note(now time.Time) {
 	f.last = now
 }
 
-// settled returns the status as it is at a time: flaps are forgotten once the session has
-// not ended for bgp.StableAfter.
+// settled returns the status at a time: flaps are removed once bgp.StableAfter has passed since the
+// last one.
 func (s Status) settled(now time.Time) Status {
 	if now.Sub(s.LastFlap) >= bgp.StableAfter {
 		s.Flaps, s.LastFlap = 0, time.Time{}

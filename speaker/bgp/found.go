@@ -9,33 +9,34 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// discover looks for the router of an unnumbered peer on its interface. The caller holds m.mu.
+// discover starts the discovery of the router of an unnumbered peer on its interface, in place of the
+// discovery before. The caller holds m.mu.
 func (m *Manager) discover(r *running) {
-	r.search()
-	r.found = netip.Addr{}
+	r.stopDiscovery()
+	r.discovered = netip.Addr{}
 	device := r.config.Interface
 	if device == "" || m.Discover == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	r.search = cancel
+	r.stopDiscovery = cancel
 	go m.Discover(ctx, device, func(router netip.Addr) { m.take(r, device, router) }, r.isUp.Load)
 }
 
-// take sets the address of the router of an unnumbered peer.
+// take sets the address of the router that was discovered for an unnumbered peer.
 func (m *Manager) take(r *running, device string, router netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r.found == router || r.config.Interface != device || m.peers[r.config.Name] != r {
+	if r.discovered == router || r.config.Interface != device || m.peers[r.config.Name] != r {
 		return
 	}
-	r.found = router
+	r.discovered = router
 	r.do(func(now time.Time) []session.Action { return r.setRouter(now, router) })
 	m.listen()
 	m.watch()
 }
 
-// setRouter connects to another router on the interface.
+// setRouter changes the address of the router, and connects to it. A session with another router ends.
 func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	if p.router == router {
 		return nil
@@ -50,9 +51,10 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	return p.machine.Hurry(now)
 }
 
-// listen updates the listeners: they accept connections of the routers of passive peers, signed if
-// the peer has a password, and of unnumbered ones once their router is known. A connection with a
-// revoked password is not accepted; one that exists has its own key. The caller holds m.mu.
+// listen updates the listeners. They accept connections of the routers of passive peers, and check the
+// signature if the peer has a password. The router of an unnumbered peer is accepted once it is
+// discovered. A peer with a revoked password accepts no connection; an existing connection has a key of
+// its own and stays. The caller holds m.mu.
 func (m *Manager) listen() {
 	list := make([]bgp.Peer, 0, len(m.peers))
 	for _, r := range m.peers {

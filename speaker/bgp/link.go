@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// writeWithin is how long a router may read nothing before it counts as dead.
+	// writeWithin is how long a router may read nothing before the link fails.
 	writeWithin = 30 * time.Second
-	// lingerFor is how long a router has to close its side of a connection after this side: it
-	// may not have read the NOTIFICATION yet.
+	// lingerFor is how long a router has to close its side of a connection after this side has closed:
+	// the router may not have read the NOTIFICATION yet.
 	lingerFor = time.Second
 	// drainWithin is how long a router has to read what is queued when this side ends a
 	// connection.
 	drainWithin = 5 * time.Second
-	// maxLingering is how many connections of one peer may linger. With one more the oldest is
-	// closed at once, so that a router cannot make them accumulate.
+	// maxLingering is how many connections of one peer may linger. One more closes the oldest at once,
+	// so that a router cannot make them accumulate.
 	maxLingering = 2
 	// maxDiscarded is how many octets are discarded after a malformed message.
 	maxDiscarded = 64 << 10
@@ -30,22 +30,22 @@ const (
 
 var errMalformed = errors.New("the router sent a malformed message")
 
-// link is a TCP connection with a router. Its goroutine run owns the connection, and only it closes
-// it: run returns when either side has ended, at the latest drainWithin and lingerFor after end was
-// called, and then the connection is closed and no goroutine of the link is left.
+// link is a TCP connection with a router. Its goroutine (run) owns the connection, and only run and
+// release close it. run returns when either side has ended the connection: at the latest drainWithin
+// and lingerFor after end was called. No goroutine of the link is left then.
 //
-// The peer's goroutine fills the queue and calls end. A writer of its own empties the queue, so
-// that a router that reads nothing delays nothing else.
+// The peer's goroutine fills the queue and calls end. A separate writer empties the queue, so that a
+// router that reads nothing delays nothing else.
 type link struct {
 	side   session.Side
 	conn   net.Conn
-	queued chan struct{} // has a value when the queue has changed
+	queued chan struct{} // holds one token when the queue has changed
 	closed chan struct{} // closed with the connection
 
 	mu      sync.Mutex
 	pending []byte    // to be written next
-	since   time.Time // when the first change that led to pending was received; zero: not measured
-	writing bool      // the writer has taken octets, and has not written them yet
+	since   time.Time // when the oldest change in pending was observed; zero: not measured
+	writing bool      // the writer has taken octets that it has not written yet
 	ending  bool      // end was called: nothing more can be queued
 	failed  error     // error of the writer
 }
@@ -74,7 +74,7 @@ func (l *link) run(p *peer) {
 	_ = l.conn.Close()
 }
 
-// read returns when the router has ended the connection, or writing has.
+// read reads messages until the router ends the connection, or a failed write does.
 func (l *link) read(p *peer) error {
 	r := wire.NewReader(l.conn)
 	for {
@@ -99,7 +99,7 @@ func (l *link) read(p *peer) error {
 	}
 }
 
-// write writes what is queued until the link ends or the router reads nothing for writeWithin.
+// write writes queued octets until the link ends, or the router reads nothing for writeWithin.
 func (l *link) write(p *peer) {
 	for {
 		octets, since, ending := l.take()
@@ -139,7 +139,7 @@ func (l *link) take() (octets []byte, since time.Time, ending bool) {
 	return octets, since, l.ending
 }
 
-// wrote records the result of a write, and reports whether writing goes on.
+// wrote records the result of a write, and reports whether the writer continues.
 func (l *link) wrote(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,8 +147,8 @@ func (l *link) wrote(err error) bool {
 	return err == nil
 }
 
-// cause returns why the link ended: the error of the writer, which ends the reader, or that of
-// the reader.
+// cause returns why the link ended: the error of the writer, which also ends the reader, or else err,
+// the error of the reader.
 func (l *link) cause(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,7 +158,7 @@ func (l *link) cause(err error) error {
 	return err
 }
 
-// send queues octets. since is when the oldest change in them was received; zero: it is not measured.
+// send queues octets. since is when the oldest change in them was observed; zero: not measured.
 func (l *link) send(octets []byte, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -172,22 +172,23 @@ func (l *link) send(octets []byte, since time.Time) {
 	l.wake()
 }
 
-// free reports whether all that was queued is written.
+// free reports whether all queued octets are written.
 func (l *link) free() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.writing && len(l.pending) == 0
 }
 
-// room reports whether a small message may be queued although the router reads nothing at the moment.
+// room reports whether fewer than batch octets wait to be written: a KEEPALIVE may be queued then even
+// if the router reads nothing at the moment.
 func (l *link) room() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.pending) < batch
 }
 
-// end ends this side of the link after what is queued and then the last octets have been written,
-// or the time has passed. Without last octets what is queued is not written.
+// end ends this side of the link once the queued octets and then the last octets are written, or the
+// time has passed. If last is empty, queued octets are discarded.
 func (l *link) end(last []byte, within time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,8 +210,8 @@ func (l *link) wake() {
 	}
 }
 
-// release moves a link that ends, or has ended, to the lingering ones. The goroutine of the peer calls
-// it.
+// release moves a link that is ending or has ended to the lingering links. Only the goroutine of the
+// peer calls it.
 func (p *peer) release(l *link) {
 	delete(p.links, l.side)
 	lingering := p.lingering[:0]
@@ -228,9 +229,9 @@ func (p *peer) release(l *link) {
 	}
 }
 
-// probe turns TCP keep-alives on. A session whose hold time is 0, as either side may ask, has no
-// KEEPALIVEs (RFC 4271 section 4.4): it would stay established for ever with a router that lost its
-// power.
+// probe turns TCP keep-alives on. A session with hold time 0, which either side may request, has no
+// KEEPALIVEs (RFC 4271 section 4.4): without probes it would stay established for ever with a router
+// that lost its power.
 func probe(conn net.Conn) {
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 3})

@@ -20,16 +20,16 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// A port that is taken is tried again after listenSoon at first, since another socket of this process
-// may be about to close, and after at most listenAgain later.
+// Listening that failed is tried again after listenSoon at first, since another socket of this process
+// may be about to close the port, and after at most listenAgain later.
 const listenSoon, listenAgain = 100 * time.Millisecond, 5 * time.Second
 
 const (
-	// After a lack of descriptors or memory no connection is accepted for leastPause at first, and
-	// for at most longestPause.
+	// When file descriptors or memory run out, no connection is accepted for leastPause at first, and
+	// for at most longestPause later.
 	leastPause, longestPause = 5 * time.Millisecond, time.Second
-	// maxOffered is how many connections of one router may wait for their peer.
-	maxOffered = 2
+	// maxWaiting is how many connections of one router may wait for the goroutine of their peer.
+	maxWaiting = 2
 )
 
 // place is an address, port and VRF at which connections of routers are accepted.
@@ -38,33 +38,33 @@ type place struct {
 	vrf     string
 }
 
-// listeners are the open sockets; there are some only while there are passive peers.
+// listeners are the listening sockets. There are some only while there are passive peers.
 type listeners struct {
 	ctx      context.Context
 	options  Options
 	accepted func(net.Conn, string)
-	listens  func(place, error) // called when listening began, or failed
+	listens  func(place, error) // called when listening at a place has begun (nil) or failed
 	open     map[place]*listener
 }
 
-// listener is a socket with the peers whose routers it accepts.
+// listener is one listening socket, with the peers whose routers may connect to it.
 type listener struct {
 	end  context.CancelFunc
 	log  logr.Logger
 	four bool // IPv4
 
 	mu    sync.Mutex
-	peers []bgp.Peer                     // with the addresses of their routers, as far as these are known
+	peers []bgp.Peer                     // with the addresses of their routers, where these are known
 	keys  map[netip.Addr]bgp.Password    // set on the socket, by router
-	from  map[netip.Addr]bool            // hosts whose packets the kernel passes; nil: it passes all
-	fd    func(func(fd int) error) error // nil while it is not open
+	from  map[netip.Addr]bool            // hosts whose packets the kernel accepts; nil: it accepts all
+	fd    func(func(fd int) error) error // runs a function on the socket; nil while the socket is closed
 }
 
 func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string), listens func(place, error)) listeners {
 	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[place]*listener{}}
 }
 
-// set replaces the passive peers.
+// set replaces the peers; those that are not passive are ignored.
 func (ls *listeners) set(peers []bgp.Peer) {
 	wanted := places(peers)
 	for at, l := range ls.open {
@@ -87,8 +87,8 @@ func (ls *listeners) set(peers []bgp.Peer) {
 	}
 }
 
-// places returns the peers by the place that their routers connect to. A socket for all addresses
-// replaces those for single ones: the kernel does not let both listen.
+// places returns the passive peers by the place that their routers connect to. A socket for all
+// addresses replaces the sockets for single ones: the kernel does not allow both.
 func places(peers []bgp.Peer) map[place][]bgp.Peer {
 	all := func(p bgp.Peer) place {
 		if p.Address.Is4() || p.Source.Is4() {
@@ -132,9 +132,9 @@ func (l *listener) set(peers []bgp.Peer) {
 	}
 }
 
-// guard makes the kernel check what it can: the source of packets, signatures, and hop limits if all
-// peers have them. A router whose key cannot be set is not admitted; the others are. The caller holds
-// l.mu.
+// guard makes the kernel check the source addresses of packets, signatures, and hop limits (those only
+// if all peers have a limit). If the key of a router cannot be set, only that router is not admitted.
+// The caller holds l.mu.
 func (l *listener) guard(fd func(func(fd int) error) error) {
 	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
@@ -191,7 +191,8 @@ func (l *listener) admits(router, local netip.Addr) bool {
 	})
 }
 
-// isRouterOf reports whether a connection is one that the router of a peer makes.
+// isRouterOf reports whether a connection has the addresses of a peer: its router's and, if the peer
+// has one, its source address.
 func isRouterOf(p bgp.Peer, router, local netip.Addr) bool {
 	return p.Address == router && (!p.Source.IsValid() || p.Source == local)
 }
@@ -224,8 +225,8 @@ func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
 	return l.serve(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
 }
 
-// serve accepts connections until the socket fails, at a bounded pace: to reset those of strangers
-// must not take the processor from the sessions, and from heartbeats.
+// serve accepts connections until the socket fails. The pace is bounded: resetting connections of
+// strangers must not take the processor from the sessions and from heartbeats.
 func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
 	on = netlimit.Pace(on)
 	var pause time.Duration
@@ -255,14 +256,14 @@ func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net
 	}
 }
 
-// isShortage reports whether a connection could not be accepted for want of something that may be
-// there later.
+// isShortage reports whether a connection could not be accepted because file descriptors, buffers or
+// memory ran out.
 func isShortage(err error) bool {
 	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// open opens the socket. The passwords are on it before it listens: no connection gets in between
-// the two without a signature.
+// open opens the socket. The passwords are set before the socket listens, so that no connection is
+// accepted without a signature in between.
 func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -285,8 +286,9 @@ func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listene
 	return on, nil
 }
 
-// config prepares a socket before it is bound. l.mu is held while it listens with it. A socket of
-// multipath TCP would take neither the filter nor signatures.
+// config returns a ListenConfig that prepares the socket before it is bound. The caller holds l.mu
+// until the socket listens. Multipath TCP is off: its sockets support neither the filter nor
+// signatures.
 func (l *listener) config(at place) net.ListenConfig {
 	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
@@ -306,8 +308,8 @@ func (l *listener) close(on net.Listener) {
 	_ = on.Close()
 }
 
-// prepareListener sets the highest hop limit for answers: a router that checks it would drop them
-// otherwise (RFC 5082).
+// prepareListener sets the VRF, and the highest hop limit for answers: a router that checks the hop
+// limit (RFC 5082) would drop them otherwise.
 func prepareListener(fd int, at place) error {
 	if at.vrf != "" {
 		if err := unix.BindToDevice(fd, at.vrf); err != nil {
@@ -320,9 +322,9 @@ func prepareListener(fd int, at place) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adopt prepares a connection that a router made. If it was queued before its key was set on the
-// listener, it is signed from now on, or breaks. The filter that it inherited from the listener is
-// removed.
+// adopt prepares a connection that a router made. If the connection was queued before its key was set
+// on the listener, its segments are signed and checked from now on, and it fails if the router does not
+// sign. The filter that the connection inherited from the listener is removed.
 func adopt(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package bgp holds the BGP sessions of this node (RFC 4271): it dials and listens,
-// sends the routes that it is given, and reports the state of each session. The decisions of a
-// session are those of internal/bgp/session.
+// Package bgp runs the BGP sessions of this node (RFC 4271): it connects and listens, sends the routes
+// that the manager receives, and reports the state of each session. The state machine of a session is
+// in internal/bgp/session.
 package bgp
 
 import (
@@ -27,7 +27,7 @@ import (
 type Options struct {
 	// Log records when sessions begin and end.
 	Log logr.Logger
-	// RouterID of this node, for peers that name none (RFC 6286).
+	// RouterID is the BGP Identifier of this node (RFC 6286), for peers that set none.
 	RouterID netip.Addr
 	// Metrics of the sessions.
 	Metrics *Metrics
@@ -35,16 +35,16 @@ type Options struct {
 	Changed func()
 	// ListenPort is the port for connections of routers of passive peers; 0: that of BGP.
 	ListenPort uint16
-	// Discover looks for the router on an interface until the context ends, and calls found
-	// whenever the router changes. established reports whether there is a session with the
-	// router that was found last. Nil: the routers of unnumbered peers are not found.
+	// Discover looks for the router on an interface until the context ends, and calls found whenever
+	// the router changes. established reports whether there is a session with the router that was found
+	// last. If Discover is nil, the routers of unnumbered peers are not found.
 	Discover func(ctx context.Context, device string, found func(netip.Addr), established func() bool)
-	// Addresses returns those of the node; nil: the kernel's.
+	// Addresses returns the addresses of the node; nil: they are read from the kernel.
 	Addresses func() ([]bgp.NodeAddress, error)
-	// Watch calls set with the addresses of the node, at first and when they change, until the context
-	// ends. It runs while there are peers. Nil: changes are not noticed.
+	// Watch calls set with the addresses of the node, at first and whenever they change, until the
+	// context ends. It runs while there are peers. If Watch is nil, changes are not noticed.
 	Watch func(ctx context.Context, set func([]bgp.NodeAddress))
-	// Paths are watched by BFD.
+	// Paths watches the paths to the routers with BFD.
 	Paths Paths
 	// Watchdog watches the goroutines of the peers; may be nil.
 	Watchdog *watchdog.Watchdog
@@ -55,12 +55,12 @@ type Manager struct {
 	Options
 	ctx   context.Context
 	begun time.Time
-	// openWithin is as in session.Config. Tests set it.
+	// openWithin is session.Config.OpenWithin. Only tests set it.
 	openWithin time.Duration
 
 	mu        sync.Mutex
 	peers     map[bgp.PeerName]*running
-	parting   map[*running]bool // peers that were removed, and whose sessions have not ended yet
+	parting   map[*running]bool // removed peers whose sessions have not ended yet
 	draining  bool
 	drains    int // how often draining has changed
 	listeners listeners
@@ -68,10 +68,11 @@ type Manager struct {
 	unwatch   context.CancelFunc
 	internal  []netip.Addr
 
-	// Results of BFD that followPaths has not handled yet. found is locked only to read or write them.
-	found    sync.Mutex
-	findings map[speakerbfd.Key]finding
-	finds    chan struct{}
+	// findings are the results of BFD that followPaths has not handled yet; findingsMu guards them, and
+	// is never held while waiting. found has a token when there are some.
+	findingsMu sync.Mutex
+	findings   map[speakerbfd.Key]finding
+	found      chan struct{}
 
 	// statusMu guards statuses. A peer reports its status while another goroutine holds mu and waits
 	// for that peer: mu cannot guard them.
@@ -87,16 +88,16 @@ type running struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
-	retire func() // from now on its status is not stored any more
+	retire func() // has the status of the peer not stored any more
 
-	waitingConns atomic.Int32 // connections that wait for the peer
+	waitingConns atomic.Int32 // connections that wait for the goroutine of the peer
 
-	found  netip.Addr // the router, of an unnumbered peer
-	search context.CancelFunc
+	discovered    netip.Addr // the router of an unnumbered peer; invalid: not found yet
+	stopDiscovery context.CancelFunc
 
 	path    speakerbfd.Key
-	watched bool // its path is watched by BFD
-	failed  bool // the path has failed, as BFD reported last
+	watched bool // BFD watches the path
+	failed  bool // the path failed by the last result of BFD
 }
 
 // New returns a manager without sessions. When the context ends, sessions end without a
@@ -109,13 +110,13 @@ func New(ctx context.Context, o Options) *Manager {
 		o.Addresses = nodeAddresses
 	}
 	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, parting: map[*running]bool{}, statuses: map[bgp.PeerName]Status{}}
-	m.findings, m.finds = map[speakerbfd.Key]finding{}, make(chan struct{}, 1)
+	m.findings, m.found = map[speakerbfd.Key]finding{}, make(chan struct{}, 1)
 	m.listeners = newListeners(ctx, o, m.accepted, m.listens)
 	go m.followPaths()
 	return m
 }
 
-// SetPeers replaces the peers. table returns the routes that the session of a new peer begins with.
+// SetPeers replaces the peers. table returns the routes with which the session of a new peer begins.
 func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Table) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -178,7 +179,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 	p.onStatus = func(s Status) { late = m.show(s, &retired, p.metrics, late) }
 	go p.run()
 	p.do(p.machine.Start)
-	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, search: func() {}}
+	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, stopDiscovery: func() {}}
 	m.discover(r)
 	return r
 }
@@ -201,8 +202,8 @@ func (m *Manager) forget(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// show stores the status of a session, unless the peer is retired. late is the timer of the peer for
-// when a session that does not come up counts as down.
+// show stores the status of a session, unless the peer is retired. late is the timer that has the
+// status reported once more when a session that does not come up counts as down; show returns it.
 func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
@@ -222,8 +223,8 @@ func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late
 	return late
 }
 
-// SetRoutes changes which routes a router should have from this node. seen is when the cause of the
-// change was seen, for the latency metric; zero: it is not measured.
+// SetRoutes changes the routes that a router should have from this node. seen is when the speaker
+// observed the cause of the change, for the latency metric; zero: it is not measured.
 func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -232,8 +233,8 @@ func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw [
 	}
 }
 
-// watchAddresses watches the addresses of the node while there are peers. When they change, next hops
-// change, and sessions stay. The caller holds m.mu.
+// watchAddresses watches the addresses of the node while there are peers. When the addresses change,
+// next hops change, and the sessions stay. The caller holds m.mu.
 func (m *Manager) watchAddresses() {
 	switch {
 	case m.Watch == nil:
@@ -262,7 +263,7 @@ func (m *Manager) SetInternalIPs(list []netip.Addr) {
 	m.updateAll(func(p *peer) { p.internal = list })
 }
 
-// updateAll changes in all peers what next hops depend on. The caller holds m.mu.
+// updateAll calls set on all peers, and has each choose its next hops again. The caller holds m.mu.
 func (m *Manager) updateAll(set func(*peer)) {
 	for _, r := range m.peers {
 		r.do(func(time.Time) []session.Action {
@@ -273,7 +274,7 @@ func (m *Manager) updateAll(set func(*peer)) {
 	}
 }
 
-// listens passes on to its peers whether connections of routers are accepted at a place.
+// listens reports to the peers of a place whether connections of their routers are accepted there.
 func (m *Manager) listens(at place, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -284,8 +285,9 @@ func (m *Manager) listens(at place, err error) {
 	}
 }
 
-// SetDraining marks all routes, so that routers prefer other nodes, and withdraws them after the
-// graceful shutdown time of each peer; or announces them again. The sessions stay.
+// SetDraining starts or stops draining. Draining marks all routes, so that routers prefer other nodes,
+// and withdraws them after the graceful shutdown time of each peer. The end of draining announces them
+// again. The sessions stay.
 func (m *Manager) SetDraining(draining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -312,8 +314,9 @@ func (m *Manager) withdraw(r *running, drain int) {
 	}
 }
 
-// Leave ends all sessions. Unless the node is drained, routers of peers with graceful restart retain
-// the routes for the next speaker. It returns when all messages were sent, or the context ends.
+// Leave ends all sessions. Unless the node is draining, no routes are withdrawn from routers of peers
+// with graceful restart: they retain the routes for the next speaker. Leave returns when the sessions
+// have ended, or the context has.
 func (m *Manager) Leave(ctx context.Context) {
 	m.mu.Lock()
 	draining := m.draining
@@ -346,8 +349,8 @@ func (m *Manager) Statuses() []Status {
 	return list
 }
 
-// accepted hands a connection to the peer whose router made it, or closes it. The router of an
-// unnumbered peer is the one that was found, and no other host of the link.
+// accepted hands a connection to the peer whose router made it, or closes it. For an unnumbered peer
+// only the discovered router is accepted, and no other host of the link.
 func (m *Manager) accepted(conn net.Conn, vrf string) {
 	from, local := addrOf(conn.RemoteAddr()), addrOf(conn.LocalAddr())
 	m.mu.Lock()
@@ -358,7 +361,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 		if config.VRF != vrf || !config.Passive || !isRouterOf(config, from, local) {
 			continue
 		}
-		if r.waitingConns.Add(1) > maxOffered {
+		if r.waitingConns.Add(1) > maxWaiting {
 			r.waitingConns.Add(-1)
 			break
 		}

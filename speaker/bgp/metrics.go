@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/wire"
 )
 
-// Metrics of all sessions of this node.
+// Metrics are the Prometheus metrics of all sessions of this node.
 type Metrics struct {
 	established *prometheus.GaugeVec
 	transitions *prometheus.CounterVec
@@ -19,7 +19,7 @@ type Metrics struct {
 	announce    prometheus.Histogram
 }
 
-// direction are counters of what is sent and what is received.
+// direction has one counter for sent messages and one for received ones.
 type direction struct{ sent, received *prometheus.CounterVec }
 
 // NewMetrics registers the metrics.
@@ -45,13 +45,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// peerMetrics are those of one peer.
+// peerMetrics are the metrics of one peer.
 type peerMetrics struct {
 	established, prefixes        prometheus.Gauge
 	up, down, failed             prometheus.Counter
 	sent, received               prometheus.Counter // messages
 	updatesSent, updatesReceived prometheus.Counter
-	announce                     prometheus.Observer // of all peers: one for each would be many series
+	announce                     prometheus.Observer // shared by all peers: one histogram each would be many series
 }
 
 func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
@@ -85,7 +85,7 @@ func (m peerMetrics) note(s Status) {
 	m.prefixes.Set(float64(s.Prefixes))
 }
 
-// wrote counts the messages that went out. Those of one write count one by one.
+// wrote counts the messages in octets that were written to a connection.
 func (m peerMetrics) wrote(octets []byte) {
 	messages, updates := wire.Count(octets)
 	m.sent.Add(float64(messages))

@@ -23,11 +23,11 @@ func connected(address netip.Addr) bool {
 }
 
 // renewNextHops chooses the next hops of an established session again. Routes whose next hop has
-// changed are sent again, which replaces them (RFC 4271 section 9.1.4), and those without one are
-// withdrawn.
+// changed are sent again, which replaces them (RFC 4271 section 9.1.4). Routes of a family that has no
+// next hop any more are withdrawn.
 func (p *peer) renewNextHops() {
 	if p.up == nil {
-		if p.unrouted.Reason == bgp.NoNextHop { // it was about other addresses
+		if p.unrouted.Reason == bgp.NoNextHop { // the addresses have changed since
 			p.unrouted = bgp.Problem{}
 		}
 		return
@@ -60,9 +60,9 @@ func (p *peer) renewNextHops() {
 	p.unrouted = p.routeProblem(without, path)
 }
 
-// routeProblem returns why routes of some families do not go over an established session; without
-// names the families that have no next hop. An unnumbered session requests both families even if the
-// BGPPeer does not.
+// routeProblem returns why an established session does not announce the routes of some families.
+// without names the families that have no next hop. An unnumbered session requests both families even
+// if the BGPPeer does not, so that a family which the router does not negotiate is no problem.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
 		return noNextHop(strings.Join(without, " or "), path)
@@ -82,7 +82,7 @@ func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
 		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family that one of its interfaces has", families, families, where, families)}
 }
 
-// dialProblem returns what is wrong on this node when connecting fails; the zero Problem: nothing.
+// dialProblem returns the cause on this node that connecting failed; the zero Problem if there is none.
 func dialProblem(config bgp.Peer, err error) bgp.Problem {
 	field, name := "spec.interface", config.Interface
 	if config.VRF != "" {
@@ -95,7 +95,7 @@ func dialProblem(config bgp.Peer, err error) bgp.Problem {
 		"the node has no device %s, which %s names: it has no session: correct %s, or select only nodes that have the device", name, field, field)}
 }
 
-// listenProblem returns what is wrong if the router of a passive peer cannot connect.
+// listenProblem returns why this node does not accept connections of the router of a passive peer.
 func listenProblem(port uint16, err error) bgp.Problem {
 	if err == nil {
 		return bgp.Problem{}

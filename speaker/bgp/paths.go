@@ -11,15 +11,15 @@ import (
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
-// Paths watches paths with BFD.
+// Paths watches paths to routers with BFD.
 type Paths interface {
 	// Set replaces the paths that are watched.
 	Set(map[speakerbfd.Key]bfd.Profile)
-	// Status returns the status of a path, if it is watched.
+	// Status returns the status of a path; false: the path is not watched.
 	Status(speakerbfd.Key) (speakerbfd.Status, bool)
 }
 
-// pathKey returns the path to the router of a peer; not ok: it is not to be watched, or the
+// pathKey returns the path to the router of a peer. ok is false if the peer has no BFD profile or its
 // router is not known.
 func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	if p.BFD == nil || !router.IsValid() {
@@ -28,8 +28,8 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: overHops(p, router)}, true
 }
 
-// overHops reports whether BFD on the path is multihop (RFC 5883): if the peer allows several hops, or
-// if an internal router is on no network of this node, as routers decide it as well.
+// overHops reports whether BFD on the path is multihop (RFC 5883): the peer allows several hops, or an
+// internal router is on no network of this node. Routers decide by the same rules.
 func overHops(p bgp.Peer, router netip.Addr) bool {
 	switch {
 	case p.Interface != "":
@@ -40,8 +40,8 @@ func overHops(p bgp.Peer, router netip.Addr) bool {
 	return p.Internal() && !router.IsLinkLocalUnicast() && !connected(router)
 }
 
-// watch updates the paths that are watched. Those of removed peers are watched until their sessions
-// have ended: a router would take the end of BFD for a failure. The caller holds m.mu.
+// watch updates the paths that BFD watches. The path of a removed peer is watched until the session has
+// ended: the router would take the end of BFD for a failure of the path. The caller holds m.mu.
 func (m *Manager) watch() {
 	wanted := map[speakerbfd.Key]bfd.Profile{}
 	for r := range m.parting {
@@ -67,38 +67,38 @@ func (m *Manager) watch() {
 	}
 }
 
-// unknownPath resets what is known of the path: it has changed, or there is none.
+// unknownPath records that BFD has no result for the path: the path has changed, or is not watched.
 func (p *peer) unknownPath(now time.Time) []session.Action {
 	p.pathUp = false
 	return p.machine.Path(now, false, false, "")
 }
 
-// router returns the address of the router of a peer; not valid: it is not known.
+// router returns the address of the router of a peer; invalid: the router is not discovered yet.
 func (m *Manager) router(r *running) netip.Addr {
 	if r.config.Address.IsValid() {
 		return r.config.Address
 	}
-	return r.found
+	return r.discovered
 }
 
-// SetPath stores a result of BFD for followPaths. It does not block: the caller is the goroutine that
-// sends BFD packets, and the manager may be waiting for a peer.
+// SetPath stores a result of BFD for followPaths. It does not block: its caller is the goroutine that
+// sends BFD packets, which must not wait for the manager or a peer.
 func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
-	m.found.Lock()
+	m.findingsMu.Lock()
 	f := m.findings[key]
 	if f.latest = status; status.Failed {
 		f.failure = &status
 	}
 	m.findings[key] = f
-	m.found.Unlock()
+	m.findingsMu.Unlock()
 	select {
-	case m.finds <- struct{}{}:
+	case m.found <- struct{}{}:
 	default:
 	}
 }
 
-// finding is the latest status of a path, and the failure since followPaths handled it last; nil:
-// there was none.
+// finding is the result of BFD for one path: the latest status, and the last failure since followPaths
+// handled the path; nil: there was none.
 type finding struct {
 	latest  speakerbfd.Status
 	failure *speakerbfd.Status
@@ -110,16 +110,16 @@ func (m *Manager) followPaths() {
 		select {
 		case <-m.ctx.Done():
 			return
-		case <-m.finds:
+		case <-m.found:
 		}
 		m.mu.Lock()
-		m.found.Lock()
+		m.findingsMu.Lock()
 		findings := m.findings
 		m.findings = map[speakerbfd.Key]finding{}
-		m.found.Unlock()
+		m.findingsMu.Unlock()
 		for _, r := range m.peers {
 			if f, has := findings[r.path]; has && r.watched {
-				if f.failure != nil && !f.latest.Failed { // it failed, and is up again already
+				if f.failure != nil && !f.latest.Failed { // the path failed, and is up again already
 					m.follow(r, *f.failure)
 				}
 				m.follow(r, f.latest)
@@ -144,7 +144,7 @@ func (m *Manager) follow(r *running, status speakerbfd.Status) {
 	m.Changed()
 }
 
-// Path returns the status of the path to the router of a peer; not ok: it is not watched.
+// Path returns the BFD status of the path to the router of a peer; false: the path is not watched.
 func (m *Manager) Path(peer bgp.PeerName) (status speakerbfd.Status, ok bool) {
 	m.mu.Lock()
 	r := m.peers[peer]

@@ -24,8 +24,9 @@ import (
 	"github.com/lbstack/lbstack/internal/watchdog"
 )
 
-// peer is the session with one router. Its goroutine (run) owns all fields but isUp; other
-// goroutines send it events. No peer can hold up another.
+// peer is the session with one router. Its goroutine (run) owns all fields except isUp; other
+// goroutines send it events. The goroutine never waits for a router, so that peers do not delay each
+// other.
 type peer struct {
 	ctx      context.Context
 	log      logr.Logger
@@ -33,53 +34,54 @@ type peer struct {
 	ended    chan struct{}
 	metrics  peerMetrics
 	onStatus func(Status)
-	// openWithin is as in session.Config.
+	// openWithin is session.Config.OpenWithin.
 	openWithin time.Duration
 
 	config  bgp.Peer
 	machine *session.Machine
 	links   map[session.Side]*link
-	// lingering are links that are ending; some may have ended.
+	// lingering are links that are ending, or have ended since release was called last.
 	lingering   []*link
-	pendingConn net.Conn // the connection that machine.Connected decides about: SendOpen and Reject are for it
+	pendingConn net.Conn // the connection that machine.Connected decides about, for SendOpen or Reject
 	table       *table
 	up          *session.Negotiated
 	isUp        atomic.Bool // up is not nil; for other goroutines
 	wire        wire.Encoding
 	local       netip.Addr
-	router      netip.Addr // the address to connect to; not valid for an unnumbered peer until its router is discovered
+	router      netip.Addr // the address to connect to; invalid until the router of an unnumbered peer is discovered
 	cancel      context.CancelFunc
 	pathUp      bool // as BFD reports
 	left        bool
-	// restarted: the OPEN has the R bit of graceful restart. It is set if the speaker started less
-	// than the restart time ago, until the first session is established.
+	// restarted: the OPEN has the R bit of graceful restart. It is set if the speaker started less than
+	// the restart time ago, until the first session is established.
 	restarted      bool
 	linkGoroutines sync.WaitGroup // of all links, lingering ones included
-	failures       int            // of the machine, as far as the metrics count them
-	failing        error          // why routes that should be announced are not; nil: all are
-	changed        time.Time      // when the oldest change that is not written yet was seen, for the latency metric; zero: all are written
+	failures       int            // failures of the machine that the metrics have counted
+	failing        error          // why some routes are not announced, or a password is not set; nil: no error
+	changed        time.Time      // when the oldest change that is not written yet was observed, for the latency metric; zero: all are written
 	lastStatus     Status
 	flaps          flaps
 	nodeAddresses  func() ([]bgp.NodeAddress, error)
-	// addresses of the node, and the internal ones of its Node object. hops, the next hops of
-	// the session, are chosen from them.
+	// addresses are those of the node, and internal the InternalIPs of its Node object. hops, the next
+	// hops of the session, are chosen from them.
 	addresses []bgp.NodeAddress
 	internal  []netip.Addr
 	hops      bgp.NextHops
-	problem   bgp.Problem // of the last attempt to connect, as far as this node causes it
-	closed    bgp.Problem // of the port of this node, if the peer is passive
-	// unrouted is why routes do not go over the session. It stays when the session ends, until the
-	// next one works or the cause is gone, so that a flapping session does not make it come and go.
+	problem   bgp.Problem // why the last attempt to connect failed, if the cause is on this node
+	closed    bgp.Problem // why this node does not accept connections, if the peer is passive
+	// unrouted is why some routes are not announced in the session. It stays when the session ends,
+	// until the next session announces them or the cause is gone: a flapping session does not make the
+	// problem come and go.
 	unrouted bgp.Problem
 	passes   *watchdog.Loop
 }
 
-// event is a function that the goroutine of the peer runs. It returns the actions of the state
-// machine to perform.
+// event is a function that the goroutine of the peer runs. It returns actions of the state machine,
+// which the goroutine performs.
 type event func(now time.Time) []session.Action
 
-// do queues an event for the goroutine of the peer, unless that has ended. It blocks while the queue
-// is full: the goroutine of the peer itself must use doAsync.
+// do queues an event for the goroutine of the peer, unless that goroutine has ended. It blocks while
+// the queue is full: the goroutine of the peer itself must use doAsync.
 func (p *peer) do(e event) {
 	select {
 	case p.events <- e:
@@ -222,7 +224,8 @@ func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session
 	return p.machine.DialFailed(now, dialWords(to, p.config, err))
 }
 
-// attempted records the result of an attempt to connect; the zero Problem: this node did its part.
+// attempted records the result of an attempt to connect; the zero Problem: nothing on this node made it
+// fail.
 func (p *peer) attempted(problem bgp.Problem) {
 	if p.up == nil {
 		p.problem = problem
@@ -232,7 +235,7 @@ func (p *peer) attempted(problem bgp.Problem) {
 // doAsync is do for the goroutine of the peer itself, which would block on its own queue.
 func (p *peer) doAsync(e event) { go p.do(e) }
 
-// connected passes a new connection to the machine, which answers with SendOpen or Reject.
+// connected passes a new connection to the machine, which returns SendOpen or Reject.
 func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
 	p.pendingConn = conn
 	p.attempted(bgp.Problem{})
@@ -262,8 +265,8 @@ func (p *peer) reject(n *bgp.Notification) {
 	p.pendingConn = nil
 }
 
-// close ends a link. Octets that are queued, and the notification if there is one, are still sent,
-// for at most drainWithin.
+// close ends a link. With a notification, queued octets and then the notification are still sent, for
+// at most drainWithin. Without one, queued octets are discarded.
 func (p *peer) close(side session.Side, n *bgp.Notification) {
 	l := p.links[side]
 	if l == nil {
@@ -277,7 +280,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 	p.release(l)
 }
 
-// established begins to send routes.
+// established records the new session, and has all routes sent.
 func (p *peer) established(n session.Negotiated) {
 	p.up, p.restarted, p.problem = &n, false, bgp.Problem{}
 	p.isUp.Store(true)
@@ -298,8 +301,8 @@ func (p *peer) established(n session.Negotiated) {
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// whyNotAnnounced returns why routes of a family that the peer is configured for are not announced:
-// the router did not negotiate the family. nil: all are.
+// whyNotAnnounced returns the first family that the peer is configured for and that the router did not
+// negotiate, as an error; nil: the routes of all families are announced.
 func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		can := n.IPv4
@@ -313,7 +316,7 @@ func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	return nil
 }
 
-// flush sends the next routes, if the link has sent all before.
+// flush sends the next routes if the link has written all octets before.
 func (p *peer) flush() {
 	if p.up == nil {
 		return
@@ -350,8 +353,8 @@ func (p *peer) endOfRIB() (octets []byte) {
 	return octets
 }
 
-// change applies a new configuration. If a field changed that needs a new session, this session is
-// restarted, and no other.
+// change applies a new configuration. If a changed field needs a new session, the session of this peer
+// restarts.
 func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
@@ -377,7 +380,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	before := p.flaps
 	p.perform(actions)
 	p.flaps = before // a planned end is no flap
-	// They were about the former configuration.
+	// These problems were about the former configuration.
 	p.problem, p.closed, p.unrouted = bgp.Problem{}, bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
 	p.machine.Path(now, p.pathUp, false, "")
@@ -385,8 +388,8 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	return p.machine.Start(now)
 }
 
-// newPassword signs with a changed password from now on. The router may change its own a little
-// earlier or later: TCP retransmits the segments that are rejected in between.
+// newPassword signs with a changed password from now on. The router may change its own password a
+// little earlier or later: TCP retransmits the segments that are rejected in between.
 func (p *peer) newPassword(from, to bgp.Peer) {
 	if from.Password == to.Password {
 		return
@@ -398,10 +401,9 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 	}
 }
 
-// leave ends the session for good, and returns when the goroutine of the peer has ended. If silent,
-// no NOTIFICATION is sent, so that a router with graceful restart retains the routes. Otherwise the
-// routes have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then
-// withdrawn.
+// leave ends the session for good, and returns when the goroutine of the peer has ended. If silent, no
+// NOTIFICATION is sent, so that a router with graceful restart retains the routes. Otherwise the routes
+// have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then withdrawn.
 func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
 		p.do(func(time.Time) []session.Action { p.table.depart(true, p.table.withdrawn); return nil })
@@ -424,9 +426,9 @@ func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *
 	p.waitForClose(ctx)
 }
 
-// waitForClose waits until the router has closed its side of all connections, for at most
-// lingerFor. BFD must not end before: a router that gets the end of the session from BFD first
-// takes it for a failure, and BIRD then refuses connections for a minute (error wait time).
+// waitForClose waits until the router has closed its side of all connections, for at most lingerFor.
+// BFD must not end before that: a router that learns of the end of the session from BFD first treats it
+// as a failure, and BIRD then refuses connections for a minute (error wait time).
 func (p *peer) waitForClose(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -451,7 +453,8 @@ func (p *peer) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// waitDrained waits until all routes are withdrawn, for at most drainWithin: a router may not read.
+// waitDrained waits until withdrawals for all routes are queued, for at most drainWithin: a router may
+// have stopped reading.
 func (p *peer) waitDrained(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainWithin)
 	defer cancel()

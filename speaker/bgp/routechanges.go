@@ -12,12 +12,13 @@ import (
 
 // RouteChanges are changes of the routes that a router has from this node.
 type RouteChanges struct {
-	// Whole: Announced has all routes of the router, not only changes.
+	// Whole: Announced has all routes that the router has, not only changes.
 	Whole bool
-	// Announced and Withdrawn since the last call, in no order.
+	// Announced and Withdrawn are the prefixes that changed since the last call, unordered.
 	Announced, Withdrawn []netip.Prefix
-	// Since is when the session was established, if Whole; zero: there is none. RestartTime is for how
-	// long its router retains routes of a speaker that has ended; 0: it does not.
+	// Since is when the session was established; zero if there is none. RestartTime is how long the
+	// router retains the routes after the speaker has ended; 0: it does not retain them. Both are set
+	// only if Whole.
 	Since       time.Time
 	RestartTime time.Duration
 }
@@ -28,11 +29,11 @@ func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
 	m.mu.Lock()
 	peers := maps.Clone(m.peers)
 	m.mu.Unlock()
-	news := make(map[bgp.PeerName]RouteChanges, len(peers))
+	changes := make(map[bgp.PeerName]RouteChanges, len(peers))
 	for name, r := range peers {
-		news[name] = r.changes()
+		changes[name] = r.changes()
 	}
-	return news
+	return changes
 }
 
 // changes returns the changes of a peer. Without a session the router has no routes.
@@ -62,14 +63,15 @@ func (p *peer) changes() RouteChanges {
 	}
 }
 
-// note records that a prefix was announced or withdrawn.
+// note records a change of sent that is about to be made: prefix is announced or withdrawn.
 func (t *table) note(prefix netip.Prefix, announced bool) {
 	if _, had := t.sent[prefix]; had != announced && !t.unreported {
 		t.unread[prefix] = announced
 	}
 }
 
-// takeChanges returns the recorded changes, and removes them.
+// takeChanges returns the changes since the last call, and clears them. The first call in a session
+// returns all routes.
 func (t *table) takeChanges() RouteChanges {
 	n := RouteChanges{Whole: t.unreported}
 	if t.unreported {

@@ -41,8 +41,8 @@ func onSocket(c syscall.RawConn, set func(fd int) error) error {
 	return failed
 }
 
-// SourceFor returns the address that connections to a router come from in a VRF, as the
-// kernel chooses it at the moment; invalid: there is no route. Nothing is sent.
+// SourceFor returns the source address that the kernel chooses at the moment for connections to a
+// router in a VRF; invalid: there is no route. Nothing is sent.
 func SourceFor(router netip.Addr, vrf string) netip.Addr {
 	d := net.Dialer{Control: control(func(fd int) error {
 		if vrf == "" {
@@ -75,8 +75,8 @@ func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 		}
 	}
 	if router.Is6() && !p.Source.IsValid() {
-		// A temporary address (RFC 8981) is one that the router does not know, and ends the
-		// session when it goes (RFC 5014).
+		// The router does not know temporary addresses (RFC 8981), and the session would end when such
+		// an address is removed (RFC 5014).
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferPublic); err != nil {
 			return fmt.Errorf("preferring stable source addresses: %w", err)
 		}
@@ -87,8 +87,8 @@ func prepare(fd int, p bgp.Peer, router netip.Addr) error {
 // preferPublic is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
 const preferPublic = 0x2
 
-// setHops sets how far packets go and from how far they may come: GTSM (RFC 5082) if the peer has
-// ttlSecurityHops; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
+// setHops sets the hop limit of sent packets and the least one of received packets: GTSM (RFC 5082) if
+// the peer has ttlSecurityHops; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
 func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	hops := 0
 	switch {
@@ -115,8 +115,8 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	return nil
 }
 
-// leastHopLimit returns the least hop limit that packets of a router may arrive with (RFC 5082); 0: it
-// is not checked.
+// leastHopLimit returns the least hop limit that packets of a router may arrive with (RFC 5082); 0: the
+// hop limit is not checked.
 func leastHopLimit(p bgp.Peer) int {
 	if p.SecurityHops == 0 {
 		return 0
@@ -124,7 +124,7 @@ func leastHopLimit(p bgp.Peer) int {
 	return 256 - int(p.SecurityHops)
 }
 
-// setLeast makes the kernel drop packets that arrive with a lower hop limit; 0: none.
+// setLeast makes the kernel drop packets that arrive with a hop limit below least; 0: it drops none.
 func setLeast(fd int, four bool, least int) error {
 	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	if four {
@@ -136,8 +136,8 @@ func setLeast(fd int, four bool, least int) error {
 	return nil
 }
 
-// sign makes the kernel sign segments to a router and check those from it (RFC 2385). An empty
-// password ends that.
+// sign makes the kernel sign segments to a router, and check the signatures of segments from it (RFC
+// 2385). An empty password turns signatures off.
 func sign(fd int, router netip.Addr, password bgp.Password) error {
 	sig := unix.TCPMD5Sig{Keylen: uint16(len(password))}
 	if len(password) > len(sig.Key) {

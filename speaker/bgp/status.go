@@ -14,43 +14,45 @@ import (
 type Status struct {
 	// Peer is the BGPPeer.
 	Peer bgp.PeerName
-	// Router is its address; invalid while an unnumbered one is not known.
+	// Router is the address of the router; invalid while the router of an unnumbered peer is not
+	// discovered.
 	Router netip.Addr
 	// State of the session, and since when.
 	State session.State
 	Since time.Time
-	// LastError is what went wrong last, and when; empty: nothing.
+	// LastError is the last thing that went wrong, and LastErrorAt when it did; empty: nothing did.
 	LastError   string
 	LastErrorAt time.Time
-	// Retry is the time between attempts to connect, before jitter; 0: none has failed since
-	// the session was stable, or the session is established, or the router is to connect.
+	// Retry is the time between attempts to connect, before jitter. It is 0 before the first failure,
+	// while the session is established, and if this side does not connect (passive peer, revoked
+	// password).
 	Retry time.Duration
-	// Problem is what is wrong on this node, if that is why there is no session, or why the
-	// router gets fewer routes than it should; without a session as the last one showed it.
+	// Problem is the cause on this node that there is no session or that the router gets fewer routes
+	// than it should. Without a session, a problem with routes is that of the last session.
 	Problem bgp.Problem
-	// Flaps is how often the session has ended unplanned since it last stayed established
-	// for bgp.StableAfter, and LastFlap when it did last.
+	// Flaps counts unplanned ends of the session, and LastFlap is the last of them. An end that follows
+	// the one before by bgp.StableAfter or more starts the count at 1 again.
 	Flaps    int
 	LastFlap time.Time
-	// WaitsForBFD: there is no session since the path is not up.
+	// WaitsForBFD: the session does not start until BFD reports that the path is up.
 	WaitsForBFD bool
 	// Local is the address of this node in the session.
 	Local netip.Addr
 	// Negotiated is nil unless the session is established.
 	Negotiated *session.Negotiated
-	// IPv4 and IPv6: routes of the family go over the session.
+	// IPv4 and IPv6: routes of the family are announced in the session.
 	IPv4, IPv6 bool
-	// Prefixes is how many the router has from this node. Changes counts the changes of
-	// them.
+	// Prefixes is the number of prefixes that the router has from this node. Changes counts announced
+	// and withdrawn prefixes.
 	Prefixes int
 	Changes  uint64
 }
 
-// lasting is how long a state on the way to a session must last to be reported: with a router that
-// cannot be reached the session goes through these states every few seconds.
-const lasting = time.Second
+// reportedAfter is how long OpenSent or OpenConfirm must last to be reported: with a router that
+// accepts connections and then closes them, the session enters these states every few seconds.
+const reportedAfter = time.Second
 
-// report passes the status to onStatus, if it has changed.
+// report passes the status to onStatus if the status has changed.
 func (p *peer) report() {
 	now := time.Now()
 	failures := p.machine.Failures()
@@ -84,13 +86,14 @@ func (p *peer) report() {
 	}
 	before := p.lastStatus
 	p.lastStatus = s
-	before.LastErrorAt = s.LastErrorAt // the same error again is no change
+	before.LastErrorAt = s.LastErrorAt // a repeated error is not a change
 	if !reflect.DeepEqual(s, before) {
 		p.onStatus(s)
 	}
 }
 
-// shownState returns the state to report, and since when the session has been up, or has not been.
+// shownState returns the state to report, and since when the session has been established or, without a
+// session, not established. Short-lived states on the way to a session are not reported.
 func (p *peer) shownState(now time.Time) (session.State, time.Time) {
 	state, since := p.machine.State()
 	was := p.lastStatus.State == session.Established
@@ -100,7 +103,7 @@ func (p *peer) shownState(now time.Time) (session.State, time.Time) {
 	switch {
 	case state == session.Connect:
 		state = session.Active
-	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < lasting:
+	case (state == session.OpenSent || state == session.OpenConfirm) && now.Sub(since) < reportedAfter:
 		state = p.lastStatus.State
 	}
 	return state, p.lastStatus.Since

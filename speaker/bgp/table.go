@@ -11,16 +11,17 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// batch is how many routes are written before the next check whether the link has sent them.
+// batch is how many routes next returns at most: more are sent once the link has written these.
 const batch = 2000
 
-// table has the routes that a router should have, and those that it was sent (Adj-RIB-Out, RFC 4271
-// section 3.2).
+// table has the routes that a router should have (want), and the routes that it was sent (sent: the
+// Adj-RIB-Out of RFC 4271 section 3.2). dirty are the prefixes that next has to compare.
 type table struct {
 	want  routes.Table
 	sent  routes.Table
 	dirty map[netip.Prefix]bool
-	// leaving: routes are marked with GRACEFUL_SHUTDOWN, so that routers prefer others (RFC 8326).
+	// leaving: routes are marked with GRACEFUL_SHUTDOWN, so that the router prefers other paths (RFC
+	// 8326). marked has the marked copy of attributes.
 	leaving bool
 	marked  map[*routes.Attributes]*routes.Attributes
 	// withdrawn: no route is announced.
@@ -29,11 +30,11 @@ type table struct {
 	begun bool
 	// changes counts the changes of sent.
 	changes uint64
-	// unread are the prefixes that were announced or withdrawn since takeChanges was called last;
-	// unreported: it was not called in this session.
+	// unread are the prefixes that were announced (true) or withdrawn since the last takeChanges;
+	// unreported: takeChanges was not called in this session yet.
 	unread     map[netip.Prefix]bool
 	unreported bool
-	// refused are routes that cannot be encoded, and why.
+	// refused has the error of each route that cannot be encoded.
 	refused map[netip.Prefix]error
 }
 
@@ -59,7 +60,7 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 	}
 }
 
-// reset begins a session: the router has no routes.
+// reset begins a session, in which the router has no routes yet.
 func (t *table) reset() {
 	clear(t.sent)
 	clear(t.refused)
@@ -70,7 +71,7 @@ func (t *table) reset() {
 	t.all()
 }
 
-// all compares every route again with what was sent.
+// all has next compare every route with what was sent.
 func (t *table) all() {
 	for prefix := range t.want {
 		t.dirty[prefix] = true
@@ -80,7 +81,7 @@ func (t *table) all() {
 	}
 }
 
-// again sends all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
+// again has next send all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
 func (t *table) again() {
 	for prefix := range t.sent {
 		t.sent[prefix] = unknown
@@ -88,8 +89,8 @@ func (t *table) again() {
 	t.all()
 }
 
-// renew sends the routes of a family once more, or withdraws them: their next hop has changed, or
-// there is none.
+// renew has next send the routes of a family once more, or withdraw them: their next hop has changed,
+// or there is none any more.
 func (t *table) renew(f lb.Family) {
 	for prefix := range t.sent {
 		if family(prefix) == f {
@@ -99,16 +100,16 @@ func (t *table) renew(f lb.Family) {
 	t.all()
 }
 
-// depart sets whether all routes are marked (leaving), and whether they are withdrawn (gone).
-func (t *table) depart(leaving, gone bool) {
-	if t.leaving != leaving || t.withdrawn != gone {
-		t.leaving, t.withdrawn = leaving, gone
+// depart sets whether all routes are marked (leaving), and whether all are withdrawn.
+func (t *table) depart(leaving, withdrawn bool) {
+	if t.leaving != leaving || t.withdrawn != withdrawn {
+		t.leaving, t.withdrawn = leaving, withdrawn
 		clear(t.marked)
 		t.all()
 	}
 }
 
-// effective returns the attributes with which a route should be announced now; nil: it should not be.
+// effective returns the attributes with which a route is to be announced now; nil: it is not.
 func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
 	a := t.want[prefix]
 	if a == nil || t.withdrawn || !s.NextHop(family(prefix)).Address.IsValid() {
@@ -131,7 +132,7 @@ func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attribut
 	return marked
 }
 
-// group has the routes that go into the same messages.
+// group is the key of routes that can go into the same messages.
 type group struct {
 	family     lb.Family
 	attributes *routes.Attributes // nil: to be withdrawn
@@ -144,8 +145,8 @@ func (g group) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
 	return s.Announce(g.family, prefixes, g.attributes)
 }
 
-// next returns messages for at most batch routes, and whether more are to be sent. A route that cannot
-// be encoded does not delay others.
+// next returns messages for at most batch routes, and whether more routes are left to send. A route
+// that cannot be encoded does not delay others.
 func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 	groups := map[group][]netip.Prefix{}
 	n := 0
@@ -190,7 +191,7 @@ func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 	return octets, more
 }
 
-// problem returns which routes cannot be encoded, and why; nil: all can.
+// problem returns how many routes cannot be encoded, and why the first cannot; nil: all can.
 func (t *table) problem() error {
 	if len(t.refused) == 0 {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// dialWords returns in words why a connection was not made, and what to look at.
+// dialWords returns a sentence: why a connection was not made, and what to check.
 func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	why := err.Error()
 	var network net.Error
@@ -37,7 +37,7 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }
 
-// notConnectedWords returns in words that a router which must connect has not done so yet.
+// notConnectedWords returns a sentence for the router of a passive peer that has not connected yet.
 func notConnectedWords(p bgp.Peer) string {
 	why := "the router has not connected to this node yet, which passiveMode waits for: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
 	if p.Password != "" {
@@ -46,7 +46,7 @@ func notConnectedWords(p bgp.Peer) string {
 	return why
 }
 
-// lostWords returns in words why a connection that was there is gone.
+// lostWords returns a sentence: why an existing connection was lost.
 func lostWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):

@@ -1,6 +1,5 @@
-// Package bfd is the vocabulary of Bidirectional Forwarding Detection (RFC 5880):
-// how closely a path is watched, and how it is. It knows no Kubernetes, socket,
-// clock or logger.
+// Package bfd has the types of Bidirectional Forwarding Detection (RFC 5880): the profile by which a
+// path is watched, and the status of a session. It uses no Kubernetes types, sockets, clock or logger.
 package bfd
 
 import "time"
@@ -12,24 +11,24 @@ const (
 	DefaultMinimumTTL = 254
 )
 
-// Profile is how closely a path is watched.
+// Profile defines how closely a path is watched. Zero fields mean the defaults.
 type Profile struct {
-	// Receive is how often this side is able to take packets: RequiredMinRxInterval.
+	// Receive is the shortest interval of packets that this side can receive: RequiredMinRxInterval.
 	Receive time.Duration
-	// Transmit is how often this side wants to send: DesiredMinTxInterval.
+	// Transmit is the interval at which this side wants to send: DesiredMinTxInterval.
 	Transmit time.Duration
-	// Multiplier is how many packets the other side may miss of this one before it
-	// declares the path down: DetectMult, 2 to 255.
+	// Multiplier is how many packets of this side the other side may miss before it declares the path
+	// down: DetectMult, 2 to 255.
 	Multiplier uint8
 	// Passive: this side sends nothing before it has received from the other (RFC 5880
 	// section 6.1).
 	Passive bool
-	// MinimumTTL that packets of a multihop session must have on arrival, 1 to 254; it
-	// means nothing to single-hop ones, which must have 255 (RFC 5881 section 5).
+	// MinimumTTL is the least TTL of arriving packets in a multihop session, 1 to 254. Single-hop
+	// sessions ignore it: their packets must arrive with 255 (RFC 5881 section 5).
 	MinimumTTL uint8
 }
 
-// State of a session (RFC 5880 section 6.2), with the numbers of the wire.
+// State is the state of a session (RFC 5880 section 6.2). The values are those of the packet format.
 type State uint8
 
 // The states.
@@ -55,8 +54,8 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Diagnostic is why a session went down last (RFC 5880 section 4.1), with the
-// numbers of the wire.
+// Diagnostic is why a session went down last (RFC 5880 section 4.1). The values are those of the packet
+// format.
 type Diagnostic uint8
 
 // The diagnostics.

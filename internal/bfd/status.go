@@ -2,38 +2,37 @@ package bfd
 
 import "time"
 
-// Status is how a session is.
+// Status is the status of a session.
 type Status struct {
 	// State is this side's; Remote is what the other side reported last.
 	State, Remote State
-	// Diagnostic is why this side went down last, none while it is Up;
-	// RemoteDiagnostic is what the other side reports.
+	// Diagnostic is why this side went down last, NoDiagnostic while it is Up; RemoteDiagnostic is what
+	// the other side reported last.
 	Diagnostic, RemoteDiagnostic Diagnostic
-	// Failed: the session was Up and went down, and no administrator of either side
-	// did that. Only this is a failure of the path (RFC 5882 section 4.2); it stays
-	// until the session is Up again, or a side is AdminDown.
+	// Failed: the session was Up and went down, and no administrator of either side took it down. Only
+	// this is a failure of the path (RFC 5882 section 4.2). Failed stays true until the session is Up
+	// again, or a side is AdminDown.
 	Failed bool
-	// Transmit is how often this side sends, before jitter; 0 if it may not. Receive
-	// is how often the other side is to send, and Detection how long it may be
-	// silent; both are 0 while nothing is received from it.
+	// Transmit is the interval at which this side sends, before jitter; 0: it does not send. Receive is
+	// the interval at which the other side should send, and Detection how long it may send nothing
+	// before the session goes down. Both are 0 while no packets of the other side arrive.
 	Transmit, Receive, Detection time.Duration
 	// Since is when State changed last.
 	Since time.Time
-	// Transitions is how often State changed; Flaps is how often it left Up and no
-	// administrator of either side did that.
+	// Transitions counts changes of State. Flaps counts how often State left Up and no administrator of
+	// either side took the session down.
 	Transitions, Flaps uint64
-	// In and Out are the packets of the session.
+	// In and Out count the received and the sent packets of the session.
 	In, Out uint64
-	// Stalls is how often the other side was given more time because this side had
-	// not run.
+	// Stalls counts how often the other side got more time because this side had not run.
 	Stalls uint64
 }
 
-// RemoteAdminDown reports whether the administrator of the other side took the session
-// down: nothing is known about the path then.
+// RemoteAdminDown reports whether the administrator of the other side took the session down. The state
+// of the path is not known then.
 func (s Status) RemoteAdminDown() bool { return s.State == Down && s.Remote == AdminDown }
 
-// WithDefaults fills in what a profile leaves out.
+// WithDefaults returns the profile with defaults in place of zero fields.
 func (p Profile) WithDefaults() Profile {
 	if p.Receive <= 0 {
 		p.Receive = DefaultInterval

@@ -1,9 +1,9 @@
-// Package bfd watches paths to routers with BFD (RFC 5880, 5881 and 5883): it has the
-// sockets and the timers, and internal/bfd/session decides.
+// Package bfd watches paths to routers with BFD (RFC 5880, 5881 and 5883). It has the sockets and the
+// timers; the state machine is in internal/bfd/session.
 //
-// One goroutine owns all sessions; each socket has a goroutine that reads from it. Sockets
-// are opened only when a session needs them. If another program of the host has the port, the
-// sessions report that as their Problem, and opening is tried again.
+// One goroutine owns all sessions; each socket has a goroutine that reads from it. Sockets are opened
+// only when a session needs them. If another program of the host has the port, the sessions report that
+// as their Problem, and opening is tried again.
 package bfd
 
 import (
@@ -25,35 +25,34 @@ const (
 	// A session that ends sends AdminDown adminDownRepeats times, adminDownInterval apart.
 	adminDownRepeats  = 3
 	adminDownInterval = 100 * time.Millisecond
-	// lateAfter is the delay from which on a tick counts as late in the metrics.
+	// lateAfter is the delay after which a tick counts as late in the metrics.
 	lateAfter = 20 * time.Millisecond
 )
 
-// reopen spaces the attempts to open sockets that failed or could not be opened. A packet
-// that is sent resets it.
+// reopen is the back-off between attempts to open sockets. A packet that is sent resets it.
 var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 
-// Key identifies the path that a session watches. No two sessions have the same.
+// Key identifies the path that a session watches. No two sessions have the same key.
 type Key struct {
 	// Peer is the other side. A link-local address has its zone, or Interface is set.
 	Peer netip.Addr
 	// Local is the address that packets are sent from and must arrive at; the kernel
 	// chooses if it is not valid.
 	Local netip.Addr
-	// Interface that packets of a single-hop session leave by and must arrive on; any
-	// if it is empty. Multihop sessions ignore it.
+	// Interface is the interface by which packets of a single-hop session leave and on which they must
+	// arrive; empty: any. Multihop sessions ignore it.
 	Interface string
-	// VRF that the session is in, empty for none.
+	// VRF is the VRF device of the session; empty: none.
 	VRF string
-	// Multihop: routers may be between (RFC 5883).
+	// Multihop: there may be routers on the path (RFC 5883).
 	Multihop bool
 }
 
 // Status of a session.
 type Status struct {
 	bfd.Status
-	// Problem is why the session cannot work as it should, and what to do; empty: it
-	// works. The operation that failed is tried again after 3 s, and later each time, up to 10 s.
+	// Problem is why the session cannot work as it should, and what to do; empty: the session works.
+	// The operation that failed is tried again after 3 s, and then at growing intervals of up to 10 s.
 	Problem string
 }
 
@@ -63,13 +62,12 @@ type Options struct {
 	Log logr.Logger
 	// Metrics may be nil.
 	Metrics *Metrics
-	// Changed is called whenever the Status of a wanted session changes in its state, its
-	// Problem, or whether it failed or the other side is AdminDown. It
-	// is called from the engine's goroutine, must not block, and may be nil.
+	// Changed is called whenever the Status of a wanted session changes in its state, its Problem, in
+	// Failed or in RemoteAdminDown. The engine's goroutine calls it: it must not block. It may be nil.
 	Changed func(Key, Status)
-	// Network opens the sockets; nil: those of the kernel.
+	// Network opens the sockets; nil: they are sockets of the kernel.
 	Network Network
-	// Passes records the passes of the engine's goroutine; nil: nothing does.
+	// Passes records the passes of the engine's goroutine; nil: they are not recorded.
 	Passes *watchdog.Loop
 }
 
@@ -80,7 +78,7 @@ type Engine struct {
 	wake         chan struct{}
 	arrived      chan arrived
 	socketErrors chan socketError
-	goodbye      chan struct{} // closed when Stop's first AdminDown is sent
+	stopSent     chan struct{} // closed when Stop's first AdminDown is sent
 	done         chan struct{} // closed when the goroutine has ended
 
 	mu              sync.Mutex
@@ -115,15 +113,15 @@ func New(ctx context.Context, o Options) *Engine {
 	e := &Engine{
 		options: o, cancel: cancel,
 		wake: make(chan struct{}, 1), arrived: make(chan arrived, 64), socketErrors: make(chan socketError),
-		goodbye: make(chan struct{}), done: make(chan struct{}),
+		stopSent: make(chan struct{}), done: make(chan struct{}),
 		sessions: map[Key]*watch{}, byDiscriminator: map[uint32]*watch{}, listeners: map[Class]*listener{},
 	}
 	go e.run(ctx)
 	return e
 }
 
-// Set replaces the wanted sessions. New ones begin, those that are no longer wanted end with
-// AdminDown, and a changed profile changes a session while it is Up. It returns at once.
+// Set replaces the wanted sessions. New sessions begin, sessions that are not wanted any more end with
+// AdminDown, and sessions with a changed profile follow it while they stay Up. Set returns at once.
 func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.mu.Lock()
 	if !e.stopping {
@@ -133,7 +131,7 @@ func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.poke()
 }
 
-// Status returns the status of a session, if it is wanted.
+// Status returns the status of a session; false: the session is not wanted.
 func (e *Engine) Status(key Key) (Status, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -143,15 +141,15 @@ func (e *Engine) Status(key Key) (Status, bool) {
 	return Status{}, false
 }
 
-// Stop ends all sessions with AdminDown, and then the engine. AdminDown is sent once before it
-// returns, and repeated until the context ends.
+// Stop ends all sessions with AdminDown, and then the engine. Stop sends AdminDown at least once. It
+// returns when AdminDown is sent adminDownRepeats times, or when the context ends before that.
 func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
 	e.wanted, e.wantedChanged, e.stopping = nil, true, true
 	e.mu.Unlock()
 	e.poke()
 	select {
-	case <-e.goodbye:
+	case <-e.stopSent:
 	case <-e.done:
 	}
 	select {

@@ -277,7 +277,7 @@ func TestPacketsThatAreNotRightChangeNothing(t *testing.T) {
 		down := wire.Packet{State: bfd.Down, Multiplier: 3, Mine: 1, DesiredMinTx: time.Second, RequiredMinRx: time.Second}
 		named := down
 		named.Yours = 12345
-		good := Arrival{Packet: wire.Encode(down), From: left, To: right, TTL: farthest}
+		good := Arrival{Packet: wire.Encode(down), From: left, To: right, TTL: maxTTL}
 		for _, tt := range []struct {
 			name, reason string
 			change       func(*Arrival)

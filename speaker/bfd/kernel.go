@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	farthest = 255 // the TTL that only a neighbour's packets have (RFC 5881 section 5)
+	maxTTL   = 255 // every router on the path lowers it: only packets of a neighbour arrive with it (RFC 5881 section 5)
 	cs6      = 48 << 2
 	priority = 6
 )
 
-// Kernel returns the network of the thread's network namespace.
+// Kernel returns a Network that opens sockets in the network namespace of the calling thread.
 func Kernel() Network { return kernel{} }
 
 type kernel struct{}
 
-// Listen implements Network. SO_REUSEADDR is not set: with it, a bfdd of the host and
-// this one would take each other's packets.
+// Listen implements Network. SO_REUSEADDR is not set: with it, the speaker and a bfdd of the host would
+// take each other's packets.
 func (kernel) Listen(c Class) (Receiver, error) {
 	network, wildcard := "udp4", netip.IPv4Unspecified()
 	if c.IPv6 {
@@ -42,7 +42,7 @@ func (kernel) Listen(c Class) (Receiver, error) {
 			return fmt.Errorf("asking for the TTL of packets: %w", err)
 		}
 		if !c.Multihop {
-			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, farthest); err != nil {
+			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, maxTTL); err != nil {
 				return fmt.Errorf("asking for packets of neighbours only: %w", err)
 			}
 		}
@@ -55,7 +55,7 @@ func (kernel) Listen(c Class) (Receiver, error) {
 	return &receiver{UDPConn: conn.(*net.UDPConn), ipv4: !c.IPv6}, nil
 }
 
-// receiver reads datagrams and allocates nothing for them: anybody may send.
+// receiver reads datagrams without allocating memory: any host may send them.
 type receiver struct {
 	*net.UDPConn
 	ipv4    bool
@@ -85,7 +85,7 @@ func (r *receiver) Read(buffer []byte) (Arrival, error) {
 	for rest := r.control[:control]; len(rest) >= unix.CmsgLen(0); {
 		header, data, after, err := unix.ParseOneSocketControlMessage(rest)
 		if err != nil {
-			break // what is missing is 0, and no session takes the packet
+			break // a TTL that is missing is 0, with which no session accepts the packet
 		}
 		rest = after
 		a.note(header, data)
@@ -93,7 +93,7 @@ func (r *receiver) Read(buffer []byte) (Arrival, error) {
 	return a, nil
 }
 
-// note takes up what the kernel reports of a datagram.
+// note records what a control message of the kernel reports about a datagram.
 func (a *Arrival) note(header unix.Cmsghdr, data []byte) {
 	number := func(at int) int { return int(int32(binary.NativeEndian.Uint32(data[at:]))) }
 	switch kind := [2]int32{header.Level, header.Type}; {
@@ -133,7 +133,7 @@ func (kernel) Dial(key Key, port uint16) (Sender, error) {
 	}
 	conn, err := listenPacket(network, netip.AddrPortFrom(local, port), func(fd int) error {
 		return errors.Join(
-			setFamily(fd, peer.Is6(), unix.IP_TTL, unix.IPV6_UNICAST_HOPS, farthest),
+			setFamily(fd, peer.Is6(), unix.IP_TTL, unix.IPV6_UNICAST_HOPS, maxTTL),
 			setFamily(fd, peer.Is6(), unix.IP_TOS, unix.IPV6_TCLASS, cs6),
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, priority),
 			bindTo(fd, device),
@@ -164,7 +164,7 @@ func zone(peer netip.Addr, link net.Interface) uint32 {
 	return 0
 }
 
-// interfaceOf returns the interface of a session; it has no name if there is none.
+// interfaceOf returns the interface of a session; its name is empty if the session has none.
 func interfaceOf(key Key) (net.Interface, error) {
 	name := key.Interface
 	if name == "" {

@@ -6,14 +6,14 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
-// Why a packet was ignored.
+// The reasons to ignore a packet: values of the label reason.
 const (
 	ignoredMalformed = "malformed"
 	ignoredTTL       = "ttl"
 	ignoredUnknown   = "unknown"
 )
 
-// Metrics count what sessions do.
+// Metrics are the Prometheus metrics of all sessions.
 type Metrics struct {
 	sessions                            *prometheus.GaugeVec
 	ignored                             *prometheus.CounterVec
@@ -57,7 +57,7 @@ func (m *Metrics) ignore(reason string) { m.ignored.WithLabelValues(reason).Inc(
 
 func (m *Metrics) state(s bfd.State, n float64) { m.sessions.WithLabelValues(s.String()).Add(n) }
 
-// move counts what has happened to a session.
+// move counts the differences between two statuses of a session.
 func (m *Metrics) move(before, after bfd.Status) {
 	if before.State != after.State {
 		m.state(before.State, -1)

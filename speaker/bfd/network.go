@@ -8,7 +8,7 @@ const (
 	multihopPort  = 4784
 )
 
-// Network opens sockets. It must be safe to call it while others are read.
+// Network opens sockets. Its methods may be called while other sockets are read.
 type Network interface {
 	// Listen opens the socket on which the packets of a class arrive. Its error wraps
 	// syscall.EADDRINUSE if another program has the port.
@@ -18,7 +18,7 @@ type Network interface {
 	Dial(key Key, port uint16) (Sender, error)
 }
 
-// Class of packets: those of a class arrive on one socket.
+// Class is a class of packets: all packets of a class arrive on one socket.
 type Class struct {
 	// IPv6, or else IPv4.
 	IPv6 bool
@@ -41,7 +41,7 @@ type Arrival struct {
 	Packet []byte
 	// From is its sender, and To the address that it was sent to, both without zone.
 	From, To netip.Addr
-	// Interface that it arrived on, by index.
+	// Interface is the index of the interface that it arrived on.
 	Interface int
 	// TTL or hop limit that it arrived with.
 	TTL int
@@ -51,8 +51,8 @@ type Arrival struct {
 type Receiver interface {
 	// Read waits for a datagram. Its error is net.ErrClosed after Close.
 	Read(buffer []byte) (Arrival, error)
-	// Admit has datagrams dropped that come from other addresses, as far as the network can
-	// do that: Read may still return some.
+	// Admit has datagrams dropped that come from other addresses than these, as far as the network can
+	// do that: Read may still return some of them.
 	Admit(sources []netip.Addr) error
 	// Close ends Read.
 	Close() error
@@ -62,7 +62,7 @@ type Receiver interface {
 type Sender interface {
 	// Send never waits.
 	Send(packet []byte) error
-	// Interface that packets leave by, by index, 0 for any.
+	// Interface returns the index of the interface that packets leave by; 0: any.
 	Interface() int
 	// Close frees the port.
 	Close() error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// queue has the sessions for which something is due, the first one first.
+// queue has the sessions for which something is due, the earliest first.
 type queue struct{ list byTime }
 
 func (q *queue) first() (at time.Time, any bool) {
@@ -15,7 +15,7 @@ func (q *queue) first() (at time.Time, any bool) {
 	return q.list[0].due, true
 }
 
-// due takes out a session for which something is due.
+// due removes and returns a session for which something is due; nil: there is none.
 func (q *queue) due(now time.Time) *watch {
 	if at, any := q.first(); !any || now.Before(at) {
 		return nil
@@ -23,7 +23,7 @@ func (q *queue) due(now time.Time) *watch {
 	return heap.Pop(&q.list).(*watch)
 }
 
-// set records when something is due for a session, if anything is.
+// set records when something is due for a session; it removes the session if nothing is.
 func (q *queue) set(w *watch, at time.Time, any bool, now time.Time) {
 	if !at.Equal(w.due) {
 		w.due, w.queued = at, now
@@ -44,7 +44,7 @@ func (q *queue) remove(w *watch) {
 	}
 }
 
-// byTime is a heap.
+// byTime is a heap (container/heap), ordered by due.
 type byTime []*watch
 
 func (l byTime) Len() int           { return len(l) }

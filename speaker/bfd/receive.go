@@ -25,15 +25,15 @@ type listener struct {
 	sources atomic.Pointer[map[netip.Addr]bool]
 }
 
-// arrived is a packet that is in order by itself.
+// arrived is a valid packet that has not been matched with a session yet.
 type arrived struct {
 	class  Class
 	packet wire.Packet
-	// Arrival without its bytes, which are used again.
+	// Arrival without its bytes: the buffer is used again.
 	Arrival
 }
 
-// socketError is a listener that can read no more.
+// socketError is the error of a listener that failed and reads nothing more.
 type socketError struct {
 	listener *listener
 	err      error
@@ -59,8 +59,8 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	return nil
 }
 
-// admit has each socket take packets of the routers of its sessions, and of nobody else. Most of
-// the others the kernel drops; read drops the rest.
+// admit has each socket accept packets of the routers of its sessions, and of no other host. The kernel
+// drops most other packets, and read drops the rest.
 func (e *Engine) admit() {
 	sources := map[Class]map[netip.Addr]bool{}
 	for _, w := range e.sessions {
@@ -80,8 +80,8 @@ func (e *Engine) admit() {
 	}
 }
 
-// closeListeners closes those that no session needs. The others forget the routers of sessions
-// that are gone.
+// closeListeners closes the listeners that no session needs, and updates the accepted routers of the
+// others.
 func (e *Engine) closeListeners() {
 	needed := map[Class]bool{}
 	for _, w := range e.sessions {
@@ -101,8 +101,8 @@ func (e *Engine) close(l *listener) {
 	delete(e.listeners, l.class)
 }
 
-// read reads a socket until it fails or is closed. When the engine is behind, packets
-// wait in the kernel, which has a bound for them.
+// read reads a socket until it fails or is closed. When the engine is behind, packets wait in the
+// kernel, which bounds them.
 func (e *Engine) read(ctx context.Context, l *listener) {
 	buffer := make([]byte, 512)
 	for {
@@ -122,7 +122,7 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 			continue
 		}
 		if !l.class.Multihop && a.TTL != 255 {
-			// RFC 5881 section 5. The kernel has dropped it already, where it can.
+			// RFC 5881 section 5. The kernel has dropped such packets already where it supports that.
 			e.options.Metrics.ignore(ignoredTTL)
 			continue
 		}
@@ -140,7 +140,7 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 	}
 }
 
-// lost has the sessions of a socket that failed open it anew.
+// lost closes a listener that failed, and has its sessions open a new one later.
 func (e *Engine) lost(b socketError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,14 +152,14 @@ func (e *Engine) lost(b socketError) {
 	for _, w := range e.sessions {
 		if w.class == b.listener.class {
 			w.problem = fmt.Sprintf("reading UDP port %d: %v", w.class.port(), b.err)
-			w.mute = false
+			w.sendFailed = false
 			w.retryLater(now)
 			e.settle(w, now)
 		}
 	}
 }
 
-// receive gives a packet to its session (RFC 5880 section 6.8.6).
+// receive passes a packet to its session (RFC 5880 section 6.8.6).
 func (e *Engine) receive(a arrived) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -181,33 +181,33 @@ func (e *Engine) receive(a arrived) {
 	e.settle(w, now)
 }
 
-// find returns the session of a packet: that which it names, or, if it names none,
-// that of its sender, the one that is most particular about where packets arrive.
-// That which it names must be one with its sender as well: discriminators can be
-// guessed.
+// find returns the session of a packet; nil: there is none. A packet that names a session (its Yours is
+// not 0) is of that session, if the session also matches the addresses: discriminators can be guessed.
+// A packet that names none is of the session that matches its addresses most specifically.
 func (e *Engine) find(a arrived) *watch {
 	if a.packet.Yours != 0 {
-		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.takes(a) {
+		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.matches(a) {
 			return w
 		}
 		return nil
 	}
 	var best *watch
 	for _, w := range e.sessions {
-		if w.takes(a) && (best == nil || w.particular() > best.particular()) {
+		if w.matches(a) && (best == nil || w.specificity() > best.specificity()) {
 			best = w
 		}
 	}
 	return best
 }
 
-func (w *watch) takes(a arrived) bool {
+func (w *watch) matches(a arrived) bool {
 	return w.started && w.class == a.class && w.peer == a.From &&
 		(w.link == 0 || w.link == a.Interface) &&
 		(!w.key.Local.IsValid() || w.key.Local.Unmap().WithZone("") == a.To)
 }
 
-func (w *watch) particular() (n int) {
+// specificity is how many optional fields of the key a packet must match.
+func (w *watch) specificity() (n int) {
 	if w.link != 0 {
 		n++
 	}

@@ -14,7 +14,7 @@ func (e *Engine) run(ctx context.Context) {
 	defer e.options.Passes.Ended()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	said := false
+	signalled := false
 	e.options.Passes.Begin()
 	for {
 		e.mu.Lock()
@@ -26,9 +26,9 @@ func (e *Engine) run(ctx context.Context) {
 		e.changes = nil
 		e.mu.Unlock()
 
-		if stopping && !said {
-			said = true
-			close(e.goodbye)
+		if stopping && !signalled {
+			signalled = true
+			close(e.stopSent)
 		}
 		for _, c := range changes {
 			e.options.Changed(c.key, c.status)
@@ -64,8 +64,8 @@ func (e *Engine) run(ctx context.Context) {
 	}
 }
 
-// drain reads what waits before a session is declared down, within a bound: who sends
-// without end must not keep the others from being watched.
+// drain handles the packets that already wait before a session is declared down. Their number is
+// bounded: a host that sends without end must not keep the other sessions from being watched.
 func (e *Engine) drain() {
 	for range cap(e.arrived) {
 		select {
@@ -86,7 +86,7 @@ func (e *Engine) closeAll() {
 	e.closeListeners()
 }
 
-// apply makes the sessions what is wanted.
+// apply begins, ends and changes sessions so that they are those that Set was called with.
 func (e *Engine) apply(ctx context.Context, now time.Time) {
 	if !e.wantedChanged {
 		return
@@ -124,7 +124,7 @@ func (e *Engine) add(ctx context.Context, key Key, p bfd.Profile, now time.Time)
 	e.settle(w, now)
 }
 
-// leave begins to end a session: it sends AdminDown for the first time.
+// leave begins to end a session: it sends the first AdminDown.
 func (e *Engine) leave(w *watch, now time.Time) {
 	if !w.started {
 		e.remove(w)
@@ -155,9 +155,9 @@ func (e *Engine) remove(w *watch) {
 	delete(e.byDiscriminator, w.machine.Discriminator())
 }
 
-// tick does what is due.
+// tick handles all sessions for which something is due.
 func (e *Engine) tick(ctx context.Context, now time.Time) {
-	gone := false
+	removed := false
 	for {
 		w := e.queue.due(now)
 		if w == nil {
@@ -175,17 +175,17 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 		if w.adminDownsLeft > 0 && !now.Before(w.nextAdminDown) {
 			e.send(w, now, w.machine.Repeat(now))
 			e.adminDownSent(w, now)
-			gone = gone || w.adminDownsLeft == 0
+			removed = removed || w.adminDownsLeft == 0
 			continue
 		}
 		e.settle(w, now)
 	}
-	if gone {
+	if removed {
 		e.closeListeners()
 	}
 }
 
-// settle records what has changed, and when something is due next.
+// settle records changes of a session's status, and when something is due for it next.
 func (e *Engine) settle(w *watch, now time.Time) {
 	if s := w.status(); w.adminDownsLeft == 0 {
 		if statusChanged(w.reported, s) {
@@ -204,7 +204,7 @@ func statusChanged(before, after Status) bool {
 		before.RemoteAdminDown() != after.RemoteAdminDown()
 }
 
-// logChange writes the log.
+// logChange logs changes that administrators need.
 func (e *Engine) logChange(w *watch, s Status) {
 	log := e.options.Log.WithValues(w.logValues()...)
 	switch {

@@ -158,7 +158,7 @@ func (o *outlet) Send(packet []byte) error {
 	if failing != nil {
 		return failing
 	}
-	o.from.deliver(o.key, Arrival{Packet: packet, From: o.from.address, To: o.key.Peer, TTL: farthest})
+	o.from.deliver(o.key, Arrival{Packet: packet, From: o.from.address, To: o.key.Peer, TTL: maxTTL})
 	return nil
 }
 

@@ -24,21 +24,21 @@ type watch struct {
 	class   Class
 	machine *session.Machine
 
-	started        bool // its sockets were open once: it has begun to send
+	started        bool // its sockets were opened successfully at least once: the machine runs
 	sender         Sender
 	link           int // index of the interface that packets must arrive on, 0 for any
 	port           uint16
 	problem        string
-	ttl            int       // of the last packet, if it was dropped because of it; otherwise 0
-	mute           bool      // the last packet could not be sent; problem is why
-	retry          time.Time // when to open sockets again; zero: they are open
-	failures       int       // to open a socket or to send, since a packet was sent
-	adminDownsLeft int       // AdminDown packets still to be sent before it ends; 0: it does not end
+	ttl            int       // TTL of the last packet, if the packet was dropped for it; otherwise 0
+	sendFailed     bool      // the last packet could not be sent; problem is why
+	retry          time.Time // when to open the sockets again; zero: not
+	failures       int       // failures to open a socket or to send, since a packet was sent
+	adminDownsLeft int       // AdminDown packets still to be sent before the session is removed; 0: it is not ending
 	nextAdminDown  time.Time
 
 	reported    Status
 	due, queued time.Time
-	place       int // in the queue
+	place       int // index in the queue; -1: not in it
 }
 
 func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
@@ -58,8 +58,8 @@ func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 
 func (w *watch) status() Status {
 	s := Status{Status: w.machine.Status(), Problem: w.problem}
-	// While the session is up, packets with a low TTL come from another host; if they are the router's,
-	// the session goes down soon, and they are reported then.
+	// While the session is up, packets with a low TTL come from another host. If they come from the
+	// router, the session goes down soon, and they are reported then.
 	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
 		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are dropped below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
 			w.ttl, w.machine.Profile().MinimumTTL)
@@ -72,7 +72,7 @@ func (w *watch) logValues() []any {
 	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}
 }
 
-// next returns when something is due next; not due: never.
+// next returns when something is due next; due is false if nothing is.
 func (w *watch) next() (at time.Time, due bool) {
 	if w.started {
 		at, due = w.machine.Next()
@@ -91,7 +91,7 @@ func (w *watch) next() (at time.Time, due bool) {
 	return at, due
 }
 
-// open opens the socket to receive from, unless it is open, and a new one to send from.
+// open opens the socket to receive from, unless it is open, and a new socket to send from.
 func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 	w.retry = time.Time{}
 	err := e.listen(ctx, w.class)
@@ -99,24 +99,24 @@ func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 		err = e.dial(w)
 	}
 	if err != nil {
-		w.problem, w.mute = err.Error(), false
+		w.problem, w.sendFailed = err.Error(), false
 		w.retryLater(now)
 		return
 	}
 	w.started = true
-	if !w.mute {
+	if !w.sendFailed {
 		w.problem = ""
 	}
 }
 
-// retryLater sets the time to open the sockets again, later after each failure.
+// retryLater sets the time to open the sockets again. It grows with each failure.
 func (w *watch) retryLater(now time.Time) {
 	w.failures++
 	w.retry = now.Add(reopen.After(w.failures))
 }
 
-// dial opens the socket to send from, and closes the one before. The source port stays the same
-// unless another program has it meanwhile (RFC 5881 section 4).
+// dial closes the socket to send from and opens a new one. The source port stays the same unless
+// another program has taken it meanwhile (RFC 5881 section 4).
 func (e *Engine) dial(w *watch) error {
 	if w.sender != nil {
 		w.sender.Close()
@@ -151,9 +151,9 @@ func (e *Engine) freePort() uint16 {
 	}
 }
 
-// send sends packets. One that the kernel does not accept is lost, as any packet can be. Unless only
-// buffers were full, the socket is opened again some time later: the interface may have come back
-// with another index.
+// send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless
+// only buffers were full, the socket is opened again later: the interface may have come back with
+// another index.
 func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 	for _, p := range packets {
 		if w.sender == nil {
@@ -164,14 +164,14 @@ func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 		case err == nil:
 			e.options.Metrics.out.Inc()
 			w.failures = 0
-			if w.mute {
-				w.problem, w.mute = "", false
+			if w.sendFailed {
+				w.problem, w.sendFailed = "", false
 			}
 		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOBUFS):
 			e.options.Metrics.unsent.Inc()
 		default:
 			e.options.Metrics.unsent.Inc()
-			w.mute = true
+			w.sendFailed = true
 			w.problem = fmt.Sprintf("sending to %s: %v", w.key.Peer, err)
 			if w.retry.IsZero() {
 				w.retryLater(now)

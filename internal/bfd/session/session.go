@@ -1,6 +1,6 @@
-// Package session is one BFD session (RFC 5880 section 6.8) in asynchronous mode: a
-// machine without a clock and without sockets. Packets and the time go in, packets
-// come out.
+// Package session is the state machine of one BFD session (RFC 5880 section 6.8) in asynchronous mode.
+// It has no clock and no sockets: each method takes packets and the time, and returns the packets to
+// send.
 package session
 
 import (
@@ -10,11 +10,12 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd/wire"
 )
 
-// slow is how often a side sends at most while its session is not Up (RFC 5880
+// minDownInterval is the shortest interval at which a side sends while its session is not Up (RFC 5880
 // section 6.8.3).
-const slow = time.Second
+const minDownInterval = time.Second
 
-// intervals are those that this side sends, and that a poll sequence changes.
+// intervals are the two intervals that this side sends in its packets (DesiredMinTx and RequiredMinRx).
+// While the session is Up they change by a poll sequence.
 type intervals struct{ tx, rx time.Duration }
 
 // remote is what the last packet of the other side reported.
@@ -25,11 +26,10 @@ type remote struct {
 	demand        bool
 }
 
-// stranger is the other side before a packet of it arrived (RFC 5880 section 6.8.1).
-var stranger = remote{minRx: time.Microsecond}
+// initialRemote is the state of the other side before a packet of it arrived (RFC 5880 section 6.8.1).
+var initialRemote = remote{minRx: time.Microsecond}
 
-// Machine is one side of a session. Make it with New; it is not safe for use by
-// several goroutines at once.
+// Machine is one side of a session. Make it with New. One goroutine at a time may use it.
 type Machine struct {
 	discriminator uint32
 	profile       bfd.Profile
@@ -38,36 +38,35 @@ type Machine struct {
 	status bfd.Status
 	remote remote
 
-	advertised intervals // what packets say
-	inEffect   intervals // what is lived by: it lags behind while a poll sequence runs
+	advertised intervals // sent in packets
+	inEffect   intervals // used by this side; they follow advertised when the poll sequence ends
 	polling    bool
-	polled     bool // a packet of the poll sequence was sent
+	polled     bool // a packet of the running poll sequence was sent
 
-	// doubted is a packet that came while the session is Up and does not name it, and
-	// doubtUntil is when it counts unless another packet arrives first; zero: there is none.
+	// doubted is a packet that arrived while the session is Up and that does not name the session.
+	// doubtUntil is when it is accepted unless another packet arrives first; zero: there is none.
 	doubted    wire.Packet
 	doubtUntil time.Time
 
-	fraction float64   // of the interval that is waited before the next packet
-	sent     time.Time // the last packet that was not an answer to a poll
-	received time.Time // the last packet of the other side, or when it was forgiven
-	ran      time.Time // when this side did something last
-	grace    time.Duration
-	forgiven bool // since the last packet
+	fraction float64       // part of the interval to wait before the next packet (jitter)
+	sent     time.Time     // the last packet that was not an answer to a poll
+	received time.Time     // when the last packet of the other side was accepted
+	ran      time.Time     // when this side ran last
+	grace    time.Duration // added to the detection time, until the next packet
+	extended bool          // grace was set since the last packet
 }
 
-// New returns a session that is Down. The discriminator is not 0 and is that of no
-// other session of this system. Chance returns numbers from 0 to less than 1, for
-// jitter.
+// New returns a session that is Down. The discriminator must not be 0, or that of another session of
+// this system. chance returns random numbers in [0, 1), for jitter.
 func New(now time.Time, discriminator uint32, p bfd.Profile, chance func() float64) *Machine {
-	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: stranger}
+	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: initialRemote}
 	m.status = bfd.Status{State: bfd.Down, Remote: bfd.Down, Since: now}
 	m.adopt()
 	m.fraction = m.jitter()
 	return m
 }
 
-// Status of the session.
+// Status returns the status of the session.
 func (m *Machine) Status() bfd.Status {
 	s := m.status
 	if m.transmits() {
@@ -79,18 +78,18 @@ func (m *Machine) Status() bfd.Status {
 	return s
 }
 
-// Discriminator is this side's.
+// Discriminator returns the discriminator of this side.
 func (m *Machine) Discriminator() uint32 { return m.discriminator }
 
-// Profile that the session is watched by.
+// Profile returns the profile of the session, with defaults.
 func (m *Machine) Profile() bfd.Profile { return m.profile }
 
-// Receive takes a packet of the other side (RFC 5880 section 6.8.6). The caller has
-// found that it belongs to this session. What it returns is to be sent at once.
+// Receive handles a packet of the other side (RFC 5880 section 6.8.6), and returns packets to send at
+// once. The caller has checked that the packet belongs to this session.
 //
-// While the session is Up the other side knows our discriminator. A packet without it comes from a
-// side that has restarted or has declared us down, or from anybody who forges an address. It counts
-// after one interval, unless a packet that names the session shows that nothing has changed there.
+// While the session is Up the other side knows our discriminator. A packet without it comes from a side
+// that has restarted or has declared us down, or from a host that forges an address. Such a packet is
+// accepted after one interval, unless a packet that names the session arrives first.
 func (m *Machine) Receive(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.Up && p.Yours == 0 {
 		m.ran = now
@@ -114,11 +113,11 @@ func (m *Machine) accept(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.AdminDown {
 		return nil
 	}
-	m.received, m.grace, m.forgiven = now, 0, false
+	m.received, m.grace, m.extended = now, 0, false
 	changed := m.react(now, p.State)
 	var out []wire.Packet
 	if p.Poll {
-		// Without respect to any limit of transmission (section 6.8.7).
+		// Answered at once, whatever the transmit interval (section 6.8.7).
 		out = append(out, m.packet(true))
 	}
 	if changed && (m.polling || !p.Poll) {
@@ -145,7 +144,7 @@ func (m *Machine) react(now time.Time, remote bfd.State) (changed bool) {
 	return false
 }
 
-// leave goes to Down.
+// leave enters Down. Leaving Up counts as a failure unless the other side is AdminDown.
 func (m *Machine) leave(now time.Time, why bfd.Diagnostic) bool {
 	if m.status.State == bfd.Up && m.status.Remote != bfd.AdminDown {
 		m.status.Flaps++
@@ -169,16 +168,16 @@ func (m *Machine) enter(now time.Time, s bfd.State) bool {
 	return true
 }
 
-// SetAdminDown takes this side down, or lets it begin again (RFC 5880 section
-// 6.8.16). While it is down this is sent to the other side, by what this returns and by
-// Tick.
+// SetAdminDown takes this side down, or lets it begin again (RFC 5880 section 6.8.16). It returns
+// packets to send at once. While this side is down, those packets and the packets of Tick report
+// AdminDown.
 func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	if down == (m.status.State == bfd.AdminDown) {
 		return nil
 	}
 	m.status.Failed = false
 	if !down {
-		m.remote, m.status.Remote = stranger, bfd.Down
+		m.remote, m.status.Remote = initialRemote, bfd.Down
 		m.enter(now, bfd.Down)
 		return nil
 	}
@@ -187,8 +186,8 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	return m.sendState(now)
 }
 
-// SetProfile changes how closely the path is watched. A session that is Up stays so:
-// the other side gets them by a poll sequence.
+// SetProfile changes the profile. A session that is Up stays Up, and sends the new intervals in a poll
+// sequence.
 func (m *Machine) SetProfile(p bfd.Profile) {
 	m.profile = p.WithDefaults()
 	if m.status.State == bfd.Up {
@@ -198,9 +197,9 @@ func (m *Machine) SetProfile(p bfd.Profile) {
 	}
 }
 
-// Tick does what is due. What it returns is to be sent at once.
+// Tick handles what is due, and returns packets to send at once.
 func (m *Machine) Tick(now time.Time) []wire.Packet {
-	m.forgive(now)
+	m.extendDeadline(now)
 	m.ran = now
 	var out []wire.Packet
 	if at, watched := m.deadline(); watched && !now.Before(at) {
@@ -217,14 +216,14 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 	return out
 }
 
-// expire is when the detection time has passed (RFC 5880 section 6.8.4): whatever the
-// state, the other side is forgotten (section 6.8.1).
+// expire handles the end of the detection time (RFC 5880 section 6.8.4). In every state, what the other
+// side reported is reset (section 6.8.1).
 func (m *Machine) expire(now time.Time) (changed bool) {
-	m.remote = stranger
+	m.remote = initialRemote
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {
 		changed = m.leave(now, bfd.DetectionTimeExpired)
 	}
-	// What an administrator set remains until something else is received.
+	// AdminDown of the other side stays until another packet arrives.
 	if m.status.Remote != bfd.AdminDown {
 		m.status.Remote = bfd.Down
 	}

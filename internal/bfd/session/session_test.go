@@ -29,7 +29,7 @@ func from(s bfd.State) wire.Packet {
 	return wire.Packet{State: s, Multiplier: 3, Mine: yours, Yours: mine, DesiredMinTx: 100 * ms, RequiredMinRx: 100 * ms}
 }
 
-// in returns a session in a state, reached at start by what the other side said.
+// in returns a session in a state, reached at start by what the other side sent.
 func in(t *testing.T, s bfd.State, p bfd.Profile) *Machine {
 	t.Helper()
 	m := New(start, mine, p, always)
@@ -184,7 +184,7 @@ func TestAPassiveSideWaitsToBeSpokenTo(t *testing.T) {
 		t.Errorf("it sent %+v before it heard anything", out)
 	}
 	if out := m.SetAdminDown(start, true); len(out) > 0 {
-		t.Errorf("it said goodbye to nobody: %+v", out)
+		t.Errorf("it sent AdminDown to nobody: %+v", out)
 	}
 	m.SetAdminDown(start, false)
 	if out := m.Receive(start, from(bfd.Down)); len(out) != 1 || out[0].State != bfd.Init {

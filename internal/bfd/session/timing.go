@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd/wire"
 )
 
-// Next returns when Tick is due. Nothing may be due: a passive side that has received
-// nobody waits.
+// Next returns when Tick is due. due is false if nothing is, as for a passive side that has received no
+// packet yet.
 func (m *Machine) Next() (at time.Time, due bool) {
 	at, due = m.nextSend()
 	if !m.doubtUntil.IsZero() && (!due || m.doubtUntil.Before(at)) {
@@ -20,7 +20,7 @@ func (m *Machine) Next() (at time.Time, due bool) {
 	return at, due
 }
 
-// deadline is when the other side has been silent for too long.
+// deadline returns when the detection time ends; watched is false while no packets are expected.
 func (m *Machine) deadline() (at time.Time, watched bool) {
 	if m.remote.discriminator == 0 || m.status.State == bfd.AdminDown {
 		return time.Time{}, false
@@ -33,10 +33,10 @@ func (m *Machine) detection() time.Duration {
 	return time.Duration(m.remote.multiplier) * m.agreed()
 }
 
-// agreed is how often the other side is to send.
+// agreed returns the interval at which the other side should send.
 func (m *Machine) agreed() time.Duration { return max(m.inEffect.rx, m.remote.minTx) }
 
-// interval is how often this side sends, before jitter (RFC 5880 section 6.8.2).
+// interval returns the interval at which this side sends, before jitter (RFC 5880 section 6.8.2).
 func (m *Machine) interval() time.Duration { return max(m.inEffect.tx, m.remote.minRx) }
 
 // transmits reports whether periodic packets are sent (RFC 5880 section 6.8.7).
@@ -50,8 +50,8 @@ func (m *Machine) transmits() bool {
 	return true
 }
 
-// nextSend is when the next periodic packet is due. It is counted from the last one,
-// so that an interval that becomes shorter counts at once (RFC 5880 section 6.8.3).
+// nextSend returns when the next periodic packet is due. It is counted from the last packet, so that an
+// interval that becomes shorter takes effect at once (RFC 5880 section 6.8.3).
 func (m *Machine) nextSend() (at time.Time, sends bool) {
 	if !m.transmits() {
 		return time.Time{}, false
@@ -59,8 +59,8 @@ func (m *Machine) nextSend() (at time.Time, sends bool) {
 	return m.sent.Add(time.Duration(float64(m.interval()) * m.fraction)), true
 }
 
-// jitter is the part of the interval to wait: 75 to 100 %, or 75 to 90 % if not even
-// one packet may be missed (RFC 5880 section 6.8.7).
+// jitter returns the part of the interval to wait: 75 to 100 %, or 75 to 90 % if the multiplier is 1
+// (RFC 5880 section 6.8.7).
 func (m *Machine) jitter() float64 {
 	most := 1.0
 	if m.profile.Multiplier == 1 {
@@ -69,11 +69,11 @@ func (m *Machine) jitter() float64 {
 	return 0.75 + (most-0.75)*m.chance()
 }
 
-// Repeat sends the state again, ahead of its time, if this side may send at all. What
-// it returns is to be sent at once.
+// Repeat returns a packet with the state to send at once, ahead of its time, if this side may send at
+// all.
 func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.sendState(now) }
 
-// sendState sends that the state has changed, if this side is to send at all.
+// sendState returns a packet with the state, if this side may send at all.
 func (m *Machine) sendState(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
@@ -81,7 +81,7 @@ func (m *Machine) sendState(now time.Time) []wire.Packet {
 	return []wire.Packet{m.send(now)}
 }
 
-// send makes the next packet that does not answer a poll.
+// send returns the next packet that does not answer a poll.
 func (m *Machine) send(now time.Time) wire.Packet {
 	m.sent, m.fraction = now, m.jitter()
 	return m.packet(false)
@@ -98,30 +98,30 @@ func (m *Machine) packet(final bool) wire.Packet {
 	}
 }
 
-// wanted are the intervals of the profile, in this state.
+// wanted returns the intervals of the profile for the present state.
 func (m *Machine) wanted() intervals {
 	w := intervals{tx: encodable(m.profile.Transmit), rx: encodable(m.profile.Receive)}
 	if m.status.State != bfd.Up {
-		w.tx = max(w.tx, slow)
+		w.tx = max(w.tx, minDownInterval)
 	}
 	return w
 }
 
-// encodable rounds to what a packet can carry; 0 would mean never.
+// encodable rounds an interval to one that a packet can have; a packet with 0 would mean never.
 func encodable(d time.Duration) time.Duration {
 	return min(max(d.Truncate(time.Microsecond), time.Microsecond), wire.MaxInterval)
 }
 
-// adopt makes the wanted intervals count at once: the session is not Up.
+// adopt puts the wanted intervals into effect at once. Only a session that is not Up may do that.
 func (m *Machine) adopt() {
 	m.advertised = m.wanted()
 	m.inEffect = m.advertised
 	m.polling = false
 }
 
-// propose sends the wanted intervals by a poll sequence. Until it ends nothing is
-// sent less often, and silence is not noticed sooner (RFC 5880 section 6.8.3). Another
-// change waits for its end: the answer would not say which of the two it is for.
+// propose starts a poll sequence for the wanted intervals. Until it ends, this side does not send less
+// often, and does not detect a failure sooner (RFC 5880 section 6.8.3). A further change waits for the
+// end: the Final packet does not show which change it answers.
 func (m *Machine) propose() {
 	if m.polling || m.advertised == m.wanted() {
 		return
@@ -131,8 +131,8 @@ func (m *Machine) propose() {
 	m.inEffect = intervals{tx: min(m.inEffect.tx, m.advertised.tx), rx: max(m.inEffect.rx, m.advertised.rx)}
 }
 
-// final ends the poll sequence (RFC 5880 section 6.5). One that comes before the poll
-// was sent answers an earlier one.
+// final ends the poll sequence (RFC 5880 section 6.5). A Final packet that arrives before the poll was
+// sent answers an earlier poll.
 func (m *Machine) final() {
 	if m.polling && m.polled {
 		m.polling = false
@@ -141,10 +141,10 @@ func (m *Machine) final() {
 	}
 }
 
-// forgive does not blame the other side for the time in which this one did not run:
-// packets that it sent meanwhile may wait to be read. It gets that time, and one interval at
-// least, but only once.
-func (m *Machine) forgive(now time.Time) {
+// extendDeadline gives the other side more time if this side did not run for longer than one interval:
+// packets that arrived meanwhile may wait to be read. The other side gets the time in which this side
+// did not run, and at least one interval from now. This happens once until the next packet arrives.
+func (m *Machine) extendDeadline(now time.Time) {
 	due, _ := m.Next()
 	if due.Before(m.ran) {
 		due = m.ran
@@ -152,10 +152,10 @@ func (m *Machine) forgive(now time.Time) {
 	deadline, watched := m.deadline()
 	late := now.Sub(due)
 	alive := m.status.State == bfd.Init || m.status.State == bfd.Up
-	if !watched || !alive || m.forgiven || now.Before(deadline) || late <= m.agreed() {
+	if !watched || !alive || m.extended || now.Before(deadline) || late <= m.agreed() {
 		return
 	}
-	m.forgiven = true
+	m.extended = true
 	m.status.Stalls++
 	m.grace = max(late, now.Sub(deadline)+m.agreed())
 }

@@ -228,7 +228,7 @@ func TestOneWhoDidNotRunBlamesNobody(t *testing.T) {
 		{"a little late is not stalled", []time.Duration{100 * ms, 200 * ms, 390 * ms}, 0, bfd.Down},
 		{"stalled for two seconds", []time.Duration{100 * ms, 2200 * ms}, 1, bfd.Up},
 		{"and the other side is silent afterwards", []time.Duration{100 * ms, 2200 * ms, 2300 * ms, 2400 * ms, 4300 * ms}, 1, bfd.Down},
-		{"stalled twice: it is forgiven once", []time.Duration{100 * ms, 2200 * ms, 9000 * ms}, 1, bfd.Down},
+		{"stalled twice: it gets more time once", []time.Duration{100 * ms, 2200 * ms, 9000 * ms}, 1, bfd.Down},
 		{"stalled within the detection time", []time.Duration{100 * ms, 290 * ms}, 0, bfd.Up},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

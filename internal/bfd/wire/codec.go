@@ -9,8 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
-// What is wrong with a packet, by the rules of RFC 5880 section 6.8.6 that need
-// nothing but the packet.
+// The errors of a packet by those rules of RFC 5880 section 6.8.6 that need only the packet.
 var (
 	ErrVersion        = errors.New("a version other than 1")
 	ErrLength         = errors.New("its length is wrong")
@@ -21,8 +20,8 @@ var (
 	ErrAuthentication = errors.New("it is authenticated, and the session is not")
 )
 
-// Decode reads a packet, in the order of RFC 5880 section 6.8.6. What follows the
-// length in the packet is ignored.
+// Decode parses a packet, and checks it in the order of RFC 5880 section 6.8.6. Bytes after the length
+// that the packet has are ignored.
 func Decode(b []byte) (Packet, error) {
 	if err := check(b); err != nil {
 		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
@@ -69,7 +68,7 @@ func interval(b []byte) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * time.Microsecond
 }
 
-// Encode writes a packet.
+// Encode returns the bytes of a packet.
 func Encode(p Packet) []byte {
 	b := make([]byte, Size)
 	b[0] = version<<5 | byte(p.Diagnostic)&0x1f
@@ -91,7 +90,7 @@ func flag(set bool, bit byte) byte {
 	return 0
 }
 
-// microseconds rounds to what a packet can carry.
+// microseconds rounds an interval to one that a packet can have.
 func microseconds(d time.Duration) uint32 {
 	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
 }

@@ -1,5 +1,5 @@
-// Package wire is the control packet of BFD (RFC 5880 section 4.1) as bytes, without
-// authentication: there is none here, so that a packet with it is refused.
+// Package wire encodes and decodes the control packet of BFD (RFC 5880 section 4.1). It does not
+// support authentication: a packet with authentication is refused.
 package wire
 
 import (
@@ -8,10 +8,10 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
-// Size of a packet without authentication.
+// Size is the number of bytes of a packet without authentication.
 const Size = 24
 
-// MaxInterval is the longest interval that a packet can carry.
+// MaxInterval is the longest interval that a packet can have.
 const MaxInterval = (1<<32 - 1) * time.Microsecond
 
 const (
@@ -33,18 +33,18 @@ type Packet struct {
 	State bfd.State
 	// Poll asks for a packet with Final; Final answers one with Poll.
 	Poll, Final bool
-	// Independent: the sender's BFD does not share the fate of its control plane.
+	// Independent: the sender's BFD continues when its control plane fails.
 	Independent bool
 	// Demand: the sender wants no periodic packets while both sides are Up.
 	Demand bool
-	// Multiplier is how many packets may be missed.
+	// Multiplier is the detection time of the receiver, in packets of the sender.
 	Multiplier uint8
 	// Mine is the sender's discriminator, never 0; Yours is that of the receiver, 0 if
 	// the sender does not know it.
 	Mine, Yours uint32
-	// DesiredMinTx is how often the sender wants to send.
+	// DesiredMinTx is the interval at which the sender wants to send.
 	DesiredMinTx time.Duration
-	// RequiredMinRx is how often the sender is able to take packets; 0 means never.
+	// RequiredMinRx is the shortest interval of packets that the sender can receive; 0: none at all.
 	RequiredMinRx time.Duration
 	// RequiredMinEchoRx is the same for echo packets.
 	RequiredMinEchoRx time.Duration

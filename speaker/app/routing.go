@@ -18,22 +18,22 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/routing"
 )
 
-// partWithin bounds how long routers get to prefer other nodes when this speaker ends: a
-// BGPPeer may ask for a minute, and the pod has some seconds more.
-const partWithin = 62 * time.Second
+// leaveTimeout bounds how long routers get to prefer other nodes when this speaker ends. A BGPPeer can
+// require a minute, and the termination grace period of the pod is some seconds longer.
+const leaveTimeout = 62 * time.Second
 
 // lastStateTimeout bounds how long the API server gets to take the last state.
 const lastStateTimeout = 2 * time.Second
 
-// router has what the speaker needs for BGP.
+// router has the parts of the speaker that BGP needs.
 type router struct {
 	sessions *bgp.Manager
 	paths    *bfd.Engine
 	state    *kube.StateWriter
 }
 
-// startRouting starts the BGP sessions, which end with the context, and has their state reported in
-// the SpeakerState.
+// startRouting starts the BGP sessions and BFD, which end with the context, and has their state
+// reported in the SpeakerState.
 func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
 	r := &router{state: state}
 	var refused atomic.Pointer[kube.Refused]
@@ -57,7 +57,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 		}
 		return sum
 	}
-	return r, mgr.Add(&routing.Feed{
+	return r, mgr.Add(&routing.ConfigWatcher{
 		Objects: objects, Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
 		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []eligibility.Refusal) {
 			refused.Store(&kube.Refused{Count: count, First: first})
@@ -72,10 +72,10 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	})
 }
 
-// leave ends the sessions. Those with graceful restart end without a NOTIFICATION, and before BFD goes
-// down; from the routers of the others the routes are withdrawn first.
+// leave ends the sessions, and then BFD. Sessions with graceful restart end without a NOTIFICATION, and
+// their routers retain the routes. From other routers the routes are withdrawn first.
 func (r *router) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	last := r.state.Routing()
 	r.sessions.Leave(ctx)

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// addressEvery is how often the speaker looks whether its node has another address.
-	addressEvery = 2 * time.Second
-	// addressGone is for how long the node must have another one. A DHCP client takes an
-	// address away for a moment when it renews it.
-	addressGone = 10 * time.Second
+	// addressInterval is how often the speaker checks whether its node still has its address.
+	addressInterval = 2 * time.Second
+	// addressGoneAfter is how long the node must be without the address until the speaker ends. A DHCP
+	// client removes an address for a moment when it renews the lease.
+	addressGoneAfter = 10 * time.Second
 )
 
-// addressWatch ends the speaker when the address that it was started with is not one of its node
-// any more: the other speakers look for it at the new one. The kubelet starts it again with that
-// (status.hostIP of the pod). It ends only if both the Node and the interfaces of the machine have
-// changed: while the API server is away, the Node is as it was.
+// addressWatch ends the speaker when its node does not have the address any more that the speaker was
+// started with: the other speakers send to the new address. The kubelet restarts the speaker with the
+// new address (status.hostIP of the pod). The speaker ends only if the address is missing in the Node
+// and on the interfaces of the machine: while the API server is away, the Node is out of date.
 type addressWatch struct {
 	reader  client.Reader // from the cache
 	self    lb.NodeName
@@ -38,16 +38,16 @@ type addressWatch struct {
 
 // Start implements manager.Runnable.
 func (w *addressWatch) Start(ctx context.Context) error {
-	tick := time.NewTicker(addressEvery)
+	tick := time.NewTicker(addressInterval)
 	defer tick.Stop()
-	var since time.Time // when both had changed; zero: they have not
+	var since time.Time // when the address was missing first; zero: the node has it
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now, gone, err := w.look(ctx)
+		now, gone, err := w.check(ctx)
 		switch {
 		case err != nil:
 			w.log.V(1).Info("whether the node has another address is not known", "why", err.Error())
@@ -56,16 +56,16 @@ func (w *addressWatch) Start(ctx context.Context) error {
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
-		case time.Since(since) >= addressGone:
+		case time.Since(since) >= addressGoneAfter:
 			return fmt.Errorf("the node %s: its address is %s now, and no interface has %s any more, with which the speaker was started: it ends, and the next one uses the new address",
 				w.self, now, w.address)
 		}
 	}
 }
 
-// look returns the address of the Node and whether it has replaced that of the speaker, which no
-// interface has.
-func (w *addressWatch) look(ctx context.Context) (now netip.Addr, gone bool, err error) {
+// check returns the present address of the Node, and whether the address of the speaker is gone from
+// the Node and from all interfaces.
+func (w *addressWatch) check(ctx context.Context) (now netip.Addr, gone bool, err error) {
 	var node corev1.Node
 	if err := w.reader.Get(ctx, client.ObjectKey{Name: string(w.self)}, &node); err != nil {
 		return now, false, fmt.Errorf("reading the Node %s: %w", w.self, err)

@@ -42,7 +42,7 @@ func TestAddressWatch(t *testing.T) {
 	}{
 		{name: "nothing has changed", node: []string{before}, has: true},
 		{name: "Node and interfaces have another address", node: []string{after}, lost: time.Hour, ends: true},
-		{name: "another address for a moment", node: []string{after}, lost: addressGone - time.Second},
+		{name: "another address for a moment", node: []string{after}, lost: addressGoneAfter - time.Second},
 		{name: "API server is away: the Node is as it was", node: []string{before}, lost: time.Hour},
 		{name: "Node has both", node: []string{after, before}, lost: time.Hour},
 		{name: "an interface has the address", node: []string{after}, has: true},
@@ -69,8 +69,8 @@ func TestAddressWatch(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "the node node1: its address is "+after+" now, and no interface has "+before) {
 					t.Fatalf("got %v, want an error with both addresses", err)
 				}
-				if took := time.Since(start); took < addressGone || took > addressGone+2*addressEvery {
-					t.Errorf("it ended after %s, want %s to %s", took, addressGone, addressGone+2*addressEvery)
+				if took := time.Since(start); took < addressGoneAfter || took > addressGoneAfter+2*addressInterval {
+					t.Errorf("it ended after %s, want %s to %s", took, addressGoneAfter, addressGoneAfter+2*addressInterval)
 				}
 			})
 		})

@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// mapper knows the kinds that the speaker works with, without asking the API
-// server: a speaker that starts while that one is away must start all the same.
+// mapper returns a REST mapper of the kinds that the speaker uses. It does not query the API server: a
+// speaker must be able to start while the API server is away.
 func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m := meta.NewDefaultRESTMapper(nil)
 	add := func(version schema.GroupVersion, scope meta.RESTScope, kinds ...string) {

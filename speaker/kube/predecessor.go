@@ -16,17 +16,17 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// predecessor is what the speaker before this one reported when it was stopped: routes that
-// routers keep by graceful restart (RFC 4724). Of one that was killed it is not known when it
-// ended, and so not whether its routers have dropped the routes meanwhile.
+// predecessor is what the speaker before this one reported when it was stopped: the routes that routers
+// retain by graceful restart (RFC 4724). It is empty after a speaker that was killed: when that one
+// ended is not known, and so neither whether its routers still have the routes.
 type predecessor struct {
-	ended  map[bgp.PeerName]time.Time // when the sessions did
+	ended  map[bgp.PeerName]time.Time // when the session of a peer ended
 	routes map[netip.Prefix]reports.Route
 }
 
-// meet reads, once, what the speaker before this one reported, before it is overwritten.
-func (w *StateWriter) meet(ctx context.Context) error {
-	if w.met {
+// readPredecessor reads, once, what the speaker before this one reported, before it is overwritten.
+func (w *StateWriter) readPredecessor(ctx context.Context) error {
+	if w.predecessorRead {
 		return nil
 	}
 	state, err := w.read(ctx)
@@ -38,7 +38,7 @@ func (w *StateWriter) meet(ctx context.Context) error {
 			return err
 		}
 	}
-	w.met = true
+	w.predecessorRead = true
 	return nil
 }
 
@@ -60,8 +60,8 @@ func (s *routeSlices) predecessor(ctx context.Context, state *v1beta1.SpeakerSta
 	return p, nil
 }
 
-// resume has the routes of a peer's first session since when their router has had them, if it retained
-// them from the last session of the predecessor on.
+// resume sets since when a router has had the routes of a peer's first session: since the predecessor
+// announced them, if the router has retained them since then.
 func (t *reportedRoutes) resume(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {

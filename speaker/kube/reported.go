@@ -11,33 +11,33 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// perSlice is how many routes a SpeakerRouteSlice lists at most: what one change costs to
-// report, however many routes there are. maxTold is how many peers of each it lists.
-const perSlice, maxPeersPerRoute = 64, 16
+// maxRoutesPerSlice is how many routes a SpeakerRouteSlice lists at most. It bounds the cost of writing
+// one change, whatever the number of routes. maxPeersPerRoute is how many peers of each route it lists.
+const maxRoutesPerSlice, maxPeersPerRoute = 64, 16
 
-// reportedRoutes are the routes that routers have from this node, by the slice that lists them. The
-// zero value is ready to use.
+// reportedRoutes are the routes that routers have from this node, by the SpeakerRouteSlice that lists
+// them. The zero value is ready to use.
 type reportedRoutes struct {
 	slices []map[netip.Prefix][]bgp.PeerName // peers in order, at least one
-	place  map[netip.Prefix]int              // the slice that lists a prefix
-	counts map[bgp.PeerName]int              // of the prefixes that a router has
+	place  map[netip.Prefix]int              // index of the slice that lists a prefix
+	counts map[bgp.PeerName]int              // number of prefixes that the router of a peer has
 	since  map[netip.Prefix]time.Time        // when the first router got a prefix
-	dirty  map[int]bool                      // to be written
+	dirty  map[int]bool                      // indexes of slices to be written
 	before predecessor
 }
 
-// note takes in what has changed. A peer that is not mentioned is gone.
-func (t *reportedRoutes) note(news map[bgp.PeerName]speakerbgp.RouteChanges) {
+// note records changes. The routers of peers that are missing in it have no routes any more.
+func (t *reportedRoutes) note(changes map[bgp.PeerName]speakerbgp.RouteChanges) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
 		t.since = map[netip.Prefix]time.Time{}
 	}
 	for peer, count := range t.counts {
-		if n, there := news[peer]; (!there || n.Whole) && count > 0 {
+		if n, there := changes[peer]; (!there || n.Whole) && count > 0 {
 			t.drop(peer)
 		}
 	}
-	for peer, n := range news {
+	for peer, n := range changes {
 		for _, prefix := range n.Withdrawn {
 			t.set(prefix, peer, false)
 		}
@@ -48,7 +48,7 @@ func (t *reportedRoutes) note(news map[bgp.PeerName]speakerbgp.RouteChanges) {
 	}
 }
 
-// drop forgets all that a peer's router has.
+// drop removes all routes of a peer's router.
 func (t *reportedRoutes) drop(peer bgp.PeerName) {
 	for prefix, i := range t.place {
 		if _, has := slices.BinarySearch(t.slices[i][prefix], peer); has {
@@ -88,9 +88,9 @@ func (t *reportedRoutes) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 	}
 }
 
-// room returns the first slice that can list one more.
+// room returns the index of the first slice that can list one more route.
 func (t *reportedRoutes) room() int {
-	i := slices.IndexFunc(t.slices, func(routes map[netip.Prefix][]bgp.PeerName) bool { return len(routes) < perSlice })
+	i := slices.IndexFunc(t.slices, func(routes map[netip.Prefix][]bgp.PeerName) bool { return len(routes) < maxRoutesPerSlice })
 	if i < 0 {
 		i = len(t.slices)
 		t.slices = append(t.slices, map[netip.Prefix][]bgp.PeerName{})
@@ -98,7 +98,7 @@ func (t *reportedRoutes) room() int {
 	return i
 }
 
-// retain forgets what the routers of other peers have.
+// retain removes the routes of the routers of all peers that are not in stays.
 func (t *reportedRoutes) retain(stays map[bgp.PeerName]bool) {
 	for _, peer := range slices.Collect(maps.Keys(t.counts)) {
 		if !stays[peer] {
@@ -107,17 +107,17 @@ func (t *reportedRoutes) retain(stays map[bgp.PeerName]bool) {
 	}
 }
 
-// count is how many prefixes some router has.
+// count returns how many prefixes at least one router has.
 func (t *reportedRoutes) count() int { return len(t.place) }
 
-// all has every slice written that is not as it should be.
-func (t *reportedRoutes) all() {
+// markAll has every slice compared with what the API server has, and written if it differs.
+func (t *reportedRoutes) markAll() {
 	for i := range t.slices {
 		t.dirty[i] = true
 	}
 }
 
-// routes are those of a slice, in order.
+// routes returns the routes of a slice, ordered by prefix.
 func (t *reportedRoutes) routes(i int) []v1beta1.SpeakerBGPRoute {
 	var list []v1beta1.SpeakerBGPRoute
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {

@@ -101,14 +101,14 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 	told := &reportedRoutes{}
 	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
 	for i, routes := range told.slices {
-		if want := min(perSlice, 1000-i*perSlice); len(routes) != want {
+		if want := min(maxRoutesPerSlice, 1000-i*maxRoutesPerSlice); len(routes) != want {
 			t.Errorf("slice %d has %d of 1000 routes, want %d", i, len(routes), want)
 		}
 	}
 	clear(told.dirty)
 	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
 	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
-	if diff := cmp.Diff(map[int]bool{0: true}, told.dirty); diff != "" || len(told.slices[0]) != perSlice {
+	if diff := cmp.Diff(map[int]bool{0: true}, told.dirty); diff != "" || len(told.slices[0]) != maxRoutesPerSlice {
 		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(told.slices[0]), diff)
 	}
 	told.retain(map[bgp.PeerName]bool{"b": true})

@@ -17,25 +17,24 @@ import (
 )
 
 const (
-	// maxPeers is the bound of status.bgpPeers, maxText that of a
-	// text in them.
+	// maxPeers bounds status.bgpPeers, and maxText the length of a text in it.
 	maxPeers, maxText = 128, 1024
 )
 
-// Routing is what the speaker does with routers.
+// Routing is the state of the sessions and routes of this node.
 type Routing struct {
-	// Sessions with routers, ordered by peer.
+	// Sessions with routers, ordered by the name of the peer.
 	Sessions []speakerbgp.Status
-	// Path is how BFD finds the path to the router of a peer; false: nobody asks it.
+	// Path returns the BFD status of the path to the router of a peer; false: BFD does not watch it.
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
-	// Changes are what has changed of the routes that routers have.
+	// Changes are the changes of the routes that routers have, since the last call.
 	Changes map[bgp.PeerName]speakerbgp.RouteChanges
-	// Problems are sentences about objects that are invalid and were left out.
+	// Problems are sentences about objects that are invalid and therefore ignored.
 	Problems []string
-	// Peers of this node that have a problem. Those that have no session because of it are
-	// not among the Sessions.
+	// Peers are the peers of this node that have a problem. A peer that has no session because of its
+	// problem is not among the Sessions.
 	Peers map[bgp.PeerName]bgp.PeerState
-	// Refused are addresses that Services hold and that no speaker begins to announce.
+	// Refused are addresses that Services hold and that this speaker does not begin to announce.
 	Refused Refused
 }
 
@@ -43,11 +42,11 @@ type Routing struct {
 type Refused struct {
 	// Count of them.
 	Count int
-	// First of them, in order.
+	// First are the first of them, in order.
 	First []eligibility.Refusal
 }
 
-// String names the first of them.
+// String returns a sentence that names the first of them.
 func (r Refused) String() string {
 	parts := make([]string, 0, len(r.First)+1)
 	for _, one := range r.First {
@@ -60,7 +59,7 @@ func (r Refused) String() string {
 		strings.Join(parts, "; "))
 }
 
-// fill puts it into a status.
+// fill sets the fields of a status that are about routing.
 func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	next.RefusedAddresses = int32(r.Refused.Count)
 	for _, s := range r.Sessions {
@@ -77,7 +76,7 @@ func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxPeers)]
 }
 
-// problem returns a problem in the API's words; nil: none.
+// problem returns a problem as the API has it; nil: there is none.
 func problem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	if p.Reason == "" {
 		return nil
@@ -85,9 +84,9 @@ func problem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: bound(p.Message)}
 }
 
-// parted is what is left when the speaker has ended: no session, and the routes that the
-// routers of those peers which stay keep until the next speaker is there (RFC 4724).
-func (r Routing) parted(now time.Time) (left Routing, stays map[bgp.PeerName]bool) {
+// afterStop returns the state to report when the speaker has ended: no sessions, and for the peers in
+// stays the routes that their routers retain until the next speaker runs (RFC 4724).
+func (r Routing) afterStop(now time.Time) (left Routing, stays map[bgp.PeerName]bool) {
 	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
 	stays = map[bgp.PeerName]bool{}
 	for _, s := range r.Sessions {
@@ -150,7 +149,7 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 	return fmt.Sprintf("the router's BFD session is %s, this node's %s: check that BFD is enabled there for this node", path.Remote, path.State)
 }
 
-// flapping returns which sessions are established and end again and again.
+// flapping returns a sentence for each session that is flapping.
 func (r Routing) flapping() (sentences []string) {
 	for _, s := range r.Sessions {
 		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
@@ -160,7 +159,7 @@ func (r Routing) flapping() (sentences []string) {
 	return sentences
 }
 
-// down returns which sessions are not established, or are not watched.
+// down returns a sentence for each session that is not established, or whose path BFD cannot watch.
 func (r Routing) down(now time.Time) (sentences []string) {
 	for _, s := range r.Sessions {
 		p := r.peer(s)

@@ -115,7 +115,7 @@ func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
 			{Peer: "c", State: session.Active, LastError: "refused"},
 		},
 	}
-	parted, stays := r.parted(time.Now())
+	parted, stays := r.afterStop(time.Now())
 	var got v1beta1.SpeakerStateStatus
 	parted.fill(&got)
 	type left struct {

@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// maxSlices bounds the slices of a node, and so do the admission policy of the speakers and
-	// what the API server stores of one speaker. Routes beyond are announced and counted, and
-	// listed nowhere.
+	// maxSlices bounds the SpeakerRouteSlices of a node. The admission policy of the speakers has the
+	// same bound, so that one speaker cannot fill the API server. Further routes are announced and
+	// counted, but not listed.
 	maxSlices = 512
-	// maxPrefix bounds the part of a slice's name that is the node's: names of objects have at
-	// most 253 characters. Of a longer name endLength characters at each end are used.
+	// maxPrefix bounds the part of a slice's name that comes from the node: names of objects have at
+	// most 253 characters. Of a longer node name, endLength characters at each end are used.
 	maxPrefix, endLength = 249, 124
 )
 
@@ -30,10 +30,10 @@ type routeSlices struct {
 	client   client.Client
 	self     lb.NodeName
 	reported reportedRoutes
-	// there are those that the API server has, by name, as they were read or written last;
-	// nil: nobody has looked.
-	there map[string]*v1beta1.SpeakerRouteSlice
-	// written is how many were written last.
+	// stored has the slices on the API server by name, as they were read or written last; nil: they
+	// have to be read again.
+	stored map[string]*v1beta1.SpeakerRouteSlice
+	// written is the number of slices that the last write changed.
 	written int
 }
 
@@ -47,14 +47,14 @@ func sliceName(node lb.NodeName, number int) string {
 	return fmt.Sprintf("%s-%d", name, number)
 }
 
-// look has everything compared with what the API server has, by the next write.
-func (s *routeSlices) look() { s.there = nil }
+// invalidate has the next write compare all slices with those of the API server.
+func (s *routeSlices) invalidate() { s.stored = nil }
 
-// write writes the slices that have changed, and belong to the owner. One that cannot be
-// written holds up no other.
+// write writes the slices that have changed, with this owner. A slice that cannot be written does not
+// delay others.
 func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) error {
 	s.written = 0
-	if s.there == nil {
+	if s.stored == nil {
 		if err := s.read(ctx); err != nil {
 			return err
 		}
@@ -72,42 +72,42 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 		delete(s.reported.dirty, i)
 	}
 	if len(failed) > 0 {
-		s.look() // what is there is another than was thought
+		s.invalidate() // the API server may have another version than stored
 	}
 	return errors.Join(failed...)
 }
 
-// read finds out which slices there are, and deletes those that nobody wants. All others
-// are compared.
+// read lists the slices of this node, deletes those that are not wanted, and has write compare all
+// others.
 func (s *routeSlices) read(ctx context.Context) error {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
 		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
 	}
-	there, wanted := map[string]*v1beta1.SpeakerRouteSlice{}, map[string]bool{}
+	stored, wanted := map[string]*v1beta1.SpeakerRouteSlice{}, map[string]bool{}
 	for i := range min(len(s.reported.slices), maxSlices) {
 		wanted[sliceName(s.self, i)] = true
 	}
 	for i := range list.Items {
 		slice := &list.Items[i]
-		there[slice.Name] = slice
+		stored[slice.Name] = slice
 		if wanted[slice.Name] {
 			continue
 		}
 		if err := s.client.Delete(ctx, slice); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", slice.Name, err)
 		}
-		delete(there, slice.Name)
+		delete(stored, slice.Name)
 	}
-	s.there = there
-	s.reported.all()
+	s.stored = stored
+	s.reported.markAll()
 	return nil
 }
 
-// put makes one slice as it should be. The admission policy allows no labels, annotations or
-// finalizers, so that an update removes those of others.
+// put creates, updates or deletes one slice. The admission policy allows no labels, annotations or
+// finalizers on slices: an update removes those that others have set.
 func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
-	before := s.there[name]
+	before := s.stored[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {
 		return nil
 	}
@@ -118,18 +118,18 @@ func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, na
 		if err := s.client.Delete(ctx, before); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting the SpeakerRouteSlice %s: %w", name, err)
 		}
-		delete(s.there, name)
+		delete(s.stored, name)
 	case before == nil:
 		if err := s.client.Create(ctx, slice); err != nil {
 			return fmt.Errorf("creating the SpeakerRouteSlice %s: %w", name, err)
 		}
-		s.there[name] = slice
+		s.stored[name] = slice
 	default:
 		slice.ResourceVersion = before.ResourceVersion
 		if err := s.client.Update(ctx, slice); err != nil {
 			return fmt.Errorf("updating the SpeakerRouteSlice %s: %w", name, err)
 		}
-		s.there[name] = slice
+		s.stored[name] = slice
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func TestRouteSlices(t *testing.T) {
 			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
 		{name: "somebody deletes one, and it is looked", do: func() {
 			_ = s.WithWatch.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-0"}})
-			w.look()
+			w.invalidate()
 		}, asked: []string{"delete SpeakerRouteSlice", "list SpeakerRouteSliceList", "create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
 		{name: "all go", news: speakerbgp.RouteChanges{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
 	} {
@@ -209,7 +209,7 @@ func TestRouteSlices_Bounds(t *testing.T) {
 		if err := w.write(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		w.look()
+		w.invalidate()
 	}
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.List(t.Context(), &list); err != nil {
@@ -288,8 +288,8 @@ func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
 		go func() { done <- w.Start(ctx) }()
 		w.Report(layer2.Report{Live: 1})
 		after(gathering + time.Millisecond)
-		if n := len(s.has(t)); n != (2000+perSlice-1)/perSlice {
-			t.Errorf("%d slices list 2000 routes, want %d in each", n, perSlice)
+		if n := len(s.has(t)); n != (2000+maxRoutesPerSlice-1)/maxRoutesPerSlice {
+			t.Errorf("%d slices list 2000 routes, want %d in each", n, maxRoutesPerSlice)
 		}
 		after(10 * time.Second)
 		tell(speakerbgp.RouteChanges{Withdrawn: all[:1]})

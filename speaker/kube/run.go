@@ -18,25 +18,25 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Options of the connection of this speaker with Kubernetes.
+// Options of the connection between this speaker and Kubernetes.
 type Options struct {
 	// Node is this node's name.
 	Node lb.NodeName
-	// Address is this node's.
+	// Address is the address of this node.
 	Address netip.Addr
-	// OnInterface returns whether an interface of the machine has an address. The speaker ends
-	// when none has Address any more and the Node has another one; nil: it never does.
+	// OnInterface returns whether an interface of the machine has an address. The speaker ends when no
+	// interface has Address any more and the Node has another one; nil: the speaker does not check.
 	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
 	Namespace string
-	// Endpoints are the addresses for probes and metrics. The speaker shares the node's network:
-	// what is not on loopback can be reached by all that reach the node.
+	// Endpoints are the addresses for probes and metrics. The speaker is in the network of its node:
+	// every client that reaches the node can reach an endpoint that is not on loopback.
 	lbmanager.Endpoints
-	// Before are the addresses that could be announced before this process started. They may
-	// still be although no pool lists them any more.
+	// Before are the addresses that could be announced before this process started. They may still be
+	// announced although no pool lists them any more.
 	Before []netip.Addr
-	// Outside is called with the addresses that may be announced although no pool lists them,
-	// whenever they change. They are stored for the next process (Before).
+	// Outside is called with the addresses that may be announced although no pool lists them, whenever
+	// they change. They are stored for the next process (Before).
 	Outside func([]netip.Addr)
 	// Watchdog watches the passes over changes of the cluster; may be nil.
 	Watchdog *watchdog.Watchdog
@@ -58,7 +58,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		MapperProvider: mapper,
 		Logger:         log,
 		Cache:          cached(o.Namespace),
-		// They are written rarely, and an outdated read would cause a conflict.
+		// These objects are written rarely, and an outdated read would cause a conflict.
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
 		Metrics: lbmanager.Nowhere(),
 	})
@@ -68,10 +68,10 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// Connect adds to the manager what passes the objects of the cluster to the engine and the addresses
-// of the other speakers to join, and the report of this speaker. The speaker is ready once the engine
-// has acted for the first time. The engine runs for longer than the manager: it answers for its
-// addresses until other nodes have them.
+// Connect adds runnables to the manager: one passes the objects of the cluster to the engine and the
+// addresses of the other speakers to join, others write the report of this speaker and serve its
+// endpoints. The speaker is ready once the engine has acted for the first time. The engine runs longer
+// than the manager: it answers for its addresses until other nodes have them.
 func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,

@@ -1,7 +1,7 @@
-// Package kube is the only part of the speaker that knows Kubernetes: it brings the
-// engine what the cluster wants and what of that changes, brings the mesh where the
-// other speakers are, and writes this node's SpeakerState. When the API server is
-// away, what was published last stays in effect.
+// Package kube connects the speaker with Kubernetes; the rest of the speaker does not use the
+// Kubernetes API. It passes the objects of the cluster and their changes to the engine, and the
+// addresses of the other speakers to the mesh, and writes the SpeakerState of this node. While the API
+// server is away, what was passed last stays in effect.
 package kube
 
 import (
@@ -21,14 +21,13 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// configure gives the planner what applies to all addresses, and returns the snapshot but
-// for them. An advertisement that is invalid is left out, with a sentence.
+// configure passes the objects that affect all addresses to the planner, and returns the snapshot
+// without addresses. An invalid advertisement is left out, with a sentence in Problems.
 func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	ads, problems := advertisements(changes)
 	w.advertised = len(ads)+len(problems) > 0
 	nodes := changes.Nodes()
-	// Nodes change most often in what does not matter to who may announce, and all
-	// addresses are looked at if it does.
+	// SetConfig recomputes all addresses. Most changes of Nodes do not affect which nodes may announce.
 	if changes.Changed(&v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}) || !slices.EqualFunc(nodes, w.nodes, eligibility.SameCandidates) {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, changes.Pools(), nodes)
@@ -55,7 +54,7 @@ func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	return rest
 }
 
-// advertisements reads them, and returns in sentences which are invalid.
+// advertisements returns the valid L2Advertisements, and a sentence for each invalid one.
 func advertisements(changes informers.Changes) (ads []eligibility.Advertisement, problems []string) {
 	for _, object := range informers.All[*v1beta1.L2Advertisement](changes) {
 		ad, err := apiconv.ParseAdvertisement(object)
@@ -68,7 +67,7 @@ func advertisements(changes informers.Changes) (ads []eligibility.Advertisement,
 	return ads, problems
 }
 
-// detection returns what is done about foreign hosts.
+// detection returns what the speaker does about other hosts that use its addresses.
 func detection(changes informers.Changes) layer2.Detection {
 	stack := informers.Get[*v1beta1.LoadBalancerStack](changes, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
 	switch {
@@ -80,8 +79,8 @@ func detection(changes informers.Changes) layer2.Detection {
 	return layer2.Enforce
 }
 
-// standby returns why a node takes no address, as what follows its name in a sentence; empty:
-// it does.
+// standby returns why a node takes no address: the rest of a sentence that begins with the name of the
+// node. Empty: the node takes addresses.
 func standby(node *eligibility.Node) string {
 	switch {
 	case node.Excluded != "":
@@ -92,8 +91,7 @@ func standby(node *eligibility.Node) string {
 	return ""
 }
 
-// peers returns where the speakers on other nodes are. A node has one address,
-// whichever of its pods reports it.
+// peers returns the addresses of the speakers on other nodes. All pods of a node have the same address.
 func peers(pods []*corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
 	found := map[lb.NodeName]netip.Addr{}
 	for _, pod := range pods {

@@ -22,42 +22,39 @@ import (
 )
 
 const (
-	// writeInterval bounds how often the state is written: moves come in
-	// groups, and the API server has more to do. A write costs as much as the state is
-	// long, so that one that lists more than freeEntries addresses waits perEntry longer for
-	// each, up to longestPause: however many there are, all writes together cost the API server about the
-	// same (a write of 333 addresses takes it 20 ms of a processor).
+	// writeInterval is the shortest time between two writes of the state: changes of owners come in
+	// groups. The cost of a write grows with the length of the state (333 addresses take the API server
+	// 20 ms of a processor): for each address above freeEntries the time is perEntry longer, but no
+	// longer than longestPause.
 	writeInterval = 500 * time.Millisecond
-	// gathering is how long changes are gathered before they are written after a quiet time: the
-	// network is informed first, and what all speakers of a cluster report of one change, which
-	// goes on for some milliseconds, costs one write each and does not compete with it.
-	gathering   = 200 * time.Millisecond
-	freeEntries = 100
-	perEntry    = 2 * time.Millisecond
-	// longestPause is how long many addresses make it wait at most.
+	// gathering is how long changes are collected after a quiet time, before they are written. All
+	// speakers of a cluster write when one thing changes: collected changes cost one write each, and do
+	// not delay the announcements on the network.
+	gathering    = 200 * time.Millisecond
+	freeEntries  = 100
+	perEntry     = 2 * time.Millisecond
 	longestPause = 10 * time.Second
-	// perWrite is how much longer it waits for each SpeakerRouteSlice that was written:
-	// routes that come in great number change many, again and again.
+	// perWrite is how much longer the time is for each SpeakerRouteSlice that was written: routes often
+	// change in great number, again and again.
 	perWrite = 50 * time.Millisecond
-	// countsAfter is how old a state may be of which only the counts of routes are others now.
+	// countsAfter is the shortest time between two writes if only the counts of routes differ.
 	countsAfter = 5 * time.Second
-	// checkInterval is how often the state is compared with what stands in
-	// the cluster although nothing was reported.
+	// checkInterval is how often the state is compared with the API server although nothing changed
+	// here.
 	checkInterval = time.Minute
-	// readInterval is how often a speaker in a minority reads what the controller reports of
-	// it, and readPerSpeaker how much longer for each speaker that should be there: the
-	// speakers of a large cluster that is cut into halves read no more often, all together.
+	// readInterval is how often a speaker in a minority reads the condition that the controller sets
+	// for it. The interval is readPerSpeaker longer for each speaker that should be there, so that all
+	// speakers of a large cluster that is cut into halves together read no more often.
 	readInterval   = time.Second
 	readPerSpeaker = 10 * time.Millisecond
 )
 
-// writeAgain is how long a failing write waits for the next attempt, if that is longer than
-// the pause between two writes.
-var writeAgain = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
+// retryWrite is the back-off after a failed write, if it is longer than the pause between two writes.
+var retryWrite = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
-// StateWriter writes this node's SpeakerState and SpeakerRouteSlices; it is the only writer
-// of them, but for the conditions Current and Partitioned, which are the controller's. The engine never waits
-// for it.
+// StateWriter writes the SpeakerState and the SpeakerRouteSlices of this node. It is the only writer of
+// them, except for the conditions Current and Partitioned, which the controller sets. The engine never
+// waits for it.
 type StateWriter struct {
 	// Reader reads Nodes, from the cache.
 	Reader client.Reader
@@ -66,28 +63,28 @@ type StateWriter struct {
 	// Self is this node.
 	Self lb.NodeName
 	Log  logr.Logger
-	// Routing returns the state of sessions with routers; nil: nothing.
+	// Routing returns the state of the sessions with routers; nil: it is not reported.
 	Routing func() Routing
-	// Checkpoint is why the node's checkpoint cannot be written; nil, or a nil error: it
-	// can. Call Nudge when the answer changes.
+	// Checkpoint returns why the checkpoint of the node cannot be written; nil, or a nil error: it can
+	// be written. Call Nudge when the result changes.
 	Checkpoint func() error
-	// MeshKeys are the IDs of the keys of the mesh that the speaker accepts, the newest first.
-	// Call Nudge when the answer changes. May be nil.
+	// MeshKeys returns the IDs of the mesh keys that the speaker accepts, the newest first. Call Nudge
+	// when the result changes. May be nil.
 	MeshKeys func() []string
-	// Partitioned takes, each time that the state was read while the speaker is in a minority,
-	// since when that minority lasts which the controller reports to be cut from a larger
-	// group; zero: it reports of none. May be nil.
+	// Partitioned is called each time that the state was read while the speaker is in a minority. since
+	// is when the controller began to report that this minority is cut off from a larger group; zero:
+	// it does not report that. May be nil.
 	Partitioned func(since time.Time)
 
-	started metav1.Time           // when the speaker started
-	met     bool                  // what the speaker before this one reported was read
-	left    bool                  // the speaker ends
-	entries int                   // that the state listed last
-	there   *v1beta1.SpeakerState // as the API server has it, as it was read or written last; nil: nobody has looked
-	written time.Time             // when that was, if by this one
+	started         metav1.Time           // when the speaker started
+	predecessorRead bool                  // what the speaker before this one reported was read
+	left            bool                  // the speaker ends: Leave was called
+	entries         int                   // number of addresses that the state listed last
+	stored          *v1beta1.SpeakerState // on the API server, as it was read or written last; nil: it has to be read again
+	written         time.Time             // when this writer wrote the state last
 	// lastRead is when a speaker in a minority read the state last.
 	lastRead    time.Time
-	countsTimer *time.Timer // counts are to be written
+	countsTimer *time.Timer // fires when changed counts are to be written
 	routes      routeSlices
 
 	mu     sync.Mutex
@@ -100,7 +97,7 @@ func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log
 	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: second(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
-// Report takes what is to be written, soon.
+// Report has a report of the engine written soon. It does not block.
 func (w *StateWriter) Report(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
@@ -108,7 +105,7 @@ func (w *StateWriter) Report(r layer2.Report) {
 	signal(w.wake)
 }
 
-// Nudge has the state written soon: what Routing returns has changed.
+// Nudge has the state written soon: the result of Routing, Checkpoint or MeshKeys has changed.
 func (w *StateWriter) Nudge() { signal(w.wake) }
 
 // Start writes until the context ends. It implements manager.Runnable.
@@ -122,10 +119,10 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			return nil
 		case <-w.wake:
 		case <-check.C:
-			w.look()
+			w.invalidate()
 		case <-w.minorityReads():
 		}
-		if !passes(ctx, gathering) {
+		if !sleep(ctx, gathering) {
 			return nil
 		}
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
@@ -135,13 +132,14 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		} else {
 			failures = 0
 		}
-		if !passes(ctx, max(w.pause(), writeAgain.After(failures))-gathering) {
+		if !sleep(ctx, max(w.pause(), retryWrite.After(failures))-gathering) {
 			return nil
 		}
 	}
 }
 
-// minorityReads fires when a speaker in a minority reads its state again; nil: it is in none.
+// minorityReads returns a channel that fires when a speaker in a minority should read its state again;
+// nil: the speaker is in no minority.
 func (w *StateWriter) minorityReads() <-chan time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -151,13 +149,13 @@ func (w *StateWriter) minorityReads() <-chan time.Time {
 	return time.After(readPause(w.latest))
 }
 
-// readPause is the time from one read of a speaker in a minority to the next.
+// readPause returns the time between two reads of a speaker in a minority.
 func readPause(r *layer2.Report) time.Duration {
 	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
 }
 
-// passes reports whether the context goes on for so long.
-func passes(ctx context.Context, d time.Duration) bool {
+// sleep waits for a time, and returns false if the context ends before that.
+func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -166,15 +164,15 @@ func passes(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pause is how long to wait from one write to the next.
+// pause returns the time to wait between two writes.
 func (w *StateWriter) pause() time.Duration {
 	return min(longestPause, writeInterval+time.Duration(max(0, w.entries-freeEntries))*perEntry) + time.Duration(w.routes.written)*perWrite
 }
 
-// Leave writes the last state of a speaker that ends, given what it did with routers: the
-// next one may not come soon, or at all. Call it after Start has returned.
+// Leave writes the last state of a speaker that ends. routing is the state before the sessions ended.
+// The next speaker may start late, or never. Call Leave after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
-	left, stays := routing.parted(time.Now())
+	left, stays := routing.afterStop(time.Now())
 	w.Routing = func() Routing { return left }
 	w.routes.reported.note(routing.Changes)
 	w.routes.reported.retain(stays)
@@ -182,10 +180,10 @@ func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
 	return w.write(ctx)
 }
 
-// look has what is written next compared with what the API server has.
-func (w *StateWriter) look() {
-	w.there = nil
-	w.routes.look()
+// invalidate has the next write read the API server first, and compare with that.
+func (w *StateWriter) invalidate() {
+	w.stored = nil
+	w.routes.invalidate()
 }
 
 func (w *StateWriter) write(ctx context.Context) error {
@@ -195,7 +193,7 @@ func (w *StateWriter) write(ctx context.Context) error {
 	if latest == nil {
 		return nil
 	}
-	if err := w.meet(ctx); err != nil {
+	if err := w.readPredecessor(ctx); err != nil {
 		return err
 	}
 	var routing Routing
@@ -205,7 +203,7 @@ func (w *StateWriter) write(ctx context.Context) error {
 	if !w.left {
 		w.routes.reported.note(routing.Changes)
 	}
-	// The state goes first: what routers have counts only while it reports that sessions are up.
+	// The state is written first: routes count only while the state reports that their sessions are up.
 	state, err := w.reconcile(ctx, *latest, routing)
 	if apierrors.IsConflict(err) { // the controller has set its condition meanwhile
 		state, err = w.reconcile(ctx, *latest, routing)
@@ -223,13 +221,13 @@ func (w *StateWriter) write(ctx context.Context) error {
 	return errors.Join(err, w.routes.write(ctx, owner))
 }
 
-// isOwner reports whether these are the owners of what this speaker writes: the state of
-// another writer, such as a restored one, may have others.
+// isOwner reports whether the only owner is the Node, as this speaker sets it. A state that was
+// restored from a backup, for example, may have other owners.
 func (w *StateWriter) isOwner(list []metav1.OwnerReference) bool {
 	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
 }
 
-// owner returns the Node as the owner of what this speaker writes: they go together.
+// owner returns the Node as the owner of what this speaker writes: it is deleted with the Node.
 func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
 	node := &corev1.Node{}
 	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
@@ -238,13 +236,13 @@ func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
-// reconcile brings the state to what it should be, and returns it as it was read, nil if it was not.
+// reconcile writes the state if it differs, and returns it as it was read; nil: it was not read.
 func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
 	inMinority := !latest.MinoritySince.IsZero()
 	if inMinority && time.Since(w.lastRead) >= readPause(&latest) {
-		w.there = nil
+		w.stored = nil
 	}
-	fresh := w.there == nil
+	fresh := w.stored == nil
 	state, err := w.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
@@ -258,8 +256,8 @@ func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routi
 	return state, w.writeState(ctx, state, next)
 }
 
-// partitionedSince returns since when the minority lasts that the controller reports to be cut
-// from a larger group; zero: it reports of none.
+// partitionedSince returns since when the controller has reported that this minority is cut off from a
+// larger group; zero: it does not report that.
 func partitionedSince(state *v1beta1.SpeakerState) time.Time {
 	c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned)
 	if c == nil || c.Status != metav1.ConditionTrue {
@@ -275,7 +273,7 @@ func (w *StateWriter) checkpoint() error {
 	return w.Checkpoint()
 }
 
-// writeState writes the state, if it is to be another one.
+// writeState writes the state if it differs from the one on the API server.
 func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
 	want.RouteCount = int32(w.routes.reported.count())
 	if w.MeshKeys != nil {
@@ -283,26 +281,26 @@ func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerStat
 	}
 	w.entries = len(want.Addresses)
 	if w.left {
-		stop(&want)
+		setStopped(&want)
 	}
 	if equality.Semantic.DeepEqual(state.Status, want) {
 		return nil
 	}
-	if left := countsAfter - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(countless(&state.Status), countless(&want)) {
+	if left := countsAfter - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(withoutCounts(&state.Status), withoutCounts(&want)) {
 		w.nudgeAfter(left)
 		return nil
 	}
 	next := state.DeepCopy()
 	next.Status = want
 	if err := w.Client.Status().Update(ctx, next); err != nil {
-		w.look() // what is there is another than was thought
+		w.invalidate() // the API server may have another version than stored
 		return fmt.Errorf("updating the status of the SpeakerState %s: %w", w.Self, err)
 	}
-	w.there, w.written = next, time.Now()
+	w.stored, w.written = next, time.Now()
 	return nil
 }
 
-// nudgeAfter writes again after a time.
+// nudgeAfter has the state written after a time.
 func (w *StateWriter) nudgeAfter(after time.Duration) {
 	if w.countsTimer != nil {
 		w.countsTimer.Stop()
@@ -310,8 +308,8 @@ func (w *StateWriter) nudgeAfter(after time.Duration) {
 	w.countsTimer = time.AfterFunc(after, w.Nudge)
 }
 
-// countless is a status without how many routes there are, which are listed elsewhere.
-func countless(s *v1beta1.SpeakerStateStatus) *v1beta1.SpeakerStateStatus {
+// withoutCounts returns a status without the numbers of routes.
+func withoutCounts(s *v1beta1.SpeakerStateStatus) *v1beta1.SpeakerStateStatus {
 	s = s.DeepCopy()
 	s.RouteCount = 0
 	for i := range s.BGPPeers {
@@ -320,10 +318,10 @@ func countless(s *v1beta1.SpeakerStateStatus) *v1beta1.SpeakerStateStatus {
 	return s
 }
 
-// read returns the state as the API server has it.
+// read returns the state as the API server has it, and creates it if it does not exist.
 func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
-	if w.there != nil {
-		return w.there, nil
+	if w.stored != nil {
+		return w.stored, nil
 	}
 	state := &v1beta1.SpeakerState{}
 	err := w.Client.Get(ctx, client.ObjectKey{Name: string(w.Self)}, state)
@@ -333,7 +331,7 @@ func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.there = state
+	w.stored = state
 	return state, nil
 }
 

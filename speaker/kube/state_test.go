@@ -160,7 +160,7 @@ func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
 
 func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
 	s := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: "Active", Links: []layer2.Link{{Name: "eth0"}}}, Routing{}, nil)
-	stop(&s)
+	setStopped(&s)
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); s.Phase != v1beta1.SpeakerStopped || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonStopped {
 		t.Errorf("got the phase %s and %+v", s.Phase, c)
 	}
@@ -172,13 +172,13 @@ func TestStop_NotesWhen(t *testing.T) {
 	s := v1beta1.SpeakerStateStatus{Conditions: []metav1.Condition{{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: "NoLink", LastTransitionTime: before,
 	}}}
-	stop(&s)
+	setStopped(&s)
 	c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady)
 	if c.LastTransitionTime.Equal(&before) {
 		t.Errorf("it was not ready before: got the time %s of that, want when it was stopped", c.LastTransitionTime)
 	}
 	c.LastTransitionTime = before
-	if stop(&s); !meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady).LastTransitionTime.Equal(&before) {
+	if setStopped(&s); !meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady).LastTransitionTime.Equal(&before) {
 		t.Error("it was stopped before: got another time, want that one")
 	}
 }

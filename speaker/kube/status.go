@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	// maxListed and maxInterfaces are the bounds of status.addresses and of
-	// the interfaces of each; maxLinks is that of status.interfaces, maxSubnets that of
-	// the subnets of each, maxConflicts that of status.conflicts and maxMissing that of
-	// status.missingSpeakers and maxCovered that of status.coveredNodes.
+	// The bounds of lists in the status: maxListed of status.addresses and maxInterfaces of the
+	// interfaces of each, maxLinks of status.interfaces and maxSubnets of the subnets of each,
+	// maxConflicts of status.conflicts, maxMissing of status.missingSpeakers, maxCovered of
+	// status.coveredNodes.
 	maxListed, maxInterfaces, maxLinks, maxSubnets, maxConflicts, maxMissing, maxCovered = 5000, 32, 256, 32, 256, 256, 64
-	// maxNamed is how many conflicts a sentence names; the others it counts.
+	// maxNamed is how many items a sentence names; it counts the others.
 	maxNamed = 3
 )
 
-// status is a report in the types of the API.
+// status returns the status for a report. It has the conditions of state, with a new Ready condition.
 func status(state *v1beta1.SpeakerState, r layer2.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
@@ -83,9 +83,9 @@ func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	return i
 }
 
-// stop notes that the speaker has ended. When it did is the transition of Ready, also if that was
-// False before for another reason.
-func stop(s *v1beta1.SpeakerStateStatus) {
+// setStopped sets that the speaker has ended. The transition time of Ready is then when it ended, even
+// if Ready was False before for another reason.
+func setStopped(s *v1beta1.SpeakerStateStatus) {
 	s.Phase = v1beta1.SpeakerStopped
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); c != nil && c.Reason != v1beta1.ReasonStopped {
 		meta.RemoveStatusCondition(&s.Conditions, v1beta1.ConditionReady)
@@ -96,8 +96,8 @@ func stop(s *v1beta1.SpeakerStateStatus) {
 	})
 }
 
-// phase is empty for what the API has no word for: a status that the API server
-// refuses reports nothing at all.
+// phase returns a phase of the engine as the API has it. It is empty for others: the API server would
+// refuse the whole status.
 func phase(name string) v1beta1.SpeakerPhase {
 	switch p := v1beta1.SpeakerPhase(name); p {
 	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
@@ -106,28 +106,29 @@ func phase(name string) v1beta1.SpeakerPhase {
 	return ""
 }
 
-// conflicts lists each address once: one host is enough to look for.
+// conflicts returns each address once, with one of the hosts that use it.
 func conflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
-	var told []v1beta1.SpeakerConflict
+	var reported []v1beta1.SpeakerConflict
 	seen := map[netip.Addr]bool{}
 	for _, c := range list {
-		if seen[c.Address] || len(told) == maxConflicts {
+		if seen[c.Address] || len(reported) == maxConflicts {
 			continue
 		}
 		seen[c.Address] = true
-		told = append(told, v1beta1.SpeakerConflict{
+		reported = append(reported, v1beta1.SpeakerConflict{
 			Address: c.Address.String(), Interface: v1beta1.InterfaceName(c.Interface), HardwareAddress: c.Hardware.String(),
 			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: second(c.Since),
 		})
 	}
-	return told
+	return reported
 }
 
-// second leaves out what the API server would.
+// second returns a time without the fractions of a second, which the API server would drop.
 func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
-// ready reports the worst first: a silent speaker, then what is left out, then what
-// cannot be announced.
+// ready returns the Ready condition. It has one problem, the first of: the speaker is isolated, in a
+// minority, or has conceded addresses; failures that no other object shows; invalid objects; problems
+// with sessions, interfaces, the mesh and other hosts. Without a problem it is True.
 func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
@@ -139,7 +140,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from, or hosts that may be such nodes, answer for %d addresses that this node has or is to have, "+
 			"and this one does not announce them until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
 			r.Conceded.Count, inUse(r.Conceded))
-	// What no other object shows comes first.
+		// Failures that no other object shows come before those that others show too.
 	case len(r.Unserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case checkpoint != nil:
@@ -182,7 +183,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 	return c
 }
 
-// covered returns which nodes do not announce what they have.
+// covered returns a sentence about nodes that do not announce their addresses.
 func covered(list []layer2.Covered) string {
 	var nodes []string
 	for _, c := range list[:min(len(list), maxNamed)] {
@@ -192,7 +193,7 @@ func covered(list []layer2.Covered) string {
 		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
-// isolated returns why a speaker is silent.
+// isolated returns a sentence: why a speaker announces nothing.
 func isolated(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
 		return eligibility.Named("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
@@ -202,7 +203,7 @@ func isolated(r layer2.Report) string {
 		"look at the network of the node", eligibility.Named("nothing from", r.Missing))
 }
 
-// inMinority returns what a speaker does that receives from few others.
+// inMinority returns a sentence about a speaker in a minority: what it announces, and why.
 func inMinority(r layer2.Report) string {
 	what := "it announces what it has, and takes an address only when no host answers for it"
 	if r.Partitioned {
@@ -215,7 +216,8 @@ func inMinority(r layer2.Report) string {
 		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Named("and not from", r.Missing), what, inUse(r.InUse))
 }
 
-// inUse names addresses that are not taken since hosts answer for them.
+// inUse returns the end of a sentence that names addresses which are not taken since hosts answer for
+// them.
 func inUse(u layer2.InUse) string {
 	if u.Count == 0 {
 		return ""

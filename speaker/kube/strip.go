@@ -13,14 +13,15 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// cached returns which objects are cached: a speaker is on every node, and needs
-// little of each object. What is read somewhere must be kept here.
+// cached returns which objects, and which parts of them, the cache stores: a speaker runs on every
+// node, and needs little of each object. The strip functions must leave every field that some code
+// reads.
 func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
 		ByObject: map[client.Object]cache.ByObject{
-			// The watch sends the deletion of a Service that becomes one of another type.
+			// When a Service changes to another type, the watch sends its deletion.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: strip(stripService),
@@ -28,7 +29,7 @@ func cached(namespace string) cache.Options {
 			&corev1.Node{}:            {Transform: strip(stripNode)},
 			&corev1.Namespace{}:       {Transform: strip(stripNamespace)},
 			&v1beta1.IPAddressClaim{}: {Transform: strip(stripClaim)},
-			// One stack, and of it what takes effect without a restart.
+			// Of the only stack, the fields that take effect without a restart.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: strip(stripStack),
@@ -38,7 +39,7 @@ func cached(namespace string) cache.Options {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Transform:  strip(stripPod),
 			},
-			// The one Secret that a speaker may read.
+			// The only Secret that a speaker may read.
 			&corev1.Secret{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Field:      fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
@@ -48,8 +49,7 @@ func cached(namespace string) cache.Options {
 	}
 }
 
-// strip returns a transform of one kind. What is no such object, as a tombstone,
-// passes.
+// strip returns a transform for one kind. Other values, such as tombstones, stay as they are.
 func strip[T any](of func(*T)) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {
@@ -75,14 +75,14 @@ func stripStack(stack *v1beta1.LoadBalancerStack) {
 	*stack = kept
 }
 
-// stripNamespace keeps its name and all of its labels: advertisements select by them. Of
-// namespaces only the metadata is watched.
+// stripNamespace leaves the name and all labels, by which advertisements select. Only the metadata of
+// namespaces is watched.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) {
 	namespace.ObjectMeta = apiconv.NamespaceMeta(namespace.ObjectMeta)
 }
 
-// stripClaim keeps which Services hold the address, and which node is asked for. On which terms they share it, with up to
-// 1024 ports each, is for the controller.
+// stripClaim leaves the Services that hold the address, and the node that announces it by request. The
+// terms on which Services share the address, with up to 1024 ports each, are only for the controller.
 func stripClaim(claim *v1beta1.IPAddressClaim) {
 	kept := v1beta1.IPAddressClaim{ObjectMeta: apiconv.TrimMeta(claim.ObjectMeta), Spec: v1beta1.IPAddressClaimSpec{Address: claim.Spec.Address, Pool: claim.Spec.Pool}}
 	if node := apiconv.AnnounceFrom(claim); node != "" {
@@ -94,8 +94,8 @@ func stripClaim(claim *v1beta1.IPAddressClaim) {
 	*claim = kept
 }
 
-// stripNode keeps annotations too: they may drain the node. Its kubelet and administrators
-// write them and the labels.
+// stripNode leaves the labels, and the annotations, which may drain the node. The kubelet and
+// administrators write both.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
@@ -109,7 +109,7 @@ func stripNode(node *corev1.Node) {
 	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
-			// The time of the last report changes every few seconds.
+			// Not the time of the last report, which changes every few seconds.
 			short := corev1.NodeCondition{Type: c.Type, Status: c.Status}
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse {
 				short.Reason, short.Message = c.Reason, c.Message // a node that shuts down reports it here

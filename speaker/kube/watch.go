@@ -18,37 +18,37 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// Watcher passes on which addresses the cluster wants to be announced on the local network, and
-// the addresses of the other speakers.
+// Watcher passes the addresses to announce on the local network to the engine, and the addresses of the
+// other speakers to the mesh.
 type Watcher struct {
 	// Objects has the cached objects of the cluster.
 	Objects *informers.Source
 	// Self is the name of this node.
 	Self lb.NodeName
-	// Before are the addresses that were announced before this process started.
+	// Before are the addresses that could be announced before this process started.
 	Before []netip.Addr
 	// OnSnapshot is called once, when all objects have been read.
 	OnSnapshot func(layer2.Snapshot)
-	// OnChange is called with each later difference.
+	// OnChange is called with each later change.
 	OnChange func(layer2.Change)
 	// OnPeers is called with the addresses of the speakers on other nodes, whenever they change.
 	OnPeers func(map[lb.NodeName]netip.Addr)
-	// Passes records the passes of Start; nil: nothing does.
+	// Passes records the passes of Start; nil: they are not recorded.
 	Passes *watchdog.Loop
 
 	planner    *eligibility.Planner
 	advertised bool                       // there is an L2Advertisement
-	nodes      []eligibility.Node         // of the planner
-	lastRest   layer2.Snapshot            // passed on last, without addresses
+	nodes      []eligibility.Node         // passed to the planner last
+	lastRest   layer2.Snapshot            // the snapshot without addresses, as it was passed on last
 	peers      map[lb.NodeName]netip.Addr // passed on last
 }
 
-// watched are the kinds that the watcher looks at.
+// watched returns the kinds that the watcher reads.
 func watched() []client.Object {
 	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
 }
 
-// clusterWideKinds are the kinds whose objects affect all addresses.
+// clusterWideKinds returns the kinds whose objects affect all addresses.
 func clusterWideKinds() []client.Object {
 	return []client.Object{&corev1.Node{}, &v1beta1.IPAddressPool{}, &v1beta1.L2Advertisement{}, &v1beta1.LoadBalancerStack{}}
 }
@@ -61,7 +61,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return w.Objects.Run(ctx, rest, w.round, watched()...)
 }
 
-// round handles the objects that have changed, and passes on what concerns this speaker.
+// round handles the objects that have changed, and passes the changes for this speaker on.
 func (w *Watcher) round(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
@@ -88,7 +88,7 @@ func (w *Watcher) round(changes informers.Changes) {
 	w.publish(changes.First, rest)
 }
 
-// publish passes on the addresses that have changed, and the rest if it has.
+// publish passes on the addresses that have changed, and the rest of the snapshot if it has changed.
 func (w *Watcher) publish(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest

@@ -110,7 +110,7 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 		OnSnapshot: func(s node.Snapshot) { w.change(s, nil) }, OnChange: func(c node.Change) { w.change(c.Snapshot, c.Gone) },
 		OnPeers: func(map[lb.NodeName]netip.Addr) {},
 	}
-	feed := &routing.Feed{
+	feed := &routing.ConfigWatcher{
 		Objects: objects, Self: lb.NodeName(self), Namespace: systemNamespace, Sessions: w, Problems: func(routing.Problems) {},
 		Outside: func(list []netip.Addr) { locked(func() { w.outside = list }) },
 		Refused: func(count int, _ []eligibility.Refusal) { locked(func() { w.refused = count }) },

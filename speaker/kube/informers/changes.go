@@ -18,32 +18,32 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Changes are what one reader has not read yet. They are valid only while Reader.Read runs.
+// Changes are the changes that one reader has not read yet. They are valid only while Reader.Read runs.
 type Changes struct {
-	// First means that the reader has not read before: everything has changed.
+	// First means that this is the first read of the reader: all objects count as changed.
 	First bool
-	// Since is when the first of the changes arrived; zero: there is none.
+	// Since is when the oldest change arrived; zero: there is no change.
 	Since time.Time
 
 	store    *Store
 	services map[lb.ServiceKey]bool
 	claims   map[netip.Addr]bool
-	kinds    map[reflect.Type]bool // of which other objects have changed
+	kinds    map[reflect.Type]bool // kinds of the other objects that have changed
 }
 
-// Planner takes the facts about Services and claims; nil: they are gone.
+// Planner receives the facts about Services and claims; nil: the object is gone.
 type Planner interface {
 	SetService(lb.ServiceKey, *eligibility.Holder)
 	SetClaim(netip.Addr, *eligibility.Claim)
 }
 
-// Changed reports whether an object of these kinds has changed. Services, their EndpointSlices
-// and claims do not count: see Apply.
+// Changed reports whether an object of these kinds has changed. It does not cover Services, their
+// EndpointSlices and claims: see Apply.
 func (c Changes) Changed(kinds ...client.Object) bool {
 	return c.First || slices.ContainsFunc(kinds, func(k client.Object) bool { return c.kinds[reflect.TypeOf(k)] })
 }
 
-// Apply gives a planner the Services and claims that have changed.
+// Apply passes the Services and claims that have changed to a planner.
 func (c Changes) Apply(p Planner) {
 	if c.First {
 		c.ApplyAll(p)
@@ -57,7 +57,7 @@ func (c Changes) Apply(p Planner) {
 	}
 }
 
-// ApplyAll gives a planner all Services and claims.
+// ApplyAll passes all Services and claims to a planner.
 func (c Changes) ApplyAll(p Planner) {
 	for key := range c.store.services {
 		p.SetService(key, c.store.holder(key))
@@ -67,8 +67,8 @@ func (c Changes) ApplyAll(p Planner) {
 	}
 }
 
-// Nodes returns the nodes of the cluster in the order of their names. The list is shared: do not
-// change it.
+// Nodes returns the nodes of the cluster, ordered by name. All readers share the list: do not change
+// it.
 func (c Changes) Nodes() []eligibility.Node {
 	if c.store.parsed == nil {
 		policy := apiconv.ParseDrainPolicy(Get[*v1beta1.LoadBalancerStack](c, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}))
@@ -79,7 +79,7 @@ func (c Changes) Nodes() []eligibility.Node {
 	return c.store.parsed
 }
 
-// Pools returns the pools of the cluster in the order of their names.
+// Pools returns the pools of the cluster, ordered by name.
 func (c Changes) Pools() (list []eligibility.Pool) {
 	for _, object := range All[*v1beta1.IPAddressPool](c) {
 		list = append(list, apiconv.AdvertisedPool(object))
@@ -87,12 +87,12 @@ func (c Changes) Pools() (list []eligibility.Pool) {
 	return list
 }
 
-// All returns the objects of a kind in order.
+// All returns the objects of a kind, ordered by namespace and name.
 func All[T client.Object](c Changes) []T {
 	of := c.store.others[reflect.TypeFor[T]()]
 	list := make([]T, 0, len(of))
 	for _, key := range slices.SortedFunc(maps.Keys(of), byName) {
-		list = append(list, of[key].(T)) // as it was put
+		list = append(list, of[key].(T)) // putOther stores objects by their type
 	}
 	return list
 }
@@ -101,13 +101,13 @@ func byName(x, y client.ObjectKey) int {
 	return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 }
 
-// Get returns an object of a kind; nil: there is none.
+// Get returns an object of a kind; nil: it does not exist.
 func Get[T client.Object](c Changes, key client.ObjectKey) T {
 	object, _ := c.store.others[reflect.TypeFor[T]()][key].(T)
 	return object
 }
 
-// holder returns the facts about a Service; nil: it is gone, or of another type.
+// holder returns the facts about a Service; nil: it does not exist or is not of type LoadBalancer.
 func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
 	svc := s.services[key]
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
@@ -127,7 +127,7 @@ func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
 	return s.holders[key]
 }
 
-// claim returns the facts about the claim for an address; nil: it is gone.
+// claim returns the facts about the claim of an address; nil: there is none.
 func (s *Store) claim(address netip.Addr) *eligibility.Claim {
 	object := s.claims[address]
 	if object == nil {

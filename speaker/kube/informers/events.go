@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Handler records what an informer reports.
+// Handler returns a handler that records the events of an informer in the store.
 func (s *Store) Handler() cache.ResourceEventHandler {
 	note := func(event any, exists bool) {
 		if unknown, is := event.(cache.DeletedFinalStateUnknown); is {
@@ -36,16 +36,17 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// moved reports whether an EndpointSlice is one of another Service now.
+// moved reports whether an EndpointSlice belongs to another Service now.
 func moved(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
 	return is && alike && serviceOf(x) != serviceOf(y)
 }
 
-// differ reports whether two versions of an object differ in anything that counts. Of our
-// own kinds the status does not. Of the others the cache keeps no more than counts, the
-// status included: a kubelet writes its node every few seconds, and mostly nothing is new.
+// differ reports whether two versions of an object differ in anything that the speaker uses. The
+// speaker does not use the status of its own API: their generation and labels are compared. Other
+// objects are compared whole, since the cache stores only the parts that are used: a kubelet updates
+// its Node every few seconds, mostly without a difference in these parts.
 func differ(before, now any) bool {
 	x, isObject := before.(client.Object)
 	y, alike := now.(client.Object)
@@ -53,18 +54,18 @@ func differ(before, now any) bool {
 		return true
 	}
 	if x.GetUID() != y.GetUID() {
-		return true // it was deleted and made again while nobody was looking
+		return true // it was deleted and created again between two events
 	}
 	if ours(y) && y.GetGeneration() > 0 {
 		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
 	}
-	x = x.DeepCopyObject().(client.Object) // the cache's own is only read
+	x = x.DeepCopyObject().(client.Object) // objects of the cache must not be changed
 	x.SetResourceVersion(y.GetResourceVersion())
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// ours reports whether an object is of a kind whose generation changes with each change of what its
-// owner wants.
+// ours reports whether an object is of the lbstack API: its generation changes with each change of the
+// spec. Claims have no generation in the cache (stripClaim), and are compared whole.
 func ours(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,

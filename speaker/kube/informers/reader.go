@@ -11,16 +11,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reader has what one reader of a store has not read yet. One goroutine at a time may use it.
+// Reader has the changes that one consumer of a store has not read yet. One goroutine at a time may use
+// it.
 type Reader struct {
 	store   *Store
-	kinds   map[reflect.Type]bool // whose changes are read; nil: all
+	kinds   map[reflect.Type]bool // the kinds whose changes it reads; nil: all
 	wake    chan struct{}         // holds one token when there are changes
 	pending Changes
 }
 
-// NewReader adds a reader of some kinds to a store; of none: of all. What it reads first is
-// everything.
+// NewReader adds a reader of some kinds to a store; without kinds it reads all. Its first read covers
+// all objects.
 func (s *Store) NewReader(kinds ...client.Object) *Reader {
 	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.nothing()}
 	for _, kind := range kinds {
@@ -40,7 +41,7 @@ func (s *Store) nothing() Changes {
 	return Changes{store: s, services: map[lb.ServiceKey]bool{}, claims: map[netip.Addr]bool{}, kinds: map[reflect.Type]bool{}}
 }
 
-// changed is called with the lock of the store.
+// changed records a change for the next read. The caller holds the lock of the store.
 func (r *Reader) changed(at time.Time, note func(*Changes)) {
 	if !r.pending.First {
 		note(&r.pending)
@@ -54,13 +55,13 @@ func (r *Reader) changed(at time.Time, note func(*Changes)) {
 	}
 }
 
-// Read calls a function with what has changed since the last call, and returns how long the
-// function took. The store does not change and no other reader reads meanwhile.
+// Read calls a function with the changes since the last call, and returns how long the function took.
+// The store is locked meanwhile: it does not change, and no other reader reads.
 func (r *Reader) Read(read func(Changes)) time.Duration {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	select {
-	case <-r.wake: // all of it is about to be read
+	case <-r.wake: // its change is about to be read
 	default:
 	}
 	changes := r.pending
@@ -70,8 +71,8 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	return time.Since(began)
 }
 
-// run reads once, and after each change, and rests between two reads. A change that comes when
-// all is quiet is read at once: on busy processors even a sleep of two milliseconds costs
+// run reads once, and then after each change, until the context ends. It pauses between two reads. The
+// first change after a pause is read at once: on busy processors even a sleep of two milliseconds costs
 // another turn of the scheduler.
 func (r *Reader) run(ctx context.Context, rest int, read func(Changes)) {
 	for {

@@ -18,14 +18,14 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// settle is for how long the changes that follow one that was read are collected.
+// settle is the shortest pause between two reads: changes that arrive meanwhile are read together.
 const settle = 2 * time.Millisecond
 
-// again is how soon a failed watch is tried again. All speakers of a cluster wait for the same
-// API server; it waits for none of them for long.
-var again = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
+// retryWatch is the back-off between attempts to watch a kind. Its bound is short, so that all speakers
+// of a cluster work again soon after the API server is back.
+var retryWatch = backoff.Exponential{First: 500 * time.Millisecond, Last: 5 * time.Second}
 
-// Source feeds one store from the informers of a cache. Make it with NewSource.
+// Source fills one store from the informers of a cache. Make it with NewSource.
 type Source struct {
 	cache crcache.Cache
 	log   logr.Logger
@@ -35,7 +35,7 @@ type Source struct {
 	kinds map[reflect.Type]*kind
 }
 
-// kind is watched once, however many readers there are.
+// kind is a kind that is watched once for all readers.
 type kind struct {
 	mu     sync.Mutex           // held until the kind is watched
 	synced cache.InformerSynced // nil: it is not watched yet
@@ -46,8 +46,9 @@ func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
 	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*kind{}}
 }
 
-// InNamespace returns which objects count: of the pods those of the speakers, of the Secrets the
-// one with the passwords of BGP sessions, both in the namespace of the speakers; all others.
+// InNamespace returns a function that reports whether the store has an object. Of the pods these are
+// the speakers, and of the Secrets the one with the passwords of BGP sessions, both in the namespace of
+// the speakers. The store has all objects of other kinds.
 func InNamespace(namespace string) func(client.Object) bool {
 	return func(o client.Object) bool {
 		switch o.(type) {
@@ -60,11 +61,11 @@ func InNamespace(namespace string) func(client.Object) bool {
 	}
 }
 
-// Run calls a function with everything once all objects of the kinds are in the store, and with
-// what has changed after each change, until the context ends. Kinds of other readers are not
-// waited for. rest is how many times as long as the last call it is until the next one, at
-// least: a large cluster whose nodes or advertisements change all the time must not cost every
-// node a processor; 0 where nothing may wait.
+// Run calls a function with all objects once those of the kinds are in the store, and then with the
+// changes after each change, until the context ends. It does not wait for the kinds of other readers.
+// The pause between two calls is at least rest times the duration of the last call: in a large cluster
+// whose nodes or advertisements change all the time, the calls must not take a processor of every node.
+// 0 means no such pause.
 func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ...client.Object) error {
 	reader := s.store.NewReader(kinds...)
 	var synced []cache.InformerSynced
@@ -85,7 +86,7 @@ func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ..
 	return nil
 }
 
-// watch watches a kind, if that is not done yet.
+// watch watches a kind, unless it is watched already.
 func (s *Source) watch(ctx context.Context, object client.Object) (cache.InformerSynced, error) {
 	s.mu.Lock()
 	of := s.kinds[reflect.TypeOf(object)]
@@ -104,8 +105,8 @@ func (s *Source) watch(ctx context.Context, object client.Object) (cache.Informe
 	return synced, err
 }
 
-// subscribe watches a kind, however long the API server is away: to end, and to be
-// started again ever more seldom, would keep the node out for minutes after it is back.
+// subscribe watches a kind, and retries until the context ends. A speaker that ended instead would be
+// restarted after ever longer pauses, and would not work for minutes after the API server is back.
 func (s *Source) subscribe(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		informer, err := s.cache.GetInformer(ctx, kind)
@@ -122,7 +123,7 @@ func (s *Source) subscribe(ctx context.Context, kind client.Object) (cache.Infor
 		s.log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
-		case <-time.After(again.After(failures)):
+		case <-time.After(retryWatch.After(failures)):
 		}
 	}
 	return nil, nil

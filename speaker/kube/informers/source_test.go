@@ -83,7 +83,7 @@ func (s *source) sees(t *testing.T, looks, services int) {
 func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 10*time.Second, 0)
-		pass(10*time.Second + again.Last)
+		pass(10*time.Second + retryWatch.Last)
 		s.informer.Add(service())
 		pass(time.Second)
 		s.sees(t, 0, 0)

@@ -1,6 +1,6 @@
-// Package informers has one store of the cached objects that a speaker works with, and reports
-// to each of its readers, layer 2 and BGP, what of them has changed: a change of a Service costs
-// the same in a small cluster and in a large one, and is parsed once for all readers.
+// Package informers has one store of the cached objects that a speaker uses. It reports to each of its
+// readers, layer 2 and BGP, which objects have changed. A change of a Service costs the same in a small
+// cluster and in a large one, and is parsed once for all readers.
 package informers
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Store has the objects of all kinds. They are those of the cache and must not be changed. Make
-// it with NewStore. Informers call Handler's functions from their own goroutines.
+// Store has the objects of all kinds. They are shared with the cache and must not be changed. Make a
+// store with NewStore. Informers call the functions of Handler from their own goroutines.
 type Store struct {
 	counts func(client.Object) bool
 
@@ -31,17 +31,17 @@ type Store struct {
 	services map[lb.ServiceKey]*corev1.Service // of type LoadBalancer
 	slices   map[lb.ServiceKey][]*discoveryv1.EndpointSlice
 	claims   map[netip.Addr]*v1beta1.IPAddressClaim
-	// namespaces are the labels of each.
+	// namespaces has the labels of each namespace.
 	namespaces map[string]map[string]string
 	others     map[reflect.Type]map[client.ObjectKey]client.Object
-	nodes      apiconv.NodeNames // of the nodes among the others
-	// holders and parsed are facts that were made of objects, until these change: all readers get the same.
+	nodes      apiconv.NodeNames // names of the Nodes in others
+	// holders and parsed are facts made from objects, until these objects change. All readers share
+	// them.
 	holders map[lb.ServiceKey]*eligibility.Holder
 	parsed  []eligibility.Node
 }
 
-// NewStore returns an empty store. Objects for which counts returns false are as if they did
-// not exist.
+// NewStore returns an empty store. It ignores objects for which counts returns false.
 func NewStore(counts func(client.Object) bool) *Store {
 	return &Store{
 		counts: counts, services: map[lb.ServiceKey]*corev1.Service{},
@@ -50,9 +50,9 @@ func NewStore(counts func(client.Object) bool) *Store {
 	}
 }
 
-// Note records that an object is as it is, or does not exist any more.
+// Note records the present version of an object, or that it does not exist any more.
 func (s *Store) Note(object client.Object, exists bool) {
-	at := time.Now() // a reader may hold the lock, for what came before
+	at := time.Now() // before the lock, which a reader may hold for some time
 	exists = exists && s.counts(object)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *Store) Note(object client.Object, exists bool) {
 	}
 }
 
-// changed has the readers of a kind read a change.
+// changed records a change for the readers of a kind.
 func (s *Store) changed(kind reflect.Type, at time.Time, note func(*Changes)) {
 	for _, r := range s.readers {
 		if r.kinds == nil || r.kinds[kind] {
@@ -87,7 +87,7 @@ func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
 	s.changed(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
 
-// changedNothingYet reports whether no reader has read: each will read everything.
+// changedNothingYet reports whether no reader has read yet: the first read of each covers all objects.
 func (s *Store) changedNothingYet() bool {
 	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
 }
@@ -109,18 +109,18 @@ func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
 	}
 }
 
-// Namespaces is the kind of namespaces, of which only the metadata is watched.
+// Namespaces returns the kind of namespaces, of which only the metadata is watched.
 func Namespaces() client.Object {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return o
 }
 
-// putNamespace records the labels of a namespace: they are a change of each of its Services.
+// putNamespace records the labels of a namespace, as a change of each Service in it.
 func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
 	put(s.namespaces, o.Name, o.Labels, exists)
 	if s.changedNothingYet() {
-		return // spares a look at all Services for each namespace; there are no facts yet
+		return // without facts, there is no need to search the Services of each namespace
 	}
 	for key := range s.services {
 		if key.Namespace == o.Name {
@@ -144,8 +144,8 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time
 	}
 }
 
-// nameNode makes the name of a node known or unknown to endpoints. Services whose endpoints came
-// before their node have changed.
+// nameNode adds or removes a name in nodes. If a node is new, Services with endpoints on it have
+// changed: the endpoints may have arrived before the node.
 func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
 	if !exists {
 		s.nodes.Remove(name)
@@ -169,7 +169,8 @@ func serviceOf(o *discoveryv1.EndpointSlice) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: o.Namespace, Name: o.Labels[discoveryv1.LabelServiceName]}
 }
 
-// putClaim records a claim by the address in its name. One for another address claims nothing.
+// putClaim records a claim by the address in its name. A claim whose spec has another address is
+// ignored.
 func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	address, err := apiconv.AddressFromClaimName(o.Name)
 	if err != nil {
@@ -183,7 +184,7 @@ func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	}
 }
 
-// put sets or deletes an entry, and reports whether there is one or was one.
+// put sets or deletes an entry, and reports whether there is an entry or was one.
 func put[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
 	_, existed := in[key]
 	if exists {

@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
-// config is what holds for all addresses.
+// config has the settings that affect all addresses.
 type config struct {
 	routes.Config
 	peers    []bgp.Peer
@@ -29,9 +29,9 @@ type config struct {
 	problems []string
 }
 
-// read reads all objects that a configuration is made of. What is invalid is left
-// out, with a sentence, and disturbs nothing else.
-func (f *Feed) read(changes informers.Changes) config {
+// read makes a config of all objects. An invalid object is left out, with a sentence in problems, and
+// affects nothing else.
+func (f *ConfigWatcher) read(changes informers.Changes) config {
 	c := config{states: map[bgp.PeerName]bgp.PeerState{}}
 	self := informers.Get[*corev1.Node](changes, client.ObjectKey{Name: string(f.Self)})
 	f.nodes = changes.Nodes()
@@ -55,7 +55,7 @@ func (f *Feed) read(changes informers.Changes) config {
 	if f.standby = c.Node.Standby(); f.standby {
 		f.speakers = readySpeakers(changes)
 		c.Others = f.others(c.Nodes, peers)
-		// Routes of a node that drains are taken back, unless it is the last that has any.
+		// A node that drains withdraws its routes, unless no other node can announce them.
 		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
 	f.remember(&c)
@@ -63,16 +63,16 @@ func (f *Feed) read(changes informers.Changes) config {
 	return c
 }
 
-// others returns the nodes that can announce in place of this one: those that take
-// addresses, are ready, and have a speaker that is ready and a router to announce to.
-func (f *Feed) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
+// others returns the nodes that can announce in place of this one: they take addresses, are ready, have
+// a ready speaker, and have a BGPPeer.
+func (f *ConfigWatcher) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
 			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
 	})
 }
 
-func (f *Feed) readAdvertisements(changes informers.Changes, c *config) {
+func (f *ConfigWatcher) readAdvertisements(changes informers.Changes, c *config) {
 	var communities []v1beta1.Community
 	for _, object := range informers.All[*v1beta1.Community](changes) {
 		communities = append(communities, *object)
@@ -87,7 +87,7 @@ func (f *Feed) readAdvertisements(changes informers.Changes, c *config) {
 	c.Advertisements = f.advertisements.read(informers.All[*v1beta1.BGPAdvertisement](changes), parse, c.wrong("BGPAdvertisement"))
 }
 
-// wrong returns a function that records invalid objects of a kind.
+// wrong returns a function that records an invalid object of a kind as a problem.
 func (c *config) wrong(kind string) func(name string, stays bool, err error) {
 	return func(name string, stays bool, err error) {
 		what := "is ignored"
@@ -102,9 +102,9 @@ func (c *config) problem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// readPeer adds to a parsed peer what its spec names. It returns false if the node is to
-// have no session with the router.
-func (f *Feed) readPeer(changes informers.Changes, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
+// readPeer adds the BFD profile and the password that a parsed peer refers to. It returns false if this
+// node is to have no session with the router.
+func (f *ConfigWatcher) readPeer(changes informers.Changes, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
 	if self == nil || !parsed.OnNode(self.Labels) {
 		return p, false
@@ -131,8 +131,8 @@ func (f *Feed) readPeer(changes informers.Changes, c *config, self *corev1.Node,
 	return p, true
 }
 
-// peerProblem notes what is wrong with a peer of this node, and whether it has no session
-// because of that.
+// peerProblem records the problem of a peer of this node. absent means that the peer has no session
+// because of it.
 func (c *config) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
 	state := bgp.PeerState{Problem: problem}
 	if absent {
@@ -142,8 +142,8 @@ func (c *config) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool
 	c.problem("the BGPPeer %q: %s", name, problem.Message)
 }
 
-// selectPeers puts one candidate for each router into effect.
-func (f *Feed) selectPeers(c *config, candidates []bgp.PeerCandidate) {
+// selectPeers puts one candidate for each router into effect, and records a problem for the others.
+func (f *ConfigWatcher) selectPeers(c *config, candidates []bgp.PeerCandidate) {
 	wanted := make(map[bgp.PeerName]bgp.Peer, len(candidates))
 	for i := range candidates {
 		p := &candidates[i].Peer
@@ -164,7 +164,7 @@ func (f *Feed) selectPeers(c *config, candidates []bgp.PeerCandidate) {
 	}
 }
 
-// routerOf names the router of a peer.
+// routerOf returns a name for the router of a peer.
 func routerOf(p bgp.Peer) string {
 	if p.Interface != "" {
 		return "the one on the interface " + p.Interface
@@ -184,10 +184,10 @@ func profileOf(changes informers.Changes, name string) (profile bfd.Profile, why
 	return profile, ""
 }
 
-// setPassword sets the password of a peer; none: it can have no session. A session does not
-// end because its Secret is deleted or becomes invalid: an established one keeps the last valid
-// password. That password is revoked: no session begins with it.
-func (f *Feed) setPassword(changes informers.Changes, p *bgp.Peer, name string) bgp.Problem {
+// setPassword sets the password of a peer; if it stays empty, the peer can have no session. A session
+// does not end because its Secret is deleted or becomes invalid: an established session stays with the
+// last valid password. That password is revoked: no new session begins with it.
+func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name string) bgp.Problem {
 	copied := informers.Get[*corev1.Secret](changes, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
 		p.Password = password
@@ -203,9 +203,9 @@ func (f *Feed) setPassword(changes informers.Changes, p *bgp.Peer, name string) 
 		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// remember remembers the peers, whose passwords and profiles stay in effect when their objects
-// are gone, and since when others have had no session.
-func (f *Feed) remember(c *config) {
+// remember stores the peers for the next round: their passwords and profiles stay in effect when the
+// objects are deleted. It also stores since when peers have had no session.
+func (f *ConfigWatcher) remember(c *config) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range c.peers {
 		f.inUse[p.Name] = p
@@ -219,7 +219,7 @@ func (f *Feed) remember(c *config) {
 	f.states = c.states
 }
 
-// sentences joins problems and conflicts.
+// sentences returns the problems, and a sentence for each conflict.
 func (c config) sentences(conflicts []routes.Conflict) []string {
 	list := slices.Clone(c.problems)
 	for _, conflict := range conflicts {

@@ -1,5 +1,5 @@
-// Package routing brings the speaker's BGP part what the cluster wants: sessions and
-// routes.
+// Package routing passes the BGP sessions and routes that the cluster configures to the BGP sessions of
+// the speaker.
 package routing
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
-// Sessions are what is fed.
+// Sessions receives the configuration: see speaker/bgp.Manager.
 type Sessions interface {
 	SetPeers([]bgp.Peer, func(bgp.PeerName) routes.Table)
 	SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, since time.Time)
@@ -32,37 +32,37 @@ type Sessions interface {
 	SetInternalIPs([]netip.Addr)
 }
 
-// Feed watches the cluster for sessions and routes of this node.
-type Feed struct {
-	// Objects of the cluster.
+// ConfigWatcher watches the cluster for sessions and routes of this node.
+type ConfigWatcher struct {
+	// Objects has the cached objects of the cluster.
 	Objects *informers.Source
-	// Self is this node.
+	// Self is the name of this node.
 	Self lb.NodeName
 	// Namespace of the speakers' pods and of the Secret with the passwords.
 	Namespace string
-	// Sessions take what there should be.
+	// Sessions receives the sessions and routes.
 	Sessions Sessions
 	// Before are the addresses that could be announced before this process started.
 	Before []netip.Addr
-	// Outside takes the addresses that may be announced although their pool does not list
-	// them any more, when they are others.
+	// Outside is called with the addresses that may be announced although their pool does not list them
+	// any more, whenever they change.
 	Outside func([]netip.Addr)
-	// Refused takes how many addresses Services hold that may not be announced, and the
-	// first of them, when they are others.
+	// Refused is called with the number of addresses that Services hold and that may not be announced,
+	// and the first of them, whenever they change.
 	Refused func(count int, first []eligibility.Refusal)
-	// Source returns the address that connections to a router come from in a VRF, as the
-	// kernel chooses it; invalid: it is not known. Nil: it never is.
+	// Source returns the source address that the kernel chooses for connections to a router in a VRF;
+	// invalid: it is not known. Source may be nil.
 	Source func(router netip.Addr, vrf string) netip.Addr
-	// Problems takes what is wrong, when that changes. It must not change it.
+	// Problems is called with the problems whenever they change. It must not modify them.
 	Problems func(Problems)
-	// Passes marks those of Start; nil: nothing does.
+	// Passes records the passes of Start; nil: they are not recorded.
 	Passes *watchdog.Loop
 
 	planner        *routes.Planner
 	advertisements lastValid[*v1beta1.BGPAdvertisement, routes.Advertisement]
 	bgpPeers       lastValid[*v1beta1.BGPPeer, apiconv.BGPPeer]
 	inUse          map[bgp.PeerName]bgp.Peer
-	selected       map[bgp.PeerName]bgp.Peer // those in effect, with the source address that connections have
+	selected       map[bgp.PeerName]bgp.Peer // the peers in effect, with the source address of their connections
 	states         map[bgp.PeerName]bgp.PeerState
 	peers          []bgp.Peer // reported last
 	reported       Problems
@@ -70,12 +70,12 @@ type Feed struct {
 	outside        []netip.Addr          // reported last
 	refusals       int                   // reported last
 	refused        []eligibility.Refusal // reported last
-	nodes          []eligibility.Node    // that the planner has
-	speakers       map[lb.NodeName]bool  // nodes with a speaker that is ready
-	standby        bool                  // this node announces only what no other one may
+	nodes          []eligibility.Node    // passed to the planner last
+	speakers       map[lb.NodeName]bool  // nodes with a ready speaker, as last read on standby
+	standby        bool                  // this node takes no address, and announces only what no other node may
 }
 
-// Problems are what is wrong with objects, as far as this node is concerned.
+// Problems are the problems of objects that concern this node.
 type Problems struct {
 	// Sentences about all objects, the peers included.
 	Sentences []string
@@ -83,7 +83,7 @@ type Problems struct {
 	Peers map[bgp.PeerName]bgp.PeerState
 }
 
-// Watched are the kinds that the feed looks at.
+// Watched returns the kinds that the watcher reads.
 func Watched() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{}, &corev1.Pod{},
@@ -91,17 +91,17 @@ func Watched() []client.Object {
 	}
 }
 
-// Start watches until the context ends. It implements manager.Runnable. There is no
-// session before everything has been seen once: the routes that a router gets at first
-// are then all that there are, and the end of them is true (RFC 4724 section 4.1).
-func (f *Feed) Start(ctx context.Context) error {
+// Start watches until the context ends. It implements manager.Runnable. No session starts before all
+// objects have been read: the first routes that a router gets are complete, and so the End-of-RIB
+// marker after them is correct (RFC 4724 section 4.1).
+func (f *ConfigWatcher) Start(ctx context.Context) error {
 	f.planner = routes.New()
 	f.planner.Remember(f.Before)
 	return f.Objects.Run(ctx, 0, f.round, Watched()...)
 }
 
-// round reads what has changed.
-func (f *Feed) round(changes informers.Changes) {
+// round passes on what has changed.
+func (f *ConfigWatcher) round(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
 	defer f.reportRefused()
@@ -111,7 +111,7 @@ func (f *Feed) round(changes informers.Changes) {
 		return
 	}
 	c := f.read(changes)
-	f.planner.SetConfig(c.Config) // first: it decides whether what is claimed may be announced
+	f.planner.SetConfig(c.Config) // first: the pools decide whether a claimed address may be announced
 	changes.Apply(f.planner)
 	f.planner.Settle()
 	if outside := f.planner.Outside(); !slices.Equal(outside, f.outside) {
@@ -134,9 +134,9 @@ func (f *Feed) round(changes informers.Changes) {
 	}
 }
 
-// changed reports whether something changed that holds for all addresses. Of other nodes and
-// their speakers only few changes do, and all addresses are looked at then.
-func (f *Feed) changed(changes informers.Changes) bool {
+// changed reports whether something has changed that affects all addresses: all of them are then
+// recomputed. Most changes of other nodes and their speakers do not.
+func (f *ConfigWatcher) changed(changes informers.Changes) bool {
 	if changes.Changed(slices.DeleteFunc(Watched(), ofNodes)...) {
 		return true
 	}
@@ -146,9 +146,8 @@ func (f *Feed) changed(changes informers.Changes) bool {
 	return changes.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.alike)
 }
 
-// alike reports whether it makes no difference to this node's routes which of two nodes
-// there is.
-func (f *Feed) alike(x, y eligibility.Node) bool {
+// alike reports whether two versions of a node lead to the same routes of this node.
+func (f *ConfigWatcher) alike(x, y eligibility.Node) bool {
 	if x.Name == f.Self || y.Name == f.Self || f.standby {
 		return reflect.DeepEqual(x, y)
 	}
@@ -163,7 +162,7 @@ func ofNodes(o client.Object) bool {
 	return false
 }
 
-// readySpeakers returns the nodes on which a speaker is ready.
+// readySpeakers returns the nodes that have a ready speaker.
 func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	ready := map[lb.NodeName]bool{}
 	for _, pod := range informers.All[*corev1.Pod](changes) {
@@ -176,10 +175,10 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	return ready
 }
 
-// maxRefused is how many refused addresses are named; the others are counted.
+// maxRefused is how many refused addresses are passed on by name; the others are only counted.
 const maxRefused = 3
 
-func (f *Feed) reportRefused() {
+func (f *ConfigWatcher) reportRefused() {
 	count, first := f.planner.Refused(maxRefused)
 	if count != f.refusals || !slices.Equal(first, f.refused) {
 		f.refusals, f.refused = count, first
@@ -187,9 +186,9 @@ func (f *Feed) reportRefused() {
 	}
 }
 
-// send sends changes to the sessions that there are, and when their reason arrived. New
-// ones ask for all.
-func (f *Feed) send(since time.Time) {
+// send passes the changes of routes to the sessions. since is when the change that caused them arrived.
+// A new session requests all its routes by itself (Planner.Table).
+func (f *ConfigWatcher) send(since time.Time) {
 	for peer, change := range f.planner.Changes() {
 		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, since)
 	}

@@ -59,7 +59,7 @@ func (s *sessions) SetInternalIPs(list []netip.Addr) { s.internal = list }
 // bed is a feed of node n1, and the objects that it sees.
 type bed struct {
 	*testing.T
-	feed     *Feed
+	feed     *ConfigWatcher
 	store    *informers.Store
 	reader   *informers.Reader
 	sessions *sessions
@@ -72,7 +72,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	b := &bed{T: t, sessions: &sessions{}}
-	b.feed = &Feed{
+	b.feed = &ConfigWatcher{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions,
 		Outside:  func(list []netip.Addr) { b.outside = list },
 		Refused:  func(count int, first []eligibility.Refusal) { b.refused, b.refusals = count, first },

@@ -1,7 +1,6 @@
-// Package app puts a speaker together: what answers on the segment, the engine that decides,
-// the mesh, the sessions with routers and the connection with Kubernetes. It owns the order in
-// which they start, resume after a restart, and leave. cmd/speaker calls Run with what the
-// command line says.
+// Package app composes a speaker: the ARP and NDP responder, the layer 2 engine, the mesh, the BGP
+// sessions, and the connection to Kubernetes. It defines the order in which they start, resume after a
+// restart, and leave. cmd/speaker calls Run with the options of its command line.
 package app
 
 import (
@@ -26,7 +25,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// Options are what a speaker is started with.
+// Options are the options of a speaker.
 type Options struct {
 	kube.Options
 	// MeshPort is the UDP port of the mesh, on the node's address.
@@ -35,16 +34,17 @@ type Options struct {
 	KeyDir string
 	// StateDir is the folder of the checkpoint.
 	StateDir string
-	// Detection is how soon the loss of a node is noticed.
+	// Detection is the profile of failure detection: how soon the loss of a node is detected.
 	Detection mesh.Profile
-	// GradualFailback has addresses move, one by one, when nothing has failed.
+	// GradualFailback has addresses move back to their preferred node, one by one, when nothing has
+	// failed.
 	GradualFailback bool
 	// LogLevel is error, info or debug.
 	LogLevel string
 }
 
-// Run runs a speaker until the context ends, and leaves then. It returns early with an error
-// if the options or the machine do not allow to start.
+// Run runs a speaker until the context ends, and then leaves. It returns early with an error if the
+// speaker cannot start with these options or on this machine.
 func Run(ctx context.Context, s Options) error {
 	if err := boundMemory(); err != nil {
 		return err
@@ -69,8 +69,7 @@ func Run(ctx context.Context, s Options) error {
 	if err != nil {
 		return err
 	}
-	// What is owned is answered for until others do: the responder and the engine
-	// end after everything else.
+	// The responder and the engine end last: they answer for owned addresses until other nodes do.
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
 	store, stored := checkpoint.Open(s.StateDir, o.Node, log.WithName("checkpoint"))
@@ -112,8 +111,8 @@ func Run(ctx context.Context, s Options) error {
 	return failed
 }
 
-// onNode is an address that is served: without a host it is on that of the node, and not on
-// others of its network.
+// onNode returns an address to listen on. An address without a host gets that of the node, so that the
+// speaker does not listen on other addresses of the node's network.
 func onNode(listen string, node netip.Addr) string {
 	if port, without := strings.CutPrefix(listen, ":"); without {
 		return net.JoinHostPort(node.String(), port)

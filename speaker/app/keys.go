@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// readKeysEvery is how often the folder with the keys is read: a kubelet takes up to two
-// minutes to bring a change.
+// readKeysEvery is how often the folder with the keys is read. Reading is cheap; the kubelet takes up
+// to two minutes to update the folder.
 const readKeysEvery = 5 * time.Second
 
 // meshKeys are the keys of the mesh that this speaker accepts.
@@ -34,7 +34,7 @@ type meshKeys struct {
 	ignored  string // why entries of the folder are ignored, as it was logged last
 }
 
-// openKeys reads the keys for the first time. It fails if there is none.
+// openKeys reads the keys for the first time. It fails if there is no valid key.
 func openKeys(folder string, log logr.Logger) (*meshKeys, error) {
 	k := &meshKeys{folder: folder, log: log}
 	if _, err := k.read(); len(k.accepted) == 0 {
@@ -43,7 +43,7 @@ func openKeys(folder string, log logr.Logger) (*meshKeys, error) {
 	return k, nil
 }
 
-// read reads the folder.
+// read reads the folder, and reports whether the accepted keys have changed.
 func (k *meshKeys) read() (changed bool, err error) {
 	keys, err := readKeys(k.folder)
 	k.mu.Lock()
@@ -61,7 +61,8 @@ func (k *meshKeys) read() (changed bool, err error) {
 	return !slices.Equal(before, k.accepted), err
 }
 
-// follow reads the folder until the context ends, and gives the mesh what it has.
+// follow reads the folder until the context ends. When the keys change, it passes them to the mesh and
+// calls changed.
 func (k *meshKeys) follow(ctx context.Context, peers *mesh.Mesh, changed func()) {
 	tick := time.NewTicker(readKeysEvery)
 	defer tick.Stop()
@@ -92,25 +93,25 @@ func (k *meshKeys) keys() []session.Key {
 	defer k.mu.Unlock()
 	keys := make([]session.Key, 0, len(k.accepted))
 	for _, entry := range k.accepted {
-		if key, err := session.ParseKey(entry.Bytes[:]); err == nil { // its length is right
+		if key, err := session.ParseKey(entry.Bytes[:]); err == nil { // never fails: the length is right
 			keys = append(keys, key)
 		}
 	}
 	return keys
 }
 
-// maxKeyFile is more than a key has: larger files are read up to here, and refused for their
-// size.
+// maxKeyFile is how many bytes of a file are read. It is more than a key has, so that a larger file is
+// refused for its size.
 const maxKeyFile = 4 * keyring.Size
 
-// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest
-// first. Keys and error as in keyring.Parse: entries that are ignored make an error next to
-// the keys. The files are those of one version of the Secret.
+// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As
+// with keyring.Parse, both results can be set: the error names the ignored entries. All files are of
+// one version of the Secret.
 func readKeys(folder string) ([]keyring.Entry, error) {
 	// The kubelet changes all files at once: it points the link ..data to another folder.
 	at, err := filepath.EvalSymlinks(filepath.Join(folder, "..data"))
 	if errors.Is(err, fs.ErrNotExist) {
-		at, err = folder, nil // no kubelet made it
+		at, err = folder, nil // not a volume of a kubelet
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys of the mesh: %w", err)

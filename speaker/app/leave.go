@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// handOverWithin bounds how long others get to take over what a drained node owns.
-	handOverWithin = 5 * time.Second
-	// ackTimeout bounds how long others get to answer for one that restarts.
+	// handOverTimeout bounds how long other nodes get to take over the addresses of a drained node.
+	handOverTimeout = 5 * time.Second
+	// ackTimeout bounds how long the other speakers get to acknowledge that this one restarts.
 	ackTimeout = time.Second
-	// back is in which time the next speaker should be there on this node: the others
-	// keep its addresses for it for so long.
-	back = 30 * time.Second
+	// restartWithin is how long the other speakers keep this node's addresses for it: the next speaker
+	// on this node should run by then.
+	restartWithin = 30 * time.Second
 )
 
-// leave ends this speaker without a moment in which nobody answers: a drained node
-// hands over what it owns, any other sends that it will be back.
+// leave ends this speaker without an interruption. A drained node hands its addresses over. On any
+// other node the speaker announces to the other speakers that it restarts.
 func leave(engine *layer2.Engine, mesh *mesh.Mesh, routers *router) {
-	var parted sync.WaitGroup
-	parted.Go(routers.leave)
-	defer parted.Wait()
-	until := time.Now().Add(handOverWithin)
+	var routersLeft sync.WaitGroup
+	routersLeft.Go(routers.leave)
+	defer routersLeft.Wait()
+	until := time.Now().Add(handOverTimeout)
 	for {
 		if owned, draining := engine.Owning(); !draining || owned == 0 || time.Now().After(until) {
 			break
@@ -34,6 +34,6 @@ func leave(engine *layer2.Engine, mesh *mesh.Mesh, routers *router) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 	defer cancel()
-	engine.Restart(ctx, back)
+	engine.Restart(ctx, restartWithin)
 	mesh.Acknowledged(ctx)
 }

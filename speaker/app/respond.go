@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// respond starts what answers ARP and NDP for the engine.
+// respond starts the responder, which answers ARP and NDP for the engine.
 func respond(ctx context.Context, log logr.Logger, engine *layer2.Engine, peers *mesh.Mesh) *responder.Responder {
 	return responder.New(ctx, log, responder.Options{
 		ARP: responder.ListenARP, NDP: responder.ListenNDP, Metrics: responder.NewMetrics(metrics.Registry),

@@ -10,12 +10,12 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// resumeAfter is how long the speaker waits for the API server before it works with its
-// checkpoint.
+// resumeAfter is how long the speaker waits for the API server before it uses its checkpoint.
 const resumeAfter = 2 * time.Second
 
-// resume works with the checkpoint until the API server answers. That there is no other speaker
-// is knowledge too: the mesh of one that does not know waits until somebody reports it.
+// resume passes the checkpoint to the mesh and the engine, for use until the API server answers. An
+// empty, non-nil set of peers is passed as well: it means that there is no other speaker. Without it
+// (nil) the mesh would wait to learn of peers.
 func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
 		mesh.Join(stored.Peers)
@@ -26,8 +26,8 @@ func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	}
 }
 
-// joining has the mesh join where the other speakers are, the engine know their nodes, and the
-// checkpoint hold that.
+// joining returns a function for the addresses of the other speakers: it passes them to the checkpoint,
+// the mesh and the engine.
 func joining(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.SavePeers(peers)

@@ -1,6 +1,6 @@
-// Package checkpoint stores on the node what a speaker must know to work when the API
-// server is away: what the cluster wanted last, what the node claimed, and where
-// the other speakers are. There is no secret in it.
+// Package checkpoint stores on the node what a speaker needs to work while the API server is away: the
+// last configuration of the cluster, the claims of the node, and the addresses of the other speakers.
+// It stores no secret.
 package checkpoint
 
 import (
@@ -26,33 +26,34 @@ import (
 )
 
 const (
-	// format of the file; one of another format is not read.
+	// format is the version of the file format. A file of another format is not used.
 	format = 1
-	// largest is up to what size a file is read.
-	largest = 64 << 20
-	// mostHardware is how many hardware addresses are stored.
-	mostHardware = 4096
-	// hardwareBytes is how long one is: what is announced on is Ethernet.
+	// maxFile is the maxFile size of a file that is read, in bytes.
+	maxFile = 64 << 20
+	// maxHardware is how many hardware addresses are stored at most.
+	maxHardware = 4096
+	// hardwareBytes is the length of a hardware address: all announcements are on Ethernet.
 	hardwareBytes = 6
-	// settle collects the changes of a short time.
+	// settle is the shortest time between two writes: changes that arrive meanwhile are written
+	// together.
 	settle = 500 * time.Millisecond
-	// retry is how long after a failed write it is tried again, if nothing changes earlier.
+	// retry is how long after a failed write the next one is tried if nothing changes earlier.
 	retry = 30 * time.Second
 )
 
-// Content is what is stored.
+// Content is the content of a checkpoint.
 type Content struct {
-	// Checkpoint is the part of the engine.
+	// Checkpoint is the part that the layer 2 engine saves.
 	layer2.Checkpoint
-	// Peers are the other speakers' nodes and addresses; empty: there is none; nil: it was not
-	// known yet.
+	// Peers are the addresses of the other speakers, by node. Empty: there is no other speaker; nil:
+	// the other speakers were not known yet.
 	Peers map[lb.NodeName]netip.Addr
-	// Outside are addresses that may be announced although their pool does not list them
-	// any more, ordered.
+	// Outside are the addresses, ordered, that may be announced although their pool does not list them
+	// any more.
 	Outside []netip.Addr
 }
 
-// Announced returns the addresses that could be announced when this was written.
+// Announced returns the addresses that could be announced when the checkpoint was written.
 func (c Content) Announced() []netip.Addr {
 	list := slices.Clone(c.Outside)
 	for _, a := range c.Snapshot.Addresses {
@@ -63,8 +64,8 @@ func (c Content) Announced() []netip.Addr {
 
 // Store writes the content to a directory. Make it with Open.
 type Store struct {
-	// Changed is called, without a lock, when Problem gives another answer. Set it
-	// before Run; nil: nobody is called.
+	// Changed is called, without a lock, when the result of Problem changes. Set it before Run; it may
+	// be nil.
 	Changed func()
 
 	path string
@@ -78,8 +79,8 @@ type Store struct {
 	problem error
 }
 
-// Open returns the store of a node in a directory, and what was stored there; nothing,
-// if that cannot be read.
+// Open returns the store of a node in a directory, and the stored content; that is empty if the file
+// cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
 	content, err := read(s.path)
@@ -90,16 +91,15 @@ func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content)
 	return s, content
 }
 
-// Save has the engine's part written, soon.
+// Save has the engine's part of the content written soon.
 func (s *Store) Save(k layer2.Checkpoint) { s.change(func(c *Content) { c.Checkpoint = k }) }
 
-// SavePeers has the others' addresses written, soon.
+// SavePeers has the addresses of the other speakers written soon.
 func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
 	s.change(func(c *Content) { c.Peers = peers })
 }
 
-// SaveOutside has the addresses written, soon, that may be announced although their pool
-// does not list them any more.
+// SaveOutside has Content.Outside written soon.
 func (s *Store) SaveOutside(list []netip.Addr) {
 	s.change(func(c *Content) { c.Outside = list })
 }
@@ -114,7 +114,7 @@ func (s *Store) change(write func(*Content)) {
 	}
 }
 
-// Run writes what changed until the context ends, and then once more.
+// Run writes changes until the context ends, and then writes once more.
 func (s *Store) Run(ctx context.Context) {
 	for {
 		var again <-chan time.Time
@@ -136,15 +136,15 @@ func (s *Store) Run(ctx context.Context) {
 	}
 }
 
-// Problem is why the last write failed, nil if it did not.
+// Problem returns why the last write failed; nil: it did not fail.
 func (s *Store) Problem() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.problem
 }
 
-// Flush writes what there is. A speaker that cannot write goes on without a checkpoint, and
-// reports it. Any goroutine may call it.
+// Flush writes the content now. A speaker that cannot write continues without a checkpoint, and reports
+// that. Any goroutine may call Flush.
 func (s *Store) Flush() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -154,7 +154,7 @@ func (s *Store) Flush() {
 	s.note(write(s.path, content))
 }
 
-// note takes the result of a write. The same failure is logged once.
+// note records the result of a write. A repeated failure is logged once.
 func (s *Store) note(err error) {
 	s.mu.Lock()
 	before := s.problem
@@ -178,8 +178,8 @@ func text(err error) string {
 	return err.Error()
 }
 
-// file is the content as it is written. Addresses refer to their candidates by
-// number, since many have the same.
+// file is the format of the file. Addresses refer to their candidates by index, since many addresses
+// have the same candidates.
 type file struct {
 	Format     int                        `json:"format"`
 	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitzero"`
@@ -198,14 +198,14 @@ type address struct {
 	Candidates int        `json:"candidates"`
 }
 
-// list identifies candidates that addresses share.
+// list identifies a slice of candidates that several addresses share.
 type list struct {
 	first *layer2.Candidate
 	count int
 }
 
 func write(path string, c Content) error {
-	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), mostHardware)]}
+	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), maxHardware)]}
 	numbers := map[list]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
@@ -231,7 +231,7 @@ func write(path string, c Content) error {
 	return nil
 }
 
-// replace writes a file so that after a power cut the old or the new text is there.
+// replace writes a file atomically: after a power cut it has the old or the new text.
 func replace(path string, text []byte) error {
 	out, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -250,7 +250,7 @@ func read(path string) (Content, error) {
 		return Content{}, fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, largest))
+	text, err := io.ReadAll(io.LimitReader(in, maxFile))
 	if err != nil {
 		return Content{}, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -270,7 +270,7 @@ func decode(text []byte) (Content, error) {
 		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
 	}
 	c := Content{Peers: f.Peers, Outside: f.Outside, Checkpoint: layer2.Checkpoint{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
-	for _, hardware := range f.Ours[:min(len(f.Ours), mostHardware)] {
+	for _, hardware := range f.Ours[:min(len(f.Ours), maxHardware)] {
 		if len(hardware) != hardwareBytes {
 			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))
 		}

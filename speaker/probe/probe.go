@@ -1,5 +1,6 @@
-// Package probe asks the local network who has an address, for kubectl lbstack who --probe (internal/lanprobe). It runs in a
-// process of its own, beside the speaker of the node or without one, and sends nothing but requests that claim no address.
+// Package probe sends requests for an address to the local network and collects the answers, for
+// kubectl lbstack who --probe (internal/lanprobe). It runs in a process of its own, on nodes with or
+// without a speaker. It sends only requests that claim no address.
 package probe
 
 import (
@@ -17,8 +18,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
-// Run parses a command line, without lanprobe.Command, sends requests for lanprobe.Within, and returns the result, encoded. It
-// returns earlier if the context ends, with the answers that have arrived. It needs the capability NET_RAW.
+// Run sends the requests of a command line (without lanprobe.Command) for lanprobe.Within, and returns
+// the encoded result. If the context ends earlier, the result has the answers until then. Run needs the
+// capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
 	request, err := lanprobe.Parse(args)
 	if err != nil {
@@ -41,8 +43,8 @@ func Run(ctx context.Context, args []string) ([]byte, error) {
 	return result.Encode()
 }
 
-// asking collects what arrives on all links.
-type asking struct {
+// collector collects the answers on all links.
+type collector struct {
 	address netip.Addr
 
 	mu     sync.Mutex
@@ -51,7 +53,7 @@ type asking struct {
 }
 
 func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
-	a := &asking{address: request.Address, known: map[lanprobe.Answer]bool{}}
+	a := &collector{address: request.Address, known: map[lanprobe.Answer]bool{}}
 	ctx, cancel := context.WithTimeout(ctx, lanprobe.Within)
 	defer cancel()
 	var running sync.WaitGroup
@@ -73,8 +75,8 @@ func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, list
 	return a.result
 }
 
-// send asks, and closes the connection at the end, which ends read.
-func (a *asking) send(ctx context.Context, name string, conn responder.Conn) {
+// send sends lanprobe.Count requests. It closes the connection at the end, which ends read.
+func (a *collector) send(ctx context.Context, name string, conn responder.Conn) {
 	defer func() { _ = conn.Close() }()
 	if err := conn.Watch([]netip.Addr{a.address}); err != nil {
 		a.problem(name, err)
@@ -97,8 +99,9 @@ func (a *asking) send(ctx context.Context, name string, conn responder.Conn) {
 	}
 }
 
-// read collects until the connection is closed. The number of answers is bounded: a host can send with any number of addresses.
-func (a *asking) read(name string, conn responder.Conn) {
+// read collects answers until the connection is closed. Their number is bounded: a host can send with
+// any number of addresses.
+func (a *collector) read(name string, conn responder.Conn) {
 	for {
 		m, ok, err := conn.Read()
 		if err != nil {
@@ -120,7 +123,7 @@ func (a *asking) read(name string, conn responder.Conn) {
 	}
 }
 
-func (a *asking) problem(name string, err error) {
+func (a *collector) problem(name string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.result.Problems = append(a.result.Problems, name+": "+err.Error())

@@ -1,5 +1,5 @@
-// Package bgp is the vocabulary of BGP sessions: what a session with a router
-// should be like. It knows no Kubernetes, socket, clock or logger.
+// Package bgp has the types and rules of BGP sessions that need no connection: peers, messages, next
+// hops and problems. It uses no Kubernetes types, sockets, clock or logger.
 package bgp
 
 import (
@@ -19,7 +19,7 @@ type ASN uint32
 // Port is the TCP port of BGP (RFC 4271 section 4.2).
 const Port = 179
 
-// RemoteASN defines which autonomous system the router must be in.
+// RemoteASN is the autonomous system that the router must be in.
 type RemoteASN struct {
 	// ASN that it must have; 0: any that Kind allows.
 	ASN ASN
@@ -47,14 +47,14 @@ type Peer struct {
 	ASN ASN
 	// Remote is what the router must present.
 	Remote RemoteASN
-	// Address of the router; invalid if it is found on Interface.
+	// Address of the router; invalid if the router is discovered on Interface.
 	Address netip.Addr
-	// Interface that leads to the router, when it has no Address: the session runs
-	// between link-local addresses ("unnumbered").
+	// Interface is the interface that leads to a router without Address: the session runs between
+	// link-local addresses ("unnumbered").
 	Interface string
 	// Port that the router listens on.
 	Port uint16
-	// Source is the address of this node to speak from; invalid: the kernel chooses.
+	// Source is the address of this node in the session; invalid: the kernel chooses.
 	Source netip.Addr
 	// RouterID is this node's BGP Identifier, an IPv4 address; invalid: the speaker
 	// chooses (RFC 6286).
@@ -62,38 +62,38 @@ type Peer struct {
 	// VRF is the Linux VRF device that the session runs in; empty: none.
 	VRF string
 
-	// Hold is the time without a message after which the session ends; 0: never, at
-	// least 3 s otherwise. The smaller one of both sides counts (RFC 4271 section 4.2).
+	// Hold is the time without a message after which the session ends: at least 3 s; 0: the session
+	// does not end. The smaller hold time of both sides is used (RFC 4271 section 4.2).
 	Hold time.Duration
-	// Keepalive is how often this side sends a KEEPALIVE; 0: a third of the hold
-	// time that was agreed on.
+	// Keepalive is the interval at which this side sends KEEPALIVEs, at most a third of the negotiated
+	// hold time; 0: that third.
 	Keepalive time.Duration
-	// ConnectRetry is how long to wait between attempts to connect.
+	// ConnectRetry is the time between attempts to connect. It grows after several failures in a row.
 	ConnectRetry time.Duration
 
 	// Multihop allows an external router that is not on a local network.
 	Multihop bool
-	// SecurityHops: packets of the router must have come over at most that many hops
-	// (GTSM, RFC 5082); 0: it is not looked at.
+	// SecurityHops: packets of the router must have come over at most that many hops (GTSM, RFC 5082);
+	// 0: the hops are not checked.
 	SecurityHops uint8
-	// Passive: the router connects, this side only listens.
+	// Passive: the router connects; this side only listens.
 	Passive bool
 	// Password of the TCP MD5 signatures (RFC 2385); empty: none.
 	Password Password
-	// Revoked: the Password was taken back. An established session that has it stays until it
-	// ends, and no other begins.
+	// Revoked: the Password is not valid any more. An established session stays until it ends, and no
+	// new session begins.
 	Revoked bool
-	// RestartTime is for how long the router should keep our routes while the speaker
-	// restarts (RFC 4724); 0: no graceful restart.
+	// RestartTime is how long the router should retain our routes while the speaker restarts
+	// (RFC 4724); 0: no graceful restart.
 	RestartTime time.Duration
-	// ShutdownWait is how long routes that are about to go are marked with the
-	// GRACEFUL_SHUTDOWN community first (RFC 8326); 0: they go at once.
+	// ShutdownWait is how long routes have the GRACEFUL_SHUTDOWN community before they are withdrawn
+	// (RFC 8326); 0: they are withdrawn at once.
 	ShutdownWait time.Duration
-	// DualStack: routes of both families go over the session. Otherwise those of the
-	// family of Address, or of both when there is only an Interface.
+	// DualStack: the session carries routes of both families. Otherwise it carries those of the family
+	// of Address, or of both families if there is only an Interface.
 	DualStack bool
 
-	// BFD watches the path to the router; nil: nobody does.
+	// BFD is the profile by which BFD watches the path to the router; nil: BFD does not watch it.
 	BFD *bfd.Profile
 	// BFDProfile is the name of the profile.
 	BFDProfile string
@@ -101,19 +101,19 @@ type Peer struct {
 	StrictBFD bool
 }
 
-// Families returns of which families routes go to the router, if it takes them.
+// Families reports the families whose routes are for the router, if the router negotiates them.
 func (p *Peer) Families() (v4, v6 bool) {
 	both := p.DualStack || !p.Address.IsValid()
 	return both || p.Address.Is4(), both || p.Address.Is6()
 }
 
-// Wants reports whether routes of a family go to the router, if it takes them.
+// Wants reports whether routes of a family are for the router, if the router negotiates the family.
 func (p *Peer) Wants(f lb.Family) bool {
 	v4, v6 := p.Families()
 	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
 }
 
-// Internal reports whether the router can only be in our autonomous system.
+// Internal reports whether the router must be in our autonomous system.
 func (p *Peer) Internal() bool {
 	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == Internal
 }

@@ -1,7 +1,7 @@
 package bgp
 
-// Resetting names the fields of a BGPPeer that changed and that a session cannot follow
-// while it is up: both sides agreed on them at its beginning.
+// Resetting returns the names of the changed BGPPeer fields that need a new session: both sides agree
+// on them when a session begins.
 func Resetting(from, to Peer) []string {
 	fields := []struct {
 		name string

@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// PeerCandidate is a peer that is selected for a node.
+// PeerCandidate is a peer whose BGPPeer selects the node.
 type PeerCandidate struct {
 	Peer
 	// Created is when its BGPPeer was created.
 	Created time.Time
 }
 
-// SameRouter reports whether a router cannot distinguish the sessions of two peers of one
-// node, which would therefore end each other (RFC 4271 section 6.8). Routers identify a
-// neighbor by the addresses of the connection. A port distinguishes two peers only where
-// this side connects: a router that connects does so from any port. An IPv4 and an IPv6
-// address of one router are two neighbors, and so are its link-local and its global
-// address.
+// SameRouter reports whether a router cannot distinguish the sessions of two peers of one node. Such
+// sessions would end each other (RFC 4271 section 6.8). Routers identify a neighbor by the addresses of
+// the connection. A port distinguishes two peers only if this side connects to both: a router that
+// connects uses any source port. An IPv4 and an IPv6 address of one router are two neighbors, and so
+// are its link-local and its global address.
 func (p *Peer) SameRouter(q *Peer) bool {
 	switch {
 	case p.Address != q.Address || p.Interface != q.Interface:
@@ -31,11 +30,10 @@ func (p *Peer) SameRouter(q *Peer) bool {
 	return p.Port == q.Port || p.Passive || q.Passive
 }
 
-// SelectPeers returns the peers that are in effect on a node, ordered by name, and for each
-// other candidate the peer that is in effect in its place. Of several for one router the one
-// that has been in effect for that router stays; otherwise it is the oldest one, then the
-// first by name. The Source of a candidate must be the address that connections come from,
-// where that is known.
+// SelectPeers returns the peers that are in effect on a node, ordered by name, and for each other
+// candidate the peer that is in effect in its place. Of several candidates for one router the first of
+// these is in effect: the one that has been in effect for that router, the oldest, the first by name.
+// The Source of a candidate must be the source address of its connections, where that is known.
 func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (selected []Peer, duplicates map[PeerName]PeerName) {
 	order := slices.SortedFunc(slices.Values(candidates), func(x, y PeerCandidate) int {
 		return cmp.Or(cmp.Compare(precedence(&x.Peer, inEffect), precedence(&y.Peer, inEffect)), x.Created.Compare(y.Created), cmp.Compare(x.Name, y.Name))
@@ -53,7 +51,7 @@ func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (select
 	return selected, duplicates
 }
 
-// precedence is 0 for a peer that has been in effect for this router, and 1 otherwise.
+// precedence returns 0 for a peer that has been in effect for this router, and 1 otherwise.
 func precedence(p *Peer, inEffect map[PeerName]Peer) int {
 	if before, was := inEffect[p.Name]; was && before.SameRouter(p) {
 		return 0

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Open is what a side sends about itself when a connection begins (RFC 4271 section
-// 4.2).
+// Open is the OPEN that a side sends when a connection begins (RFC 4271 section 4.2).
 type Open struct {
 	// ASN of the side.
 	ASN ASN
@@ -16,21 +15,21 @@ type Open struct {
 	Hold time.Duration
 	// RouterID is its BGP Identifier.
 	RouterID netip.Addr
-	// Capabilities that it has (RFC 5492).
+	// Capabilities that the side has (RFC 5492).
 	Capabilities Capabilities
 }
 
-// Capabilities are what a side can do.
+// Capabilities are the capabilities of a side.
 type Capabilities struct {
 	// IPv4 and IPv6 routes can be exchanged (RFC 4760).
 	IPv4, IPv6 bool
 	// FourOctetASN: ASNs have four octets in AS_PATH (RFC 6793).
 	FourOctetASN bool
-	// RouteRefresh: all routes can be asked for again (RFC 2918).
+	// RouteRefresh: the side sends all its routes again on request (RFC 2918).
 	RouteRefresh bool
 	// ExtendedNextHop: IPv4 routes may have IPv6 next hops (RFC 8950).
 	ExtendedNextHop bool
-	// GracefulRestart: nil if the side has none.
+	// GracefulRestart is nil if the side does not support it.
 	GracefulRestart *GracefulRestart
 }
 
@@ -38,13 +37,13 @@ type Capabilities struct {
 type GracefulRestart struct {
 	// Restarting: the side has just restarted.
 	Restarting bool
-	// Time within which it is back, in whole seconds, at most 4095.
+	// Time within which the side has restarted, in whole seconds, at most 4095.
 	Time time.Duration
 	// IPv4 and IPv6: the side forwarded packets of the family all the time.
 	IPv4, IPv6 bool
 }
 
-// Words lists the capabilities, for people.
+// Words returns the names of the capabilities, for people.
 func (c Capabilities) Words() []string {
 	var words []string
 	for _, capability := range []struct {
@@ -61,8 +60,8 @@ func (c Capabilities) Words() []string {
 	return words
 }
 
-// Both returns what two sides can do together. Graceful restart is what the other
-// one says.
+// Both returns the capabilities that two sides share. GracefulRestart is that of the other side, if
+// both sides support it.
 func (c Capabilities) Both(other Capabilities) Capabilities {
 	both := Capabilities{
 		IPv4: c.IPv4 && other.IPv4, IPv6: c.IPv6 && other.IPv6, FourOctetASN: c.FourOctetASN && other.FourOctetASN,
@@ -107,10 +106,10 @@ const (
 
 // Notification ends a connection (RFC 4271 section 4.5).
 type Notification struct {
-	// Code and Subcode say why.
+	// Code and Subcode are the reason.
 	Code    Code
 	Subcode uint8
-	// Data is more about it, in the form that the code asks for.
+	// Data has details; its format depends on the code.
 	Data []byte
 }
 
@@ -136,7 +135,7 @@ var subcodeWords = map[Code]map[uint8]string{
 // maxCommunication bounds the text that a router may send (RFC 9003).
 const maxCommunication = 255
 
-// String returns what the notification means in words.
+// String describes the notification in words.
 func (n Notification) String() string {
 	words := codeWords[n.Code]
 	if words == "" {
@@ -153,7 +152,7 @@ func (n Notification) String() string {
 	return words
 }
 
-// communication is the text that goes with a shutdown or a reset (RFC 9003).
+// communication returns the text that comes with a shutdown or a reset (RFC 9003).
 func (n Notification) communication() string {
 	if n.Code != Cease || (n.Subcode != AdminShutdown && n.Subcode != AdminReset) || len(n.Data) < 2 {
 		return ""
@@ -165,7 +164,8 @@ func (n Notification) communication() string {
 	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunication)]), "?")
 }
 
-// Ceased returns a Cease. A text goes only with AdminShutdown and AdminReset.
+// Ceased returns a Cease. text must be empty unless the subcode is AdminShutdown or AdminReset: other
+// subcodes have no text (RFC 9003).
 func Ceased(subcode uint8, text string) *Notification {
 	n := &Notification{Code: Cease, Subcode: subcode}
 	if text != "" {

@@ -10,29 +10,31 @@ import (
 type NodeAddress struct {
 	// Prefix is the address with the length of its network.
 	Prefix netip.Prefix
-	// Interface that has it.
+	// Interface that has the address.
 	Interface string
-	// Unstable addresses are about to go, or not usable yet: temporary ones (RFC 8981), and
+	// Unstable addresses are about to be removed or not usable yet: temporary ones (RFC 8981), and
 	// deprecated, tentative and duplicate ones (RFC 4862).
 	Unstable bool
-	// Permanent addresses have no lifetime: they were configured, not learnt.
+	// Permanent addresses have no lifetime: they were configured by an administrator.
 	Permanent bool
 }
 
-// NextHop is where a router sends the packets of a family. Invalid: there is no such place.
+// NextHop is the next hop of the routes of a family. The zero value: there is none, and no route of the
+// family is announced.
 type NextHop struct {
-	// Address of this node. It is an IPv6 address for IPv4 routes where the router takes
-	// that (RFC 8950), and a link-local one only where the session is unnumbered.
+	// Address of this node. For IPv4 routes it is an IPv6 address where the router supports that
+	// (RFC 8950). It is link-local only if the session is unnumbered, or an IPv4 link-local address of
+	// a network that the router shares.
 	Address netip.Addr
-	// LinkLocal goes beside a global IPv6 address if the router is on the same network
+	// LinkLocal is sent in addition to a global IPv6 address if the router is on the same network
 	// (RFC 2545 section 3).
 	LinkLocal netip.Addr
 }
 
-// NextHops are those of both families.
+// NextHops are the next hops of both families.
 type NextHops struct{ IPv4, IPv6 NextHop }
 
-// SessionPath is what next hops of a session depend on.
+// SessionPath has everything that the next hops of a session depend on.
 type SessionPath struct {
 	// Local is the address of this node in the session.
 	Local netip.Addr
@@ -42,7 +44,7 @@ type SessionPath struct {
 	Direct bool
 	// Unnumbered: the session runs between link-local addresses.
 	Unnumbered bool
-	// ExtendedNextHop: the router takes IPv6 next hops for IPv4 routes.
+	// ExtendedNextHop: the router accepts IPv6 next hops for IPv4 routes.
 	ExtendedNextHop bool
 	// Addresses of the node.
 	Addresses []NodeAddress
@@ -50,15 +52,19 @@ type SessionPath struct {
 	Internal []netip.Addr
 }
 
-// NextHops returns where the router of the session can send packets to. The address of the
-// session is the next hop of its own family. For the other family it is the InternalIP of the
-// node, unless the router is direct and the InternalIP is not on the interface that leads to
-// it: such a router may not take a next hop of another network (RFC 4271 section 5.1.3).
-// Otherwise it is a stable address of that interface: the one in use, if it is still there, a
-// configured one before a learnt one, one with a network before one without (which tends to be
-// a virtual address of some other program), and the lowest. Where that interface has none it is the
-// InternalIP wherever the node has it, as on a loopback or dummy interface of a node that routes to
-// its host addresses: the router needs a route to it.
+// NextHops returns the next hops of a session. inUse are its present next hops. For the family of
+// the session the next hop is the address of the session, unless that is link-local, or unstable
+// while there is a stable one. Otherwise it is the first of these:
+//   - The address of the session, for IPv4 routes of an unnumbered session with ExtendedNextHop.
+//   - An InternalIP of the node. If the router is direct, the InternalIP must be on the interface
+//     that leads to the router: the router may not accept a next hop of another network (RFC 4271
+//     section 5.1.3).
+//   - A stable address of that interface: the one in use, if it is still there; a configured address
+//     before a learnt one; an address with a network before one without, which tends to be a virtual
+//     address of another program; the lowest.
+//   - The IPv6 next hop, for IPv4 routes with ExtendedNextHop.
+//   - An InternalIP on any interface of the node, such as a loopback or dummy interface of a node
+//     that routes to its host addresses: the router needs a route to it.
 func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	local := s.Local.WithZone("")
 	var v4, v6 netip.Addr
@@ -98,9 +104,9 @@ func (s SessionPath) nodeAddress(family func(netip.Addr) bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// own returns the next hop of the family of the session: its address, unless that is unstable
-// and there is a stable one. A router on the same network can send
-// packets to an IPv4 link-local address as well.
+// own returns the next hop of the family of the session: the address of the session, unless that
+// address is unstable and there is a stable one. A router on the same network also reaches an IPv4
+// link-local address.
 func (s SessionPath) own(local, inUse netip.Addr) netip.Addr {
 	reachable := global(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
 	if i := s.find(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
@@ -113,7 +119,7 @@ func (s SessionPath) own(local, inUse netip.Addr) netip.Addr {
 	if stable := s.other(family, inUse); stable.IsValid() || !reachable {
 		return stable
 	}
-	return local // the router reaches it as long as the session lasts
+	return local // the router reaches this address as long as the session lasts
 }
 
 // other returns a next hop of a family without regard to the address of the session.
@@ -149,7 +155,7 @@ func (s SessionPath) other(family func(netip.Addr) bool, inUse netip.Addr) netip
 	}).Prefix.Addr()
 }
 
-// linkLocal returns the link-local address that goes beside a global one.
+// linkLocal returns the link-local address to send in addition to a global one.
 func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
 	if i := s.find(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
 		return netip.Addr{}
@@ -167,14 +173,13 @@ func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
 	return lowest
 }
 
-// usable reports whether the node has a stable global address.
+// usable reports whether a is a stable global address of the node.
 func (s SessionPath) usable(a netip.Addr) bool {
 	i := s.find(a)
 	return i >= 0 && !s.Addresses[i].Unstable && global(a)
 }
 
-// global reports whether packets can be sent to an address from another host, and from
-// other links.
+// global reports whether hosts on other links can send packets to an address.
 func global(a netip.Addr) bool { return a.IsGlobalUnicast() }
 
 func (s SessionPath) find(a netip.Addr) int {

@@ -2,50 +2,53 @@ package bgp
 
 import "time"
 
-// Reason is why a node has no session with a router, or sends it fewer routes than it
-// should. The words are those of the conditions of a BGPPeer.
+// Reason is why a node has no session with a router, or sends it fewer routes than it should. The
+// values are condition reasons of a BGPPeer.
 type Reason string
 
 // The reasons, the most severe first.
 const (
 	// DuplicatePeer: another BGPPeer is in effect for the same router on the node.
 	DuplicatePeer Reason = "DuplicatePeer"
-	// PasswordMissing: the Secret with the password does not exist.
+	// PasswordMissing: the Secret of spec.passwordSecret does not exist, or has no valid password.
 	PasswordMissing Reason = "PasswordMissing"
-	// SecretInvalid: the Secret exists and has no usable password.
+	// SecretInvalid: the Secret exists and has no valid password. Only the controller sets it: a
+	// speaker does not read the Secret itself, and reports PasswordMissing.
 	SecretInvalid Reason = "SecretInvalid"
-	// UnknownInterface: the node has no interface or VRF of that name.
+	// UnknownInterface: the node has no interface or VRF of the name in the BGPPeer.
 	UnknownInterface Reason = "UnknownInterface"
-	// PortClosed: the node cannot listen for the router.
+	// PortClosed: the node cannot listen for connections of the router.
 	PortClosed Reason = "PortClosed"
 	// NoNextHop: the node has no address that the router could send packets to.
 	NoNextHop Reason = "NoNextHop"
-	// AddressFamilyMissing: the router does not take routes of a family that it should get.
+	// AddressFamilyMissing: the router did not negotiate a family that the BGPPeer is configured for.
 	AddressFamilyMissing Reason = "AddressFamilyMissing"
 )
 
-// OfRoutes reports whether the reason is about routes of a session, and not why there is no session.
+// OfRoutes reports whether the reason is about routes in a session. Other reasons are about a session
+// that does not exist.
 func (r Reason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
 
-// Problem is what is wrong with a peer on one node. The zero value is none.
+// Problem is a problem of a peer on one node. The zero value means no problem.
 type Problem struct {
 	Reason Reason
-	// Message is a sentence that holds on every node with the problem: it names no node.
+	// Message is a sentence that names no node, so that all nodes with the problem have the same one.
 	Message string
 }
 
-// PeerState is what the configuration makes of a peer on this node.
+// PeerState is the problem of a peer on this node that comes from the configuration.
 type PeerState struct {
-	// Problem with its configuration.
+	// Problem of the configuration.
 	Problem
-	// AbsentSince is when the node began to have no session with the router because of the
-	// problem; zero: it has one, or tries to.
+	// AbsentSince is since when the node has had no session with the router because of the problem;
+	// zero: it has a session, or tries to.
 	AbsentSince time.Time
 }
 
 const (
-	// FlapsWhenFlapping is how many unplanned ends of established sessions make flapping.
+	// FlapsWhenFlapping is how many flaps (unplanned ends of an established session) make a session
+	// flapping.
 	FlapsWhenFlapping = 3
-	// StableAfter is how long a session must not end for its flaps to be forgotten.
+	// StableAfter is how long after its last flap a session has no flaps any more.
 	StableAfter = 10 * time.Minute
 )

@@ -6,11 +6,10 @@ import (
 	"net/netip"
 )
 
-// RouterIDOf returns the BGP Identifier of a node: its address or, where that is an IPv6
-// address, a number made of its name. RFC 6286 asks only for one that is not zero and that
-// no other speaker of the autonomous system has; routers refuse some that are no unicast
-// address all the same, so that none is made of 0/8, 127/8, or 224/3 (multicast, reserved
-// and broadcast).
+// RouterIDOf returns the BGP Identifier of a node: its IPv4 address or, if the address is IPv6, a hash
+// of its name. RFC 6286 requires only that the identifier is not zero and is unique in the autonomous
+// system. Some routers also refuse identifiers that are no unicast address: the hash is never in 0/8,
+// 127/8 or 224/3 (multicast, reserved and broadcast).
 func RouterIDOf(node string, address netip.Addr) netip.Addr {
 	if address.Is4() {
 		return address

@@ -36,8 +36,7 @@ type Options struct {
 	StateDir string
 	// Detection is the profile of failure detection: how soon the loss of a node is detected.
 	Detection mesh.Profile
-	// GradualFailback has addresses move back to their preferred node, one by one, when nothing has
-	// failed.
+	// GradualFailback allows addresses to move, one by one, although nothing has failed.
 	GradualFailback bool
 	// LogLevel is error, info or debug.
 	LogLevel string

@@ -16,11 +16,11 @@ type (
 	Update struct{}
 	// RouteRefresh is a ROUTE-REFRESH.
 	RouteRefresh struct{}
-	// Malformed is a message that is invalid: the notification says why.
+	// Malformed is an invalid message; the notification is the answer to it.
 	Malformed struct{ Notification *bgp.Notification }
 )
 
-// Received returns which message came.
+// Received handles a message of the router.
 func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	c := m.conns[side]
 	if c == nil {
@@ -56,8 +56,8 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	return m.done(now)
 }
 
-// received notes that the router is alive. Before a session is established it may send only
-// what leads there (RFC 6608).
+// received restarts the hold timer of an established session. Before that, this message is an error:
+// only OPEN, and then KEEPALIVE, may arrive (RFC 6608).
 func (m *Machine) received(now time.Time, side Side, c *conn) {
 	switch c.state {
 	case Established:
@@ -104,8 +104,8 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 	m.out = append(m.out, SendKeepalive{side})
 }
 
-// refuse returns what is wrong with what the router sends about itself (RFC 4271 section 6.2);
-// an empty text: nothing.
+// refuse returns what is wrong with the OPEN of the router (RFC 4271 section 6.2); an empty text:
+// nothing.
 func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 	if why := m.remoteASN(open.ASN); why != "" {
 		return bgp.BadPeerASN, why
@@ -122,8 +122,9 @@ func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 	return 0, ""
 }
 
-// wins reports whether a connection is the one that stays, when there are two, and closes
-// the other one (RFC 4271 section 6.8; with equal identifiers RFC 6286 section 2.3).
+// wins reports whether the connection of a side stays when an OPEN arrived on it. If the router has
+// sent an OPEN on the other connection too, wins closes one of both (RFC 4271 section 6.8; with equal
+// identifiers RFC 6286 section 2.3).
 func (m *Machine) wins(side Side, open bgp.Open) bool {
 	other := Theirs - side
 	c := m.conns[other]
@@ -148,7 +149,7 @@ func (m *Machine) establish(now time.Time, side Side, c *conn) {
 	}
 	c.state, c.upSince = Established, now
 	m.retryAt = time.Time{}
-	m.config.Restarted = false // what follows is no restart of ours
+	m.config.Restarted = false // the next sessions do not follow a restart of the speaker
 	m.lastIsRefusal = false
 	m.out = append(m.out, Up{Negotiated{
 		Side: side, Remote: c.opened, Capabilities: m.open().Capabilities.Both(c.opened.Capabilities),

@@ -1,6 +1,6 @@
-// Package session is the state machine of a BGP session (RFC 4271 section 8) of a
-// speaker that announces and learns nothing. It has no clock and no socket: it is told
-// what happens and when, and answers with what is to be done.
+// Package session is the state machine of a BGP session (RFC 4271 section 8) of a speaker that
+// announces routes and learns none. It has no clock and no socket: each method takes an event and the
+// time, and returns the actions that the caller performs.
 package session
 
 import (
@@ -30,41 +30,42 @@ func (s State) String() string {
 	return [...]string{"Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"}[s]
 }
 
-// Side is who began a connection.
+// Side is the side that began a connection.
 type Side uint8
 
-// The sides: a session has at most one connection of each.
+// The sides. A session has at most one connection that each side began.
 const (
 	Ours Side = iota
 	Theirs
 	sides
 )
 
-// openWithin is how long the other side has to answer the TCP connection with an OPEN.
-// RFC 4271 suggests four minutes: so long nobody would see what is wrong.
+// openWithin is how long the other side has to answer the TCP connection with an OPEN. It is shorter
+// than the four minutes that RFC 4271 suggests, so that the error is reported soon.
 const openWithin = 20 * time.Second
 
 const (
-	// stableAfter is how long a session must have been established for its end to count as
-	// the first failure.
+	// stableAfter is how long a session must have been established to reset the count of failures: its
+	// end is then the first failure.
 	stableAfter = 30 * time.Second
-	// quickAttempts failures in a row are each followed by ConnectRetry, as a router that
-	// restarts needs some. From then on the time doubles with each failure (RFC 4271 section
-	// 8.1.1, DampPeerOscillations) up to maxBackOff times ConnectRetry and maxRetry.
+	// quickAttempts is how many failures in a row are followed by ConnectRetry: a router that restarts
+	// causes some. After further failures the time doubles each time (RFC 4271 section 8.1.1,
+	// DampPeerOscillations), up to maxBackOff times ConnectRetry and up to maxRetry.
 	quickAttempts = 3
 	maxBackOff    = 16
 	maxRetry      = 2 * time.Minute
-	// refreshEvery is how often a router gets all routes again at most, however often it asks.
+	// refreshEvery is the shortest time between two answers to ROUTE-REFRESH, however often a router
+	// sends it.
 	refreshEvery = time.Second
 )
 
-// Config is what a session should be like.
+// Config is the configuration of a session.
 type Config struct {
 	bgp.Peer
-	// Families: routes of which families this side offers.
+	// IPv4 and IPv6: this side offers routes of the family.
 	IPv4, IPv6 bool
-	// Restarted means that routes of a speaker before this one may still be known to
-	// the router (RFC 4724 section 4.1).
+	// Restarted means that the router may have retained routes of the speaker before this one (RFC 4724
+	// section 4.1).
 	Restarted bool
 	// OpenWithin is how long the other side has to answer the TCP connection with an OPEN;
 	// 0: 20 s.
@@ -74,23 +75,23 @@ type Config struct {
 	Random func() float64
 }
 
-// Negotiated is what both sides agreed on.
+// Negotiated has the parameters of an established session.
 type Negotiated struct {
 	// Side that began the connection.
 	Side Side
-	// Remote is what the router sent about itself.
+	// Remote is the OPEN of the router.
 	Remote bgp.Open
-	// Capabilities that both have.
+	// Capabilities that both sides have.
 	bgp.Capabilities
-	// Hold and Keepalive are the times that are in force; 0: none.
+	// Hold and Keepalive are the hold time and the keepalive interval in use; 0: none.
 	Hold, Keepalive time.Duration
 	// Internal: both are in one autonomous system.
 	Internal bool
 }
 
-// The actions. They are to be done in order.
+// The actions. The caller performs them in order.
 type (
-	// Dial asks for a connection: Connected or DialFailed follow.
+	// Dial has the caller connect to the router, and then call Connected or DialFailed.
 	Dial struct{}
 	// SendOpen sends an OPEN.
 	SendOpen struct {
@@ -99,24 +100,24 @@ type (
 	}
 	// SendKeepalive sends a KEEPALIVE.
 	SendKeepalive struct{ Side Side }
-	// Close ends a connection. What is there to be sent, and then the notification, go
-	// out before, if there is one.
+	// Close ends a connection. With a notification, what is queued and then the notification are sent
+	// before.
 	Close struct {
 		Side   Side
 		Notify *bgp.Notification
 	}
-	// Reject ends the connection that Connected was just called for, without a word if there
-	// is no notification.
+	// Reject ends the connection that Connected was just called for, with the notification if there is
+	// one.
 	Reject struct{ Notify *bgp.Notification }
 	// Up means that the session is established.
 	Up struct{ Negotiated }
-	// Down means that the session was established and is no more.
+	// Down means that the established session has ended.
 	Down struct{ Why string }
-	// Refresh means that the router asks for all routes again.
+	// Refresh means that the router requests all routes again.
 	Refresh struct{}
 )
 
-// Action is one of them.
+// Action is one of the types above.
 type Action any
 
 // Machine is one session. Make it with New.
@@ -124,21 +125,21 @@ type Machine struct {
 	config        Config
 	started       bool
 	dialing       bool
-	retryAt       time.Time // when to dial; zero: not
+	retryAt       time.Time // when to connect; zero: not
 	conns         [sides]*conn
 	pathUp        bool // as BFD reports
 	since         time.Time
 	reported      State
 	last          string
 	lastAt        time.Time
-	lastIsRefusal bool // last is why one side refused the other
-	// failures since the session was stable last, and until when a passive side takes no
-	// connection after too many of them.
+	lastIsRefusal bool // last is the reason why one side refused the other
+	// failures counts the failures in a row. After too many of them a passive side accepts no
+	// connection until quietUntil.
 	failures   int
 	quietUntil time.Time
-	hurried    time.Time // when it connected since the path came up
-	// refreshAt is when a ROUTE-REFRESH that was put off is answered, zero: there is none;
-	// refreshed is when the last one was.
+	hurried    time.Time // when pathIsUp connected last
+	// refreshAt is when a ROUTE-REFRESH that was put off is answered; zero: there is none. refreshed is
+	// when the last one was answered.
 	refreshAt, refreshed time.Time
 	out                  []Action
 }
@@ -149,29 +150,29 @@ type conn struct {
 	opened    bgp.Open // what the router sent, from OpenConfirm on
 	hold      time.Duration
 	keepalive time.Duration
-	holdAt    time.Time // when it has been silent for too long; zero: never
+	holdAt    time.Time // when the router has sent nothing, or no OPEN, for too long; zero: never
 	sendAt    time.Time // when a KEEPALIVE is due; zero: never
-	upSince   time.Time // when it was established
+	upSince   time.Time // when the session was established
 }
 
 // New returns a session that has not started.
 func New(now time.Time, c Config) *Machine { return &Machine{config: c, since: now} }
 
-// State returns the state, and since when it has been.
+// State returns the state, and since when the session has been in it.
 func (m *Machine) State() (State, time.Time) { return m.reported, m.since }
 
-// LastError returns what went wrong last, in words; empty: nothing.
+// LastError returns the last error in words, and when it happened; empty: there was none.
 func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 
-// WaitsForBFD reports whether there is no session because the path is not up.
+// WaitsForBFD reports whether the session does not begin because BFD does not report the path up.
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
 
-// Failures returns how many attempts have failed since the session was established for half a
-// minute, those that led to a session that ended sooner among them.
+// Failures returns the number of failures in a row: attempts to connect that failed, and connections
+// that ended. The end of a session that was established for half a minute resets it to 1.
 func (m *Machine) Failures() int { return m.failures }
 
-// Retry returns the time between attempts to connect, before jitter; 0: none has failed since the
-// session was stable, or this side does not connect.
+// Retry returns the time between attempts to connect, before jitter; 0: there was no failure yet, or
+// this side does not connect.
 func (m *Machine) Retry() time.Duration {
 	if m.config.Passive || m.config.Revoked || m.failures == 0 {
 		return 0
@@ -179,39 +180,40 @@ func (m *Machine) Retry() time.Duration {
 	return m.backOff()
 }
 
-// Note records what is to be reported as the last thing that happened.
+// Note records a text to be reported as the last error.
 func (m *Machine) Note(now time.Time, what string) { m.fail(now, what, false) }
 
-// Start has the session come up.
+// Start begins the session.
 func (m *Machine) Start(now time.Time) []Action {
 	m.started = true
 	m.connect(now)
 	return m.done(now)
 }
 
-// Stop ends it. Without a notification the connections are just closed, which a router
-// that helps in a graceful restart takes for one (RFC 4724 section 4.2).
+// Stop ends the session. Without a notification the connections are only closed: a router that supports
+// graceful restart treats that as a restart, and retains the routes (RFC 4724 section 4.2).
 func (m *Machine) Stop(now time.Time, n *bgp.Notification, why string) []Action {
 	m.started, m.retryAt = false, time.Time{}
 	m.closeAll(now, n, why)
 	return m.done(now)
 }
 
-// Restart ends the session and begins it anew at once.
+// Restart ends the session, and begins a new one at once.
 func (m *Machine) Restart(now time.Time, n *bgp.Notification, why string) []Action {
 	m.closeAll(now, n, why)
 	m.connect(now)
 	return m.done(now)
 }
 
-// Hurry has the next attempt to connect made at once: something is known by now.
+// Hurry makes the next attempt to connect at once. Call it when the address of the router becomes
+// known.
 func (m *Machine) Hurry(now time.Time) []Action {
 	m.connect(now)
 	return m.done(now)
 }
 
-// SetConfig changes what needs no new session: the time between attempts, whether there may
-// be a session without BFD, and whether a session may begin.
+// SetConfig changes the settings that need no new session: the time between attempts, whether the
+// session requires BFD, and whether a new session may begin.
 func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	strict := c.StrictBFD && !m.config.StrictBFD
 	m.config = c
@@ -226,8 +228,8 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	return m.done(now)
 }
 
-// Connected reports that a connection is there. It is used if SendOpen for its side
-// follows, after one that was there before has been closed.
+// Connected handles a new connection. The actions have SendOpen for its side if the connection is to be
+// used, after Close for an older connection of that side, or else Reject.
 func (m *Machine) Connected(now time.Time, side Side) []Action {
 	if side == Ours {
 		m.dialing = false
@@ -237,13 +239,13 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 		return m.done(now)
 	}
 	if m.config.Revoked || m.config.Passive && now.Before(m.quietUntil) && m.idle() {
-		// Without a notification: some routers stay away for minutes after one.
+		// Without a notification: some routers do not connect again for minutes after one.
 		m.out = append(m.out, Reject{})
 		return m.done(now)
 	}
 	if up := m.established(); up != nil {
-		// A router that restarts gracefully and connects has lost the session that this
-		// side still believes in (RFC 4724 section 4.2).
+		// A router that supports graceful restart and connects has lost the session that is still
+		// established here (RFC 4724 section 4.2).
 		if side != Theirs || up.opened.Capabilities.GracefulRestart == nil {
 			m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionCollision, "")})
 			return m.done(now)
@@ -251,14 +253,14 @@ func (m *Machine) Connected(now time.Time, side Side) []Action {
 		m.closeAll(now, nil, "the router restarted")
 	}
 	if m.conns[side] != nil {
-		m.close(side, nil) // the router gave the older one up
+		m.close(side, nil) // the side has given up its older connection
 	}
 	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(m.openWithin())}
 	m.out = append(m.out, SendOpen{side, m.open()})
 	return m.done(now)
 }
 
-// DialFailed reports that a connection was not made.
+// DialFailed handles a failed attempt to connect.
 func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	m.dialing = false
 	m.fail(now, why, false)
@@ -267,7 +269,7 @@ func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	return m.done(now)
 }
 
-// Closed reports that the router, or the network, ended a connection.
+// Closed handles the end of a connection by the router or the network.
 func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 	c := m.conns[side]
 	if c == nil {
@@ -278,7 +280,7 @@ func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 	return m.done(now)
 }
 
-// Tick has everything done that is due.
+// Tick handles everything that is due.
 func (m *Machine) Tick(now time.Time) []Action {
 	for side := range sides {
 		c := m.conns[side]
@@ -307,7 +309,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 	return m.done(now)
 }
 
-// Next returns when Tick is to be called; zero: not.
+// Next returns when Tick is to be called; zero: nothing is due.
 func (m *Machine) Next() time.Time {
 	next := m.retryAt
 	sooner := func(at time.Time) {
@@ -325,8 +327,9 @@ func (m *Machine) Next() time.Time {
 	return next
 }
 
-// Path returns how BFD finds the path. It need not have failed to be not up: the router may
-// have taken BFD down on purpose, which ends nothing (RFC 5882 section 4.2).
+// Path handles a result of BFD: whether the path is up, and whether it has just failed. A path can be
+// down without a failure: the router may have taken BFD down on purpose, which does not end the session
+// (RFC 5882 section 4.2).
 func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
 	newly := up && !m.pathUp
 	m.pathUp = up
@@ -340,8 +343,8 @@ func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
 	return m.done(now)
 }
 
-// pathIsUp connects at once, but not more often than the attempts back off: a path that flaps ends
-// each session soon after it has begun.
+// pathIsUp connects at once, but not more often than the back-off allows: on a path that flaps, each
+// session ends soon after it began.
 func (m *Machine) pathIsUp(now time.Time) {
 	if next := m.hurried.Add(m.backOff()); now.Before(next) {
 		if m.retryAt.IsZero() || next.Before(m.retryAt) {
@@ -355,7 +358,7 @@ func (m *Machine) pathIsUp(now time.Time) {
 
 func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
-// idle reports whether nothing is going on in a session that should be there.
+// idle reports whether the session is started, and has neither a connection nor an attempt to connect.
 func (m *Machine) idle() bool {
 	return m.started && !m.dialing && m.conns[Ours] == nil && m.conns[Theirs] == nil
 }
@@ -369,7 +372,7 @@ func (m *Machine) established() *conn {
 	return nil
 }
 
-// connect dials, if this side is to.
+// connect begins an attempt to connect, unless there is one or this side may not connect now.
 func (m *Machine) connect(now time.Time) {
 	m.retryAt = time.Time{}
 	if !m.started || m.config.Passive || m.dialing || m.conns[Ours] != nil || m.established() != nil || m.WaitsForBFD() || m.config.Revoked {
@@ -379,7 +382,8 @@ func (m *Machine) connect(now time.Time) {
 	m.out = append(m.out, Dial{})
 }
 
-// retry dials after a while. A passive side takes no connection for as long after many failures.
+// retry sets the time of the next attempt to connect. A passive side instead accepts no connection for
+// that time, at most stableAfter, after more than quickAttempts failures.
 func (m *Machine) retry(now time.Time) {
 	wait := m.jittered(m.backOff())
 	switch {
@@ -390,7 +394,7 @@ func (m *Machine) retry(now time.Time) {
 	}
 }
 
-// backOff is the time until the next attempt, before jitter.
+// backOff returns the time until the next attempt, before jitter.
 func (m *Machine) backOff() time.Duration {
 	wait := m.config.ConnectRetry
 	longest := max(wait, min(maxBackOff*wait, maxRetry))
@@ -410,15 +414,15 @@ func (m *Machine) refresh(now time.Time) {
 	m.out = append(m.out, Refresh{})
 }
 
-// jittered takes up to a quarter off, so that sides do not go on meeting (RFC 4271
-// section 10).
+// jittered shortens a time by up to a quarter at random, so that both sides do not act at the same time
+// again and again (RFC 4271 section 10).
 func (m *Machine) jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.75 + 0.25*m.config.Random()))
 }
 
-// fail notes what went wrong.
-func (m *Machine) fail(now time.Time, why string, telling bool) {
-	m.last, m.lastAt, m.lastIsRefusal = why, now, telling
+// fail records the last error.
+func (m *Machine) fail(now time.Time, why string, refusal bool) {
+	m.last, m.lastAt, m.lastIsRefusal = why, now, refusal
 }
 
 func (m *Machine) close(side Side, n *bgp.Notification) {
@@ -433,11 +437,11 @@ func (m *Machine) end(now time.Time, side Side, n *bgp.Notification, why string)
 	m.lost(now, c, why, true)
 }
 
-// lost notes that a connection is gone. A router that was refused, or has refused this
-// side, may let nobody in for a while and not say why: that is what it said at first.
-func (m *Machine) lost(now time.Time, c *conn, why string, telling bool) {
-	if telling || c.state == Established || !m.lastIsRefusal {
-		m.fail(now, why, telling)
+// lost handles the end of a connection. After a refusal, a router may close new connections for a while
+// without a reason: LastError then stays the refusal.
+func (m *Machine) lost(now time.Time, c *conn, why string, refusal bool) {
+	if refusal || c.state == Established || !m.lastIsRefusal {
+		m.fail(now, why, refusal)
 	}
 	if c.state == Established {
 		m.out = append(m.out, Down{why})
@@ -460,13 +464,13 @@ func (m *Machine) closeAll(now time.Time, n *bgp.Notification, why string) {
 	}
 }
 
-// open is what this side sends about itself.
+// open returns the OPEN of this side.
 func (m *Machine) open() bgp.Open {
 	o := bgp.Open{ASN: m.config.ASN, Hold: m.config.Hold, RouterID: m.config.RouterID, Capabilities: bgp.Capabilities{
 		IPv4: m.config.IPv4, IPv6: m.config.IPv6, FourOctetASN: true, RouteRefresh: true, ExtendedNextHop: m.config.IPv4,
 	}}
 	if m.config.RestartTime > 0 {
-		// Packets are forwarded by the kernel, whatever becomes of this process.
+		// The kernel forwards packets also while this process does not run.
 		o.Capabilities.GracefulRestart = &bgp.GracefulRestart{
 			Restarting: m.config.Restarted, Time: m.config.RestartTime, IPv4: m.config.IPv4, IPv6: m.config.IPv6,
 		}
@@ -474,7 +478,7 @@ func (m *Machine) open() bgp.Open {
 	return o
 }
 
-// done returns the actions, and notes in which state they leave the session.
+// done returns the collected actions, and records the state that they lead to.
 func (m *Machine) done(now time.Time) []Action {
 	state := m.state()
 	if state != m.reported {

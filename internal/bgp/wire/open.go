@@ -9,11 +9,11 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// forwarding is the flag of a family in the graceful restart capability: its state was
-// preserved (RFC 4724 section 3).
+// forwarding is the Forwarding State bit of a family in the graceful restart capability (RFC 4724
+// section 3): the side forwarded packets of the family while it restarted.
 const forwarding = 0x80
 
-// restarting is the flag of the capability itself.
+// restarting is the Restart State bit of the graceful restart capability (RFC 4724 section 3).
 const restarting = 0x08
 
 func decodeOpen(body []byte) any {
@@ -25,7 +25,7 @@ func decodeOpen(body []byte) any {
 		return malformed(bgp.OpenError, 1, []byte{0, 4})
 	}
 	o := bgp.Open{ASN: bgp.ASN(open.MyAS), Hold: time.Duration(open.HoldTime) * time.Second, RouterID: open.ID}
-	spoken := false // whether families are listed; IPv4 is implied otherwise
+	listed := false // whether a capability lists families; otherwise IPv4 is implied
 	for _, parameter := range open.OptParams {
 		capabilities, ok := parameter.(*packet.OptionParameterCapability)
 		if !ok {
@@ -35,10 +35,10 @@ func decodeOpen(body []byte) any {
 			if c, is := capability.(*packet.CapFourOctetASNumber); is {
 				o.ASN, o.Capabilities.FourOctetASN = bgp.ASN(c.CapValue), true
 			}
-			spoken = note(&o.Capabilities, capability) || spoken
+			listed = note(&o.Capabilities, capability) || listed
 		}
 	}
-	if !spoken {
+	if !listed {
 		o.Capabilities.IPv4 = true
 	}
 	return o

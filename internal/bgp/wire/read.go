@@ -1,6 +1,6 @@
-// Package wire reads and writes BGP messages (RFC 4271 section 4), with GoBGP's codec
-// inside. What comes from the network is bounded: a message has at most 4096 octets, and
-// of an UPDATE only the frame is looked at.
+// Package wire reads and writes BGP messages (RFC 4271 section 4) with the codec of GoBGP. Input from
+// the network is bounded: a message has at most 4096 octets, and the content of an UPDATE is not
+// parsed.
 package wire
 
 import (
@@ -20,7 +20,7 @@ const (
 	maxLength    = packet.BGP_MAX_MESSAGE_LENGTH
 )
 
-// shortest are the least lengths of messages, by type (RFC 4271 section 6.1).
+// shortest has the least length of each type of message (RFC 4271 section 6.1).
 var shortest = map[uint8]int{
 	packet.BGP_MSG_OPEN: headerLength + 10, packet.BGP_MSG_UPDATE: headerLength + 4, packet.BGP_MSG_NOTIFICATION: headerLength + 2,
 	packet.BGP_MSG_KEEPALIVE: headerLength, packet.BGP_MSG_ROUTE_REFRESH: headerLength + 4,
@@ -35,9 +35,9 @@ type Reader struct {
 // NewReader returns a reader of a connection.
 func NewReader(from io.Reader) *Reader { return &Reader{from: from} }
 
-// Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages
-// of the package session. After session.Malformed there is nothing more to be read. The
-// error is that of the connection.
+// Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages of package
+// session. After session.Malformed the reader must not be used any more. An error is that of the
+// connection.
 func (r *Reader) Read() (any, error) {
 	header := r.buffer[:headerLength]
 	if _, err := io.ReadFull(r.from, header); err != nil {
@@ -64,8 +64,8 @@ func (r *Reader) Read() (any, error) {
 	return guarded(kind, body, decode), nil
 }
 
-// guarded turns a panic of the codec into the notification of a message that is malformed: what a
-// router sends must not end the speaker.
+// guarded calls decode, and returns session.Malformed if the codec panics: a message of a router must
+// not end the speaker.
 func guarded(kind uint8, body []byte, decode func(uint8, []byte) any) (message any) {
 	defer func() {
 		if recover() != nil {
@@ -93,13 +93,13 @@ func decode(kind uint8, body []byte) any {
 	return session.Keepalive{}
 }
 
-// Count returns how many whole messages there are in octets that this side wrote, and how
-// many of them are UPDATEs.
+// Count returns how many whole messages octets has, which this side wrote, and how many of them are
+// UPDATEs.
 func Count(octets []byte) (messages, updates int) {
 	for len(octets) >= headerLength {
 		length, kind := int(binary.BigEndian.Uint16(octets[16:18])), octets[18]
 		if length < headerLength || length > len(octets) {
-			break // the connection ended in the middle of it
+			break // the connection ended in the middle of the message
 		}
 		messages++
 		if kind == packet.BGP_MSG_UPDATE {
@@ -114,7 +114,7 @@ func malformed(code bgp.Code, subcode uint8, data []byte) session.Malformed {
 	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
 }
 
-// refused turns an error of the codec into the notification that it asks for.
+// refused returns the notification that an error of the codec stands for.
 func refused(err error) session.Malformed {
 	var m *packet.MessageError
 	if errors.As(err, &m) {

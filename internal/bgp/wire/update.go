@@ -12,13 +12,13 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// Encoding is how routes are written for one router, as its session negotiated.
+// Encoding defines how routes are written for one router, as negotiated in its session.
 type Encoding struct {
 	// ASN of this side.
 	ASN bgp.ASN
 	// Internal: the router is in the same autonomous system.
 	Internal bool
-	// FourOctetASN: the router takes ASNs of four octets.
+	// FourOctetASN: the router supports ASNs of four octets.
 	FourOctetASN bool
 	// NextHop4 and NextHop6 are the next hops of IPv4 and of IPv6 routes. NextHop4 is an IPv6
 	// address if the router supports that (RFC 8950).
@@ -37,8 +37,8 @@ func (e Encoding) NextHop(f lb.Family) NextHop {
 	return e.NextHop6
 }
 
-// overhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the
-// header, two lengths (4), and at most 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
+// overhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the header,
+// two lengths (4), and 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
 const overhead = headerLength + 4 + 64
 
 // roomLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
@@ -95,10 +95,11 @@ func (e Encoding) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error)
 	}, e.options())
 }
 
-// EndOfRIB writes the marker after the first routes of a family (RFC 4724 section 2).
+// EndOfRIB writes the End-of-RIB marker, which follows the first routes of a family (RFC 4724
+// section 2).
 func EndOfRIB(f lb.Family) ([]byte, error) { return packet.NewEndOfRib(family(f)).Serialize() }
 
-// pack writes prefixes into as few messages as hold them.
+// pack writes prefixes into as few messages as possible.
 func pack(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
 	var out []byte
 	var list []packet.PathNLRI

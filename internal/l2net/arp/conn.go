@@ -11,15 +11,15 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// Conn answers, announces and probes on one interface. One goroutine may read
-// and answer while others write.
+// Conn sends and receives ARP on one interface. One goroutine may call Read and Answer while others
+// call the other methods.
 type Conn struct {
 	socket socket
 	here   packet.MAC
-	answer [header + 28]byte // the reading goroutine's; what is the same in every answer is there already
+	answer [header + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
 }
 
-// socket is what a connection needs of a packet.Socket.
+// socket is the part of packet.Socket that a connection uses.
 type socket interface {
 	Read() ([]byte, error)
 	Write([]byte) error
@@ -28,8 +28,8 @@ type socket interface {
 	Close() error
 }
 
-// Listen opens a connection on an interface that is Ethernet. It needs the
-// capability NET_RAW, and receives nothing before Watch.
+// Listen opens a connection on an Ethernet interface. It needs the capability NET_RAW. It receives
+// nothing until Watch is called.
 func Listen(ifi *net.Interface) (*Conn, error) {
 	here, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
@@ -58,8 +58,8 @@ func newConn(here packet.MAC, socket socket) (*Conn, error) {
 	return c, nil
 }
 
-// Watch sets which addresses messages are received about. The kernel drops what is about
-// others, or most of it.
+// Watch sets the addresses about which messages are received. The kernel drops all, or most, messages
+// about other addresses.
 func (c *Conn) Watch(addresses []netip.Addr) error {
 	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) }); err != nil {
 		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
@@ -67,8 +67,8 @@ func (c *Conn) Watch(addresses []netip.Addr) error {
 	return nil
 }
 
-// Read waits for the next packet. It returns ok false for one that is malformed:
-// skip it. An error means that the connection is of no more use.
+// Read waits for the next packet. ok is false if the packet is malformed. After an error the connection
+// is not usable any more.
 func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	b, err := c.socket.Read()
 	if err != nil {
@@ -78,10 +78,9 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	return m, malformed == nil, nil
 }
 
-// Answer sends to the host that asked that the address is at a hardware address. That may be
-// another node's; the frame itself comes from this interface all the same, so
-// that no switch looks for the other node here. Only the goroutine that reads
-// may call it.
+// Answer sends the requesting host the hardware address of an address. It may be the hardware address
+// of another node; the source of the frame is still this interface, so that switches do not learn the
+// other node's hardware address on this port. Only the goroutine that calls Read may call Answer.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	body := c.answer[header:]
 	copy(c.answer[:6], m.Sender[:])
@@ -96,7 +95,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	return nil
 }
 
-// Announce sends to all hosts that the address is here.
+// Announce announces to all hosts that the address is at this interface.
 func (c *Conn) Announce(address netip.Addr) error {
 	frames, err := announcement(address, c.here)
 	if err != nil {
@@ -110,7 +109,7 @@ func (c *Conn) Announce(address netip.Addr) error {
 	return nil
 }
 
-// Probe asks whether somebody uses the address.
+// Probe sends a request that asks whether any host uses the address.
 func (c *Conn) Probe(address netip.Addr) error {
 	b, err := probe(address, c.here)
 	if err != nil {
@@ -122,7 +121,7 @@ func (c *Conn) Probe(address netip.Addr) error {
 	return nil
 }
 
-// Dropped is how many packets were lost because they were not read in time.
+// Dropped returns how many packets were lost because they were not read in time.
 func (c *Conn) Dropped() uint64 { return c.socket.Dropped() }
 
 // Close ends Read with an error.

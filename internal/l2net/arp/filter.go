@@ -16,8 +16,8 @@ const (
 	targetIP = header + 24
 )
 
-// filter is a program that passes ARP which asks for one of the addresses, or
-// says whose they are. Others may pass when there are many; see packet.Cover.
+// filter returns a program that passes ARP messages which request or claim one of the addresses. With
+// many addresses it also passes messages about some others; see packet.Cover.
 func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
 	ranges := packet.Cover(addresses, limit)
 	return slices.Concat(

@@ -1,6 +1,5 @@
-// Package arp is the seam to ARP (RFC 826) on one interface: the packets that
-// answer, announce and probe, and a connection whose malformed input is skipped.
-// Parsing and marshalling are those of github.com/mdlayher/arp.
+// Package arp sends and receives ARP (RFC 826) on one interface: answers, announcements and probes. It
+// skips malformed input. github.com/mdlayher/arp parses and marshals the packets.
 package arp
 
 import (
@@ -14,18 +13,16 @@ import (
 )
 
 const (
-	// etherType is ARP's (RFC 826).
+	// etherType is the EtherType of ARP (RFC 826).
 	etherType = 0x0806
 	// header is the length of an Ethernet header: destination, source, type.
 	header = 14
 )
 
-// announcement returns the frames that announce to the network that an
-// IPv4 address is at a hardware address: a gratuitous request (RFC 5227
-// section 2.3) and a gratuitous reply, both broadcast. In the reply the target
-// hardware address is that of the sender: Linux takes a reply whose target is
-// the broadcast address for no answer to anybody, and some stacks learn from
-// requests only, others from replies only.
+// announcement returns the frames that announce an IPv4 address at a hardware address: a gratuitous
+// request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some stacks learn only from
+// requests, others only from replies. The target hardware address of the reply is that of the sender:
+// otherwise Linux does not treat the reply as gratuitous.
 func announcement(address netip.Addr, here packet.MAC) ([2][]byte, error) {
 	request, err := frame(arp.OperationRequest, here, address, packet.MAC{}, address)
 	if err != nil {
@@ -38,9 +35,9 @@ func announcement(address netip.Addr, here packet.MAC) ([2][]byte, error) {
 	return [2][]byte{request, reply}, nil
 }
 
-// probe returns the frame that asks whether an address is in use without saying
-// that it is ours (RFC 5227 section 2.1.1: the sender's IP address MUST be zero,
-// so that nobody's cache is polluted; the target's hardware address SHOULD be).
+// probe returns the frame that asks whether an address is in use, without claiming it. RFC 5227
+// section 2.1.1: the sender's IP address MUST be zero, so that no ARP cache learns it; the target's
+// hardware address SHOULD be.
 func probe(address netip.Addr, here packet.MAC) ([]byte, error) {
 	b, err := frame(arp.OperationRequest, here, netip.IPv4Unspecified(), packet.MAC{}, address)
 	if err != nil {
@@ -49,7 +46,7 @@ func probe(address netip.Addr, here packet.MAC) ([]byte, error) {
 	return b, nil
 }
 
-// frame is a broadcast frame from a hardware address.
+// frame returns a broadcast frame from a hardware address.
 func frame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, target packet.MAC, targetIP netip.Addr) ([]byte, error) {
 	p, err := arp.NewPacket(operation, sender.Hardware(), senderIP, target.Hardware(), targetIP)
 	if err != nil {
@@ -67,13 +64,13 @@ func frame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, targ
 }
 
 var (
-	// errNotIPv4OverEthernet is a hardware or a protocol type (RFC 826) that we do
-	// not speak.
+	// errNotIPv4OverEthernet reports a hardware or protocol type (RFC 826) other than Ethernet and
+	// IPv4.
 	errNotIPv4OverEthernet = errors.New("not ARP for IPv4 over Ethernet")
 	errGroup               = errors.New("ARP from the hardware address of a group")
 )
 
-// parse reads a frame.
+// parse parses a frame.
 func parse(b []byte) (packet.Message, error) {
 	if len(b) < header {
 		return packet.Message{}, errors.New("a frame without an Ethernet header")
@@ -95,8 +92,8 @@ func parse(b []byte) (packet.Message, error) {
 	switch p.Operation {
 	case arp.OperationRequest:
 		m.Asks, m.Probe = p.TargetIP, p.SenderIP.IsUnspecified()
-		// The answer goes back where the question came from: the address in the body can be
-		// any host's, at which a forger would have the answers arrive.
+		// The answer goes to the source of the frame: a forged body could name any host, which would
+		// then receive the answers.
 		m.Sender = packet.MAC(b[6:12])
 	case arp.OperationReply:
 		if source := packet.MAC(b[6:12]); source != m.Sender {

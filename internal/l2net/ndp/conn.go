@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// Conn answers, announces and probes on one interface. One goroutine may read
-// while others write.
+// Conn sends and receives NDP on one interface. One goroutine may call Read while others call the other
+// methods.
 type Conn struct {
 	socket socket
 	sender sender
@@ -23,7 +23,7 @@ type Conn struct {
 	groups groups
 }
 
-// socket is what a connection needs of a packet.Socket.
+// socket is the part of packet.Socket that a connection uses.
 type socket interface {
 	Read() ([]byte, error)
 	Write([]byte) error
@@ -32,9 +32,8 @@ type socket interface {
 	Close() error
 }
 
-// Listen opens a connection on an interface that is Ethernet and has a link-local
-// address to speak from. It needs the capability NET_RAW, and receives nothing
-// before Watch.
+// Listen opens a connection on an Ethernet interface, with the link-local address to send from. It
+// needs the capability NET_RAW. It receives nothing until Watch is called.
 func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	here, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
@@ -54,9 +53,8 @@ func newConn(sender sender, socket socket, open func() (member, error)) *Conn {
 	return &Conn{sender: sender, socket: socket, groups: groups{open: open, joined: map[netip.Addr]int{}}}
 }
 
-// Watch sets which addresses messages are received about. The kernel drops what is about
-// others, or most of it, and the network brings what goes to their solicited-node
-// groups. What failed is tried again by the next call.
+// Watch sets the addresses about which messages are received, and joins their solicited-node groups.
+// The kernel drops all, or most, messages about other addresses. The next call retries what failed.
 func (c *Conn) Watch(addresses []netip.Addr) error {
 	err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) })
 	c.mu.Lock()
@@ -67,9 +65,9 @@ func (c *Conn) Watch(addresses []netip.Addr) error {
 	return nil
 }
 
-// Read waits for the next message. It returns ok false for one that is malformed:
-// skip it. An error means that the connection is of no more use. A probe of our
-// own that comes back is ignored (RFC 7527 section 4.2).
+// Read waits for the next message. ok is false if the message is malformed. After an error the
+// connection is not usable any more. For a probe of this connection that was looped back, the message
+// is empty (RFC 7527 section 4.2).
 func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	b, err := c.socket.Read()
 	if err != nil {
@@ -86,9 +84,9 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	return m, true, nil
 }
 
-// Answer sends to the host that asked that the address is at a hardware address. That may be
-// another node's; the frame itself comes from this interface all the same, so
-// that no switch looks for the other node here.
+// Answer sends the requesting host the hardware address of an address. It may be the hardware address
+// of another node; the source of the frame is still this interface, so that switches do not learn the
+// other node's hardware address on this port.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	b, err := c.sender.answer(m, at)
 	if err == nil {
@@ -100,7 +98,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	return nil
 }
 
-// Announce sends to all hosts that the address is here.
+// Announce announces to all hosts that the address is at this interface.
 func (c *Conn) Announce(address netip.Addr) error {
 	frames, err := c.sender.announcement(address)
 	if err != nil {
@@ -114,7 +112,7 @@ func (c *Conn) Announce(address netip.Addr) error {
 	return nil
 }
 
-// Probe asks whether somebody uses the address.
+// Probe sends a solicitation that asks whether any host uses the address.
 func (c *Conn) Probe(address netip.Addr) error {
 	b, err := c.sender.probe(address, c.nonces.fresh())
 	if err == nil {
@@ -126,7 +124,7 @@ func (c *Conn) Probe(address netip.Addr) error {
 	return nil
 }
 
-// Dropped is how many packets were lost because they were not read in time.
+// Dropped returns how many packets were lost because they were not read in time.
 func (c *Conn) Dropped() uint64 { return c.socket.Dropped() }
 
 // Close ends Read with an error, and leaves the groups.

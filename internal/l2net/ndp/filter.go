@@ -9,10 +9,10 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// filter is a program that passes solicitations for, and advertisements of, one
-// of the addresses. ICMPv6 must follow the header of IPv6 directly: fragments
-// MUST be ignored (RFC 6980 section 5), and nobody sends other extensions. Others
-// may pass when there are many addresses; see packet.Cover.
+// filter returns a program that passes solicitations for, and advertisements of, one of the addresses.
+// ICMPv6 must follow the IPv6 header directly: fragments MUST be ignored (RFC 6980 section 5), and
+// hosts send no other extension headers. With many addresses it also passes messages about some others;
+// see packet.Cover.
 func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
 	ranges := packet.Cover(addresses, limit)
 	return slices.Concat(

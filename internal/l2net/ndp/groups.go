@@ -14,8 +14,8 @@ import (
 // a socket's options (net.core.optmem_max, 20 KiB on older kernels).
 const maxGroupsPerSocket = 100
 
-// member is a socket that joins groups. Solicitations for an address may not arrive before a
-// socket has joined its group: that opens the multicast filter of the interface, and announces
+// member is a socket that joins groups. Solicitations for an address may not arrive until a socket has
+// joined the group of the address: joining opens the multicast filter of the interface, and announces
 // the group to switches that do MLD snooping (RFC 3810).
 type member interface {
 	Join(netip.Addr) error
@@ -23,17 +23,17 @@ type member interface {
 	Close() error
 }
 
-// groups joins the solicited-node groups of addresses. Addresses may share one.
+// groups joins the solicited-node groups of addresses. Several addresses may share one group.
 type groups struct {
 	open    func() (member, error)
-	joined  map[netip.Addr]int // which of the members joined a group
+	joined  map[netip.Addr]int // index of the member that joined a group
 	members []member
-	load    []int // groups of each member
+	load    []int // number of groups of each member
 }
 
-// set joins the groups of these addresses and leaves all others. A group that could not be left
-// is not tried again: the socket stays in it. The first group that cannot be joined ends the
-// call, and the next call tries it and those after it again.
+// set joins the groups of these addresses, and leaves all others. A group that could not be left is not
+// tried again: the socket stays in it. The first group that cannot be joined ends the call; the next
+// call tries that group and the remaining ones.
 func (g *groups) set(addresses []netip.Addr) error {
 	wanted := map[netip.Addr]bool{}
 	for _, a := range addresses {
@@ -87,7 +87,7 @@ func (g *groups) close() error {
 	return failed
 }
 
-// memberSocket is a UDP socket that is not bound to a port: it is in groups, and receives nothing.
+// memberSocket is a UDP socket that joins groups. It is not bound to a port, and receives nothing.
 type memberSocket struct {
 	fd, index int
 }
@@ -107,7 +107,8 @@ func (m memberSocket) Join(group netip.Addr) error {
 	return nil
 }
 
-// Leave leaves a group. It is no error if the interface is gone, and the membership with it.
+// Leave leaves a group. If the interface does not exist any more, its memberships do not either, and
+// that is no error.
 func (m memberSocket) Leave(group netip.Addr) error {
 	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.request(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {

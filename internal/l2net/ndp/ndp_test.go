@@ -168,12 +168,12 @@ func TestAProbeOfOurOwnThatComesBackSaysNothing(t *testing.T) {
 func TestOldNoncesAreForgotten(t *testing.T) {
 	var n nonces
 	first := n.fresh()
-	for range remembered {
+	for range maxNonces {
 		if !n.own(n.fresh()) {
 			t.Fatal("a fresh nonce is not known")
 		}
 	}
-	if n.own(first) || len(n.known) != remembered {
+	if n.own(first) || len(n.known) != maxNonces {
 		t.Errorf("%d nonces are known, the first one: %v", len(n.known), n.own(first))
 	}
 }

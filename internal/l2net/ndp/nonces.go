@@ -6,11 +6,11 @@ import (
 	"github.com/mdlayher/ndp"
 )
 
-// remembered is how many nonces of our own are known: those of some hundred
-// addresses that are probed at once. What comes back, comes back soon.
-const remembered = 2048
+// maxNonces is how many nonces of this connection are stored: enough for some hundred addresses that
+// are probed at once. A probe that is looped back arrives soon.
+const maxNonces = 2048
 
-// nonces knows the probes that were sent from here.
+// nonces stores the nonces of the probes that this connection sent last.
 type nonces struct {
 	mu    sync.Mutex
 	last  []string // a ring
@@ -18,7 +18,7 @@ type nonces struct {
 	known map[string]bool
 }
 
-// fresh returns a nonce that is recognized from now on.
+// fresh returns a new nonce, which own recognizes from now on.
 func (n *nonces) fresh() *ndp.Nonce {
 	nonce := ndp.NewNonce()
 	key := nonce.String()
@@ -27,12 +27,12 @@ func (n *nonces) fresh() *ndp.Nonce {
 	if n.known == nil {
 		n.known = map[string]bool{}
 	}
-	if len(n.last) < remembered {
+	if len(n.last) < maxNonces {
 		n.last = append(n.last, key)
 	} else {
 		delete(n.known, n.last[n.next])
 		n.last[n.next] = key
-		n.next = (n.next + 1) % remembered
+		n.next = (n.next + 1) % maxNonces
 	}
 	n.known[key] = true
 	return nonce

@@ -10,18 +10,17 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// sender is who frames come from.
+// sender makes the frames that an interface sends: here is its hardware address.
 type sender struct {
 	here      packet.MAC
 	linkLocal netip.Addr
 }
 
-// answer returns the frame for the host that asked, that the address is at a hardware
-// address (RFC 4861 section 7.2.4). Override is set: whoever has another one is
-// to take this one. Who probes has no address yet and is answered before all,
-// unsolicited; that is how the address is defended (RFC 4862 section 5.4.3). An answer
-// comes from the address itself, as a kernel answers for its own: some that ask take
-// no other.
+// answer returns the frame that answers a solicitation with a hardware address (RFC 4861
+// section 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that
+// probes has no address yet: all nodes get the answer, unsolicited, which defends the address (RFC 4862
+// section 5.4.3). Other answers come from the address itself, as from a kernel that has it: some hosts
+// accept no other source.
 func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
 	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
 	if m.Probe {
@@ -31,9 +30,9 @@ func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
 	return s.frame(frameTo, from, to, advertisement(m.Asks, at, solicited))
 }
 
-// announcement returns the frames that announce that an address is here:
-// an unsolicited advertisement to all nodes (RFC 4861 section 7.2.6), and one to
-// all routers, who may learn what they did not know (RFC 9131 section 6.1.2).
+// announcement returns the frames that announce an address at this interface: an unsolicited
+// advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may create an
+// entry for an address that they have none for (RFC 9131 section 6.1.2).
 func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {
@@ -46,9 +45,9 @@ func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
 	return frames, nil
 }
 
-// probe returns the frame that asks whether an address is in use (RFC 4862
-// section 5.4.2), with a nonce that distinguishes our own probe, should it come back,
-// from another's (RFC 7527 section 4.1).
+// probe returns the frame that asks whether an address is in use (RFC 4862 section 5.4.2). The nonce
+// distinguishes a probe of this connection that is looped back from the probe of another host (RFC 7527
+// section 4.1).
 func (s sender) probe(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
 	group := Group(address)
 	return s.frame(groupMAC(group), netip.IPv6Unspecified(), group, &ndp.NeighborSolicitation{
@@ -63,7 +62,7 @@ func advertisement(address netip.Addr, at packet.MAC, solicited bool) ndp.Messag
 	}
 }
 
-// groupMAC is where frames to a group go (RFC 2464 section 7).
+// groupMAC returns the hardware address of a group (RFC 2464 section 7).
 func groupMAC(group netip.Addr) packet.MAC {
 	b := group.As16()
 	return packet.MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}

@@ -1,9 +1,7 @@
-// Package ndp is the seam to Neighbor Discovery (RFC 4861) on one interface: the
-// messages that answer, announce and probe, and a connection whose malformed
-// input is skipped. Messages are parsed and marshalled by
-// github.com/mdlayher/ndp; here is what the network puts around them. It reads
-// from a packet socket, since solicitations that are sent to an address of ours
-// alone never reach an ICMPv6 socket: no interface has the address.
+// Package ndp sends and receives Neighbor Discovery (RFC 4861) on one interface: answers, announcements
+// and probes. It skips malformed input. github.com/mdlayher/ndp parses and marshals the messages; this
+// package adds the headers around them. It reads from a packet socket: solicitations that are sent to a
+// load balancer address alone never reach an ICMPv6 socket, since no interface has that address.
 package ndp
 
 import (
@@ -18,37 +16,37 @@ import (
 )
 
 const (
-	// etherType is that of IPv6 (RFC 2464).
+	// etherType is the EtherType of IPv6 (RFC 2464).
 	etherType = 0x86dd
-	// Lengths of the Ethernet header, of IPv6's (RFC 8200 section 3), and of a
-	// solicitation or an advertisement without options (RFC 4861 sections 4.3, 4.4).
+	// Lengths of the Ethernet header, of the IPv6 header (RFC 8200 section 3), and of a solicitation or
+	// an advertisement without options (RFC 4861 sections 4.3, 4.4).
 	ethernetLength, ipLength, fixedLength = 14, 40, 24
 	// offsetICMP is where ICMPv6 begins in a frame.
 	offsetICMP = ethernetLength + ipLength
-	// nextHeaderICMP is ICMPv6's (RFC 4443).
+	// nextHeaderICMP is the Next Header value of ICMPv6 (RFC 4443).
 	nextHeaderICMP = 58
 	// hopLimit means that no router has forwarded a message (RFC 4861 section 3.1).
 	hopLimit = 255
 	// Types of messages (RFC 4861 section 4).
 	typeSolicitation, typeAdvertisement = 135, 136
-	// Types of options that are looked at (RFC 4861 section 4.6, RFC 3971 section 5.3).
+	// Types of the options that are parsed (RFC 4861 section 4.6, RFC 3971 section 5.3).
 	optionSource, optionTarget, optionNonce = 1, 2, 14
 	// maxOptions bounds the work for one message.
 	maxOptions = 16
 )
 
-// solicitedPrefix begins the group that a host listens to for each of its
-// addresses (RFC 4291 section 2.7.1).
+// solicitedPrefix begins the multicast group that a host joins for each of its addresses (RFC 4291
+// section 2.7.1).
 var solicitedPrefix = [13]byte{0: 0xff, 1: 0x02, 11: 0x01, 12: 0xff}
 
-// Group is the solicited-node multicast address of an address.
+// Group returns the solicited-node multicast address of an address.
 func Group(address netip.Addr) netip.Addr {
 	b := address.As16()
 	copy(b[:], solicitedPrefix[:])
 	return netip.AddrFrom16(b)
 }
 
-// received is a message and what was around it.
+// received is a message with the fields of the headers around it.
 type received struct {
 	frameSource              packet.MAC
 	source, destination      netip.Addr
@@ -57,8 +55,8 @@ type received struct {
 	nonce                    *ndp.Nonce
 }
 
-// parse reads a frame. What breaks a rule of RFC 4861 section 7.1.1 or 7.1.2
-// MUST be discarded; the error names it.
+// parse parses a frame. A message that breaks a rule of RFC 4861 section 7.1.1 or 7.1.2 MUST be
+// discarded; the error names the rule.
 func parse(b []byte) (received, error) {
 	var r received
 	if len(b) < offsetICMP+fixedLength {
@@ -93,9 +91,9 @@ func parse(b []byte) (received, error) {
 	return r, r.validate()
 }
 
-// withKnownOptions returns a message with those of its options that we look at.
-// RFC 4861 section 4.6: options with a length of zero make the message invalid,
-// unknown ones MUST be ignored, whatever is in them.
+// withKnownOptions returns a message with only those of its options that this package uses. RFC 4861
+// section 4.6: options with a length of zero make the message invalid; unknown ones MUST be ignored,
+// whatever their content.
 func withKnownOptions(icmp []byte) ([]byte, error) {
 	known := append(make([]byte, 0, len(icmp)), icmp[:fixedLength]...)
 	options := icmp[fixedLength:]
@@ -116,7 +114,7 @@ func withKnownOptions(icmp []byte) ([]byte, error) {
 	return known, nil
 }
 
-// validate checks the rules about addresses and options, and notes the options.
+// validate checks the rules about addresses and options, and stores the options in r.
 func (r *received) validate() error {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
@@ -164,8 +162,8 @@ func (r *received) options(list []ndp.Option) {
 func (r *received) toMessage() packet.Message {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
-		// The answer goes back where the question came from: the option can name any host, at
-		// which a forger would have the answers arrive.
+		// The answer goes to the source of the frame: a forged option could name any host, which would
+		// then receive the answers.
 		return packet.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
 	case *ndp.NeighborAdvertisement:
 		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
@@ -184,8 +182,8 @@ func or(option, frame packet.MAC) packet.MAC {
 	return option
 }
 
-// checksum is zero for a message that is as it was sent (RFC 4443 section 2.3,
-// RFC 8200 section 8.1). The addresses are those of the IPv6 header.
+// checksum returns zero if a message is as it was sent (RFC 4443 section 2.3, RFC 8200 section 8.1).
+// The addresses are those of the IPv6 header.
 func checksum(addresses, icmp []byte) uint16 {
 	sum := uint32(len(icmp)) + nextHeaderICMP
 	for _, part := range [][]byte{addresses, icmp} {

@@ -10,14 +10,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// MaxRanges is how many ranges a filter compares with. The program for 64 of
-// them stays far below the 4096 instructions that the kernel takes.
+// MaxRanges is how many ranges a filter compares an address with. The program for 64 ranges stays far
+// below the 4096 instructions that the kernel accepts.
 const MaxRanges = 64
 
-// Cover returns ranges, in order and at most limit of them, that hold all the
-// addresses, which are of one family. When there are more runs than that, the
-// smallest gaps between them are closed: the ranges then hold addresses that
-// nobody asked for, as few as can be.
+// Cover returns at most limit ranges, in order, that contain all the addresses, which are of one
+// family. If there are more runs of addresses than that, the smallest gaps between runs are included:
+// the ranges then contain as few other addresses as possible.
 func Cover(addresses []netip.Addr, limit int) []lb.Range {
 	singles := make([]lb.Range, 0, len(addresses))
 	for _, a := range addresses {
@@ -39,8 +38,7 @@ func Cover(addresses []netip.Addr, limit int) []lb.Range {
 	return cover
 }
 
-// widestGaps returns of the gaps between runs, by the index of the run before, which
-// are the n widest.
+// widestGaps returns the n widest gaps between runs, by the index of the run before each gap.
 func widestGaps(runs []lb.Range, n int) map[int]bool {
 	gaps := make([]int, len(runs)-1)
 	for i := range gaps {

@@ -8,19 +8,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whole is how much of a packet that passes is handed over.
+// whole is how many bytes of a passed packet the socket gets.
 const whole = 0xffff
 
-// Pass and Drop end a filter program.
+// Pass returns the instruction that ends a filter program and passes the packet.
 func Pass() bpf.Instruction { return bpf.RetConstant{Val: whole} }
 
-// Drop ends a filter program with the packet thrown away.
+// Drop returns the instruction that ends a filter program and drops the packet.
 func Drop() bpf.Instruction { return bpf.RetConstant{Val: 0} }
 
-// Within returns instructions that pass a packet whose address at an offset is
-// in one of the ranges, and go on behind the last of them otherwise. The machine
-// has 32 bits: an address of IPv6 is read into its scratch memory once, and
-// compared word by word, the highest first.
+// Within returns instructions that pass a packet whose address at an offset is in one of the ranges;
+// for other packets the program continues after them. BPF works on 32 bits: the words of an IPv6
+// address are loaded into scratch memory once, and compared one by one, the highest first.
 func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	if len(ranges) == 0 {
 		return nil
@@ -39,8 +38,8 @@ func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	return program
 }
 
-// within passes a packet whose address is between two. It is made back to front,
-// since a jump leads forward by what comes after it.
+// within returns instructions that pass a packet whose address is from first to last. It builds them
+// from the end, since a jump needs the number of instructions to skip.
 func within(first, last []uint32) []bpf.Instruction {
 	shared := 0 // words at the beginning, which have to be equal
 	for shared < len(first) && first[shared] == last[shared] {
@@ -58,7 +57,8 @@ func within(first, last []uint32) []bpf.Instruction {
 	return block
 }
 
-// load fetches a word of the address; the only one is there already.
+// load returns instructions that load a word of the address. The only word of an IPv4 address is loaded
+// already.
 func load(i, of int) []bpf.Instruction {
 	if of == 1 {
 		return nil
@@ -66,9 +66,9 @@ func load(i, of int) []bpf.Instruction {
 	return []bpf.Instruction{bpf.LoadScratch{Dst: bpf.RegA, N: i}}
 }
 
-// bound compares an address with a limit, beginning with one of its words. It goes
-// on behind its own end when the address is inside, and `outside` instructions
-// further when it is not. A word that is equal leaves it to the next one.
+// bound returns instructions that compare an address with a limit, from one of its words on. If the
+// address is inside of the limit, the program continues after them; if not, `outside` instructions
+// later. If a word is equal to that of the limit, the next word decides.
 func bound(limit []uint32, from int, strictly, finally bpf.JumpTest, outside uint8) []bpf.Instruction {
 	last := len(limit) - 1
 	var program []bpf.Instruction
@@ -94,10 +94,9 @@ func words(address []byte) []uint32 {
 // PACKET_OTHERHOST of linux/if_packet.h.
 const otherHost = 3
 
-// forUs begins a program in the kernel: it drops frames that were for another
-// host and came in all the same, because the interface is promiscuous, and those
-// of a VLAN that no interface is for, which the kernel marks in the same way. It
-// is not part of what the machine of golang.org/x/net/bpf can run.
+// forUs returns the beginning of each program: it drops frames for other hosts, which arrive if the
+// interface is promiscuous, and frames of a VLAN without an interface, which the kernel marks in the
+// same way. The machine of golang.org/x/net/bpf does not support these instructions.
 func forUs() []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},

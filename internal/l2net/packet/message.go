@@ -1,7 +1,5 @@
-// Package packet is what ARP and NDP have in common: the message that either
-// brings, hardware addresses as values, and a packet socket on one interface with
-// a filter in the kernel that passes what is about some addresses and nothing
-// else.
+// Package packet has what ARP and NDP share: the content of a message, hardware addresses as values,
+// and a packet socket on one interface with a filter in the kernel for the addresses of interest.
 package packet
 
 import (
@@ -10,14 +8,13 @@ import (
 	"net/netip"
 )
 
-// MAC is an Ethernet address. It is a value, so that a map can be asked for it
-// without an allocation.
+// MAC is an Ethernet address. It is a value, so that it can be the key of a map without an allocation.
 type MAC [6]byte
 
-// Broadcast reaches everybody.
+// Broadcast returns the broadcast address.
 func Broadcast() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 
-// ParseMAC turns what the net package has into a value.
+// ParseMAC converts the type of package net to a MAC.
 func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
 	if len(hardware) != len(MAC{}) {
 		return MAC{}, fmt.Errorf("%q is no Ethernet address", hardware)
@@ -25,31 +22,30 @@ func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
 	return MAC(hardware), nil
 }
 
-// IsZero reports whether it is no address at all.
+// IsZero reports whether the MAC is not set.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
-// Hardware returns the address as the net package has it.
+// Hardware converts the MAC to the type of package net.
 func (m MAC) Hardware() net.HardwareAddr { return net.HardwareAddr(m[:]) }
 
 // String returns the usual notation.
 func (m MAC) String() string { return m.Hardware().String() }
 
-// Message is the content of one packet. A packet that does not concern us has neither
-// an address that it asks for nor one that it claims.
+// Message is the content of one packet. In a packet of no interest, Asks and Claims are both invalid.
 type Message struct {
-	// Asks is the address that the sender wants to reach; invalid if it asks for none.
+	// Asks is the address whose hardware address the sender requests; invalid: it requests none.
 	Asks netip.Addr
-	// Claims is the address that the sender claims as its own; invalid if it does not.
+	// Claims is the address that the sender claims as its own; invalid: it claims none.
 	Claims netip.Addr
-	// Probe means that the sender asks because it wants to use the address itself
+	// Probe means that the sender requests the address because it wants to use the address itself
 	// (RFC 5227 section 2.1.1, RFC 4862 section 5.4).
 	Probe bool
-	// Sender is the source of the frame for a message that asks, to which an answer goes, and
-	// the hardware address in the packet for one that only claims.
+	// Sender is, in a request, the source of the frame, to which an answer is sent. In a message that
+	// only claims, it is the hardware address in the packet.
 	Sender MAC
-	// Via is the source of the frame if it is another than Sender: a host that answers with the
-	// hardware address of another one. Zero: it is the same.
+	// Via is the source of the frame if it differs from Sender: a host answers on behalf of another
+	// one. Zero: the source is Sender.
 	Via MAC
-	// From is the protocol address of the sender, which an answer goes to.
+	// From is the IP address of the sender, to which an answer is sent.
 	From netip.Addr
 }

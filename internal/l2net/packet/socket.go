@@ -19,7 +19,7 @@ type Socket struct {
 	raw  syscall.RawConn
 	name string
 
-	// What reading needs, made once: a frame costs no allocation.
+	// The state of reading is allocated once: a frame costs no allocation.
 	buffer   []byte
 	received int
 	failed   error
@@ -29,9 +29,9 @@ type Socket struct {
 	dropped uint64
 }
 
-// Listen opens a socket that reads nothing until it has a filter. It needs the
-// capability NET_RAW. It does not receive what this machine sends itself, but on kernels before
-// 4.20: see ignoreOutgoing.
+// Listen opens a socket that receives nothing until it has a filter. It needs the capability NET_RAW.
+// The socket does not receive packets that this machine sends, except on kernels before 4.20: see
+// ignoreOutgoing.
 func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	nothing, err := bpf.Assemble([]bpf.Instruction{Drop()})
 	if err != nil {
@@ -54,16 +54,16 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	return s, nil
 }
 
-// Filter replaces the program that decides, in the kernel, what is read. It may
-// be called at any time: a packet meets the old program or the new one. program is
-// called with MaxRanges, and with half as many while the kernel has no room for the
-// result: it bounds the memory of a socket's options, the old program included
-// (net.core.optmem_max, 20 KiB before Linux 6.8).
+// Filter replaces the program that decides in the kernel which packets are read. It may be called at
+// any time: each packet meets either the old or the new program. program is called with MaxRanges, and
+// then with half as many each time that the kernel has no memory for the result. The kernel bounds the
+// memory of a socket's options, the old program included (net.core.optmem_max, 20 KiB before Linux
+// 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
 	return fit(func(ranges int) error { return s.attach(program(ranges)) })
 }
 
-// fit tries with ever fewer ranges until the kernel has room.
+// fit calls attach with fewer and fewer ranges until the kernel has memory for the program.
 func fit(attach func(ranges int) error) (err error) {
 	for ranges := MaxRanges; ranges > 0; ranges /= 2 {
 		if err = attach(ranges); !errors.Is(err, unix.ENOMEM) {
@@ -84,8 +84,8 @@ func (s *Socket) attach(program []bpf.Instruction) error {
 	return nil
 }
 
-// Read waits for a frame. It is valid until the next Read. An error means that
-// the socket is of no more use.
+// Read waits for a frame. The frame is valid until the next Read. After an error the socket is not
+// usable any more.
 func (s *Socket) Read() ([]byte, error) {
 	if err := s.raw.Read(s.read); err != nil {
 		return nil, fmt.Errorf("reading from %s: %w", s.name, err)
@@ -96,7 +96,7 @@ func (s *Socket) Read() ([]byte, error) {
 	return s.buffer[:s.received], nil
 }
 
-// readOnce returns false to be called again when there is something to read.
+// readOnce reads a frame. It returns false to be called again when there is something to read.
 func (s *Socket) readOnce(fd uintptr) bool {
 	for {
 		s.received, s.failed = unix.Read(int(fd), s.buffer)
@@ -109,8 +109,8 @@ func (s *Socket) readOnce(fd uintptr) bool {
 	}
 }
 
-// Write sends a frame, Ethernet header and all. It does not wait: what the
-// interface does not take at once is not sent, and that is an error.
+// Write sends a frame, with its Ethernet header. It does not wait: if the interface does not accept the
+// frame at once, the frame is not sent, and that is an error.
 func (s *Socket) Write(frame []byte) error {
 	var failed error
 	err := s.raw.Write(func(fd uintptr) bool {
@@ -123,12 +123,11 @@ func (s *Socket) Write(frame []byte) error {
 	return nil
 }
 
-// Dropped is how many packets the kernel has thrown away so far because nobody
-// read them in time.
+// Dropped returns how many packets the kernel has dropped so far because they were not read in time.
 func (s *Socket) Dropped() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stats, err := s.conn.Stats(); err == nil { // which begins at zero each time
+	if stats, err := s.conn.Stats(); err == nil { // the counter starts at zero after each call
 		s.dropped += uint64(stats.Drops)
 	}
 	return s.dropped
@@ -137,8 +136,8 @@ func (s *Socket) Dropped() uint64 {
 // Close ends Read with an error.
 func (s *Socket) Close() error { return s.conn.Close() }
 
-// ignoreOutgoing keeps what this machine sends away from the socket; kernels
-// before 4.20 do not know the option, and then Read sees such packets too.
+// ignoreOutgoing has the socket not receive packets that this machine sends. Kernels before 4.20 do not
+// support the option: Read then also returns such packets.
 func ignoreOutgoing(raw syscall.RawConn) error {
 	var failed error
 	if err := raw.Control(func(fd uintptr) {

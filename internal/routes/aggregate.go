@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Overhang returns the first prefix that the advertisement would announce because of an
-// address in the ranges and that holds others as well, which are somebody else's.
+// Overhang returns the first prefix that the advertisement would announce for an address in the ranges
+// and that also contains addresses outside of the ranges.
 func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range lb.Union(ranges...) {
-		// What touches a range is joined with it: only its ends can hang over.
+		// Union has joined adjacent ranges: only the prefixes at the ends of a range can overhang.
 		for _, end := range []netip.Addr{r.First, r.Last} {
 			prefix, _ := end.Prefix(a.bits(r.Family())) // bits are of the family
 			if all := lb.RangeOf(prefix); !r.Contains(all.First) || !r.Contains(all.Last) {
@@ -34,13 +34,13 @@ func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// SharesLength reports whether both announce addresses of the family as prefixes of the
+// SharesLength reports whether both advertisements announce addresses of the family as prefixes of the
 // same length.
 func (a *Advertisement) SharesLength(other *Advertisement, family lb.Family) bool {
 	return a.bits(family) == other.bits(family)
 }
 
-// SharesPeer reports whether both are announced to some of the same routers.
+// SharesPeer reports whether both advertisements are announced to some of the same peers.
 func (a *Advertisement) SharesPeer(other *Advertisement) bool {
 	return len(a.Peers) == 0 || len(other.Peers) == 0 ||
 		slices.ContainsFunc(a.Peers, func(peer bgp.PeerName) bool { return slices.Contains(other.Peers, peer) })

@@ -7,29 +7,29 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// Change is how to get from what a router had to what it should have.
+// Change is the difference between the routes that a router had and those that it should have.
 type Change struct {
 	// Announce are the routes that are new or have other attributes.
 	Announce Table
-	// Withdraw are those that are gone, ordered.
+	// Withdraw are the prefixes that the router should not have any more, ordered.
 	Withdraw []netip.Prefix
 }
 
-// entry is what is known of a prefix. It does not grow with the number of peers.
+// entry is the state of a prefix. Its size does not depend on the number of peers.
 type entry struct {
 	members  []member
-	now      *group // all the members together; nil: nothing
-	reported *group // what was reported to the caller last, perhaps of an older plan
+	now      *group // the group of all members together; nil: the prefix is not announced
+	reported *group // the group that Changes returned last, perhaps of an older plan; nil: none
 	dirty    bool
 }
 
-// member is how many addresses in the prefix are announced by a group.
+// member is a group, and how many addresses in the prefix are announced by it.
 type member struct {
 	group *group
 	count int
 }
 
-// count adds n to the addresses that are announced with the prefix by the group.
+// count adds n to the number of addresses that the group announces with the prefix.
 func (p *Planner) count(prefix netip.Prefix, g *group, n int) {
 	e := p.prefixes[prefix]
 	if e == nil {
@@ -52,7 +52,7 @@ func (p *Planner) count(prefix netip.Prefix, g *group, n int) {
 	}
 }
 
-// together returns the group of all advertisements of the members.
+// together returns the group of the advertisements of all members.
 func (p *plan) together(members []member) *group {
 	switch len(members) {
 	case 0:
@@ -68,7 +68,7 @@ func (p *plan) together(members []member) *group {
 	return p.group(slices.Compact(ads))
 }
 
-// touch remembers that what is announced with a prefix may have changed.
+// touch marks a prefix dirty: its routes may have changed.
 func (p *Planner) touch(prefix netip.Prefix, e *entry) {
 	if e.now != nil && len(e.now.conflicts) > 0 {
 		p.disputed[prefix] = struct{}{}
@@ -81,9 +81,8 @@ func (p *Planner) touch(prefix netip.Prefix, e *entry) {
 	}
 }
 
-// Changes returns what changed since the last call, for the peers for which anything
-// did. A peer that was not there at the last call gets all its routes; one that left
-// is not mentioned.
+// Changes returns the changes since the last call, for the peers that have any. A peer that was not in
+// the configuration at the last call gets all its routes. A peer that has left is not mentioned.
 func (p *Planner) Changes() map[bgp.PeerName]Change {
 	changes := map[bgp.PeerName]Change{}
 	for _, prefix := range p.dirty {
@@ -125,7 +124,7 @@ func (p *Planner) Table(peer bgp.PeerName) Table {
 	return table
 }
 
-// Conflicts returns where advertisements disagree on a route, ordered.
+// Conflicts returns the conflicts between advertisements, ordered.
 func (p *Planner) Conflicts() []Conflict {
 	var list []Conflict
 	for prefix := range p.disputed {

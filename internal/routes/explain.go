@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whyNoPeer returns why nodes that may announce have nobody to announce to: they have
-// no peers at all, or only others than those that the advertisements name.
+// whyNoPeer returns a sentence: why nodes that may announce an address have no peer for it. They have
+// no peers at all, or none that the advertisements name.
 func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
 	var nodes []lb.NodeName
 	var asks, has []string

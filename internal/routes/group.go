@@ -9,17 +9,17 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// group is a list of advertisements that speak for the same prefixes, and what they
-// come to. There is one of each list.
+// group is a list of advertisements that announce the same prefixes, with the resulting attributes. The
+// plan has one group for each list.
 type group struct {
 	ads []int
-	// routes are the attributes that peers get; those who get no route are missing.
+	// routes has the attributes of the route for each peer. A peer that gets no route is missing.
 	routes map[bgp.PeerName]*Attributes
-	// conflicts lack the prefix.
+	// conflicts are without the prefix, which differs between the uses of the group.
 	conflicts []Conflict
 }
 
-// route returns the attributes that a peer gets; nil: it gets no route.
+// route returns the attributes of the route for a peer; nil: the peer gets no route.
 func (g *group) route(peer bgp.PeerName) *Attributes {
 	if g == nil {
 		return nil
@@ -49,9 +49,8 @@ func (p *plan) group(ads []int) *group {
 	return g
 }
 
-// merged returns what advertisements ask for together: all communities, the highest
-// LOCAL_PREF, the lowest MED, and the longest path. One that does not set a number
-// says nothing about it.
+// merged returns the combined attributes of advertisements: all communities, the highest LOCAL_PREF,
+// the lowest MED, and the longest AS_PATH. Numbers that are not set do not count.
 func merged(ads []*Advertisement) Attributes {
 	var m Attributes
 	for _, ad := range ads {
@@ -76,22 +75,22 @@ func (c LargeCommunity) compare(other LargeCommunity) int {
 	return cmp.Or(cmp.Compare(c.Global, other.Global), cmp.Compare(c.Local1, other.Local1), cmp.Compare(c.Local2, other.Local2))
 }
 
-// Conflict is that two advertisements ask for different preferences of one route,
-// which can have only one.
+// Conflict is a route for which two advertisements set a different LOCAL_PREF: the route can have only
+// one.
 type Conflict struct {
 	// Prefix and Peer of the route.
 	Prefix netip.Prefix
 	Peer   bgp.PeerName
-	// Used is the advertisement that asks for the highest LOCAL_PREF, which the route
-	// gets, and Ignored one that asks for another.
+	// Used is the advertisement with the highest LOCAL_PREF, which the route gets. Ignored is one with
+	// a different LOCAL_PREF.
 	Used, Ignored Preference
 }
 
-// Preference is the LOCAL_PREF that an advertisement asks for.
+// Preference is the LOCAL_PREF of an advertisement.
 type Preference struct {
 	// Advertisement is its name.
 	Advertisement string
-	// LocalPref that it asks for.
+	// LocalPref that it sets.
 	LocalPref uint32
 }
 
@@ -106,8 +105,8 @@ func (c Conflict) compare(other Conflict) int {
 		cmp.Compare(c.Ignored.Advertisement, other.Ignored.Advertisement), cmp.Compare(c.Ignored.LocalPref, other.Ignored.LocalPref))
 }
 
-// conflicts returns where the advertisements, which are ordered by name, disagree
-// with the first of those that ask for the most.
+// conflicts returns the conflicts of advertisements, ordered by name, with the first of those that set
+// the highest LOCAL_PREF.
 func conflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
 	var asked []Preference
 	for _, ad := range ads {

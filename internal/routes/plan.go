@@ -12,34 +12,34 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// plan is what a Config means. Addresses have much in common: what the same
-// advertisements make of them is worked out once, and shared.
+// plan is a Config, prepared for decisions, with their results. Addresses with the same advertisements
+// share a result, which is computed once.
 type plan struct {
 	node lb.NodeName
-	// excluded means that this node announces only what no other one may; elsewhere are
-	// those that can announce in its place.
+	// excluded means that this node announces only what no other node may; elsewhere are the nodes that
+	// can announce in its place.
 	excluded  bool
 	elsewhere []eligibility.Node
 	peers     []bgp.PeerName
 	pools     map[lb.PoolName]*eligibility.Pool
 	// owned are the addresses that a pool lists and does not exclude, sorted and disjoint.
 	owned map[lb.PoolName][]lb.Range
-	// ads are those by which the node announces, ordered by name. Lists of them are
-	// lists of their indexes, in order.
+	// ads are the advertisements of this node, ordered by name. Lists of advertisements are lists of
+	// their indexes, in order.
 	ads []Advertisement
 
 	ofPool     map[lb.PoolName][]int
 	outcomes   map[string]*outcome
 	groups     map[string]*group
 	attributes map[string]*Attributes
-	before     map[string]*Attributes // those of the plan before, to go on with
+	before     map[string]*Attributes // attributes of the plan before: equal ones stay the same pointer
 }
 
-// outcome is what is announced because of an address: its routes, one for each
-// length that the advertisements ask for.
+// outcome is what is announced for an address: one route for each prefix length that the advertisements
+// define.
 type outcome struct{ parts []part }
 
-// part is the route of one length.
+// part is the route of one prefix length.
 type part struct {
 	bits  int
 	group *group
@@ -79,8 +79,7 @@ func newPlan(c Config, before *plan) *plan {
 	return p
 }
 
-// about returns the advertisements that are about an address of the pool that
-// these Services show.
+// about returns the advertisements that select an address of the pool which these Services hold.
 func (p *plan) about(pool lb.PoolName, holders []*eligibility.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
@@ -100,8 +99,8 @@ func (p *plan) about(pool lb.PoolName, holders []*eligibility.Service) []int {
 	return ads
 }
 
-// others reports whether another node announces an address that these advertisements are
-// about, in place of this one.
+// others reports whether another node announces an address in place of this one, by these
+// advertisements.
 func (p *plan) others(ads []int, family lb.Family, holders []*eligibility.Service) bool {
 	return slices.ContainsFunc(p.elsewhere, func(n eligibility.Node) bool {
 		return eligibility.ServedAt(holders, family, n.Name) &&
@@ -109,8 +108,8 @@ func (p *plan) others(ads []int, family lb.Family, holders []*eligibility.Servic
 	})
 }
 
-// outcome returns what these advertisements make of an address of the pool: the same one for
-// all addresses of which they make routes of the same lengths; nil if there are none.
+// outcome returns what these advertisements announce for an address of the pool. Addresses for which
+// the prefix lengths are the same share one outcome. It is nil if there are no advertisements.
 func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome {
 	if len(ads) == 0 {
 		return nil
@@ -135,9 +134,9 @@ func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome
 	return o
 }
 
-// bits is the length of the route that an advertisement makes of an address. An aggregate that
-// holds addresses which the pool does not list, or excludes, would draw traffic that is
-// somebody else's: the address gets a route of its own instead.
+// bits returns the prefix length of the route that an advertisement announces for an address. An
+// aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
+// of other hosts: the address then gets a route of its own.
 func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
 	prefix, _ := address.Prefix(p.ads[ad].bits(lb.FamilyOf(address))) // bits are of the family of the address
 	if prefix.IsSingleIP() {
@@ -155,8 +154,7 @@ func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
 	return address.BitLen()
 }
 
-// bits is the length of the routes of a family. One that is invalid does not
-// aggregate.
+// bits returns the prefix length of routes of a family. An invalid length means no aggregation.
 func (a *Advertisement) bits(family lb.Family) int {
 	length, single := a.Length, uint8(32)
 	if family == lb.IPv6 {
@@ -168,7 +166,7 @@ func (a *Advertisement) bits(family lb.Family) int {
 	return int(length)
 }
 
-// intern returns one and the same pointer for attributes that say the same.
+// intern returns the same pointer for equal attributes.
 func (p *plan) intern(a Attributes) *Attributes {
 	key := fmt.Sprint(a)
 	if p.attributes[key] == nil {

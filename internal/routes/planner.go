@@ -8,17 +8,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Config is what the routes of all addresses depend on. It changes rarely.
+// Config has the settings that the routes of all addresses depend on. It changes rarely.
 type Config struct {
-	// Node is the one that the planner plans for. Whether it drains or is down does
-	// not matter: what would be announced is still returned, and the caller marks it.
+	// Node is the node that the planner plans for. The planner ignores whether it drains or is down:
+	// the caller marks or withdraws the routes.
 	Node eligibility.Node
-	// Nodes of the cluster, whose own addresses are announced for no Service.
+	// Nodes of the cluster. Their own addresses are announced for no Service.
 	Nodes []eligibility.Node
-	// Others are the nodes that can announce in place of this one, if it is excluded and
-	// keeps what it announces while no other node may.
+	// Others are the nodes that can announce in place of this one. They matter if this node is excluded
+	// and keeps announcing addresses that no other node may announce.
 	Others []eligibility.Node
-	// Advertisements of the cluster, those of other nodes included.
+	// Advertisements of the cluster, including those that do not select this node.
 	Advertisements []Advertisement
 	// Peers that the node has.
 	Peers []bgp.PeerName
@@ -26,19 +26,19 @@ type Config struct {
 	Pools []eligibility.Pool
 }
 
-// Planner knows which routes the node should announce to which peer, and what of
-// that changed since it was asked last. What it is given must not be changed
-// afterwards. One goroutine at a time may use it.
+// Planner computes which routes the node should announce to which peer, and what has changed since the
+// last call of Changes. Its arguments must not be modified afterwards. One goroutine at a time may use
+// it.
 type Planner struct {
 	plan     *plan
 	holdings *eligibility.Holdings
-	outcomes map[netip.Addr]*outcome // what is announced because of an address, if anything is
+	outcomes map[netip.Addr]*outcome // the addresses for which something is announced
 	prefixes map[netip.Prefix]*entry
 	dirty    []netip.Prefix            // whose entry is dirty
-	disputed map[netip.Prefix]struct{} // whose advertisements disagree
+	disputed map[netip.Prefix]struct{} // prefixes with conflicts
 }
 
-// New returns a planner that knows nothing, and therefore announces nothing.
+// New returns a planner without configuration. It announces nothing.
 func New() *Planner {
 	return &Planner{
 		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*outcome{},
@@ -46,7 +46,7 @@ func New() *Planner {
 	}
 }
 
-// SetConfig sets what applies to all addresses from now on, and looks at each of them.
+// SetConfig replaces the configuration, and recomputes all addresses.
 func (p *Planner) SetConfig(c Config) {
 	p.plan = newPlan(c, p.plan)
 	p.holdings.SetConfig(p.plan.pools, c.Nodes)
@@ -58,19 +58,20 @@ func (p *Planner) SetConfig(c Config) {
 	had := p.outcomes
 	p.outcomes = make(map[netip.Addr]*outcome, len(had))
 	for address := range p.holdings.Claimed() {
-		p.lookAt(address, had[address] != nil)
+		p.updateAnnounced(address, had[address] != nil)
 	}
 }
 
-// Remember has addresses admitted that were announced before the process started, as far
-// as they are held when Settle is called.
+// Remember admits addresses that could be announced before the process started, if Services hold them
+// when Settle is called.
 func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
 
-// Settle ends what Remember began: all claims and pools were read.
+// Settle ends the effect of Remember for other addresses. Call it when all claims and pools have been
+// set.
 func (p *Planner) Settle() { p.holdings.Settle() }
 
-// Refused returns how many addresses Services hold that may not be announced, and the first
-// of them, at most as many as asked for.
+// Refused returns the number of addresses that Services hold and that may not be announced, and the
+// first of them, at most most.
 func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
 	return p.holdings.Refused(most)
 }
@@ -79,25 +80,25 @@ func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
 // list them any more.
 func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
 
-// SetService records what a Service is like; nil: it is gone. Only the addresses whose
-// claims name it are looked at.
+// SetService records the facts about a Service; nil: it does not exist. It recomputes only the
+// addresses whose claims name the Service.
 func (p *Planner) SetService(key lb.ServiceKey, s *eligibility.Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
-		p.look(address)
+		p.update(address)
 	}
 }
 
-// SetClaim records who holds an address; nil: nobody. Only that address is looked at.
+// SetClaim records the claim of an address; nil: there is none. It recomputes only that address.
 func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 	p.holdings.SetClaim(address, c)
-	p.look(address)
+	p.update(address)
 }
 
-// look decides anew what is announced because of an address.
-func (p *Planner) look(address netip.Addr) { p.lookAt(address, p.outcomes[address] != nil) }
+// update recomputes what is announced for an address.
+func (p *Planner) update(address netip.Addr) { p.updateAnnounced(address, p.outcomes[address] != nil) }
 
-// lookAt does so for an address that is announced, or is not.
-func (p *Planner) lookAt(address netip.Addr, announced bool) {
+// updateAnnounced recomputes what is announced for an address. announced: it has been announced before.
+func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 	before, is := p.outcomes[address], p.decide(address, announced)
 	if before == is {
 		return
@@ -115,9 +116,9 @@ func (p *Planner) lookAt(address netip.Addr, announced bool) {
 	}
 }
 
-// decide returns what is announced because of an address; nil: nothing. The rules are
-// those of eligibility.Resolve, for one node. A node that is excluded goes on with what it
-// announces while no other node may, and begins nothing.
+// decide returns what is announced for an address; nil: nothing. It follows the rules of
+// eligibility.Resolve, for one node. A node that is excluded continues to announce an address while no
+// other node may announce it, and begins with none.
 func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
 	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)

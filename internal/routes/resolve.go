@@ -9,14 +9,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// View is all that decides which nodes of the cluster announce addresses by BGP.
+// View has everything that determines which nodes announce addresses by BGP.
 type View struct {
 	Advertisements []Advertisement
 	Pools          []eligibility.Pool
 	Nodes          []eligibility.Node
 	Services       []eligibility.Service
 	Addresses      []eligibility.Address
-	// Peers that each node has; nil: it is not known, and each is taken to have all.
+	// Peers that each node has; nil: they are not known, and each node counts as having all peers.
 	Peers map[lb.NodeName][]bgp.PeerName
 }
 
@@ -29,22 +29,22 @@ type Announcer struct {
 	Peers []bgp.PeerName
 }
 
-// Result is who announces an address, or why nobody does.
+// Result has the nodes that announce an address, or the reason why no node does.
 type Result struct {
-	// Address that the result is about.
+	// Address of the result.
 	Address netip.Addr
 	// Announcers in order of their nodes. Results share the slice: do not change it.
 	Announcers []Announcer
-	// Reason why there are none; empty if there are.
+	// Reason why there are no announcers; empty if there are some.
 	Reason eligibility.Reason
-	// Why is the reason in a sentence: what is wrong, where, and what to do.
+	// Why describes the reason in a sentence: what is wrong, where, and what to do.
 	Why string
 	// Refused is why no speaker begins to announce the address: see eligibility.Result.
 	Refused string
 }
 
-// Resolve returns for each address of the view, in the same order, which nodes announce it
-// or why none does. The planner on each of these nodes comes to the same result.
+// Resolve returns for each address of the view, in the same order, which nodes announce it, or why none
+// does. The planner on each of these nodes comes to the same result.
 func Resolve(in View) []Result {
 	input := eligibility.Input{Kind: eligibility.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
@@ -92,7 +92,7 @@ func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.
 	return list
 }
 
-// requestedPeers returns the peers that advertisements name for a node; none: all.
+// requestedPeers returns the peers that advertisements name for a node; an empty list means all.
 func requestedPeers(c eligibility.Candidate) []bgp.PeerName {
 	var peers []bgp.PeerName
 	for _, name := range c.Interfaces {

@@ -1,6 +1,6 @@
-// Package routes decides which routes this node announces to which BGP router, with
-// which attributes, and returns why an address is announced to none. It recomputes only
-// what a change touches. It knows no Kubernetes, socket, clock or logger.
+// Package routes decides which routes this node announces to which BGP router, and with which
+// attributes. It also explains why no node announces an address. It recomputes only what a change
+// affects. It uses no Kubernetes types, sockets, clock or logger.
 package routes
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// Community is a standard community: the ASN in the upper 16 bits, the value in the
-// lower ones (RFC 1997).
+// Community is a standard community (RFC 1997): the ASN in the upper 16 bits, the value in the lower
+// 16.
 type Community uint32
 
 // GracefulShutdown asks routers to prefer any other path (RFC 8326).
@@ -29,7 +29,7 @@ type Number struct {
 	Set   bool
 }
 
-// Attributes go with a route. They are shared: never change them.
+// Attributes are the path attributes of a route. They are shared: do not modify them.
 type Attributes struct {
 	// LocalPref is the LOCAL_PREF that internal routers get (RFC 4271 section 5.1.5).
 	LocalPref Number
@@ -38,21 +38,21 @@ type Attributes struct {
 	// Prepend is how often our ASN is prepended to the AS_PATH that external routers get,
 	// besides the one that is always there, 0 to 10.
 	Prepend uint8
-	// Communities and Large, ordered, each once.
+	// Communities and Large are the standard and the large communities, ordered and without duplicates.
 	Communities []Community
 	Large       []LargeCommunity
 }
 
-// Equal reports whether two say the same.
+// Equal reports whether two sets of attributes are equal.
 func (a Attributes) Equal(b Attributes) bool {
 	return a.LocalPref == b.LocalPref && a.MED == b.MED && a.Prepend == b.Prepend &&
 		slices.Equal(a.Communities, b.Communities) && slices.Equal(a.Large, b.Large)
 }
 
-// Advertisement selects which addresses are announced to which routers, and how.
-// Empty, it means all pools, Services, nodes and peers, and single addresses.
+// Advertisement defines which addresses are announced to which routers, and how. An empty one announces
+// the addresses of all pools and Services, from all nodes to all peers, as single addresses.
 type Advertisement struct {
-	// Scope is what it is about.
+	// Scope selects the pools, Services and nodes.
 	eligibility.Scope
 	// Peers that it is announced to; empty: all.
 	Peers []bgp.PeerName
@@ -63,5 +63,5 @@ type Advertisement struct {
 	Attributes Attributes
 }
 
-// Table is what a router should have from this node.
+// Table has the routes that a router should have from this node.
 type Table map[netip.Prefix]*Attributes

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// parse reads the command line. The error names the flag.
+// parse parses the command line. An error names the flag.
 func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	var o app.Options
 	detection := choice{is: string(mesh.Default)}
@@ -57,7 +57,7 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	return o, nil
 }
 
-// choice is a flag that is one of a few words.
+// choice is a flag whose value is one of a few words.
 type choice struct {
 	of []string
 	is string

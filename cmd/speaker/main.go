@@ -1,5 +1,5 @@
-// Command speaker announces the addresses that its node owns. As "speaker probe" it asks the local network about one address
-// and ends, for kubectl lbstack who --probe.
+// Command speaker announces the addresses that its node owns. "speaker probe" only sends requests for
+// one address on the local network and returns the answers, for kubectl lbstack who --probe.
 package main
 
 import (

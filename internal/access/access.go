@@ -1,8 +1,7 @@
-// Package access restricts the metrics of a program to users that may read them. The API
-// server decides: a TokenReview returns whose a bearer token is, and a SubjectAccessReview whether
-// this user may get the path. What clients without access cost the API server is bounded,
-// however many there are and whatever they send. The three programs use it through package
-// manager.
+// Package access restricts the metrics of a program to users that may read them. The API server
+// decides: a TokenReview returns the user of a bearer token, and a SubjectAccessReview whether this
+// user may get the path. The requests to the API server are bounded, whatever clients without access
+// send, and however many they are. All three programs use the package, through package manager.
 package access
 
 import (
@@ -19,16 +18,15 @@ import (
 )
 
 const (
-	// admittedFor and refusedFor are how long a decision about a token is used again.
+	// admittedFor and refusedFor are how long a stored decision about a token is used.
 	admittedFor, refusedFor = time.Minute, 10 * time.Second
-	// mostAdmitted and mostRefused decisions are stored.
+	// mostAdmitted and mostRefused are how many decisions are stored.
 	mostAdmitted, mostRefused = 64, 256
-	// knownFor is how long an address counts as one of a client with access, and mostKnown
-	// addresses do.
+	// An address from which a client had access is known for knownFor; mostKnown addresses are known at
+	// most.
 	knownFor, mostKnown = time.Hour, 64
-	// Tokens reviewed each second, and at once, of addresses without and with a client that
-	// has had access. Of the first there may be any number, and they must not use up what
-	// the second need.
+	// The rate and the burst of token reviews, for strangers and for known addresses. Strangers can be
+	// any number of clients, and must not use up the rate of known addresses.
 	strangersPerSecond, strangersAtOnce = 1, 10
 	knownPerSecond, knownAtOnce         = 2, 20
 	// reviewWithin bounds how long the API server may take for a decision.
@@ -47,14 +45,14 @@ const (
 	Failed          Decision = "failed"          // the API server did not answer
 )
 
-// Reviewer asks the API server who a token belongs to, and whether that user may get a path.
-// It returns Admitted, Unauthenticated or Forbidden, or why it could not find out.
+// Reviewer queries the API server: which user a token belongs to, and whether that user may get a path.
+// It returns Admitted, Unauthenticated or Forbidden, or an error if it has no answer.
 type Reviewer interface {
 	Review(ctx context.Context, token, path string) (Decision, error)
 }
 
-// Gate decides about requests, and stores what it has decided. Make it with New. It is safe for
-// concurrent use.
+// Gate decides which requests are served, and stores the decisions by token alone: one Gate must serve
+// only one path. Make it with New. It is safe for concurrent use.
 type Gate struct {
 	reviewer Reviewer
 	metrics  *Metrics
@@ -66,7 +64,7 @@ type Gate struct {
 	strangers, guests *rate.Limiter
 }
 
-// New returns a gate in front of which nobody has asked yet.
+// New returns a gate without stored decisions.
 func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	return &Gate{
 		reviewer: reviewer, metrics: metrics, log: log,
@@ -79,7 +77,7 @@ func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	}
 }
 
-// Handler serves what inner does at a path, to those that may get this path.
+// Handler returns a handler that calls inner for clients that may get the path, and refuses others.
 func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -132,8 +130,8 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// stored returns the decision about a token, Limited if there is none and the token may not be
-// reviewed now, or false if it may.
+// stored returns the stored decision about a token, or Limited if there is none and the rate allows no
+// review now. It returns false if the token is to be reviewed.
 func (g *Gate) stored(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -2,7 +2,7 @@ package access
 
 import "time"
 
-// recent is a bounded map whose entries expire. It is not for concurrent use.
+// recent is a bounded map whose entries expire. It is not safe for concurrent use.
 type recent[K comparable, V any] struct {
 	most    int
 	lasts   time.Duration
@@ -23,7 +23,7 @@ func (r recent[K, V]) get(key K, now time.Time) (V, bool) {
 	return e.value, ok && now.Before(e.until)
 }
 
-// put stores a value. Where there is no room, the entry that expires first makes it.
+// put stores a value. If the map is full, the entry that expires first is removed.
 func (r recent[K, V]) put(key K, value V, now time.Time) {
 	if _, there := r.entries[key]; !there && len(r.entries) >= r.most {
 		var first K

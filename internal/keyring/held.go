@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Retained is how long a speaker accepts the keys of a Secret that was replaced as a whole:
-// long enough for the kubelets of all nodes to bring the new one.
+// Retained is how long a speaker accepts the keys of a Secret that was replaced by another Secret: long
+// enough for the kubelets of all nodes to update their folders.
 const Retained = 10 * time.Minute
 
-// Held are the keys that a running speaker accepts: those of its folder and, if none of the
-// keys before is among them, those before for the time Retained. So no speaker is cut off
-// while a Secret that was deleted comes back with a new key. Each replacement has a time of its
-// own: a kubelet can be two Secrets behind. The zero value holds none. It is for one goroutine.
+// Held has the keys that a running speaker accepts: those of its folder and, after a replacement, the
+// former ones for the time Retained. A replacement is a folder without any of the keys before. So no
+// speaker is isolated while a Secret that was deleted is created again with a new key. Each replacement
+// has its own time, since a kubelet can be two Secrets behind. The zero value has no keys. One
+// goroutine at a time may use it.
 type Held struct {
 	folder []Entry
 	former []retained // the newest first
@@ -24,9 +25,9 @@ type retained struct {
 	until time.Time
 }
 
-// Read takes the valid keys that the folder has now, the newest first as of Parse, and
-// returns those that are accepted, the newest first, Max at most. It is to be called from
-// time to time: only then keys expire. A folder without keys changes nothing.
+// Read sets the valid keys of the folder, in the order of Parse, and returns the accepted keys, the
+// newest first, at most Max. Call it from time to time: former keys expire only in Read. A folder
+// without keys changes nothing.
 func (h *Held) Read(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
 		if !h.shares(folder) {
@@ -44,7 +45,7 @@ func (h *Held) Read(now time.Time, folder []Entry) []Entry {
 	return accepted
 }
 
-// retain puts the keys of the folder before the former ones, of which Max count at most.
+// retain makes the keys of the folder the newest former keys. At most Max former keys are stored.
 func (h *Held) retain(until time.Time) {
 	next := make([]retained, 0, Max)
 	for _, key := range h.folder {
@@ -62,7 +63,7 @@ func (h *Held) shares(folder []Entry) bool {
 	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, same(key)) })
 }
 
-// same compares keys alone: after a Secret was replaced, numbers are used again.
+// same compares only the bytes of keys: a new Secret uses the same numbers again.
 func same(key Entry) func(Entry) bool {
 	return func(other Entry) bool { return other.Bytes == key.Bytes }
 }

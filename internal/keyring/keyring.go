@@ -1,9 +1,10 @@
-// Package keyring reads the keys that encrypt the messages between speakers: the entries of
-// the Secret that the operator writes, which the kubelet puts into a folder of each
-// speaker. It decides nothing about their use and opens no file. The operator and the speakers call it.
+// Package keyring parses the keys that encrypt the messages between speakers: the entries of the Secret
+// that the operator writes and that the kubelet mounts as a folder into each speaker. It opens no file.
+// The operator and the speakers call it. It also decides when keys are added and removed (Decide), and
+// how long a speaker accepts a removed key (Held).
 //
-// An entry is named key-N, N a decimal number from 1 on, and has 32 bytes. The highest
-// number is the newest key.
+// An entry has the name key-N, where N is a decimal number from 1 on, and 32 bytes. The entry with the
+// highest number is the newest key.
 package keyring
 
 import (
@@ -21,10 +22,10 @@ import (
 const (
 	// Size is the number of bytes of a key.
 	Size = 32
-	// Max is how many keys are accepted at once. The operator writes two at most; an
-	// administrator can have added some.
+	// Max is how many keys are accepted at once. The operator writes at most two; an administrator may
+	// have added some.
 	Max = 4
-	// maxNumber bounds the number of an entry, so that there is always a higher one.
+	// maxNumber bounds the number of an entry, so that a higher number always exists.
 	maxNumber = 1<<53 - 1
 
 	prefix = "key-"
@@ -33,17 +34,17 @@ const (
 // ErrNoKey means that there is no valid entry.
 var ErrNoKey = errors.New("there is no valid key")
 
-// Entry is one key. Formatted in any way it shows its number and ID, never the key.
+// Entry is one key. Its formatted forms show its number and ID, never the key.
 type Entry struct {
-	// Number of the entry: of two keys the one with the higher number is newer.
+	// Number of the entry; a higher number is a newer key.
 	Number uint64
-	// Bytes are the key.
+	// Bytes is the key.
 	Bytes [Size]byte
 	// ID is public: 8 hexadecimal digits of a hash of the key.
 	ID string
 }
 
-// Name returns the name of an entry in the Secret.
+// Name returns the name of the entry with a number.
 func Name(number uint64) string { return prefix + strconv.FormatUint(number, 10) }
 
 // New makes an entry.
@@ -52,9 +53,9 @@ func New(number uint64, key [Size]byte) Entry {
 	return Entry{Number: number, Bytes: key, ID: hex.EncodeToString(sum[:4])}
 }
 
-// Parse returns the valid keys of a Secret or a folder, the newest first, Max at most. The
-// error names every entry that is ignored, and is ErrNoKey, among others, if none is left;
-// both results can be set. Names that begin with ".." are those of the kubelet.
+// Parse returns the valid keys of a Secret or a folder, the newest first, at most Max. The error names
+// every entry that is ignored, and wraps ErrNoKey if there is no valid key; both results can be set.
+// Names that begin with ".." are those of the kubelet, and are skipped.
 func Parse(files map[string][]byte) ([]Entry, error) {
 	var keys []Entry
 	var ignored []error
@@ -93,7 +94,7 @@ func parse(name string, content []byte) (Entry, error) {
 	return New(number, [Size]byte(content)), nil
 }
 
-// distinct leaves out keys that a newer entry has, and those beyond Max.
+// distinct removes keys that a newer entry also has, and keys beyond Max.
 func distinct(keys []Entry) (left []Entry, ignored []error) {
 	for _, key := range keys {
 		newer := slices.IndexFunc(left, func(k Entry) bool { return k.Bytes == key.Bytes })
@@ -109,7 +110,7 @@ func distinct(keys []Entry) (left []Entry, ignored []error) {
 	return left, ignored
 }
 
-// IDs returns the IDs of some keys, in their order.
+// IDs returns the IDs of keys, in the same order.
 func IDs(keys []Entry) []string {
 	ids := make([]string, 0, len(keys))
 	for _, key := range keys {

@@ -12,61 +12,61 @@ import (
 )
 
 const (
-	// MinOverlap is how long two keys are accepted at least: speakers that start while the
-	// second is added are not known yet.
+	// MinOverlap is how long two keys are accepted at least: speakers that start while the second key
+	// is added are not in State.Speakers yet.
 	MinOverlap = time.Minute
-	// Expected is how long it takes at most until speakers report a key, if nothing is
-	// wrong: a kubelet updates the folder within some two minutes.
+	// Expected is how long it takes at most until speakers report a new key, if nothing is wrong: a
+	// kubelet updates the folder within about two minutes.
 	Expected = 5 * time.Minute
-	// MaxOverlap is how long the older key stays for speakers that do not report the newer
-	// one: those of nodes that are down, or whose kubelet does not reach the API server.
+	// MaxOverlap is how long the older key stays for speakers that do not report the newer one, such as
+	// those of nodes that are down or whose kubelet does not reach the API server.
 	MaxOverlap = time.Hour
 )
 
-// State is what a decision depends on.
+// State is the input of a decision.
 type State struct {
 	// Files are the entries of the Secret.
 	Files map[string][]byte
 	// Since is when the newest key was added; zero: unknown.
 	Since time.Time
-	// Done is the request that was followed last, and Request the present one: one that is
-	// neither empty nor Done asks for a rotation.
+	// Request is the current request for a rotation, and Done the last one that was followed. A
+	// rotation is requested if Request is neither empty nor equal to Done.
 	Done, Request string
-	// Speakers are those that run or may run, by node.
+	// Speakers are the speakers that run or may run, by node.
 	Speakers map[lb.NodeName]Speaker
 	Now      time.Time
 }
 
-// Speaker is what is known of the speaker of a node.
+// Speaker is the state of the speaker on a node.
 type Speaker struct {
-	// Accepts are the IDs of the keys that it accepts; nil: it has not reported.
+	// Accepts are the IDs of the keys that the speaker accepts; nil: it has not reported them.
 	Accepts []string
-	// Down means that its node or its speaker is down as far as is known.
+	// Down means that its node or the speaker itself is reported to be down.
 	Down bool
 }
 
-// Plan is what the Secret should have, and what is waited for.
+// Plan is the result of a decision: the keys that the Secret should have.
 type Plan struct {
-	// Keys of the Secret, the newest first: one, or two or more while a rotation is under way.
+	// Keys of the Secret, the newest first: one, or more during a rotation.
 	Keys []Entry
-	// Since and Done are to be stored with them.
+	// Since and Done are to be stored together with the keys.
 	Since time.Time
 	Done  string
-	// Waiting are the nodes whose speakers do not accept the newest key, in order. While
-	// there is one key alone, only those that accept another one and are not down.
+	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a
+	// rotation only speakers that accept another key and are not down count.
 	Waiting []lb.NodeName
-	// Late means that they are waited for longer than Expected.
+	// Late means that the rotation has waited for these speakers for longer than Expected.
 	Late bool
-	// Until is when the older keys are removed, also if nodes are missing; zero: there is none.
+	// Until is when the older keys are removed even if speakers are missing; zero: there are none.
 	Until time.Time
-	// Again is after how long to decide again, without any change; 0: never.
+	// Again is the time after which to call Decide again although nothing has changed; 0: not.
 	Again time.Duration
 }
 
-// Decide returns what the Secret should have next. fresh makes a random key, and is called
-// once at most. Invariants: there is a key; the keys of the Secret that are valid stay, but
-// for older ones once every speaker accepts the newest, or MaxOverlap after it was added;
-// a key is added only if there is none, or if one is asked for and no rotation is under way.
+// Decide returns the keys that the Secret should have. fresh makes a random key; it is called at most
+// once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until every
+// speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key
+// is added only if there is none, or if a rotation is requested and none is under way.
 func Decide(s State, fresh func() [Size]byte) Plan {
 	keys, _ := Parse(s.Files)
 	p := Plan{Keys: keys, Since: s.Since, Done: s.Done}
@@ -89,7 +89,7 @@ func Decide(s State, fresh func() [Size]byte) Plan {
 	return p
 }
 
-// wait finds out what is waited for, and how long.
+// wait sets the fields of the plan about the speakers that it waits for.
 func (p *Plan) wait(s State) {
 	p.Waiting = s.waiting(p.Keys)
 	p.Late = len(p.Waiting) > 0 && s.Now.Sub(p.Since) >= Expected
@@ -114,7 +114,7 @@ func (p *Plan) add(s State, number uint64, fresh func() [Size]byte) {
 	}
 }
 
-// waiting lists the nodes that the newest of some keys waits for.
+// waiting returns the nodes whose speakers do not accept the newest of the keys; see Plan.Waiting.
 func (s State) waiting(keys []Entry) []lb.NodeName {
 	var nodes []lb.NodeName
 	for _, node := range slices.Sorted(maps.Keys(s.Speakers)) {
@@ -129,8 +129,7 @@ func (s State) waiting(keys []Entry) []lb.NodeName {
 	return nodes
 }
 
-// highest returns the highest number of an entry, also of a damaged one: its name is not
-// used again.
+// highest returns the highest number of any entry, also of an invalid one: its name is not used again.
 func highest(files map[string][]byte) uint64 {
 	var top uint64
 	for name := range files {

@@ -1,6 +1,7 @@
-// Package lanprobe is what kubectl lbstack who --probe and the program that asks the local network for it agree on: the
-// command line of the program, and the result that it leaves in the termination message of its container. It is pure, and
-// does not send: speaker/probe does, and internal/maintenance makes the pod.
+// Package lanprobe has the contract between kubectl lbstack who --probe and the program that sends the
+// requests: the command line of the program, and the result that it writes to the termination message
+// of its container. It is pure and sends nothing: speaker/probe sends the requests, and
+// internal/maintenance creates the pod.
 package lanprobe
 
 import (
@@ -15,18 +16,18 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// Command is the first argument of the speaker that has it ask and end.
+// Command is the first argument of the speaker that has it send requests and end.
 const Command = "probe"
 
-// How long the network is asked: one request at the start and one after each Interval, Count of them, and answers are waited for
-// until Within is over. A host that answers slowly, or whose first answer is lost, has the rest of the time.
+// Count requests are sent, one at the start and one after each Interval, and answers are collected
+// until Within is over. So a host that answers slowly, or whose first answer is lost, is still found.
 const (
 	Count    = 3
 	Interval = time.Second
 	Within   = 3 * time.Second
 )
 
-// MaxInterfaces bounds the interfaces that are asked on at a time.
+// MaxInterfaces is how many interfaces requests are sent on at most.
 const MaxInterfaces = 8
 
 const (
@@ -36,11 +37,11 @@ const (
 	maxProblem = 120
 )
 
-// Request is what is asked.
+// Request is the address to look for, and where.
 type Request struct {
-	// Address that hosts are asked for: by ARP if it is IPv4, else by NDP.
+	// Address to look for: by ARP if it is IPv4, by NDP if it is IPv6.
 	Address netip.Addr
-	// Interfaces of the node, at most MaxInterfaces.
+	// Interfaces of the node to send on, at most MaxInterfaces.
 	Interfaces []string
 }
 
@@ -64,30 +65,34 @@ func Parse(args []string) (Request, error) {
 	return Request{Address: address, Interfaces: args[1:]}, nil
 }
 
-// Answer is a host that announced that it has the address.
+// Answer is the answer of a host that has the address.
 type Answer struct {
-	// Interface of the node that asked, on which the answer arrived.
+	// Interface of the node on which the answer arrived.
 	Interface string `json:"interface"`
-	// HardwareAddress that the answer names: frames for the address go there.
+	// HardwareAddress in the answer: frames for the address are sent to it.
 	HardwareAddress string `json:"hardwareAddress"`
-	// Via is the source of the frame if it is another: a host that answers on behalf of the one with HardwareAddress.
+	// Via is the source of the frame if it differs from HardwareAddress: a host answers on behalf of
+	// another one.
 	Via string `json:"via,omitempty"`
 }
 
-// Result is what became of a request.
+// Result is the result of a request.
 type Result struct {
-	// Answers, each host once for an interface, in order; at most 16.
+	// Answers, each host once for an interface, in order; at most MaxAnswers.
 	Answers []Answer `json:"answers"`
-	// Own means that an interface of the node that asked has the address, which does not answer its own requests.
+	// Own means that an interface of the node itself has the address: it does not answer requests of
+	// its own node.
 	Own bool `json:"own,omitempty"`
-	// Problems are why the network could not be asked on an interface, as sentences that begin with its name.
+	// Problems are sentences: why requests could not be sent on an interface. Each begins with the name
+	// of the interface.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// Encode returns the result as a termination message, which has 4096 bytes at most.
+// Encode returns the result as a termination message, which has at most 4096 bytes.
 func (r Result) Encode() ([]byte, error) { return json.Marshal(r.limited()) }
 
-// limited returns the result with at most so many items as a message has, in order, each short and plain.
+// limited returns the result within the bounds of a message: few items, in order, each short and in
+// ASCII.
 func (r Result) limited() Result {
 	r.Answers = slices.Clone(r.Answers)
 	for i, a := range r.Answers {
@@ -107,7 +112,7 @@ func (r Result) limited() Result {
 
 func short(text string) string { return bounded.Cut(strings.Map(plain, text), maxProblem) }
 
-// plain replaces what has several bytes in JSON.
+// plain replaces a character that has several bytes in JSON.
 func plain(c rune) rune {
 	if c < ' ' || c > '~' || strings.ContainsRune("\"\\<>&", c) {
 		return '?'
@@ -119,7 +124,8 @@ func compare(x, y Answer) int {
 	return cmp.Or(strings.Compare(x.Interface, y.Interface), strings.Compare(x.HardwareAddress, y.HardwareAddress), strings.Compare(x.Via, y.Via))
 }
 
-// Decode parses a termination message. Whoever may write the status of the pod has written it, so that it is limited once more.
+// Decode parses a termination message. Everyone who may write the status of the pod can write it, so
+// that the bounds are applied again.
 func Decode(message string) (Result, error) {
 	var r Result
 	if err := json.Unmarshal([]byte(message), &r); err != nil {

@@ -1,5 +1,5 @@
-// Package netlimit bounds what the clients of a TCP port can cost before anybody knows who
-// they are: the number of connections, the bytes of each, and where they may come from.
+// Package netlimit bounds what clients of a TCP port can cost before they are authenticated: the number
+// of connections, the bytes of each connection, and the sources that may connect.
 package netlimit
 
 import (
@@ -13,12 +13,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Listener bounds the connections of a listener that are open at once. Where a new
-// connection is one too many, another one is closed in its place: a bound that refuses new
-// connections would let a few idle ones shut out the probes of the kubelet. The one that is
-// closed is the oldest of the source that has most, so that a source with one connection
-// loses it only if all have one. What connections cost of the processor is bounded as well:
-// by how many of them are accepted each second, and how many of those are served.
+// Listener bounds the number of connections of a listener that are open at once. A new connection
+// beyond the bound is accepted, and another one is closed: if new connections were refused, a few idle
+// ones would shut out the probes of the kubelet. The closed connection is the oldest of the source that
+// has the most, so that a source with one connection loses it only if every source has one. Listener
+// also bounds the processor time of connections: how many are accepted each second, and how many are
+// served.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -29,36 +29,37 @@ type Listener struct {
 	sources map[netip.Prefix]*source // those that have a connection
 }
 
-// mostAccepted connections are accepted each second, those included that are closed at once.
-// Others wait in the queue of the kernel, which drops what it has no place for: a client
-// that tries again a second later, as kernels do, is late and not refused.
-const mostAccepted = 10000
+// maxAccepted is how many connections are accepted each second, including those that are closed at
+// once. Further connections wait in the queue of the kernel, which drops those beyond its length: a
+// client that tries again after a second, as kernels do, is delayed and not refused.
+const maxAccepted = 10000
 
-// Limits bound what a Listener accepts.
+// Limits are the bounds of a Listener.
 type Limits struct {
-	// Connections are open at once, at least 1.
+	// Connections is how many connections may be open at once, at least 1.
 	Connections int
-	// Bytes are read from each connection; the next read returns io.EOF.
+	// Bytes is how many bytes may be read from each connection; then a read returns io.EOF.
 	Bytes int64
-	// PerSecond connections are served each second, and as many at once; 0: any number. Beyond
-	// it only a source that has not connected within a second is served; others are closed
+	// PerSecond is how many connections are served each second, and in a burst; 0: any number. Beyond
+	// it, only a source that has not connected for a second is served; other connections are closed
 	// before anything is read from them.
 	PerSecond int
-	// Allow reports whether connections from a source are accepted; nil: from all. Others are
-	// closed before anything is read from them.
+	// Allow reports whether a source may connect; nil: every source may. Other connections are closed
+	// before anything is read from them.
 	Allow func(netip.Addr) bool
 }
 
-// NewListener bounds a listener.
+// NewListener returns a Listener around another listener.
 func NewListener(inner net.Listener, limits Limits) *Listener {
 	return &Listener{
 		Listener: Pace(inner), limits: limits, sources: map[netip.Prefix]*source{}, pace: newPace(limits.PerSecond),
 	}
 }
 
-// Pace has a listener accept no more than mostAccepted connections each second.
+// Pace returns a listener that accepts at most maxAccepted connections each second from another
+// listener.
 func Pace(inner net.Listener) net.Listener {
-	return paced{inner, rate.NewLimiter(mostAccepted, mostAccepted/10)}
+	return paced{inner, rate.NewLimiter(maxAccepted, maxAccepted/10)}
 }
 
 type paced struct {
@@ -93,26 +94,27 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// receiveBytes and sendBytes are what the kernel may hold of a connection; it takes up to twice that
-// for the packets. They count as memory of the container: by default the kernel takes 4 MiB of a
-// long answer that the client does not take. With a smaller buffer for sending, answers would wait
+// receiveBytes and sendBytes are the sizes of the kernel's buffers of a connection; the kernel uses up
+// to twice as much for the packets. This memory counts for the container: by default the kernel buffers
+// 4 MiB of a long answer that the client does not read. With a smaller send buffer, answers would wait
 // for delayed acknowledgements.
 const receiveBytes, sendBytes = 16 << 10, 64 << 10
 
-// bound bounds the buffers of a connection. One that has ended already is served as any other.
+// bound sets the buffer sizes of a connection. Errors are ignored: the connection may have ended
+// already.
 func bound(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
 		_, _ = tcp.SetReadBuffer(receiveBytes), tcp.SetWriteBuffer(sendBytes)
 	}
 }
 
-// source is where connections come from.
+// source is a block of addresses that has connections.
 type source struct {
 	block netip.Prefix
-	open  int // connections
+	open  int // number of connections
 }
 
-// add takes in a connection, and returns the one that has to be closed for it.
+// add adds a connection, and returns the connection to close in its place; nil: none.
 func (l *Listener) add(c *conn, from netip.Prefix) (victim *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +138,7 @@ func (l *Listener) remove(c *conn) {
 	l.drop(c)
 }
 
-// drop counts a connection no more, if it is counted. The caller holds the lock.
+// drop removes a connection, if it is among the open ones. The caller holds the lock.
 func (l *Listener) drop(c *conn) {
 	at := slices.Index(l.open, c)
 	if at < 0 {
@@ -148,7 +150,7 @@ func (l *Listener) drop(c *conn) {
 	}
 }
 
-// superfluous returns the oldest connection of the source that has most.
+// superfluous returns the oldest connection of the source that has the most connections.
 func superfluous(open []*conn) *conn {
 	found := open[0]
 	for _, c := range open {
@@ -162,7 +164,7 @@ func superfluous(open []*conn) *conn {
 // conn is a connection that the listener counts until it is closed.
 type conn struct {
 	net.Conn
-	left     int64 // bytes that may still be read; of the goroutine that reads
+	left     int64 // bytes that may still be read; only the reading goroutine uses it
 	source   *source
 	listener *Listener
 }
@@ -183,8 +185,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Abort closes a connection with a reset, after which the kernel keeps nothing of it. It
-// does not belong to anybody who could do something about an error.
+// Abort closes a connection with a reset, after which the kernel stores nothing about it. Errors are
+// ignored: the connection is closed in any case.
 func Abort(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
 		_ = tcp.SetLinger(0)
@@ -192,7 +194,7 @@ func Abort(c net.Conn) {
 	_ = c.Close()
 }
 
-// sourceOf returns where a connection comes from; the zero value: it is not TCP.
+// sourceOf returns the source address of a connection; the zero value: it is not TCP.
 func sourceOf(c net.Conn) netip.Addr {
 	if from, is := c.RemoteAddr().(*net.TCPAddr); is {
 		return from.AddrPort().Addr().Unmap()
@@ -200,8 +202,8 @@ func sourceOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// block is what a source counts as: an IPv4 address, or the /64 that a host of IPv6 chooses
-// its addresses from.
+// block returns the block that an address counts for: the IPv4 address itself, or the /64 from which an
+// IPv6 host chooses its addresses.
 func block(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {

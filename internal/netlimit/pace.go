@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	// rest is how long a source has not connected that is served beyond the rate.
+	// rest is how long a source must not have connected to be served beyond the rate.
 	rest = time.Second
-	// slots remember when sources connected: so many sources at most are served beyond the
-	// rate within rest. Sources that share a slot count as one.
+	// slots is the number of slots that store when sources connected last. Beyond the rate, at most one
+	// source of each slot is served within rest: sources that share a slot count as one.
 	slots = 1024
 )
 
-// pace decides which connections are served each second. Below the rate all are. Beyond it
-// those of sources that seldom connect are, such as a kubelet or Prometheus: a source that
-// floods the port is in its own way only. It is not for concurrent use.
+// pace decides which connections are served. Up to the rate all are. Beyond the rate, only sources that
+// connect seldom are served, such as a kubelet or Prometheus: a source that floods the port impedes
+// only itself. One goroutine at a time may use it.
 type pace struct {
 	rate *rate.Limiter // nil: there is no bound
 	seed maphash.Seed
-	last [slots]time.Time // when a source of a slot connected last
+	last [slots]time.Time // when a source of the slot connected last
 }
 
 func newPace(perSecond int) pace {

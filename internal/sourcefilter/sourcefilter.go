@@ -1,7 +1,7 @@
-// Package sourcefilter has the kernel drop what comes to a socket from other hosts than those
-// that a protocol has to do with, before it takes room in a buffer, a connection, or the time of
-// the program. It is no authentication: hosts of a segment can forge addresses. Programs compare
-// addresses themselves after it, since it may let others pass.
+// Package sourcefilter has the kernel drop packets to a socket that come from hosts which the protocol
+// does not involve, before they cost buffers, a connection, or processor time of the program. It is no
+// authentication: hosts of the same network can forge addresses. Programs must check addresses
+// themselves as well, since the filter may pass packets of other hosts.
 package sourcefilter
 
 import (
@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Most is the number of addresses that fit into a filter (BPF_MAXINSNS); with more, all packets
-// pass.
+// Most is the number of addresses that fit into a filter (BPF_MAXINSNS). With more addresses, the
+// filter passes all packets.
 const Most = 2000
 
-// Attach has the kernel drop packets that come to a socket of a family from other addresses than
-// these, of which those of the other family do not count; it replaces the filter before. Of an
-// IPv6 address the last four bytes count only. All packets pass where there are too many
-// addresses, or the kernel has no room for the filter (net.core.optmem_max). On a TCP socket that
-// listens it drops handshakes; the connections that are accepted inherit it.
+// Attach has the kernel drop packets to a socket of a family that come from other addresses than these.
+// It replaces the filter before. Addresses of the other family are ignored, and only the last four
+// bytes of an IPv6 address are compared. All packets pass if there are too many addresses, or if the
+// kernel has no memory for the filter (net.core.optmem_max). On a listening TCP socket the filter drops
+// handshakes; accepted connections inherit it.
 func Attach(fd int, ipv4 bool, sources []netip.Addr) error {
 	sources = slices.DeleteFunc(slices.Clone(sources), func(a netip.Addr) bool { return a.Is4() != ipv4 })
 	if len(sources) > Most {
@@ -43,21 +43,22 @@ func Attach(fd int, ipv4 bool, sources []netip.Addr) error {
 	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
 }
 
-// Detach has all packets pass.
+// Detach removes the filter: all packets pass.
 func Detach(fd int) error {
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 	if errors.Is(err, unix.ENOENT) {
-		return nil // there is none
+		return nil // there is no filter
 	}
 	return os.NewSyscallError("setsockopt SO_DETACH_FILTER", err)
 }
 
-// networkHeader is where the network header begins for a filter (SKF_NET_OFF in linux/filter.h).
+// networkHeader is the offset of the network header in a filter (SKF_NET_OFF in linux/filter.h).
 const networkHeader = 0xfff00000
 
-// programOf passes packets from these addresses, all of one family, in full, and drops others.
+// programOf returns a program that passes packets from these addresses, all of one family, and drops
+// others.
 func programOf(ipv4 bool, sources []netip.Addr) (*unix.SockFprog, error) {
-	source := uint32(8 + 12) // the last word of the source of IPv6
+	source := uint32(8 + 12) // offset of the last word of an IPv6 source
 	if ipv4 {
 		source = 12
 	}

@@ -39,7 +39,7 @@ type GracefulRestart struct {
 	Restarting bool
 	// Time within which the side has restarted, in whole seconds, at most 4095.
 	Time time.Duration
-	// IPv4 and IPv6: the side forwarded packets of the family all the time.
+	// IPv4 and IPv6: the side forwarded packets of the family while it restarted.
 	IPv4, IPv6 bool
 }
 

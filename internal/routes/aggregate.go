@@ -14,7 +14,7 @@ func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range lb.Union(ranges...) {
 		// Union has joined adjacent ranges: only the prefixes at the ends of a range can overhang.
 		for _, end := range []netip.Addr{r.First, r.Last} {
-			prefix, _ := end.Prefix(a.bits(r.Family())) // bits are of the family
+			prefix, _ := end.Prefix(a.bits(r.Family())) // never fails: the bits are of the family
 			if all := lb.RangeOf(prefix); !r.Contains(all.First) || !r.Contains(all.Last) {
 				return prefix, true
 			}
@@ -27,7 +27,7 @@ func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
 // addresses in the ranges; false: it announces single addresses.
 func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range ranges {
-		if prefix, _ := r.First.Prefix(a.bits(r.Family())); !prefix.IsSingleIP() { // bits are of the family
+		if prefix, _ := r.First.Prefix(a.bits(r.Family())); !prefix.IsSingleIP() { // never fails: the bits are of the family
 			return prefix, true
 		}
 	}

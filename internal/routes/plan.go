@@ -53,7 +53,7 @@ func (o *outcome) list() []part {
 }
 
 func (p part) of(address netip.Addr) netip.Prefix {
-	prefix, _ := address.Prefix(p.bits) // bits are of the family of the address
+	prefix, _ := address.Prefix(p.bits) // never fails: the bits are of the family
 	return prefix
 }
 
@@ -138,7 +138,7 @@ func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome
 // aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
 // of other hosts: the address then gets a route of its own.
 func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
-	prefix, _ := address.Prefix(p.ads[ad].bits(lb.FamilyOf(address))) // bits are of the family of the address
+	prefix, _ := address.Prefix(p.ads[ad].bits(lb.FamilyOf(address))) // never fails: the bits are of the family
 	if prefix.IsSingleIP() {
 		return prefix.Bits()
 	}

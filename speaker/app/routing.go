@@ -83,6 +83,6 @@ func (r *router) leave() {
 	ctx, cancel = context.WithTimeout(context.Background(), lastStateTimeout)
 	defer cancel()
 	if err := r.state.Leave(ctx, last); err != nil {
-		r.state.Log.Info("the last state was not written, the next speaker does", "why", err.Error())
+		r.state.Log.Info("the last SpeakerState was not written; the next speaker on this node writes it", "why", err.Error())
 	}
 }

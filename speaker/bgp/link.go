@@ -74,7 +74,8 @@ func (l *link) run(p *peer) {
 	_ = l.conn.Close()
 }
 
-// read reads messages until the router ends the connection, or a failed write does.
+// read reads messages until the connection ends or the router sends a malformed message. A failed write
+// also ends the connection for reading.
 func (l *link) read(p *peer) error {
 	r := wire.NewReader(l.conn)
 	for {
@@ -119,7 +120,7 @@ func (l *link) write(p *peer) {
 		if !since.IsZero() {
 			p.metrics.announce.Observe(time.Since(since).Seconds())
 		}
-		p.do(func(time.Time) []session.Action { return nil }) // the peer may send more
+		p.do(func(time.Time) []session.Action { return nil }) // has the peer flush: there may be more routes to send
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()

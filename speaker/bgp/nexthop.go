@@ -79,7 +79,7 @@ func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
 		where = "the interface " + path.Outgoing
 	}
 	return bgp.Problem{Reason: bgp.NoNextHop, Message: fmt.Sprintf(
-		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or the Node an InternalIP of the family that one of its interfaces has", families, families, where, families)}
+		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or give the Node an InternalIP of the family that an interface of the node has", families, families, where, families)}
 }
 
 // dialProblem returns the cause on this node that connecting failed; the zero Problem if there is none.

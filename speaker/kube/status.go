@@ -145,7 +145,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
-			"one that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
+			"a speaker that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:
@@ -160,7 +160,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Named("no datagrams arrive from", r.Lost)+
-			": what the speakers there publish comes through others, later, and failures are noticed less surely: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
+			": what the speakers there publish arrives later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(covered(r.Covered))
 	case len(r.Conflicts) > 0:
@@ -207,7 +207,7 @@ func isolated(r layer2.Report) string {
 func inMinority(r layer2.Report) string {
 	what := "it announces what it has, and takes an address only when no host answers for it"
 	if r.Partitioned {
-		what = "it announces only addresses that no speaker may announce which it misses, since a larger group of them runs"
+		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
 	}
 	if len(r.Silent) > 0 {
 		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))

@@ -94,7 +94,7 @@ func (m *Machine) Receive(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.Up && p.Yours == 0 {
 		m.ran = now
 		if m.doubtUntil.IsZero() {
-			m.doubted, m.doubtUntil = p, now.Add(m.agreed()*5/4) // jitter only takes off
+			m.doubted, m.doubtUntil = p, now.Add(m.agreed()*5/4) // jitter only shortens intervals
 		}
 		return nil
 	}

@@ -20,11 +20,11 @@ import (
 const (
 	// admittedFor and refusedFor are how long a stored decision about a token is used.
 	admittedFor, refusedFor = time.Minute, 10 * time.Second
-	// mostAdmitted and mostRefused are how many decisions are stored.
-	mostAdmitted, mostRefused = 64, 256
-	// An address from which a client had access is known for knownFor; mostKnown addresses are known at
+	// maxAdmitted and maxRefused are how many decisions are stored.
+	maxAdmitted, maxRefused = 64, 256
+	// An address from which a client had access is known for knownFor; maxKnown addresses are known at
 	// most.
-	knownFor, mostKnown = time.Hour, 64
+	knownFor, maxKnown = time.Hour, 64
 	// The rate and the burst of token reviews, for strangers and for known addresses. Strangers can be
 	// any number of clients, and must not use up the rate of known addresses.
 	strangersPerSecond, strangersAtOnce = 1, 10
@@ -58,22 +58,22 @@ type Gate struct {
 	metrics  *Metrics
 	log      logr.Logger
 
-	mu                sync.Mutex
-	admitted, refused recent[[sha256.Size]byte, Decision]
-	known             recent[string, struct{}] // addresses
-	strangers, guests *rate.Limiter
+	mu                      sync.Mutex
+	admitted, refused       recent[[sha256.Size]byte, Decision]
+	known                   recent[string, struct{}] // addresses
+	strangerRate, knownRate *rate.Limiter
 }
 
 // New returns a gate without stored decisions.
 func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	return &Gate{
 		reviewer: reviewer, metrics: metrics, log: log,
-		admitted: newRecent[[sha256.Size]byte, Decision](mostAdmitted, admittedFor),
-		refused:  newRecent[[sha256.Size]byte, Decision](mostRefused, refusedFor),
-		known:    newRecent[string, struct{}](mostKnown, knownFor),
+		admitted: newRecent[[sha256.Size]byte, Decision](maxAdmitted, admittedFor),
+		refused:  newRecent[[sha256.Size]byte, Decision](maxRefused, refusedFor),
+		known:    newRecent[string, struct{}](maxKnown, knownFor),
 
-		strangers: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
-		guests:    rate.NewLimiter(knownPerSecond, knownAtOnce),
+		strangerRate: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
+		knownRate:    rate.NewLimiter(knownPerSecond, knownAtOnce),
 	}
 }
 
@@ -141,9 +141,9 @@ func (g *Gate) stored(key [sha256.Size]byte, from string) (Decision, bool) {
 			return decision, true
 		}
 	}
-	limit := g.strangers
+	limit := g.strangerRate
 	if _, known := g.known.get(from, now); known {
-		limit = g.guests
+		limit = g.knownRate
 	}
 	if !limit.AllowN(now, 1) {
 		return Limited, true

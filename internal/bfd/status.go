@@ -2,7 +2,7 @@ package bfd
 
 import "time"
 
-// Status is the status of a session.
+// Status describes a session at one point in time.
 type Status struct {
 	// State is this side's; Remote is what the other side reported last.
 	State, Remote State

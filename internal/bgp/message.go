@@ -19,7 +19,7 @@ type Open struct {
 	Capabilities Capabilities
 }
 
-// Capabilities are the capabilities of a side.
+// Capabilities are the optional features that a side supports (RFC 5492).
 type Capabilities struct {
 	// IPv4 and IPv6 routes can be exchanged (RFC 4760).
 	IPv4, IPv6 bool

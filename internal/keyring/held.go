@@ -9,12 +9,12 @@ import (
 // enough for the kubelets of all nodes to update their folders.
 const Retained = 10 * time.Minute
 
-// Held has the keys that a running speaker accepts: those of its folder and, after a replacement, the
+// Accepted has the keys that a running speaker accepts: those of its folder and, after a replacement, the
 // former ones for the time Retained. A replacement is a folder without any of the keys before. So no
 // speaker is isolated while a Secret that was deleted is created again with a new key. Each replacement
 // has its own time, since a kubelet can be two Secrets behind. The zero value has no keys. One
 // goroutine at a time may use it.
-type Held struct {
+type Accepted struct {
 	folder []Entry
 	former []retained // the newest first
 }
@@ -28,7 +28,7 @@ type retained struct {
 // Read sets the valid keys of the folder, in the order of Parse, and returns the accepted keys, the
 // newest first, at most Max. Call it from time to time: former keys expire only in Read. A folder
 // without keys changes nothing.
-func (h *Held) Read(now time.Time, folder []Entry) []Entry {
+func (h *Accepted) Read(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
 		if !h.shares(folder) {
 			h.retain(now.Add(Retained))
@@ -46,7 +46,7 @@ func (h *Held) Read(now time.Time, folder []Entry) []Entry {
 }
 
 // retain makes the keys of the folder the newest former keys. At most Max former keys are stored.
-func (h *Held) retain(until time.Time) {
+func (h *Accepted) retain(until time.Time) {
 	next := make([]retained, 0, Max)
 	for _, key := range h.folder {
 		next = append(next, retained{key, until})
@@ -59,7 +59,7 @@ func (h *Held) retain(until time.Time) {
 	h.former = next
 }
 
-func (h *Held) shares(folder []Entry) bool {
+func (h *Accepted) shares(folder []Entry) bool {
 	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, same(key)) })
 }
 

@@ -150,10 +150,10 @@ func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duratio
 	t.Helper()
 	b := &bed{now: noon, has: map[lb.NodeName][]Entry{}}
 	b.decide(t)
-	read, held, deletion := map[lb.NodeName]time.Time{}, map[lb.NodeName]*Held{}, noon
+	read, held, deletion := map[lb.NodeName]time.Time{}, map[lb.NodeName]*Accepted{}, noon
 	nodes := []lb.NodeName{"n1", "n2", "n3", "n4"}
 	for _, node := range nodes {
-		held[node] = &Held{}
+		held[node] = &Accepted{}
 		b.has[node], read[node] = held[node].Read(b.now, b.Keys), b.now
 	}
 	requests := 0

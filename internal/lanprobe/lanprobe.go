@@ -76,7 +76,7 @@ type Answer struct {
 	Via string `json:"via,omitempty"`
 }
 
-// Result is the result of a request.
+// Result has the answers to a request.
 type Result struct {
 	// Answers, each host once for an interface, in order; at most MaxAnswers.
 	Answers []Answer `json:"answers"`

@@ -85,7 +85,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			Abort(accepted)
 			continue
 		}
-		bound(accepted)
+		setBuffers(accepted)
 		c := &conn{Conn: accepted, left: l.limits.Bytes, listener: l}
 		if victim := l.add(c, block(from)); victim != nil {
 			Abort(victim.Conn)
@@ -100,9 +100,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // for delayed acknowledgements.
 const receiveBytes, sendBytes = 16 << 10, 64 << 10
 
-// bound sets the buffer sizes of a connection. Errors are ignored: the connection may have ended
+// setBuffers sets the buffer sizes of a connection. Errors are ignored: the connection may have ended
 // already.
-func bound(c net.Conn) {
+func setBuffers(c net.Conn) {
 	if tcp, is := c.(*net.TCPConn); is {
 		_, _ = tcp.SetReadBuffer(receiveBytes), tcp.SetWriteBuffer(sendBytes)
 	}

@@ -15,8 +15,8 @@ type Change struct {
 	Withdraw []netip.Prefix
 }
 
-// entry is the state of a prefix. Its size does not depend on the number of peers.
-type entry struct {
+// prefixEntry is the state of a prefix. Its size does not depend on the number of peers.
+type prefixEntry struct {
 	members  []member
 	now      *group // the group of all members together; nil: the prefix is not announced
 	reported *group // the group that Changes returned last, perhaps of an older plan; nil: none
@@ -33,7 +33,7 @@ type member struct {
 func (p *Planner) count(prefix netip.Prefix, g *group, n int) {
 	e := p.prefixes[prefix]
 	if e == nil {
-		e = &entry{}
+		e = &prefixEntry{}
 		p.prefixes[prefix] = e
 	}
 	i := slices.IndexFunc(e.members, func(m member) bool { return m.group == g })
@@ -69,7 +69,7 @@ func (p *plan) together(members []member) *group {
 }
 
 // touch marks a prefix dirty: its routes may have changed.
-func (p *Planner) touch(prefix netip.Prefix, e *entry) {
+func (p *Planner) touch(prefix netip.Prefix, e *prefixEntry) {
 	if e.now != nil && len(e.now.conflicts) > 0 {
 		p.disputed[prefix] = struct{}{}
 	} else {

@@ -105,8 +105,8 @@ func (c Conflict) compare(other Conflict) int {
 		cmp.Compare(c.Ignored.Advertisement, other.Ignored.Advertisement), cmp.Compare(c.Ignored.LocalPref, other.Ignored.LocalPref))
 }
 
-// conflicts returns the conflicts of advertisements, ordered by name, with the first of those that set
-// the highest LOCAL_PREF.
+// conflicts returns a conflict for each advertisement whose LOCAL_PREF is not the highest one. ads is
+// ordered by name: of several with the highest LOCAL_PREF the first is Used.
 func conflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
 	var asked []Preference
 	for _, ad := range ads {

@@ -79,8 +79,8 @@ func newPlan(c Config, before *plan) *plan {
 	return p
 }
 
-// about returns the advertisements that select an address of the pool which these Services hold.
-func (p *plan) about(pool lb.PoolName, holders []*eligibility.Service) []int {
+// advertisementsFor returns the advertisements that select an address of the pool which these Services hold.
+func (p *plan) advertisementsFor(pool lb.PoolName, holders []*eligibility.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
 		for i := range p.ads {
@@ -99,9 +99,9 @@ func (p *plan) about(pool lb.PoolName, holders []*eligibility.Service) []int {
 	return ads
 }
 
-// others reports whether another node announces an address in place of this one, by these
+// announcedElsewhere reports whether another node announces an address in place of this one, by these
 // advertisements.
-func (p *plan) others(ads []int, family lb.Family, holders []*eligibility.Service) bool {
+func (p *plan) announcedElsewhere(ads []int, family lb.Family, holders []*eligibility.Service) bool {
 	return slices.ContainsFunc(p.elsewhere, func(n eligibility.Node) bool {
 		return eligibility.ServedAt(holders, family, n.Name) &&
 			slices.ContainsFunc(ads, func(i int) bool { return p.ads[i].CoversNode(n.Labels) })

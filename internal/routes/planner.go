@@ -33,7 +33,7 @@ type Planner struct {
 	plan     *plan
 	holdings *eligibility.Holdings
 	outcomes map[netip.Addr]*outcome // the addresses for which something is announced
-	prefixes map[netip.Prefix]*entry
+	prefixes map[netip.Prefix]*prefixEntry
 	dirty    []netip.Prefix            // whose entry is dirty
 	disputed map[netip.Prefix]struct{} // prefixes with conflicts
 }
@@ -42,7 +42,7 @@ type Planner struct {
 func New() *Planner {
 	return &Planner{
 		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*outcome{},
-		prefixes: map[netip.Prefix]*entry{}, disputed: map[netip.Prefix]struct{}{},
+		prefixes: map[netip.Prefix]*prefixEntry{}, disputed: map[netip.Prefix]struct{}{},
 	}
 }
 
@@ -125,8 +125,8 @@ func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
 	if !eligibility.Served(holders, family) || !eligibility.ServedAt(holders, family, p.plan.node) {
 		return nil
 	}
-	ads := p.plan.about(pool, holders)
-	if p.plan.excluded && (!announced || p.plan.others(ads, family, holders)) {
+	ads := p.plan.advertisementsFor(pool, holders)
+	if p.plan.excluded && (!announced || p.plan.announcedElsewhere(ads, family, holders)) {
 		return nil
 	}
 	return p.plan.outcome(pool, address, ads)

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Most is the number of addresses that fit into a filter (BPF_MAXINSNS). With more addresses, the
+// MaxAddresses is the number of addresses that fit into a filter (BPF_MAXINSNS). With more addresses, the
 // filter passes all packets.
-const Most = 2000
+const MaxAddresses = 2000
 
 // Attach has the kernel drop packets to a socket of a family that come from other addresses than these.
 // It replaces the filter before. Addresses of the other family are ignored, and only the last four
@@ -28,7 +28,7 @@ const Most = 2000
 // handshakes; accepted connections inherit it.
 func Attach(fd int, ipv4 bool, sources []netip.Addr) error {
 	sources = slices.DeleteFunc(slices.Clone(sources), func(a netip.Addr) bool { return a.Is4() != ipv4 })
-	if len(sources) > Most {
+	if len(sources) > MaxAddresses {
 		return Detach(fd)
 	}
 	slices.SortFunc(sources, netip.Addr.Compare)

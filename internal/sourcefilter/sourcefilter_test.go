@@ -56,7 +56,7 @@ var cases = []struct {
 	{"the source, whose last bytes an IPv6 address has", []netip.Addr{netip.MustParseAddr("::7f00:3")}, false},
 	{"a thousand others", many(1000, "10.0.0.1"), false},
 	{"a thousand others and the source", many(1000, "10.0.0.1", loopback(3)), true},
-	{"more than fit", many(sourcefilter.Most+1, "10.0.0.1"), true},
+	{"more than fit", many(sourcefilter.MaxAddresses+1, "10.0.0.1"), true},
 }
 
 func TestAttach_UDP(t *testing.T) {

@@ -59,7 +59,7 @@ func Run(ctx context.Context, s Options) error {
 	if !o.Address.IsValid() || o.Node == "" || o.Namespace == "" {
 		return fmt.Errorf("this speaker does not know its node: name %q, address %s, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, o.Address, o.Namespace)
 	}
-	o.MetricsAddress = onNode(o.MetricsAddress, o.Address)
+	o.MetricsAddress = listenAddress(o.MetricsAddress, o.Address)
 	keys, err := openKeys(s.KeyDir, log.WithName("keys"))
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func Run(ctx context.Context, s Options) error {
 	engine.Mesh = peers
 	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
 	objects := informers.NewSource(mgr.GetCache(), o.Namespace, log.WithName("informers"))
-	if err := kube.Connect(mgr, objects, o, engine, joining(store, peers, engine), state); err != nil {
+	if err := kube.Connect(mgr, objects, o, engine, onPeers(store, peers, engine), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
 	}
 	routers, err := startRouting(answering, mgr, objects, o, state, log)
@@ -110,9 +110,9 @@ func Run(ctx context.Context, s Options) error {
 	return failed
 }
 
-// onNode returns an address to listen on. An address without a host gets that of the node, so that the
+// listenAddress returns an address to listen on. An address without a host gets that of the node, so that the
 // speaker does not listen on other addresses of the node's network.
-func onNode(listen string, node netip.Addr) string {
+func listenAddress(listen string, node netip.Addr) string {
 	if port, without := strings.CutPrefix(listen, ":"); without {
 		return net.JoinHostPort(node.String(), port)
 	}

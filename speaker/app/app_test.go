@@ -12,7 +12,7 @@ func TestOnNode(t *testing.T) {
 		{"127.0.0.1:7574", "192.0.2.1", "127.0.0.1:7574"},
 		{"0", "192.0.2.1", "0"},
 	} {
-		if got := onNode(tt.listen, netip.MustParseAddr(tt.node)); got != tt.want {
+		if got := listenAddress(tt.listen, netip.MustParseAddr(tt.node)); got != tt.want {
 			t.Errorf("%s on %s: got %s, want %s", tt.listen, tt.node, got, tt.want)
 		}
 	}

@@ -28,8 +28,8 @@ type meshKeys struct {
 	folder string
 	log    logr.Logger
 
-	mu       sync.Mutex // guards what follows
-	held     keyring.Held
+	mu       sync.Mutex // guards the fields below
+	ring     keyring.Accepted
 	accepted []keyring.Entry
 	ignored  string // why entries of the folder are ignored, as it was logged last
 }
@@ -57,7 +57,7 @@ func (k *meshKeys) read() (changed bool, err error) {
 	}
 	k.ignored = ignored
 	before := k.accepted
-	k.accepted = k.held.Read(time.Now(), keys)
+	k.accepted = k.ring.Read(time.Now(), keys)
 	return !slices.Equal(before, k.accepted), err
 }
 

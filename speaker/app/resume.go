@@ -26,9 +26,9 @@ func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	}
 }
 
-// joining returns a function for the addresses of the other speakers: it passes them to the checkpoint,
+// onPeers returns a function for the addresses of the other speakers: it passes them to the checkpoint,
 // the mesh and the engine.
-func joining(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
+func onPeers(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.SavePeers(peers)
 		mesh.Join(peers)

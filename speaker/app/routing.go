@@ -25,8 +25,8 @@ const leaveTimeout = 62 * time.Second
 // lastStateTimeout bounds how long the API server gets to take the last state.
 const lastStateTimeout = 2 * time.Second
 
-// router has the parts of the speaker that BGP needs.
-type router struct {
+// bgpParts has the parts of the speaker that BGP needs.
+type bgpParts struct {
 	sessions *bgp.Manager
 	paths    *bfd.Engine
 	state    *kube.StateWriter
@@ -34,8 +34,8 @@ type router struct {
 
 // startRouting starts the BGP sessions and BFD, which end with the context, and has their state
 // reported in the SpeakerState.
-func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*router, error) {
-	r := &router{state: state}
+func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*bgpParts, error) {
+	r := &bgpParts{state: state}
 	var refused atomic.Pointer[kube.Refused]
 	var problems atomic.Pointer[routing.Problems]
 	r.paths = bfd.New(ctx, bfd.Options{
@@ -74,7 +74,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 
 // leave ends the sessions, and then BFD. Sessions with graceful restart end without a NOTIFICATION, and
 // their routers retain the routes. From other routers the routes are withdrawn first.
-func (r *router) leave() {
+func (r *bgpParts) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	last := r.state.Routing()

@@ -86,7 +86,7 @@ func (e *Engine) closeAll() {
 	e.closeListeners()
 }
 
-// apply begins, ends and changes sessions so that they are those that Set was called with.
+// apply makes the sessions match those of the last Set.
 func (e *Engine) apply(ctx context.Context, now time.Time) {
 	if !e.wantedChanged {
 		return

@@ -20,11 +20,11 @@ func (m *Manager) discover(r *running) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.stopDiscovery = cancel
-	go m.Discover(ctx, device, func(router netip.Addr) { m.take(r, device, router) }, r.isUp.Load)
+	go m.Discover(ctx, device, func(router netip.Addr) { m.setDiscovered(r, device, router) }, r.isUp.Load)
 }
 
-// take sets the address of the router that was discovered for an unnumbered peer.
-func (m *Manager) take(r *running, device string, router netip.Addr) {
+// setDiscovered sets the address of the router that was discovered for an unnumbered peer.
+func (m *Manager) setDiscovered(r *running, device string, router netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.discovered == router || r.config.Interface != device || m.peers[r.config.Name] != r {

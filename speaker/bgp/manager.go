@@ -298,7 +298,7 @@ func (m *Manager) SetDraining(draining bool) {
 	m.drains++
 	drain := m.drains
 	for _, r := range m.peers {
-		r.do(func(time.Time) []session.Action { r.table.depart(draining, false); return nil })
+		r.do(func(time.Time) []session.Action { r.table.setLeaving(draining, false); return nil })
 		if draining {
 			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r, drain) })
 		}
@@ -310,7 +310,7 @@ func (m *Manager) withdraw(r *running, drain int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.drains == drain {
-		r.do(func(time.Time) []session.Action { r.table.depart(true, true); return nil })
+		r.do(func(time.Time) []session.Action { r.table.setLeaving(true, true); return nil })
 	}
 }
 

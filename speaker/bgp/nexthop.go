@@ -54,7 +54,7 @@ func (p *peer) renewNextHops() {
 		if *f.to != f.hop {
 			p.log.Info("next hop", "family", f.family.String(), "address", f.hop.Address, "linkLocal", f.hop.LinkLocal, "before", f.to.Address)
 			*f.to = f.hop
-			p.table.renew(f.family)
+			p.table.resend(f.family)
 		}
 	}
 	p.unrouted = p.routeProblem(without, path)

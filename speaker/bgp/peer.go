@@ -160,7 +160,7 @@ func (p *peer) perform(actions []session.Action) {
 			p.flaps.note(time.Now())
 			p.log.Info("the session has ended", "why", a.Why)
 		case session.Refresh:
-			p.table.again()
+			p.table.resendAll()
 		}
 	}
 }
@@ -406,11 +406,11 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 // have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then withdrawn.
 func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
-		p.do(func(time.Time) []session.Action { p.table.depart(true, p.table.withdrawn); return nil })
+		p.do(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
 		if len(p.sent()) > 0 {
 			p.wait(ctx, marked)
 		}
-		p.do(func(time.Time) []session.Action { p.table.depart(true, true); return nil })
+		p.do(func(time.Time) []session.Action { p.table.setLeaving(true, true); return nil })
 		p.waitDrained(ctx)
 	} else {
 		n = nil

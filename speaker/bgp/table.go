@@ -68,11 +68,11 @@ func (t *table) reset() {
 	t.unreported = true
 	t.begun = false
 	t.changes++
-	t.all()
+	t.markAll()
 }
 
-// all has next compare every route with what was sent.
-func (t *table) all() {
+// markAll has next compare every route with what was sent.
+func (t *table) markAll() {
 	for prefix := range t.want {
 		t.dirty[prefix] = true
 	}
@@ -81,31 +81,31 @@ func (t *table) all() {
 	}
 }
 
-// again has next send all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
-func (t *table) again() {
+// resendAll has next send all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
+func (t *table) resendAll() {
 	for prefix := range t.sent {
 		t.sent[prefix] = unknown
 	}
-	t.all()
+	t.markAll()
 }
 
-// renew has next send the routes of a family once more, or withdraw them: their next hop has changed,
+// resend has next send the routes of a family once more, or withdraw them: their next hop has changed,
 // or there is none any more.
-func (t *table) renew(f lb.Family) {
+func (t *table) resend(f lb.Family) {
 	for prefix := range t.sent {
 		if family(prefix) == f {
 			t.sent[prefix] = unknown
 		}
 	}
-	t.all()
+	t.markAll()
 }
 
-// depart sets whether all routes are marked (leaving), and whether all are withdrawn.
-func (t *table) depart(leaving, withdrawn bool) {
+// setLeaving sets whether all routes are marked (leaving), and whether all are withdrawn.
+func (t *table) setLeaving(leaving, withdrawn bool) {
 	if t.leaving != leaving || t.withdrawn != withdrawn {
 		t.leaving, t.withdrawn = leaving, withdrawn
 		clear(t.marked)
-		t.all()
+		t.markAll()
 	}
 }
 

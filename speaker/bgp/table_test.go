@@ -93,7 +93,7 @@ func TestTable(t *testing.T) {
 	withdraw := func(prefix netip.Prefix) func(*table) {
 		return func(t *table) { t.change(nil, []netip.Prefix{prefix}) }
 	}
-	depart := func(leaving, gone bool) func(*table) { return func(t *table) { t.depart(leaving, gone) } }
+	depart := func(leaving, gone bool) func(*table) { return func(t *table) { t.setLeaving(leaving, gone) } }
 	tests := []struct {
 		name    string
 		session wire.Encoding
@@ -110,10 +110,10 @@ func TestTable(t *testing.T) {
 		{"what the router never had is not withdrawn", both, nil, []step{{withdraw(one), ""}}, ""},
 		{"routes without a next hop are not sent", onlyIPv6, routes.Table{one: red, six: red}, []step{{nil, "+2001:db8:1::1/128"}, {withdraw(six), "-2001:db8:1::1/128"}}, ""},
 		{"a new session has everything again", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*table).reset, "+203.0.113.1/32"}}, ""},
-		{"so has a router that asks", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*table).again, "+203.0.113.1/32"}, {nil, ""}}, ""},
+		{"so has a router that asks", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*table).resendAll, "+203.0.113.1/32"}, {nil, ""}}, ""},
 		{"and what is to go still goes", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {func(t *table) {
 			withdraw(one)(t)
-			t.again()
+			t.resendAll()
 		}, "-203.0.113.1/32"}}, ""},
 		{"routes are marked, withdrawn, and announced again", both, routes.Table{one: red}, []step{
 			{nil, "+203.0.113.1/32"}, {depart(true, false), "+203.0.113.1/32!"}, {announce(two, red), "+203.0.113.2/32!"},
@@ -205,7 +205,7 @@ func TestTableSendsMuchInParts(t *testing.T) {
 	if parts != 3 || len(table.sent) != 5000 {
 		t.Errorf("%d routes went out in %d parts, want 5000 in 3", len(table.sent), parts)
 	}
-	table.all()
+	table.markAll()
 	if octets, more := table.next(both); len(octets) > 0 || more {
 		t.Errorf("what the router has is looked at to the end at once: got %d octets, and more: %t", len(octets), more)
 	}

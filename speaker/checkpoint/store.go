@@ -74,7 +74,7 @@ type Store struct {
 
 	writing sync.Mutex // held for a whole Flush: the file has one writer at a time
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	content Content
 	problem error
 }

@@ -29,7 +29,7 @@ type Routing struct {
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
 	// Changes are the changes of the routes that routers have, since the last call.
 	Changes map[bgp.PeerName]speakerbgp.RouteChanges
-	// Problems are sentences about objects that are invalid and therefore ignored.
+	// Problems are sentences about objects that are invalid, missing or in conflict.
 	Problems []string
 	// Peers are the peers of this node that have a problem. A peer that has no session because of its
 	// problem is not among the Sessions.

@@ -49,7 +49,8 @@ const (
 	readPerSpeaker = 10 * time.Millisecond
 )
 
-// retryWrite is the back-off after a failed write, if it is longer than the pause between two writes.
+// retryWrite is the back-off after failed writes. It applies where it is longer than the pause between
+// two writes.
 var retryWrite = backoff.Exponential{First: writeInterval, Last: 5 * time.Second}
 
 // StateWriter writes the SpeakerState and the SpeakerRouteSlices of this node. It is the only writer of

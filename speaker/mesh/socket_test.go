@@ -156,8 +156,8 @@ func TestSocket_Filter(t *testing.T) {
 	}{
 		"no peers":                        {loopback(111), map[netip.Addr]lb.NodeName{}},
 		"a thousand peers":                {loopback(111), many(1000, "10.0.0.1")},
-		"more than fit into a filter":     {loopback(111), many(sourcefilter.Most+1, "10.0.0.1")},
-		"as many as fit into one of IPv6": {netip.IPv6Loopback(), many(sourcefilter.Most, "2001:db8::1")},
+		"more than fit into a filter":     {loopback(111), many(sourcefilter.MaxAddresses+1, "10.0.0.1")},
+		"as many as fit into one of IPv6": {netip.IPv6Loopback(), many(sourcefilter.MaxAddresses, "2001:db8::1")},
 	} {
 		s, err := listen(netip.AddrPortFrom(tt.on, port), nil)
 		if err != nil {

@@ -14,9 +14,9 @@ import (
 // Conn sends and receives ARP on one interface. One goroutine may call Read and Answer while others
 // call the other methods.
 type Conn struct {
-	socket socket
-	here   packet.MAC
-	answer [header + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
+	socket   socket
+	hardware packet.MAC
+	answer   [header + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
 }
 
 // socket is the part of packet.Socket that a connection uses.
@@ -31,7 +31,7 @@ type socket interface {
 // Listen opens a connection on an Ethernet interface. It needs the capability NET_RAW. It receives
 // nothing until Watch is called.
 func Listen(ifi *net.Interface) (*Conn, error) {
-	here, err := packet.ParseMAC(ifi.HardwareAddr)
+	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
 	}
@@ -39,7 +39,7 @@ func Listen(ifi *net.Interface) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening to ARP: %w", err)
 	}
-	c, err := newConn(here, socket)
+	c, err := newConn(hardware, socket)
 	if err != nil {
 		_ = socket.Close()
 		return nil, fmt.Errorf("listening to ARP on %s: %w", ifi.Name, err)
@@ -47,13 +47,13 @@ func Listen(ifi *net.Interface) (*Conn, error) {
 	return c, nil
 }
 
-func newConn(here packet.MAC, socket socket) (*Conn, error) {
+func newConn(hardware packet.MAC, socket socket) (*Conn, error) {
 	nobody := netip.IPv4Unspecified()
-	reply, err := frame(arp.OperationReply, here, nobody, packet.MAC{}, nobody)
+	reply, err := frame(arp.OperationReply, hardware, nobody, packet.MAC{}, nobody)
 	if err != nil {
 		return nil, fmt.Errorf("preparing answers: %w", err)
 	}
-	c := &Conn{socket: socket, here: here}
+	c := &Conn{socket: socket, hardware: hardware}
 	copy(c.answer[:], reply)
 	return c, nil
 }
@@ -97,7 +97,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 
 // Announce announces to all hosts that the address is at this interface.
 func (c *Conn) Announce(address netip.Addr) error {
-	frames, err := announcement(address, c.here)
+	frames, err := announcement(address, c.hardware)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (c *Conn) Announce(address netip.Addr) error {
 
 // Probe sends a request that asks whether any host uses the address.
 func (c *Conn) Probe(address netip.Addr) error {
-	b, err := probe(address, c.here)
+	b, err := probe(address, c.hardware)
 	if err != nil {
 		return err
 	}

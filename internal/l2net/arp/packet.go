@@ -23,12 +23,12 @@ const (
 // request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some stacks learn only from
 // requests, others only from replies. The target hardware address of the reply is that of the sender:
 // otherwise Linux does not treat the reply as gratuitous.
-func announcement(address netip.Addr, here packet.MAC) ([2][]byte, error) {
-	request, err := frame(arp.OperationRequest, here, address, packet.MAC{}, address)
+func announcement(address netip.Addr, hardware packet.MAC) ([2][]byte, error) {
+	request, err := frame(arp.OperationRequest, hardware, address, packet.MAC{}, address)
 	if err != nil {
 		return [2][]byte{}, fmt.Errorf("making a gratuitous request for %s: %w", address, err)
 	}
-	reply, err := frame(arp.OperationReply, here, address, here, address)
+	reply, err := frame(arp.OperationReply, hardware, address, hardware, address)
 	if err != nil {
 		return [2][]byte{}, fmt.Errorf("making a gratuitous reply for %s: %w", address, err)
 	}
@@ -38,8 +38,8 @@ func announcement(address netip.Addr, here packet.MAC) ([2][]byte, error) {
 // probe returns the frame that asks whether an address is in use, without claiming it. RFC 5227
 // section 2.1.1: the sender's IP address MUST be zero, so that no ARP cache learns it; the target's
 // hardware address SHOULD be.
-func probe(address netip.Addr, here packet.MAC) ([]byte, error) {
-	b, err := frame(arp.OperationRequest, here, netip.IPv4Unspecified(), packet.MAC{}, address)
+func probe(address netip.Addr, hardware packet.MAC) ([]byte, error) {
+	b, err := frame(arp.OperationRequest, hardware, netip.IPv4Unspecified(), packet.MAC{}, address)
 	if err != nil {
 		return nil, fmt.Errorf("making a probe for %s: %w", address, err)
 	}

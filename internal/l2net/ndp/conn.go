@@ -35,7 +35,7 @@ type socket interface {
 // Listen opens a connection on an Ethernet interface, with the link-local address to send from. It
 // needs the capability NET_RAW. It receives nothing until Watch is called.
 func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
-	here, err := packet.ParseMAC(ifi.HardwareAddr)
+	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listening to NDP on %s: %w", ifi.Name, err)
 	}
@@ -46,7 +46,7 @@ func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening to NDP: %w", err)
 	}
-	return newConn(sender{here: here, linkLocal: linkLocal}, socket, func() (member, error) { return openMember(ifi.Index) }), nil
+	return newConn(sender{hardware: hardware, linkLocal: linkLocal}, socket, func() (member, error) { return openMember(ifi.Index) }), nil
 }
 
 func newConn(sender sender, socket socket, open func() (member, error)) *Conn {

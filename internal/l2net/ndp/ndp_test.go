@@ -48,7 +48,7 @@ func (*tape) Close() error                             { return nil }
 
 func conn(frames ...[]byte) (*Conn, *tape) {
 	s := &tape{frames: frames}
-	return newConn(sender{here: here, linkLocal: local}, s, nil), s
+	return newConn(sender{hardware: here, linkLocal: local}, s, nil), s
 }
 
 // sum is the checksum of RFC 1071, written once more.

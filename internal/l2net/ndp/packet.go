@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// sender makes the frames that an interface sends: here is its hardware address.
+// sender makes the frames that an interface sends: hardware is its hardware address.
 type sender struct {
-	here      packet.MAC
+	hardware  packet.MAC
 	linkLocal netip.Addr
 }
 
@@ -36,7 +36,7 @@ func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
 func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {
-		b, err := s.frame(groupMAC(to), s.linkLocal, to, advertisement(address, s.here, false))
+		b, err := s.frame(groupMAC(to), s.linkLocal, to, advertisement(address, s.hardware, false))
 		if err != nil {
 			return frames, err
 		}
@@ -76,7 +76,7 @@ func (s sender) frame(frameTo packet.MAC, from, to netip.Addr, message ndp.Messa
 	}
 	b := make([]byte, offsetICMP, offsetICMP+len(icmp))
 	copy(b[0:6], frameTo[:])
-	copy(b[6:12], s.here[:])
+	copy(b[6:12], s.hardware[:])
 	binary.BigEndian.PutUint16(b[12:14], etherType)
 	ip := b[ethernetLength:]
 	ip[0] = 6 << 4

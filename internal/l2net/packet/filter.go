@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whole is how many bytes of a passed packet the socket gets.
-const whole = 0xffff
+// wholePacket is how many bytes of a passed packet the socket gets.
+const wholePacket = 0xffff
 
 // Pass returns the instruction that ends a filter program and passes the packet.
-func Pass() bpf.Instruction { return bpf.RetConstant{Val: whole} }
+func Pass() bpf.Instruction { return bpf.RetConstant{Val: wholePacket} }
 
 // Drop returns the instruction that ends a filter program and drops the packet.
 func Drop() bpf.Instruction { return bpf.RetConstant{Val: 0} }

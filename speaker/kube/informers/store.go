@@ -26,7 +26,7 @@ import (
 type Store struct {
 	counts func(client.Object) bool
 
-	mu       sync.Mutex // guards what follows; a reader holds it while it reads
+	mu       sync.Mutex // guards the fields below; a reader holds it while it reads
 	readers  []*Reader
 	services map[lb.ServiceKey]*corev1.Service // of type LoadBalancer
 	slices   map[lb.ServiceKey][]*discoveryv1.EndpointSlice
@@ -87,8 +87,8 @@ func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
 	s.changed(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
 
-// changedNothingYet reports whether no reader has read yet: the first read of each covers all objects.
-func (s *Store) changedNothingYet() bool {
+// unread reports whether no reader has read yet: the first read of each covers all objects.
+func (s *Store) unread() bool {
 	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
 }
 
@@ -119,7 +119,7 @@ func Namespaces() client.Object {
 // putNamespace records the labels of a namespace, as a change of each Service in it.
 func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
 	put(s.namespaces, o.Name, o.Labels, exists)
-	if s.changedNothingYet() {
+	if s.unread() {
 		return // without facts, there is no need to search the Services of each namespace
 	}
 	for key := range s.services {
@@ -151,7 +151,7 @@ func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
 		s.nodes.Remove(name)
 		return
 	}
-	if s.nodes.Add(name); s.changedNothingYet() {
+	if s.nodes.Add(name); s.unread() {
 		return // there are no facts yet
 	}
 	if _, known := s.others[reflect.TypeFor[*corev1.Node]()][client.ObjectKey{Name: string(name)}]; known {

@@ -63,8 +63,8 @@ func (f *ConfigWatcher) read(changes informers.Changes) config {
 	return c
 }
 
-// others returns the nodes that can announce in place of this one: they take addresses, are ready, have
-// a ready speaker, and have a BGPPeer.
+// others returns the nodes that can announce in place of this node: they take addresses, are ready, and
+// have a ready speaker and a BGPPeer.
 func (f *ConfigWatcher) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||

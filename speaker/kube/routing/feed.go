@@ -143,11 +143,11 @@ func (f *ConfigWatcher) changed(changes informers.Changes) bool {
 	if f.standby && changes.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(changes)) {
 		return true
 	}
-	return changes.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.alike)
+	return changes.Changed(&corev1.Node{}) && !slices.EqualFunc(f.nodes, changes.Nodes(), f.sameRoutes)
 }
 
-// alike reports whether two versions of a node lead to the same routes of this node.
-func (f *ConfigWatcher) alike(x, y eligibility.Node) bool {
+// sameRoutes reports whether two versions of a node lead to the same routes of this node.
+func (f *ConfigWatcher) sameRoutes(x, y eligibility.Node) bool {
 	if x.Name == f.Self || y.Name == f.Self || f.standby {
 		return reflect.DeepEqual(x, y)
 	}

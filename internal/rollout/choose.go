@@ -19,7 +19,7 @@ func (d *decision) choose() {
 		if d.busy() || d.proven() {
 			return
 		}
-		// One that works shows more. One that does not costs nothing, where nothing else fits.
+		// A working speaker shows more. If none can be replaced, a broken one costs nothing.
 		_ = slices.ContainsFunc(working, d.start) || slices.ContainsFunc(broken, d.start)
 		return
 	}
@@ -31,7 +31,8 @@ func (d *decision) choose() {
 	}
 }
 
-// start begins a step on a node, unless too many are unavailable.
+// start begins a step on a node, unless too many nodes are unavailable or the speaker must stay for
+// now.
 func (d *decision) start(name lb.NodeName) bool {
 	node, steps := d.Nodes[name], d.next.Steps
 	broken := !node.works()
@@ -43,7 +44,7 @@ func (d *decision) start(name lb.NodeName) bool {
 	case d.awaits(node):
 		return false
 	case !broken && slices.ContainsFunc(steps, func(s Step) bool { return s.CoveredBy == name && !d.late(s) }):
-		return false // it is to report whether the speaker of that step announces
+		return false // its speaker is to report whether the speaker of that step announces
 	case !broken || d.next.Phase != Installing:
 		if d.underWay(steps) >= d.most() {
 			return false
@@ -62,8 +63,8 @@ func (d *decision) start(name lb.NodeName) bool {
 	return true
 }
 
-// followEdit notes that the spec has changed. Another process, whose clock is ahead, may have noted the last edit: what
-// is of the future is of now, so that nothing waits for longer than after an edit.
+// followEdit records that the spec has changed. Another process, whose clock is ahead, may have recorded the last edit:
+// a time in the future becomes now, so that no step waits longer than after an edit.
 func (d *decision) followEdit() {
 	e := &d.next.Edits
 	if e.Last.After(d.now) {
@@ -74,7 +75,7 @@ func (d *decision) followEdit() {
 	}
 	switch {
 	case e.Generation != d.Generation:
-		if !d.now.Before(e.Last.Add(2 * reported)) {
+		if !d.now.Before(e.Last.Add(2 * reportDelay)) {
 			e.First = d.now
 		}
 		e.Generation, e.Last = d.Generation, d.now
@@ -83,33 +84,33 @@ func (d *decision) followEdit() {
 	}
 }
 
-// followUnapplied notes that an edit is of now, since not all of its objects are applied: what speakers follow is still to
-// come. One that is refused for good keeps nothing up for longer than a series of edits does; of one that a process
-// before this one noted, or that was followed by a time without answers, it is not known for how long it was refused.
+// followUnapplied moves the last edit to now while not all of its objects are applied: speakers follow it only then. An
+// object that the API server refuses for good delays steps no longer than a series of edits does. If the last edit is
+// from before SeenSince, it is not known how long the object has been refused, and the series begins again.
 func (d *decision) followUnapplied(e *Edits) {
 	switch {
 	case e.Last.Before(d.SeenSince):
 		e.First, e.Last = d.now, d.now
-	case d.now.Before(e.First.Add(maxEdits)) && !d.now.Before(e.Last.Add(reported/2)):
+	case d.now.Before(e.First.Add(maxEdits)) && !d.now.Before(e.Last.Add(reportDelay/2)):
 		e.Last = d.now // not in each pass: all speakers watch the status
 	}
 }
 
-// awaited returns until when what speakers report to announce is of before the last edit of the spec. A
-// series of edits is waited for no longer than maxEdits: the steps that begin then are not compared with
-// what was before, see edited.
+// awaited returns until when steps wait for reports that follow the last edit of the spec. Steps wait for
+// a series of edits no longer than maxEdits: those that begin then are not compared with what the node
+// announced before, see edited.
 func (d *decision) awaited() time.Time {
 	e := d.next.Edits
-	if last := e.First.Add(maxEdits); last.Before(e.Last.Add(reported)) {
+	if last := e.First.Add(maxEdits); last.Before(e.Last.Add(reportDelay)) {
 		return last
 	}
-	return e.Last.Add(reported)
+	return e.Last.Add(reportDelay)
 }
 
-// awaits reports whether what a speaker announces is not known well enough to replace it: the spec has
-// just changed, and may have taken the node out of an advertisement. A canary that announces nothing would
-// show nothing, so that it is no way around the wait for one that does. While a Service is not announced
-// the change may be the correction, which is not held up.
+// awaits reports whether the replacement of a speaker must wait for a report of what it announces: the spec
+// has just changed, and may have removed the node from an advertisement. A canary waits also if it announces
+// nothing and another speaker does: a canary that announces nothing would show nothing. While a Service is
+// not announced, no step waits: the change may be the correction.
 func (d *decision) awaits(node Node) bool {
 	shows := node.Report.announces() > 0 || d.next.Phase == Canary && d.announces
 	return shows && d.next.forward() && len(d.Outages) == 0 && d.now.Before(d.awaited())
@@ -120,11 +121,12 @@ func (d *decision) announced() bool {
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool { return d.up(name) && d.Nodes[name].Report.announces() > 0 })
 }
 
-// split returns the nodes to change whose speaker works, and those whose does not, in the order
-// in which they are changed: those that announce the fewest addresses first, but on the way
-// back, on which they are what the former revision harms most, last. The canary has an address, if
-// any node has one: only that shows whether the revision announces. A revision that may be the
-// correction of another one is tried where the least depends on it.
+// split returns the nodes to change whose speaker works, and those whose speaker does not, in the
+// order in which they are changed. Nodes that announce the fewest addresses come first; in a
+// rollback they come last, since the failed revision harms the other nodes most. The canary is a
+// node that announces addresses, if there is one: only that shows whether the revision announces.
+// But if a Service is not announced, or a node has a revision that is not the good one, the new
+// revision may be a correction: it is then tried where the fewest addresses depend on it.
 func (d *decision) split() (working, broken []lb.NodeName) {
 	for _, name := range d.candidates() {
 		pod := d.Nodes[name].Pod
@@ -160,8 +162,8 @@ func (r *Report) announces() int {
 	return r.Addresses + r.Routes
 }
 
-// shows ranks what the replacement of a speaker shows of a revision: others receive whether it
-// announces addresses on the local network; of routes they do not.
+// shows ranks how much the replacement of a speaker shows about a revision: other speakers receive
+// its announcements on the local network, but not its routes.
 func (r *Report) shows() int {
 	switch {
 	case r == nil || r.announces() == 0:
@@ -183,7 +185,7 @@ func (d *decision) candidates() []lb.NodeName {
 	return list
 }
 
-// works reports whether a speaker is ready and the others receive from it.
+// works reports whether a speaker is ready and the other speakers receive from it.
 func (n Node) works() bool { return n.Pod != nil && !n.Pod.Ending && n.Pod.Ready && !n.Silent }
 
 // most returns how many nodes may be unavailable at a time.
@@ -200,7 +202,7 @@ func (d *decision) total() int {
 	return total
 }
 
-// unavailable counts the other nodes that are up and have no speaker that is ready, or a step.
+// unavailable counts the other nodes that are up and have no ready speaker, or a step that is not late.
 func (d *decision) unavailable(but lb.NodeName, steps []Step) int {
 	count := 0
 	for _, name := range d.order {

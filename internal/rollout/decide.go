@@ -10,13 +10,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// decision is a decision that is being made.
+// decision is the working state of Decide.
 type decision struct {
 	State
 	next  Stored
 	order []lb.NodeName // the nodes, by name
 	now   time.Time     // in full seconds
-	// coveredBy has the nodes that do not announce their addresses, each with one that answers for it.
+	// coveredBy has the nodes that do not announce their addresses, each with one that covers for it.
 	coveredBy map[lb.NodeName]lb.NodeName
 	announces bool // some speaker announces an address
 }
@@ -66,9 +66,10 @@ func (d *decision) aim() {
 	}
 }
 
-// triedAgain reports whether a revision that failed is to be tried again: because it is asked for, or
-// because what it failed for alone is so of the good one as well. Before that the way back is complete,
-// or stands still: a node that has the revision already would show nothing of it.
+// triedAgain reports whether a revision that failed is to be tried again: because the token for another
+// try has changed, or because its announcements were not received, and those of the good revision are not
+// either. The rollback must be complete before, or stand still: a node that still has the revision would
+// show nothing about it.
 func (d *decision) triedAgain() bool {
 	n := &d.next
 	back := n.Phase != RollingBack || !d.busy() && d.standsStill()
@@ -82,13 +83,13 @@ func (d *decision) begin(p Phase) {
 	d.turn(p)
 }
 
-// turn begins a phase with another target. Steps are dropped: the facts have the speakers that
-// do not work because of them.
+// turn begins a phase with another target. It drops the steps: the facts still show the speakers
+// that do not work because of them.
 func (d *decision) turn(p Phase) {
 	d.next.Phase, d.next.Since, d.next.Steps = p, d.now, nil
 }
 
-// fail ends a rollout.
+// fail records why the revision failed, and begins the rollback or halts.
 func (d *decision) fail(f Failure) {
 	d.next.Failure = f
 	switch {
@@ -116,7 +117,7 @@ func (d *decision) advance() {
 			d.fail(Failure{Why: "the controller is not ready on the new revision" + detail(d.Controller.Problem)})
 		}
 	case Canary:
-		n.Proven = n.Proven || !d.busy() && d.showsByNow()
+		n.Proven = n.Proven || !d.busy() && d.provenLater()
 		if d.proven() && !d.busy() {
 			n.Phase = Speakers
 		}
@@ -142,8 +143,8 @@ func (d *decision) advance() {
 	}
 }
 
-// done reports whether the target runs wherever it can: late steps are not waited for, nor pods that
-// nobody decided to replace, once nothing else goes on.
+// done reports whether the target runs wherever it can. Late steps are not waited for and, once the
+// phase stands still, neither are pods without a step.
 func (d *decision) done() bool {
 	if d.busy() || len(d.candidates()) > 0 || !d.controllerReady() {
 		return false
@@ -153,21 +154,21 @@ func (d *decision) done() bool {
 	})
 }
 
-// standsStill reports whether nothing has gone on for the time of a step, or the phase has lasted for as long
-// as it may: speakers that become ready again and again do not keep it from its end.
+// standsStill reports whether the phase has made no progress for StepTimeout, or has lasted for longest:
+// speakers that become ready again and again do not prolong it.
 func (d *decision) standsStill() bool {
 	return d.elapsed(d.progressed()) >= d.Settings.StepTimeout || d.elapsed(d.next.Since) >= d.longest()
 }
 
-// longest is how long a phase lasts whose nodes are changed one after the other and each take the time of a
-// step, and one such time more.
+// longest returns how long a phase may last: StepTimeout for each node, as if they were changed one after the
+// other, and StepTimeout once more.
 func (d *decision) longest() time.Duration {
 	return time.Duration(d.total()+1) * d.Settings.StepTimeout
 }
 
-// progressed returns when something last went on: the phase began, or a speaker became ready on the target.
-// A node that came up since, or a container that was started again, is no progress of the phase: that may
-// go on for as long as there is a cluster.
+// progressed returns when the phase last made progress: it began, or a speaker became ready on the target.
+// A node that came up since, or a container that was started again, does not count: such events could
+// prolong the phase for ever.
 func (d *decision) progressed() time.Time {
 	last := d.next.Since
 	for _, name := range d.order {
@@ -180,8 +181,8 @@ func (d *decision) progressed() time.Time {
 	return last
 }
 
-// proven reports whether the target works on a node: that there is none that is up proves
-// nothing, and a speaker that ran it before this rollout does so only if no other is left.
+// proven reports whether the target works on a node, or there are no nodes at all. A speaker that
+// ran the target before this rollout is a proof only if there is no other node to try it on.
 func (d *decision) proven() bool {
 	if d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Proven && d.untried() {
 		return false
@@ -193,8 +194,8 @@ func (d *decision) proven() bool {
 }
 
 // unshown reports whether addresses should be announced and no speaker of the target announces any:
-// all that are announced are by former speakers on nodes that are skipped, or none is. Such a
-// revision is no good one yet, whatever the outages were before it.
+// only former speakers on nodes that are skipped do, or none does. Such a revision does not become
+// the good one, even if the outages began before it.
 func (d *decision) unshown() bool {
 	if d.next.target().Speaker == d.next.Good.Speaker {
 		return false
@@ -223,7 +224,7 @@ func (d *decision) untried() bool {
 	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
 }
 
-// template returns a revision whose templates can be had, or none.
+// template returns the revision if its templates are available and may be used, or none.
 func (d *decision) template(r Revision) Revision {
 	if d.next.Phase != Halted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
 		return r
@@ -231,12 +232,12 @@ func (d *decision) template(r Revision) Revision {
 	return Revision{}
 }
 
-// available reports whether the templates of the target can be had.
+// available reports whether the templates of the target are available.
 func (d *decision) available() bool {
 	return d.next.target() == d.Wanted || d.GoodStored
 }
 
-// speakers is the revision that new pods of the DaemonSet get: not the new one before the
+// speakers returns the revision that new pods of the DaemonSet get: not the new one before the
 // controller has it.
 func (d *decision) speakers() Revision {
 	if d.next.Phase == Controller {
@@ -245,8 +246,8 @@ func (d *decision) speakers() Revision {
 	return d.next.target()
 }
 
-// elapsed returns how long something lasts, without the time in which the operator did not see
-// the cluster.
+// elapsed returns the time since then, without the time before SeenSince: it is not known what
+// happened while the operator did not see the cluster.
 func (d *decision) elapsed(since time.Time) time.Duration {
 	if d.SeenSince.After(since) {
 		since = d.SeenSince

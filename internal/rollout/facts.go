@@ -8,27 +8,27 @@ import (
 )
 
 // State is what a decision depends on. Facts may be late, with one exception: see Pod.Ending.
-// All times are of the clock of the operator, but for Outage.
+// Times are of the clock of the operator, except those of Outage, Node.UpSince and Report.Started.
 type State struct {
 	Stored Stored
 	// Wanted is the revision that the spec and the operator's version give.
 	Wanted Revision
-	// Generation of the spec: another one is an edit.
+	// Generation of the spec: a new one is an edit.
 	Generation int64
-	// Unapplied says that not all objects that speakers follow are known to be as this generation has them.
+	// Unapplied means that some objects of this generation, which speakers read, may not be applied yet.
 	Unapplied bool
-	// Retry is the token that asks for another try of a revision that failed, when it changes.
+	// Retry is the token that, when it changes, requests another try of a revision that failed.
 	Retry    string
 	Settings Settings
-	// GoodStored says that the templates of Stored.Good can be had.
+	// GoodStored means that the templates of Stored.Good are available.
 	GoodStored bool
 	Controller Workload
-	// Template is the one that the DaemonSet has, as its controller has observed; empty: there
-	// is none, or it has not observed the last change.
+	// Template is that of the DaemonSet, if the DaemonSet controller has observed it; empty: it
+	// has not, or there is no DaemonSet.
 	Template Hash
 	// Nodes that run a speaker, or should.
 	Nodes map[lb.NodeName]Node
-	// Outages are the Services that nodes may announce, have endpoints, and are not announced.
+	// Outages are the Services that have endpoints, that nodes may announce, and that no node does.
 	Outages []Outage
 	// SeenSince is since when the operator has seen the cluster without a break.
 	SeenSince time.Time
@@ -40,7 +40,7 @@ type Settings struct {
 	MaxUnavailable MaxUnavailable
 	// StepTimeout is how long a step may take.
 	StepTimeout time.Duration
-	// Halt: a failure ends the rollout where it is, and nothing is taken back.
+	// Halt: a failure ends the rollout where it is, and nothing is rolled back.
 	Halt bool
 }
 
@@ -57,11 +57,11 @@ func (m MaxUnavailable) of(nodes int) int {
 
 // Workload is the Deployment of the controller.
 type Workload struct {
-	// Template is the one that its controller has observed.
+	// Template is the one that the Deployment controller has observed.
 	Template Hash
-	// Ready says that pods of this template, and no others, serve.
+	// Ready means that pods of this template are available, and no others are left.
 	Ready bool
-	// Problem says why not, if it is known.
+	// Problem is why it is not ready, if that is known.
 	Problem string
 }
 
@@ -69,15 +69,15 @@ type Workload struct {
 type Node struct {
 	// Skip is why no speaker can work on the node, in a few words; empty: one can.
 	Skip string
-	// Down says that Skip is that the node is down. A node whose speaker alone is silent is not.
+	// Down means that Skip is set because the node is down. A node with a silent speaker is not down.
 	Down bool
-	// UpSince is since when it is up.
+	// UpSince is when its condition Ready last changed.
 	UpSince time.Time
-	// Silent says that the other speakers miss the one of this node.
+	// Silent means that the other speakers receive nothing from the one on this node.
 	Silent bool
-	// Pod of the speaker; nil: there is none. Of several, the one that does not end.
+	// Pod of the speaker; nil: there is none. Of several, the one that is not ending.
 	Pod *Pod
-	// Report of the speaker; nil: the process that runs has not reported yet.
+	// Report of the speaker; nil: the running process has not reported yet.
 	Report *Report
 }
 
@@ -90,15 +90,14 @@ type Pod struct {
 	// different ones do not receive each other.
 	Mesh  int
 	Ready bool
-	// Since is since when the operator has seen Ready as it is.
+	// Since is since when the operator has observed the present values of Ready and Restarts.
 	Since time.Time
 	// Restarts is how often its container has been started again.
 	Restarts int
-	// Ending says that it is being deleted. The operator sets it also for a pod whose deletion it
-	// has requested and which its cache has not got to know: steps can be dropped at any time
-	// because of that.
+	// Ending means that it is being deleted. The operator sets it as soon as it has requested the
+	// deletion, before its cache has that: therefore steps can be dropped at any time.
 	Ending bool
-	// Problem says what is wrong with it, if it is known.
+	// Problem is what is wrong with it, if that is known.
 	Problem string
 }
 
@@ -106,7 +105,7 @@ type Pod struct {
 type Report struct {
 	// Started is when the process started, in full seconds.
 	Started time.Time
-	// Isolated: it receives nothing from the network, and answers for nobody.
+	// Isolated: it receives nothing from the network, and covers for no other.
 	Isolated bool
 	// Draining: its node hands its addresses over, and gets none.
 	Draining bool
@@ -115,7 +114,7 @@ type Report struct {
 	// Sessions are those that it should have with routers; true: established.
 	Sessions map[bgp.PeerName]bool
 	// Unannounced are the nodes that do not announce addresses which they have, so that this speaker
-	// answers for them.
+	// covers for them.
 	Unannounced []lb.NodeName
 	// Addresses and Routes are how many it announces on the local network and to routers.
 	Addresses, Routes int
@@ -126,7 +125,7 @@ type Outage struct {
 	Service lb.ServiceKey
 	// Since when, in full seconds of the clock of the controller.
 	Since time.Time
-	// Changed is when its owner has changed it last, as far as is known. What begins within
-	// maxOutage after a change of its owner is not held against a revision.
+	// Changed is when its owner last changed it, as far as is known. An outage that begins within
+	// maxOutage after that does not count against a revision.
 	Changed time.Time
 }

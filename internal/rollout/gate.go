@@ -40,7 +40,8 @@ func (d *decision) gate(step Step, node Node) string {
 	return d.harm()
 }
 
-// podGate returns what is wrong with the pod of a node as one of the target.
+// podGate returns why a node has no pod of the target that has been ready for long enough; empty: it
+// has one.
 func (d *decision) podGate(node Node) string {
 	switch pod := node.Pod; {
 	case pod == nil:
@@ -51,21 +52,21 @@ func (d *decision) podGate(node Node) string {
 		return "its speaker has another revision" + detail(pod.Problem)
 	case !pod.Ready:
 		return "its speaker is not ready" + detail(pod.Problem)
-	case d.Now.Before(d.heldUntil(pod)):
+	case d.Now.Before(d.steadyAt(pod)):
 		return "its speaker has just become ready"
 	}
 	return ""
 }
 
-// heldUntil returns when a pod that is ready has been for long enough: longer after restarts,
-// but less than a step may take.
-func (d *decision) heldUntil(pod *Pod) time.Time {
-	long := hold << min(max(0, pod.Restarts), 6)
+// steadyAt returns when a ready pod will have been ready for long enough: minReady, or longer after
+// restarts, but at most half of StepTimeout.
+func (d *decision) steadyAt(pod *Pod) time.Time {
+	long := minReady << min(max(0, pod.Restarts), 6)
 	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
 }
 
-// gap counts the other speakers that miss the one of a node, or that it misses. Those that are
-// being replaced, do not work or are in another mesh do not count.
+// gap counts the other speakers that miss the one of a node, or that it misses. Speakers that are
+// being replaced, that do not work, or that are in another mesh do not count.
 func (d *decision) gap(name lb.NodeName, steps []Step) int {
 	node, count := d.Nodes[name], 0
 	for _, other := range d.order {
@@ -82,7 +83,8 @@ func (d *decision) gap(name lb.NodeName, steps []Step) int {
 	return count
 }
 
-// muteGate returns what other nodes report of the announcements of a speaker.
+// muteGate returns that other nodes receive no announcements of a speaker; empty: that is not reported,
+// or no evidence.
 func (d *decision) muteGate(step Step) string {
 	switch by := d.coveredBy[step.Node]; {
 	case !d.showsAnnouncing():
@@ -95,27 +97,27 @@ func (d *decision) muteGate(step Step) string {
 	return ""
 }
 
-// verify notes whether speakers of the good revision receive no announcements of another one. Those of
-// another revision are no evidence. It is noted in any phase: which speakers cover for others is lost
-// when they restart, as they do in a rollout.
+// verify sets Unverified if a speaker of the good revision receives no announcements of another speaker of
+// it. Speakers of other revisions are no evidence. It does so in any phase: which speakers cover for others
+// is lost when they restart, as they do in a rollout.
 func (d *decision) verify() {
 	good := func(name lb.NodeName) bool {
 		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
 	}
 	for _, name := range d.order {
-		if d.next.Unverified || !d.reports(name) || !good(name) {
+		if d.next.Unverified || !d.hasEvidence(name) || !good(name) {
 			continue
 		}
 		d.next.Unverified = slices.ContainsFunc(d.Nodes[name].Report.Unannounced, func(other lb.NodeName) bool {
 			node := d.Nodes[other]
-			return other != name && d.up(other) && node.works() && good(other) && !d.Now.Before(d.heldUntil(node.Pod))
+			return other != name && d.up(other) && node.works() && good(other) && !d.Now.Before(d.steadyAt(node.Pod))
 		})
 	}
 }
 
-// covered notes which speaker reports that the one of a step does not announce its addresses. It
-// stays noted until the same process reports that it does: that it restarts, is isolated, as one that
-// the others miss may be, or does not report shows nothing of the revision.
+// covered records which speaker reports that the one of a step does not announce its addresses. The
+// record stays until the same process no longer reports that. If the process restarts, may be isolated or
+// does not report, that shows nothing about the revision, and the record stays.
 func (d *decision) covered(step Step) Step {
 	node := d.Nodes[step.Node]
 	if !d.showsAnnouncing() || !d.target(node) {
@@ -135,28 +137,28 @@ func (d *decision) covered(step Step) Step {
 	return step
 }
 
-// witness reports whether it counts that the speaker of a node reports that others announce.
-func (d *decision) witness(name lb.NodeName) bool { return d.up(name) && d.reports(name) }
+// witness reports whether the report of a node's speaker is evidence that others announce.
+func (d *decision) witness(name lb.NodeName) bool { return d.up(name) && d.hasEvidence(name) }
 
-// reports reports whether it counts that the speaker of a node reports that others do not announce: a
-// taint that keeps new pods away does not end it.
-func (d *decision) reports(name lb.NodeName) bool {
+// hasEvidence reports whether the report of a node's speaker is evidence that others do not announce. A
+// taint that keeps new pods away does not matter.
+func (d *decision) hasEvidence(name lb.NodeName) bool {
 	node := d.Nodes[name]
 	return !node.Down && node.works() && node.Report != nil && !node.Report.Isolated
 }
 
-// showsAnnouncing reports whether it shows something of the revision that other nodes receive no
-// announcements of a speaker: it has other speakers, and those of the good one were received.
+// showsAnnouncing reports whether missing announcements are evidence against the revision: its speakers
+// differ from those of the good revision, and the announcements of those were received.
 func (d *decision) showsAnnouncing() bool {
 	return d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
 // covering returns, for each node that does not announce its addresses, the first of the other nodes
-// whose speakers answer for it.
+// whose speakers cover for it.
 func (d *decision) covering() map[lb.NodeName]lb.NodeName {
 	by := map[lb.NodeName]lb.NodeName{}
 	for _, name := range d.order {
-		if !d.reports(name) {
+		if !d.hasEvidence(name) {
 			continue
 		}
 		for _, other := range d.Nodes[name].Report.Unannounced {
@@ -168,8 +170,8 @@ func (d *decision) covering() map[lb.NodeName]lb.NodeName {
 	return by
 }
 
-// lacks returns a router with which the node had a session that is established, should have one,
-// and has none. A router with which no other node has one either is down.
+// lacks returns a router with which the node had an established session before, should have one now,
+// and has none. A router with which no other node has a session either is left out: it is down.
 func (d *decision) lacks(step Step, node Node) bgp.PeerName {
 	for _, peer := range step.Sessions {
 		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.lost(peer) {
@@ -198,9 +200,9 @@ func (d *decision) lost(peer bgp.PeerName) bool {
 }
 
 // routeless reports whether a speaker announces nothing to routers, announced something before, and
-// others do. Without the gate a revision that announces no routes would take those of one node after
-// the other, until the last one has a Service that nobody announces. One that is to have no session
-// with any router, as the peers are now, announces nothing rightly, and so may any after an edit.
+// former speakers still do. Without this gate a revision that announces no routes would remove the
+// routes of one node after the other, until no node announces a Service. A speaker that should have
+// no session with any router is right to announce nothing; after an edit, any speaker may be.
 func (d *decision) routeless(step Step, node Node) bool {
 	if !d.next.forward() || d.edited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
@@ -211,10 +213,10 @@ func (d *decision) routeless(step Step, node Node) bool {
 	})
 }
 
-// edited reports whether the spec has changed since a step noted what its node announced: that the node
-// announces nothing any more may be the change.
+// edited reports whether the spec has changed since a step recorded what its node announced: the change
+// may be why the node announces nothing any more.
 func (d *decision) edited(step Step) bool {
-	return d.next.Edits.Last.After(step.Since.Add(-reported))
+	return d.next.Edits.Last.After(step.Since.Add(-reportDelay))
 }
 
 // harm returns which Service is not announced since the rollout began; empty: none.
@@ -225,8 +227,9 @@ func (d *decision) harm() string {
 	return ""
 }
 
-// outages returns those that count: that began since the rollout, and not with a change of their
-// owner. While a speaker of a former revision does not work, they can be because of that.
+// outages returns the outages that count against the revision: those that began in this rollout, and
+// not soon after the owner changed the Service. While a speaker of a former revision does not work,
+// none counts: that speaker can be the cause.
 func (d *decision) outages() []Outage {
 	var list []Outage
 	for _, name := range d.order {
@@ -243,14 +246,15 @@ func (d *decision) outages() []Outage {
 	return list
 }
 
-// harmful reports whether a Service is not announced for so long, with all speakers ready that
-// were replaced, that it is not going to be.
+// harmful reports whether a Service has not been announced for maxOutage, with all replaced speakers
+// ready.
 func (d *decision) harmful() bool {
 	since, ready := d.harmSince()
 	return ready && d.elapsed(since) >= maxOutage
 }
 
-// harmSince returns since when that is so; without a speaker of the target it is not.
+// harmSince returns since when a Service is not announced and all replaced speakers are ready. ready
+// is false if one of them is not, or there is none.
 func (d *decision) harmSince() (since time.Time, ready bool) {
 	for _, o := range d.outages() {
 		if since.IsZero() || o.Since.Before(since) {
@@ -275,7 +279,7 @@ func (d *decision) harmSince() (since time.Time, ready bool) {
 	return since, ready
 }
 
-// controllerReady reports whether the controller serves with the target.
+// controllerReady reports whether the controller is ready on the target.
 func (d *decision) controllerReady() bool {
 	return d.Controller.Ready && d.Controller.Template == d.next.target().Controller
 }

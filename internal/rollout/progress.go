@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// progress returns what is reported.
+// progress returns what is reported of the rollout.
 func (d *decision) progress() Progress {
 	p := Progress{Total: d.total(), Target: d.next.target()}
 	for _, name := range d.order {
@@ -55,7 +55,7 @@ func (d *decision) unproven() (list []lb.NodeName) {
 	return list
 }
 
-// blocked says why no step begins although nodes are to be changed.
+// blocked returns why no step begins although nodes are to be changed; empty: it is not known.
 func (d *decision) blocked() string {
 	var dark lb.NodeName
 	for _, name := range d.order {
@@ -89,7 +89,7 @@ func (d *decision) problem(name lb.NodeName) string {
 	return ""
 }
 
-// again returns when time alone changes the decision.
+// again returns how long until time alone can change the decision; 0: it cannot.
 func (d *decision) again() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {
@@ -120,7 +120,7 @@ func (d *decision) again() time.Duration {
 		switch pod := d.Nodes[name].Pod; {
 		case pod == nil || !d.up(name):
 		case d.target(d.Nodes[name]) && pod.Ready:
-			within(d.heldUntil(pod).Sub(d.Now))
+			within(d.steadyAt(pod).Sub(d.Now))
 		case !pod.Ready && d.next.forward():
 			timeout(pod.Since, blip)
 		}

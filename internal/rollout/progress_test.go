@@ -99,7 +99,7 @@ func TestDecide_Again(t *testing.T) {
 		{"complete rollout waits for nothing", cluster(3, one), nil, 0},
 		{"controller is waited for as long as a step may take", at(Controller, 3), func(s *State) { s.Controller.Ready = false }, timeout - time.Minute},
 		{"step is waited for", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, timeout - 70*time.Second},
-		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, hold - 4*time.Second},
+		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, minReady - 4*time.Second},
 		{"Service that is not announced", onCanary(30), func(s *State) {
 			s.Nodes["n1"].Pod.Since = start.Add(-15 * time.Second)
 			s.Outages = []Outage{{Service: lb.ServiceKey{Name: "web"}, Since: start.Add(-9 * time.Second)}}

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// resume is how long a speaker that is ready may take to report that it announces again what its
-	// node announced before: reports are at most 5 s old.
+	// resume is how long a ready speaker may take to report that it announces again what its node
+	// announced before: reports are at most 5 s old.
 	resume = 30 * time.Second
-	// restart is how long other speakers leave a node its addresses while its speaker is replaced,
-	// less what the operator can be late.
+	// restart is how long other speakers do not take over the addresses of a node whose speaker is
+	// replaced, minus the delay of the operator.
 	restart = 20 * time.Second
 )
 
-// others returns how many addresses the speakers of all other nodes announce on the local network. A
-// taint that keeps new pods away does not keep a speaker from it.
+// others returns how many addresses the speakers of all other nodes announce on the local network. They
+// announce also on nodes with a taint that keeps new pods away.
 func (d *decision) others(but lb.NodeName) int {
 	addresses := 0
 	for _, name := range d.order {
@@ -29,9 +29,10 @@ func (d *decision) others(but lb.NodeName) int {
 	return addresses
 }
 
-// moved notes whether other speakers may have taken the addresses of a step before its new speaker
-// ran: because it came late, or because they could not find out that the node is up. That it has
-// none then shows nothing of the revision. An operator that did not see all of the step cannot know.
+// moved records whether other speakers may have taken the addresses of a step before its new speaker
+// ran: because it started late, or because they could not find out that the node is up. If so, that the
+// speaker has no addresses shows nothing about the revision. moved assumes it if the operator did not
+// see the cluster for the whole step.
 func (d *decision) moved(step Step) Step {
 	node := d.Nodes[step.Node]
 	if step.Moved || d.startable(step, node) {
@@ -55,7 +56,7 @@ func (d *decision) quiet(step Step, node Node) bool {
 	return d.others(step.Node)-step.Others >= step.Addresses
 }
 
-// quietGate has the canary wait for as long as its speaker may still resume.
+// quietGate makes the canary wait while its speaker may still resume announcing.
 func (d *decision) quietGate(step Step, node Node) string {
 	if !d.quiet(step, node) || d.next.Proven || !d.next.forward() || d.elapsed(node.Pod.Since) >= d.resumeWithin() {
 		return ""
@@ -63,17 +64,18 @@ func (d *decision) quietGate(step Step, node Node) string {
 	return fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none yet", step.Addresses)
 }
 
-// resumeWithin is resume, and half of a step at most.
+// resumeWithin returns resume, at most half of StepTimeout.
 func (d *decision) resumeWithin() time.Duration { return min(resume, d.Settings.StepTimeout/2) }
 
-// passed notes what a step shows whose gate is passed. A speaker that announces nothing any more does not
-// prove the revision: another one is tried. If nothing else explains that, a second one fails the revision,
-// or the first if too few former speakers are left to take over what a second one would lose.
+// passed records what a step shows that has passed its gate; why is set if it fails the revision. A speaker
+// that announces nothing any more does not prove the revision: another node is tried. A second such speaker
+// fails the revision. The first one does if too few former speakers are left to take over the addresses that
+// a second one would lose.
 func (d *decision) passed(step Step, node Node) (why string) {
 	switch {
 	case d.next.Proven:
 	case !d.quiet(step, node):
-		d.next.Proven = d.shows(step)
+		d.next.Proven = d.proves(step)
 	case d.next.Quiet == "" && d.former() > 1:
 		d.next.Quiet = step.Node
 	default:
@@ -85,11 +87,11 @@ func (d *decision) passed(step Step, node Node) (why string) {
 	return why
 }
 
-// shows reports whether a speaker of the revision announces what the one of a step announced before: on
-// the local network, or else to routers. It need not be the same speaker: where addresses move at each
-// restart, others of the revision get them. If the speaker had announced nothing, nothing is to be shown,
-// unless another one announces nothing any more.
-func (d *decision) shows(step Step) bool {
+// proves reports whether a step proves the revision: a speaker of the revision announces in the way in which
+// the speaker of the step announced before, on the local network or else to routers. It need not be the same
+// speaker: if addresses move at each restart, others of the revision get them. If the speaker announced
+// nothing before, its step is a proof, unless another canary announces nothing any more.
+func (d *decision) proves(step Step) bool {
 	announced := func(r *Report) int { return r.Routes }
 	switch {
 	case step.Addresses > 0 || d.next.Quiet != "":
@@ -103,9 +105,9 @@ func (d *decision) shows(step Step) bool {
 	})
 }
 
-// showsByNow reports whether a speaker that was replaced in this rollout announces something, where no
-// other is left to be tried: a step shows only what was so when it passed.
-func (d *decision) showsByNow() bool {
+// provenLater reports whether no node is left to be tried, and a speaker that was replaced in this rollout
+// announces something by now: its step passed before that.
+func (d *decision) provenLater() bool {
 	if !d.next.forward() || len(d.candidates()) > 0 {
 		return false
 	}

@@ -166,10 +166,10 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 	}
 	const begins = "Canary c2/s2 step n1 delete n1/s1"
 	run(t, []test{
-		{"what is reported is of before", edited(reported - 1), nil, "Canary c2/s2"},
-		{"what is reported is of after", edited(reported), nil, begins},
+		{"what is reported is of before", edited(reportDelay - 1), nil, "Canary c2/s2"},
+		{"what is reported is of after", edited(reportDelay), nil, begins},
 		{"speaker that announces nothing is no canary while another one announces", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2"},
-		{"canary that is waited for is one that announces", edited(reported), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2 step n2 delete n2/s1"},
+		{"canary that is waited for is one that announces", edited(reportDelay), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2 step n2 delete n2/s1"},
 		{"where no speaker announces anything one is replaced at once", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0; s.Nodes["n2"].Report.Routes = 0 }, begins},
 		{"once the revision is proven a speaker that announces nothing is replaced at once", edited(0), func(s *State) {
 			s.Stored.Phase, s.Stored.Proven = Speakers, true
@@ -186,8 +186,8 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 func TestDecide_StepThatWaitedForAnEditIsCompared(t *testing.T) {
 	for edit := time.Duration(0); edit < time.Second; edit += 100 * time.Millisecond {
 		begun, stored := playEdits(t, edit, 1, 0)
-		if begun <= reported-time.Second || begun > reported {
-			t.Errorf("edit %s after a full second: the step begins after %s, want %s in full seconds", edit, begun, reported)
+		if begun <= reportDelay-time.Second || begun > reportDelay {
+			t.Errorf("edit %s after a full second: the step begins after %s, want %s in full seconds", edit, begun, reportDelay)
 		}
 		if d := (decision{next: stored}); d.edited(stored.Steps[0]) {
 			t.Errorf("edit %s after a full second: the step that waited for it counts as before", edit)
@@ -202,10 +202,10 @@ func TestDecide_EditsThatFollowEachOtherAreWaitedForTogether(t *testing.T) {
 		every, want  time.Duration
 		wantCompared bool
 	}{
-		{"a few", 4, 9 * time.Second, 27*time.Second + reported, true},
+		{"a few", 4, 9 * time.Second, 27*time.Second + reportDelay, true},
 		{"more than are waited for", 100, 3 * time.Second, maxEdits, false},
-		{"each at the end of the wait for the one before it", 100, reported, maxEdits, false},
-		{"each after the wait for the one before it", 100, reported + time.Second, reported, true},
+		{"each at the end of the wait for the one before it", 100, reportDelay, maxEdits, false},
+		{"each after the wait for the one before it", 100, reportDelay + time.Second, reportDelay, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			begun, stored := playEdits(t, 0, tt.edits, tt.every)
@@ -274,10 +274,10 @@ func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
 		first, last time.Duration // before now
 		steps       int
 	}{
-		{"it was applied", stored(Canary, reported, reported, false), reported, reported, 1},
-		{"it is not applied yet", stored(Canary, reported, reported, true), reported, 0, 0},
+		{"it was applied", stored(Canary, reportDelay, reportDelay, false), reportDelay, reportDelay, 1},
+		{"it is not applied yet", stored(Canary, reportDelay, reportDelay, true), reportDelay, 0, 0},
 		{"it was noted a moment ago", stored(Canary, 2*time.Second, 2*time.Second, true), 2 * time.Second, 2 * time.Second, 0},
-		{"it is not applied for as long as edits are waited for", stored(Canary, maxEdits, reported, true), maxEdits, reported, 1},
+		{"it is not applied for as long as edits are waited for", stored(Canary, maxEdits, reportDelay, true), maxEdits, reportDelay, 1},
 		{"a process before noted it", stored(Canary, time.Hour, time.Hour, true), 0, 0, 0},
 		{"nothing is compared outside of a rollout", stored(Complete, time.Hour, time.Hour, true), time.Hour, time.Hour, 0},
 	} {

@@ -1,7 +1,7 @@
 // Package rollout decides how a change of the pod templates reaches the controller and then
-// the speakers, node by node, and how it is taken back if it fails. It knows no Kubernetes and
-// no clock, and does nothing itself: the operator calls Decide in each pass, stores what it
-// returns, and acts on it.
+// the speakers, node by node, and how it is rolled back if it fails. It uses neither Kubernetes nor
+// a clock: the operator calls Decide in each pass, stores the state that it returns, and acts on
+// its plan.
 package rollout
 
 import (
@@ -15,7 +15,7 @@ import (
 // Hash identifies a pod template.
 type Hash string
 
-// Revision is a pair of pod templates. A change of one of them leaves the other component alone.
+// Revision is a pair of pod templates. A change of one of them does not affect the other component.
 // The zero value is none.
 type Revision struct{ Controller, Speaker Hash }
 
@@ -32,7 +32,7 @@ type Phase string
 
 // The phases.
 const (
-	// Installing: no revision was good yet, so that nothing can be taken back.
+	// Installing: no revision was good yet, so that nothing can be rolled back.
 	Installing Phase = "Installing"
 	// Controller: the controller is replaced; no speaker is.
 	Controller Phase = "Controller"
@@ -59,14 +59,14 @@ type Stored struct {
 	Revision Revision
 	// Good is the last revision of which a rollout was completed; zero: there is none.
 	Good Revision
-	// Retry is the token that was followed last.
+	// Retry is the token for another try that was followed last.
 	Retry string
-	// Since is when the rollout began, or the way back; in full seconds, as all stored times.
+	// Since is when the rollout or the rollback began; in full seconds, as all stored times.
 	Since time.Time
-	// Proven says that a speaker that worked was replaced in this rollout, and passed its gate.
+	// Proven means that a working speaker was replaced in this rollout, and that the new one works.
 	Proven bool
-	// Unverified says that a speaker of the good revision did not announce its addresses, as far as
-	// others of it received, at any time since it is the good one: that one does not is no evidence then.
+	// Unverified means that, since Good became the good revision, one of its speakers received no
+	// announcements of another: missing announcements are then no evidence against a revision.
 	Unverified bool
 	// Quiet is the node of the canary whose speaker announced something before it was replaced, and
 	// announces nothing since, so that another canary is tried; empty: there was none.
@@ -75,7 +75,7 @@ type Stored struct {
 	Lost int
 	// Failure is why the revision failed.
 	Failure Failure
-	// Edits are the last ones of the spec.
+	// Edits are the last edits of the spec.
 	Edits Edits
 	// Steps that are under way, by node, MaxSteps at most. Those that are late stay listed until
 	// they pass.
@@ -92,27 +92,27 @@ type Failure struct {
 	Unreceived bool
 }
 
-// Edits are changes of the spec, as far as they were followed: what speakers report to announce is of
-// before them for a while.
+// Edits are the last changes of the spec. For a while after an edit, the reports of speakers are about what
+// they announced before it.
 type Edits struct {
-	// Generation of the spec that was followed last.
+	// Generation of the spec that was seen last.
 	Generation int64
-	// Last is when that began, or when a rollout last had objects to apply that were not applied before. First
-	// is when it began for the first of a series of edits with less than twice the time between them in which
-	// reports can be of before.
+	// Last is when that generation was first seen, or when a rollout last had objects to apply that were not
+	// applied before. First is the same time of the first edit in a series, in which less than 2*reportDelay
+	// passes between edits.
 	First, Last time.Time
 }
 
 // Step is the replacement of the speaker of a node.
 type Step struct {
 	Node lb.NodeName
-	// Pod that is to be deleted; empty: nothing is, somebody else replaced it.
+	// Pod that is to be deleted; empty: none is, since somebody else replaced it.
 	Pod string
 	// Since is when the step was decided.
 	Since time.Time
 	// Tries is how many further pods were deleted, since they had a former revision as well.
 	Tries int
-	// Broken: the speaker did not work before either, so that the step says nothing about the
+	// Broken: the speaker did not work before either, so that the step shows nothing about the
 	// revision.
 	Broken bool
 	// Sessions are the routers with which the node had an established session before.
@@ -125,8 +125,8 @@ type Step struct {
 	// Moved: other speakers may have taken its addresses before the new one ran.
 	Moved bool
 	// CoveredBy is the node whose speaker reported that the one of this node does not announce its
-	// addresses, and has not reported yet that it does; CoveredByStarted is when its process started,
-	// zero: it may have ended to cover for the node for another reason, so that it shows nothing.
+	// addresses, and has not withdrawn that. CoveredByStarted is when its process started; zero: it
+	// may have stopped covering for another reason, so that the end of its report shows nothing.
 	CoveredBy        lb.NodeName
 	CoveredByStarted time.Time
 }
@@ -168,8 +168,8 @@ func (s Stored) target() Revision {
 	return s.Revision
 }
 
-// forward reports whether the way is to a revision that is not known to be good: only there
-// something can fail.
+// forward reports whether a revision is rolled out that is not known to be good: only such a
+// rollout can fail.
 func (s Stored) forward() bool {
 	return s.Revision != s.Good && (s.Phase == Controller || s.Phase == Canary || s.Phase == Speakers)
 }

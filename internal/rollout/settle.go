@@ -7,10 +7,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// settle ends the steps that passed their gate or cannot be made.
+// settle ends the steps that passed their gate or cannot be completed.
 func (d *decision) settle() {
 	var failed Failure
-	var steps []Step // those that go on; the gates look at all
+	var steps []Step // those that go on; the gates read all of d.next.Steps
 	for _, step := range d.next.Steps {
 		node := d.Nodes[step.Node]
 		step = d.moved(d.covered(step))
@@ -20,9 +20,9 @@ func (d *decision) settle() {
 		case d.startable(step, node):
 			if d.stepping() && !d.target(node) && (!node.Pod.Ready || d.unavailable(step.Node, d.next.Steps) < d.most()) {
 				steps = append(steps, step)
-			} // else nothing was deleted, and nothing is
+			} // otherwise the step ends before its pod is deleted
 		case step.Pod == "" && node.Pod != nil && !node.Pod.Ending && !d.target(node):
-			// It was made from the former template: it is still to be replaced.
+			// The pod has the former template: the step ends, and the node stays a candidate.
 		case d.gate(step, node) != "":
 			steps = append(steps, d.retried(step, node))
 		case d.next.forward() && step.Pod != "" && !step.Broken:
@@ -41,7 +41,7 @@ func (d *decision) settle() {
 	}
 }
 
-// judge fails a revision that is not known to be good: a step is late, too many nodes went down,
+// judge fails a revision that is not known to be good if a step is late, too many nodes went down,
 // or a Service stays unannounced.
 func (d *decision) judge() {
 	if d.next.Lost > maxLost {
@@ -65,7 +65,7 @@ func (d *decision) whyLate(step Step) Failure {
 	return Failure{Node: step.Node, Why: why, Unreceived: why != "" && why == d.muteGate(step)}
 }
 
-// lose ends a step whose node went down, or cannot run a speaker any more.
+// lose counts a step whose node went down while its speaker was replaced.
 func (d *decision) lose(step Step, node Node) {
 	if node.Down && step.Pod != "" && !d.late(step) && !d.startable(step, node) {
 		d.next.Lost++
@@ -86,10 +86,11 @@ func (d *decision) retried(step Step, node Node) Step {
 	return step
 }
 
-// adopt makes a step of each speaker that somebody else replaced, or that was there before the
-// rollout, and that is not ready on the new revision or has not reported. What the node had before
-// is not known, so that only that is looked at. A speaker that has passed its step, and then does not
-// announce an address that it has taken, gets another one.
+// adopt adds a step for each node without one whose pod is missing or ending, or whose speaker has the
+// new revision and is not ready or has not reported: somebody else replaced it, or it is older than the
+// rollout. What the node announced before is not known, so that the step is not compared with it. A
+// speaker that has passed its step, and then does not announce an address that it has taken, gets
+// another step.
 func (d *decision) adopt() {
 	if d.next.Phase == Controller {
 		return
@@ -132,22 +133,22 @@ func (d *decision) target(node Node) bool {
 	return node.Pod != nil && node.Pod.Revision == d.next.target().Speaker
 }
 
-// up reports whether a node is there, and a speaker can work on it.
+// up reports whether a node exists, and a speaker can work on it.
 func (d *decision) up(name lb.NodeName) bool {
 	node, exists := d.Nodes[name]
 	return exists && node.Skip == ""
 }
 
-// late reports whether a step takes too long. A speaker that is ready at the end of the time of its step
-// is given the time to stay so.
+// late reports whether a step takes too long. A speaker that is ready at the end of StepTimeout gets the
+// time to prove that it stays ready.
 func (d *decision) late(step Step) bool {
 	node := d.Nodes[step.Node]
 	return !d.startable(step, node) && d.elapsed(step.Since) >= d.Settings.StepTimeout && !d.settling(node)
 }
 
-// settling reports whether a pod of the target is ready, and was not for long enough yet.
+// settling reports whether a pod of the target is ready, but not yet for long enough.
 func (d *decision) settling(node Node) bool {
-	return d.target(node) && !node.Pod.Ending && node.Pod.Ready && d.Now.Before(d.heldUntil(node.Pod))
+	return d.target(node) && !node.Pod.Ending && node.Pod.Ready && d.Now.Before(d.steadyAt(node.Pod))
 }
 
 // has reports whether a node has a step.

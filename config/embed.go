@@ -1,6 +1,6 @@
-// Package config holds the manifests of the components, as the operator
-// renders them. They are kustomizations, so that everybody can also look at
-// them with `kubectl kustomize config/controller`.
+// Package config embeds the manifests of the components, from which the operator
+// renders them. They are kustomizations, so that everybody can also view them
+// with `kubectl kustomize config/controller`.
 package config
 
 import "embed"

@@ -1,4 +1,4 @@
-// Command operator installs lbstack, and keeps it as the LoadBalancerStack asks.
+// Command operator installs lbstack, and maintains it as the LoadBalancerStack requests.
 package main
 
 import (

@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/manager"
 )
 
-// upgrade is all that a Job of the Helm chart wants of the program.
+// upgrade runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
 func upgrade(ctx context.Context) error {
 	cluster, err := manager.Config("lbstack-upgrade-crds")
 	if err != nil {
@@ -27,10 +27,10 @@ func upgrade(ctx context.Context) error {
 	return crds.Upgrade(ctx, c, config.CRDs)
 }
 
-// checkTimeout is how long an installation has to come up before check fails.
+// checkTimeout is how long an installation may take to work before check fails.
 const checkTimeout = 2 * time.Minute
 
-// check is all that `helm test` wants of the program.
+// check runs instead of the operator with --check, for `helm test`.
 func check(ctx context.Context, namespace string) error {
 	cluster, err := manager.Config("lbstack-check")
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package backoff computes how long to wait before something that failed is tried again:
-// exponentially longer, with jitter, up to a bound. It is pure but for the jitter.
+// exponentially longer, with jitter, up to a bound. It is pure except for the jitter.
 package backoff
 
 import (
@@ -15,7 +15,7 @@ type Exponential struct {
 	Last time.Duration
 }
 
-// Sooner returns the shorter of two waits; one that is not positive is none, and the result is 0 if both are.
+// Sooner returns the shorter of two waits. A wait that is not positive does not count; 0: neither counts.
 func Sooner(x, y time.Duration) time.Duration {
 	if x <= 0 || y > 0 && y < x {
 		return max(y, 0)
@@ -23,9 +23,9 @@ func Sooner(x, y time.Duration) time.Duration {
 	return x
 }
 
-// After returns the wait after so many failures in a row, 0 after none. Of the nominal
-// time a quarter at most is taken off at random, so that what failed together is not
-// retried together (the range is that of RFC 4271, section 10).
+// After returns the wait after a number of failures in a row, 0 after none. It is up to a
+// quarter shorter than the nominal time, at random, so that actions that failed together
+// are not retried together (the range is that of RFC 4271, section 10).
 func (e Exponential) After(failures int) time.Duration {
 	if failures <= 0 {
 		return 0

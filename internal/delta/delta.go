@@ -1,13 +1,13 @@
-// Package delta is the difference between what should be and what is.
+// Package delta computes the difference between an actual and a desired state.
 package delta
 
-// Map is how to get from an actual map to a desired one.
+// Map has the changes from an actual map to a desired one.
 type Map[K comparable, V any] struct {
 	// Add are the entries that are missing.
 	Add map[K]V
-	// Change are the entries that are there with another value: the new ones.
+	// Change are the entries with another value, with the desired values.
 	Change map[K]V
-	// Remove are the entries that should not be there: the old ones.
+	// Remove are the entries that are not desired, with the actual values.
 	Remove map[K]V
 }
 

@@ -1,7 +1,7 @@
 // Package election chooses which node is to own an address, by rendezvous hashing
 // with bounded loads (highest random weight, Thaler and Ravishankar 1998; bounded
 // loads, Mirrokni, Thorup and Zadimoghaddam 2016): every node computes the same
-// owner from the same candidates and loads without talking to the others.
+// owner from the same candidates and loads, without messages between them.
 //
 // It is pure, and part of the protocol between speakers: two versions that hash
 // differently would both claim an address while an upgrade rolls, so the hash
@@ -21,16 +21,17 @@ import (
 type Candidate struct {
 	// Node is its name.
 	Node lb.NodeName
-	// Preference: those with the highest are asked first.
+	// Preference: only candidates with the highest one can be chosen.
 	Preference int32
 	// Load is how many addresses it owns.
 	Load int
 }
 
-// Choose returns which of the candidates is to own the address: of those that are
-// preferred most, the first in order of weight that stays under its fair share with
-// one more; if none does, the first that is under it; if none is, the one with the
-// least load. It returns false if there is no candidate. Their order does not matter.
+// Choose returns which of the candidates is to own the address: of those with the
+// highest preference, the first in order of weight that stays under the fair share
+// with one more address; if there is none, the first that is under the share; if
+// there is none, the one with the least load. It returns false if there is no
+// candidate. The order of the candidates does not matter.
 func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
 	if len(candidates) == 0 {
 		return "", false
@@ -41,8 +42,8 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 		if c.Preference != most {
 			continue
 		}
-		// The share is rounded up: if all who come first were filled to it, the last
-		// would get much less.
+		// The share is rounded up: if the first candidates were all filled to it, the
+		// last ones would get much less.
 		room := c.Load < share-1
 		if c.Load < share && (best < 0 || room && !bestRoom || room == bestRoom && Before(address, c.Node, candidates[best].Node)) {
 			best, bestRoom = i, room
@@ -58,7 +59,7 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 	return candidates[best].Node, true
 }
 
-// Share is the fair share of nodes that own addresses together, rounded up.
+// Share returns the fair share of each node in a number of addresses, rounded up.
 func Share(addresses, nodes int) int {
 	if nodes == 0 {
 		return 0

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Health serves /healthz, which a program answers that runs, and /readyz, which it answers
-// with status 200 while ready returns nil and else with 500 and the error's text.
+// Health serves /healthz, which a running program always answers with status 200, and /readyz,
+// which it answers with 200 while ready returns nil, and otherwise with 500 and the error's text.
 func Health(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -26,8 +26,8 @@ func Health(ready func() error) http.Handler {
 	return mux
 }
 
-// freshness is how old metrics can be: all who ask within that time get the same answer, so
-// that a flood of requests costs no more than one each second.
+// freshness is how old metrics can be: all requests within that time get the same answer, so
+// that a flood of requests costs no more than one request each second.
 const freshness = time.Second
 
 // Metrics serves /metrics, in the text format of Prometheus, to the clients that the guard of
@@ -57,7 +57,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-	_, _ = w.Write(text) // the client is gone: nobody is to know
+	_, _ = w.Write(text) // after an error the client is gone
 }
 
 func (m *metrics) current() ([]byte, error) {

@@ -1,7 +1,7 @@
-// Package httpserve serves health checks and metrics to clients that nobody has
-// authenticated. What all of them together can take of memory, descriptors and time is
-// bounded, and a client that sends its request at once is answered also while others hold
-// or flood the port. The three programs serve HTTP through this package only.
+// Package httpserve serves health checks and metrics to clients that are not
+// authenticated. It bounds the memory, descriptors and time that all of them together can
+// use. A client that sends its request at once gets an answer also while others keep
+// connections open or flood the port. The three programs serve HTTP through this package only.
 package httpserve
 
 import (
@@ -28,8 +28,8 @@ const (
 )
 
 var (
-	// plain: a connection takes up to some 30 KiB. 1000 are served each second: at this rate
-	// one of a full port stays for a second, which is enough for a probe.
+	// plain: a connection takes up to some 30 KiB. 1000 are served each second: at this rate a
+	// connection to a full port stays open for a second, which is enough for a probe.
 	plain = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
 	// encrypted: a connection takes up to some 70 KiB, and its handshake some ten times the
 	// processor of a plain one. The bytes are those of a handshake, which may begin a second
@@ -38,14 +38,14 @@ var (
 )
 
 // Listen binds a TCP address, and returns the server that is to serve the handler there.
-// Each connection carries one request. One that is too long is cut off by the listener, and
-// one with a body is not answered: net/http's own ways to refuse these wait for half a second
+// Each connection carries one request. The listener cuts a request off that is too long, and a
+// request with a body gets no answer: net/http's own ways to refuse these wait for half a second
 // after the answer, in a goroutine that outlives the connection and that nothing bounds.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	return listen(address, plain, toSend, handler, logger)
 }
 
-// ListenTLS is Listen with TLS 1.3. The certificate is asked for on each connection.
+// ListenTLS is Listen with TLS 1.3. The function certificate is called for each connection.
 func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	server, listener, err := listen(address, encrypted, toSendTLS, handler, logger)
 	if err != nil {
@@ -53,7 +53,7 @@ func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Cert
 	}
 	config := &tls.Config{
 		GetCertificate: certificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
-		SessionTicketsDisabled: true, // a client comes each half minute
+		SessionTicketsDisabled: true, // a client connects each half minute
 	}
 	return server, tls.NewListener(listener, config), nil
 }
@@ -65,11 +65,11 @@ func listen(address string, limits netlimit.Limits, within time.Duration, handle
 	}
 	server := &http.Server{
 		Handler:           withoutBody(handler),
-		MaxHeaderBytes:    int(2 * limits.Bytes), // the listener ends it before
+		MaxHeaderBytes:    int(2 * limits.Bytes), // the listener cuts a request off before
 		ReadHeaderTimeout: within,
 		ReadTimeout:       within,
 		WriteTimeout:      toReceive,
-		// What clients do wrong is not to fill the log.
+		// Errors of clients must not fill the log.
 		ErrorLog: log.New(lines{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)

@@ -13,7 +13,7 @@ import (
 )
 
 // New returns a logger of a level: "error", "info" or
-// "debug", in any case. Debug is verbosity 1 and above of logr.
+// "debug", in any case. Debug includes the verbosities 1 and 2 of logr.
 func New(level string) (logr.Logger, error) {
 	threshold, err := parseLevel(level)
 	if err != nil {

@@ -19,10 +19,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Timing of the leader election (decision 0041). Another instance leads
-// leaseFor after it saw that the leader renewed the lease, and looks every second or two. The leader writes nothing from writeFor
-// after its last renewal on until it has renewed the lease again; the difference is for
-// requests that are on their way. An outage of the API server of up to outage ends no instance.
+// Timing of the leader election (decision 0041). Another instance takes the lease leaseFor after it
+// last saw a renewal, and reads the lease every second or two. Once writeFor has passed since its
+// last renewal, the leader writes nothing until it has renewed the lease again; the difference of the
+// two times is for requests that are on their way. No instance ends in an outage of the API server
+// shorter than outage.
 const (
 	leaseFor = 6 * time.Second
 	writeFor = 4 * time.Second
@@ -31,19 +32,19 @@ const (
 )
 
 // lease is the lock of the leader election. The elector of controller-runtime ends a leader that
-// cannot renew its lease for the time after which others take it. That would end all programs of
-// which one instance leads whenever the API server is away for some seconds. So the elector has a
-// lease for longer than any outage, of which others read leaseFor; and what the leader must not
-// do without a valid lease, to write, waits until it has one again.
+// cannot renew its lease before another instance may take it, which would end all leader-elected
+// programs whenever the API server does not answer for some seconds. The elector is therefore
+// configured with a duration that is longer than any outage, and the lock writes leaseFor into the
+// Lease for the other instances. Writes wait while the lease is not valid, see leading.
 type lease struct {
 	resourcelock.Interface
-	// replaced is called when another instance has become the leader. This one has to begin
-	// anew: what it knows may be outdated.
+	// replaced is called when another instance has become the leader. This instance has to start
+	// anew, since its state may be outdated.
 	replaced func(holder string)
 
 	began   time.Time
 	led     atomic.Bool
-	renewed atomic.Int64 // nanoseconds after began; 0: the lease is not held
+	renewed atomic.Int64 // nanoseconds after began; 0: this instance does not have the lease
 }
 
 // newLease returns the lock of a program in a namespace.
@@ -88,12 +89,12 @@ func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRe
 }
 
 func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resourcelock.LeaderElectionRecord) error) error {
-	if record.HolderIdentity != l.Identity() { // it is given up
+	if record.HolderIdentity != l.Identity() { // the lease is released
 		l.renewed.Store(0)
 		return write(record)
 	}
 	record.LeaseDurationSeconds = int(leaseFor / time.Second)
-	from := time.Since(l.began) // others count from later on
+	from := time.Since(l.began) // other instances count from a later time
 	if err := write(record); err != nil {
 		return err
 	}
@@ -119,8 +120,8 @@ func startAnew(log logr.Logger, holder string) {
 	os.Exit(1)
 }
 
-// leading is the way to the API server of a program of which one instance leads: a write waits
-// until the lease is valid, and so none comes from an instance that has lost it.
+// leading is the transport to the API server of a leader-elected program: a write waits until the
+// lease is valid, so that none comes from an instance that has lost it.
 type leading struct {
 	next  http.RoundTripper
 	lease *lease
@@ -130,16 +131,16 @@ type leading struct {
 // transport below, to cancel requests and to close connections.
 func (l leading) WrappedRoundTripper() http.RoundTripper { return l.next }
 
-// lookAgain is how often a write that waits looks whether the lease is valid.
-const lookAgain = 50 * time.Millisecond
+// leasePoll is the time between two checks of the lease by a write that waits.
+const leasePoll = 50 * time.Millisecond
 
-// unguarded are the groups whose requests by POST change nothing.
+// unguarded are the API groups whose POST requests change nothing.
 var unguarded = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
 
 // RoundTrip implements http.RoundTripper.
 func (l leading) RoundTrip(request *http.Request) (*http.Response, error) {
 	for isWrite(request) && !l.lease.valid() {
-		if err := pause(request.Context(), lookAgain); err != nil {
+		if err := pause(request.Context(), leasePoll); err != nil {
 			return nil, fmt.Errorf("waiting for the lease of the leader: %w", err)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package manager prepares the manager of a program that works with the cluster:
-// the kinds that all of them know and, for those of which one leads, the lease.
+// Package manager prepares the controller-runtime managers of the programs: the
+// scheme and, for leader-elected programs, the lease and the transport.
 package manager
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// Options of a program of which one instance leads.
+// Options of a leader-elected program.
 type Options struct {
 	// Name of the program: of its lease, and in the user agent.
 	Name string
@@ -38,11 +38,11 @@ type Options struct {
 	Cache cache.Options
 	// Log of the manager and its controllers.
 	Log logr.Logger
-	// Hung ends the program, of which a part hangs.
+	// Hung is called when a part of the program hangs, and ends the program.
 	Hung func(error)
 }
 
-// Scheme knows Kubernetes' kinds and lbstack's.
+// Scheme returns a scheme with the kinds of Kubernetes and of lbstack.
 func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1beta1.AddToScheme(scheme)); err != nil {
@@ -51,8 +51,8 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// Config returns how the cluster is reached that this program runs in, or that
-// $KUBECONFIG names.
+// Config returns the configuration for the API server of the cluster in which this
+// program runs, or that $KUBECONFIG names.
 func Config(program string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -79,7 +79,7 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	}
 	cluster.QPS, cluster.Burst = float32(o.QPS), 2*o.QPS
 	away := &atomic.Bool{}
-	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return leading{patient{next, o.Log, away}, lock} })
+	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return leading{redialer{next, o.Log, away}, lock} })
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                              scheme,
 		Logger:                              o.Log,

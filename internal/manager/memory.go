@@ -12,14 +12,14 @@ const (
 	// from the container's own resources, default or configured; without a limit Kubernetes
 	// gives the memory of the node.
 	memoryVariable = "MEMORY_LIMIT"
-	// heapPercent of the limit is what Go may use: the rest is for what Go does not count,
-	// such as buffers of sockets and pages of the program.
+	// heapPercent of the limit is what Go may use: the rest is for memory that Go does not
+	// count, such as buffers of sockets and pages of the program.
 	heapPercent = 90
 )
 
-// BoundMemory has the garbage collector work harder as the program comes near to the memory
-// limit of its container, where the kernel would kill it. $GOMEMLIMIT, if it is set, counts
-// more. Outside of a container it does nothing.
+// BoundMemory makes the garbage collector work harder as the program comes near to the memory
+// limit of its container, where the kernel would kill it. $GOMEMLIMIT, if it is set, takes
+// precedence. Outside of a container BoundMemory does nothing.
 func BoundMemory() error {
 	text := os.Getenv(memoryVariable)
 	if text == "" || os.Getenv("GOMEMLIMIT") != "" {

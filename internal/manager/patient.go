@@ -10,32 +10,32 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// patient is the way to an API server that can be away: a request for which no connection can
-// be made is tried again until its context ends. The API server has received nothing of it.
-// In place of it the informers of client-go would back off for up to a minute, and the program
-// would not notice for as long that the API server is back.
-type patient struct {
+// redialer is a transport that tries a request again until its context ends if no connection could
+// be made: the API server has then received nothing of the request. Without it the informers of
+// client-go would back off for up to a minute, and the program would notice as late that the API
+// server is back.
+type redialer struct {
 	next http.RoundTripper
 	log  logr.Logger
-	// away means that the last attempt failed, so that an outage is logged once.
+	// away means that the last attempt failed; it is set so that an outage is logged once.
 	away *atomic.Bool
 }
 
 // WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery.
-func (p patient) WrappedRoundTripper() http.RoundTripper { return p.next }
+func (p redialer) WrappedRoundTripper() http.RoundTripper { return p.next }
 
 const (
 	// tryAgain is how long after a failed attempt to connect the next one is made.
 	tryAgain = 500 * time.Millisecond
-	// connectWithin bounds such an attempt: the kernel sends what nobody answers again after up to
-	// 16 s only.
+	// connectWithin bounds such an attempt: the kernel waits up to 16 s before it repeats a packet
+	// without an answer.
 	connectWithin = 2 * time.Second
-	// keepAlive is the one of client-go.
+	// keepAlive is the TCP keep-alive interval, as in client-go.
 	keepAlive = 30 * time.Second
 )
 
 // RoundTrip implements http.RoundTripper.
-func (p patient) RoundTrip(request *http.Request) (*http.Response, error) {
+func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 	for attempt := request; ; {
 		response, err := p.next.RoundTrip(attempt)
 		if err == nil && p.away.CompareAndSwap(true, false) {
@@ -48,7 +48,7 @@ func (p patient) RoundTrip(request *http.Request) (*http.Response, error) {
 			p.log.Error(err, "the API server cannot be reached: trying again every 500 ms")
 		}
 		if pause(request.Context(), tryAgain) != nil {
-			return nil, err // which says more than the end of the context
+			return nil, err // more specific than the error of the context
 		}
 		attempt = request.Clone(request.Context())
 		if request.GetBody != nil {

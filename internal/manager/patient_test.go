@@ -37,7 +37,7 @@ func TestPatient(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				var bodies []string
-				way := patient{log: logr.Discard(), away: &atomic.Bool{}, next: answering(func(r *http.Request) (*http.Response, error) {
+				way := redialer{log: logr.Discard(), away: &atomic.Bool{}, next: answering(func(r *http.Request) (*http.Response, error) {
 					body, err := io.ReadAll(r.Body)
 					if err != nil {
 						return nil, err

@@ -28,18 +28,18 @@ type Endpoints struct {
 	CertificateFolder string
 }
 
-// Flags are those of the endpoints, with their defaults.
+// Flags adds the flags of the endpoints, with their defaults.
 func (e *Endpoints) Flags(set *flag.FlagSet, health, metrics string) {
 	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "where /healthz and /readyz are served; 0: nowhere")
 	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "where metrics are served over TLS; 0: nowhere")
 	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics, tls.crt, and its key, tls.key; without them a self-signed one is used")
 }
 
-// closing bounds how long requests that are under way may hold up the end of a program.
+// closing bounds how long requests that are under way may delay the end of a program.
 const closing = time.Second
 
-// Serve adds the servers of the endpoints to a manager; see httpserve and access. An address
-// that is taken is an error. The name is that of the program.
+// Serve adds the servers of the endpoints to a manager; see httpserve and access. It returns an error
+// if an address is in use. The name is that of the program.
 func Serve(mgr ctrl.Manager, e Endpoints, name string, ready func() error) error {
 	if e.HealthAddress != "0" {
 		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.Health(ready), mgr.GetLogger().WithName("health"))

@@ -15,16 +15,17 @@ const (
 	// passWithin bounds how long a pass of a controller may wait for the API server: its
 	// context ends then. The longest one reads all Services in small pages.
 	passWithin = 10 * time.Minute
-	// hangs is how long a pass lasts that does not wait for the API server.
+	// hangs is how long a pass lasts that counts as hanging: its context has ended long before.
 	hangs = passWithin + 5*time.Minute
-	// looking is the time between two looks at the controllers.
+	// looking is the time between two checks of the controllers.
 	looking = 15 * time.Second
 
 	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
 )
 
 // watching is a runnable of a manager that ends the program when a pass of a controller
-// hangs. The lease does not: the goroutine that renews it goes on. Standbys run it too.
+// hangs. The loss of the lease would not end it, since the goroutine that renews the lease goes
+// on. Instances that do not lead run it too.
 type watching struct {
 	metrics prometheus.Gatherer // has the metrics of the work queues
 	hung    func(error)         // ends the program
@@ -33,8 +34,8 @@ type watching struct {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (watching) NeedLeaderElection() bool { return false }
 
-// Start implements manager.Runnable. To gather metrics takes locks of the controllers, so
-// that it is a loop which may hang as well.
+// Start implements manager.Runnable. Gathering metrics takes locks of the controllers: it can
+// hang as well, and is watched as a loop of its own.
 func (w watching) Start(ctx context.Context) error {
 	dog := &watchdog.Watchdog{}
 	look := dog.Loop("the collection of metrics")

@@ -16,7 +16,8 @@ const (
 	componentSpeaker    = "speaker"
 )
 
-// adjust works the spec into a workload; other objects stay as they are.
+// adjust applies the spec to a workload, and the namespace of the components to a policy; other
+// objects stay as they are.
 func adjust(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var account types.UID
@@ -71,11 +72,11 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
 }
 
-// writtenIn is the namespace that the policies in the manifests are about.
+// writtenIn is the namespace that the policies in the manifests name.
 const writtenIn = "lbstack-system"
 
-// adjustPolicy has a policy be about the namespace of the components. A policy that names no
-// namespace is an error: it would restrict nobody.
+// adjustPolicy replaces the namespace that a policy names by that of the components. A policy that
+// does not name it exactly once is an error: it would restrict nobody.
 func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// FieldError is an error of Render that a field of the stack is the cause of.
+// FieldError is an error of Render that a field of the stack causes.
 type FieldError struct {
 	// Path of the field, such as spec.patches[2].
 	Path string
@@ -15,19 +15,19 @@ type FieldError struct {
 	Problem, Remedy string
 }
 
-// Error is a sentence that begins with the path.
+// Error returns a sentence that begins with the path.
 func (e *FieldError) Error() string {
 	return e.Path + ": " + e.Problem + ": nothing in the cluster is changed: " + e.Remedy
 }
 
-// InvalidError is returned by Render together with the objects that the rest of the spec asks
-// for, which are not to be applied.
+// InvalidError is returned by Render together with the objects that the rest of the spec
+// requests, which are not to be applied.
 type InvalidError struct {
-	// Fields has one error for each field that is wrong, at least one.
+	// Fields has one error for each invalid field, at least one.
 	Fields []*FieldError
 }
 
-// Error has all sentences.
+// Error returns all sentences.
 func (e *InvalidError) Error() string {
 	var sentences []string
 	for _, field := range e.Fields {
@@ -37,7 +37,7 @@ func (e *InvalidError) Error() string {
 }
 
 const (
-	// maxQuoted bounds how much of a text of the spec an error repeats.
+	// maxQuoted bounds a text of the spec that an error repeats.
 	maxQuoted = 128
 	// maxCause bounds the text of an error about a text of the spec.
 	maxCause = 512

@@ -72,8 +72,7 @@ func custom(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstr
 		return nil, fmt.Errorf("making the %s %s: %w", kind, name, err)
 	}
 	object := newObject(v1beta1.GroupVersion.String(), kind, string(name))
-	// Where all fields were taken away, the API server makes null of an empty spec that
-	// is applied, and refuses that.
+	// The API server turns an empty spec that is applied into null, and refuses that.
 	if len(content) > 0 {
 		object.Object["spec"] = content
 	}

@@ -15,19 +15,19 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Kind is a kind of object that Render makes.
+// Kind is a kind of object that the operator writes.
 type Kind struct {
 	schema.GroupVersionKind
-	// Namespaced reports whether its objects live in a namespace.
+	// Namespaced reports whether its objects are in a namespace.
 	Namespaced bool
 }
 
-// Kinds lists every kind that Render makes and every cluster has, in the order in which objects
-// are installed: what others need comes first, workloads come last. These are watched.
+// Kinds lists the kinds that the operator writes and watches, and that every cluster has, in the
+// order in which objects are installed: workloads come last, after all objects that they need.
 func Kinds() []Kind {
 	return []Kind{
 		// Policies restrict what the role of the speakers grants, and protect what the operator
-		// needs for the removal: they are there first, and go last.
+		// needs for the removal: they are installed first, and deleted last.
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},
@@ -45,13 +45,13 @@ func Kinds() []Kind {
 	}
 }
 
-// ServiceMonitor is a kind of the Prometheus operator. Render makes an object of it last, where
-// the API server has the kind. It is none of Kinds, since it cannot be watched elsewhere.
+// ServiceMonitor returns a kind of the Prometheus operator. Render makes an object of it last, if
+// the API server has the kind. It is not in Kinds, since it cannot be watched in other clusters.
 func ServiceMonitor() Kind {
 	return Kind{schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, true}
 }
 
-// kinds are all kinds that Render makes, in order.
+// kinds returns all kinds that the operator writes, in order.
 func kinds() []Kind { return append(Kinds(), ServiceMonitor()) }
 
 // rank returns the place of a kind among all, -1 if it is not there.
@@ -69,8 +69,8 @@ func sortForInstall(objects []*unstructured.Unstructured) {
 	})
 }
 
-// finish gives an object what all objects have: its namespace and the label
-// that names who made it.
+// finish sets the namespace of an object, and the label that names the operator
+// as its maker.
 func finish(object *unstructured.Unstructured, namespace string) error {
 	all := kinds()
 	at := rank(all, object.GroupVersionKind())

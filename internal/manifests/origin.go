@@ -59,7 +59,7 @@ func itemOf(spec v1beta1.LoadBalancerStackSpec, kind string, name v1beta1.Object
 	return fmt.Sprintf("spec.%s[%d]", list, at)
 }
 
-// componentFields are what a stack sets in the workload of a component.
+// componentFields are the fields that a stack sets in the workload of a component.
 type componentFields struct {
 	name string
 	spec v1beta1.ComponentSpec

@@ -38,7 +38,7 @@ func patchable(kind string) any {
 	return nil
 }
 
-// applyPatches changes objects as patches say, in order. A patch that fails changes nothing.
+// applyPatches applies patches to objects, in order. A patch that fails changes nothing.
 func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch) (invalid []*FieldError) {
 	for i, patch := range patches {
 		path := fmt.Sprintf("spec.patches[%d]", i)
@@ -115,7 +115,7 @@ func applyOperations(before, patch []byte) ([]byte, error) {
 	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopied})
 }
 
-// fixed are the fields that a patch cannot change, with what depends on them.
+// fixed are the fields that a patch cannot change, with the reasons.
 var fixed = []struct{ path, because string }{
 	{"apiVersion", "it would be another object"},
 	{"kind", "it would be another object"},
@@ -126,8 +126,8 @@ var fixed = []struct{ path, because string }{
 	{"spec.template.spec.serviceAccountName", "the rights of the component are those of its ServiceAccount"},
 }
 
-// checkPatched refuses what would take an object or its pods out of the operator's reach, and
-// fields that do not exist. Besides a name and labels, annotations are all that metadata may have.
+// checkPatched refuses changes after which the operator would not find the object or its pods, and
+// fields that do not exist. Metadata may have only name, namespace, labels and annotations.
 func checkPatched(before, after *unstructured.Unstructured) error {
 	for _, field := range fixed {
 		path := strings.Split(field.path, ".")

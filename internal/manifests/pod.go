@@ -14,11 +14,11 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// ownPrefix begins the keys of labels and annotations that lbstack gives a meaning.
+// ownPrefix begins the keys of labels and annotations that lbstack defines.
 const ownPrefix = "lbstack.io/"
 
 // adjustPodMetadata adds the labels and annotations of the spec to the pod template, and the UID of
-// the ServiceAccount. What the template has by itself stays.
+// the ServiceAccount. Those of the template itself take precedence.
 func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec, account types.UID) error {
 	annotations := texts(component.PodAnnotations)
 	if account != "" {
@@ -66,7 +66,7 @@ func checkMap[V ~string](path string, values map[string]V) (invalid []*FieldErro
 	return invalid
 }
 
-// ownLabels are those with which lbstack finds its pods.
+// ownLabels are the labels with which lbstack finds its pods.
 var ownLabels = []string{"app.kubernetes.io/name", v1beta1.LabelComponent, v1beta1.LabelManagedBy}
 
 func texts[V ~string](values map[string]V) map[string]string {
@@ -77,8 +77,8 @@ func texts[V ~string](values map[string]V) map[string]string {
 	return all
 }
 
-// adjustPlacement sets on which nodes the pods of a component run, and how important they are.
-// selector selects them.
+// adjustPlacement sets affinity, topology spread and priority of the pods of a component, which
+// selector selects.
 func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, selector map[string]any) error {
 	if component.PriorityClassName != "" {
 		pod["priorityClassName"] = component.PriorityClassName

@@ -1,4 +1,4 @@
-// Package manifests makes the objects that a LoadBalancerStack asks for: the
+// Package manifests makes the objects that a LoadBalancerStack requests: the
 // kustomizations of package config, adjusted to the spec. It reads no cluster.
 package manifests
 
@@ -21,14 +21,14 @@ import (
 type Options struct {
 	// Spec is the spec of the stack, with its defaults.
 	Spec v1beta1.LoadBalancerStackSpec
-	// Image holds the programs of the components.
+	// Image has the programs of the components.
 	Image string
 	// Namespace of the operator and the components.
 	Namespace string
 	// ServiceMonitors means that the API server has this kind.
 	ServiceMonitors bool
-	// Accounts are the UIDs of the ServiceAccounts of the components, by component; they are a part
-	// of the pod templates. Without one, its component does not depend on it.
+	// Accounts are the UIDs of the ServiceAccounts of the components, by component. They become
+	// annotations of the pod templates; a component without one has no such annotation.
 	Accounts map[string]types.UID
 }
 
@@ -70,12 +70,12 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// built is what build makes, which is the same each time. It runs once: kustomize takes
-// its time, and has global state that it does not guard (kubernetes-sigs/kustomize#3659).
+// built returns the result of build, which is the same each time. build runs once: kustomize is
+// slow, and has global state that it does not guard (kubernetes-sigs/kustomize#3659).
 var built = sync.OnceValues(build)
 
-// build runs kustomize over the embedded kustomizations. Nothing that a user
-// writes gets into it: the spec is worked in afterwards.
+// build runs kustomize over the embedded kustomizations. It gets no input of a
+// user: the spec is applied afterwards.
 func build() (objects []*unstructured.Unstructured, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -120,8 +120,8 @@ func inMemory(files fs.FS) (filesys.FileSystem, error) {
 	return disk, nil
 }
 
-// toUnstructured goes through JSON, because kustomize's own maps hold Go types
-// that unstructured objects cannot be copied with.
+// toUnstructured converts through JSON, because kustomize's own maps have Go types
+// with which unstructured objects cannot be copied.
 func toUnstructured(resource json.Marshaler) (*unstructured.Unstructured, error) {
 	raw, err := resource.MarshalJSON()
 	if err != nil {

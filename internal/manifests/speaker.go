@@ -9,10 +9,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// speakerArguments sets the flags of the speakers that the spec configures
-// about announcing, but for what speakers read of the stack themselves, so that it takes
-// effect without a restart (spec.drain, spec.nodes, spec.layer2.conflictDetection). All flags are always set, so that a default that changes
-// some day changes no running cluster unseen.
+// speakerArguments returns the flags of the speakers for ports and layer 2. Speakers read
+// spec.drain, spec.nodes and spec.layer2.conflictDetection from the stack themselves, so that a
+// change takes effect without a restart. All flags are always set, so that a changed default of
+// a flag changes no running cluster.
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)
 	failback := cmp.Or(spec.Layer2.Failback, v1beta1.FailbackNever)
@@ -36,8 +36,8 @@ func speakerPorts(spec v1beta1.LoadBalancerStackSpec) v1beta1.SpeakerPorts {
 	}
 }
 
-// declaredPorts are the ports of the container: the scheduler then finds out which nodes
-// have a pod with one of them already, and the probe refers to one by its name.
+// declaredPorts returns the ports of the container: with them the scheduler avoids nodes where
+// another pod has one of these ports, and the probe refers to a port by its name.
 func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 	ports := speakerPorts(spec)
 	port := func(name, protocol string, number int32) map[string]any {
@@ -48,8 +48,8 @@ func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 	return []any{port("mesh", "UDP", ports.Mesh), health, metrics}
 }
 
-// speakerCapabilities are those that the speakers need besides the ones that they
-// always have. Who waits for routers listens on port 179, which not everybody may.
+// speakerCapabilities returns the capabilities that the speakers need besides those that they
+// always have: a passive peer needs a listener on port 179, which is privileged.
 func speakerCapabilities(spec v1beta1.LoadBalancerStackSpec) []string {
 	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return p.PassiveMode }) {
 		return []string{"NET_BIND_SERVICE"}

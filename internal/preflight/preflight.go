@@ -23,17 +23,17 @@ const (
 	Downgrade
 )
 
-// Facts are what the cluster shows. What is not known is zero, and is not checked.
+// Facts are what the cluster shows. A fact that is not known is zero, and is not checked.
 type Facts struct {
 	// Kubernetes is the minor version of Kubernetes 1 of the API server, named by KubernetesVersion.
 	Kubernetes        int
 	KubernetesVersion string
 	// Served are the schemas that the API server has, and Needed those of this version, by kind.
-	// A kind that is not served is not checked: nothing can be read of it.
+	// A kind that is not served is not checked: its fields are not known.
 	Served, Needed map[string]*Schema
 	// Ran is the version of lbstack that ran on all nodes last, and Version this one, as
-	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits although a newer one
-	// ran, with the annotation Permit.
+	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits, with the annotation
+	// Permit, although a newer one ran.
 	Ran, Version, AllowedDowngrade, Permit string
 }
 

@@ -9,15 +9,14 @@ import (
 	"strings"
 )
 
-// Schema is which fields an object has. In JSON it is a part of a structural schema, as
-// OpenAPI v3 has it.
+// Schema has the fields of an object. Its JSON is a part of a structural schema of OpenAPI v3.
 type Schema struct {
-	// Properties are the fields of an object, Items what a list has, and AdditionalProperties the
-	// values of a map.
+	// Properties are the fields of an object, Items the items of a list, and AdditionalProperties
+	// the values of a map.
 	Properties           map[string]*Schema `json:"properties"`
 	Items                *Schema            `json:"items"`
 	AdditionalProperties *Schema            `json:"additionalProperties"`
-	// Open: there can be any field.
+	// Open: the object can have any field.
 	Open bool `json:"x-kubernetes-preserve-unknown-fields"`
 }
 
@@ -31,8 +30,8 @@ func (s *Schema) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(s))
 }
 
-// Missing lists the fields that need has and s lacks, each with the path from the root, in order;
-// what is below a field that is missing is not listed.
+// Missing lists the fields that need has and s lacks, each with the path from the root, in order.
+// Fields below a missing field are not listed.
 func (s *Schema) Missing(need *Schema) (paths []string) { return s.missing("", need) }
 
 func (s *Schema) missing(path string, need *Schema) (paths []string) {
@@ -54,7 +53,7 @@ func (s *Schema) missing(path string, need *Schema) (paths []string) {
 	return append(paths, s.AdditionalProperties.missing(path+"[]", need.AdditionalProperties)...)
 }
 
-// lackingFields lists what the kinds that are served lack, as Kind.path.
+// lackingFields lists the needed fields that the served kinds lack, as Kind.path.
 func lackingFields(served, needed map[string]*Schema) (fields []string) {
 	for _, kind := range slices.Sorted(maps.Keys(needed)) {
 		if served[kind] == nil {
@@ -72,8 +71,8 @@ var (
 	marshalsText = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// Of returns the fields of a Go type as encoding/json writes it. Types that write themselves
-// have none.
+// Of returns the fields of a Go type as encoding/json writes it; nil: it has none, or implements
+// its own encoding.
 func Of(t reflect.Type) *Schema {
 	if t.Implements(marshalsJSON) || reflect.PointerTo(t).Implements(marshalsJSON) || t.Implements(marshalsText) || reflect.PointerTo(t).Implements(marshalsText) {
 		return nil

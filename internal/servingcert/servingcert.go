@@ -1,4 +1,4 @@
-// Package servingcert has the certificate with which a program serves TLS: that of a folder, as
+// Package servingcert provides the certificate with which a program serves TLS: that in a folder, as
 // the kubelet projects it from a Secret, or one that the program has signed itself.
 package servingcert
 
@@ -24,7 +24,7 @@ import (
 const (
 	// lookEvery is how often the folder is read at most: by the first connection after that time.
 	lookEvery = 10 * time.Second
-	// validFor is how long a certificate of the program itself is valid, and renewBefore how
+	// validFor is how long a certificate that the program signed is valid, and renewBefore how
 	// long before its end another one replaces it.
 	validFor, renewBefore = 365 * 24 * time.Hour, 30 * 24 * time.Hour
 )
@@ -32,17 +32,17 @@ const (
 // Names of the files in the folder, as a Secret of the type kubernetes.io/tls has them.
 const certificateFile, keyFile = "tls.crt", "tls.key"
 
-// Source has the certificate. It is safe for concurrent use. Make it with New.
+// Source provides the certificate. It is safe for concurrent use. Make it with New.
 type Source struct {
 	folder, name string
 	log          logr.Logger
 
 	mu      sync.Mutex
 	looked  time.Time        // when the folder was read last
-	problem string           // of the folder, as logged last
+	problem string           // with the folder, as logged last
 	given   *tls.Certificate // the last valid one of the folder; nil: it has none
-	own     *tls.Certificate
-	renew   time.Time // when another one replaces own
+	own     *tls.Certificate // signed by the program
+	renew   time.Time        // when another one replaces own
 }
 
 // New returns a source that uses the certificate of a folder, which need not exist. The name

@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// ParseFlags parses flags. About a wrong one it returns one sentence and prints nothing: the kubelet takes
-// what a container wrote last for the reason of its end, which is the list of all flags otherwise. -help prints
-// that list and ends the program.
+// ParseFlags parses flags. For an invalid flag it returns one sentence and prints nothing: the kubelet reports
+// the last output of a container as the reason of its end, which would otherwise be the list of all flags. -help
+// prints that list and ends the program.
 func ParseFlags(set *flag.FlagSet, args []string) error {
 	set.Init(set.Name(), flag.ContinueOnError)
 	set.SetOutput(io.Discard)

@@ -20,13 +20,13 @@ const (
 	// path is where the kubelet reads the termination message of a container
 	// (terminationMessagePath, which has this default).
 	path = "/dev/termination-log"
-	// readBytes is what the kubelet reads of it.
+	// readBytes is how much of it the kubelet reads.
 	readBytes = 4096
-	// maxBytes is less than that: a sentence.
+	// maxBytes bounds a message: one sentence is shorter than readBytes.
 	maxBytes = 1024
 	// maxStacks bounds the stacks in bytes: some 2000 goroutines.
 	maxStacks = 1 << 20
-	// writing bounds how long standard error may take to accept all.
+	// writing bounds how long the write to standard error may take.
 	writing = 5 * time.Second
 )
 
@@ -35,16 +35,16 @@ const (
 func Exit(program string, err error) { exit(program, Explain(err), nil) }
 
 // ExitHung is Exit for a program of which a part hangs: the stacks of all goroutines go to
-// standard error as well, up to a bound. Arguments are addresses there, no contents.
+// standard error as well, up to a bound. Arguments in them are addresses, without contents.
 func ExitHung(program string, err error) {
 	stacks := make([]byte, maxStacks)
 	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
 }
 
-// exit writes the termination message first: standard error may be what hangs, if nobody
-// reads the other end of its pipe, and is waited for only so long.
+// exit writes the termination message first: the write to standard error hangs if nobody reads
+// the other end of its pipe, and is waited for no longer than writing.
 func exit(program, message string, more []byte) {
-	_ = leave(path, message) // without it the kubelet takes the end of the log
+	_ = leave(path, message) // without a message the kubelet reports the end of the log
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -57,8 +57,8 @@ func exit(program, message string, more []byte) {
 	os.Exit(1)
 }
 
-// Result leaves the result of a program that did what it was started for: on standard output and, if it runs in a container, in
-// the termination message, which those who may read the pod can read. It has 4096 bytes at most.
+// Result writes the result of a program that has done its task: to standard output and, in a container, to
+// the termination message, which is in the status of the pod. It has 4096 bytes at most.
 func Result(result []byte) error {
 	if len(result) > readBytes {
 		return fmt.Errorf("a result of %d bytes: a termination message has %d at most", len(result), readBytes)
@@ -81,8 +81,8 @@ func write(path, message string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Explain returns the text of an error, preceded by what it means and followed by what to
-// do if the operating system refused something that only an administrator can change.
+// Explain returns the text of an error. If the operating system refused something that only an
+// administrator can change, it adds what that means and what to do.
 func Explain(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

@@ -1,4 +1,4 @@
-// Package version has the version of lbstack that a program is.
+// Package version has the version of lbstack from which a program was built.
 package version
 
 import (

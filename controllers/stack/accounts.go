@@ -15,10 +15,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// accounts returns the UIDs of the ServiceAccounts of the components. They are removed with the
-// installation, and another installation makes others, whose tokens only new pods get: the kubelet
-// renews the token of a pod after most of an hour. Without one no pod starts, so that an absent one
-// changes nothing: it has the UID that it has in the templates that were wanted last.
+// accounts returns the UIDs of the ServiceAccounts of the components, which become part of the pod
+// templates: pods are replaced when an account is created again, since otherwise the kubelet renews
+// their tokens only after most of an hour. For an account that does not exist, accounts returns the
+// UID in the last templates: no pod starts without its account, so that a change would be useless.
 func (r *Reconciler) accounts(ctx context.Context, last templates) (map[string]types.UID, error) {
 	accounts := map[string]types.UID{}
 	for component, template := range map[string]map[string]any{"controller": last.Controller, "speaker": last.Speaker} {

@@ -22,7 +22,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// record writes the inventory, if it changes, before what is in it is made.
+// record writes the inventory to the status if it has changed, before the objects in it are written.
 func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStack, inventory []v1beta1.ObjectReference) error {
 	if slices.Equal(stack.Status.Inventory, inventory) {
 		return nil
@@ -35,14 +35,15 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	return nil
 }
 
-// apply writes the objects of the plan that do not hold, and sees how all are; one that
-// fails does not stop the rest. It returns the failures that are worth another try.
+// apply writes the wanted objects that are not as they should be, and records the state of all of
+// them in f. An object that fails does not stop the rest. It returns the errors that another try
+// can end.
 func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, stored storedKeys) []error {
 	var failed []error
 	for _, object := range wanted {
 		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored, f)
 		if err == nil && live != nil {
-			err = f.see(live, around)
+			err = f.addStatus(live, around)
 			stored.valid = stored.valid || isKeys(object)
 		}
 		f.unapplied = f.unapplied || live == nil && object.GroupVersionKind().Group == v1beta1.GroupVersion.Group
@@ -63,17 +64,17 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 	return failed
 }
 
-// applyPlanned returns an object as the cluster holds it once it is applied, or nil and why
-// it is not. The speakers are applied only once the cluster holds a key: their pods could not
-// start without.
+// applyPlanned applies an object if the plan says so, and returns it as the cluster has it then; nil:
+// it does not exist. why is why it was not applied although it should be. The DaemonSet is applied
+// only once its Secret has a key of the mesh: pods of speakers cannot start without one.
 func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
 	case steps.unread[ref] != nil:
 		return nil, "", steps.unread[ref]
-	case steps.hold[ref] != nil:
-		r.applied.held(object, time.Now())
-		return steps.hold[ref], "", nil
+	case steps.unchanged[ref] != nil:
+		r.applied.setUnchanged(object, time.Now())
+		return steps.unchanged[ref], "", nil
 	case slices.Contains(f.leave, object.GetKind()):
 		live, err := r.cached(ctx, ref)
 		return live, "its ControllerRevision, which stores the templates, does not exist", err
@@ -87,7 +88,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	if wait := r.applied.wait(object, time.Now()); wait > 0 {
 		f.restore = sooner(f.restore, wait)
 		if isKeys(object) {
-			return nil, "", nil // what is in the cache says nothing of the keys
+			return nil, "", nil // the cache has no keys
 		}
 		live, err := r.cached(ctx, ref)
 		return live, "another writer deletes it again and again: it is made anew within seconds", err
@@ -106,8 +107,8 @@ func isWorkload(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Deployment" || object.GetKind() == "DaemonSet"
 }
 
-// isFinal says whether the API server refuses an object as it is: trying again at once
-// helps nothing before a person has changed something.
+// isFinal reports whether the API server refuses the object as such: another try fails until a
+// person changes something.
 func isFinal(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return false
@@ -115,11 +116,11 @@ func isFinal(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// applyOne applies an object and leaves in it what the cluster has then. What somebody else
-// changed in it since the last time is reported by an event on the object.
+// applyOne applies an object, and replaces its content by what the cluster has then. If another
+// writer has changed the object since it was last applied, an event on the object reports that.
 func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured) error {
 	wanted := object.DeepCopy()
-	storedKeys{}.lock(wanted) // what is wanted does not depend on what was there
+	storedKeys{}.lock(wanted) // removes the lock: the wanted state is the same without it
 	before, deleted := r.edited(ctx, wanted)
 	err := r.reportTemplate(ctx, stack, wanted)
 	if err == nil {
@@ -159,20 +160,20 @@ func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBala
 	return nil
 }
 
-// edited returns the metadata of an object that the operator has applied in the same way
-// before, and that is another one now; deleted says that there is none. It returns nil for all
-// others.
+// edited returns the present metadata of an object for which the operator has applied the same
+// state before, so that somebody else has changed it; deleted reports that it does not exist. For
+// other objects it returns nil.
 func (r *Reconciler) edited(ctx context.Context, wanted *unstructured.Unstructured) (before *metav1.PartialObjectMetadata, deleted bool) {
 	if !r.applied.knows(wanted) {
 		return nil, false
 	}
 	live, err := r.lookUp(ctx, refOf(wanted))
-	// With an error neither is reported; what is wrong shows when the object is applied.
+	// An error is not reported: applying the object then fails as well.
 	return live, err == nil && live == nil
 }
 
-// formerWorkload returns a workload as the cluster holds it, nil for other kinds and for one
-// that cannot be read: only an event depends on it.
+// formerWorkload returns a workload as the cluster has it; nil for other kinds, and if it cannot be
+// read: only an event depends on it.
 func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Unstructured) *unstructured.Unstructured {
 	if !isWorkload(wanted) {
 		return nil
@@ -185,7 +186,7 @@ func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Un
 	return former
 }
 
-// changed says whether applying an object changed it. Status is no change.
+// changed reports whether applying an object changed it. Changes of the status do not count.
 func changed(before, now metav1.Object) bool {
 	if before.GetGeneration() != 0 {
 		return before.GetGeneration() != now.GetGeneration()
@@ -205,7 +206,7 @@ func editorOf(object *metav1.PartialObjectMetadata) (manager string) {
 	return manager
 }
 
-// reverted says who edited an object, and where to edit.
+// reverted returns the note of an event about an edit that the operator has reverted.
 func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
 	who := "it"
 	if manager != "" {
@@ -214,7 +215,7 @@ func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
 	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }
 
-// impose has the cluster hold what is wanted, of which object is a copy.
+// impose applies object, a copy of wanted, and removes what other writers have added to it.
 func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Unstructured) error {
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if err != nil {
@@ -225,7 +226,7 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	case isKeys(wanted):
 		field = "data"
 	case slices.Contains([]string{v1beta1.GroupVersion.Group, admissionv1.GroupName, policyv1.GroupName}, wanted.GroupVersionKind().Group):
-		field = "spec" // which has all defaults of the API server
+		field = "spec" // the wanted one has all defaults of the API server
 	default:
 		return r.takeOver(ctx, object, wanted)
 	}
@@ -234,7 +235,7 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	if equality.Semantic.DeepEqual(live, value) {
 		return nil
 	}
-	// Somebody added to a list that server-side apply merges, or owns a key as well.
+	// Another writer added to a list that server-side apply merges, or owns one of the keys as well.
 	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/" + field, "value": value}})
 	if err != nil {
 		return fmt.Errorf("restoring the %s of the %s: %w", field, describe(refOf(object)), err)
@@ -245,8 +246,8 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	return nil
 }
 
-// see takes over what the status of an applied object tells.
-func (f *findings) see(object *unstructured.Unstructured, around *surroundings) error {
+// addStatus adds what the status of an object reports to the findings.
+func (f *findings) addStatus(object *unstructured.Unstructured, around *surroundings) error {
 	c, ok, err := workloadState(object, around)
 	if err != nil {
 		return err
@@ -296,11 +297,11 @@ func (f *findings) see(object *unstructured.Unstructured, around *surroundings) 
 	return nil
 }
 
-// sessionsDown are the reasons of a BGPPeer that is not Established for which addresses do
-// not reach its router, or not for long: that some of the nodes have no session is not one.
+// sessionsDown are the reasons of a BGPPeer's condition Established for which its router has no
+// addresses, or not for long. If only some nodes have no session, the router has them.
 var sessionsDown = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
 
-// conditions of an object of ours, for the generation that it has now.
+// conditions are those of an object of lbstack, with the present generation of the object.
 type conditions struct {
 	list       []metav1.Condition
 	generation int64
@@ -324,7 +325,7 @@ func conditionsOf(object *unstructured.Unstructured) (conditions, error) {
 	return c, nil
 }
 
-// is returns a condition if it has a status. What is said of an older spec does not count.
+// is returns a condition if it has the status. A condition of an older generation does not count.
 func (c conditions) is(kind string, status metav1.ConditionStatus) (metav1.Condition, bool) {
 	condition := meta.FindStatusCondition(c.list, kind)
 	if condition == nil || condition.Status != status || condition.ObservedGeneration != c.generation {
@@ -334,7 +335,7 @@ func (c conditions) is(kind string, status metav1.ConditionStatus) (metav1.Condi
 }
 
 // prune deletes objects that are no longer wanted and returns those that are
-// gone, or not the operator's any more.
+// gone, or no longer have the operator's label.
 func (r *Reconciler) prune(ctx context.Context, list []v1beta1.ObjectReference) (gone []v1beta1.ObjectReference, err error) {
 	for _, ref := range slices.Backward(list) {
 		isGone, err := r.deleteOne(ctx, ref)
@@ -348,8 +349,8 @@ func (r *Reconciler) prune(ctx context.Context, list []v1beta1.ObjectReference) 
 	return gone, nil
 }
 
-// deleteOne deletes an object if it carries the operator's label, and says
-// whether nothing of the operator's is left of it.
+// deleteOne deletes an object if it has the operator's label, and reports
+// whether no object with that label is left.
 func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference) (gone bool, err error) {
 	object, err := r.lookUp(ctx, ref)
 	if err != nil {

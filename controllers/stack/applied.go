@@ -20,9 +20,9 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// applied remembers what the operator applied last, and how the object was then: one that
-// is the same, and is to be the same, need not be applied again. What is not remembered is
-// applied. The zero value remembers nothing; it is for one goroutine.
+// applied records what the operator applied last to each object, and the revision of the result.
+// An object is applied again only if the wanted state or the revision has changed. The zero value
+// has no records; it is for one goroutine.
 type applied struct {
 	objects  map[v1beta1.ObjectReference]application
 	restores retry.Restores[v1beta1.ObjectReference]
@@ -34,11 +34,11 @@ type application struct {
 	result revision
 }
 
-// revision tells whether anybody changed an object, its status aside. Its fields are
-// exported for equality.Semantic, to which an empty list is none.
+// revision has the metadata that change if anybody changes an object, except its status. The
+// fields are exported for equality.Semantic, for which an empty list equals nil.
 type revision struct {
 	UID types.UID
-	// Generation of the spec; of a kind that counts none, Version changes with everything.
+	// Generation of the spec. For kinds without generations, Version changes with any write.
 	Generation          int64
 	Version             string
 	Deleting            bool
@@ -58,31 +58,30 @@ func revisionOf(o metav1.Object) revision {
 	return r
 }
 
-// holds says whether an object is as it was after the same was applied.
-func (a *applied) holds(wanted, live *unstructured.Unstructured) bool {
+// isUnchanged reports whether the same state was applied before, and the object is as it was then.
+func (a *applied) isUnchanged(wanted, live *unstructured.Unstructured) bool {
 	last, known := a.objects[identity(refOf(wanted))]
 	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
-// knows says whether the same was applied before.
+// knows reports whether the same state was applied before.
 func (a *applied) knows(wanted *unstructured.Unstructured) bool {
 	last, known := a.objects[identity(refOf(wanted))]
 	return known && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
-// held notes that an object is as the operator applied it.
-func (a *applied) held(wanted *unstructured.Unstructured, now time.Time) {
+// setUnchanged records that an object is as the operator applied it.
+func (a *applied) setUnchanged(wanted *unstructured.Unstructured, now time.Time) {
 	ref := identity(refOf(wanted))
 	a.restores.Look(ref, a.objects[ref].digest, true, now)
 }
 
-// wait returns how long to leave an object as another writer has it: it undoes what the operator applies again
-// and again.
+// wait returns how long to leave an object as another writer has changed it, if that writer undoes each apply.
 func (a *applied) wait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
 	return a.restores.Look(identity(refOf(wanted)), digest(wanted), false, now).Wait
 }
 
-// digest identifies what is wanted without the keys that may be in it.
+// digest identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
 func digest(wanted *unstructured.Unstructured) string {
 	wanted = wanted.DeepCopy()
 	storedKeys{}.lock(wanted)
@@ -103,8 +102,8 @@ func (a *applied) forget(wanted *unstructured.Unstructured) {
 	delete(a.objects, identity(refOf(wanted)))
 }
 
-// keep forgets all objects but these.
-func (a *applied) keep(wanted []*unstructured.Unstructured) {
+// retain forgets all objects but these.
+func (a *applied) retain(wanted []*unstructured.Unstructured) {
 	stay := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		stay[identity(refOf(object))] = true
@@ -117,8 +116,8 @@ func (a *applied) keep(wanted []*unstructured.Unstructured) {
 	a.restores.Retain(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
-// cached returns an object of the operator from the cache, nil if it has none; an object of a kind
-// that is not watched it reads. It is without managed fields.
+// cached returns an object of the operator from the cache, without managed fields; nil: the cache has
+// none. An object of a kind that is not watched comes from the API server.
 func (r *Reconciler) cached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	if gvkOf(ref) == manifests.ServiceMonitor().GroupVersionKind {
 		return r.uncached(ctx, ref)

@@ -51,8 +51,8 @@ func TestWhatWasAppliedHoldsUntilSomebodyChangesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var memory applied
 			memory.note(wanted(), live(test.before...))
-			if got := memory.holds(wanted(), live(test.now...)); got != test.want {
-				t.Errorf("holds: got %v, want %v", got, test.want)
+			if got := memory.isUnchanged(wanted(), live(test.now...)); got != test.want {
+				t.Errorf("isUnchanged: got %v, want %v", got, test.want)
 			}
 		})
 	}
@@ -61,27 +61,27 @@ func TestWhatWasAppliedHoldsUntilSomebodyChangesIt(t *testing.T) {
 		memory.note(wanted(), live())
 		other := wanted()
 		other.Object["spec"] = map[string]any{"replicas": int64(1)}
-		if memory.holds(other, live()) {
-			t.Error("holds: got true, want false")
+		if memory.isUnchanged(other, live()) {
+			t.Error("isUnchanged: got true, want false")
 		}
 	})
 	t.Run("not if it is not known, or no longer", func(t *testing.T) {
 		var memory applied
-		if memory.holds(wanted(), live()) {
+		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds at first: got true, want false")
 		}
 		memory.note(wanted(), live())
 		memory.forget(wanted())
-		if memory.holds(wanted(), live()) {
+		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds after it was forgotten: got true, want false")
 		}
 		memory.note(wanted(), live())
-		memory.keep([]*unstructured.Unstructured{wanted()})
-		if !memory.holds(wanted(), live()) {
+		memory.retain([]*unstructured.Unstructured{wanted()})
+		if !memory.isUnchanged(wanted(), live()) {
 			t.Error("holds while it is wanted: got false, want true")
 		}
-		memory.keep([]*unstructured.Unstructured{objectOf(v1beta1.ObjectReference{Version: "v1", Kind: "Secret", Name: "other"})})
-		if memory.holds(wanted(), live()) {
+		memory.retain([]*unstructured.Unstructured{objectOf(v1beta1.ObjectReference{Version: "v1", Kind: "Secret", Name: "other"})})
+		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds when it is no longer wanted: got true, want false")
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// maxMessage bounds what goes into a condition's message.
+// maxMessage bounds the message of a condition.
 const maxMessage = 2048
 
 // maxNodes is the bound of status.unavailableNodes.
@@ -24,14 +24,14 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	next := *previous.DeepCopy()
 	next.ObservedGeneration = f.generation
 	next.Inventory = f.inventory
-	says := sayings{list: &next.Conditions, generation: f.generation}
+	conds := conditionSetter{list: &next.Conditions, generation: f.generation}
 	switch {
 	case f.removing != nil:
-		says.removing(*f.removing)
+		conds.removing(*f.removing)
 		next.Summary, next.Rollout, next.TargetVersion = v1beta1.ReasonRemoving, nil, ""
 		return next
 	case f.removed:
-		says.removed()
+		conds.removed()
 		return v1beta1.LoadBalancerStackStatus{
 			ObservedGeneration: f.generation, Conditions: next.Conditions, Summary: v1beta1.ReasonRemoved, LastHandledReconcile: previous.LastHandledReconcile,
 		}
@@ -52,21 +52,21 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	faults := faultsOf(f)
 	waiting := waitingFor(f)
 	if f.restraint != nil {
-		waiting = wait{} // the operator does not work on it
+		waiting = wait{} // the operator writes nothing
 	}
 	serving, lacking := isServing(f.components)
-	says.degraded(faults)
-	says.progressing(waiting)
-	says.available(serving, lacking, f)
-	next.Summary = says.ready(faults, waiting, serving, f)
-	says.kstatus(faults, waiting)
+	conds.degraded(faults)
+	conds.progressing(waiting)
+	conds.available(serving, lacking, f)
+	next.Summary = conds.ready(faults, waiting, serving, f)
+	conds.kstatus(faults, waiting)
 	if !f.blind() {
 		valid, reason, message := configuration(f)
-		says.set(v1beta1.ConditionConfigurationValid, valid, reason, message)
+		conds.set(v1beta1.ConditionConfigurationValid, valid, reason, message)
 	}
 	if !f.blind() && !f.observing() {
 		reason, message := rotation(f.keys)
-		says.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
+		conds.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
 	}
 	if f.rollout != nil {
 		next.Rollout = f.rollout.status
@@ -75,7 +75,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 		}
 	}
 	if allSettled(f.components) && !f.blind() && !f.observing() && !f.isMoving() {
-		next.Version = f.running()
+		next.Version = f.targetVersion()
 	}
 	return next
 }
@@ -83,8 +83,8 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 // isMoving reports whether a rollout is under way.
 func (f *findings) isMoving() bool { return f.rollout != nil && f.rollout.moving }
 
-// running returns the version of lbstack that the components are to run.
-func (f *findings) running() string {
+// targetVersion returns the version of lbstack that the components are to run.
+func (f *findings) targetVersion() string {
 	if f.rollout != nil {
 		return f.rollout.version
 	}
@@ -93,20 +93,20 @@ func (f *findings) running() string {
 
 // wait is what is under way.
 type wait struct {
-	// reason of the conditions that say so.
+	// reason of the conditions that report it.
 	reason string
 	// words are a sentence; empty: nothing is under way.
 	words string
 }
 
-// waitingFor says what is under way: a rollout, or workloads that are not where they should be.
+// waitingFor returns what is under way: a rollout, or workloads that are not settled.
 func waitingFor(f findings) wait {
 	if !f.isMoving() {
 		return wait{v1beta1.ReasonComponentsNotReady, unsettled(f.components)}
 	}
 	words := f.rollout.status.Message
 	if len(componentFaults(f.components)) > 0 {
-		words = f.rollout.brief // what pods lack is said already
+		words = f.rollout.brief // the faults have the problems of the pods
 	}
 	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
 		return wait{v1beta1.ReasonRollingBack, words}
@@ -114,16 +114,16 @@ func waitingFor(f findings) wait {
 	return wait{v1beta1.ReasonRollingOut, words}
 }
 
-// seeReady refers to the condition that has the sentences: each is said once.
+// seeReady is the message of conditions that refer to Ready, so that each sentence is written once.
 const seeReady = "the condition Ready has the details"
 
-// sayings writes conditions.
-type sayings struct {
+// conditionSetter sets conditions in a list.
+type conditionSetter struct {
 	list       *[]metav1.Condition
 	generation int64
 }
 
-func (s sayings) set(kind string, is bool, reason, message string) {
+func (s conditionSetter) set(kind string, is bool, reason, message string) {
 	status := metav1.ConditionFalse
 	if is {
 		status = metav1.ConditionTrue
@@ -131,14 +131,14 @@ func (s sayings) set(kind string, is bool, reason, message string) {
 	s.put(kind, status, reason, message)
 }
 
-func (s sayings) put(kind string, status metav1.ConditionStatus, reason, message string) {
+func (s conditionSetter) put(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(s.list, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessage), ObservedGeneration: s.generation,
 	})
 }
 
 // setOrRemove is for conditions that are present only while they are true.
-func (s sayings) setOrRemove(kind string, is bool, reason, message string) {
+func (s conditionSetter) setOrRemove(kind string, is bool, reason, message string) {
 	if is {
 		s.set(kind, true, reason, message)
 		return
@@ -146,7 +146,7 @@ func (s sayings) setOrRemove(kind string, is bool, reason, message string) {
 	meta.RemoveStatusCondition(s.list, kind)
 }
 
-func (s sayings) removing(waiting string) {
+func (s conditionSetter) removing(waiting string) {
 	s.set(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, waiting)
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded} {
 		s.set(kind, false, v1beta1.ReasonRemoving, seeReady)
@@ -159,7 +159,7 @@ func (s sayings) removing(waiting string) {
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionConfigurationValid)
 }
 
-func (s sayings) removed() {
+func (s conditionSetter) removed() {
 	s.set(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set it to Managed to install lbstack again")
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
 		s.set(kind, false, v1beta1.ReasonRemoved, seeReady)
@@ -169,7 +169,7 @@ func (s sayings) removed() {
 	}
 }
 
-func (s sayings) degraded(faults []fault) {
+func (s conditionSetter) degraded(faults []fault) {
 	if len(faults) > 0 {
 		s.set(v1beta1.ConditionDegraded, true, faults[0].reason, reasons(faults)+": "+seeReady)
 		return
@@ -177,7 +177,7 @@ func (s sayings) degraded(faults []fault) {
 	s.set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
 }
 
-func (s sayings) progressing(waiting wait) {
+func (s conditionSetter) progressing(waiting wait) {
 	if waiting.words != "" {
 		s.set(v1beta1.ConditionProgressing, true, waiting.reason, seeReady)
 		return
@@ -185,7 +185,7 @@ func (s sayings) progressing(waiting wait) {
 	s.set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
 }
 
-func (s sayings) available(serving bool, lacking string, f findings) {
+func (s conditionSetter) available(serving bool, lacking string, f findings) {
 	unseen := f.blind() || slices.ContainsFunc(f.components, func(c component) bool { return c.unknown })
 	switch {
 	case serving && f.services.none() != "":
@@ -193,17 +193,17 @@ func (s sayings) available(serving bool, lacking string, f findings) {
 	case serving:
 		s.set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, f.services.summary())
 	case lacking == "" && unseen && meta.FindStatusCondition(*s.list, v1beta1.ConditionAvailable) != nil:
-		// Nobody looked at the components, which go on as they are.
+		// The state of the components is not known: the condition stays.
 	default:
 		s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, firstOf(lacking, "nothing is installed yet"))
 	}
 }
 
-// ready has all sentences, and returns the reason, which is the summary. A node that is
-// down does not make it False: the others do the work. Nor do addresses of a pool that are
-// not given, since the rest of the pool is, Services of another class, which keep their
-// addresses, or single Services that are not announced.
-func (s sayings) ready(faults []fault, waiting wait, serving bool, f findings) string {
+// ready sets the condition Ready, whose message has all sentences, and returns its reason, which is
+// also the summary. These do not make it False: a node that is down, since the other nodes announce
+// its addresses; addresses of a pool that are not given, since the rest of the pool is; Services of
+// another class, which keep their addresses; and single Services that are not announced.
+func (s conditionSetter) ready(faults []fault, waiting wait, serving bool, f findings) string {
 	var words []string
 	if f.restraint != nil {
 		words = append(words, f.restraint.message)
@@ -241,9 +241,9 @@ func (s sayings) ready(faults []fault, waiting wait, serving bool, f findings) s
 	return reason
 }
 
-// kstatus sets Reconciling, while the operator works on it, and Stalled, while
+// kstatus sets Reconciling, while the operator works on the stack, and Stalled, while
 // it waits for a person.
-func (s sayings) kstatus(faults []fault, waiting wait) {
+func (s conditionSetter) kstatus(faults []fault, waiting wait) {
 	var mine, persons []fault
 	for _, f := range faults {
 		switch f.stance {
@@ -264,7 +264,7 @@ func reasonOf(faults []fault, otherwise string) string {
 	return otherwise
 }
 
-// unsettled says which workloads are not where they should be.
+// unsettled returns what the workloads that are not settled wait for; empty: all are settled.
 func unsettled(components []component) string {
 	var words []string
 	for _, c := range components {
@@ -278,8 +278,8 @@ func unsettled(components []component) string {
 	return "waiting for " + strings.Join(words, "; ")
 }
 
-// isServing says whether every component has a pod that serves and, if one is
-// known to have none, which.
+// isServing reports whether every component has an available pod. If one is known to
+// have none, lacking names that component.
 func isServing(components []component) (serving bool, lacking string) {
 	serving = len(components) > 0
 	for _, c := range components {

@@ -14,25 +14,25 @@ import (
 // component is the state of a workload.
 type component struct {
 	v1beta1.ComponentStatus
-	// available is how many of its pods serve.
+	// available is how many of its pods are available.
 	available int32
-	// settled says whether all pods that should be there are up to date and
+	// settled reports whether all pods that should exist are up to date and
 	// ready.
 	settled bool
-	// unknown says that it could not be written, so that nobody knows how it is.
+	// unknown means that it could not be written, so that its state is not known.
 	unknown bool
-	// failing is what is wrong with its pods.
+	// failing are the problems of its pods.
 	failing []problem
-	// nowhere says that no node can run it.
+	// nowhere means that no node can run it.
 	nowhere bool
-	// missing is how many pods there should be that have not even been made.
+	// missing is how many of the desired pods have not been created.
 	missing int32
-	// refusal is what the API server said to the last attempt to make one.
+	// refusal is the error of the last attempt to create a pod.
 	refusal string
 }
 
-// workloadState reads the state of a workload from what the API server returned for it; ok
-// is false for other kinds. What is on nodes that are down is not waited for.
+// workloadState reads the state of a workload from the object that the API server returned; ok
+// is false for other kinds. Pods on nodes that are down are not waited for.
 func workloadState(object *unstructured.Unstructured, around *surroundings) (c component, ok bool, err error) {
 	switch object.GetKind() {
 	case "Deployment":
@@ -64,7 +64,7 @@ func ofDeployment(d *appsv1.Deployment, down lost) component {
 		available: max(0, d.Status.AvailableReplicas-down.ready),
 		missing:   max(0, desired-d.Status.Replicas),
 	}
-	down.desired = min(down.desired, desired-1) // one has to run somewhere
+	down.desired = min(down.desired, desired-1) // at least one pod has to run
 	c.settle(d.Status.ObservedGeneration >= d.Generation, down)
 	if c.settled && d.Status.Replicas > desired {
 		c.settled, c.Message = false, "pods of the old template still run"
@@ -90,8 +90,8 @@ func ofDaemonSet(d *appsv1.DaemonSet, down lost) component {
 	return c
 }
 
-// settle finds out whether a workload is where it should be, and what it waits for if not.
-// The pods on nodes that are down do not count.
+// settle sets settled, or the message with what the workload waits for. Pods on nodes that are down
+// do not count.
 func (c *component) settle(observed bool, down lost) {
 	desired, ready := c.Desired-down.desired, c.Ready-down.ready
 	switch {
@@ -110,7 +110,7 @@ func (c *component) settle(observed bool, down lost) {
 	}
 }
 
-// ofThem says how many of the pods that Kubernetes counts are on nodes that are down.
+// ofThem returns the words about how many of the counted pods are on nodes that are down.
 func ofThem(down int32) string {
 	if down == 0 {
 		return ""
@@ -118,7 +118,7 @@ func ofThem(down int32) string {
 	return fmt.Sprintf(", %d of them on nodes that are down", down)
 }
 
-// refused is a workload that could not be written.
+// refused returns the state of a workload that could not be written.
 func refused(object *unstructured.Unstructured, why string) component {
 	return component{
 		ComponentStatus: v1beta1.ComponentStatus{Name: object.GetLabels()[v1beta1.LabelComponent], Kind: object.GetKind(), Message: why},

@@ -183,7 +183,7 @@ func TestSee(t *testing.T) {
 			object := objectOf(v1beta1.ObjectReference{})
 			object.Object = content
 			var got findings
-			if err := got.see(object, &surroundings{}); err != nil {
+			if err := got.addStatus(object, &surroundings{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, component{}, served{})); diff != "" {

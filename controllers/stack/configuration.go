@@ -12,21 +12,21 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// blame notes the field of the stack that an object is made from, and of which a sentence says
-// that it is wrong.
+// blame records the field of the stack that causes the problem in a sentence about an object that is
+// made from the stack.
 func (f *findings) blame(object *unstructured.Unstructured, sentence string) {
 	_, path := manifests.Blamed(f.spec, object.GetKind(), object.GetName(), sentence)
 	f.wrong(path)
 }
 
-// wrong notes the path of a field of the stack that is wrong, empty: none is.
+// wrong records the path of an invalid field of the stack; empty: none is.
 func (f *findings) wrong(path string) {
 	if path != "" && !slices.Contains(f.fields, path) {
 		f.fields = append(f.fields, path)
 	}
 }
 
-// refuse notes that the API server refuses an object as it is.
+// refuse records that the API server refuses an object as such.
 func (f *findings) refuse(object *unstructured.Unstructured, err error) {
 	var paths []string
 	var status apierrors.APIStatus
@@ -44,7 +44,7 @@ func (f *findings) refuse(object *unstructured.Unstructured, err error) {
 	f.refused = append(f.refused, fmt.Sprintf("%v: the object stays as it is: %s", err, remedy(err, paths)))
 }
 
-// remedy is what to do when the API server refuses an object.
+// remedy returns what to do when the API server refuses an object.
 func remedy(err error, paths []string) string {
 	switch {
 	case len(paths) > 0:
@@ -55,8 +55,8 @@ func remedy(err error, paths []string) string {
 	return "correct the spec of the stack"
 }
 
-// configuration is the state of the condition ConfigurationValid: it names the fields, and Ready
-// has the sentences.
+// configuration returns the condition ConfigurationValid. Its message names the invalid fields, and
+// Ready has the sentences about them.
 func configuration(f findings) (valid bool, reason, message string) {
 	if len(f.fields) == 0 {
 		return true, v1beta1.ReasonAsExpected, "no field of the spec is known to be wrong"

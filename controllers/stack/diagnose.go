@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// maxProblem bounds what a sentence takes from the state of a pod.
+	// maxProblem bounds the text in a sentence that comes from the state of a pod.
 	maxProblem = 512
-	// restarts is from how many restarts on a container that runs and is not ready counts
-	// as one that keeps ending.
+	// restarts is the number of restarts from which a container that has failed, and is not
+	// ready, counts as one that keeps ending.
 	restarts = 2
 )
 
-// pulling are the reasons of a container whose image cannot be had: the kubelet changes
+// pulling are the reasons of a container whose image cannot be pulled: the kubelet alternates
 // between them every few seconds.
 var pulling = []string{"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 
@@ -48,9 +48,8 @@ func (p problem) String() string {
 	return fmt.Sprintf("on %s: %s", listed(p.nodes), p.text)
 }
 
-// diagnose finds out what is wrong with a component's pods, in the order of the nodes. Pods
-// that only start are left out, and so are those on nodes that are down: nobody knows how
-// these are.
+// diagnose returns the problems of a component's pods, in the order of the nodes. It leaves out
+// pods that are starting or being deleted, and pods on nodes that are down: their state is not known.
 func diagnose(pods []corev1.Pod, down map[string]bool) []problem {
 	nodes := map[string][]string{}
 	for i := range pods {
@@ -66,7 +65,7 @@ func diagnose(pods []corev1.Pod, down map[string]bool) []problem {
 	return problemsOf(nodes)
 }
 
-// problemsOf has one problem for each text.
+// problemsOf returns one problem for each text.
 func problemsOf(nodes map[string][]string) []problem {
 	var list []problem
 	for text, on := range nodes {
@@ -92,8 +91,8 @@ func unready(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 	return slices.Compact(nodes)
 }
 
-// componentFaults has a sentence for each component that fails, after one for each problem that
-// components have in common, such as an image that cannot be pulled.
+// componentFaults returns a sentence for each problem that components have in common, such as an
+// image that cannot be pulled, and then one for each component with other problems.
 func componentFaults(components []component) (words []string) {
 	who := map[string][]string{}
 	nodes := map[string][]string{}
@@ -121,8 +120,8 @@ func componentFaults(components []component) (words []string) {
 	return words
 }
 
-// ownPort is the address of the node in an error of the network. Its port is another one with
-// each attempt.
+// ownPort matches the node's address in a network error. Its port changes with each attempt, and
+// would change the message.
 var ownPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
 
 func problemOf(pod *corev1.Pod) string {
@@ -139,7 +138,7 @@ func problemOf(pod *corev1.Pod) string {
 	return ""
 }
 
-// portsTaken is what the scheduler says of a node where another pod has a port of the host.
+// portsTaken is in the scheduler's message about a node where another pod uses a port of the host.
 const portsTaken = "didn't have free ports"
 
 func unschedulable(message string) string {
@@ -167,7 +166,7 @@ func containerProblem(c *corev1.ContainerStatus) string {
 	return ""
 }
 
-// ended says why a container keeps ending: in the last words of its program, if it left any.
+// ended returns why a container keeps ending: the last words of its program, if there are any.
 func ended(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
@@ -185,8 +184,8 @@ func withText(what, text string) string {
 	return what + ": " + text
 }
 
-// denied says why pods of a component are not made, and what to do; nodes are those that
-// lack one.
+// denied returns why pods of a component are not created, and what to do. nodes are those that
+// lack a pod.
 func denied(c *component, nodes []string, namespace string) problem {
 	advice := ""
 	switch {
@@ -204,13 +203,13 @@ func denied(c *component, nodes []string, namespace string) problem {
 	return problem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice), nodes}
 }
 
-// speakerProblems says what speakers that run cannot do, as far as no other object of the
-// stack says it: what is wrong with peers, advertisements and pools stands there.
+// speakerProblems returns sentences about what running speakers cannot do. It leaves out problems
+// that the conditions of pools, peers and advertisements report.
 func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []string {
 	nodes, message := map[string][]string{}, map[string]string{}
 	for i := range states {
 		ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady)
-		if ready == nil || ready.Status != "False" || down[states[i].Name] || !slices.Contains(ofTheNode, ready.Reason) {
+		if ready == nil || ready.Status != "False" || down[states[i].Name] || !slices.Contains(nodeReasons, ready.Reason) {
 			continue
 		}
 		nodes[ready.Reason] = append(nodes[ready.Reason], states[i].Name)
@@ -227,7 +226,7 @@ func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []stri
 	return words
 }
 
-// ofTheNode are the reasons of a SpeakerState that no other object shows.
-var ofTheNode = []string{
+// nodeReasons are the reasons of a SpeakerState that no other object reports.
+var nodeReasons = []string{
 	v1beta1.ReasonNoInterface, v1beta1.ReasonIsolated, v1beta1.ReasonMinority, v1beta1.ReasonAddressConceded, v1beta1.ReasonInterfaceFailed, v1beta1.ReasonDatagramsLost, v1beta1.ReasonPeerNotAnnouncing, v1beta1.ReasonCheckpointFailed,
 }

@@ -19,12 +19,12 @@ const (
 	maxManagers = 16
 	// maxManager bounds the length of such a name.
 	maxManager = 64
-	// otherManager stands for the field managers beyond that, noManager for deletions, of which
-	// the API server does not say who made them.
+	// otherManager stands for the field managers beyond maxManagers, and noManager for deletions:
+	// the API server does not record who deleted an object.
 	otherManager, noManager = "other", ""
 )
 
-// Drift counts what the operator put back. It is safe for concurrent use; nil counts nothing.
+// Drift counts the objects that the operator restored. It is safe for concurrent use; nil counts nothing.
 type Drift struct {
 	restored *prometheus.CounterVec
 
@@ -42,7 +42,7 @@ func NewDrift(registry prometheus.Registerer) *Drift {
 	return d
 }
 
-// put notes that an object was put back which a field manager had edited.
+// put counts an object that was restored after a field manager had edited it.
 func (d *Drift) put(kind, manager string) {
 	if d == nil {
 		return
@@ -61,8 +61,8 @@ func (d *Drift) put(kind, manager string) {
 }
 
 // templateChanges lists the fields of the pod template that differ between two states of a
-// workload, such as spec.containers[speaker].image; none if there was none before. The label with
-// the revision, which changes with each of them, is not one.
+// workload, such as spec.containers[speaker].image; none if there was no workload before. It leaves
+// out the label with the revision, which changes with any of the fields.
 func templateChanges(before, after *unstructured.Unstructured) []string {
 	if before == nil {
 		return nil

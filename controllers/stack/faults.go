@@ -13,62 +13,63 @@ import (
 // findings are what a pass found and did.
 type findings struct {
 	generation int64
-	// version that the components are told to run.
+	// version of lbstack that the operator installs.
 	version string
-	// removing says what the removal waits for; nil when nothing is removed.
+	// removing is what the removal waits for; nil when nothing is removed.
 	removing *string
 
-	// restraint is why nothing was written, nil if nothing restrains the operator. absent is a
-	// sentence about wanted objects that do not exist then.
+	// restraint is why nothing was written, nil if nothing restrains the operator. absent is then
+	// a sentence about wanted objects that do not exist.
 	restraint *restraint
 	absent    string
-	// removed says that nothing is left, as the spec asks.
+	// removed means that nothing is left, as the spec requests.
 	removed bool
-	// handled is the value of the annotation for which all objects were looked at; empty: none.
+	// handled is the value of the annotation that requested this pass over all objects; empty: none.
 	handled string
-	// invalid has a sentence for each field of the spec that cannot be followed; nothing was
-	// written then.
+	// invalid has a sentence for each field of the spec that cannot be followed. If there is one,
+	// nothing was written.
 	invalid []string
-	// spec of the stack, and the paths of the fields in it that are wrong.
+	// spec of the stack, and the paths of the invalid fields in it.
 	spec   v1beta1.LoadBalancerStackSpec
 	fields []string
 
-	// unfit is why this version cannot work in the cluster, nil if it can; nothing was done then.
+	// unfit is why this version cannot work in the cluster, nil if it can. If it cannot, nothing was
+	// done.
 	unfit *unfit
-	// renderFailed says why the spec could not be turned into objects, readFailed why the
+	// renderFailed is why the spec could not be turned into objects, and readFailed why the
 	// pass ended before it applied anything.
 	renderFailed, readFailed string
-	// applyFailed has a sentence for each object that was not written and may be written
-	// when it is tried again; refused one for each that the API server refuses as it is.
+	// applyFailed has a sentence for each object whose write failed and may succeed in another
+	// try; refused has one for each object that the API server refuses as such.
 	applyFailed, refused []string
 	foreign              []v1beta1.ObjectReference
-	// restore is in how long the first object is applied again that another writer changes
-	// again and again; zero: there is none.
+	// restore is how long until an object that another writer keeps changing is applied again;
+	// zero: there is none.
 	restore time.Duration
-	// leftBehind is in how long the state of a speaker is to be deleted; zero: there is none.
+	// leftBehind is how long until the state of a speaker is to be deleted; zero: there is none.
 	leftBehind time.Duration
-	// monitored says that the stack has a ServiceMonitor where the API server has the kind.
+	// monitored means that the stack has a ServiceMonitor if the API server has the kind.
 	monitored bool
-	// pools has a sentence for each pool of the stack that is not given out, conflicts one
-	// for each of which some addresses are not. The latter is no fault.
+	// pools has a sentence for each pool of the stack that is not in effect. conflicts has one for
+	// each pool with addresses that are not given, which is no fault.
 	pools, conflicts []string
-	// peers and advertisements have one for each of the stack that is invalid in whole or in
-	// part; peersDown has one for each peer without an established session, flapping one for
-	// each whose sessions end again and again.
+	// peers and advertisements have a sentence for each object of the stack that is invalid in whole
+	// or in part. peersDown has one for each peer without an established session, and flapping one
+	// for each peer whose sessions end repeatedly.
 	peers, advertisements, peersDown, flapping []string
-	// noSpeaker has one for each peer none of whose nodes has a speaker that reports.
+	// noSpeaker has a sentence for each peer none of whose nodes has a speaker that reports.
 	noSpeaker []string
 
 	// rollout is what was decided about the templates of the components; nil: nothing was.
 	rollout *rolloutFinding
-	// leave are the kinds of the workloads that stay as they are, since nobody has their templates.
+	// leave are the kinds of the workloads that stay as they are, since their templates are not known.
 	leave []string
-	// unapplied says that an object that speakers follow was not written.
+	// unapplied means that an object of lbstack's API, which speakers read, was not written.
 	unapplied bool
-	// unstored says that the templates of the workloads could not be stored.
+	// unstored means that the templates of the workloads could not be stored.
 	unstored   bool
 	components []component
-	// noNodes says why no node can run a speaker.
+	// noNodes is why no node can run a speaker.
 	noNodes string
 	// nodes are those that are down, then those that cannot run a speaker.
 	nodes []v1beta1.UnavailableNode
@@ -83,15 +84,15 @@ type findings struct {
 	inventory []v1beta1.ObjectReference
 }
 
-// blind says that the pass ended before it looked at the components.
+// blind reports whether the pass ended before it read the state of the components.
 func (f *findings) blind() bool {
 	return f.unfit != nil || f.renderFailed != "" || f.readFailed != ""
 }
 
-// observing says that the pass writes nothing.
+// observing reports whether the pass writes nothing but the status.
 func (f *findings) observing() bool { return f.restraint != nil || len(f.invalid) > 0 }
 
-// stance says who can end a fault.
+// stance is who can end a fault.
 type stance int
 
 const (
@@ -109,7 +110,7 @@ type fault struct {
 	stance          stance
 }
 
-// faultsOf lists what is wrong, in the order of the reasons' weight.
+// faultsOf lists what is wrong, the most severe reason first.
 func faultsOf(f findings) []fault {
 	var faults []fault
 	add := func(reason string, by stance, messages ...string) {
@@ -143,7 +144,7 @@ func faultsOf(f findings) []fault {
 	}
 	add(v1beta1.ReasonComponentFailing, retried, componentFaults(f.components)...)
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
-	if allSettled(f.components) { // otherwise speakers are on their way
+	if allSettled(f.components) { // otherwise speakers may still be starting
 		add(v1beta1.ReasonPeersDown, outside, f.noSpeaker...)
 	}
 	add(v1beta1.ReasonFlapping, outside, f.flapping...)
@@ -162,7 +163,7 @@ func notOurs(ref v1beta1.ObjectReference) string {
 		describe(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
 }
 
-// unavailable names the nodes that are down, as many as a sentence can bear.
+// unavailable returns a sentence about the nodes that are down; empty: none is.
 func unavailable(nodes []v1beta1.UnavailableNode) string {
 	var down []string
 	for _, n := range nodes {
@@ -180,7 +181,7 @@ func unavailable(nodes []v1beta1.UnavailableNode) string {
 // maxListed bounds how many names a sentence lists.
 const maxListed = 5
 
-// listed names the first of some, and counts the others.
+// listed joins names: the first maxListed of them, and the number of the others.
 func listed(names []string) string { return separated(names, ", ") }
 
 func separated(words []string, by string) string {
@@ -200,7 +201,7 @@ type served struct {
 	// otherClass are those that keep their addresses and are not of the class that is served.
 	otherClass []string
 	class      string
-	// again is when to count again: an address has just come.
+	// again is how long until Services with a new address count; zero: there is none.
 	again time.Duration
 }
 
@@ -218,7 +219,7 @@ func (s served) toRecreate() string {
 		class, len(s.otherClass), bounded.Cut(listed(s.otherClass), maxMessage/4), them)
 }
 
-// summary says how many Services are served.
+// summary counts the Services that are announced.
 func (s served) summary() string {
 	switch {
 	case s.addressed == 0:
@@ -236,8 +237,8 @@ func (s served) summary() string {
 	return text
 }
 
-// missing is a sentence that counts the Services that are not announced while others are, or
-// for lack of endpoints alone.
+// missing returns a sentence that counts the Services that are not announced; empty: all are
+// announced, or none has a sentence.
 func (s served) missing() string {
 	if s.announced == s.addressed || s.none() != "" {
 		return ""
@@ -249,7 +250,7 @@ func (s served) missing() string {
 	return text + ": the condition Available has the details"
 }
 
-// none is a sentence if no Service is announced although there are some that should be.
+// none returns a sentence if no Service is announced although some should be.
 func (s served) none() string {
 	if s.announced > 0 || s.addressed == s.idle {
 		return ""

@@ -36,8 +36,8 @@ type storedKeys struct {
 	valid   bool // it has a valid key
 }
 
-// lock has the API server refuse an object that was decided from a Secret which somebody
-// has changed or deleted since: a former key must not come back.
+// lock makes the API server refuse a write of the Secret if somebody has changed or deleted it since
+// it was read: a former key must not come back.
 func (s storedKeys) lock(object *unstructured.Unstructured) {
 	object.SetUID(s.uid)
 	object.SetResourceVersion(s.version)
@@ -65,7 +65,7 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	keys, damaged := keyring.Parse(secret.Data)
 	stored := storedKeys{uid: secret.UID, version: secret.ResourceVersion, valid: len(keys) > 0}
 	if exists && !isOurs(secret) {
-		return storedKeys{}, nil // nothing is written to it, and no speaker starts with its keys
+		return storedKeys{}, nil // the Secret of another owner: it is not written, and no speaker is applied
 	}
 	f.keys = plan
 	if exists && damaged != nil {
@@ -83,14 +83,14 @@ func keySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured,
 	return nil, errors.New("the manifests have no Secret for the keys of the mesh")
 }
 
-// isKeys says whether an object is the Secret with the keys of the mesh.
+// isKeys reports whether an object is the Secret with the keys of the mesh.
 func isKeys(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Secret" && object.GetName() == manifests.MeshKeysSecretName
 }
 
 // newKey makes a random key.
 func newKey() (key [keyring.Size]byte) {
-	_, _ = rand.Read(key[:]) // it returns no error: it ends the program
+	_, _ = rand.Read(key[:]) // Read never returns an error: it ends the program instead
 	return key
 }
 
@@ -108,8 +108,8 @@ func putKeys(object *unstructured.Unstructured, plan keyring.Plan) {
 	object.SetAnnotations(annotations)
 }
 
-// speakers returns those that run, or may run, with the keys that they accept. A speaker
-// that has stopped reads the Secret when it starts again.
+// speakers returns the speakers that run, or may run, with the keys that they accept. A stopped
+// speaker is left out: it reads the Secret when it starts again.
 func (s *surroundings) speakers() map[lb.NodeName]keyring.Speaker {
 	all := map[lb.NodeName]keyring.Speaker{}
 	for node := range podsByNode(s.podsOf("speaker")) {
@@ -126,7 +126,7 @@ func (s *surroundings) speakers() map[lb.NodeName]keyring.Speaker {
 	return all
 }
 
-// invalidKeys is a sentence about entries of the Secret that are no keys.
+// invalidKeys returns a sentence about entries of the Secret that are not valid keys.
 func invalidKeys(ref v1beta1.ObjectReference, damaged error, valid int) string {
 	what := strings.ReplaceAll(damaged.Error(), "\n", "; ")
 	consequence := "a new key is made"
@@ -136,7 +136,7 @@ func invalidKeys(ref v1beta1.ObjectReference, damaged error, valid int) string {
 	return fmt.Sprintf("the %s: %s: these entries are removed, and %s: to replace the key, change spec.speaker.keyRotation of the LoadBalancerStack", describe(ref), what, consequence)
 }
 
-// rotation says what goes on with the keys of the mesh; the reason is empty when nothing does.
+// rotation returns the state of a rotation of the mesh keys; the reason is empty if there is none.
 func rotation(plan keyring.Plan) (reason, message string) {
 	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
 		return "", ""

@@ -13,13 +13,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// leaving is how long the state of a speaker that was stopped stays although its node is to have none
-// any more: others answer for it for 30 s, and routers keep its routes for a while.
+// leaving is how long the state of a stopped speaker stays if its node is to have no speaker any more:
+// other speakers cover for it for 30 s, and routers keep its routes for a while.
 const leaving = 2 * time.Minute
 
-// leftBehind returns the states of speakers on nodes that are to have none any more, in order, and
-// after how long the next one follows; 0: none does. Where a pod is left, or the node is not ready, a
-// speaker may run.
+// leftBehind returns the states of speakers to delete: those of vacated nodes with Current=False, after
+// leaving if the speaker was stopped. again is how long until the next one is to be deleted; 0: there is none.
 func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
 	for i := range s.states {
 		state := &s.states[i]
@@ -38,7 +37,7 @@ func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, 
 	return list, again
 }
 
-// forgetVacated deletes what the speakers of nodes reported that are to have none any more.
+// forgetVacated deletes what the speakers of vacated nodes have reported.
 func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f *findings) error {
 	list, again := around.leftBehind(time.Now())
 	f.leftBehind = again
@@ -55,7 +54,7 @@ func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f 
 }
 
 // forgetSpeaker deletes the SpeakerRouteSlices of a node, and then its SpeakerState, by which another try
-// finds them. None is deleted that was written since it was read: a speaker may have come back.
+// finds them. An object that was written since it was read stays: the speaker may have come back.
 func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerState) error {
 	slices := &metav1.PartialObjectMetadataList{}
 	slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))
@@ -75,7 +74,7 @@ func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerSt
 	return nil
 }
 
-// asRead is the precondition that an object has not been written since it was read.
+// asRead returns the precondition that an object has not been written since it was read.
 func asRead(of *metav1.ObjectMeta) client.Preconditions {
 	return client.Preconditions{UID: &of.UID, ResourceVersion: &of.ResourceVersion}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// restraint is why the operator observes and writes nothing but the status of the stack.
+// restraint is why the operator only observes, and writes only the status of the stack.
 type restraint struct{ reason, message string }
 
 // restraintOf returns what restrains the operator, nil if nothing does. The annotation comes
@@ -39,7 +39,7 @@ func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
 // maxHandled is the bound of status.lastHandledReconcile.
 const maxHandled = 128
 
-// forced returns the value of the annotation that asks for a pass over all objects, empty if
+// forced returns the value of the annotation that requests a pass over all objects; empty if
 // the last such pass was for the same value.
 func forced(stack *v1beta1.LoadBalancerStack) string {
 	value := bounded.Cut(stack.Annotations[v1beta1.AnnotationReconcile], maxHandled)
@@ -49,8 +49,8 @@ func forced(stack *v1beta1.LoadBalancerStack) string {
 	return value
 }
 
-// render returns the objects that the spec asks for. It notes in f which fields of the spec
-// cannot be followed; the objects are for observing only then.
+// render returns the objects that the spec requests. It records invalid fields of the spec in f; if
+// there is one, the objects must not be written.
 func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, accounts map[string]types.UID, f *findings) ([]*unstructured.Unstructured, error) {
 	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace, ServiceMonitors: serviceMonitors, Accounts: accounts})
 	var invalid *manifests.InvalidError
@@ -64,8 +64,8 @@ func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors 
 	return wanted, nil
 }
 
-// watchOnly notes in f how the wanted objects are, and writes nothing. A rollout stands still, and
-// the time does not count for it.
+// watchOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses: the time
+// does not count for it.
 func (r *Reconciler) watchOnly(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) error {
 	r.observed.since = time.Time{}
 	var absent []string
@@ -81,7 +81,7 @@ func (r *Reconciler) watchOnly(ctx context.Context, stack *v1beta1.LoadBalancerS
 			}
 			continue
 		}
-		if err := f.see(live, around); err != nil {
+		if err := f.addStatus(live, around); err != nil {
 			return err
 		}
 	}

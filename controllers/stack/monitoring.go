@@ -16,13 +16,13 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// lookForMonitoring is how soon a pass finds that the API server has the kind ServiceMonitor, and
-// that somebody changed the ServiceMonitor. Neither is watched: the kind can come and go, and a
-// watch on a kind that does not exist fails again and again.
+// lookForMonitoring is how long until a pass checks again whether the API server has the kind
+// ServiceMonitor, and whether somebody changed the ServiceMonitor. Neither is watched: the kind can
+// come and go, and a watch on a kind that does not exist fails repeatedly.
 const lookForMonitoring = 30 * time.Second
 
 // hasServiceMonitors returns whether the API server has the kind ServiceMonitor. With an error it
-// returns what was so before, by the inventory: the ServiceMonitor stays, and nothing else waits.
+// returns whether the inventory has one, so that the ServiceMonitor stays and the pass can go on.
 func (r *Reconciler) hasServiceMonitors(inventory []v1beta1.ObjectReference) (bool, error) {
 	if r.Kinds == nil {
 		return false, nil

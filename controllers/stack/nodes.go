@@ -28,26 +28,27 @@ const (
 	taintUnreachable = "node.kubernetes.io/unreachable"
 )
 
-// placement says where speakers run, and where they do not.
+// placement is where speakers run, and where they do not.
 type placement struct {
-	// down are the nodes that are not up although a speaker belongs there, or did.
+	// down are the selected nodes that are not ready, or whose speaker no other speaker receives
+	// anything from.
 	down map[string]bool
 	// unavailable lists those that are down, then those that cannot run a speaker.
 	unavailable []v1beta1.UnavailableNode
-	// hosts are the nodes that run a speaker, or should, without its pod and its report.
+	// hosts are the selected nodes, without the pods and the reports of their speakers.
 	hosts map[string]rollout.Node
 	// counted are the nodes that are down and that the DaemonSet controller wants a pod on.
 	counted map[string]bool
 	// vacated are the nodes that are ready, are to have no speaker, and have no pod of one.
 	vacated map[string]bool
-	// able is how many nodes can run a speaker, and selected how many the nodeSelector
-	// selects; those that are down are among them.
+	// able is how many nodes can run a speaker, and selected how many the nodeSelector and the
+	// affinity select; nodes that are down are among them.
 	able, selected int
-	// lacking are the nodes that are up, and on which a speaker should be and no pod is.
+	// lacking are the ready nodes that should have a pod of a speaker and have none.
 	lacking []string
 }
 
-// place finds out where the speakers of a DaemonSet run; pods are its pods.
+// place returns where the speakers of a DaemonSet run; pods are its pods.
 func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
 	p := placement{down: map[string]bool{}, counted: map[string]bool{}, vacated: map[string]bool{}, hosts: map[string]rollout.Node{}}
 	at, silent := podsByNode(pods), silentSpeakers(states)
@@ -74,7 +75,7 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	case !ready || len(pods) > 0:
 	case wanted:
 		p.lacking = append(p.lacking, node.Name)
-	case !selected || untolerated(template.Tolerations, node, false) != "": // not-ready is over soon: the node is ready
+	case !selected || untolerated(template.Tolerations, node, false) != "": // the taint not-ready does not count: the node is ready
 		p.vacated[node.Name] = true
 	}
 	note := func(reason, message string) {
@@ -93,7 +94,7 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	case !ready:
 		p.lose(node.Name, wanted)
 		note(v1beta1.ReasonNodeNotReady, whyNotReady(node))
-	case silent && available: // else its pod says why
+	case silent && available: // otherwise its pod shows why
 		p.lose(node.Name, wanted)
 		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from its speaker")
 	}
@@ -141,8 +142,8 @@ func whyNotReady(node *corev1.Node) string {
 	return strings.TrimSpace(fmt.Sprintf("Ready is %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
 }
 
-// selects says whether a node selector selects a node and, if only the operating system
-// speaks against it, which one that is.
+// selects reports whether a node selector selects a node. If only the operating system does not
+// match, otherOS is that of the node.
 func selects(selector map[string]string, node *corev1.Node) (selected bool, otherOS string) {
 	for key, value := range selector {
 		has, labelled := node.Labels[key]
@@ -166,9 +167,9 @@ func attracts(affinity *corev1.Affinity, node *corev1.Node) bool {
 	return err == nil && selector.Match(node) // the API server refuses an invalid one
 }
 
-// daemon are the tolerations that the DaemonSet controller adds to every pod, and the one
-// that it adds to those with the network of the host.
-var daemon = []corev1.Toleration{
+// daemonTolerations are those that the DaemonSet controller adds to every pod, and the one
+// that it adds to pods with the network of the host.
+var daemonTolerations = []corev1.Toleration{
 	{Key: taintNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 	{Key: taintUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 	{Key: "node.kubernetes.io/disk-pressure", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
@@ -178,8 +179,8 @@ var daemon = []corev1.Toleration{
 	{Key: "node.kubernetes.io/network-unavailable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-// untolerated returns the first taint of a node that keeps the pods of a DaemonSet away. The
-// taints of a node that is down count only if all do: they say no more than Ready does.
+// untolerated returns the first taint of a node that keeps the pods of a DaemonSet away. Unless all
+// is set, the taints that Kubernetes sets on a node that is not ready do not count.
 func untolerated(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
@@ -187,14 +188,14 @@ func untolerated(tolerations []corev1.Toleration, node *corev1.Node, all bool) s
 			continue
 		}
 		tolerates := func(t corev1.Toleration) bool { return t.ToleratesTaint(logr.Discard(), taint, false) }
-		if !slices.ContainsFunc(tolerations, tolerates) && !slices.ContainsFunc(daemon, tolerates) {
+		if !slices.ContainsFunc(tolerations, tolerates) && !slices.ContainsFunc(daemonTolerations, tolerates) {
 			return taint.ToString()
 		}
 	}
 	return ""
 }
 
-// podsByNode sorts pods by their nodes; pods that have ended do not count.
+// podsByNode groups pods by their nodes, without pods that have ended.
 func podsByNode(pods []corev1.Pod) map[string][]*corev1.Pod {
 	at := map[string][]*corev1.Pod{}
 	for i := range pods {
@@ -230,7 +231,7 @@ func podReady(pod *corev1.Pod) bool {
 	})
 }
 
-// silentSpeakers are the nodes whose speakers all others miss.
+// silentSpeakers returns the nodes whose speakers do not run, see reports.Silent.
 func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
@@ -247,7 +248,7 @@ func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 // for nor updated.
 type lost struct{ desired, updated, ready int32 }
 
-// ofDaemon counts the pods of a DaemonSet on the nodes that are down and that it counts.
+// ofDaemon counts the pods of a DaemonSet on the nodes in counted.
 func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
 	var w lost
 	current := d.Annotations[appsv1.DeprecatedTemplateGeneration]
@@ -268,8 +269,8 @@ func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
 // from.
 const labelTemplateGeneration = "pod-template-generation"
 
-// ofDeployment counts the pods of a Deployment on the nodes that are down. They are all up
-// to date, or the Deployment is not.
+// ofDeployment counts the pods of a Deployment on the nodes that are down. It does not count those
+// that are up to date.
 func (p *placement) ofDeployment(pods []corev1.Pod) lost {
 	var w lost
 	for i := range pods {

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// settling is how long a Service may have an address before it counts that nothing
-	// announces it.
+	// settling is how long a Service may have the condition Announced before it counts as not
+	// announced.
 	settling = 3 * time.Second
 	// starting is how long a container may take to be created before its events are read.
 	starting = 20 * time.Second
@@ -34,10 +34,10 @@ const (
 	maxEvents = 100
 )
 
-// surroundings are what the cluster holds around the components, from the cache.
+// surroundings are the objects around the components, from the cache.
 type surroundings struct {
 	placement
-	pods     []corev1.Pod // of the components, those of nodes that are down included
+	pods     []corev1.Pod // of the components, also on nodes that are down
 	states   []v1beta1.SpeakerState
 	services []corev1.Service
 	claims   []v1beta1.IPAddressClaim
@@ -55,7 +55,7 @@ func (s *surroundings) podsOf(component string) []corev1.Pod {
 	return pods
 }
 
-// observe reads the cache. What it returns is shared with the cache, and read only.
+// observe reads the cache. The objects that it returns are shared with the cache: never change them.
 func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstructured) (*surroundings, error) {
 	speakers, err := speakerTemplate(wanted)
 	if err != nil {
@@ -92,7 +92,7 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
 }
 
-// examine finds out what is wrong with components, speakers and Services.
+// examine records in f what is wrong with components, speakers and Services.
 func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings, f *findings) error {
 	now := time.Now()
 	f.nodes = around.unavailable
@@ -121,8 +121,8 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return nil
 }
 
-// consult reads the events of a component that waits: only they say why its pods are not
-// made, or why their containers are not.
+// consult reads the events of a component that waits: only they have the reason why its pods or
+// their containers are not created.
 func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Pod, around *surroundings, now time.Time) error {
 	var lacking []string
 	if c.missing > 0 && c.Kind == "DaemonSet" {
@@ -163,7 +163,8 @@ func slowest(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node
 	return name, node
 }
 
-// lastWarning returns the note of the latest event of some, if it is about now.
+// lastWarning returns the message of the latest event with these fields within maxEventAge; empty:
+// there is none.
 func (r *Reconciler) lastWarning(ctx context.Context, about fields.Set, now time.Time) (string, error) {
 	var list corev1.EventList
 	err := r.Reader.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingFieldsSelector{Selector: about.AsSelector()}, client.Limit(maxEvents))
@@ -193,7 +194,7 @@ func timeOf(e *corev1.Event) time.Time {
 	return latest
 }
 
-// noNodes says why no node can run a speaker.
+// noNodes returns why no node can run a speaker; empty: one can.
 func noNodes(p placement, spec v1beta1.ComponentSpec) string {
 	const consequence = "no address is announced"
 	selector := spec.NodeSelector
@@ -210,8 +211,8 @@ func noNodes(p placement, spec v1beta1.ComponentSpec) string {
 	return "the cluster has no Linux node: " + consequence
 }
 
-// countServices counts those of lbstack. One whose address has just come counts when there
-// was time to announce it.
+// countServices counts the Services with an address of lbstack: those with the condition Announced.
+// A Service with a new address counts only when there was time to announce it.
 func countServices(services []corev1.Service, class string, now time.Time) served {
 	s := served{class: class}
 	for i := range services {
@@ -241,7 +242,7 @@ func countServices(services []corev1.Service, class string, now time.Time) serve
 	return s
 }
 
-// orphans is a sentence about the addresses in use whose pools do not exist.
+// orphans returns a sentence about the addresses in use whose pools do not exist.
 func orphans(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectName]bool) string {
 	var list []string
 	for i := range claims {

@@ -14,38 +14,37 @@ import (
 // fieldOwner is the operator's name in managed fields.
 const fieldOwner = "lbstack-operator"
 
-// found is what the cluster holds under the name of an object.
+// found is the result of looking up a wanted object in the cluster.
 type found struct {
-	// exists says whether there is anything.
 	exists bool
-	// ours says whether the operator made it.
+	// ours reports whether the operator made the object.
 	ours bool
-	// holds is the object if it is as the operator left it, and is to stay so; else nil.
-	holds *unstructured.Unstructured
-	// unread is why nobody knows.
+	// unchanged is the object if it is as the operator applied it, and is to stay so; else nil.
+	unchanged *unstructured.Unstructured
+	// unread is why the object could not be read.
 	unread error
 }
 
-// plan is what is to be done.
+// plan is what a pass is to do with the objects.
 type plan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
-	// hold are the objects that are as they should be, as they are in the cluster.
-	hold map[v1beta1.ObjectReference]*unstructured.Unstructured
+	// unchanged are the wanted objects that need no apply, as they are in the cluster.
+	unchanged map[v1beta1.ObjectReference]*unstructured.Unstructured
 	// unread are the objects that could not be looked up, and why.
 	unread map[v1beta1.ObjectReference]error
 	// foreign are wanted, exist already and belong to somebody else.
 	foreign []v1beta1.ObjectReference
 	// prune are objects that the operator made and that are no longer wanted.
 	prune []v1beta1.ObjectReference
-	// inventory is apply, hold and prune together: what has to be on record before
-	// anything is written, so that a crash leaves nothing unknown behind.
+	// inventory has apply, unchanged and prune, and those of unread that it had before. It is
+	// recorded before anything is written, so that a crash leaves no object that it lacks.
 	inventory []v1beta1.ObjectReference
 }
 
-// decide compares what is wanted with what there is.
+// decide compares the wanted objects with those in the cluster and in the inventory.
 func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]found, inventory []v1beta1.ObjectReference) plan {
-	p := plan{hold: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}}
+	p := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}}
 	known := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		ref := refOf(object)
@@ -57,8 +56,8 @@ func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReferenc
 			if slices.Contains(inventory, ref) {
 				p.inventory = append(p.inventory, ref)
 			}
-		case at.holds != nil:
-			p.hold[ref] = at.holds
+		case at.unchanged != nil:
+			p.unchanged[ref] = at.unchanged
 			p.inventory = append(p.inventory, ref)
 		case !at.exists || at.ours:
 			p.apply = append(p.apply, object)
@@ -81,8 +80,8 @@ func without(inventory, gone []v1beta1.ObjectReference) []v1beta1.ObjectReferenc
 	return slices.DeleteFunc(slices.Clone(inventory), func(ref v1beta1.ObjectReference) bool { return slices.Contains(gone, ref) })
 }
 
-// isOurs says whether the operator made an object: it has the operator's label
-// or, when somebody took that away, fields that the operator applied.
+// isOurs reports whether the operator made an object: it has the operator's label
+// or, if somebody removed that, fields that the operator applied.
 func isOurs(object metav1.Object) bool {
 	return isLabelled(object) || slices.ContainsFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
 		return entry.Manager == fieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply
@@ -98,7 +97,7 @@ func refOf(object *unstructured.Unstructured) v1beta1.ObjectReference {
 	return v1beta1.ObjectReference{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// identity of an object, whatever version of its API it was written with.
+// identity returns the reference to an object without the version of its API.
 func identity(ref v1beta1.ObjectReference) v1beta1.ObjectReference {
 	ref.Version = ""
 	return ref

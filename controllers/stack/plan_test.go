@@ -38,7 +38,7 @@ func TestDecide(t *testing.T) {
 		workload  = ref("apps", "v1", "Deployment", "lbstack-system", "lbstack-controller")
 	)
 	ours, theirs := found{exists: true, ours: true}, found{exists: true}
-	asLeft := found{exists: true, ours: true, holds: objectOf(pool)}
+	asLeft := found{exists: true, ours: true, unchanged: objectOf(pool)}
 	type want struct{ apply, hold, foreign, prune, inventory refs }
 	tests := []struct {
 		name      string
@@ -83,7 +83,7 @@ func TestDecide(t *testing.T) {
 				wanted = append(wanted, objectOf(r))
 			}
 			p := decide(wanted, tt.live, tt.inventory)
-			got := want{hold: slices.Collect(maps.Keys(p.hold)), foreign: p.foreign, prune: p.prune, inventory: p.inventory}
+			got := want{hold: slices.Collect(maps.Keys(p.unchanged)), foreign: p.foreign, prune: p.prune, inventory: p.inventory}
 			for _, object := range p.apply {
 				got.apply = append(got.apply, refOf(object))
 			}

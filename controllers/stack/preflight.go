@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// lookForUpgrade is how soon the cluster is checked again, for what only an upgrade changes.
+	// lookForUpgrade is how long until the next check if one has failed: only an upgrade changes the
+	// result.
 	lookForUpgrade = time.Minute
 	// readSchemas bounds how long reading the schemas takes.
 	readSchemas = 10 * time.Second
@@ -26,8 +27,8 @@ const (
 // unfit is why the operator changes nothing in the cluster.
 type unfit struct{ reason, message string }
 
-// preflight checks whether this version can work in the cluster, nil: it can. The checks are made
-// until all pass once. Where the cluster cannot be read the pass goes on, and fails with better words.
+// preflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
+// until all pass once. If the cluster cannot be read, the pass goes on: it fails with a better message.
 func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack) *unfit {
 	if r.fits {
 		return nil
@@ -76,7 +77,7 @@ func needed(scheme *runtime.Scheme) map[string]*preflight.Schema {
 			continue // a list, or options of a request
 		}
 		kinds[kind] = preflight.Of(is)
-		delete(kinds[kind].Properties, "metadata") // every kind has it, and as another schema
+		delete(kinds[kind].Properties, "metadata") // the API server publishes another schema for it
 	}
 	return kinds
 }

@@ -1,5 +1,5 @@
-// Package stack makes the cluster hold what its LoadBalancerStack asks for:
-// gather what there is, decide what is to be done, act, report.
+// Package stack installs and maintains what the LoadBalancerStack requests. Each pass gathers the
+// state of the cluster, decides what to do, does it, and reports the result in the status.
 package stack
 
 import (
@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// lookAgain is how soon the events of a component that is waited for are read again:
+	// lookAgain is how long until the events of a component that is waited for are read again:
 	// they are not watched.
 	lookAgain = 10 * time.Second
-	// lookForForeign is how soon an object of somebody else, or one that the API server
-	// refuses, is tried again: what has to change for it is in no watch.
+	// lookForForeign is how long until an object of somebody else, or one that the API server
+	// refuses, is tried again: no watch shows the change that it waits for.
 	lookForForeign = 10 * time.Second
 )
 
@@ -38,12 +38,12 @@ const (
 type Reconciler struct {
 	// Client reads the stack from the cache and writes to the API server.
 	Client client.Client
-	// Reader reads from the API server itself: the cache holds only objects
-	// with the operator's label.
+	// Reader reads from the API server itself: the cache lacks objects without
+	// the operator's label, and parts of the others.
 	Reader client.Reader
-	// Events tells what changed, on the stack.
+	// Events records events on the stack and on objects of it.
 	Events events.EventRecorder
-	// Image holds the programs of the components.
+	// Image has the programs of the components.
 	Image string
 	// Namespace of the operator, where the components run.
 	Namespace string
@@ -52,27 +52,27 @@ type Reconciler struct {
 	// OperatorCondition is the name of the OperatorCondition that the Operator Lifecycle Manager
 	// made for the operator, in its namespace; empty: it did not install the operator.
 	OperatorCondition string
-	// Drift counts the objects that are put back; nil counts nothing.
+	// Drift counts the objects that are restored; nil counts nothing.
 	Drift *Drift
 	// Kubernetes returns the version of the API server.
 	Kubernetes func() (*apiversion.Info, error)
 	// Schemas reads the schemas of lbstack's kinds from the API server, by kind.
 	Schemas func(context.Context) (map[string]*preflight.Schema, error)
-	// Kinds returns the kinds that the API server has of a version of a group; nil: there is
+	// Kinds returns the kinds that the API server has in a version of a group; nil: there is
 	// never a ServiceMonitor.
 	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
-	applied   applied
-	observed  observed
-	conflicts retry.Limiter
-	holds     retry.Restores[types.UID]
-	passwords client.Reader                // the cache that has the Secret with the passwords
-	needed    map[string]*preflight.Schema // what this version uses, by kind
-	reported  metav1.Condition             // what the OperatorCondition was last set to
-	fits      bool                         // the checks of preflight passed
+	applied    applied
+	observed   observed
+	conflicts  retry.Limiter
+	finalizers retry.Restores[types.UID]
+	passwords  client.Reader                // the cache that has the Secret with the passwords
+	needed     map[string]*preflight.Schema // the fields that this version uses, by kind
+	reported   metav1.Condition             // the condition last written to the OperatorCondition
+	fits       bool                         // the checks of preflight passed
 }
 
-// Reconcile brings the cluster to what the one stack asks for.
+// Reconcile installs, maintains or removes what the one stack requests.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := r.Client.Get(ctx, request.NamespacedName, stack); err != nil {
@@ -91,14 +91,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	err = errors.Join(err, r.reportUpgradeable(ctx, stack.Status.Conditions))
 	if apierrors.IsConflict(err) {
-		// Another writer, such as the last pass, was faster; the cache follows.
+		// The cache lacks a write of another writer, or of the last pass.
 		return reconcile.Result{RequeueAfter: r.conflicts.When(request)}, nil
 	}
 	r.conflicts.Forget(request)
 	return result, err
 }
 
-// install writes what is wanted and prunes what no longer is. Whatever happens is reported.
+// install runs a pass, and reports the result in the status. It reports nothing if the pass ended
+// early because the stack had changed.
 func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack),
 		monitored: r.Kinds != nil && stack.Spec.Monitoring != v1beta1.MonitoringDisabled}
@@ -107,7 +108,7 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	}
 	failed := r.pass(ctx, stack, &f)
 	if f.blind() && apierrors.IsConflict(failed) {
-		return reconcile.Result{}, failed // the stack is another one by now
+		return reconcile.Result{}, failed // the next pass reads the changed stack
 	}
 	if failed = errors.Join(failed, r.report(ctx, stack, f)); failed != nil {
 		return reconcile.Result{}, failed // tried again with backoff
@@ -115,9 +116,10 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return reconcile.Result{RequeueAfter: next(f)}, nil
 }
 
-// pass brings the cluster to what the spec asks for, and notes in f what it found.
+// pass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
+// found.
 func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
-	// Time in which something cannot be read does not count for a rollout, whatever it is.
+	// Time in which any object cannot be read does not count for a rollout.
 	blind := func(err error) error {
 		f.readFailed = err.Error()
 		r.observed.answered(err, time.Now())
@@ -156,7 +158,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		}
 		return nil
 	}
-	if err := r.hold(ctx, stack, f); err != nil {
+	if err := r.addFinalizer(ctx, stack, f); err != nil {
 		return blind(err)
 	}
 	stored, err := r.meshKeys(ctx, stack, wanted, around, f)
@@ -174,7 +176,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return blind(err)
 	}
 	failed := r.apply(ctx, stack, steps, wanted, around, f, stored)
-	r.applied.keep(wanted)
+	r.applied.retain(wanted)
 	if err := r.step(ctx, &change, steps, f); err != nil {
 		failed = append(failed, err)
 		f.applyFailed = append(f.applyFailed, err.Error())
@@ -194,7 +196,7 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	return errors.Join(append(failed, unread, err, forgotten, r.examine(ctx, stack, around, f))...)
 }
 
-// next says when to look again without being asked.
+// next returns how long until the next pass if no watch requests one before; 0: none is needed.
 func next(f findings) time.Duration {
 	var soonest time.Duration
 	for _, look := range []struct {
@@ -212,7 +214,7 @@ func next(f findings) time.Duration {
 	return soonest
 }
 
-// sooner returns the shorter of two times to wait, of which 0 is none.
+// sooner returns the shorter of two waits; a wait of 0 does not count.
 func sooner(x, y time.Duration) time.Duration {
 	if x == 0 || y > 0 && y < x {
 		return y
@@ -220,12 +222,13 @@ func sooner(x, y time.Duration) time.Duration {
 	return x
 }
 
-// hold makes sure that the stack does not go before what was made for it. It notes in f when to
-// add the finalizer that another writer removes each time; all else goes on without it.
-func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+// addFinalizer adds the finalizer, which keeps the stack from being deleted before the objects that
+// were made for it. If another writer removes the finalizer each time, the pass goes on without it,
+// and addFinalizer records in f how long to wait.
+func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	const wanted = "finalizer"
 	has := controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer)
-	undone := r.holds.Look(stack.UID, wanted, has, time.Now())
+	undone := r.finalizers.Look(stack.UID, wanted, has, time.Now())
 	if has || undone.Wait > 0 {
 		f.restore = sooner(f.restore, undone.Wait)
 		return nil
@@ -235,11 +238,11 @@ func (r *Reconciler) hold(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
 		return fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)
 	}
-	r.holds.Wrote(stack.UID, wanted)
+	r.finalizers.Wrote(stack.UID, wanted)
 	return nil
 }
 
-// gather looks up the wanted objects in the cluster. One that cannot be read does not stop
+// gather looks up the wanted objects in the cluster. An object that cannot be read does not stop
 // the others.
 func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) map[v1beta1.ObjectReference]found {
 	live := map[v1beta1.ObjectReference]found{}
@@ -253,14 +256,14 @@ func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstruct
 	return live
 }
 
-// find looks an object up: past the cache if that does not say that nothing is to be done.
+// find looks an object up in the cache and, unless it is unchanged there, in the API server.
 func (r *Reconciler) find(ctx context.Context, object *unstructured.Unstructured) (found, error) {
 	cached, err := r.cached(ctx, refOf(object))
 	if err != nil {
 		return found{}, err
 	}
-	if cached != nil && r.applied.holds(object, cached) {
-		return found{exists: true, ours: true, holds: cached}, nil
+	if cached != nil && r.applied.isUnchanged(object, cached) {
+		return found{exists: true, ours: true, unchanged: cached}, nil
 	}
 	at, err := r.lookUp(ctx, refOf(object))
 	if err != nil {
@@ -283,7 +286,7 @@ func (r *Reconciler) lookUp(ctx context.Context, ref v1beta1.ObjectReference) (*
 	return object, nil
 }
 
-// optimistic is a merge patch that fails if the object has changed since it was
+// optimistic returns a merge patch that fails if the object has changed since it was
 // read.
 func optimistic(before client.Object) client.Patch {
 	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

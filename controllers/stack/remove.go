@@ -25,16 +25,16 @@ import (
 )
 
 const (
-	// removeAgain is how soon a removal that waits goes on.
+	// removeAgain is how long until a removal that waits is tried again.
 	removeAgain = time.Second
-	// lostPod is how long after its grace period a pod that does not end still holds up the
+	// lostPod is how long after its grace period a pod that does not end still delays the
 	// removal.
 	lostPod = time.Minute
 )
 
-// remove takes everything down that the operator made: first what runs, then
-// what was said about Services, then the rest. CRDs stay, and with them what
-// administrators made. A stack that is not deleted reports that nothing is left.
+// remove deletes everything that the operator made: first the workloads, then what lbstack wrote to
+// Services, then the other objects. CRDs stay, and with them the objects of administrators. A stack
+// that is not deleted reports in the end that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, removed: true}
 	r.observed = observed{} // what is installed next is a first installation
@@ -53,7 +53,7 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 		if err := r.Client.Patch(ctx, stack, optimistic(before)); client.IgnoreNotFound(err) != nil {
 			return reconcile.Result{}, fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
 		}
-		r.applied, r.holds = applied{}, retry.Restores[types.UID]{}
+		r.applied, r.finalizers = applied{}, retry.Restores[types.UID]{}
 	}
 	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
@@ -61,7 +61,7 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	return reconcile.Result{}, r.report(ctx, stack, f)
 }
 
-// takeDown returns what the removal waits for, empty if nothing is left.
+// takeDown runs the steps of the removal, and returns what it waits for; empty: nothing is left.
 func (r *Reconciler) takeDown(ctx context.Context, stack *v1beta1.LoadBalancerStack) (waiting string, err error) {
 	for _, step := range []func(context.Context, *v1beta1.LoadBalancerStack) (string, error){
 		r.stopWorkloads, r.releaseServices, r.deleteInventory,
@@ -74,7 +74,7 @@ func (r *Reconciler) takeDown(ctx context.Context, stack *v1beta1.LoadBalancerSt
 }
 
 // stopWorkloads deletes the workloads and waits until their pods have ended:
-// as long as they run they write what the next step clears.
+// as long as the pods run, they write what the next step removes.
 func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	for _, ref := range slices.Backward(stack.Status.Inventory) {
 		if ref.Kind != "Deployment" && ref.Kind != "DaemonSet" {
@@ -97,7 +97,7 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 	return runningPods(pods, reporting(nodes.Items), time.Now()), nil
 }
 
-// reporting returns the nodes whose kubelets report, as far as Kubernetes knows.
+// reporting returns the nodes whose kubelets report, according to their condition Ready.
 func reporting(nodes []corev1.Node) map[string]bool {
 	list := map[string]bool{}
 	for i := range nodes {
@@ -109,7 +109,7 @@ func reporting(nodes []corev1.Node) map[string]bool {
 
 // runningPods names the components' pods that have not ended. A deleted pod on a node whose kubelet
 // does not report does not count, and neither does one whose grace period ended long ago: the API
-// server does not learn whether they end.
+// server does not receive that they end.
 func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) string {
 	var names []string
 	for i := range pods {
@@ -129,9 +129,9 @@ func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) st
 	return "waiting until these pods have ended: " + strings.Join(names, ", ")
 }
 
-// releaseServices takes the addresses from the Services, and deletes the speakers' states
-// and, if the spec asks for that, the claims that the controller made. Claims of administrators,
-// and those without a holder, always stay: they reserve addresses.
+// releaseServices removes addresses and conditions from the Services, and deletes what the speakers
+// reported and, if the spec requests that, the claims that the controller made. Claims of
+// administrators, and those without a holder, always stay: they reserve addresses.
 func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
@@ -167,8 +167,8 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	return "", r.forgetSpeakers(ctx)
 }
 
-// endConflicts removes the condition about externalIPs from Services of all types: no pool has
-// the addresses any more.
+// endConflicts removes the condition about externalIPs from Services of all types: without lbstack
+// the addresses are in no conflict.
 func (r *Reconciler) endConflicts(ctx context.Context) error {
 	services, err := paged.ServicesWith(ctx, r.Reader, v1beta1.ServiceExternalIPConflict)
 	if err != nil {
@@ -204,7 +204,7 @@ func (r *Reconciler) forgetSpeakers(ctx context.Context) error {
 	return nil
 }
 
-// addressesByService says which addresses are claimed for a Service.
+// addressesByService returns the addresses that are claimed for each Service.
 func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedName]map[string]bool {
 	held := map[types.NamespacedName]map[string]bool{}
 	for i := range claims {
@@ -225,7 +225,7 @@ func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
 	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
 }
 
-// deleteInventory deletes everything on record, last made first, and waits until it is gone.
+// deleteInventory deletes the objects in the inventory, the last one first, and waits until each is gone.
 func (r *Reconciler) deleteInventory(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	for _, ref := range slices.Backward(stack.Status.Inventory) {
 		gone, err := r.deleteOne(ctx, ref)

@@ -13,13 +13,13 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// action is the word for what the operator was doing, in events.
+// action is the action of the events.
 const action = "ReconcileStack"
 
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-// report writes the status, if it says something new, and tells what changed.
+// report writes the status if it has changed, and sends an event if Ready has.
 func (r *Reconciler) report(ctx context.Context, stack *v1beta1.LoadBalancerStack, f findings) error {
 	next := assess(stack.Status, f)
 	if equality.Semantic.DeepEqual(stack.Status, next) {
@@ -41,8 +41,8 @@ type change struct {
 	kind, reason, note string
 }
 
-// changes says whether the condition Ready turned: an event if it has another status or
-// another reason than before. It has the sentences of all others.
+// changes returns an event if the condition Ready has another status or another reason than
+// before. Its message has the sentences of all other conditions.
 func changes(before, now []metav1.Condition) []change {
 	was, is := meta.FindStatusCondition(before, v1beta1.ConditionReady), meta.FindStatusCondition(now, v1beta1.ConditionReady)
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {

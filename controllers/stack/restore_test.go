@@ -56,7 +56,7 @@ func TestApply_BacksOffAgainstAnotherWriter(t *testing.T) {
 					if failed := r.apply(t.Context(), stack, steps, wanted, &surroundings{}, f, storedKeys{}); len(failed) > 0 {
 						t.Fatal(failed)
 					}
-					r.applied.keep(wanted)
+					r.applied.retain(wanted)
 					return f.restore
 				}
 				pass("one")
@@ -115,7 +115,7 @@ func TestHold_BacksOffAgainstAnotherWriter(t *testing.T) {
 				t.Fatal(err)
 			}
 			f = findings{}
-			if err := r.hold(t.Context(), stack, &f); err != nil {
+			if err := r.addFinalizer(t.Context(), stack, &f); err != nil {
 				t.Fatal(err)
 			}
 			if len(stack.Finalizers) > 0 {

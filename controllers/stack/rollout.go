@@ -24,18 +24,18 @@ import (
 )
 
 const (
-	// maxRounds bounds how often a decision is made anew in one pass.
+	// maxRounds bounds the decisions in one pass.
 	maxRounds = 10
-	// stepAgain is how soon pods are deleted whose DaemonSet was written in this pass.
+	// stepAgain is how long until pods are deleted if the DaemonSet was written in this pass.
 	stepAgain = time.Second
 	// maxRetry is the bound of RolloutStatus.Retry.
 	maxRetry = 256
 )
 
-// changePlan is a rollout as a pass has decided it.
+// changePlan is what a pass has decided about a rollout.
 type changePlan struct {
 	rollout.Plan
-	// revisions whose templates can be had.
+	// revisions whose templates are known: they are stored, or rendered in this pass.
 	revisions map[rollout.Revision]templates
 	// pods are the names of the pods of speakers, by UID.
 	pods map[string]string
@@ -46,9 +46,9 @@ func (c *changePlan) version(r rollout.Revision) string {
 	return cmp.Or(c.revisions[r].version, r.String())
 }
 
-// rollOut decides how the templates of the wanted workloads reach the nodes, stores the decision in
-// the status of the stack, and gives the wanted objects the templates that they are to have now,
-// and the ControllerRevisions next to them. revisions are those that are stored.
+// rollOut decides how the templates of the wanted workloads reach the nodes, and stores the decision
+// in the status of the stack. It returns the wanted objects with the templates that they are to have
+// now, and with the ControllerRevisions. revisions are the stored ones.
 func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]templates, around *surroundings, f *findings) (changePlan, []*unstructured.Unstructured, error) {
 	given, err := templatesOf(wanted, r.Version)
 	if err != nil {
@@ -89,8 +89,8 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return c, objects, err
 }
 
-// decide makes decisions until the state that they return does not change. A pod is deleted only in
-// a step of the state that was there before.
+// decide repeats the decision with the state that it returned until that no longer changes, so that
+// a pass deletes a pod only by a state that it has stored.
 func (c *changePlan) decide(state rollout.State) error {
 	for range maxRounds {
 		_, state.GoodStored = c.revisions[state.Stored.Good]
@@ -104,33 +104,34 @@ func (c *changePlan) decide(state rollout.State) error {
 				c.Next.Failure.Why = fmt.Sprintf("the pod %s: %s", c.pods[pod.ID], failed.Why)
 			}
 		}
-		// What is decided from is what can be read again.
+		// The next decision starts from the state as it can be read from the status.
 		state.Stored = apiconv.RolloutStored(apiconv.RolloutStatus(c.Next, c.Progress, ""))
 	}
 	return fmt.Errorf("the decision about the rollout of the revision %s does not settle: %+v", state.Wanted, c.Next)
 }
 
-// retryOf returns the token that asks for another try.
+// retryOf returns the token that requests another try.
 func retryOf(stack *v1beta1.LoadBalancerStack) string {
 	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetry)
 }
 
-// recall reads the state that was stored last, once for each stack: it comes from the process itself
-// then, whatever its cache has.
+// recall reads the stored state from the status, once for each stack. After that, the process uses
+// the state that it stored last, since its cache may lack that write.
 func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
 		o.stack, o.stored, o.applied = stack.UID, apiconv.RolloutStored(stack.Status.Rollout), appliedOf(stack.Status.Conditions)
 	}
 }
 
-// unapplied are the reasons for which a pass has applied nothing, or not all objects.
+// unapplied are the reasons of Ready with which a pass has applied nothing, or not all objects. They
+// come before all others that Ready can have, see faultsOf.
 var unapplied = []string{
 	v1beta1.ReasonUnsupportedKubernetes, v1beta1.ReasonDowngradeRefused, v1beta1.ReasonCRDsOutdated,
 	v1beta1.ReasonSpecInvalid, v1beta1.ReasonRenderFailed, v1beta1.ReasonReadFailed, v1beta1.ReasonApplyFailed,
 }
 
-// appliedOf returns the generation of which the last pass applied all objects; 0: conditions do not show that
-// it did. The reasons are the first of all that Ready can have.
+// appliedOf returns the generation of which the last pass applied all objects; 0: the conditions do not show
+// that it did.
 func appliedOf(conditions []metav1.Condition) int64 {
 	ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady)
 	if ready == nil || ready.Status == metav1.ConditionUnknown || slices.Contains(unapplied, ready.Reason) {
@@ -139,8 +140,8 @@ func appliedOf(conditions []metav1.Condition) int64 {
 	return ready.ObservedGeneration
 }
 
-// inform reads what a process that begins cannot have from its cache: which pods are deleted
-// already.
+// inform reads once, after the start of the process, which pods in the cache are already deleted or
+// being deleted: the cache can be older than the last writes of the process before this one.
 func (r *Reconciler) inform(ctx context.Context, around *surroundings) error {
 	o := &r.observed
 	if o.informed {
@@ -163,7 +164,7 @@ func (r *Reconciler) inform(ctx context.Context, around *surroundings) error {
 	return nil
 }
 
-// storeRollout writes the state of a rollout before anything is done that it decides.
+// storeRollout writes the state of a rollout to the status, before the pass acts on it.
 func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalancerStack, status *v1beta1.RolloutStatus) error {
 	stored := apiconv.RolloutStored(status)
 	if stored.Equal(apiconv.RolloutStored(stack.Status.Rollout)) {
@@ -181,8 +182,8 @@ func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalanc
 }
 
 // withTemplates returns the wanted objects with the templates that the workloads are to have, and
-// with the ControllerRevisions that are to stay, which come before the workloads. live are the
-// hashes of the templates that the workloads have.
+// with the ControllerRevisions that are to exist, which come before the workloads. live are the
+// hashes of the templates that the workloads have now.
 func (r *Reconciler) withTemplates(wanted []*unstructured.Unstructured, c *changePlan, live rollout.Revision, f *findings) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	stored := false
@@ -200,14 +201,14 @@ func (r *Reconciler) withTemplates(wanted []*unstructured.Unstructured, c *chang
 			f.leave = append(f.leave, object.GetKind())
 			continue
 		}
-		if err := give(object, template, hash); err != nil {
+		if err := setTemplate(object, template, hash); err != nil {
 			return nil, err
 		}
 	}
 	return objects, nil
 }
 
-// revisionObjects are the ControllerRevisions that are to be there: the wanted one, which may have
+// revisionObjects returns the ControllerRevisions that are to exist: the wanted one, which may have
 // failed, and the last good one.
 func (r *Reconciler) revisionObjects(c *changePlan) (objects []*unstructured.Unstructured) {
 	for i, revision := range []rollout.Revision{c.Next.Revision, c.Next.Good} {
@@ -218,8 +219,8 @@ func (r *Reconciler) revisionObjects(c *changePlan) (objects []*unstructured.Uns
 	return objects
 }
 
-// templateFor returns the template that a workload is to have, and its hash: the planned one, or the
-// one that it has; nil: it has another one, which cannot be had.
+// templateFor returns the template that a workload is to have, and its hash: the planned one or, if
+// that is not known, the one that the workload has; nil: neither is known.
 func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string]any, rollout.Hash) {
 	of := func(r rollout.Revision) (map[string]any, rollout.Hash) { return c.revisions[r].Speaker, r.Speaker }
 	planned, has := c.Speaker, live.Speaker
@@ -243,14 +244,14 @@ func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string
 	return nil, ""
 }
 
-// step deletes the pods of the steps that are stored. The DaemonSet has the template of the target
-// for some time then: one that was written in this pass waits for the next.
+// step deletes the pods that the plan replaces. If the DaemonSet was written in this pass, step waits
+// for the next pass: the DaemonSet controller must make the new pods from the template of the target.
 func (r *Reconciler) step(ctx context.Context, c *changePlan, steps plan, f *findings) error {
 	if len(c.Delete) == 0 {
 		return nil
 	}
-	holds := func(ref v1beta1.ObjectReference) bool { return ref.Kind == "DaemonSet" }
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(steps.hold)), holds) {
+	isDaemonSet := func(ref v1beta1.ObjectReference) bool { return ref.Kind == "DaemonSet" }
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(steps.unchanged)), isDaemonSet) {
 		f.rollout.again = sooner(f.rollout.again, stepAgain)
 		return nil
 	}

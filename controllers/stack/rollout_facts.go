@@ -19,22 +19,21 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// startSlack is how much earlier than its container a speaker may say that it started: both
-// times are of the clock of the node, and in full seconds.
+// startSlack is how much earlier than its container a speaker may report to have started: both
+// times are from the clock of the node, in full seconds.
 const startSlack = time.Second
 
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.
 const meshPortName = "mesh"
 
-// observed is what a process of the operator remembers of the cluster for its rollouts. It is for
-// one goroutine.
+// observed is what a process of the operator has observed for its rollouts. It is for one goroutine.
 type observed struct {
-	since    time.Time // since when the API server answers; zero: it did not answer the last time
+	since    time.Time // since when the API server has answered; zero: it did not answer the last time
 	pods     map[types.UID]readiness
 	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
-	informed bool               // ending has what the API server knew when the process began
+	informed bool               // inform has run
 	stack    types.UID
-	stored   rollout.Stored // as the stack has it, whatever the cache shows
+	stored   rollout.Stored // the state that was last stored in the status; the cache may be older
 	applied  int64          // the generation of the stack of which all objects were applied last; 0: not known
 }
 
@@ -45,7 +44,7 @@ type readiness struct {
 	since    time.Time
 }
 
-// answered notes whether the API server answers. That another writer was faster is an answer.
+// answered records whether the API server answers. A conflict is an answer.
 func (o *observed) answered(err error, now time.Time) {
 	switch {
 	case apierrors.IsConflict(err):
@@ -56,8 +55,8 @@ func (o *observed) answered(err error, now time.Time) {
 	}
 }
 
-// see returns since when a pod is ready, or not, with this number of restarts.
-func (o *observed) see(pod *corev1.Pod, now time.Time) readiness {
+// readinessOf returns whether a pod is ready, and since when with the present number of restarts.
+func (o *observed) readinessOf(pod *corev1.Pod, now time.Time) readiness {
 	is := readiness{ready: podReady(pod), since: now}
 	for i := range pod.Status.ContainerStatuses {
 		is.restarts += pod.Status.ContainerStatuses[i].RestartCount
@@ -95,7 +94,7 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 	seen := map[types.UID]readiness{}
 	for name, node := range around.hosts {
 		if pod := r.speakerPod(pods[name]); pod != nil {
-			seen[pod.UID] = r.observed.see(pod, now)
+			seen[pod.UID] = r.observed.readinessOf(pod, now)
 			node.Pod = podFacts(pod, seen[pod.UID], r.observed.ending[pod.UID])
 			if state := states[name]; state != nil && isReportOf(state, pod) {
 				node.Report = apiconv.RolloutReport(state)
@@ -112,7 +111,7 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 	return s
 }
 
-// speakerPod returns the pod of a node; of several the one that does not end.
+// speakerPod returns the pod of a node; of several, one that is not ending.
 func (r *Reconciler) speakerPod(pods []*corev1.Pod) *corev1.Pod {
 	var chosen *corev1.Pod
 	for _, pod := range pods {
@@ -132,8 +131,8 @@ func exists(pods []corev1.Pod, uid types.UID) bool {
 	return false
 }
 
-// controllerFacts: it is ready if pods of the template that the Deployment has serve, and no others
-// are left.
+// controllerFacts returns the state of the controller. It is ready if a pod is available, and all pods
+// are of the present template.
 func controllerFacts(d *appsv1.Deployment, problem string) rollout.Workload {
 	if d.Status.ObservedGeneration < d.Generation {
 		return rollout.Workload{Problem: problem}
@@ -173,7 +172,7 @@ func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
 	return state.Status.StartedAt == nil
 }
 
-// outages are the Services that nodes may announce, that have endpoints, and that none announces.
+// outages returns the Services that have endpoints, that nodes may announce, and that no node announces.
 func outages(services []corev1.Service) []rollout.Outage {
 	var list []rollout.Outage
 	for i := range services {
@@ -191,7 +190,7 @@ func outages(services []corev1.Service) []rollout.Outage {
 	return list
 }
 
-// lastEdit returns when somebody else than lbstack last changed an object, its status aside.
+// lastEdit returns when a writer other than lbstack last changed an object, except its status.
 func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
 	var latest time.Time
 	for _, entry := range entries {
@@ -202,7 +201,7 @@ func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
 	return latest
 }
 
-// rolloutNode returns what of a node a rollout depends on, without its pod and its report.
+// rolloutNode returns the facts about a node on which a rollout depends, without its pod and its report.
 func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 	n := rollout.Node{Silent: silent}
 	ready := readyOf(node)

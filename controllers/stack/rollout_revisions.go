@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// annotationRestarted of a pod template is what kubectl rollout restart sets.
+	// annotationRestarted is the annotation of a pod template that kubectl rollout restart sets.
 	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 	// annotationVersion of a ControllerRevision is the version of lbstack of its templates.
 	annotationVersion = "lbstack.io/version"
@@ -31,14 +31,14 @@ const (
 type templates struct {
 	Controller map[string]any `json:"controller"`
 	Speaker    map[string]any `json:"speaker"`
-	// Restart is the mark that kubectl rollout restart left on the speakers: another one is
-	// another revision, although the template is the same.
+	// Restart is the annotation of the speakers that kubectl rollout restart set. A new value makes
+	// a new revision, although the template is the same.
 	Restart string `json:"restart,omitempty"`
 
 	version string // of lbstack
 }
 
-// templatesOf returns those of the workloads among some objects.
+// templatesOf returns the templates of the workloads among the objects.
 func templatesOf(objects []*unstructured.Unstructured, version string) (templates, error) {
 	t := templates{version: version}
 	for _, object := range objects {
@@ -61,8 +61,8 @@ func templatesOf(objects []*unstructured.Unstructured, version string) (template
 	return t, nil
 }
 
-// restartOf returns the mark of a restart that the speakers have. A DaemonSet that somebody deleted has
-// that of the templates that were wanted last: its absence is no other revision.
+// restartOf returns the restart annotation of the speakers. If somebody deleted the DaemonSet, it returns
+// that of the last templates, so that the deletion makes no new revision.
 func restartOf(daemonSet *appsv1.DaemonSet, last templates) string {
 	if daemonSet.UID == "" {
 		return last.Restart
@@ -89,7 +89,7 @@ func hashOf(template map[string]any, restart string) (rollout.Hash, error) {
 	return rollout.Hash(hex.EncodeToString(sum[:5])), nil
 }
 
-// revisionObject is the ControllerRevision that stores templates.
+// revisionObject returns the ControllerRevision that stores templates.
 func revisionObject(revision rollout.Revision, t templates, namespace string) *unstructured.Unstructured {
 	data := map[string]any{"controller": t.Controller, "speaker": t.Speaker}
 	if t.Restart != "" {
@@ -104,8 +104,8 @@ func revisionObject(revision rollout.Revision, t templates, namespace string) *u
 	return object.DeepCopy()
 }
 
-// storedRevisions reads the revisions that are stored, from the cache. One whose name is not that
-// of its templates is none: somebody else wrote it.
+// storedRevisions reads the stored revisions from the cache. It ignores an object whose name does not
+// match the hashes of its templates: somebody else wrote it.
 func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]templates, error) {
 	var list appsv1.ControllerRevisionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -125,9 +125,9 @@ func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]
 	return all, nil
 }
 
-// give gives a workload a pod template, with the label that names it. The mark of a restart is in
-// the label alone: the annotation is that of kubectl.
-func give(object *unstructured.Unstructured, template map[string]any, hash rollout.Hash) error {
+// setTemplate sets the pod template of a workload, with the label that has its hash. A restart changes
+// only the label: the annotation belongs to kubectl.
+func setTemplate(object *unstructured.Unstructured, template map[string]any, hash rollout.Hash) error {
 	template = runtime.DeepCopyJSON(template)
 	if err := unstructured.SetNestedField(template, string(hash), "metadata", "labels", v1beta1.LabelRevision); err != nil {
 		return fmt.Errorf("labelling the pod template of the %s: %w", describe(refOf(object)), err)

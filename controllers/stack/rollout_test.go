@@ -137,7 +137,7 @@ func TestTemplateFor(t *testing.T) {
 func TestGive_LabelsTheTemplateAlone(t *testing.T) {
 	r, s := revisionOfTest(t, "one", "")
 	object := &unstructured.Unstructured{Object: map[string]any{"kind": "DaemonSet"}}
-	if err := give(object, s.Speaker, r.Speaker); err != nil {
+	if err := setTemplate(object, s.Speaker, r.Speaker); err != nil {
 		t.Fatal(err)
 	}
 	got, _, err := unstructured.NestedString(object.Object, "spec", "template", "metadata", "labels", v1beta1.LabelRevision)
@@ -204,7 +204,7 @@ func TestObserved_ReadySince(t *testing.T) {
 	o := observed{pods: map[types.UID]readiness{}}
 	pod := speakerPod("a", corev1.ConditionTrue)
 	look := func(at time.Duration) time.Duration {
-		is := o.see(&pod, began.Add(at))
+		is := o.readinessOf(&pod, began.Add(at))
 		o.pods[pod.UID] = is
 		return is.since.Sub(began)
 	}

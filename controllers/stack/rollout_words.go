@@ -18,19 +18,19 @@ const maxRolloutMessage = 1024
 // rolloutFinding is what a pass reports of a rollout.
 type rolloutFinding struct {
 	status *v1beta1.RolloutStatus
-	// moving says that a revision is on its way to the components that they have not all had.
+	// moving reports whether a rollout or a rollback is under way, see moving.
 	moving bool
-	// brief is the message of status without what pods lack: for conditions that have that already.
+	// brief is the message of status without the problems of pods: for conditions that list them.
 	brief string
 	// version is that of the revision that the components are to have.
 	version string
-	// reason and failure say that the revision failed; empty: it did not.
+	// reason and failure are set if the revision failed.
 	reason, failure string
-	// again is after how long to decide anew; 0: never.
+	// again is how long until the next decision; 0: none is needed.
 	again time.Duration
 }
 
-// wait returns after how long to decide anew; 0: never.
+// wait returns how long until the next decision; 0: none is needed.
 func (f *rolloutFinding) wait() time.Duration {
 	if f == nil {
 		return 0
@@ -38,10 +38,10 @@ func (f *rolloutFinding) wait() time.Duration {
 	return f.again
 }
 
-// finding returns what is reported.
+// finding returns what the pass reports of the rollout.
 func (c *changePlan) finding() *rolloutFinding {
 	f := &rolloutFinding{moving: moving(c.Next), version: c.version(c.Progress.Target), again: c.Again}
-	if f.moving { // that the API server was away shows in passes only
+	if f.moving { // only a pass notices that the API server does not answer
 		f.again = sooner(f.again, lookAgain)
 	}
 	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.message(false), maxRolloutMessage))
@@ -50,8 +50,8 @@ func (c *changePlan) finding() *rolloutFinding {
 	return f
 }
 
-// moving reports whether a rollout, or the way back, is under way. The first installation is none,
-// nor is the change of a node that comes back after a rollout.
+// moving reports whether a rollout or a rollback is under way. The first installation is neither, nor
+// is the update of a node that comes back after a rollout.
 func moving(s rollout.Stored) bool {
 	switch s.Phase {
 	case rollout.Controller, rollout.Canary, rollout.RollingBack:
@@ -62,7 +62,8 @@ func moving(s rollout.Stored) bool {
 	return false
 }
 
-// message says in words where a rollout is. A brief one names the nodes that are waited for, and not why.
+// message describes the progress of a rollout. A brief message names the nodes that are waited for without
+// the reasons.
 func (c *changePlan) message(brief bool) string {
 	p := c.Progress
 	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.target())}
@@ -106,13 +107,13 @@ func (c *changePlan) message(brief bool) string {
 	return strings.Join(words, "; ")
 }
 
-// unverified reports whether announcements would be evidence of the revision on its way, and are none.
+// unverified reports whether new speakers are rolled out without the evidence of their announcements.
 func (c *changePlan) unverified() bool {
 	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.Canary || c.Next.Phase == rollout.Speakers)
 }
 
-// target names the revision that the components are to have: by its version, unless only the templates
-// are others.
+// target names the revision that the components are to have: by its version or, if the other revision has
+// the same version, by both.
 func (c *changePlan) target() string {
 	version := c.version(c.Progress.Target)
 	if other := c.other(); other != (rollout.Revision{}) && c.version(other) == version {
@@ -121,7 +122,7 @@ func (c *changePlan) target() string {
 	return version
 }
 
-// other is the revision that the components had before, or that failed.
+// other returns the revision that the components had before, or that failed.
 func (c *changePlan) other() rollout.Revision {
 	if c.Progress.Target == c.Next.Good {
 		return c.Next.Failed()
@@ -136,7 +137,7 @@ func names(nodes []lb.NodeName) (list []string) {
 	return list
 }
 
-// failure says that a revision failed, and what to do; the reason is empty if none did.
+// failure returns a sentence about the revision that failed, and what to do; empty: none did.
 func (c *changePlan) failure() (reason, sentence string) {
 	failed := c.Next.Failed()
 	if failed == (rollout.Revision{}) {

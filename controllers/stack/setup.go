@@ -36,9 +36,10 @@ import (
 // ours selects the objects that the operator made.
 var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
-// CacheOptions keep the cache to objects that the operator made, and to what shows how the
-// components are: of namespaced kinds those of the operator's namespace, but for Services. Of
-// Secrets it holds one name only, so that the operator need not be allowed to read others.
+// CacheOptions restrict the cache to the objects that the operator made, to all IPAddressPools, and to
+// the objects that show the state of the components. Of namespaced kinds it has the operator's
+// namespace only, except of Services. Of Secrets it has one name only, so that the operator needs no
+// right to read others.
 func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
@@ -55,7 +56,7 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 		case "Secret":
 			by.Field = fields.OneTermEqualSelector("metadata.name", manifests.MeshKeysSecretName)
 		case "IPAddressPool":
-			by.Label = nil // an address in use whose pool does not exist is reported
+			by.Label = nil // all pools, to report addresses in use whose pools do not exist
 		}
 		if kind.Group != v1beta1.GroupVersion.Group {
 			by.Transform = made(object)
@@ -68,8 +69,9 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 	return options, nil
 }
 
-// passwordsCache holds the Secret with the passwords of BGP sessions, without them: a list by
-// name, for which the operator's role is enough, has one name.
+// passwordsCache returns a cache that has the Secret with the passwords of BGP sessions, without the
+// passwords. It is a second cache, since the role of the operator allows it to list Secrets by name
+// only, and a list can select one name.
 func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -86,7 +88,7 @@ func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 }
 
 // SetupWithManager starts the controller with the manager. Every kind that is
-// rendered is watched: what is changed or deleted is put right.
+// rendered is watched: objects that are changed or deleted are restored.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}
 	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
@@ -119,8 +121,8 @@ func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
 	return object.(client.Object), nil
 }
 
-// stackChanged leaves out changes of the status, which the operator made, and of annotations
-// that are no requests to it.
+// stackChanged drops changes of the status, which the operator makes, and of annotations
+// of others.
 func stackChanged(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 		e.ObjectOld.GetAnnotations()[v1beta1.AnnotationRetry] != e.ObjectNew.GetAnnotations()[v1beta1.AnnotationRetry] ||
@@ -136,8 +138,8 @@ func requests(stack client.Object) map[string]string {
 	return all
 }
 
-// matters leaves out changes of how much of a pool is used, and of how many sessions with a
-// router there are, which come all the time.
+// matters drops frequent changes of which a pass reads nothing: of the number of used addresses of
+// a pool, and of the number of sessions with a router.
 func matters(e event.UpdateEvent) bool {
 	before, ok1 := statusConditions(e.ObjectOld)
 	now, ok2 := statusConditions(e.ObjectNew)
@@ -151,7 +153,7 @@ func matters(e event.UpdateEvent) bool {
 		}) || down(before) != down(now)
 }
 
-// down is the reason for which no session with a router carries routes, empty if one does.
+// down returns the reason why a router has no routes, see sessionsDown; empty: it has routes.
 func down(list []metav1.Condition) string {
 	c := meta.FindStatusCondition(list, v1beta1.ConditionEstablished)
 	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(sessionsDown, c.Reason) {
@@ -160,7 +162,7 @@ func down(list []metav1.Condition) string {
 	return c.Reason
 }
 
-// statusConditions returns those of an object of whose status nothing else matters.
+// statusConditions returns the conditions of an object if a pass reads nothing else of its status.
 func statusConditions(object client.Object) ([]metav1.Condition, bool) {
 	switch o := object.(type) {
 	case *v1beta1.IPAddressPool:

@@ -14,16 +14,16 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// Bounds of what the cache keeps of objects that can be those of tenants.
+// Bounds of the cached parts of objects that tenants may have written.
 const (
 	maxMadeKeys, maxMadeBytes = 64, 4 << 10
 	maxNodeName               = 253
 	maxContainers             = 4
 	maxRestartMark            = 64
-	maxWaiting                = 1 << 10 // a kubelet puts the name of the image into it
+	maxWaiting                = 1 << 10 // the message of a waiting container has the name of its image
 )
 
-// stripped makes a transform of a function that leaves in an object what is read.
+// stripped returns a transform that applies strip, which returns the parts of an object that are read.
 func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(T); ok {
@@ -33,7 +33,7 @@ func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
 	}
 }
 
-// metaOnly is what a pass reads of the metadata of objects that it does not write.
+// metaOnly returns what a pass reads of the metadata of objects that it does not write.
 func metaOnly(from metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion,
@@ -54,8 +54,8 @@ func stripNode(from *corev1.Node) *corev1.Node {
 	return to
 }
 
-// stripPod keeps the one node that a Pod of a DaemonSet is for, three labels, the port of the mesh, and
-// what shows what is wrong with it.
+// stripPod keeps the node of a Pod, or the one that a Pod of a DaemonSet is to run on, three labels, the
+// port of the mesh, and the parts of the status that show problems.
 func stripPod(from *corev1.Pod) *corev1.Pod {
 	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
 	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration, v1beta1.LabelRevision} {
@@ -87,7 +87,7 @@ func stripPod(from *corev1.Pod) *corev1.Pod {
 	return to
 }
 
-// affinityTo is that which nodeOf reads, nil for no node.
+// affinityTo returns the affinity from which nodeOf reads the node; nil: no node.
 func affinityTo(node string) *corev1.Affinity {
 	if node == "" {
 		return nil
@@ -151,10 +151,10 @@ func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	return to
 }
 
-// made makes a transform of objects of a kind of Kubernetes that have the operator's label:
-// it keeps what shows whether anybody changed one, and how a workload is. One with more
-// metadata than the operator gives any keeps its name alone, so that it never counts as
-// unchanged: if it is the operator's, a pass reads it from the API server.
+// made returns a transform for objects of a built-in kind that have the operator's label. It keeps the
+// metadata that show whether anybody changed the object, and the state of a workload. Of an object
+// with more metadata than the operator writes it keeps only what identifies the object, which then
+// never counts as unchanged: if it is the operator's, a pass reads it from the API server.
 func made(kind client.Object) func(any) (any, error) {
 	return func(in any) (any, error) {
 		from, ok := in.(client.Object)
@@ -182,7 +182,7 @@ func made(kind client.Object) func(any) (any, error) {
 	}
 }
 
-// madeMeta returns metadata of which a revision is made, see revisionOf, within bounds.
+// madeMeta returns the metadata from which revisionOf makes a revision, within bounds.
 func madeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 	from.ManagedFields = nil
 	if len(from.Labels) > maxMadeKeys || len(from.Annotations) > maxMadeKeys || from.Size() > maxMadeBytes {
@@ -211,7 +211,7 @@ func stripDaemonSet(from *appsv1.DaemonSet) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: revisionOnly(from.Spec.Template)}, Status: status}
 }
 
-// revisionOnly keeps of a pod template the label that names it, and the mark of a restart.
+// revisionOnly keeps the label with the hash of a pod template, and the annotation of a restart.
 func revisionOnly(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
 	if value, ok := from.Labels[v1beta1.LabelRevision]; ok {
 		metav1.SetMetaDataLabel(&to.ObjectMeta, v1beta1.LabelRevision, value)

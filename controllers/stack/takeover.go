@@ -13,10 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// takeOver removes what somebody else added to the spec of an object, such as
-// a node selector that matches no node. Server-side apply leaves alone what it did not write, so the operator first makes the additions its own and then
-// applies once more without them. live is what the API server returned for
-// wanted, and is brought up to date.
+// takeOver removes what somebody else added to the spec of an object, such as a node selector that
+// matches no node. Server-side apply does not remove fields of other managers, so the operator first
+// becomes the manager of the additions and then applies once more without them. live is what the API
+// server returned for wanted; takeOver updates it.
 func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Unstructured) error {
 	others := specEditors(live.GetManagedFields())
 	if len(others) == 0 {
@@ -40,10 +40,9 @@ func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Un
 	return nil
 }
 
-// specEditors names the field managers that hold something in the spec of an
-// object by an update. Not counted: subresources such as scale and status,
-// and metadata of the pod template, where `kubectl rollout restart` leaves its
-// mark.
+// specEditors returns the field managers that own fields in the spec of an object by an update.
+// Fields do not count that were written through a subresource, such as scale and status, nor the
+// metadata of the pod template, where `kubectl rollout restart` sets an annotation.
 func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 	editors := sets.New[string]()
 	for _, entry := range entries {
@@ -54,7 +53,7 @@ func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-			continue // not ours to judge
+			continue // an entry that cannot be parsed is left alone
 		}
 		if holdsMoreThan(fields.Spec, "f:template", "f:metadata") {
 			editors.Insert(entry.Manager)
@@ -63,7 +62,7 @@ func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 	return editors
 }
 
-// holdsMoreThan says whether a set of fields has any but the one at the path.
+// holdsMoreThan reports whether a set of fields has any but the one at the path.
 func holdsMoreThan(fields map[string]json.RawMessage, path ...string) bool {
 	for name, raw := range fields {
 		switch {

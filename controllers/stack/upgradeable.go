@@ -20,11 +20,11 @@ import (
 // operatorConditions is the kind with which an operator reports to the Operator Lifecycle Manager.
 var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v2", Kind: "OperatorCondition"}
 
-// conditionUpgradeable is the condition of it that is False while OLM is not to update the operator.
+// conditionUpgradeable is its condition that is False while OLM is not to update the operator.
 const conditionUpgradeable = "Upgradeable"
 
-// upgradeable is whether OLM may update the operator: not while an installation, a change or the
-// removal is under way. One that fails does not count: an update can be what helps.
+// upgradeable returns whether OLM may update the operator: not while an installation, a change or the
+// removal is under way. While one of these fails, it may: an update may end the failure.
 func upgradeable(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
 	degraded := meta.IsStatusConditionTrue(conditions, v1beta1.ConditionDegraded)
@@ -39,7 +39,7 @@ func upgradeable(conditions []metav1.Condition) metav1.Condition {
 }
 
 // reportUpgradeable writes the condition for OLM, if OLM has installed the operator and status or
-// reason differ from what this process wrote last. OLM grants the right, on this one object.
+// reason differ from what this process wrote last. OLM grants the right to write this one object.
 func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.Condition) error {
 	now := upgradeable(conditions)
 	if r.OperatorCondition == "" || r.reported.Status == now.Status && r.reported.Reason == now.Reason {
@@ -48,7 +48,7 @@ func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(operatorConditions)
 	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.OperatorCondition}, object); apierrors.IsNotFound(err) {
-		return nil // OLM makes it anew, and reads it as upgradeable until then
+		return nil // OLM creates it again, and may update the operator until then
 	} else if err != nil {
 		return fmt.Errorf("reading the OperatorCondition %s: %w", r.OperatorCondition, err)
 	}
@@ -66,8 +66,8 @@ func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.
 	return nil
 }
 
-// setUpgradeable sets the condition in spec.conditions of an OperatorCondition, which are the
-// operator's.
+// setUpgradeable sets the condition in spec.conditions of an OperatorCondition, which the operator
+// writes.
 func setUpgradeable(object *unstructured.Unstructured, now metav1.Condition) error {
 	var spec struct {
 		Conditions []metav1.Condition `json:"conditions"`

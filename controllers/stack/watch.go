@@ -20,12 +20,11 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// gathering is how long changes around the components are gathered before a pass looks at
-// them: they come in groups.
+// gathering delays a pass after a change around the components, since such changes come in groups.
 const gathering = time.Second
 
-// around are the kinds that tell how the components are, as far as a pass reads them: the
-// operator keeps no more of Nodes, Pods, Services and claims than that.
+// around returns the kinds that show the state of the components. The cache keeps only the parts of
+// these objects that a pass reads.
 func around(namespace string) map[client.Object]cache.ByObject {
 	components := labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "lbstack"})
 	balanced := fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
@@ -38,7 +37,7 @@ func around(namespace string) map[client.Object]cache.ByObject {
 	}
 }
 
-// watchAround has a pass look at changes around the components, a moment later.
+// watchAround requests a pass after changes of these kinds, with the delay gathering.
 func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
 	later := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		queue.AddAfter(request, gathering)
@@ -59,8 +58,8 @@ func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) 
 	return b
 }
 
-// differs says whether anything is different that a pass reads. How much a speaker announces, and
-// when an owner changed a Service, change all the time and say little alone: they cause no pass.
+// differs reports whether anything has changed that requires a pass. The numbers of what a speaker
+// announces, and the time of the last edit of a Service, change often and require none.
 func differs(e event.UpdateEvent) bool {
 	before, now := e.ObjectOld.DeepCopyObject().(client.Object), e.ObjectNew.DeepCopyObject().(client.Object)
 	for _, o := range []client.Object{before, now} {

@@ -19,15 +19,15 @@ import (
 
 // facts are what is known of an address that a Service holds.
 type facts struct {
-	Look
+	AddressReport
 	address netip.Addr
-	// routed is how nodes that are ready announce the address by BGP.
+	// routed is how nodes that are not down announce the address by BGP.
 	routed bgpAnnouncement
 	// ownerDown means that the owner is not ready, as its Node reports, or that the other
 	// speakers receive nothing from its speaker.
 	ownerDown bool
-	// plan has the nodes that may announce the address. It is set only if no node does, or
-	// the owner is down.
+	// plan has the nodes that may announce the address. It is set only if no node announces it, the
+	// owner is down, or onStandby is set.
 	plan eligibility.Result
 	// broken has a sentence for each invalid advertisement.
 	broken []string
@@ -36,25 +36,26 @@ type facts struct {
 	idle map[lb.NodeName]string
 	// unable has the same for candidates without an interface to announce the address on.
 	unable map[lb.NodeName]string
-	// stands means that the owner takes no address, and keeps this one while no other node may
-	// announce it.
-	stands bool
-	// noSpeaker means that no speaker runs, as far as they report.
+	// onStandby means that the owner accepts no more addresses, and announces this one only while no
+	// other node can.
+	onStandby bool
+	// noSpeaker means that no speaker reports that it runs.
 	noSpeaker bool
-	// router is what is known of announcing it by BGP, if no node announces it.
+	// router is what is known of announcing the address by BGP. It is set with plan.
 	router bgpFacts
 }
 
-// addressResult is whether an address is announced, and what the condition says about it.
+// addressResult is whether an address is announced, and the sentence of the condition about it.
 type addressResult struct {
 	// reason is ReasonAnnounced, or why nobody announces it.
 	reason  string
 	message string
 }
 
-// urgency orders the reasons why an address is not announced, by how far announcing it has come. Of
-// several addresses of a Service the one that has come least far gives the condition its reason; of
-// the two ways of one address (see bgpFacts.join), the one that has come further.
+// urgency orders the reasons why an address is not announced: an address with a later reason is
+// closer to being announced. The condition has the earliest reason of all addresses of the Service.
+// An address that is announced neither on the local network nor by BGP has the later of the two
+// reasons, see bgpFacts.join.
 var urgency = []string{
 	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
@@ -97,13 +98,14 @@ func (f facts) judge() addressResult {
 	return f.router.join(f.address, f.atLayer2())
 }
 
-// refused reports whether nodes may announce the address and none begins to, because of the
+// refused reports whether nodes may announce the address, but none starts to, because of the
 // address itself.
 func (f facts) refused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
 
-// occupied reports whether a foreign host keeps the address from the local network.
+// occupied reports whether the address is not announced on the local network because a foreign host
+// uses it.
 func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
 
 // atLayer2 returns why nobody announces the address on the local network.
@@ -160,7 +162,7 @@ func (f facts) describe() string {
 		ways = append(ways, f.routed.String())
 	}
 	s := fmt.Sprintf("%s is announced %s", f.address, strings.Join(ways, ", and "))
-	if f.stands && f.announced() {
+	if f.onStandby && f.announced() {
 		s += f.whyItStays()
 	}
 	if f.Unreachable && f.announced() && !f.routed.exists() {
@@ -172,15 +174,15 @@ func (f facts) describe() string {
 	return s
 }
 
-// whyItStays returns why an owner that takes no address keeps this one; nothing while another
-// node is about to have it.
+// whyItStays returns why an owner on standby keeps the address; empty while another node is about
+// to take it over.
 func (f facts) whyItStays() string {
 	switch f.plan.Reason {
 	case "":
 	case eligibility.NoNode:
 		return ", and stays there, since no other node may announce it: " + f.plan.Why
 	default:
-		return "" // it is about to be withdrawn
+		return "" // the owner is about to withdraw it
 	}
 	for _, c := range f.plan.Candidates {
 		if c.Node != f.Owner.Node && f.idle[c.Node] == "" && f.unable[c.Node] == "" {
@@ -199,7 +201,7 @@ func (f facts) nobodyMay() string {
 	return s
 }
 
-// nobodyDoes returns who may announce the address, when nobody does.
+// nobodyDoes returns which nodes may announce the address, if no node does.
 func (f facts) nobodyDoes() string {
 	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidates())
 	switch {

@@ -24,7 +24,7 @@ func factsOf(address netip.Addr, list ...reports.Report) facts {
 	for _, r := range list {
 		b.Put(r)
 	}
-	return facts{Look: b.Look(address, Trusted{}), address: address}
+	return facts{AddressReport: b.Of(address, Trusted{}), address: address}
 }
 
 func refused(f facts, reason eligibility.Reason, why string) facts {
@@ -60,7 +60,7 @@ func unable(f facts, nodes ...string) facts {
 
 // stands reports that the owner's node takes no address.
 func stands(f facts) facts {
-	f.stands, f.Standby = true, "the node has the label x"
+	f.onStandby, f.Standby = true, "the node has the label x"
 	return f
 }
 
@@ -247,10 +247,10 @@ func TestNews(t *testing.T) {
 func TestStandingCounts(t *testing.T) {
 	s := NewStanding()
 	key := func(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
-	s.put(key("a"), memory{looked: true, reason: "NoNode"})
-	s.put(key("b"), memory{looked: true, reason: "NoNode"})
-	s.put(key("c"), memory{looked: true})
-	s.put(key("d"), memory{looked: true, reason: "NoEndpoints"})
+	s.put(key("a"), memory{reconciled: true, reason: "NoNode"})
+	s.put(key("b"), memory{reconciled: true, reason: "NoNode"})
+	s.put(key("c"), memory{reconciled: true})
+	s.put(key("d"), memory{reconciled: true, reason: "NoEndpoints"})
 	s.forget(key("d"))
 	if diff := cmp.Diff(map[string]int{"NoNode": 2}, s.NotAnnounced()); diff != "" {
 		t.Errorf("not announced (-want +got):\n%s", diff)

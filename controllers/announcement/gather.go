@@ -19,9 +19,9 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gather returns what is known of the addresses that a Service holds. Advertisements, pools
-// and nodes are read only for addresses that nobody announces, so that a thousand Services
-// that move at once cost no such read.
+// gather returns what is known of the addresses that a Service holds. Which nodes may announce an
+// address is computed only if no working node announces it, so that a thousand Services that move
+// at once cost no such computation.
 func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
 	held, err := r.held(ctx, svc)
 	if err != nil {
@@ -35,14 +35,14 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 		return nil, err
 	}
 	for _, a := range held {
-		f := facts{Look: r.Reports.Look(a.Address, trust.of(a.Pool)), address: a.Address}
-		if err := r.noteDown(ctx, f.Look, down); err != nil {
+		f := facts{AddressReport: r.Reports.Of(a.Address, trust.of(a.Pool)), address: a.Address}
+		if err := r.noteDown(ctx, f.AddressReport, down); err != nil {
 			return nil, err
 		}
 		f.ownerDown = f.Owned && down[f.Owner.Node]
-		f.stands = f.Owned && f.Standby != ""
-		f.routed = routedBy(f.Paths, down)
-		if f.ownerDown || f.stands || (!f.Owned && !f.routed.exists()) {
+		f.onStandby = f.Owned && f.Standby != ""
+		f.routed = announcementBy(f.Paths, down)
+		if f.ownerDown || f.onStandby || (!f.Owned && !f.routed.exists()) {
 			open = append(open, a)
 		}
 		list = append(list, f)
@@ -62,7 +62,7 @@ func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibili
 	if err != nil {
 		return nil, err
 	}
-	if !apiconv.ServedBy(svc, r.Class) { // another load balancer may have written its status
+	if !apiconv.ServedBy(svc, r.Class) { // count only addresses that this very object has used
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})
@@ -99,12 +99,12 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 }
 
 // noteDown records in known, for each node that announces the address, whether it is down.
-func (r *Reconciler) noteDown(ctx context.Context, look Look, known map[lb.NodeName]bool) error {
+func (r *Reconciler) noteDown(ctx context.Context, report AddressReport, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
-	if look.Owned {
-		nodes = append(nodes, look.Owner.Node)
+	if report.Owned {
+		nodes = append(nodes, report.Owner.Node)
 	}
-	for _, p := range look.Paths {
+	for _, p := range report.Paths {
 		nodes = append(nodes, p.Node)
 	}
 	for _, node := range nodes {
@@ -120,7 +120,7 @@ func (r *Reconciler) noteDown(ctx context.Context, look Look, known map[lb.NodeN
 	return nil
 }
 
-// isDown reports whether a node is not ready, is deleted, or has a speaker that no other receives from.
+// isDown reports whether a node is not ready, is deleted, or has a silent speaker.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
 	if r.Reports.Silent(name) {
 		return true, nil
@@ -235,13 +235,15 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 }
 
 // near reports whether the speaker of a candidate runs and has, among the interfaces that are used
-// by default, one in a subnet of the address. If one candidate has, all use only such interfaces.
+// by default, one in a subnet of the address. If one candidate has such an interface, all candidates
+// use only such interfaces.
 func (r *Reconciler) near(c *eligibility.Candidate, f *facts) bool {
 	report, reported := r.Reports.Report(c.Node)
 	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
 }
 
-// noteUnable records why a candidate has no interface to announce the address on, if it has none.
+// noteUnable records why a candidate whose speaker runs cannot announce the address: it accepts no
+// addresses (idle), or has no interface for this one (unable).
 func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *facts, near bool) {
 	report, reported := r.Reports.Report(c.Node)
 	if !reported || f.idle[c.Node] != "" {

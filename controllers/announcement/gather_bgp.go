@@ -16,16 +16,16 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// routing is what decides about announcing addresses to routers.
+// routing has the objects that decide which nodes announce addresses to which routers.
 type routing struct {
 	view core.View
-	// peers of the view.
+	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
-	// broken are advertisements and peers that are invalid, in sentences.
+	// broken has words for each advertisement and peer that is invalid.
 	broken []string
 }
 
-// routing returns what decides about announcing the same addresses to routers.
+// routing reads these objects, for the addresses, nodes and Services of the input for layer 2.
 func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing, error) {
 	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	var ads v1beta1.BGPAdvertisementList

@@ -1,11 +1,11 @@
 package announcement
 
-// index has what sources report about keys, such as nodes about addresses, by key. Its owner
+// index has reported items by key and source, such as by address and node. The lock of its owner
 // guards it.
 type index[K, S comparable, T any] map[K]map[S]T
 
-// replace replaces what a source reported by what it reports now, and notes the keys of items
-// that differ.
+// replace replaces the items that a source reported before by those that it reports now, and adds
+// the keys of items that differ to changed.
 func (x index[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
 	gone := make(map[K]bool, len(before))
 	for _, item := range before {

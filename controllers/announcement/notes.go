@@ -16,28 +16,29 @@ import (
 // address is given before any node announces it, and pods start after their Service.
 const gracePeriod = 2 * time.Second
 
-// quiet is how long after a new address is given its condition does not say that no node announces
-// it. Within that time the speakers have reported and their reports were gathered, so that the
-// condition is written once.
+// quiet is how long after a Service gets an address its first condition waits if no node announces
+// the address. Within that time speakers usually announce and report it, so that the condition is
+// written once.
 const quiet = 2 * routeDelay
 
 // memory is what was reported of a Service. The zero value: it was not reconciled before.
 type memory struct {
-	looked bool // it was reconciled before
-	// owners are the last owners of its addresses, also of those that none owns now.
+	reconciled bool
+	// owners are the last owners of its addresses, also of addresses without an owner now.
 	owners map[netip.Addr]lb.NodeName
 	// routers are the nodes and routers that its condition names; see settle.
 	routers map[netip.Addr]announcers
-	// routed are the addresses of which an event has reported that they are announced by BGP,
-	// also when they are not now.
+	// routed are the addresses of which an event has reported that they are announced by BGP. An
+	// address stays among them when that ends.
 	routed map[netip.Addr]bool
 	// hosts are the MACs of foreign hosts that use its announced addresses.
 	hosts map[netip.Addr]string
-	// reason why it is not announced; empty: it is.
+	// reason why it is not announced; empty: it is announced.
 	reason string
-	// since when it is not announced, or not for that reason.
+	// since when it has not been announced for that reason, or for reasons before it that no event
+	// has reported.
 	since time.Time
-	// reported: an event has reported the reason.
+	// reported means that an event has reported the reason.
 	reported bool
 }
 
@@ -46,10 +47,11 @@ type note struct{ kind, reason, text string }
 
 // compare compares what was reported of a Service with its state at a time. It returns the events
 // to send, the memory after that (the caller sets routers), and when to reconcile again; zero: never.
-// The parameter was is the condition as the process before this one wrote it; nil: there is none.
+// The parameter was is the present condition of the Service; nil: it has none. On the first reconcile
+// of a Service, the process before this one wrote it.
 func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts, at time.Time) (notes []note, next memory, again time.Duration) {
-	same := !m.looked && was != nil && was.Reason == now.Reason && was.Message == now.Message
-	next = memory{looked: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
+	same := !m.reconciled && was != nil && was.Reason == now.Reason && was.Message == now.Message
+	next = memory{reconciled: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
 	for _, f := range list {
 		notes = append(notes, f.layer2Notes(m, next, same)...)
 		notes = append(notes, f.routerNotes(m, next, same)...)
@@ -57,7 +59,7 @@ func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts
 	if now.Status == metav1.ConditionTrue {
 		return notes, next, 0
 	}
-	next.reason, next.since, next.reported = now.Reason, at, !m.looked && was != nil && was.Reason == now.Reason
+	next.reason, next.since, next.reported = now.Reason, at, !m.reconciled && was != nil && was.Reason == now.Reason
 	if m.reason == now.Reason {
 		next.since, next.reported = m.since, m.reported
 	} else if m.reason != "" && !m.reported {
@@ -74,8 +76,8 @@ func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts
 	return notes, next, again
 }
 
-// early returns how long to wait before the condition of a new Service says that no node announces its
-// address; zero: it can be written now. Each write of a Service is work for the speakers and proxies
+// early returns how long to wait before the first condition of a Service reports that no node announces
+// its address; zero: it can be written now. Each write of a Service is work for the speakers and proxies
 // of all nodes, which are about to announce and program the new address.
 func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
@@ -110,7 +112,7 @@ func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
 }
 
 // routerNotes returns an event when the address begins to be announced by BGP. When announcing resumes
-// after a gap, that is reported only if the gap was.
+// after a gap, it returns one only if an event reported the gap.
 func (f facts) routerNotes(m, next memory, same bool) []note {
 	known := m.routed[f.address] && !m.reported
 	next.routed[f.address] = known || f.routed.exists()

@@ -23,7 +23,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// action is the word for what is going on, in events.
+// action is the action of the events.
 const action = "Announce"
 
 // Reconciler reports how one Service is announced.
@@ -40,7 +40,7 @@ type Reconciler struct {
 	Standing *Standing
 	// Conditions writes the condition.
 	Conditions *servicecondition.Writer
-	// Now is the clock, if it is not the real one.
+	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
 
@@ -51,7 +51,7 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// Reconcile looks at one Service.
+// Reconcile writes the condition of one Service, and sends its events.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
 	svc := &corev1.Service{}
@@ -77,10 +77,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: written.Wait}, err
 	}
 	memory := r.Standing.get(key)
-	if was == nil && !memory.looked {
+	if was == nil && !memory.reconciled {
 		if !showsAny(svc, list) {
-			// The claim is new, and the status is about to be written under a lock that a
-			// write from here would break. That write brings the Service here again.
+			// The claim is new, and the Service controller is about to write the status for the
+			// resourceVersion that it has read: a write of the condition would make that write fail.
+			// The write of the status requests another reconcile.
 			return reconcile.Result{}, nil
 		}
 		if wait := r.Standing.hold(key, r.now()); wait > 0 {

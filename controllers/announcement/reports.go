@@ -19,12 +19,12 @@ type Reports struct {
 	nodes  map[lb.NodeName]reports.Report
 	owned  index[netip.Addr, lb.NodeName, reports.Owned]
 	hosts  index[netip.Addr, lb.NodeName, reports.Foreign]
-	silent map[lb.NodeName]bool // speakers from which the others receive nothing
+	silent map[lb.NodeName]bool // see Silent
 	routes routes
 }
 
-// withSession returns which of the peers to which a node announces have a session with it that is up, as
-// far as the node reports: not all sessions can be listed.
+// withSession returns those of the peers with which a node has an established session. A session that the
+// node does not list counts as established, since a report lists a limited number of sessions.
 func (b *Reports) withSession(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 	report, reported := b.nodes[node]
 	if !reported {
@@ -51,9 +51,11 @@ type Changes struct {
 	Addresses []netip.Addr
 	// Prefixes that are announced to routers, in order.
 	Prefixes []netip.Prefix
-	// Sessions means that a session is in another state, or ended with another error, and Waiting
-	// that something else has changed that can let a node announce an address that nobody announces.
-	Sessions, Waiting bool
+	// Sessions means that the state or the error of a session has changed, or whether a speaker is
+	// silent.
+	Sessions bool
+	// Waiting means that another change may let a node announce an address that no node announces.
+	Waiting bool
 	// Left are the nodes that have left, or are back: see Reports.Left.
 	Left []lb.NodeName
 }
@@ -138,8 +140,8 @@ func (b *Reports) updateSilent(changed *Changes) {
 	changed.Prefixes = ordered(changed.Prefixes, netip.Prefix.Compare)
 }
 
-// lost returns the addresses of nodes that are silent: whether they are announced depends on
-// whether other nodes could have taken them over.
+// lost returns the addresses of silent speakers: they count as announced while other nodes could
+// take them over and do not, see facts.announced.
 func (b *Reports) lost() (list []netip.Addr) {
 	for node := range b.silent {
 		list = append(list, b.owns(node)...)
@@ -153,8 +155,8 @@ func ordered[T comparable](list []T, compare func(x, y T) int) []T {
 	return slices.Compact(list)
 }
 
-// Silent reports whether the speaker of a node does not run, as far as the others or its kubelet
-// know: what it reported is not so any more.
+// Silent reports whether the speaker of a node does not run, according to the other speakers or to
+// the kubelet of the node. What it reported last is outdated then.
 func (b *Reports) Silent(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -169,9 +171,9 @@ func sameForeign(x, y reports.Foreign) bool {
 	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
 }
 
-// Look is what is reported of an address.
-type Look struct {
-	// Owner has it; Owned reports whether there is one.
+// AddressReport is what the speakers report of an address.
+type AddressReport struct {
+	// Owner is the node that announces it on the local network; Owned reports whether there is one.
 	Owner reports.Owned
 	Owned bool
 	// Host is a foreign host that uses it; Foreign reports whether there is one.
@@ -179,10 +181,10 @@ type Look struct {
 	Foreign bool
 	// Unreachable means that speakers report subnets, and the address is in none of them.
 	Unreachable bool
-	// Standby is why the owner's node takes no address, in a sentence; empty: it does.
+	// Standby is why the owner accepts no more addresses, in a sentence; empty: it accepts them.
 	Standby string
-	// Paths are how nodes announce it to routers, by node and prefix. The report of a node
-	// that died stays.
+	// Paths are how nodes announce it to routers, by node and prefix. The last report of a dead
+	// node is among them.
 	Paths []reports.Path
 }
 
@@ -201,11 +203,11 @@ func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
 // BGP. The zero value trusts all.
 type Trusted struct{ layer2, bgp func(lb.NodeName) bool }
 
-// Look returns what is reported of an address by nodes that are trusted.
-func (b *Reports) Look(address netip.Addr, trusted Trusted) Look {
+// Of returns what trusted nodes report of an address.
+func (b *Reports) Of(address netip.Addr, trusted Trusted) AddressReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var l Look
+	var l AddressReport
 	l.Owner, l.Owned = reports.Owner(of(b.owned[address], trusted.layer2))
 	l.Host, l.Foreign = reports.Host(of(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
@@ -223,7 +225,7 @@ func (b *Reports) Look(address netip.Addr, trusted Trusted) Look {
 	return l
 }
 
-// of returns what nodes report that are trusted; nil: all are.
+// of returns the items that trusted nodes report; trusted is nil: all nodes are.
 func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T) {
 	for node, item := range all {
 		if trusted == nil || trusted(node) {
@@ -233,7 +235,7 @@ func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T)
 	return list
 }
 
-// outside reports whether there are subnets, and the address is in none.
+// outside reports whether speakers report subnets, and the address is in none of them.
 func (b *Reports) outside(address netip.Addr) bool {
 	known := false
 	for _, r := range b.nodes {
@@ -259,8 +261,8 @@ func (b *Reports) stopped(node lb.NodeName) bool {
 	return b.nodes[node].Stopped
 }
 
-// Left reports whether a node does not come back soon: it drains or is excluded, so
-// that it hands over what it announces, or the other speakers have lost the one on it.
+// Left reports whether a node is not expected back soon: it drains or is excluded, and
+// hands over what it announces, or its speaker is silent.
 func (b *Reports) Left(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -287,7 +289,7 @@ func (b *Reports) HasReported(node lb.NodeName) bool {
 	return ok
 }
 
-// OwnedBy returns the addresses that a node reports to have.
+// OwnedBy returns the addresses that a node reports to own.
 func (b *Reports) OwnedBy(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -308,8 +310,8 @@ func (b *Reports) RoutesOf(node lb.NodeName) []netip.Prefix {
 	return b.routes.prefixesOf(node)
 }
 
-// Sessions returns those that a node reports to have with routers. They are shared: never
-// change them.
+// Sessions returns the sessions with routers that a node reports. The caller must not change
+// them.
 func (b *Reports) Sessions(node lb.NodeName) []reports.Session {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -66,13 +66,13 @@ func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
 	b.Put(hears(owns("n2", 2, one), true, one))
-	if l := b.Look(one, Trusted{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
+	if l := b.Of(one, Trusted{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
 		t.Errorf("one: got %+v, want n2 and the foreign host", l)
 	}
-	if l := b.Look(two, Trusted{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
+	if l := b.Of(two, Trusted{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
 		t.Errorf("two: got %+v, want n1", l)
 	}
-	if l := b.Look(two.Next(), Trusted{}); l.Owned || l.Foreign {
+	if l := b.Of(two.Next(), Trusted{}); l.Owned || l.Foreign {
 		t.Errorf("another: got %+v, want nobody", l)
 	}
 	if !b.HasReported("n1") || b.HasReported("n3") {

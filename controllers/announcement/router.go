@@ -22,14 +22,14 @@ import (
 type bgpAnnouncement struct {
 	nodes []lb.NodeName
 	peers []bgp.PeerName
-	// prefix is the longest one that holds the address.
+	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since when a router has it from one of the nodes; zero: not known.
+	// since when a router has had it from one of the nodes; zero: not known.
 	since time.Time
 }
 
-// routedBy sums up the paths of an address, but for those of nodes that are down.
-func routedBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
+// announcementBy sums up the paths of an address, except those of nodes that are down.
+func announcementBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
 	for _, p := range paths {
 		if down[p.Node] {
 			continue
@@ -92,8 +92,8 @@ func (r bgpFacts) concerned() bool {
 }
 
 // join returns why no node announces an address: layer2 is why none does on the local network, and
-// join adds why none does by BGP. If advertisements of one kind only select the address, the other
-// kind is left out. If both do, the reason is that of the kind that has come further.
+// join adds why none does by BGP. If only advertisements of one kind select the address, the other
+// kind is left out. If both kinds do, the reason is the later one in urgency.
 func (r bgpFacts) join(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
@@ -102,7 +102,7 @@ func (r bgpFacts) join(address netip.Addr, layer2 addressResult) addressResult {
 	case !r.concerned():
 		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.leftOut()}
 	}
-	reason, why := r.judge(lb.FamilyOf(address))
+	reason, why := r.explain(lb.FamilyOf(address))
 	if !asked {
 		return addressResult{reason, fmt.Sprintf("%s is not announced: %s", address, why)}
 	}
@@ -115,8 +115,8 @@ func (r bgpFacts) join(address netip.Addr, layer2 addressResult) addressResult {
 	return addressResult{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
 }
 
-// judge returns why no node announces an address of the family to routers.
-func (r bgpFacts) judge(f lb.Family) (reason, why string) {
+// explain returns why no node announces an address of the family to routers.
+func (r bgpFacts) explain(f lb.Family) (reason, why string) {
 	if r.plan.Reason == eligibility.NoEndpoints {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
@@ -178,8 +178,8 @@ func (r bgpFacts) example(a core.Announcer, f lb.Family) string {
 	return fmt.Sprintf("%s: %s", a.Node, named(words))
 }
 
-// sessionsOf returns the sessions that a node has, or should have, with the peers that
-// it would announce to.
+// sessionsOf returns the sessions that a node has, or should have, with the peers to which
+// it would announce.
 func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	has := map[bgp.PeerName]reports.Session{}
 	for _, s := range r.sessions[a.Node] {

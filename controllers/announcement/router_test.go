@@ -25,12 +25,12 @@ func routedFacts(address netip.Addr, down []lb.NodeName, list ...said) facts {
 		b.Put(s.Report)
 		b.PutRoutes(string(s.Node)+"-0", s.Node, s.routes)
 	}
-	f := facts{Look: b.Look(address, Trusted{}), address: address}
+	f := facts{AddressReport: b.Of(address, Trusted{}), address: address}
 	gone := map[lb.NodeName]bool{}
 	for _, node := range down {
 		gone[node] = true
 	}
-	f.routed = routedBy(f.Paths, gone)
+	f.routed = announcementBy(f.Paths, gone)
 	return f
 }
 

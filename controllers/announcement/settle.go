@@ -11,9 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// bridge is how long the condition still names a node, or a router, that has stopped to take part
-// in announcing an address by BGP while others do. Speakers restart one after the other, and their
-// sessions come back within seconds: without it each Service would be written twice for each node.
+// bridge is how long the condition still names a node, or a router, that no longer takes part in
+// announcing an address by BGP while others do. When speakers restart one after the other, their
+// sessions come back within seconds: without bridge each Service would be written twice for each
+// restart.
 const bridge = 30 * time.Second
 
 // announcers are the nodes and routers that the condition names for an address, with the time since
@@ -21,16 +22,15 @@ const bridge = 30 * time.Second
 type announcers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
-	// prefix is the longest one that holds the address.
+	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since when it has been announced to routers, without a break as far as is known.
+	// since when it has been announced to routers, without a known break.
 	since time.Time
 }
 
 // settle adds to the facts the nodes and routers that took part in announcing an address within
-// bridge, if others still do. left reports nodes that do not come back soon, and are not added: they
-// drain, are excluded, or are dead as far as the other speakers report. It returns what the condition
-// names then, and when to reconcile again; zero: never.
+// bridge, if others still do. It does not add nodes that are not expected back soon, see Reports.Left.
+// It returns the announcers that the condition names then, and when to reconcile again; zero: never.
 func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
 	next = map[netip.Addr]announcers{}
 	for i := range list {
@@ -42,8 +42,8 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 		if before.without(left) && before.prefix.Bits() > f.routed.prefix.Bits() {
 			before.prefix = f.routed.prefix
 		}
-		nodes, nodesAgain := lasting(before.nodes, f.routed.nodes, at)
-		peers, peersAgain := lasting(before.peers, f.routed.peers, at)
+		nodes, nodesAgain := withMissing(before.nodes, f.routed.nodes, at)
+		peers, peersAgain := withMissing(before.peers, f.routed.peers, at)
 		wait := backoff.Sooner(nodesAgain, peersAgain)
 		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
 			f.routed.prefix = before.prefix // a missing node announced the longer one
@@ -56,8 +56,8 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 	return next, again
 }
 
-// without leaves out the nodes that have left, and reports whether there was one. Which
-// peers only they announced to is not known, so that no peer lasts then.
+// without drops the nodes that have left, and reports whether there was one. If so, it also drops
+// all peers, since it is not known to which of them only these nodes announced.
 func (t *announcers) without(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
@@ -69,9 +69,9 @@ func (t *announcers) without(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// lasting returns the items in now, with those of before that have been missing for less than bridge,
-// and how long until the first of these has been missing for bridge.
-func lasting[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
+// withMissing returns the items in now, with those of before that have been missing for less than
+// bridge, and how long until the first of these has been missing for bridge.
+func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {
 		next[name] = time.Time{}

@@ -38,8 +38,8 @@ const routeDelay = 500 * time.Millisecond
 // byHolder is the index of IPAddressClaims by the Services that they name.
 const byHolder = "spec.holders"
 
-// byService is the index of EndpointSlices by the name of their Service: labels are not
-// indexed, and to look for one would go through all that a namespace has.
+// byService is the index of EndpointSlices by the name of their Service. The cache does not index
+// labels: a list by label would visit all EndpointSlices of the namespace.
 const byService = "metadata.labels." + discoveryv1.LabelServiceName
 
 // SetupWithManager starts the controller with the manager.
@@ -125,7 +125,7 @@ func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q request.Que
 	for _, key := range r.servicesWithin(ctx, changed.Prefixes) {
 		q.AddAfter(request.Service(key), routeDelay)
 	}
-	for _, node := range changed.Left { // its routes may be gone already, and conditions still name it
+	for _, node := range changed.Left { // conditions may name it although its routes are removed
 		for _, key := range r.Standing.routedBy(node) {
 			q.AddAfter(request.Service(key), routeDelay)
 		}

@@ -61,7 +61,7 @@ func (s *Standing) waiting() []lb.ServiceKey {
 	return list
 }
 
-// routedBy returns the Services whose condition says that a node announces them by BGP.
+// routedBy returns the Services whose condition names a node that announces them by BGP.
 func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,15 +17,15 @@ import (
 
 // trust decides which nodes are trusted when they report that they announce an address: those
 // that are selected by an advertisement of its pool. Services, endpoints and taints do not
-// matter: they change while an address moves, and the speakers follow a little later. A speaker
-// can be wrong, or its node taken over.
+// matter: they change while an address moves, and the speakers follow a little later. Reports are
+// checked because a speaker can be faulty, or its node compromised.
 type trust struct {
 	layer2, bgp []eligibility.Scope
 	pools       map[lb.PoolName]*eligibility.Pool
 	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
 }
 
-// trust reads what decides about reports on these addresses.
+// trust reads the objects that decide which nodes are trusted about these addresses.
 func (r *Reconciler) trust(ctx context.Context, held []eligibility.Address) (*trust, error) {
 	t := &trust{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
@@ -60,7 +60,7 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
 			return fmt.Errorf("listing what decides which reports count: %w", err)
 		}
 	}
-	for i := range layer2.Items { // speakers ignore one that is invalid
+	for i := range layer2.Items { // speakers ignore an invalid advertisement
 		if ad, err := apiconv.ParseAdvertisement(&layer2.Items[i]); err == nil {
 			t.layer2 = append(t.layer2, ad.Scope)
 		}

@@ -15,14 +15,14 @@ import (
 )
 
 // CacheOptions returns which objects the controllers cache, and transforms that drop the fields
-// which none of them reads: a controller that reads another field must keep it here. Secrets are
-// cached of one namespace.
+// that no controller reads. A controller that starts to read a field must keep it here. Secrets
+// and Pods are cached in one namespace only.
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.Persistent(paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
-			// A Service that becomes one of another type is deleted, for this watch.
+			// For this watch, a Service whose type changes to another one is deleted.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: strip(apiconv.TrimService),
@@ -46,7 +46,7 @@ func CacheOptions(namespace string) cache.Options {
 	}
 }
 
-// stripStack keeps the policy for nodes of the stack.
+// stripStack keeps the fields of the spec that decide which nodes may announce.
 func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	kept := &v1beta1.LoadBalancerStack{
 		ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta),
@@ -56,9 +56,9 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	return kept
 }
 
-// stripNode keeps of a node its age, its addresses, which no Service can have, the port of its kubelet, and
-// what decides whether it may announce. The times of conditions are dropped: the kubelet writes them
-// every few minutes.
+// stripNode keeps the creation time, the addresses (no Service can have them), the port of the kubelet, and
+// the fields that decide whether the node may announce. It drops the times of conditions, since the
+// kubelet writes them every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
@@ -66,7 +66,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
 	kept.CreationTimestamp = node.CreationTimestamp
-	kept.Labels = node.Labels // its kubelet and administrators write them
+	kept.Labels = node.Labels // not bounded, since only the kubelet and administrators write them
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
@@ -75,7 +75,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 	return kept
 }
 
-// stripPod keeps of a speaker's pod on which node it is, and whether its containers run and are ready.
+// stripPod keeps the node of a speaker's pod, and the states of its containers.
 func stripPod(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta), Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}}
 	for _, c := range pod.Status.ContainerStatuses {
@@ -84,8 +84,8 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	return kept
 }
 
-// stripSpeakerState keeps the status of a speaker; its token can create the object with any
-// metadata where the admission policy of the speakers is not in effect.
+// stripSpeakerState keeps the status. It trims the metadata, since the token of a speaker can create
+// the object with any metadata where the admission policy of the speakers is not in effect.
 func stripSpeakerState(state *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	return &v1beta1.SpeakerState{ObjectMeta: apiconv.TrimMeta(state.ObjectMeta), Status: state.Status}
 }
@@ -95,13 +95,13 @@ func stripSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlice {
 	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
-// stripNamespace keeps of a Namespace, of which only the metadata is watched, all labels.
+// stripNamespace keeps all labels of a Namespace. Only the metadata of Namespaces is watched.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.NamespaceMeta(namespace.ObjectMeta)}
 }
 
-// stripSecret keeps the passwords of BGP sessions, and the copy of them. Of other Secrets it
-// keeps the type, which is why they have no usable password.
+// stripSecret keeps the passwords of BGP sessions, and the Secret with their copies. Of other
+// Secrets it keeps the type, so that their BGPPeers can report that the type is wrong.
 func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	kept := &corev1.Secret{ObjectMeta: apiconv.TrimMeta(secret.ObjectMeta), Type: secret.Type}
 	switch {

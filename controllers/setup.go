@@ -25,28 +25,28 @@ import (
 	"github.com/lbstack/lbstack/controllers/speakerstate"
 )
 
-// Setup adds the controllers of Services, IPAddressPools, IPAddressClaims, announcements
-// and what is announced to routers to the manager. They serve Services of the class, see
-// apiconv.ServedBy, read Secrets in the namespace, and count into the registry.
+// Setup adds all controllers of the controller program to the manager. They serve the Services of
+// the class (see apiconv.ServedBy), read Secrets in the namespace, and register their metrics with
+// the registry.
 func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Registerer) error {
-	book := allocations.New()
-	counts := metrics.New(book)
+	view := allocations.New()
+	counts := metrics.New(view)
 	if err := registry.Register(counts); err != nil {
 		return fmt.Errorf("registering the metrics: %w", err)
 	}
-	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Allocations: book, Class: class}
+	adopter := &service.Adopter{Reader: mgr.GetAPIReader(), Pools: pool.Read, Allocations: view, Class: class}
 	recorder := notify.New(mgr.GetEventRecorder("lbstack-controller"))
 	services := &service.Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Allocations: book, Load: adopter.Load, Class: class, Metrics: counts,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: recorder, Allocations: view, Load: adopter.Load, Class: class, Metrics: counts,
 	}
 	if err := service.Setup(mgr, services, adopter); err != nil {
 		return fmt.Errorf("starting the Service controller: %w", err)
 	}
-	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: book, Load: adopter.Load, Metrics: counts}
+	pools := &pool.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: view, Load: adopter.Load, Metrics: counts}
 	if err := pools.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressPool controller: %w", err)
 	}
-	claims := &claim.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: book, Load: adopter.Load}
+	claims := &claim.Reconciler{Client: mgr.GetClient(), Events: recorder, Allocations: view, Load: adopter.Load}
 	if err := claims.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressClaim controller: %w", err)
 	}
@@ -57,7 +57,7 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)
 	}
-	if err := externalips.New(mgr.GetClient(), mgr.GetAPIReader(), recorder, book, adopter.Load).SetupWithManager(mgr); err != nil {
+	if err := externalips.New(mgr.GetClient(), mgr.GetAPIReader(), recorder, view, adopter.Load).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of externalIPs: %w", err)
 	}
 	if err := speakerstate.New(mgr.GetClient()).SetupWithManager(mgr); err != nil {
@@ -69,7 +69,7 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	return setupBGP(mgr, recorder, namespace)
 }
 
-// setupBGP adds the controllers of what is announced to routers.
+// setupBGP adds the controllers of BGPPeers and of their passwords.
 func setupBGP(mgr ctrl.Manager, recorder events.EventRecorder, namespace string) error {
 	copies := &passwords.Reconciler{Client: mgr.GetClient(), Namespace: namespace}
 	if err := copies.SetupWithManager(mgr); err != nil {

@@ -19,13 +19,13 @@ type View struct {
 	mu    sync.Mutex
 	alloc *ipam.Allocator
 	pools []ipam.Pool
-	// confirmed are the addresses and Services whose claim this process has written, or read
-	// from the API server, and not given up since.
+	// confirmed are the assignments whose claim this process has written, or read from the API
+	// server, and has not given up since.
 	confirmed map[assignment]struct{}
-	// refused are holders that claims name and that cannot have the address.
+	// refused has, by Service, the addresses whose claims name it although it cannot have them.
 	refused map[lb.ServiceKey][]netip.Addr
-	// leaving are addresses that the status of a Service has, or may have, and that it does not
-	// hold.
+	// leaving are addresses that the status of a Service has, or may have, although the Service
+	// does not hold them.
 	leaving map[assignment]struct{}
 	queue   waitQueue
 	wake    func(lb.ServiceKey)
@@ -137,18 +137,18 @@ func (l *View) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return l.alloc.PoolOf(address)
 }
 
-// HeldBy returns the addresses that a Service has taken up, and those that are only reserved for it.
-func (l *View) HeldBy(service lb.ServiceKey) (has, kept []ipam.Holding) {
+// HeldBy returns the addresses that a Service uses, and those that are only reserved for it.
+func (l *View) HeldBy(service lb.ServiceKey) (used, reserved []ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.alloc.HeldBy(service) {
 		if l.alloc.ReservedFor(h) {
-			kept = append(kept, h)
+			reserved = append(reserved, h)
 		} else {
-			has = append(has, h)
+			used = append(used, h)
 		}
 	}
-	return has, kept
+	return used, reserved
 }
 
 // AdoptShown records that a Service has what its status shows, see ipam.Allocator.AdoptShown.
@@ -158,8 +158,8 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	return l.alloc.AdoptShown(req)
 }
 
-// ReservedIn returns the Services of a namespace for which addresses are reserved that they have
-// not taken up.
+// ReservedIn returns the Services of a namespace for which addresses are reserved that they do not
+// use.
 func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,7 +167,7 @@ func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 		if service.Namespace != namespace {
 			continue
 		}
-		if _, kept := l.held(service); len(kept) > 0 {
+		if _, reserved := l.held(service); len(reserved) > 0 {
 			services = append(services, service)
 		}
 	}
@@ -194,13 +194,13 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.AdoptShown(req)
-	before, kept := l.held(req.Service)
+	before, reserved := l.held(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)
 	})
 	o := Outcome{Decision: l.alloc.Assign(req)}
 	for _, h := range o.Keep {
-		if slices.Contains(kept, h) {
+		if slices.Contains(reserved, h) {
 			o.TakenUp = append(o.TakenUp, h.Address)
 			l.alloc.ReserveFor(h.Address, h.Service) // until the status has it, so that the next decision has it in TakenUp too
 		}
@@ -291,7 +291,7 @@ func (l *View) States() map[lb.PoolName]ipam.State {
 	return l.alloc.States()
 }
 
-// Terms returns on what terms a Service holds an address.
+// Terms returns the terms on which a Service shares an address.
 func (l *View) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	l.mu.Lock()
 	defer l.mu.Unlock()

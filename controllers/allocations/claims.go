@@ -12,7 +12,7 @@ import (
 type Claimed struct {
 	Address netip.Addr
 	Pool    lb.PoolName
-	// Holders, who came first in front; none: the address is reserved.
+	// Holders in the order in which they came; none: the address is reserved.
 	Holders []Holder
 }
 
@@ -21,8 +21,7 @@ type Holder struct {
 	Service lb.ServiceKey
 	// Terms on which it shares the address.
 	Terms lb.Sharing
-	// Reserved means that the address is reserved for the Service, which has not taken it
-	// up.
+	// Reserved means that the address is reserved for the Service, which does not use it yet.
 	Reserved bool
 }
 
@@ -31,9 +30,9 @@ func (c Claimed) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
-// record adds what a claim has and the view has not, and returns
-// the Services that have the address because of that. A holder that cannot have it
-// is refused: it is for its own Service to let go.
+// record adds the holders of a claim that the view lacks, and returns those that hold
+// the address now. A holder that cannot have the address is recorded as refused: the
+// reconcile of that Service removes it from the claim.
 func (l *View) record(c Claimed) (learned []lb.ServiceKey) {
 	if len(c.Holders) == 0 {
 		l.alloc.Reserve(c.Address, c.Pool)
@@ -60,9 +59,9 @@ func (l *View) record(c Claimed) (learned []lb.ServiceKey) {
 	return learned
 }
 
-// Observe takes over a claim as it is, and as it was before if it was
-// changed; before is the zero value otherwise. A Service that was named and is no
-// longer has lost the address; one that is new there is given it.
+// Observe updates the view with a new or changed claim; before is the claim before
+// the change, the zero value for a new one. A Service that the claim no longer names
+// has lost the address. For a Service that a change adds, the address is reserved.
 func (l *View) Observe(before, now Claimed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +70,7 @@ func (l *View) Observe(before, now Claimed) {
 			continue
 		}
 		if _, confirmed := l.confirmed[assignment{before.Address, h.Service}]; confirmed {
-			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // it was taken out by somebody else
+			l.leaving[assignment{before.Address, h.Service}] = struct{}{} // another writer removed it
 		}
 		l.alloc.Release(before.Address, h.Service)
 		l.giveUp(before.Address, h.Service)
@@ -92,8 +91,8 @@ func (l *View) Observe(before, now Claimed) {
 	}
 }
 
-// Deleted notes that a claim is no longer in the cluster. A reservation has ended; a
-// Service whose claim this process knew to be there keeps the address, and writes
+// Deleted records that a claim is no longer in the cluster. Its reservations end. A
+// Service that uses the address by a confirmed claim keeps the address, and writes
 // the claim again.
 func (l *View) Deleted(c Claimed) {
 	l.mu.Lock()
@@ -114,10 +113,10 @@ func (l *View) Deleted(c Claimed) {
 	}
 }
 
-// Agree compares the view with a claim that was read from the API server, about
-// a Service that wants the address for itself or together with others. The claim
-// is right: if it leaves no place for the Service, that has lost the address, and
-// the decision must be made again.
+// Agree updates the view with a claim that was read from the API server, for a Service
+// that is to hold the address alone or with others. The claim prevails: if the Service
+// cannot have the address besides the holders in it, or was removed from it, Agree
+// returns false, and the decision must be made again.
 func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +136,7 @@ func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 	if c.Names(service) {
 		return l.holds(c.Address, service)
 	}
-	// It was there, and somebody took it out; or it never was, and joins.
+	// If the Service was confirmed, another writer removed it. Otherwise it joins the holders.
 	return !confirmed && l.alloc.Hold(ipam.Holding{Address: c.Address, Pool: pool, Service: service}, terms)
 }
 
@@ -148,8 +147,8 @@ func (l *View) Refused(service lb.ServiceKey) []netip.Addr {
 	return slices.Clone(l.refused[service])
 }
 
-// Shows notes what a Service shows: who gets one of those addresses, if the Service
-// does not hold it, must wait until it shows it no more.
+// Shows records the addresses in the status of a Service. If the Service does not hold one
+// of them, another Service that gets it must wait until this status no longer has it.
 func (l *View) Shows(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +163,8 @@ func (l *View) noteShown(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// Leaves reports whether a Service shows, or may show, what it does not hold.
+// Leaves reports whether the status of a Service has, or may have, an address that the
+// Service does not hold.
 func (l *View) Leaves(service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +176,8 @@ func (l *View) Leaves(service lb.ServiceKey) bool {
 	return false
 }
 
-// Left notes what a Service shows now, and wakes who waited for it to let go of the
-// rest.
+// Left records the addresses that the status of a Service has now, and wakes the holders
+// of those that it no longer has.
 func (l *View) Left(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,8 +193,8 @@ func (l *View) Left(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// Leaving returns the other Service that may still show an address, which two must
-// not do at once, and wakes it.
+// Leaving returns another Service whose status may still have an address, and wakes it.
+// Until that status is written, no other may have the address.
 func (l *View) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +203,7 @@ func (l *View) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.Serv
 			continue
 		}
 		if l.holds(address, at.service) {
-			delete(l.leaving, at) // it has it again, on terms that all share
+			delete(l.leaving, at) // it holds the address again, and shares it
 			continue
 		}
 		if !yes || at.service.Compare(other) < 0 {

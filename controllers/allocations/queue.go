@@ -8,28 +8,28 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// reasonPartly is why a Service waits that has an address and prefers another one
-// besides.
+// reasonPartly is the reason of a Service that has an address of one family, and waits for
+// one of the other family.
 const reasonPartly ipam.Reason = "PartlyAllocated"
 
-// maxQueued is how many Services of one namespace are in the queue. Each address that becomes free
-// costs a look at the whole queue, which one namespace must not fill. Further Services wait apart,
-// and join the queue when one of their namespace leaves it.
+// maxQueued bounds the Services of one namespace in the list of the queue, since each address that
+// becomes free costs a pass over the whole list. Further Services wait apart, and join the list when
+// a Service of their namespace leaves it.
 const maxQueued = 256
 
 // waitQueue has the Services that wait, in the order in which they came.
 type waitQueue struct {
 	at   map[lb.ServiceKey]*waiter
-	list []*waiter // with those that left, until it is swept
-	of   map[string]*share
+	list []*waiter         // including those that left, until it is swept
+	of   map[string]*share // by namespace
 	// invalid are requests that cannot be parsed; they are not queued.
 	invalid map[lb.ServiceKey]ipam.Request
 }
 
 // share is the part of a namespace in the queue.
 type share struct {
-	listed int       // how many of it are in the list
-	apart  []*waiter // the others, with those that left, until it is swept
+	listed int       // how many are in the list
+	apart  []*waiter // the others, including those that left, until it is swept
 	waits  int       // how many of apart have not left
 }
 
@@ -40,10 +40,10 @@ type waiter struct {
 	left     bool
 	// listed means that it is in the list.
 	listed bool
-	// served means that it holds all that it asks for, and need only come for it.
+	// served means that the view holds for it all that it requests; its reconcile only has to
+	// write that.
 	served bool
-	// quota means that a pool would have given it an address but for the quota of its
-	// namespace.
+	// quota means that the quota of its namespace kept a pool from giving it an address.
 	quota bool
 }
 
@@ -90,7 +90,7 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	}
 }
 
-// fill lets those of a namespace join that wait apart, as long as there is room.
+// fill moves waiters of a namespace from apart to the list, while there is room.
 func (q *waitQueue) fill(s *share) {
 	for len(s.apart) > 0 && s.listed < maxQueued {
 		w := s.apart[0]
@@ -103,8 +103,8 @@ func (q *waitQueue) fill(s *share) {
 	}
 }
 
-// wait puts a Service into the line, or leaves it where it stands there, and
-// returns how often in a row it was refused.
+// wait adds a Service to the queue, or updates its request there, and returns how often
+// in a row the request was not met in full.
 func (l *View) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
 	delete(l.queue.invalid, req.Service)
 	w := l.queue.join(req.Service)
@@ -115,16 +115,16 @@ func (l *View) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (at
 	return w.attempts
 }
 
-// Forget drops a Service that asks for nothing any more. What it was given in line
-// and has not come for it still holds: release that.
+// Forget removes a Service that requests nothing any more from the queue. The addresses
+// that it was given while it waited stay held: the caller releases them.
 func (l *View) Forget(service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue.leave(service)
 }
 
-// Refuse returns what becomes of a Service that asks for something that is invalid:
-// it keeps what it may, and waits for its owner alone.
+// Refuse returns the outcome of an invalid request: the Service keeps the addresses that
+// it may keep. It is not in the queue, since only an edit of its owner helps.
 func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,36 +136,36 @@ func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	return Outcome{Decision: d}
 }
 
-// serve gives a Service in line what there is for it now, before it is woken: when
-// several are woken they come at once, and who is quick would be first. It reports
-// whether the Service gains anything.
+// serve gives a waiting Service the addresses that it can have now, before it is woken:
+// Services that are woken are reconciled at the same time, and would get the addresses
+// out of order. It reports whether the Service is to be woken.
 func (l *View) serve(w *waiter) (gains bool) {
 	l.alloc.AdoptShown(w.req)
-	before, kept := l.held(w.req.Service)
+	before, reserved := l.held(w.req.Service)
 	d := l.alloc.Assign(w.req)
 	for _, h := range d.Keep {
 		gains = gains || !slices.Contains(before, h)
-		if slices.Contains(kept, h) {
-			l.alloc.ReserveFor(h.Address, h.Service) // to take it up is for its own decision
+		if slices.Contains(reserved, h) {
+			l.alloc.ReserveFor(h.Address, h.Service) // its own reconcile takes it up
 		}
 	}
 	w.served = d.Refusal == nil && d.Missing == nil
 	return gains || w.served
 }
 
-// held returns all that a Service holds, and what of it is only reserved for it.
-func (l *View) held(service lb.ServiceKey) (all, kept []ipam.Holding) {
+// held returns all addresses that a Service holds, and those of them that are only reserved.
+func (l *View) held(service lb.ServiceKey) (all, reserved []ipam.Holding) {
 	all = l.alloc.HeldBy(service)
 	for _, h := range all {
 		if l.alloc.ReservedFor(h) {
-			kept = append(kept, h)
+			reserved = append(reserved, h)
 		}
 	}
-	return all, kept
+	return all, reserved
 }
 
-// serveQueue serves everybody, in line. What one shows is its own before another is
-// given anything.
+// serveQueue serves all waiting Services in order. Before that, each of them adopts the
+// addresses in its own status, so that no other gets them.
 func (l *View) serveQueue() {
 	for _, w := range l.queue.list {
 		if !w.left {
@@ -190,8 +190,9 @@ func (l *View) serveQueue() {
 	}
 }
 
-// freed serves the first in line that could use an address, or the first ones if
-// they share it; and those to which their namespace's quota denied another one.
+// freed serves the first waiting Service that can use an address, or the first ones if
+// they share it. It also serves the Services of the namespace of by that lack an address
+// because of their quota.
 func (l *View) freed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.takenAlone(address)
 	for _, w := range l.queue.list {

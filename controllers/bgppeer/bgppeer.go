@@ -1,5 +1,5 @@
-// Package bgppeer writes the status of BGPPeers: whether nodes can follow the spec, and how
-// the sessions with the router are, from what speakers report. It is the only writer.
+// Package bgppeer writes the status of BGPPeers: whether nodes can follow the spec, and the state
+// of the sessions with the router that speakers report. It is the only writer of that status.
 package bgppeer
 
 import (
@@ -34,7 +34,7 @@ const (
 	// connectWithin is how long a peer may be without any established session before it counts
 	// as down: a single speaker that is replaced needs less.
 	connectWithin = 3 * time.Second
-	// flapsWithin is the same for a peer whose sessions were flapping.
+	// flapsWithin is the same bound for a peer whose sessions are flapping.
 	flapsWithin = time.Minute
 )
 
@@ -46,7 +46,7 @@ type Reconciler struct {
 	Namespace string
 	// Events records events on peers.
 	Events events.EventRecorder
-	// Now is the clock, if it is not the real one.
+	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
 	// restores spaces the writes of a status that another writer overwrites.
@@ -107,8 +107,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 type clusterState struct {
 	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
-	silent   map[lb.NodeName]bool // speakers from which no other receives anything
-	left     map[lb.NodeName]bool // speakers that were stopped, and that no other misses
+	silent   map[lb.NodeName]bool // speakers from which no other speaker receives anything
+	left     map[lb.NodeName]bool // speakers that were stopped, and that no other speaker misses
 	profiles map[string]*v1beta1.BFDProfile
 	secrets  map[string]*corev1.Secret
 }
@@ -144,10 +144,10 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 	return s, nil
 }
 
-// of returns what is known of a peer. These nodes do not count: those without a report, or with a
-// speaker that was stopped and that no other misses, since perhaps none is to run there; and those
-// that may not announce and have no session. Of an invalid peer only the nodes are known that have a
-// session: sessions keep the last valid configuration.
+// of returns the facts about a peer. A selected node counts only if its speaker has reported, and
+// was not stopped or is missed by another speaker: otherwise perhaps no speaker is to run there.
+// A node that may not announce counts only while it has a session. For an invalid peer, the nodes
+// with a session count as selected: sessions keep the last valid configuration.
 func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 	f := facts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {

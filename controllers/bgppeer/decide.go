@@ -23,47 +23,48 @@ import (
 const (
 	// maxNamed is how many nodes a message names; the others it counts.
 	maxNamed = 5
-	// maxError bounds what is cited of an error.
+	// maxError bounds the length of an error in a message.
 	maxError = 200
 )
 
 // facts are what is known of a peer.
 type facts struct {
-	// wrong is what is wrong with its spec; nil: nothing.
+	// wrong is the error in its spec; nil: the spec is valid.
 	wrong *apiconv.SpecError
 	peer  apiconv.BGPPeer
 	// profile is what is wrong with the BFDProfile that it names.
 	profile validity.Result
 	// secret is what is wrong with the Secret that it names.
 	secret validity.Result
-	// all is how many nodes there are, and selected how many of them it is for.
+	// all is the number of nodes, and selected the number of those that the peer selects.
 	all, selected int
-	// nodes should have a session: those that it is for and whose speaker reports,
-	// ordered by name.
+	// nodes are the selected nodes that should have a session, see clusterState.of, by name.
 	nodes []node
-	// duplicates have none, since another BGPPeer is in effect there for the same router.
+	// duplicates are the selected nodes without a session, since another BGPPeer for the same
+	// router is in effect there.
 	duplicates []node
 	// down is for how long no node has been known to have an established session.
 	down time.Duration
 }
 
-// node is one that should have a session.
+// node is a node that the peer selects.
 type node struct {
 	name lb.NodeName
-	// down and unheard: what its speaker reports is from before.
+	// down means that the node is not ready, and silent that no other speaker receives anything
+	// from its speaker. In both cases the report of its speaker may be outdated.
 	down, silent bool
-	// session as its speaker reports it; reported means that it does.
+	// session is as the speaker reports it; reported is whether it reports one.
 	session  reports.Session
 	reported bool
 }
 
 func (n node) established() bool { return n.reported && n.session.Established && !n.down && !n.silent }
 
-// flapping reports whether its session is established and ends again and again.
+// flapping reports whether its session is established and ends repeatedly.
 func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.silent }
 
-// trouble is why the node has no established session, or that it is flapping; empty: none. The
-// condition Ready has the sentence about problems of one reason.
+// trouble returns why the node has no established session, or that its session is flapping; empty:
+// neither. For a problem with the reason of the condition Ready, it refers to that condition.
 func (n node) trouble(ready string) string {
 	switch {
 	case n.flapping():
@@ -138,7 +139,7 @@ func (f facts) problem(reason bgp.Reason) validity.Result {
 	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
 }
 
-// on names the nodes that something is so on.
+// on returns "on the node" or "on the nodes" with their names.
 func on(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
 		return eligibility.Named("on the node", nodes)
@@ -156,13 +157,13 @@ func (f facts) up() (n int32) {
 	return n
 }
 
-// flapping reports whether a session is established and ends again and again.
+// flapping reports whether the session of a node is flapping, and none has been missing for too long.
 func (f facts) flapping() bool {
 	return f.down < flapsWithin && slices.ContainsFunc(f.nodes, node.flapping)
 }
 
-// next is when the reason of the condition Established changes although nothing else does;
-// zero: never.
+// next returns how long until time alone changes the reason of the condition Established; zero:
+// never.
 func (f facts) next() time.Duration {
 	switch {
 	case f.flapping():
@@ -173,7 +174,7 @@ func (f facts) next() time.Duration {
 	return 0
 }
 
-// established returns whether all sessions are established.
+// established returns the condition Established: whether all sessions are established.
 func (f facts) established(generation int64) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, ObservedGeneration: generation}
 	up := f.up()
@@ -200,8 +201,8 @@ func (f facts) established(generation int64) metav1.Condition {
 	return c
 }
 
-// sessions counts the established sessions, and names the nodes whose sessions are not, each
-// reason once with the latest of the next attempts.
+// sessions counts the established sessions, and lists why the others are not: each reason once,
+// with its nodes and the latest of their next attempts.
 func (f facts) sessions(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
@@ -258,5 +259,4 @@ func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.R
 	return validity.Result{}
 }
 
-// byName orders nodes.
 func byName(x, y node) int { return cmp.Compare(x.name, y.name) }

@@ -22,7 +22,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// collect is how long reports of speakers are collected: all lose a router at once.
+// collect delays a reconcile after a report, so that one reconcile serves the reports of all speakers:
+// when a router fails, they report it at about the same time.
 const collect = 500 * time.Millisecond
 
 // SetupWithManager starts the controller with the manager.
@@ -42,15 +43,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// peerChanged lets a peer pass whose spec has changed, or whose status somebody edited.
+// peerChanged passes a change of the spec or the status of a peer: another writer may have changed the
+// status, and the controller restores it.
 var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.BGPPeer)
 	now, also := e.ObjectNew.(*v1beta1.BGPPeer)
 	return ok && also && (before.Generation != now.Generation || !equality.Semantic.DeepEqual(before.Status, now.Status))
 }}
 
-// sessionsChanged lets the state of a speaker pass if its sessions changed, or the list of speakers
-// that it misses, or whether it runs.
+// sessionsChanged passes a change of a speaker's sessions, of the list of speakers that it misses, or
+// of whether it runs.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, now := report(e.ObjectOld), report(e.ObjectNew)
 	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||

@@ -1,8 +1,8 @@
-// Package claim reports to administrators, on the IPAddressClaims that they write,
-// whether these do what they are for and, on all, whether a foreign host uses the
-// address. It is the only writer of IPAddressClaim status; the claims that the
-// controller makes for Services have none besides, until an administrator takes
-// their holders away.
+// Package claim writes the status of IPAddressClaims, as its only writer. On any claim the
+// condition Conflict reports that a foreign host uses the address. On the claims of administrators
+// the condition Ready reports whether the claim has its effect; on the claims that the controller
+// makes for Services it reports only that no pool gives the address any more. The package also
+// turns a claim of the controller whose holders an administrator removed into one of the administrator.
 package claim
 
 import (
@@ -36,23 +36,23 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// A claim is looked at again since what there is to say about it depends on the
-// view, which learns of it at about the same time: soon after it has changed, and
-// else now and then.
+// The status of a claim depends on the view of allocations, which receives changes of the claim
+// at about the same time as this controller. A claim is therefore checked again soon after its
+// status was written, and from then on periodically.
 const (
-	lookSoon  = 2 * time.Second
-	lookAgain = 30 * time.Second
+	checkSoon  = 2 * time.Second
+	checkAgain = 30 * time.Second
 )
 
-// Reconciler reports the state of the claim of an administrator.
+// Reconciler writes the status of one claim.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
 	// Events records what is wrong with a claim.
 	Events events.EventRecorder
-	// Allocations knows who holds what.
+	// Allocations is the view of which Services hold which addresses.
 	Allocations *allocations.View
-	// Load fills the view before anything looks at it; it does so once.
+	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 
 	// statuses and handOvers space the writes that another writer undoes; the key is the name
@@ -66,17 +66,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("claim").
 		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.concerned))).
 		Watches(&v1beta1.IPAddressPool{}, request.Later(0, onForeign)).
-		Watches(&v1beta1.IPAddressPool{}, request.Later(lookSoon, r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, request.Later(checkSoon, r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
-// concerned reports whether there is anything to say on a claim.
+// concerned reports whether a claim should have a status, or has one that may be outdated.
 func (r *Reconciler) concerned(object client.Object) bool {
 	return byAdministrator(object) || r.inConflict(object) || r.outside(object)
 }
 
-// outside reports whether no pool gives the address of a claim, or the claim still has that condition.
+// outside reports whether a claim has holders and no pool gives its address, or the claim still has
+// the condition Ready.
 func (r *Reconciler) outside(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -123,12 +124,12 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	return 0, nil
 }
 
-// every returns the requests for all claims, after a change of a pool: it may not give their addresses any
-// more. The view has the change when they are reconciled.
+// every returns the requests for all claims, after a change of a pool that may have stopped to give their
+// addresses. The delay of the requests, checkSoon, lets the view receive the change first.
 func (r *Reconciler) every(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
-		return nil // the cache is going down with the program
+		return nil // the cache stops with the program
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
@@ -137,7 +138,7 @@ func (r *Reconciler) every(ctx context.Context, _ ...client.Object) []reconcile.
 	return requests
 }
 
-// Reconcile looks at one claim.
+// Reconcile checks one claim, and writes its status.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if err := r.Load(ctx); err != nil {
 		return reconcile.Result{}, err
@@ -157,7 +158,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), fingerprint(next)
 	undone := r.statuses.Look(object.Name, wanted, same, time.Now())
 	if same {
-		return reconcile.Result{RequeueAfter: lookAgain}, nil
+		return reconcile.Result{RequeueAfter: checkAgain}, nil
 	}
 	if undone.Wait > 0 {
 		return reconcile.Result{RequeueAfter: undone.Wait}, nil
@@ -167,10 +168,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	r.statuses.Wrote(object.Name, wanted)
 	r.sendEvents(object, next)
-	return reconcile.Result{RequeueAfter: lookSoon}, nil
+	return reconcile.Result{RequeueAfter: checkSoon}, nil
 }
 
-// fingerprint is all that the controller writes on a claim, but for times.
+// fingerprint returns the status of a claim without its times, as text.
 func fingerprint(claim *v1beta1.IPAddressClaim) string {
 	status := claim.Status.DeepCopy()
 	for i := range status.Conditions {
@@ -179,12 +180,12 @@ func fingerprint(claim *v1beta1.IPAddressClaim) string {
 	return fmt.Sprint(*status)
 }
 
-// desired is the claim with the status that it should have.
+// desired returns the claim with the status that it should have.
 func (r *Reconciler) desired(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	next := object.DeepCopy()
 	next.Status.ObservedGeneration = object.Generation
 	if f := r.gather(object); byAdministrator(object) || f.pool == "" {
-		meta.SetStatusCondition(&next.Status.Conditions, judge(object, f))
+		meta.SetStatusCondition(&next.Status.Conditions, readyCondition(object, f))
 	} else {
 		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ConditionReady)
 	}
@@ -207,23 +208,23 @@ func (r *Reconciler) sendEvents(object, next *v1beta1.IPAddressClaim) {
 	}
 }
 
-// facts are what the view knows about an address.
+// facts are what the view has about the address of a claim.
 type facts struct {
 	pool     lb.PoolName // empty: no pool gives it
 	holders  []lb.ServiceKey
-	reserved []lb.ServiceKey // of holders: not taken up
-	refused  []lb.ServiceKey
+	reserved []lb.ServiceKey // those of the holders that do not use the address yet
+	refused  []lb.ServiceKey // Services in spec.holders that cannot have it together with the holders
 }
 
 func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return facts{} // the API server lets no such claim in
+		return facts{} // the API server accepts no such claim
 	}
 	var f facts
 	f.pool, _ = r.Allocations.PoolOf(address)
 	if _, pool, foreign := r.Allocations.Foreign(address); foreign {
-		f.pool = pool // which would give it: the condition Conflict has the rest
+		f.pool = pool // the pool that would give it; the condition Conflict has the details
 	}
 	holders, _ := r.Allocations.Holders(address)
 	for _, h := range holders {
@@ -241,8 +242,8 @@ func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 	return f
 }
 
-// judge returns how a claim stands.
-func judge(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
+// readyCondition returns the condition Ready of a claim.
+func readyCondition(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: claim.Generation}
 	switch {
 	case len(f.refused) > 0:

@@ -66,7 +66,7 @@ func TestJudge(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			want := metav1.Condition{Type: v1beta1.ConditionReady, Status: tt.status, Reason: tt.reason, Message: tt.message, ObservedGeneration: 4}
-			if diff := cmp.Diff(want, judge(claim(at), tt.facts)); diff != "" {
+			if diff := cmp.Diff(want, readyCondition(claim(at), tt.facts)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})
@@ -86,7 +86,7 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 		"of many that cannot join many": {pool: "p", holders: many[:128], refused: many[128:]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := judge(claim(at), f)
+			c := readyCondition(claim(at), f)
 			if got := len(c.Message); got > 32768 {
 				t.Errorf("got %d bytes, want what the API server takes", got)
 			}

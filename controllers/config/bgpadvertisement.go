@@ -37,17 +37,17 @@ func bgpAdvertisements(c client.Client, recorder events.EventRecorder) *Reconcil
 	}
 }
 
-// labelsChanged lets a Service pass that other serviceSelectors may select now.
+// labelsChanged passes a change of a Service that can change which serviceSelectors select it.
 var labelsChanged = predicate.Funcs{
-	CreateFunc: func(e event.CreateEvent) bool { return isBalanced(e.Object) },
-	DeleteFunc: func(e event.DeleteEvent) bool { return isBalanced(e.Object) },
+	CreateFunc: func(e event.CreateEvent) bool { return isLoadBalancer(e.Object) },
+	DeleteFunc: func(e event.DeleteEvent) bool { return isLoadBalancer(e.Object) },
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, now := isBalanced(e.ObjectOld), isBalanced(e.ObjectNew)
+		before, now := isLoadBalancer(e.ObjectOld), isLoadBalancer(e.ObjectNew)
 		return before != now || (now && !equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()))
 	},
 }
 
-func isBalanced(object client.Object) bool {
+func isLoadBalancer(object client.Object) bool {
 	svc, ok := object.(*corev1.Service)
 	return ok && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
@@ -68,8 +68,8 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 	return checked(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
 }
 
-// gatherBGP reads what the advertisements may be about. Services matter only to those that
-// select some.
+// gatherBGP reads the objects that the advertisements refer to or select. It reads Services and
+// Namespaces only if an advertisement has selectors of them.
 func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdvertisement) (*validity.Objects, error) {
 	var pools v1beta1.IPAddressPoolList
 	var peers v1beta1.BGPPeerList
@@ -100,7 +100,7 @@ func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdver
 	seen := map[string]bool{}
 	for i := range services.Items {
 		svc := &services.Items[i]
-		if key := fmt.Sprint(svc.Labels, labels[svc.Namespace]); isBalanced(svc) && !seen[key] {
+		if key := fmt.Sprint(svc.Labels, labels[svc.Namespace]); isLoadBalancer(svc) && !seen[key] {
 			seen[key] = true
 			o.Services = append(o.Services, eligibility.Service{Labels: svc.Labels, NamespaceLabels: labels[svc.Namespace]})
 		}

@@ -1,6 +1,6 @@
-// Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities, and
-// writes whether they are in effect, which internal/validity decides, into their condition Ready. Of the other kinds it
-// has what they share: the condition and its events.
+// Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities with
+// internal/validity, and writes whether they are in effect into their condition Ready. It also has
+// functions for this condition and its events that the controllers of other kinds use.
 package config
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// Checked is an object as it was read, with what is to be reported of it.
+// Checked is an object as it was read, with the result of its check.
 type Checked[T client.Object] struct {
 	Object T
 	validity.Result
@@ -50,7 +50,7 @@ func checked[O any, T interface {
 	return all
 }
 
-// Status is where objects of a kind have what is written.
+// Status points to the fields of an object's status that the Reconciler writes.
 type Status struct {
 	ObservedGeneration *int64
 	Conditions         *[]metav1.Condition
@@ -63,9 +63,9 @@ type Reconciler[T client.Object] struct {
 	Client client.Client
 	// Events are recorded on the object.
 	Events events.EventRecorder
-	// Kind of the objects, as messages and the controller's name have it.
+	// Kind of the objects, for messages and for the controller's name.
 	Kind string
-	// Action is the word for what is going on, in events.
+	// Action is the action of the events.
 	Action string
 	// Check reads all objects of the kind, and what they depend on.
 	Check func(context.Context, client.Reader) ([]Checked[T], error)
@@ -82,11 +82,11 @@ type Reconciler[T client.Object] struct {
 type Watched struct {
 	// Object of that kind.
 	Object client.Object
-	// Changed lets those changes pass that matter.
+	// Changed passes the changes that can change the result.
 	Changed predicate.Predicate
 }
 
-// setup starts the controller with the manager; object is one of the kind.
+// setup adds the controller to the manager; object is an empty object of the kind.
 func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAny(), builder.WithPredicates(r.changed()))
 	for _, w := range r.Watches {
@@ -98,8 +98,8 @@ func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
 	return nil
 }
 
-// changed lets an object pass whose spec has changed, or whose status somebody edited:
-// it is restored.
+// changed passes a change of the spec, and one of the status: another writer may have made it,
+// and the controller restores the status.
 func (r *Reconciler[T]) changed() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(T)
@@ -108,7 +108,7 @@ func (r *Reconciler[T]) changed() predicate.Predicate {
 	}}
 }
 
-// Reconcile looks at all objects of the kind together.
+// Reconcile checks all objects of the kind together.
 func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	list, err := r.Check(ctx, r.Client)
 	if err != nil {
@@ -129,8 +129,8 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 	return again, errors.Join(failed...)
 }
 
-// report writes the status of an object if it is another one, or returns how long to wait
-// before: another writer that undoes it each time is answered under a back-off.
+// report writes the status of an object if it has changed. If another writer undoes that each
+// time, it writes nothing yet and returns how long to wait.
 func (r *Reconciler[T]) report(ctx context.Context, checked Checked[T]) (wait time.Duration, err error) {
 	before := checked.Object
 	now := before.DeepCopyObject().(T)

@@ -46,9 +46,9 @@ func Nodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, error
 	return nodes, nil
 }
 
-// NodeChanged lets a node pass of which something changed that decides whether it
-// announces. It is stripped of the rest. The comparison is reflect's: equality.Semantic
-// panics on types of ours that have unexported fields, such as netip.Addr.
+// NodeChanged passes a change of the fields that decide whether a node announces: ParseNode
+// returns only those. The comparison is reflect's, since equality.Semantic panics on types with
+// unexported fields, such as netip.Addr.
 var NodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)

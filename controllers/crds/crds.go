@@ -1,6 +1,6 @@
 // Package crds brings the CustomResourceDefinitions of a cluster to the version of the program. The
 // operator does so only when it is started with --upgrade-crds, in a Job of the Helm chart, since Helm
-// installs CRDs and never changes them. Without the ServiceAccount of that Job it has no right to.
+// installs CRDs and never changes them. Only the ServiceAccount of that Job has the right to change them.
 package crds
 
 import (
@@ -17,11 +17,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Upgrade creates or replaces each CRD of the files. If the API server refuses one, it goes on with
-// the others, and returns all errors; a file that cannot be read ends it. A spec is replaced as a
-// whole: with server-side apply, a field that another manager wrote, such as the tool that installed
-// the CRD, would stay in the schema after its removal from the file. The API server refuses a CRD
-// without a version in which objects are stored, so that a downgrade loses none.
+// Upgrade creates or replaces each CRD of the files. If the API server refuses one, Upgrade continues
+// with the others, and returns all errors; it stops at a file that cannot be read. A spec is replaced
+// as a whole: with server-side apply, a field that another manager wrote, such as the tool that
+// installed the CRD, would stay in the schema after its removal from the file. The API server refuses a
+// CRD that lacks a version in which objects are stored, so that a downgrade loses no object.
 func Upgrade(ctx context.Context, c client.Client, files fs.FS) error {
 	names, err := fs.Glob(files, "crd/bases/*.yaml")
 	if err != nil {
@@ -67,7 +67,8 @@ func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructure
 	})
 }
 
-// merged adds what the file has to what is there: the tool that installed the CRD has its own.
+// merged adds the labels or annotations of the file to those that are present: the tool that installed
+// the CRD has its own.
 func merged(present, file map[string]string) map[string]string {
 	if present == nil {
 		present = map[string]string{}

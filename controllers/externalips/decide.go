@@ -20,33 +20,33 @@ const maxNamed = 3
 
 // facts are what is known of a Service.
 type facts struct {
-	// namespace of the Service: others are not named to it.
+	// namespace of the Service. A message names no Service of another namespace.
 	namespace string
-	// listed are the addresses in its own spec.externalIPs that are a pool's.
+	// listed are the addresses in its spec.externalIPs that belong to a pool.
 	listed []listed
-	// shared are its own addresses that are in spec.externalIPs of others.
+	// shared are the addresses that it has from a pool and that other Services list.
 	shared []shared
 	// more means that its spec.externalIPs has more items than are read.
 	more bool
-	// over means that none of its spec.externalIPs are read, since its namespace lists most of
-	// all that are.
+	// over means that none of its spec.externalIPs are compared, since the index is full and its
+	// namespace lists the most addresses.
 	over bool
 }
 
-// listed is an address in spec.externalIPs that is a pool's.
+// listed is an address in spec.externalIPs that belongs to a pool.
 type listed struct {
 	address netip.Addr
 	pool    lb.PoolName
 	holders []lb.ServiceKey // that have the address
 }
 
-// shared is an address that a Service has from a pool, and that others list.
+// shared is an address that a Service has from a pool, and that other Services list.
 type shared struct {
 	address netip.Addr
 	by      []lb.ServiceKey
 }
 
-// decide returns the condition of the Service, nil if there is nothing wrong.
+// decide returns the condition of the Service; nil: there is no conflict.
 func decide(f facts) *metav1.Condition {
 	c := &metav1.Condition{Type: v1beta1.ServiceExternalIPConflict, Status: metav1.ConditionTrue}
 	var sentences []string

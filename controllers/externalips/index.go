@@ -20,18 +20,18 @@ import (
 // maxAddresses bounds the addresses in the index: some 10 MiB.
 const maxAddresses = 1 << 15
 
-// entry holds the externalIPs of a Service that is not of type LoadBalancer.
+// entry has the externalIPs of a Service. The Services in the index are not of type LoadBalancer.
 type entry struct {
 	uid        types.UID
 	generation int64
 	addresses  []netip.Addr
 	more       bool // it has more externalIPs than are read
 	over       int  // how many addresses it lists, if they are left out since there is no room
-	// condition about the externalIPs that it has now, nil if none.
+	// condition is its present condition about externalIPs; nil: it has none.
 	condition *metav1.Condition
 }
 
-// service returns the entry as an object that events and conditions can be about.
+// service returns a Service object for the entry, for events and for writes of the condition.
 func (e entry) service(key lb.ServiceKey) *corev1.Service {
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: e.uid, Generation: e.generation}}
 	if e.condition != nil {
@@ -49,26 +49,26 @@ func newEntry(svc *corev1.Service) entry {
 	return e
 }
 
-// empty reports whether nothing is to be kept of the Service.
+// empty reports whether the index needs no entry for the Service.
 func (e entry) empty() bool { return len(e.addresses) == 0 && e.condition == nil && e.over == 0 }
 
 // index has the Services that are not of type LoadBalancer and have externalIPs, or the
 // condition about them. It is safe for concurrent use; make it with newIndex.
 //
-// The addresses in it are bounded. When there is no room, the namespace gives way that lists most:
-// no number of Services of one tenant hides what others list.
+// The number of addresses is bounded. When there is no room, the index leaves out addresses of the
+// namespace that lists the most: the Services of one tenant cannot displace those of other tenants.
 type index struct {
 	mu         sync.Mutex
 	services   map[lb.ServiceKey]entry
 	listedBy   map[netip.Addr]map[lb.ServiceKey]struct{}
 	namespaces map[string]*share
-	over       map[lb.ServiceKey]struct{} // Services whose addresses are not there
+	over       map[lb.ServiceKey]struct{} // Services whose addresses are left out
 	count      int                        // addresses of all entries
 	most       int                        // bound of count
-	listed     bool
+	listed     bool                       // the index has had all Services
 }
 
-// share is what the Services of a namespace have of the index.
+// share is the part of the index that the Services of one namespace use.
 type share struct {
 	count    int
 	services map[lb.ServiceKey]struct{} // those with addresses
@@ -81,9 +81,9 @@ func newIndex(most int) *index {
 	}
 }
 
-// put replaces the entry of a Service, and returns the addresses that it lists now or listed
-// before. If there is no room it leaves out those of this Service, or those of others, which it
-// returns with the addresses.
+// put replaces the entry of a Service. If there is no room, it leaves out the addresses of this
+// Service, or those of other Services, which it returns as evicted. touched are the addresses of
+// all these entries before and after the call.
 func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, evicted []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -105,8 +105,8 @@ func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, evicte
 	return append(touched, next.addresses...), evicted
 }
 
-// readmit has the addresses of a Service that were left out, if there is room for them and
-// nothing else is known of the Service since, and reports whether it has.
+// readmit adds the addresses of a Service that were left out, if there is room for them and the
+// entry still is of the same object and generation. It reports whether it added them.
 func (x *index) readmit(key lb.ServiceKey, next entry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -140,7 +140,7 @@ func (x *index) fits(e entry) bool {
 	return x.count+e.over <= x.most
 }
 
-// largest returns the namespace that has the most addresses, with so many more of one.
+// largest returns the namespace that has the most addresses, if own had so many more.
 func (x *index) largest(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {
@@ -154,7 +154,7 @@ func (x *index) largest(own string, more int) string {
 	return most
 }
 
-// largestOf returns the Service of a namespace that has the most addresses, of those the first
+// largestOf returns the Service of a namespace that has the most addresses; of several, the first
 // by name.
 func (x *index) largestOf(namespace string) lb.ServiceKey {
 	return slices.MinFunc(slices.Collect(maps.Keys(x.namespaces[namespace].services)), func(a, b lb.ServiceKey) int {
@@ -169,7 +169,7 @@ func (x *index) remove(key lb.ServiceKey) []netip.Addr {
 	return x.drop(key)
 }
 
-// add adds the entry of a Service that has none. The addresses are within the bound.
+// add adds the entry of a Service that has none. The caller made sure that there is room.
 func (x *index) add(key lb.ServiceKey, e entry) {
 	if e.empty() {
 		return
@@ -216,14 +216,14 @@ func (x *index) drop(key lb.ServiceKey) []netip.Addr {
 	return slices.Clone(before)
 }
 
-// setListed notes that the index has all Services once.
+// setListed records that the index has had all Services once.
 func (x *index) setListed() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.listed = true
 }
 
-// isListed reports whether the index had all Services once.
+// isListed reports whether the index has had all Services once.
 func (x *index) isListed() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()

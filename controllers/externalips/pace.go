@@ -11,20 +11,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// The condition of a Service that others list addresses of is written burst times within
-// window at most: a tenant who edits externalIPs again and again costs its victim no more.
+// The condition about other Services that list addresses of a Service is written at most burst
+// times within window: a tenant that edits externalIPs repeatedly causes no more writes to the
+// Services of others.
 const (
 	burst  = 4
 	window = 4 * time.Minute
 )
 
-// pace counts the writes about each Service that others cause. The zero value has none.
+// pace counts the writes to each Service that other Services cause. The zero value has none.
 type pace struct {
 	writes map[lb.ServiceKey][]time.Time
 	swept  time.Time
 }
 
-// wait returns how long the next write about a Service has to wait; zero: not at all.
+// wait returns how long the next write to a Service has to wait; zero: not at all.
 func (p *pace) wait(key lb.ServiceKey, now time.Time) time.Duration {
 	recent := p.writes[key]
 	if len(recent) < burst {
@@ -33,7 +34,7 @@ func (p *pace) wait(key lb.ServiceKey, now time.Time) time.Duration {
 	return max(0, recent[len(recent)-burst].Add(window).Sub(now))
 }
 
-// note counts a write about a Service.
+// note counts a write to a Service.
 func (p *pace) note(key lb.ServiceKey, now time.Time) {
 	if p.writes == nil {
 		p.writes = map[lb.ServiceKey][]time.Time{}
@@ -46,8 +47,8 @@ func (p *pace) note(key lb.ServiceKey, now time.Time) {
 	p.writes[key] = slices.Clone(recent[max(0, len(recent)-burst):])
 }
 
-// byOthers reports whether others alone caused a change of the condition from was to now; nil:
-// there is none.
+// byOthers reports whether other Services alone caused a change of the condition from was to now;
+// nil: no condition.
 func byOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)

@@ -1,9 +1,9 @@
 // Package externalips compares spec.externalIPs of all Services with the pools. An address of
-// a pool there is a conflict: kube-proxy sends its connections to the Pods of the Service that
-// lists it as well. The package is the only writer of the condition lbstack.io/ExternalIPConflict.
+// a pool in that field is a conflict: kube-proxy also sends its connections to the Pods of the Service
+// that lists it. The package is the only writer of the condition lbstack.io/ExternalIPConflict.
 //
-// A conflict never takes an address from a Service or a pool: a tenant could use up a pool by
-// listing its addresses.
+// A conflict never takes an address from a Service or a pool: otherwise a tenant could use up a
+// pool by listing its addresses.
 package externalips
 
 import (
@@ -30,8 +30,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// unlisted is how long a reconcile waits while the index is not complete.
-const unlisted = time.Second
+// indexRetry is how long a reconcile waits while the index is not complete.
+const indexRetry = time.Second
 
 // Reconciler compares the externalIPs of one Service. Make it with New.
 type Reconciler struct {
@@ -41,11 +41,11 @@ type Reconciler struct {
 	allocations *allocations.View
 	load        func(context.Context) error
 	others      *index
-	pace        pace // Reconcile runs once at a time
+	pace        pace // not locked, since Reconcile runs once at a time
 	// conditions writes the condition.
 	conditions *servicecondition.Writer
-	// changed requests a reconcile of a Service and of those that hold the addresses. It is set
-	// before the first Reconcile.
+	// changed requests a reconcile of a Service and of the Services that hold the addresses. It is
+	// set before the first Reconcile.
 	changed func(key lb.ServiceKey, touched []netip.Addr)
 	now     func() time.Time
 }
@@ -57,13 +57,13 @@ func New(c client.Client, reader client.Reader, recorder events.EventRecorder, v
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 
-// Reconcile brings the condition of one Service to what it should be.
+// Reconcile sets the condition of one Service, or removes it.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if err := r.load(ctx); err != nil {
 		return reconcile.Result{}, err
 	}
 	if !r.others.isListed() {
-		return reconcile.Result{RequeueAfter: unlisted}, nil
+		return reconcile.Result{RequeueAfter: indexRetry}, nil
 	}
 	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
 	svc, e, err := r.read(ctx, key)
@@ -82,8 +82,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return r.report(ctx, svc, decide(f))
 }
 
-// report brings the condition of a Service to what it should be, nil for none, when that may be
-// written.
+// report sets the condition of a Service, or removes it if now is nil. It writes nothing yet if
+// other Services alone caused the change and have caused too many (see pace).
 func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
 	others := byOthers(was, now)
@@ -106,8 +106,8 @@ func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav
 	return reconcile.Result{}, nil
 }
 
-// read returns a Service with its externalIPs, nil if there is none or it lists nothing and has
-// nothing to remove. Of Services of other types only metadata and condition are there.
+// read returns a Service with its externalIPs. A Service that is not of type LoadBalancer comes from
+// the index: it has only metadata and the condition, and is nil if the index has no entry for it.
 func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (*corev1.Service, entry, error) {
 	svc := &corev1.Service{}
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
@@ -129,8 +129,8 @@ func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (*corev1.Servi
 	return e.service(key), e, nil
 }
 
-// readmit reads the addresses of a Service again that the index left out, and returns its
-// entry.
+// readmit reads a Service whose addresses the index left out, adds the addresses to the index if
+// there is room, and returns the entry.
 func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (entry, error) {
 	svc := &corev1.Service{}
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
@@ -142,19 +142,20 @@ func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (e
 	}
 	next := newEntry(svc)
 	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer || !r.others.readmit(key, next) {
-		return e, nil // the reflector brings what it is now
+		return e, nil // the reflector updates the index with the newer state
 	}
 	r.changed(key, next.addresses)
 	return next, nil
 }
 
-// gather asks who has the addresses that the Service lists, and who lists those that it has.
+// gather returns the holders of the addresses that the Service lists, and the Services that list
+// the addresses that it holds.
 func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []netip.Addr) (facts, error) {
 	f := facts{namespace: key.Namespace}
 	for _, address := range addresses {
 		l := listed{address: address, holders: r.holders(address)}
 		if slices.Contains(l.holders, key) {
-			continue // its own
+			continue // its own address
 		}
 		var ok bool
 		if l.pool, ok = r.pool(address); ok {
@@ -175,7 +176,7 @@ func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []
 	return f, nil
 }
 
-// holders returns the Services that have an address.
+// holders returns the Services that use an address, without those for which it is only reserved.
 func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
 	holdings, _ := r.allocations.Holders(address)
 	for _, h := range holdings {
@@ -186,7 +187,7 @@ func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
 	return keys
 }
 
-// pool returns the pool that gives an address, or that it came from.
+// pool returns the pool that gives an address, or else the pool from which a holder has it.
 func (r *Reconciler) pool(address netip.Addr) (lb.PoolName, bool) {
 	if pool, ok := r.allocations.PoolOf(address); ok {
 		return pool, true

@@ -25,18 +25,19 @@ import (
 )
 
 const (
-	// collect is how long changes about a Service are collected.
+	// collect delays a reconcile after a change, so that one reconcile serves several changes.
 	collect = time.Second
-	// afterPools is how long the controller of pools has until the view has a change.
+	// afterPools delays a reconcile after a change of a pool, so that the pool controller updates
+	// the view of allocations first.
 	afterPools = 2 * time.Second
 
-	// byExternalIP is the index of Services of type LoadBalancer by their externalIPs;
-	// anyExternalIP is the value of those that have one.
+	// byExternalIP is the index of Services of type LoadBalancer by their externalIPs.
+	// anyExternalIP is the index value of all Services that have one.
 	byExternalIP, anyExternalIP = "spec.externalIPs", "*"
 )
 
 // SetupWithManager starts the controller with the manager. Services that are not of type
-// LoadBalancer come from a reflector of its own, which keeps the index only.
+// LoadBalancer come from a reflector of this controller, which stores only the index.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	watching, err := client.NewWithWatch(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {
@@ -60,7 +61,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("externalips").
 		Watches(&corev1.Service{}, request.Later(collect, r.onService)).
 		Watches(&v1beta1.IPAddressClaim{}, request.Later(collect, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		// Counters in the status change with each address that is given.
+		// The generation, since counters in the status change with each address that is given.
 		Watches(&v1beta1.IPAddressPool{}, request.Later(afterPools, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(reflect).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
@@ -82,7 +83,7 @@ func externalIPsOf(object client.Object) (values []string) {
 	return values
 }
 
-// affected returns the requests for a Service and for those that have the addresses.
+// affected returns the requests for a Service and for the holders of the addresses.
 func (r *Reconciler) affected(key lb.ServiceKey, touched []netip.Addr) []reconcile.Request {
 	requests := []reconcile.Request{request.Service(key)}
 	for _, address := range touched {

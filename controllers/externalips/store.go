@@ -49,8 +49,8 @@ func trim(in any) (any, error) {
 
 // store updates the index for a reflector. It calls changed for each Service that is added, updated
 // or removed, with the addresses that it listed before and lists now. It also calls changed, without
-// addresses, for each Service that the index leaves out since it is full (maxAddresses), or takes in
-// again.
+// addresses, for each other Service whose addresses the full index (maxAddresses) leaves out now, or
+// has room for again.
 type store struct {
 	index   *index
 	changed func(key lb.ServiceKey, touched []netip.Addr)

@@ -1,5 +1,5 @@
-// Package installed checks whether an installation works, for tools that ask once, such as `helm test`. The
-// operator does so when it is started with --check.
+// Package installed checks once whether an installation works, for tools such as `helm test`. The operator
+// runs the check, and nothing else, when it is started with --check.
 package installed
 
 import (
@@ -18,8 +18,8 @@ import (
 // operator is the name of the Deployment.
 const operator = "lbstack-operator"
 
-// Check returns what does not work yet: the operator runs as its Deployment asks, and a
-// LoadBalancerStack, if there is one, is Ready for its present generation.
+// Check returns an error unless all replicas of the operator's Deployment are updated and available,
+// and the LoadBalancerStack, if there is one, is Ready for its present generation.
 func Check(ctx context.Context, c client.Reader, namespace string) error {
 	var deployment appsv1.Deployment
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operator}, &deployment); err != nil {

@@ -13,18 +13,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Metrics is safe for concurrent use; nil counts nothing. New makes one.
+// Metrics is safe for concurrent use; make it with New. The methods that reconcilers call accept
+// a nil Metrics, which counts nothing.
 type Metrics struct {
 	allocations *allocations.View
 	now         func() time.Time
 	allocation  prometheus.Histogram
 	conflicts   prometheus.Counter
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// arrived is when the controller first saw each Service that has no address yet.
 	arrived map[lb.ServiceKey]time.Time
 	// refused are the Services for which the API server refuses the claim.
 	refused map[lb.ServiceKey]bool
-	pools   map[lb.PoolName]int
+	// pools has the number of conflicts of each pool.
+	pools map[lb.PoolName]int
 	// notAnnounced returns the number of Services that are not announced, by reason.
 	notAnnounced func() map[string]int
 }
@@ -72,7 +75,7 @@ func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
 }
 
 // ClaimRefused records whether the API server refuses the claim of an address for the Service.
-// In the view of allocations such a Service has the address.
+// The view of allocations does not count such a Service as pending: there it has the address.
 func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
@@ -90,7 +93,7 @@ func (m *Metrics) Forget(service lb.ServiceKey) {
 	m.ClaimRefused(service, false)
 }
 
-// Conflict counts an address in the status of a Service that belongs to another one.
+// Conflict counts an address in the status of one Service that belongs to another Service.
 func (m *Metrics) Conflict() {
 	if m != nil {
 		m.conflicts.Inc()

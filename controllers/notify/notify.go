@@ -1,6 +1,6 @@
-// Package notify bounds the events of all controllers: an event that repeats another one is
-// left out, and so is what goes beyond an object's budget. Conditions are not bounded: what
-// holds now always stands there.
+// Package notify bounds the events of all controllers: it drops events that repeat another one,
+// and events beyond an object's budget. Conditions are not bounded: they always have the present
+// state.
 package notify
 
 import (
@@ -20,12 +20,12 @@ const (
 	// repeats is how long an event with the same reason and note about the same object is
 	// a repetition.
 	repeats = time.Minute
-	// burst and refill are the budget of an object: so many events at once, and one more
-	// each time. They are those of the spam filter that client-go has for core/v1 events
-	// and lacks for events.k8s.io.
+	// burst and refill are the budget of an object: burst events at once, and one more each
+	// refill. The spam filter that client-go has for core/v1 events has the same budget;
+	// client-go has no such filter for events.k8s.io.
 	burst, refill = 25, 5 * time.Minute
-	// remembered is for how many objects, and events, these rules hold: what happened
-	// least recently is forgotten first.
+	// remembered is the number of budgets, and of sent events, that are tracked: the least
+	// recently used is dropped first.
 	remembered = 4096
 )
 
@@ -35,11 +35,11 @@ type Recorder struct {
 	next    events.EventRecorder
 	mu      sync.Mutex
 	budgets *lru.Cache // types.UID to *rate.Limiter
-	sent    *lru.Cache // sentence to time.Time
+	sent    *lru.Cache // eventKey to time.Time
 }
 
-// sentence is an event as far as repeating it goes.
-type sentence struct {
+// eventKey identifies an event: a second event with the same key is a repetition.
+type eventKey struct {
 	object       types.UID
 	reason, note string
 }
@@ -64,7 +64,7 @@ func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
 	if err != nil {
 		return true // not an object of the API, which the next recorder refuses
 	}
-	now, key := time.Now(), sentence{object.GetUID(), reason, note}
+	now, key := time.Now(), eventKey{object.GetUID(), reason, note}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if last, known := r.sent.Get(key); known && now.Sub(last.(time.Time)) < repeats {

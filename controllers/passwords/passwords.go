@@ -1,6 +1,6 @@
-// Package passwords keeps the Secret from which the speakers read the passwords of BGP
-// sessions: a copy of the Secrets that BGPPeers name, and of no others. It is the only writer
-// of its data; the operator makes and removes the Secret itself.
+// Package passwords writes the Secret from which the speakers read the passwords of BGP
+// sessions: copies from the Secrets that BGPPeers name, and from no others. It is the only
+// writer of the data; the operator creates and deletes the Secret.
 package passwords
 
 import (
@@ -52,8 +52,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Reconcile compares the whole copy with what the BGPPeers name. It waits for the operator
-// to make the Secret.
+// Reconcile compares the whole copy with the Secrets that the BGPPeers name. It waits for the
+// operator to create the Secret.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var peers v1beta1.BGPPeerList
 	if err := r.Client.List(ctx, &peers, client.UnsafeDisableDeepCopy); err != nil {
@@ -81,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(is, client.MergeFromWithOptimisticLock{}))
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return reconcile.Result{}, nil // the change of the Secret asks for another pass
+		return reconcile.Result{}, nil // the change of the Secret requests another reconcile
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("copying passwords into the Secret %s/%s: %w", r.Namespace, apiconv.PasswordsSecretName, err)
 	}
@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, nil
 }
 
-// digest identifies data without its passwords.
+// digest identifies data by a hash, which does not reveal the passwords.
 func digest(data map[string][]byte) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(data)) {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// holdBack is for how long an address is not given after a foreign host was last reported
-	// for it: once no node owns the address, no speaker would notice the host.
+	// holdBack is how long an address is not given after a foreign host was last reported
+	// for it: while no node owns the address, no speaker notices the host.
 	holdBack = 10 * time.Minute
 	// maxForeign is the bound of status.foreign.
 	maxForeign = 256
@@ -33,9 +33,9 @@ type foreign struct {
 	reportedOnly bool
 }
 
-// remember returns the foreign hosts by address: those that the speakers report now, and those of
-// before that are not reported any more, for holdBack. The latter end at once if the node that reported
-// the host, or a later owner, announces the address without a conflict.
+// remember returns the foreign hosts by address: those that the speakers report now and, for holdBack,
+// those that they reported before. A host that is not reported any more is dropped at once if the node
+// that reported it, or a later owner, announces the address without a conflict.
 func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) map[netip.Addr]foreign {
 	next := map[netip.Addr]foreign{}
 	for address, host := range now.Hosts {
@@ -75,11 +75,11 @@ func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress 
 		list = append(list, hosts[address])
 	}
 	slices.SortFunc(list, func(x, y foreign) int { return x.Address.Compare(y.Address) })
-	var told []v1beta1.ForeignAddress
+	var entries []v1beta1.ForeignAddress
 	for _, f := range list[:min(maxForeign, len(list))] {
-		told = append(told, statusOf(f))
+		entries = append(entries, statusOf(f))
 	}
-	return told
+	return entries
 }
 
 func statusOf(f foreign) v1beta1.ForeignAddress {
@@ -93,8 +93,8 @@ func statusOf(f foreign) v1beta1.ForeignAddress {
 	return s
 }
 
-// only returns the hosts that use an address of one of the pools.
-func only(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]foreign {
+// usingPools returns the hosts that use an address of one of the pools.
+func usingPools(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]foreign {
 	kept := map[netip.Addr]foreign{}
 	for _, p := range pools {
 		for address := range p.Foreign {
@@ -123,10 +123,10 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 	return known
 }
 
-// bound sets reportedOnly of the hosts. A pool loses the address of a host that it has lost before, and
-// those of new hosts as long as the bound of losses allows (ipam.Losses). It gives the others all the
-// same: they are reported only.
-func bound(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
+// limitLosses sets reportedOnly of the hosts. A pool loses an address to a new host only within the bound
+// of ipam.Losses; beyond it, the pool still gives the address, and the host is only reported. Addresses
+// that the pool has lost before stay lost.
+func limitLosses(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
 	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {
 		parsed = append(parsed, apiconv.AdvertisedPool(&pools[i]))

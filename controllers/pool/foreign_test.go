@@ -207,7 +207,7 @@ func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
 			for range tt.losses {
 				losses.Restore("p", start)
 			}
-			bound(hosts, before, pools, losses, start.Add(time.Minute))
+			limitLosses(hosts, before, pools, losses, start.Add(time.Minute))
 			var got []byte
 			for last := range byte(10) {
 				if hosts[at(last)].reportedOnly {
@@ -243,7 +243,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.64")}
 	losses, first := ipam.Losses{}, hosts(1)
-	if bound(first, nil, pools, losses, start); reportedOnly(first) != 0 {
+	if limitLosses(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
 	pools[0].Status = status(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.State{})
@@ -259,7 +259,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	} {
 		at, more := start.Add(tt.after), hosts(33)
 		restored := lost(pools, at)
-		if bound(more, nil, pools, restored, at); reportedOnly(more) != tt.want {
+		if limitLosses(more, nil, pools, restored, at); reportedOnly(more) != tt.want {
 			t.Errorf("%s: got %d reported only, want %d", tt.name, reportedOnly(more), tt.want)
 		}
 		if n := len(restored.Recent("p", at.Add(ipam.LossPeriod))); n != 0 {

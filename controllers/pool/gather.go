@@ -35,7 +35,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 		return nil, err
 	}
 	hosts := remember(known, reported, at)
-	bound(hosts, known, list.Items, lost(list.Items, at), at)
+	limitLosses(hosts, known, list.Items, lost(list.Items, at), at)
 	pools, _ := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }

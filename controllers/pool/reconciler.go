@@ -40,10 +40,11 @@ import (
 )
 
 const (
-	// usageDelay collects the claims of a short time into one count.
+	// usageDelay delays a reconcile after a change of a claim, so that several changes cause one.
 	usageDelay = time.Second
-	// lookAgain is when what Services keep is looked at although no claim and no
-	// pool has changed: labels of theirs may have.
+	// lookAgain is how long until the next reconcile if no watched object changes: the labels
+	// of Services and namespaces, which decide whether Services may keep their addresses, are
+	// not watched.
 	lookAgain = 30 * time.Second
 )
 
@@ -55,17 +56,17 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Allocations gets the pools, once it is loaded.
 	Allocations *allocations.View
-	// Load fills the view before anything looks at it; it does so once.
+	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 	// Metrics counts; nil counts nothing.
 	Metrics *metrics.Metrics
-	// Now is the clock, if it is not the real one.
+	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
 	// hosts are the foreign hosts that use addresses of the pools; nil before the
-	// first look. The cache may not have what was written just before.
+	// first reconcile. Their status in the cache may lack the last write.
 	hosts map[netip.Addr]foreign
-	// losses are those of the pools to foreign hosts; nil before the first look.
+	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
 	// restores spaces the writes of a status that another writer overwrites.
 	restores retry.Restores[types.UID]
@@ -86,10 +87,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
-		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted, unreached
+		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted, readNetwork
 		Watches(&v1beta1.BGPAdvertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without one nothing is announced by BGP
-		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // which make BGPAdvertisements invalid
+		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without peers nothing is announced by BGP
+		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // they decide whether BGPAdvertisements are valid
 		Watches(&v1beta1.SpeakerState{}, onAny, builder.WithPredicates(reportChanged)).
 		Watches(&v1beta1.IPAddressClaim{}, request.OnAnyLater(usageDelay))
 	kind := networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR")
@@ -102,15 +103,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
-// statusChanged lets a status pass that somebody edited: it is restored.
+// statusChanged passes a change of the status: another writer may have made it, and the controller
+// restores the status.
 var statusChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.IPAddressPool)
 	now, also := e.ObjectNew.(*v1beta1.IPAddressPool)
 	return ok && also && !equality.Semantic.DeepEqual(before.Status, now.Status)
 }}
 
-// reportChanged lets a speaker's state pass that has other conflicts with foreign hosts,
-// or other subnets.
+// reportChanged passes a change of a speaker's conflicts with foreign hosts, or of its
+// interfaces.
 var reportChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return hasReport(e.Object) },
 	DeleteFunc: func(e event.DeleteEvent) bool { return hasReport(e.Object) },
@@ -127,14 +129,14 @@ func hasReport(object client.Object) bool {
 	return ok && len(state.Status.Conflicts)+len(state.Status.Interfaces) > 0
 }
 
-// nodeChanged lets a node pass whose addresses have changed.
+// nodeChanged passes a change of the addresses or the podCIDRs of a node.
 var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)
 	return !ok || !also || !slices.Equal(apiconv.NodeAddresses(before), apiconv.NodeAddresses(now)) || !slices.Equal(before.Spec.PodCIDRs, now.Spec.PodCIDRs)
 }}
 
-// Reconcile looks at all pools together.
+// Reconcile sets the pools of the view, and writes the status of all pools together.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	if err := r.Load(ctx); err != nil {
 		return reconcile.Result{}, err
@@ -157,25 +159,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, err
 	}
 	hosts := remember(known, now, at)
-	bound(hosts, known, list.Items, r.losses, at)
-	pools, verdicts := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
-	r.hosts = only(hosts, pools)
+	limitLosses(hosts, known, list.Items, r.losses, at)
+	pools, results := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
+	r.hosts = usingPools(hosts, pools)
 	around, err := readNetwork(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	for i := range list.Items {
 		p := apiconv.AdvertisedPool(&list.Items[i])
-		verdicts[p.Name] = verdicts[p.Name].WithSubnets(around.Unreached(&p))
+		results[p.Name] = results[p.Name].WithSubnets(around.Unreached(&p))
 	}
 	for _, p := range pools {
-		v := verdicts[p.Name]
+		v := results[p.Name]
 		v.Foreign, v.Losses = listed(p, hosts), r.losses.Recent(p.Name, at)
-		verdicts[p.Name] = v
+		results[p.Name] = v
 	}
 	again := reconcile.Result{RequeueAfter: r.untilLook()}
 	if r.Allocations.SetPools(pools) {
-		again.RequeueAfter = usageDelay // when the Services have been looked at
+		again.RequeueAfter = usageDelay // until the Services are reconciled
 	}
 	states := r.Allocations.States()
 	conflicts := map[lb.PoolName]int{}
@@ -185,12 +187,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		object := &list.Items[i]
 		exist[object.UID] = true
 		name := lb.PoolName(object.Name)
-		for _, c := range verdicts[name].Conflicts {
+		for _, c := range results[name].Conflicts {
 			if c.As == "" {
 				conflicts[name]++
 			}
 		}
-		wait, err := r.report(ctx, object, verdicts[name], states[name])
+		wait, err := r.report(ctx, object, results[name], states[name])
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the IPAddressPool %s: %w", object.Name, err))
 		}
@@ -203,7 +205,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return again, errors.Join(failed...)
 }
 
-// untilLook is how long to wait when nothing happens.
+// untilLook returns how long until the next reconcile if no watched object changes.
 func (r *Reconciler) untilLook() time.Duration {
 	if end := nextEnd(r.hosts); !end.IsZero() {
 		return max(time.Millisecond, min(lookAgain, end.Sub(r.now())))
@@ -211,11 +213,11 @@ func (r *Reconciler) untilLook() time.Duration {
 	return lookAgain
 }
 
-// report writes the status of a pool if it is another one, or returns how long to wait before:
-// another writer that undoes it each time is answered under a back-off.
-func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) (wait time.Duration, err error) {
-	next := status(object, verdict, state)
-	wanted, err := fingerprint(object, verdict, state)
+// report writes the status of a pool if it has changed. If another writer undoes that each time, it
+// writes nothing yet and returns how long to wait.
+func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (wait time.Duration, err error) {
+	next := status(object, result, state)
+	wanted, err := fingerprint(object, result, state)
 	if err != nil {
 		return 0, err
 	}
@@ -238,10 +240,10 @@ func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, 
 	return 0, nil
 }
 
-// fingerprint is all that the controller writes in the status of a pool. It depends neither on
-// what another writer left there nor on the time.
-func fingerprint(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) (string, error) {
-	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, verdict, state)
+// fingerprint returns all that the controller writes in the status of a pool, as text. It depends
+// neither on the present status nor on the time.
+func fingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (string, error) {
+	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
@@ -249,8 +251,8 @@ func fingerprint(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipa
 	return string(text), err
 }
 
-// worthAnEvent reports whether a condition has changed. That all is well at the
-// first look is reported by Ready alone.
+// worthAnEvent reports whether a condition has changed. Of new conditions, only Ready is
+// reported if nothing is wrong.
 func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if before == nil {
 		return now.Type == v1beta1.ConditionReady || isBad(now)

@@ -19,13 +19,13 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// nearly is the bound of few free addresses: one in that many.
-	nearly = 10
+	// fewFree is the bound of few free addresses: one in fewFree.
+	fewFree = 10
 )
 
-// status is what a pool's status should be, given what it is: a condition that
-// does not change keeps its transition time.
-func status(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.State) v1beta1.IPAddressPoolStatus {
+// status returns the status that a pool should have. It starts from the present one: a
+// condition that does not change keeps its transition time.
+func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
@@ -33,9 +33,9 @@ func status(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.Sta
 	next.Claims = int64(state.Held)
 	next.Outside = int64(len(state.OutsidePool))
 	next.Impact = impact(state.OutsidePool)
-	next.Foreign = verdict.Foreign
+	next.Foreign = result.Foreign
 	next.ForeignLosses = nil
-	for _, at := range verdict.Losses {
+	for _, at := range result.Losses {
 		next.ForeignLosses = append(next.ForeignLosses, metav1.NewTime(at.Truncate(time.Second)))
 	}
 	set := func(kind string, is bool, reason, message string) {
@@ -45,7 +45,7 @@ func status(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.Sta
 		}
 		meta.SetStatusCondition(&next.Conditions, c)
 	}
-	set(v1beta1.ConditionReady, verdict.Ready(), verdict.Reason, verdict.Message)
+	set(v1beta1.ConditionReady, result.Ready(), result.Reason, result.Message)
 
 	const more = "add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
 	none, few := scarce(state.Usage)
@@ -57,8 +57,8 @@ func status(object *v1beta1.IPAddressPool, verdict validity.Pool, state ipam.Sta
 		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "one %s address in ten or fewer are free: "+more)
 	}
 
-	is, reason, message := conflict(verdict.Conflicts)
-	message = common(verdict.Foreign) + message
+	is, reason, message := conflict(result.Conflicts)
+	message = common(result.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
@@ -159,7 +159,7 @@ func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
 		if free.Sign() == 0 {
 			none = append(none, f.String())
 		}
-		if new(big.Int).Mul(free, big.NewInt(nearly)).Cmp(u.Total) <= 0 {
+		if new(big.Int).Mul(free, big.NewInt(fewFree)).Cmp(u.Total) <= 0 {
 			few = append(few, f.String())
 		}
 	}

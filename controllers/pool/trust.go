@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// picture reads what the speakers report, as far as it counts. Owners of addresses are read only
-// if a foreign host uses, or used, an address of a pool.
+// picture reads what the speakers report about addresses that foreign hosts use, or used, as far as
+// the reports are trusted.
 func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreign, at time.Time) (reports.Picture, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
@@ -50,8 +50,8 @@ func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 }
 
 // trusted returns which reports about these addresses count: those of Nodes that exist, about
-// addresses that an L2Advertisement lets the Node announce, and conflicts on claimed ones. Services and
-// endpoints do not matter: they come and go while a conflict lasts.
+// addresses that an L2Advertisement lets the Node announce. Conflicts count only on claimed addresses.
+// Services and endpoints do not matter: they come and go while a conflict lasts.
 func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {
 	var nodes corev1.NodeList
 	var objects v1beta1.L2AdvertisementList

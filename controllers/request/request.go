@@ -18,8 +18,8 @@ import (
 // Queue is the queue of a controller.
 type Queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// All is the one request of a controller that reconciles all objects of a kind together:
-// whether one is right depends on others.
+// All is the one request of a controller that reconciles all objects of a kind together,
+// since whether one of them is valid depends on the others.
 var All = reconcile.Request{}
 
 // Service returns the request to reconcile a Service.
@@ -41,13 +41,13 @@ func OnAny() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// OnAnyLater requests All a delay after any change; what changes in the meantime is in the same request.
+// OnAnyLater requests All a delay after any change. Changes during the delay share the request.
 func OnAnyLater(delay time.Duration) handler.EventHandler {
 	return Later(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// Later makes the requests that the function returns for an object, a delay after the object was created
-// or deleted. For an update the function gets the object before and after it.
+// Later adds the requests that the function returns for an object to the queue, a delay after the object was
+// created, updated or deleted. For an update the function gets the object before and after it.
 func Later(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(ctx context.Context, q Queue, objects ...client.Object) {
 		for _, r := range requests(ctx, objects...) {

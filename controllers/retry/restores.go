@@ -6,45 +6,46 @@ import (
 	"time"
 )
 
-// Calm is for how long two writers count as disagreeing after one undid a write of the other for the
-// last time. A write that is undone once is an accident, twice without Calm in between a disagreement.
+// Calm is how long a disagreement of two writers lasts after one of them undid a write of the other
+// for the last time. One undone write is an accident; two within Calm are a disagreement.
 const Calm = time.Minute
 
 // Restores finds out when another writer has undone what the controller wrote to an object,
 // and spaces the writes that restore it. The first restoration is made at once: an accident is
-// corrected before anybody notices. It is safe for concurrent use, but for one key by one goroutine
-// at a time. The zero value is ready to use.
+// corrected before anybody notices. It is safe for concurrent use, if only one goroutine at a time
+// uses a key. The zero value is ready to use.
 //
-// An object that Look was not called for within Calm may be forgotten: if its write is undone after
-// that, the write that restores it counts as an ordinary one, which waits as little.
+// Restores may forget an object for which Look was not called within Calm. If another writer undoes
+// its write after that, the restoring write counts as a new write. Neither a new write nor a first
+// restoration waits.
 type Restores[K comparable] struct {
 	mu      sync.Mutex
 	keys    map[K]*restore
-	sweepAt int // number of objects at which those are forgotten that Look was not called for within Calm
+	sweepAt int // number of objects at which add drops those for which Look was not called within Calm
 }
 
 // restore is what is known of one object.
 type restore struct {
-	written string    // what was written last, or found to be as it should be
+	written string    // what was written last, or found written
 	undone  bool      // the write was undone, and is not restored yet
 	times   int       // how often it was undone without Calm in between
 	last    time.Time // when it was undone last
 	next    time.Time // when it may be restored
-	by      string    // the writer that undid it, if that is known
+	by      string    // the other writer, if it is known
 	looked  time.Time // when Look was called last
 }
 
 // Undone is a write that another writer has undone.
 type Undone struct {
-	// Is reports whether there is one.
+	// Is reports whether a write was undone.
 	Is bool
-	// Wait is how long to leave it undone; zero: restore it.
+	// Wait is how long to wait before it is restored; zero: restore it now.
 	Wait time.Duration
 }
 
-// Look compares what the controller wants of an object with what it wrote last. wanted describes in
-// full how the object should be; there reports whether it is so. If wanted is not what was written
-// last, nothing was undone: the write is a new one, and does not wait.
+// Look compares the wanted state of an object with the state that the controller wrote last. wanted
+// is a full description of the state; there is whether the object has it. If wanted is not what was
+// written last, no write was undone: the next write is a new one, and does not wait.
 func (r *Restores[K]) Look(key K, wanted string, there bool, now time.Time) Undone {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,18 +62,18 @@ func (r *Restores[K]) Look(key K, wanted string, there bool, now time.Time) Undo
 		return Undone{}
 	}
 	if !x.undone {
-		x.calm(now)
+		x.expire(now)
 		x.times, x.last, x.undone = x.times+1, now, true
 		x.next = now.Add(policy.After(x.times - 1))
 	}
 	return Undone{Is: true, Wait: max(0, x.next.Sub(now))}
 }
 
-// leastSweep is the number of objects below which none is forgotten for its age.
+// leastSweep is the number of objects below which add drops none.
 const leastSweep = 256
 
-// add adds an object. Each time that their number has doubled, it forgets those that Look was not
-// called for within Calm.
+// add adds an object. Each time the number of objects has doubled, it drops those for which Look was
+// not called within Calm.
 func (r *Restores[K]) add(key K, now time.Time) *restore {
 	if r.keys == nil {
 		r.keys = map[K]*restore{}
@@ -86,8 +87,8 @@ func (r *Restores[K]) add(key K, now time.Time) *restore {
 	return x
 }
 
-// Disagreement returns the writer that undid writes more than once, and for how long that still
-// counts if nothing more happens; zero: there is no disagreement.
+// Disagreement returns the writer that undid writes repeatedly, and how long the disagreement still
+// lasts if nothing more happens; zero: there is no disagreement.
 func (r *Restores[K]) Disagreement(key K, now time.Time) (by string, calm time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,20 +96,20 @@ func (r *Restores[K]) Disagreement(key K, now time.Time) (by string, calm time.D
 	if x == nil {
 		return "", 0
 	}
-	if x.calm(now); x.times < 2 {
+	if x.expire(now); x.times < 2 {
 		return "", 0
 	}
 	return x.by, Calm - now.Sub(x.last)
 }
 
-// calm ends a disagreement after Calm.
-func (x *restore) calm(now time.Time) {
+// expire ends a disagreement after Calm.
+func (x *restore) expire(now time.Time) {
 	if now.Sub(x.last) >= Calm {
 		x.times, x.by = 0, ""
 	}
 }
 
-// Wrote records that the object was written as it is wanted to be.
+// Wrote records that the controller wrote the wanted state of the object.
 func (r *Restores[K]) Wrote(key K, wanted string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +118,7 @@ func (r *Restores[K]) Wrote(key K, wanted string) {
 	}
 }
 
-// SetBy records the writer that undid the last write.
+// SetBy records which writer undid the last write.
 func (r *Restores[K]) SetBy(key K, by string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package retry spaces what the controllers do again: reconciles that failed (Limiter), and
+// Package retry spaces the repetitions of the controllers: reconciles that failed (Limiter), and
 // writes that another writer has undone (Restores). All of them back off exponentially,
 // with jitter, up to the same bound.
 package retry
@@ -13,9 +13,9 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// policy of all retries. The bound is how long work can wait after what was in its way is
-// gone, such as an outage of the API server; a thousand objects that fail all the time
-// cost a hundred attempts a second.
+// policy is the back-off of all retries. Last bounds how long work waits after its obstacle is
+// gone, such as an outage of the API server. A thousand objects that always fail cost a hundred
+// attempts a second.
 var policy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
 
 // Limiter counts the failures of each request since it succeeded last. It is the rate

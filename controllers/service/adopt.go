@@ -43,7 +43,7 @@ type Adopter struct {
 }
 
 // SetEnqueue sets the function that Load passes Services to: holders of claims, since a Service may
-// have been deleted while no controller ran, and Services that got an address just now.
+// have been deleted while no controller ran, and Services without an address, on which Load decides.
 func (a *Adopter) SetEnqueue(enqueue func(lb.ServiceKey)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,7 +104,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 const maxReads = 10
 
 // fill reads the cluster into the view. If the view gets a change of a claim meanwhile, such as its
-// deletion, it would be overwritten by what was read before: all is read again then.
+// deletion, older objects may have overwritten that change: fill then reads everything again.
 func (a *Adopter) fill(ctx context.Context) (f clusterState, claimed []allocations.Claimed, err error) {
 	for range maxReads {
 		changes := a.changes.Load()

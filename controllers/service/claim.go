@@ -21,19 +21,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// errTaken means that the cluster has another holder for an address than the
-// view had it; it has been corrected and the decision must be made
-// again.
+// errTaken means that the claim of an address leaves no room for the Service. The
+// view has been corrected, and the decision must be made again.
 var errTaken = errors.New("the address is claimed by another Service")
 
-// errStale means that the cache is behind the API server: to act on it would take
-// an address from a Service that still has it.
+// errStale means that the cache is behind the API server: an action based on it could
+// take an address from a Service that still has it.
 var errStale = errors.New("the cache is behind the API server")
 
-// errHandOver means that another Service has not let go yet what this one is to have.
+// errHandOver means that the status of another Service still has an address that this
+// Service is to have.
 var errHandOver = errors.New("the address is shown by another Service")
 
-// claimFor is the claim that a holding needs, where there is none.
+// claimFor returns the claim to create for a holding.
 func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	return claimWith(&v1beta1.IPAddressClaim{
 		ObjectMeta: metav1.ObjectMeta{
@@ -44,8 +44,8 @@ func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1b
 	}, h, holder, terms)
 }
 
-// claimWith returns the claim as it should be with the holder; those that it names
-// besides stay.
+// claimWith returns an existing claim with the holder added or updated; its other
+// holders stay.
 func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	want := have.DeepCopy()
 	want.Spec.Pool = v1beta1.ObjectName(h.Pool)
@@ -95,7 +95,7 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	// The cache is behind, or the claim differs: ask the API server.
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
 	if apierrors.IsNotFound(err) {
-		return errStale // it was deleted just now: write it, when the cache knows
+		return errStale // it was deleted just now: write it when the cache has the deletion
 	}
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
@@ -106,8 +106,8 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 
-// createClaim writes a claim that the cache does not have. That one is missing which was written
-// is certain only when the view knows that it was deleted.
+// createClaim creates a claim that the cache does not have. While the claim is confirmed, the cache
+// may only be behind: the write then does not count as the repetition of an undone one.
 func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
 	create := func() error { return writeError(want, r.Client.Create(ctx, want)) }
 	var err error
@@ -128,8 +128,9 @@ func (r *Reconciler) writeHolder(h ipam.Holding, want *v1beta1.IPAddressClaim, h
 	return r.writeClaim(holderWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
-// verifyClaim makes sure that an address which is reserved for the Service still is: its
-// claim names it. It is read past the cache, and written after the Service's status.
+// verifyClaim makes sure that the claim of a reserved address still names the Service, by a read
+// from the API server. It does not update the claim, which is written after the Service's status,
+// but deletes it if it was retained in a namespace that has been deleted.
 func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	var have v1beta1.IPAddressClaim
 	name := apiconv.ClaimName(h.Address)
@@ -161,8 +162,8 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	return nil
 }
 
-// correctClaim brings an existing claim to what it should be, unless it leaves no
-// place for the Service.
+// correctClaim updates an existing claim for a holding, unless its holders leave no
+// room for the Service (errTaken).
 func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, terms lb.Sharing) error {
 	claimed, err := claimedBy(have)
 	if err != nil {
@@ -183,8 +184,8 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	return nil
 }
 
-// claimedBy is the content of a claim. One whose name is not its address claims nothing:
-// that is an error. A holder whose ports are invalid shares with nobody.
+// claimedBy returns the content of a claim, or an error if its name does not match its
+// address. A holder whose ports are invalid shares with no other.
 func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.Claimed, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {

@@ -39,11 +39,12 @@ func writeError(claim *v1beta1.IPAddressClaim, err error) error {
 	return fmt.Errorf("writing the IPAddressClaim %s: %w", claim.Name, err)
 }
 
-// maxAnswer bounds what a condition quotes of the API server.
+// maxAnswer bounds the answer of the API server in a condition.
 const maxAnswer = 1024
 
-// sentence is for the owner of the Service. What the API server answers can name the other
-// holders of a shared address, which owners of another namespace do not learn.
+// sentence returns the refusal for the condition of the Service. The answer of the API server can
+// name the other holders of a shared address: if one is of another namespace, sentence leaves the
+// answer out.
 func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 	answer := bounded.Cut(e.err.Error(), maxAnswer)
 	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return h.Namespace != svc.Namespace }) {
@@ -53,9 +54,9 @@ func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 		"change the admission policy that refuses it, or the rights of the controller", e.claim.Name, answer)
 }
 
-// withoutClaim takes out of a decision what no claim gives the Service, since the API server
-// refuses that claim. The Service keeps what it has; nothing is taken up. The view goes on
-// holding what it has decided, so that trying again decides the same.
+// withoutClaim removes the addresses without a claim from a decision, since the API server
+// refused one. The Service keeps the addresses that it has, and gets none. The view still holds
+// the decided addresses, so that the next attempt makes the same decision.
 func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errClaimRefused) decision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
@@ -71,7 +72,7 @@ func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errC
 			keep = append(keep, h)
 		}
 	}
-	for _, h := range d.Drop { // there is nothing in its place
+	for _, h := range d.Drop { // nothing replaces it
 		if isLost(h) {
 			drop = append(drop, h)
 		} else {
@@ -85,7 +86,7 @@ func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errC
 	return d
 }
 
-// refusedClaim returns the refusal that an error is, nil if it is none.
+// refusedClaim returns the errClaimRefused in an error; nil: there is none.
 func refusedClaim(err error) *errClaimRefused {
 	var refused *errClaimRefused
 	if errors.As(err, &refused) {

@@ -17,7 +17,7 @@ import (
 // no two goroutines do at the same time.
 type claimWrite struct {
 	claim   string
-	service lb.ServiceKey // on whose behalf
+	service lb.ServiceKey // the Service for which the claim is written
 	what    writeKind
 }
 
@@ -49,9 +49,9 @@ func undoneFor(err error) time.Duration {
 	return 0
 }
 
-// writeClaim makes a write that brings a claim to what wanted describes, unless another writer
-// has undone the same one and it is not time yet. found is the claim that the write replaces,
-// nil if there is none.
+// writeClaim calls write, which changes a claim to the state that wanted describes. If another
+// writer has undone the same write, it may return errUndone instead, see retry.Restores. found is
+// the claim that the write replaces, nil if there is none.
 func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IPAddressClaim, write func() error) error {
 	undone := r.claimWrites.Look(key, wanted, false, r.now())
 	if undone.Is {
@@ -77,7 +77,7 @@ func holderWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
 }
 
 // claimOverwritten returns a sentence about a claim of these holdings that another writer deletes or
-// changes again and again, and for how long that still counts; empty: there is none.
+// changes again and again, and how long the disagreement still lasts; empty: there is none.
 func (r *Reconciler) claimOverwritten(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {
 		key := holderWrite(h.Address, h.Service)

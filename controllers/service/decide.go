@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// decision is what a Service should have, and what its condition should say.
+// decision is what a Service should have, and what its condition should report.
 type decision struct {
 	allocations.Outcome
 	// leave are addresses in the Service's status that it does not hold and no other Service
@@ -41,7 +41,7 @@ type decision struct {
 	// keeps its addresses.
 	otherClass bool
 	// overwriter names another writer that undoes what the controller writes, as the subject
-	// of a sentence; empty: none is known. restores is the same, if this decision restores it.
+	// of a sentence; empty: none is known. restores names it if this write restores the addresses.
 	overwriter, restores string
 }
 
@@ -81,8 +81,8 @@ func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
 }
 
 // afterOthers removes from a decision the addresses that the status of another Service may still
-// have: they are taken up when that is written. The status of this Service is written without them
-// meanwhile: otherwise two Services that swap addresses would wait for each other for ever.
+// have: this Service gets them when that status is written. Until then its own status is written
+// without them: otherwise two Services that swap addresses would wait for each other for ever.
 func (d decision) afterOthers(l *allocations.View, svc *corev1.Service) decision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding

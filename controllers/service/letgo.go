@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// letGo takes its addresses from a Service that is not, or no longer, served.
+// letGo releases the addresses of a Service that is not, or no longer, served.
 func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
@@ -25,7 +25,7 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 			return reconcile.Result{}, err
 		}
 		lost := decision{}.shown(r.Allocations, svc).lost
-		own := ownedBy(slices.Concat(held, kept)) // it may show what it has not been seen to take up
+		own := ownedBy(slices.Concat(held, kept)) // its status may have an address that is only reserved in the view
 		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
@@ -37,7 +37,7 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 	return r.releaseAll(ctx, key, held)
 }
 
-// marked reports whether lbstack left anything on the Service.
+// marked reports whether the Service has the condition or the annotation of this controller.
 func marked(svc *corev1.Service) bool {
 	for _, c := range svc.Status.Conditions {
 		if c.Type == v1beta1.ServiceAddressAllocated {
@@ -47,8 +47,8 @@ func marked(svc *corev1.Service) bool {
 	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
 }
 
-// handleMissing takes its addresses from a Service that the cache does not hold, which was deleted or
-// is of type LoadBalancer no more. Only the API server knows which.
+// handleMissing releases the addresses of a Service that is not in the cache: it was deleted, or is no
+// longer of type LoadBalancer. A read from the API server shows which.
 func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	svc, err := r.fresh(ctx, key)
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (rec
 	return r.releaseAll(ctx, key, held)
 }
 
-// isUnserved makes sure that a Service which is about to lose what it holds is
+// isUnserved makes sure that a Service which is about to lose its addresses is
 // gone, or not served, in the API server too: a new leader's cache may be older
 // than the claims that it adopted.
 func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
@@ -95,7 +95,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 	return nil
 }
 
-// releaseAll lets everything go that a Service has which asks for nothing.
+// releaseAll releases all addresses of a Service that requests none.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
 	r.restores.Forget(key)
 	r.Allocations.Left(key, nil)

@@ -48,13 +48,13 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Allocations has the holders of all addresses.
 	Allocations *allocations.View
-	// Load fills the view before anything is decided; it does so once.
+	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 	// Metrics counts; nil counts nothing.
 	Metrics *metrics.Metrics
-	// Now is the clock, if it is not the real one.
+	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
 	stale       staleVersions
@@ -70,7 +70,8 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// Reconcile brings one Service to what it asks for.
+// Reconcile gives one Service the addresses that it requests, or releases the addresses of a
+// Service that is not served.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if err := r.Load(ctx); err != nil {
 		return reconcile.Result{}, err
@@ -95,8 +96,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return r.again(req)(r.serve(ctx, svc))
 }
 
-// serve gives the Service what it asks for: claim, then status, then release of
-// what it no longer needs.
+// serve gives the Service the addresses that it requests: it writes the claims, then the
+// status, then releases the addresses that the Service no longer needs.
 func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	d, err := r.claim(ctx, svc)
 	if err != nil {
@@ -249,11 +250,11 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// serves reports whether the controller serves a Service. One that has taken an address up is
-// served whatever its class: spec.loadBalancerClass is immutable, so that the Service could
-// not follow when another class is configured. Its claim shows that; the claim of an earlier
-// Service of the name has another UID. A claim that is not in the cache is read from the API
-// server.
+// serves reports whether the controller serves a Service. A Service that uses an address is served
+// whatever its class: spec.loadBalancerClass is immutable, so that the Service could not follow
+// when another class is configured. The claim of the address shows the use, by the UID of the
+// Service: an earlier Service of the name had another UID. A claim that is not in the cache is
+// read from the API server.
 func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, error) {
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
@@ -284,9 +285,9 @@ func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	})
 }
 
-// again returns a function that turns errors into a retry, later each time, if another writer was
-// faster or undoes what is written, the cache is outdated, or another Service still has an address.
-// These are no failures, and would only fill the log.
+// again returns a function that turns some errors into a later retry, since they are no failures and
+// would only fill the log: a conflict with another writer, a write that another writer undoes, an
+// outdated cache, and an address that another Service still has.
 func (r *Reconciler) again(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {

@@ -110,13 +110,13 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 	return c
 }
 
-// plain is what there is to report of a Service that has what it asks for.
+// plain returns the message for a Service that has all addresses that it requests.
 func plain(d decision) string { return fmt.Sprintf("the Service has %s", origins(d.Keep)) }
 
 // maxUnknown is how many unknown annotations a message names; the others it counts.
 const maxUnknown = 3
 
-// unknownAnnotations names the annotations with keys of lbstack that lbstack does not have.
+// unknownAnnotations names the annotations with a prefix of lbstack that lbstack does not define.
 func unknownAnnotations(svc *corev1.Service) string {
 	var b strings.Builder
 	unknown := apiconv.UnknownAnnotations(svc)
@@ -193,7 +193,7 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
 	err = r.Client.Status().Patch(ctx, next, patch)
 	if apierrors.IsNotFound(err) {
-		return false, errStale // it was deleted; the cache will get that
+		return false, errStale // it was deleted, and the cache does not have that yet
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
@@ -235,7 +235,7 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 		return // only a remark at the end is gone, such as that another writer overwrites the status
 	}
 	if before == nil && len(d.Passed) == 0 && now.Message == plain(d) {
-		return // the event about who announces the address, or that nobody does, follows, and names it as well
+		return // the event about announcing the address follows, and names the address as well
 	}
 	message := now.Message
 	if len(d.Passed) > 0 {

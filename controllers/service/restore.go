@@ -18,10 +18,10 @@ import (
 // anotherWriter stands for a field manager that is not known.
 const anotherWriter = "another writer"
 
-// plan returns the Service as it is to be written, how long to wait before writing it, and for how
-// long a disagreement with another writer still counts (calm; zero: there is none). Two controllers
-// that corrected each other at once would write as fast as the API server lets them. While they
-// disagree about the addresses, the condition names the other one: plan stores it in d.
+// plan returns the Service as it is to be written, how long to wait before writing it, and how long
+// a disagreement with another writer still lasts (calm; zero: there is none). Without the wait, two
+// controllers that correct each other would write as fast as the API server lets them. While they
+// disagree about the addresses, the condition names the other writer: plan stores its name in d.
 func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restores.Disagreement(key, now)
@@ -44,7 +44,7 @@ func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision)
 	return desired(svc, *d), 0, calm, nil
 }
 
-// overwrittenBy reports that another writer overwrites what the controller writes.
+// overwrittenBy returns the sentence that another writer overwrites what the controller writes.
 func overwrittenBy(who string) string {
 	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only what stands there, so that connections fail until lbstack has restored it: "+
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)

@@ -22,12 +22,12 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// concurrency is how many Services are worked on at once: most of the time of
-// each is waiting for the API server.
+// concurrency is how many Services are reconciled at once: most of the time each
+// waits for the API server.
 const concurrency = 16
 
 // Setup starts the controller with the manager, and connects its queue with the
-// view (who is woken) and the adopter (who is looked at first).
+// view, which wakes Services, and with the adopter, which enqueues the first ones.
 func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	woken := source.Func(func(_ context.Context, q request.Queue) error {
 		enqueue := func(key lb.ServiceKey) { q.Add(request.Service(key)) }
@@ -45,8 +45,8 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 		Complete(r)
 }
 
-// arrivals notes when a Service was first seen without an address, and lets all
-// events pass.
+// arrivals returns a predicate that passes all events. It counts a Service without an
+// address as arrived, for the metrics.
 func (r *Reconciler) arrivals() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
 		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
@@ -56,12 +56,12 @@ func (r *Reconciler) arrivals() predicate.Predicate {
 	})
 }
 
-// servicesIn returns the Services of a namespace: pools can be for those with
-// certain labels.
+// servicesIn returns the requests for the Services of a namespace: its labels can decide
+// which pools serve them.
 func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var services corev1.ServiceList
 	if err := r.Client.List(ctx, &services, client.InNamespace(namespace.GetName())); err != nil {
-		return nil // the cache is going down with the program
+		return nil // the cache stops with the program
 	}
 	var requests []reconcile.Request
 	for i := range services.Items {
@@ -69,7 +69,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 			requests = append(requests, request.Service(apiconv.KeyOf(svc)))
 		}
 	}
-	if !namespace.GetDeletionTimestamp().IsZero() { // what is retained ends with it
+	if !namespace.GetDeletionTimestamp().IsZero() { // retained addresses are released with it
 		for _, key := range r.Allocations.ReservedIn(namespace.GetName()) {
 			requests = append(requests, request.Service(key))
 		}
@@ -77,11 +77,12 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 	return requests
 }
 
-// claims learns of claims that somebody else wrote, changed or deleted, and looks
-// at the Services that a claim names: one that was deleted by hand comes back.
+// claims is the event handler for claims. It passes each change to the view, and requests
+// a reconcile of the Services that the claim names: if a claim was deleted by hand, they
+// write it again.
 type claims struct {
 	allocations *allocations.View
-	// changed is called before the view learns of a claim.
+	// changed is called before the view gets a change.
 	changed func()
 	// cached reads a Service from the cache, nil if it is not there.
 	cached func(context.Context, lb.ServiceKey) (*corev1.Service, error)
@@ -107,15 +108,15 @@ func (c claims) Update(ctx context.Context, e event.UpdateEvent, q request.Queue
 	enqueue(e.ObjectNew, q)
 }
 
-// refused reports whether a claim hands its address to Services that do not exist, as far as the
-// cache has them. The Services that have the address find out, and give the claim back.
+// refused reports whether a claim hands its address to Services that do not exist in the cache. The
+// view does not get such a change: the Services that have the address undo it, see refuseTakeOver.
 func (c claims) refused(ctx context.Context, object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
 	}
 	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.InUse(address) {
-		return false // nobody has the address who would find out
+		return false // no Service has the address and would undo the change
 	}
 	is, err := unfounded(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
 	return is && err == nil
@@ -133,7 +134,7 @@ func (c claims) Delete(_ context.Context, e event.DeleteEvent, q request.Queue) 
 // Generic implements handler.EventHandler; there are no such events.
 func (c claims) Generic(context.Context, event.GenericEvent, request.Queue) {}
 
-// claimed is the content of a claim; it is not ok if that is invalid.
+// claimed returns the content of a claim; false: it is invalid.
 func claimed(object client.Object) (allocations.Claimed, bool) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {

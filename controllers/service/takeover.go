@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// takesOver reports whether a claim hands an address that is in use to Services alone that have
-// not taken it up. A claim that is handed to nobody reserves its address.
+// takesOver reports whether a claim hands its address over: it has takeOver set, and names only
+// Services that do not use the address yet. A claim without holders reserves its address.
 func takesOver(claim *v1beta1.IPAddressClaim) bool {
 	if !claim.Spec.TakeOver || len(claim.Spec.Holders) == 0 {
 		return false
@@ -29,7 +29,7 @@ func takesOver(claim *v1beta1.IPAddressClaim) bool {
 	return true
 }
 
-// canTake reports whether a Service, nil if there is none, could take an address up.
+// canTake reports whether a Service can use an address; nil: it does not exist.
 func canTake(svc *corev1.Service) bool {
 	return svc != nil && svc.DeletionTimestamp.IsZero() && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
@@ -48,8 +48,9 @@ func unfounded(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.
 	return true, nil
 }
 
-// refuseTakeOver gives a claim back to the Services that have its address, if it hands it to
-// Services of which none exists: the view has not taken that over. It reports whether it did.
+// refuseTakeOver gives a claim back to the Services that have its address, if it hands the address
+// to Services of which none exists. The view still has the former holders, see claims.refused. It
+// reports whether it gave the claim back.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
 	if !r.Allocations.Confirmed(h.Address, h.Service) {
 		return false, nil

@@ -1,7 +1,7 @@
-// Package servicecondition writes one condition of a Service. Several controllers have a
-// condition of their own on the same Service: a write touches one item of the list and needs
-// no lock, so that they do not make each other try again. Another writer that undoes the writes
-// is answered under a back-off.
+// Package servicecondition writes one condition of a Service. Several controllers each write a
+// condition of their own on the same Service. A write changes one item of the list for any
+// resourceVersion, so that the writes do not conflict. If another writer undoes a write, the next
+// one waits for a back-off.
 package servicecondition
 
 import (
@@ -34,14 +34,15 @@ type Writer struct {
 
 // Result of a call of Writer.
 type Result struct {
-	// Written means that the condition was another one, and was written.
+	// Written means that the condition had changed, and was written.
 	Written bool
-	// Wait is when to try again, since another writer undoes what is written; zero: not at all.
+	// Wait is how long until the next attempt, if another writer undoes the writes; zero: none is
+	// needed.
 	Wait time.Duration
 }
 
-// Set brings the condition to what it should be at a time, nil for none, if it differs from what
-// the Service has. The time of the transition is set here.
+// Set writes the condition, or removes it if now is nil, unless the Service has it so already. If
+// the status of the condition changes, its transition time is at.
 func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condition, at time.Time) (Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, w.Type)
 	var item any = map[string]string{"$patch": "delete", "type": w.Type}

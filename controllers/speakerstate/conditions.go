@@ -25,7 +25,7 @@ func (c conditions) equal(other conditions) bool {
 	return equal(c.current, other.current) && equal(c.partitioned, other.partitioned)
 }
 
-// equal compares conditions but for when they changed, unless one says since when.
+// equal compares conditions, and their transition times only if both are set.
 func equal(x, y *metav1.Condition) bool {
 	if x == nil || y == nil {
 		return x == y
@@ -34,7 +34,7 @@ func equal(x, y *metav1.Condition) bool {
 	return x.Status == y.Status && x.Reason == y.Reason && x.Message == y.Message && at
 }
 
-// since completes a condition with when its status changed, unless it says so itself.
+// since sets the transition time of a condition, unless it is set.
 func (r *Reconciler) since(was, next *metav1.Condition) {
 	switch {
 	case !next.LastTransitionTime.IsZero():
@@ -45,10 +45,10 @@ func (r *Reconciler) since(was, next *metav1.Condition) {
 	}
 }
 
-// partitioned returns the condition Partitioned of a speaker, given the larger group that it is
-// cut from; none has no nodes. While it is True it says which minority it is about: the speaker
-// compares lastTransitionTime with what it reports, and so does not obey one that was about an
-// earlier minority.
+// partitioned returns the condition Partitioned of a speaker, given the larger group from which it is
+// isolated; its Size is 0 if there is none. While the condition is True, its lastTransitionTime is
+// when the minority of the speaker began: the speaker compares this with what it reports, and
+// ignores a condition about an earlier minority.
 func partitioned(r reports.Report, larger reports.Group) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {

@@ -18,22 +18,22 @@ const (
 	answerWithin = 2 * time.Second
 	// answerLasts is how long an answer counts before the kubelet is asked again.
 	answerLasts = 5 * time.Second
-	// mostQuestions are open at once.
+	// mostQuestions bounds how many questions are open at once.
 	mostQuestions = 64
 )
 
-// kubelets asks kubelets whether they answer, in the background. It is safe for concurrent
-// use; make it with newKubelets.
+// kubelets checks in the background whether kubelets answer a TLS handshake. It is safe for
+// concurrent use; make it with newKubelets.
 type kubelets struct {
 	answers func(context.Context, netip.AddrPort) bool // ends with the context
-	ended   chan event.GenericEvent                    // a question has ended since it was drained
+	ended   chan event.GenericEvent                    // gets an event after each question
 
 	mu        sync.Mutex
 	questions map[lb.NodeName]question
 	open      int
 }
 
-// question is what was asked of one kubelet.
+// question is the check of one kubelet.
 type question struct {
 	kubelet netip.AddrPort
 	open    bool
@@ -45,9 +45,9 @@ func newKubelets() *kubelets {
 	return &kubelets{answers: handshake, ended: make(chan event.GenericEvent, 1), questions: map[lb.NodeName]question{}}
 }
 
-// ask returns which kubelets answered when they were asked last, of these, and asks those
-// again whose answers do not count any more. Questions about others are forgotten. The end of
-// each is sent to ended.
+// ask returns which of these kubelets answered when they were last asked, and asks again those
+// whose answers are older than answerLasts. It forgets all other kubelets. An event is sent to
+// ended after each answer.
 func (k *kubelets) ask(now time.Time, about map[lb.NodeName]netip.AddrPort) (answers map[lb.NodeName]bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,13 +86,13 @@ func (k *kubelets) find(node lb.NodeName, kubelet netip.AddrPort) {
 	k.mu.Unlock()
 	select {
 	case k.ended <- event.GenericEvent{}:
-	default: // one is to be read that was sent after the answer, or reads it
+	default: // the reconcile for an event that is not read yet gets this answer as well
 	}
 }
 
-// handshake reports whether a kubelet completes a TLS handshake. The kernel of a machine whose
-// programs hang accepts connections too, which answers nothing. Who it is does not matter:
-// nothing is sent to it, and an answer only leaves a report as it is.
+// handshake reports whether a kubelet completes a TLS handshake. A TCP connection is no evidence:
+// the kernel accepts it even if all programs of the machine hang. The certificate is not verified:
+// nothing is sent to the kubelet, and an answer only leaves a report in effect.
 func handshake(ctx context.Context, kubelet netip.AddrPort) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", kubelet.String())
 	if err != nil {

@@ -18,17 +18,18 @@ import (
 
 const (
 	// restarting is how long after a speaker was stopped the next one may take to report. The
-	// other speakers answer for it as long.
+	// other speakers cover for it as long.
 	restarting = 30 * time.Second
-	// starting is how much later than the first report of a speaker its kubelet may say that
+	// starting is how much later than the first report of a speaker its kubelet may report that
 	// the container runs.
 	starting = 3 * time.Second
-	// unreadyFor is for how long a kubelet must have reported that a speaker runs and is not ready.
-	// A kubelet that starts reports that of every one, until it has probed it: once in 2 s.
+	// unreadyFor is how long a kubelet must have reported that a speaker runs and is not ready.
+	// A kubelet that starts reports all containers as not ready until it has probed them: they
+	// are probed each 2 s.
 	unreadyFor = 5 * time.Second
 )
 
-// absences finds the nodes on which no speaker runs that could report so.
+// absences finds the nodes on which no speaker runs, from what the kubelets report.
 type absences struct {
 	// unstarted is since when a node with a report has no pod whose container was started.
 	unstarted map[lb.NodeName]time.Time
@@ -36,9 +37,9 @@ type absences struct {
 	unready map[lb.NodeName]time.Time
 }
 
-// find returns the nodes on which no speaker runs, and why as part of a sentence, and after
-// which time to look again although nothing happens; 0: not. Where the kubelet says nothing, as
-// on a node that died, only the other speakers know.
+// find returns the nodes on which no speaker runs, with the reason as part of a sentence, and how
+// long until time alone can change the result; 0: it cannot. If a kubelet does not report, as on a
+// dead node, find does not notice that the speaker ended: only the other speakers do.
 func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := containers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
@@ -56,7 +57,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 		case runs[node] || states[i].Status.Phase == "":
 		case has:
 			why[node] = "its container does not run" + how
-		case len(pods) > 0: // else the pods are not known
+		case len(pods) > 0: // otherwise the pods are not known
 			since, was := a.unstarted[node]
 			if !was {
 				since = now
@@ -70,8 +71,8 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 	return why, again
 }
 
-// findUnready returns the nodes of speakers that run and have not answered the kubelet for a while, and
-// after which time to look again although nothing happens; 0: not.
+// findUnready returns the nodes of speakers that run and have not been ready for unreadyFor, and how long
+// until time alone can change the result; 0: it cannot.
 func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
 	found = map[lb.NodeName]bool{}
@@ -107,7 +108,7 @@ func readiness(pods []corev1.Pod) map[lb.NodeName]bool {
 }
 
 // containers returns the nodes on which the container of a speaker runs, and those on which one
-// has ended, with why, as what follows in a sentence that it does not run.
+// has ended, with the reason as the end of a sentence.
 func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
 	runs, ended = map[lb.NodeName]bool{}, map[lb.NodeName]string{}
 	for i := range pods {
@@ -126,7 +127,7 @@ func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.Node
 	return runs, ended
 }
 
-// maxWords bounds what is taken of the last words of a program.
+// maxWords bounds the last words of a program in a message.
 const maxWords = 512
 
 // whyEnded returns the reason of the kubelet and, if the program left any, its last words: they
@@ -138,7 +139,7 @@ func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
 	return fmt.Sprintf(" (%s)", reason)
 }
 
-// podChanged lets a pod pass whose containers are in another state, or ready or not any more.
+// podChanged passes a change of the state, or of the readiness, of a pod's containers.
 var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Pod)
 	now, also := e.ObjectNew.(*corev1.Pod)

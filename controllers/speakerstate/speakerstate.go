@@ -1,6 +1,6 @@
-// Package speakerstate writes two conditions of SpeakerStates: Current, whether the speaker
-// still runs that reported the rest, and Partitioned, whether it is cut from a larger group of
-// speakers. It is the only writer of these; all else in a SpeakerState is its speaker's.
+// Package speakerstate writes two conditions of SpeakerStates: Current, whether the speaker that
+// reported the status still runs, and Partitioned, whether it is isolated from a larger group of
+// speakers. It is the only writer of these two; the speaker writes the rest of the status.
 package speakerstate
 
 import (
@@ -34,14 +34,14 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// owner is the field manager of the condition.
+// owner is the field manager of the conditions.
 const owner = "lbstack-controller"
 
 // Reconciler writes the conditions of all SpeakerStates. Make it with New.
 type Reconciler struct {
 	client   client.Client
 	now      func() time.Time
-	absent   absences // Reconcile runs once at a time
+	absent   absences // not locked, since Reconcile runs once at a time
 	kubelets *kubelets
 	// restores spaces the writes of conditions that another writer overwrites.
 	restores retry.Restores[string]
@@ -64,8 +64,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// changed lets a state pass whose condition somebody changed, or that says something else of
-// who runs.
+// changed passes a change of these conditions, or of what the speaker reports about which speakers
+// run.
 var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
@@ -76,7 +76,7 @@ var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		!slices.Equal(before.Status.MissingSpeakers, now.Status.MissingSpeakers) || !conditionsOf(before).equal(conditionsOf(now))
 }}
 
-// Reconcile looks at all SpeakerStates together.
+// Reconcile writes the conditions of all SpeakerStates together.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var states v1beta1.SpeakerStateList
 	if err := r.client.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
@@ -130,9 +130,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// reported returns the reports of the speakers, given on which nodes no speaker runs, and on which one
-// does not answer its kubelet, which is a second witness that it stands still. What the conditions
-// Current say is not read: it was decided here.
+// reported returns the reports of the speakers, with what their kubelets report: on which nodes no speaker
+// runs, and on which nodes the speaker is not ready, which confirms a report of another speaker that misses
+// it. The conditions Current are not read, since they come from here.
 func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
@@ -148,7 +148,8 @@ func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unre
 	return all
 }
 
-// ask returns which of the kubelets answer that are to be witnesses, as far as that is known.
+// ask returns, as far as it is known, which kubelets answer on the nodes in doubts: the missed nodes and
+// their witnesses.
 func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
 	about := map[lb.NodeName]netip.AddrPort{}
 	for missed, witness := range doubts {
@@ -165,7 +166,8 @@ func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// notReady returns which of the nodes that report, and of the others, are not ready.
+// notReady returns a function that reports whether a node is not ready. A node that reports and does not
+// exist is not ready.
 func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
 	down := map[lb.NodeName]bool{}
 	for node := range all {
@@ -215,7 +217,7 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 	return c
 }
 
-// write applies these conditions alone: the speaker writes the others.
+// write applies only these conditions: the speaker writes the others.
 func (r *Reconciler) write(ctx context.Context, name string, list ...metav1.Condition) error {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerState"))

@@ -251,7 +251,7 @@ func readyCondition(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", names(f.refused), names(f.holders))
 	case f.pool == "" && len(f.holders) > len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
-		c.Message = fmt.Sprintf("no pool gives %s any more, and %s keeps it until it lets it go: add the address to a pool, or let the Service ask for another one", claim.Spec.Address, names(f.holders))
+		c.Message = fmt.Sprintf("no pool gives %s any more: %s still has it: add the address to a pool, or let the Service request another one", claim.Spec.Address, names(f.holders))
 	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
 		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address stays reserved: set spec.pool to the pool that lists it", claim.Spec.Address, f.pool, claim.Spec.Pool)
@@ -261,7 +261,7 @@ func readyCondition(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
 		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
 	case len(f.reserved) > 0:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which has not requested one like it", names(f.reserved))
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which does not use it yet", names(f.reserved))
 	default:
 		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"
 	}

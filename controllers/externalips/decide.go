@@ -73,7 +73,7 @@ func decide(f facts) *metav1.Condition {
 		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: it has more than %d items: those after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
 	}
 	if f.over {
-		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: they are not compared with the pools: %d addresses of all Services are, and the namespace lists the most: remove some from its Services", maxAddresses))
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: they are not compared with the pools: at most %d addresses of all Services are compared, and this namespace lists the most: remove some from its Services", maxAddresses))
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))
 	return c

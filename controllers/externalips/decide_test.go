@@ -58,7 +58,7 @@ func TestDecide(t *testing.T) {
 			facts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: it has more than 64 items", "remove some"},
 		},
 		"left out since the namespace lists most": {
-			facts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: they are not compared with the pools: 32768 addresses of all Services are, and the namespace lists the most: remove some from its Services"},
+			facts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: they are not compared with the pools: at most 32768 addresses of all Services are compared, and this namespace lists the most: remove some from its Services"},
 		},
 		"left out, and listed by others": {
 			facts{over: true, shared: []shared{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "are not compared"},

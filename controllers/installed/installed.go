@@ -41,7 +41,7 @@ func Check(ctx context.Context, c client.Reader, namespace string) error {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || stack.Status.ObservedGeneration != stack.Generation:
-		return fmt.Errorf("the operator has not looked at the LoadBalancerStack %s yet", stack.Name)
+		return fmt.Errorf("the operator has not reported on the present generation of the LoadBalancerStack %s yet", stack.Name)
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Errorf("the LoadBalancerStack %s is not Ready: %s: %s", stack.Name, ready.Reason, ready.Message)
 	}

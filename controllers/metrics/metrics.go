@@ -38,12 +38,12 @@ func New(l *allocations.View) *Metrics {
 		allocations: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
 		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "lbstack_allocation_seconds",
-			Help:    "Time from when the controller saw a Service without an address until the address stood in its status, for those that did not have to wait for one.",
+			Help:    "Time from when the controller saw a Service without an address until its status had the address, for Services that did not have to wait for one.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14), // 2 ms to 16 s
 		}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lbstack_address_conflicts_total",
-			Help: "How often an address turned out to belong to another Service than thought, and the decision was made again.",
+			Help: "How often an address turned out to belong to another Service than the controller had recorded, and the decision was made again.",
 		}),
 	}
 }
@@ -124,7 +124,7 @@ var (
 	poolAddresses = prometheus.NewDesc("lbstack_pool_addresses",
 		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
 	poolUsed = prometheus.NewDesc("lbstack_pool_addresses_in_use",
-		"Those of them that are claimed.", []string{"pool", "family"}, nil)
+		"Addresses of a pool that are claimed.", []string{"pool", "family"}, nil)
 	poolConflicts = prometheus.NewDesc("lbstack_pool_conflicts",
 		"Ranges of a pool that are not given because they belong to something else.", []string{"pool"}, nil)
 	notAnnounced = prometheus.NewDesc("lbstack_announcement_services_not_announced",

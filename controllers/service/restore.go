@@ -46,7 +46,7 @@ func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision)
 
 // overwrittenBy returns the sentence that another writer overwrites what the controller writes.
 func overwrittenBy(who string) string {
-	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only what stands there, so that connections fail until lbstack has restored it: "+
+	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only the addresses in it, so that connections fail until lbstack has restored it: "+
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }
 

@@ -56,7 +56,7 @@ func partitioned(r reports.Report, larger reports.Group) metav1.Condition {
 		return c
 	}
 	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
-	c.Message = fmt.Sprintf("the speaker of the node %s: it receives nothing from a group of speakers that goes on, such as that of %s, nor they from it (the larger one, or the one that is ready): "+
-		"it announces only addresses that no speaker may announce which it misses: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
+	c.Message = fmt.Sprintf("the speaker of the node %s: it and another group of speakers, such as that of %s, receive nothing from each other, and the other group is larger, or is the one that is ready: "+
+		"this speaker announces only addresses that no speaker which it misses may announce: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
 	return c
 }

@@ -204,7 +204,7 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 		c.Message = fmt.Sprintf("the speaker of the node %s: the other speakers that run miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
 	case reports.Dead:
 		c.Reason = v1beta1.ReasonSpeakerMissing
-		c.Message = fmt.Sprintf("the node %s: it is not ready, its kubelet does not answer, and a speaker misses the one on it: %s: look at the node", node, consequence)
+		c.Message = fmt.Sprintf("the node %s: it is not ready, its kubelet does not answer, and another speaker receives nothing from its speaker: %s: look at the node", node, consequence)
 	case reports.Ended:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)

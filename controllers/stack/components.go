@@ -96,7 +96,7 @@ func (c *component) settle(observed bool, down lost) {
 	desired, ready := c.Desired-down.desired, c.Ready-down.ready
 	switch {
 	case !observed:
-		c.Message = "the change has not been taken up yet"
+		c.Message = "its controller has not observed the change yet"
 	case c.Desired == 0:
 		c.nowhere, c.Message = true, "no node can run it"
 	case desired <= 0:

@@ -148,7 +148,7 @@ func rotation(plan keyring.Plan) (reason, message string) {
 	id, speakers := plan.Keys[0].ID, "the speakers on "+listed(nodes)
 	former := "they go on with keys that the Secret does not have any more"
 	if len(plan.Keys) > 1 {
-		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, and speakers that do not accept the new one are cut off from the others then"
+		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, and speakers that do not accept the new one are isolated from the others then"
 	}
 	switch {
 	case len(plan.Waiting) == 0:

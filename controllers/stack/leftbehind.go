@@ -47,7 +47,7 @@ func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f 
 		case apierrors.IsConflict(err): // a speaker reports again, or the cache is old
 			f.leftBehind = sooner(f.leftBehind, gathering)
 		case err != nil:
-			return fmt.Errorf("deleting what the speaker of the node %s reported, which is to have none any more: %w", state.Name, err)
+			return fmt.Errorf("deleting the reports of the speaker on the node %s, which is to have no speaker any more: %w", state.Name, err)
 		}
 	}
 	return nil

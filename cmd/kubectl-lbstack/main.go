@@ -1,4 +1,4 @@
-// Command kubectl-lbstack is the plugin of kubectl for administrators: kubectl lbstack.
+// Command kubectl-lbstack is the kubectl plugin for administrators of lbstack: kubectl lbstack.
 package main
 
 import (

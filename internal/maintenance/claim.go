@@ -14,10 +14,11 @@ import (
 )
 
 // Reserve returns the claim that reserves an address of a pool: for a Service, which need not exist, or for nobody (the
-// zero key). Existing is the claim of the address; nil: it has none. The same claim: it is reserved in this way already.
+// zero key). existing is the claim of the address, or nil. Reserve returns existing if it reserves the address in this way
+// already, and an error if it does not.
 func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existing *v1beta1.IPAddressClaim) (*v1beta1.IPAddressClaim, error) {
 	if existing != nil {
-		return existing, reserved(existing, service)
+		return existing, checkReserved(existing, service)
 	}
 	if pool == "" {
 		return nil, fmt.Errorf("%s: no pool gives this address: a claim of it would reserve nothing: pass an address of a pool (kubectl lbstack status)", address)
@@ -30,8 +31,8 @@ func Reserve(address netip.Addr, pool lb.PoolName, service lb.ServiceKey, existi
 	return claim, nil
 }
 
-// reserved says why a claim is not the one that is asked for; nil: it is.
-func reserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
+// checkReserved returns an error unless a claim reserves its address for a service, or for nobody if service is the zero key.
+func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	var want []lb.ServiceKey
 	if service != (lb.ServiceKey{}) {
 		want = []lb.ServiceKey{service}
@@ -40,19 +41,20 @@ func reserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	case claim.Spec.State == v1beta1.ClaimReserved && slices.Equal(holders, want):
 		return nil
 	case claim.Spec.State == v1beta1.ClaimInUse:
-		return fmt.Errorf("%s: it is in use by %s, and stays so: to take it away, set takeOver: true in its IPAddressClaim together with other holders", claim.Spec.Address, named(holders))
+		return fmt.Errorf("%s: it is in use by %s, and stays so: to take it away, set takeOver: true in its IPAddressClaim together with other holders", claim.Spec.Address, holderPhrase(holders))
 	default:
-		return fmt.Errorf("%s: it is %s for %s already: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), named(holders), claim.Spec.Address)
+		return fmt.Errorf("%s: it is %s for %s already: run kubectl lbstack release %s first", claim.Spec.Address, strings.ToLower(string(claim.Spec.State)), holderPhrase(holders), claim.Spec.Address)
 	}
 }
 
-// Release says why a claim is not to be deleted to free its address; nil: it reserves or retains it only.
+// Release returns why a claim must not be deleted to free its address. It returns nil if the claim only reserves or retains the
+// address.
 func Release(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
 	switch {
 	case claim == nil:
 		return fmt.Errorf("%s: it is neither reserved nor retained", address)
 	case claim.Spec.State == v1beta1.ClaimInUse:
-		return fmt.Errorf("%s: it is in use by %s, and its claim would come back: delete the Service, or have it ask for another address", address, named(holdersOf(claim)))
+		return fmt.Errorf("%s: it is in use by %s, and its claim would come back: delete the Service, or have it ask for another address", address, holderPhrase(holdersOf(claim)))
 	}
 	return nil
 }
@@ -64,8 +66,8 @@ func holdersOf(claim *v1beta1.IPAddressClaim) (keys []lb.ServiceKey) {
 	return keys
 }
 
-// named puts Services into words.
-func named(keys []lb.ServiceKey) string {
+// holderPhrase returns a phrase for Services: the first one, and the number of the others.
+func holderPhrase(keys []lb.ServiceKey) string {
 	switch len(keys) {
 	case 0:
 		return "nobody"

@@ -1,6 +1,7 @@
-// Package maintenance decides what the commands of the kubectl plugin write that change something: marks of nodes that
-// are to be drained, and claims that reserve addresses. Pure: objects in, objects or a refusal out. It reads spec.drain
-// as the speakers do (internal/apiconv); the plugin sends what it returns.
+// Package maintenance decides what the commands of the kubectl plugin write for administrators: marks that drain nodes
+// (drain.go), claims that reserve addresses (claim.go), the node that announces an address (move.go), and pods that ask
+// the local network (probe.go). Pure: objects in, objects, phrases or errors out; the plugin reads and writes the objects.
+// spec.drain is parsed by the same code as in the speakers (internal/apiconv).
 package maintenance
 
 import (
@@ -17,27 +18,28 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// drainKey is the key that is set if spec.drain has it: that of its default.
+// drainKey is the default key of spec.drain. If spec.drain lists it, it is the one that Drain sets.
 const drainKey = "lbstack.io/drain"
 
-// Drain returns the node with a mark that drains it, as spec.drain of the stack asks for: an annotation if it has a key
-// of one, else a label, else a taint. Marks of Kubernetes are not set: undrain could not remove them. The same node: a mark
-// drains it already. A node that only shuts down has none, and would take part again when it is back.
+// Drain returns the node with a mark that drains it. Of the kinds of marks for which spec.drain has keys, it sets the first:
+// an annotation, a label, a taint. It sets no keys of Kubernetes, since Undrain does not remove these. It returns the same
+// node if a mark drains it already. The shutdown of a node does not count as a mark: the node would take part again
+// afterwards.
 func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, error) {
 	policy := apiconv.ParseDrainPolicy(stack)
 	if apiconv.ParseNode(&corev1.Node{ObjectMeta: node.ObjectMeta, Spec: node.Spec}, policy).Draining {
 		return node, nil
 	}
 	marked := node.DeepCopy()
-	annotations, labels, taints := ours(policy.Annotations), ours(policy.Labels), ours(policy.Taints)
+	annotations, labels, taints := nonKubernetes(policy.Annotations), nonKubernetes(policy.Labels), nonKubernetes(policy.Taints)
 	switch {
 	case len(annotations) > 0:
-		marked.Annotations = with(marked.Annotations, preferred(annotations))
+		marked.Annotations = withKey(marked.Annotations, preferredKey(annotations))
 	case len(labels) > 0:
-		marked.Labels = with(marked.Labels, preferred(labels))
+		marked.Labels = withKey(marked.Labels, preferredKey(labels))
 	case len(taints) > 0:
-		// The weakest effect: it is the key that drains, and pods are not its matter.
-		marked.Spec.Taints = append(marked.Spec.Taints, corev1.Taint{Key: preferred(taints), Effect: corev1.TaintEffectPreferNoSchedule})
+		// The key drains the node. The effect is the weakest one, so that no pods are evicted.
+		marked.Spec.Taints = append(marked.Spec.Taints, corev1.Taint{Key: preferredKey(taints), Effect: corev1.TaintEffectPreferNoSchedule})
 	case len(policy.Annotations)+len(policy.Labels)+len(policy.Taints) > 0:
 		return nil, errors.New("LoadBalancerStack default: spec.drain has keys of Kubernetes alone, which other commands set, such as kubectl cordon: use these, or add lbstack.io/drain to spec.drain.annotations")
 	default:
@@ -46,19 +48,19 @@ func Drain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (*corev1.Node, e
 	return marked, nil
 }
 
-// Undrain returns the node without the marks that drain it. What keeps addresses from it still is returned as what follows
-// the name of the node in a sentence, with what to do; empty: it takes part. Marks of Kubernetes are set and removed by
-// others, and a node that shuts down has no mark.
+// Undrain returns the node without the marks that drain it, except those with keys of Kubernetes, which other programs set and
+// remove. still is why the node gets no addresses even then, with what to do: a mark of Kubernetes, its shutdown, or its
+// exclusion from load balancers. still continues a sentence that begins with the name of the node; empty: the node takes part.
 func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.Node, still string) {
 	policy := apiconv.ParseDrainPolicy(stack)
 	free = node.DeepCopy()
-	for _, key := range ours(policy.Annotations) {
+	for _, key := range nonKubernetes(policy.Annotations) {
 		delete(free.Annotations, key)
 	}
-	for _, key := range ours(policy.Labels) {
+	for _, key := range nonKubernetes(policy.Labels) {
 		delete(free.Labels, key)
 	}
-	taints := ours(policy.Taints)
+	taints := nonKubernetes(policy.Taints)
 	free.Spec.Taints = slices.DeleteFunc(free.Spec.Taints, func(t corev1.Taint) bool { return slices.Contains(taints, t.Key) })
 	left := marksOf(free, policy)
 	state := apiconv.ParseNode(free, policy)
@@ -75,7 +77,7 @@ func Undrain(node *corev1.Node, stack *v1beta1.LoadBalancerStack) (free *corev1.
 	return free, strings.Join(words, ", and ")
 }
 
-// marksOf are the marks of Kubernetes that drain a node, in words, with what removes them.
+// marksOf returns the marks that drain a node, each as a phrase with what removes it.
 func marksOf(node *corev1.Node, policy apiconv.DrainPolicy) (marks []string) {
 	for _, key := range policy.Annotations {
 		if value, has := node.Annotations[key]; has && value != "false" {
@@ -99,23 +101,23 @@ func marksOf(node *corev1.Node, policy apiconv.DrainPolicy) (marks []string) {
 	return marks
 }
 
-// ours are the keys that are not under a domain of Kubernetes.
-func ours(keys []string) []string {
+// nonKubernetes returns the keys that are not in a domain of Kubernetes.
+func nonKubernetes(keys []string) []string {
 	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
 		domain, _, _ := strings.Cut(key, "/")
 		return domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io")
 	})
 }
 
-// preferred is the key of lbstack, or the first one.
-func preferred(keys []string) string {
+// preferredKey returns drainKey if it is one of the keys, and otherwise the first key.
+func preferredKey(keys []string) string {
 	if slices.Contains(keys, drainKey) {
 		return drainKey
 	}
 	return keys[0]
 }
 
-func with(m map[string]string, key string) map[string]string {
+func withKey(m map[string]string, key string) map[string]string {
 	if m == nil {
 		m = map[string]string{}
 	}
@@ -123,11 +125,11 @@ func with(m map[string]string, key string) map[string]string {
 	return m
 }
 
-// mostNamed is how many addresses Progress names.
+// mostNamed is the largest number of addresses that Progress names.
 const mostNamed = 5
 
-// Progress says how far a node is that drains, and whether it announces nothing any more. The state is that of its
-// speaker; nil: it has none.
+// Progress returns whether a node that drains announces nothing any more, and what is left as a phrase. state is that of its
+// speaker; nil if the node has none.
 func Progress(state *v1beta1.SpeakerState) (done bool, words string) {
 	if state == nil {
 		return true, "no speaker runs there: it announces nothing"
@@ -158,8 +160,8 @@ func Progress(state *v1beta1.SpeakerState) (done bool, words string) {
 	return false, words
 }
 
-// isGone says of a speaker that was stopped whether no other has started on its node for so long that nobody answers for
-// its addresses any more. The controller decides it (controllers/speakerstate).
+// isGone reports whether the controller has found that no speaker runs on the node and none is about to start
+// (controllers/speakerstate). Then nobody answers for the addresses of the stopped speaker any more.
 func isGone(status *v1beta1.SpeakerStateStatus) bool {
 	c := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionCurrent)
 	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1beta1.ReasonSpeakerEnded

@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Move returns the claim of an address with the node asked for that is to announce it on the local network; empty: no node is
-// asked for any more. The same claim: it is so already.
+// Move returns the claim changed to ask for a node that announces its address on the local network, or for no node if node is
+// empty. It returns the same claim if nothing changes.
 func Move(claim *v1beta1.IPAddressClaim, node lb.NodeName) *v1beta1.IPAddressClaim {
 	if apiconv.AnnounceFrom(claim) == node {
 		return claim

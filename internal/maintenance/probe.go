@@ -12,15 +12,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lanprobe"
 )
 
-// ProbeDeadline ends a pod that asks the local network, in seconds: its image is on the node, and it asks for 3 s.
+// ProbeDeadline is how long a pod that asks the local network may run, in seconds. The pod needs little of it: its image is on
+// the node already, and it asks for 3 s (lanprobe.Within).
 const ProbeDeadline = 60
 
-// probeComponent is a label of the pod: no Service, policy and budget of lbstack selects it.
+// probeComponent is the name of the container, and the value of the component label of the pod. No Service, network policy or
+// disruption budget of lbstack selects this value.
 const probeComponent = "probe"
 
-// ProbePod returns the pod that asks the local network from a node. It has the image of the speakers, the network of the node and
-// the capability NET_RAW, and neither a token nor a volume. It does not pass the scheduler: a node that is cordoned or tainted
-// can be asked from as well. Its result is the termination message of its container.
+// ProbePod returns the pod that asks the local network from a node. The pod has the image of the speakers, the network of the node
+// and the capability NET_RAW, and neither a token nor a volume. It is bound to the node without the scheduler, so that cordoned
+// and tainted nodes can be used. Its result is the termination message of its container.
 func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request) (*corev1.Pod, error) {
 	template := &speakers.Spec.Template.Spec
 	i := slices.IndexFunc(template.Containers, func(c corev1.Container) bool { return c.Name == "speaker" })
@@ -36,7 +38,7 @@ func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request)
 		Spec: corev1.PodSpec{
 			NodeName: node, HostNetwork: true, RestartPolicy: corev1.RestartPolicyNever,
 			ActiveDeadlineSeconds: new(int64(ProbeDeadline)), TerminationGracePeriodSeconds: new(int64(1)),
-			// The account of the speakers: OpenShift admits the network of the node for it. It has no token here.
+			// OpenShift lets the account of the speakers run pods in the network of the node. The pod gets no token of it.
 			ServiceAccountName: template.ServiceAccountName, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 			ImagePullSecrets: template.ImagePullSecrets,
 			Tolerations:      []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
@@ -48,7 +50,7 @@ func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request)
 					Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
 					Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
 				},
-				// A capability that is added takes effect only for root.
+				// Only root gets the capability that is added.
 				SecurityContext: &corev1.SecurityContext{
 					RunAsUser: new(int64(0)), AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_RAW"}},
@@ -59,7 +61,7 @@ func ProbePod(speakers *appsv1.DaemonSet, node string, request lanprobe.Request)
 	return pod, nil
 }
 
-// ProbeResult returns the result of the pod. Done is false while it runs; err is why it has none.
+// ProbeResult returns the result of the pod. done is false until the pod has ended; err is why an ended pod has no result.
 func ProbeResult(pod *corev1.Pod) (result lanprobe.Result, done bool, err error) {
 	var state corev1.ContainerState
 	for _, status := range pod.Status.ContainerStatuses {
@@ -80,7 +82,7 @@ func ProbeResult(pod *corev1.Pod) (result lanprobe.Result, done bool, err error)
 	return result, false, nil
 }
 
-// ProbeState returns what a pod waits for, or why it ended, as far as its status says.
+// ProbeState returns the phase of a pod and what its status has about why it waits or why it ended, as a phrase.
 func ProbeState(pod *corev1.Pod) string {
 	text := string(pod.Status.Phase)
 	add := func(words ...string) {

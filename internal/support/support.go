@@ -1,5 +1,6 @@
-// Package support puts together what helps others to find out what is wrong with an installation: objects, logs and
-// answers, bounded in size and without secrets. Pure: objects and texts in, an archive out; the kubectl plugin reads them.
+// Package support writes an archive that helps others to find out what is wrong with an installation: objects, logs and
+// answers of commands, bounded in size and without secrets. Pure: objects and texts in, an archive out; the kubectl plugin
+// reads the objects and the logs.
 package support
 
 import (
@@ -17,16 +18,16 @@ import (
 
 // Bounds of an archive, before it is compressed.
 const (
-	// MaxFile bounds each file: of a log the end is left, of anything else the beginning.
+	// MaxFile bounds each file, in bytes. The archive has the end of a longer log, and the beginning of any other longer file.
 	MaxFile = 1 << 20
-	// MaxTotal bounds all files together.
+	// MaxTotal bounds all files together, in bytes, except missing.txt.
 	MaxTotal = 64 << 20
 )
 
-// redacted stands where something was taken out.
+// redacted replaces a value that was taken out.
 const redacted = "(redacted)"
 
-// Archive writes a tar.gz. Its files are in one folder, in the order in which they come.
+// Archive writes a tar.gz with files in one folder, in the order in which they are added.
 type Archive struct {
 	folder string
 	now    time.Time
@@ -36,13 +37,13 @@ type Archive struct {
 	notes  []string
 }
 
-// NewArchive begins an archive whose files are in a folder, as of a time.
+// NewArchive begins an archive. All files are in folder and have the modification time now.
 func NewArchive(w io.Writer, folder string, now time.Time) *Archive {
 	compressed := gzip.NewWriter(w)
 	return &Archive{folder: folder, now: now, gzip: compressed, tar: tar.NewWriter(compressed)}
 }
 
-// Text adds an answer. Its beginning is left if it is too long.
+// Text adds a text. If it is longer than MaxFile, only its beginning is added.
 func (a *Archive) Text(name string, text []byte) error {
 	if len(text) > MaxFile {
 		a.Note(fmt.Sprintf("%s: its first %d of %d bytes are here", name, MaxFile, len(text)))
@@ -51,7 +52,7 @@ func (a *Archive) Text(name string, text []byte) error {
 	return a.add(name, text)
 }
 
-// Log adds a log. Its end is left if it is too long.
+// Log adds a log. If it is longer than MaxFile, only its end is added.
 func (a *Archive) Log(name string, text []byte) error {
 	if len(text) > MaxFile {
 		a.Note(fmt.Sprintf("%s: its last %d bytes are here", name, MaxFile))
@@ -60,7 +61,7 @@ func (a *Archive) Log(name string, text []byte) error {
 	return a.add(name, text)
 }
 
-// Objects adds objects as documents of YAML, without what is secret or of no use. As many as fit are there.
+// Objects adds a file with objects as YAML documents, redacted (see Redacted). It adds as many objects as MaxFile allows.
 func (a *Archive) Objects(name string, objects []map[string]any) error {
 	var text bytes.Buffer
 	for i, object := range objects {
@@ -78,15 +79,15 @@ func (a *Archive) Objects(name string, objects []map[string]any) error {
 	return a.add(name, text.Bytes())
 }
 
-// Note adds a line about what is missing.
+// Note adds a line about something that the archive lacks.
 func (a *Archive) Note(line string) { a.notes = append(a.notes, line) }
 
-// Notes are the lines about what is missing.
+// Notes returns the lines that Note has added.
 func (a *Archive) Notes() []string { return a.notes }
 
-// Close ends the archive, with the notes.
+// Close adds the notes as missing.txt and ends the archive.
 func (a *Archive) Close() error {
-	a.total = 0 // they are short, and have to be there
+	a.total = 0 // the notes are short, and are added even if MaxTotal is reached
 	if len(a.notes) > 0 {
 		if err := a.add("missing.txt", []byte(strings.Join(a.notes, "\n")+"\n")); err != nil {
 			return err
@@ -98,6 +99,7 @@ func (a *Archive) Close() error {
 	return a.gzip.Close()
 }
 
+// add adds a file, or a note if the files would exceed MaxTotal.
 func (a *Archive) add(name string, text []byte) error {
 	if a.total+len(text) > MaxTotal {
 		a.Note(fmt.Sprintf("%s: left out: the archive has %d bytes", name, a.total))
@@ -111,16 +113,16 @@ func (a *Archive) add(name string, text []byte) error {
 	return err
 }
 
-// Redacted is an object without what is secret or of no use: values of environment variables, fields named
-// password, patches of the stack, annotations of other tools (which may have the whole object as it was applied), and managed fields. Of a Secret nothing but its name and the
-// names of its keys is left.
+// Redacted returns a copy of an object without managedFields and without annotations of other tools, which may have the whole
+// object as it was applied. It replaces values of environment variables, fields named password, patches of the stack, and data
+// and stringData of a Secret.
 func Redacted(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
-	return clean(object, kind == "Secret").(map[string]any)
+	return redact(object, kind == "Secret").(map[string]any)
 }
 
-// clean returns a copy of a value as JSON has it.
-func clean(value any, secret bool) any {
+// redact returns a redacted copy of a value as decoded from JSON. secret means that the value is part of a Secret.
+func redact(value any, secret bool) any {
 	switch v := value.(type) {
 	case map[string]any:
 		copied := make(map[string]any, len(v))
@@ -128,20 +130,20 @@ func clean(value any, secret bool) any {
 			switch {
 			case key == "managedFields":
 			case key == "annotations":
-				copied[key] = annotations(item)
+				copied[key] = knownAnnotations(item)
 			case key == "patch", secret && (key == "data" || key == "stringData"), key == "password":
 				copied[key] = redacted
 			case key == "env":
-				copied[key] = environment(item)
+				copied[key] = redactEnv(item)
 			default:
-				copied[key] = clean(item, secret)
+				copied[key] = redact(item, secret)
 			}
 		}
 		return copied
 	case []any:
 		copied := make([]any, len(v))
 		for i, item := range v {
-			copied[i] = clean(item, secret)
+			copied[i] = redact(item, secret)
 		}
 		return copied
 	default:
@@ -149,8 +151,8 @@ func clean(value any, secret bool) any {
 	}
 }
 
-// annotations returns those of Kubernetes, lbstack and MetalLB, but for that of kubectl apply.
-func annotations(value any) any {
+// knownAnnotations returns the annotations of Kubernetes, lbstack and MetalLB, except the one of kubectl apply.
+func knownAnnotations(value any) any {
 	all, ok := value.(map[string]any)
 	if !ok {
 		return redacted
@@ -168,15 +170,15 @@ func annotations(value any) any {
 	return kept
 }
 
-// environment is a list of variables without their values.
-func environment(list any) any {
+// redactEnv returns a list of environment variables with their values redacted.
+func redactEnv(list any) any {
 	items, ok := list.([]any)
 	if !ok {
 		return redacted
 	}
 	copied := make([]any, 0, len(items))
 	for _, item := range items {
-		variable, ok := clean(item, false).(map[string]any)
+		variable, ok := redact(item, false).(map[string]any)
 		if !ok {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// The lists of a stack, and how many items each can have.
+// The lists of a stack, and how many items each can have; then the bounds of lists within an item.
 const (
 	pools, maxPools                   = "ipAddressPools", 64
 	l2Advertisements, maxL2           = "l2Advertisements", 128
@@ -23,13 +23,13 @@ const (
 	maxCommunitiesOfAd, maxInterfaces = 32, 32
 )
 
-// itemOf is the path of an item of the stack.
-func itemOf(list, name string) string { return "spec." + list + "[" + name + "]" }
+// itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
+func itemPath(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// room reports whether a list of the stack, which has length of at most most items, can have this one, and registers
-// the item; if it cannot, room refuses the field from. problem is the error that parsing the item gave, if any.
-func (in *importer) room(from field, list, name string, length, most int, problem error) bool {
-	item := itemOf(list, name)
+// register records an item of a list of the stack and returns true. It refuses the field from and returns false if the item
+// is invalid (problem), if the list has an item of that name already, or if its length has reached the bound most.
+func (in *importer) register(from field, list, name string, length, most int, problem error) bool {
+	item := itemPath(list, name)
 	other, taken := in.items[item]
 	switch {
 	case problem != nil:
@@ -54,7 +54,7 @@ func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
 	if len(p.Addresses) == 0 && problem == nil {
 		problem = fmt.Errorf("it has no address")
 	}
-	ok := in.room(from, pools, string(p.Name), len(*list), maxPools, problem)
+	ok := in.register(from, pools, string(p.Name), len(*list), maxPools, problem)
 	if ok {
 		*list = append(*list, p)
 	}
@@ -64,7 +64,7 @@ func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
 func (in *importer) addL2(from field, a v1beta1.StackL2Advertisement) bool {
 	list := &in.stack.Spec.L2Advertisements
 	_, wrong := apiconv.ParseAdvertisement(&v1beta1.L2Advertisement{Spec: a.L2AdvertisementSpec})
-	ok := in.room(from, l2Advertisements, string(a.Name), len(*list), maxL2, asError(wrong))
+	ok := in.register(from, l2Advertisements, string(a.Name), len(*list), maxL2, asError(wrong))
 	if ok {
 		*list = append(*list, a)
 	}
@@ -74,7 +74,7 @@ func (in *importer) addL2(from field, a v1beta1.StackL2Advertisement) bool {
 func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 	list := &in.stack.Spec.BGPPeers
 	_, wrong := apiconv.ParseBGPPeer(&v1beta1.BGPPeer{Spec: p.BGPPeerSpec})
-	ok := in.room(from, bgpPeers, string(p.Name), len(*list), maxPeers, asError(wrong))
+	ok := in.register(from, bgpPeers, string(p.Name), len(*list), maxPeers, asError(wrong))
 	if ok {
 		*list = append(*list, p)
 	}
@@ -83,8 +83,8 @@ func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 
 func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
 	list := &in.stack.Spec.BGPAdvertisements
-	// Which aliases the stack has is known only once it is complete; to check the other fields, each name stands for a
-	// community here.
+	// The aliases of the stack are known only when it is complete. To check the other fields, every name is taken as an
+	// alias that exists.
 	aliases := apiconv.Aliases{}
 	for _, c := range a.Communities {
 		aliases[string(c)] = apiconv.AnyCommunity{}
@@ -94,7 +94,7 @@ func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
 	if wide := a.AggregationLength%32 != 0 || a.AggregationLengthV6%128 != 0; problem == nil && wide && len(a.ServiceSelectors)+len(a.NamespaceSelectors) > 0 {
 		problem = fmt.Errorf("selectors of Services need aggregationLength 32 and aggregationLengthV6 128")
 	}
-	ok := in.room(from, bgpAdvertisements, string(a.Name), len(*list), maxBGP, problem)
+	ok := in.register(from, bgpAdvertisements, string(a.Name), len(*list), maxBGP, problem)
 	if ok {
 		*list = append(*list, a)
 	}
@@ -104,7 +104,7 @@ func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
 func (in *importer) addProfile(from field, p v1beta1.StackBFDProfile) bool {
 	list := &in.stack.Spec.BFDProfiles
 	_, wrong := apiconv.ParseBFDProfile(&v1beta1.BFDProfile{Spec: p.BFDProfileSpec})
-	ok := in.room(from, bfdProfiles, string(p.Name), len(*list), maxProfiles, asError(wrong))
+	ok := in.register(from, bfdProfiles, string(p.Name), len(*list), maxProfiles, asError(wrong))
 	if ok {
 		*list = append(*list, p)
 	}
@@ -113,12 +113,12 @@ func (in *importer) addProfile(from field, p v1beta1.StackBFDProfile) bool {
 
 func (in *importer) addCommunities(from field, c v1beta1.StackCommunity) {
 	list := &in.stack.Spec.Communities
-	if in.room(from, communities, string(c.Name), len(*list), maxCommunities, nil) {
+	if in.register(from, communities, string(c.Name), len(*list), maxCommunities, nil) {
 		*list = append(*list, c)
 	}
 }
 
-// asError returns nil for a nil pointer, which as an error would not be nil.
+// asError converts a pointer to an error. It returns nil for a nil pointer, which a plain conversion would not.
 func asError[E interface {
 	comparable
 	error
@@ -130,8 +130,8 @@ func asError[E interface {
 	return e
 }
 
-// bounded returns the items of a list, which can have at most most different ones in a stack; the others are
-// reported as not mapped. Repetitions are left out.
+// bounded returns the items of a list that read accepts, each once. A stack can have at most most of them: further items are
+// reported as not mapped.
 func bounded[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
 	for _, item := range list.items() {
 		v, ok := read(item)
@@ -149,7 +149,7 @@ func bounded[T comparable](list field, target string, most int, read func(field)
 	return all
 }
 
-// selectorKeys are how a format spells the fields of a label selector.
+// selectorKeys are the keys of the fields of a label selector in one format.
 type selectorKeys struct{ labels, expressions string }
 
 var (
@@ -181,8 +181,8 @@ func (k selectorKeys) selector(f field, target string) (s metav1.LabelSelector) 
 	return s
 }
 
-// selectors reads a list of label selectors. More than a stack can have is an error: without some of them the list
-// would select another set of objects.
+// selectors reads a list of label selectors. A list with more items than a stack can have is an error: a part of it would
+// select another set of objects.
 func (k selectorKeys) selectors(list field, target string) (all []metav1.LabelSelector, err error) {
 	for _, item := range list.items() {
 		all = append(all, k.selector(item, target))

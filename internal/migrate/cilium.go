@@ -39,7 +39,7 @@ func (in *importer) cilium(o *source, root field) {
 
 func (in *importer) ciliumPool(root field, original string) {
 	name := in.names.of(pools, original)
-	spec := root.at("spec").into(itemOf(pools, name))
+	spec := root.at("spec").into(itemPath(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	blocks := spec.at("blocks")
 	if !blocks.has() {
@@ -101,8 +101,8 @@ const (
 	ciliumName      = "io.kubernetes.service.name"
 )
 
-// ciliumSelector splits a selector of Services into one of the labels of the Service and one of its namespace. Nil:
-// it has no such part. problem says why a stack cannot have the selector; empty: it can.
+// ciliumSelector splits a selector of Services into a selector of the labels of Services and one of the labels of namespaces,
+// each nil if the selector has no such part. problem is why a stack cannot have the selector; empty if it can.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
 	s := objectKeys.selector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}
@@ -114,7 +114,7 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 		case ciliumName:
 			return nil, nil, "a stack does not select Services by name"
 		}
-		to.MatchLabels = with(to.MatchLabels, key, value)
+		to.MatchLabels = withLabel(to.MatchLabels, key, value)
 	}
 	for _, e := range s.MatchExpressions {
 		to := services
@@ -129,10 +129,10 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 	return orNil(services), orNil(namespaces), ""
 }
 
-// metav1NameLabel is the label by which each namespace has its name.
+// metav1NameLabel is the label of each namespace that has its name as the value.
 const metav1NameLabel = "kubernetes.io/metadata.name"
 
-func with(m map[string]string, key, value string) map[string]string {
+func withLabel(m map[string]string, key, value string) map[string]string {
 	if m == nil {
 		m = map[string]string{}
 	}
@@ -147,12 +147,12 @@ func orNil(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return s
 }
 
-// literalInterface matches a pattern that matches a single name only.
+// literalInterface matches the patterns that match only one name, and captures the name.
 var literalInterface = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
 func (in *importer) ciliumPolicy(root field, original string) {
 	name := in.names.of(l2Advertisements, original)
-	spec := root.at("spec").into(itemOf(l2Advertisements, name))
+	spec := root.at("spec").into(itemPath(l2Advertisements, name))
 	if !spec.at("loadBalancerIPs").flag() {
 		root.refuse("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and a stack announces nothing else")
 		return

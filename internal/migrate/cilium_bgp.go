@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// ciliumPeer is a peer of the stack, with the selectors of its advertisements.
+// ciliumPeer is a peer of the stack, with the selectors of the CiliumBGPAdvertisements for it.
 type ciliumPeer struct {
 	name           v1beta1.ObjectName
 	advertisements []labels.Selector
@@ -27,7 +27,7 @@ func (in *importer) ciliumCluster(o *source, root field) {
 		}
 		for _, f := range instance.at("peers").items() {
 			name := in.names.of(bgpPeers, o.name+"-"+instance.at("name").text()+"-"+f.at("name").text())
-			f = f.into(itemOf(bgpPeers, name))
+			f = f.into(itemPath(bgpPeers, name))
 			f.at("name").ignore(isName)
 			p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
 			asn := func(f field, target string, to *int64) {
@@ -105,7 +105,7 @@ func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisement
 	return in.families(spec.at("families"), p)
 }
 
-// families maps the address families of a session, and returns the selectors of the advertisements in all of them.
+// families maps the address families of a session, and returns the selectors of the advertisements of all families.
 func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	seen := map[string]bool{}
 	for _, f := range list.items() {
@@ -143,7 +143,7 @@ func (in *importer) ciliumAdvertisements(o *source, root field) {
 			continue
 		}
 		name := in.names.of(bgpAdvertisements, fmt.Sprintf("%s-%d", o.name, i+1))
-		f = f.into(itemOf(bgpAdvertisements, name))
+		f = f.into(itemPath(bgpAdvertisements, name))
 		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 		a.Peers = peers
 		if problem := in.ciliumAdvertisement(f, &a.BGPAdvertisementSpec); problem != "" {

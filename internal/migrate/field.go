@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// field is a value of the input, with the path to it. The code that reads a field marks what became of it; fields
-// without a mark are reported as not mapped (finish).
+// field is a value of the input, with its path. The code that reads a field marks its outcome; fields without a mark are
+// reported as not mapped (finish).
 type field struct {
 	o    *source
 	path string
-	// item is the path of the item of the stack that the field is for, and the prefix of its targets.
+	// item is the path of the item of the stack that the field belongs to, and the prefix of the targets of the field.
 	item  string
 	value any
 }
@@ -41,13 +41,13 @@ func (f field) at(key string) field {
 // has reports whether there is a value.
 func (f field) has() bool { return f.value != nil }
 
-// keys returns those of a map, sorted.
+// keys returns the keys of a map, sorted.
 func (f field) keys() []string {
 	m, _ := f.value.(map[string]any)
 	return slices.Sorted(maps.Keys(m))
 }
 
-// items returns those of a list; a value that is no list is reported as not mapped.
+// items returns the items of a list. A value that is no list is reported as not mapped.
 func (f field) items() []field {
 	list, ok := f.value.([]any)
 	if !ok && f.has() {
@@ -60,7 +60,7 @@ func (f field) items() []field {
 	return found
 }
 
-// into sets the item of the stack that the field and the fields below it are for.
+// into sets the item of the stack that the field and the fields below it belong to.
 func (f field) into(item string) field { f.item = item; return f }
 
 // text returns a scalar as text. Any other value is reported as not mapped.
@@ -89,7 +89,7 @@ func (f field) texts() (list []string) {
 	return list
 }
 
-// flag reads a truth value.
+// flag reads a boolean. Any other value is reported as not mapped.
 func (f field) flag() bool {
 	v, ok := f.value.(bool)
 	if !ok && f.has() {
@@ -98,7 +98,8 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number; ok is false if there is none, or if it is out of bounds.
+// number reads a whole number. ok is false if there is no value. It is also false, and the field is reported as not mapped, if
+// the value is no whole number or not between least and most.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -121,7 +122,8 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 	return n, true
 }
 
-// seconds reads a duration as Go prints it ("1m30s"), rounded down to seconds as MetalLB did.
+// seconds reads a duration as Go prints it ("1m30s"), rounded down to seconds as in MetalLB, and marks the field. ok is as in
+// number.
 func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	if !f.has() {
 		return 0, false
@@ -143,13 +145,13 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	return n, true
 }
 
-// mapped marks the field as one that is in the stack with the same meaning.
+// mapped marks the field as one that the stack has, with the same meaning.
 func (f field) mapped(target string) { f.mark(Mapped, target, "") }
 
-// changed marks the field as one that is in the stack with another meaning, and gives the reason.
+// changed marks the field as one that the stack has, with another meaning; why is the reason.
 func (f field) changed(target, why string) { f.mark(Changed, target, why) }
 
-// unmapped marks the field as one that is not in the stack, and says what to do.
+// unmapped marks the field as one that the stack does not have; todo is the reason and what to do.
 func (f field) unmapped(todo string) { f.mark(Unmapped, "", todo) }
 
 // ignore marks the field as one that does not concern the stack. It does not replace an earlier mark.
@@ -167,7 +169,7 @@ func (f field) mark(outcome Outcome, target, note string) {
 	})
 }
 
-// refuse marks all leaves that are not ignored as not mapped, whatever their marks were.
+// refuse marks all leaves as not mapped, whatever their marks were, except those that are ignored.
 func (f field) refuse(why string) {
 	f.leaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
@@ -176,7 +178,7 @@ func (f field) refuse(why string) {
 	})
 }
 
-// finish marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So none is lost.
+// finish marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So the report has every leaf.
 func (f field) finish() {
 	f.leaves(func(leaf field) {
 		if leaf.empty() {
@@ -188,7 +190,8 @@ func (f field) finish() {
 	})
 }
 
-// leaves visits the scalars, the empty lists, the empty maps and the nulls below.
+// leaves visits the scalars, the empty lists, the empty maps and the nulls of a value. It does not visit a null that is the whole
+// value.
 func (f field) leaves(visit func(field)) {
 	switch v := f.value.(type) {
 	case map[string]any:

@@ -10,13 +10,13 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// The key prefixes of kube-vip-cloud-provider's ConfigMap; what follows is a namespace, or "global".
+// The key prefixes of kube-vip-cloud-provider's ConfigMap. A namespace or "global" follows the prefix.
 const (
 	vipCIDR, vipRange, vipShare, vipInterface = "cidr-", "range-", "allow-share-", "interface-"
 	vipGlobal                                 = "global"
 )
 
-// isKubeVIP reports whether a ConfigMap is that of kube-vip-cloud-provider.
+// isKubeVIP reports whether a ConfigMap is the one of kube-vip-cloud-provider.
 func isKubeVIP(name string, data field) bool {
 	return name == "kubevip" || slices.ContainsFunc(data.keys(), func(key string) bool {
 		return strings.HasPrefix(key, vipCIDR) || strings.HasPrefix(key, vipRange)
@@ -55,14 +55,14 @@ func (in *importer) kubeVIP(data field) {
 	}
 }
 
-// vipPool maps the addresses for one namespace, or for all of them (place is "global").
+// vipPool maps the addresses for one namespace (place), or for all namespaces if place is "global".
 func (in *importer) vipPool(data, f field, place string) {
 	if !isLabel(place) {
 		f.unmapped("no namespace can have this name")
 		return
 	}
 	name := in.names.of(pools, place)
-	f = f.into(itemOf(pools, name))
+	f = f.into(itemPath(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	skip := data.at("skip-end-ips-in-cidr")
 	for _, text := range strings.Split(f.text(), ",") {
@@ -106,7 +106,7 @@ func (in *importer) vipPool(data, f field, place string) {
 	}
 }
 
-// vipAdvertisement announces a pool on the interface that kube-vip used, or on all if it named none.
+// vipAdvertisement adds an advertisement for a pool, on the interface that the ConfigMap names or, without one, on all interfaces.
 func (in *importer) vipAdvertisement(data, from field, place string, pool v1beta1.ObjectName) {
 	name := in.names.of(l2Advertisements, place)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
@@ -121,7 +121,7 @@ func (in *importer) vipAdvertisement(data, from field, place string, pool v1beta
 			return
 		}
 		a.Interfaces = []v1beta1.InterfaceName{v1beta1.InterfaceName(at.text())}
-		at.into(itemOf(l2Advertisements, name)).mapped("interfaces")
+		at.into(itemPath(l2Advertisements, name)).mapped("interfaces")
 	}
 	in.addL2(from, a)
 	in.vip = true

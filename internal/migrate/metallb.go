@@ -40,7 +40,7 @@ func (in *importer) metalLB(o *source, root field) {
 	}
 }
 
-// listOf gives the list of a stack for each kind of MetalLB.
+// listOf has the list of a stack to which each kind of MetalLB is mapped.
 var listOf = map[string]string{
 	"IPAddressPool": pools, "AddressPool": pools, "L2Advertisement": l2Advertisements, "BGPAdvertisement": bgpAdvertisements,
 	"BGPPeer": bgpPeers, "BFDProfile": bfdProfiles, "Community": communities,
@@ -49,7 +49,7 @@ var listOf = map[string]string{
 // pool maps an IPAddressPool.
 func (in *importer) pool(o *source, root field) {
 	name := in.names.of(pools, o.name)
-	spec := root.at("spec").into(itemOf(pools, name))
+	spec := root.at("spec").into(itemPath(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	labels := root.at("metadata").into(spec.item).at("labels")
 	p.Labels = poolLabels(labels)
@@ -145,8 +145,8 @@ func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
 	return a, err
 }
 
-// renamed reports the new name of an item if the stack cannot have the old one, original. name is the field of the
-// input that has it.
+// renamed reports the new name of an item if the stack cannot have its original name. name is the field of the input with
+// the original name.
 func (in *importer) renamed(name field, list, original string) {
 	given := in.names.of(list, original)
 	if given == original || !name.has() {
@@ -157,16 +157,16 @@ func (in *importer) renamed(name field, list, original string) {
 		note += "; change Services whose annotation address-pool has the old one"
 	}
 	delete(name.o.entries, name.path)
-	name.into(itemOf(list, given)).changed("name", note)
+	name.into(itemPath(list, given)).changed("name", note)
 }
 
-// scope is which pools, nodes and Services an advertisement of either kind selects.
-type scope struct {
+// adSelectors are the pools, nodes and Services that an advertisement of either kind selects.
+type adSelectors struct {
 	pools                                      []v1beta1.ObjectName
 	poolSelectors, nodeSelectors, svcSelectors []metav1.LabelSelector
 }
 
-func (in *importer) scope(spec field) (s scope, err error) {
+func (in *importer) adSelectors(spec field) (s adSelectors, err error) {
 	if s.pools, err = in.references(spec.at("ipAddressPools"), pools); err != nil {
 		return s, err
 	}
@@ -177,8 +177,8 @@ func (in *importer) scope(spec field) (s scope, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// references reads names of items in the list to. More than a stack can have is an error: without some of them the
-// advertisement would not apply to what it did.
+// references reads names of items of the list to. More names than a stack can have are an error: with a part of them the
+// advertisement would apply to less than before.
 func (in *importer) references(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
@@ -192,15 +192,15 @@ func (in *importer) references(list field, to string) (names []v1beta1.ObjectNam
 // l2Advertisement maps an L2Advertisement.
 func (in *importer) l2Advertisement(o *source, root field) {
 	name := in.names.of(l2Advertisements, o.name)
-	spec := root.at("spec").into(itemOf(l2Advertisements, name))
-	s, err := in.scope(spec)
+	spec := root.at("spec").into(itemPath(l2Advertisements, name))
+	s, err := in.adSelectors(spec)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
 		a.Interfaces, err = in.interfaces(spec.at("interfaces"))
 	}
 	if err == nil {
-		a.PreferredNodeSelectors, err = preferred(spec.at("preferredNodeSelectors"))
+		a.PreferredNodeSelectors, err = preferredNodes(spec.at("preferredNodeSelectors"))
 	}
 	if err != nil {
 		root.refuse("the advertisement is left out: " + err.Error())
@@ -209,8 +209,8 @@ func (in *importer) l2Advertisement(o *source, root field) {
 	in.addL2(root, a)
 }
 
-// interfaces returns those of an advertisement, without those that metallb-excludel2 excludes. It is an error if none
-// is left, or if the advertisement is for all interfaces while some are excluded.
+// interfaces returns the interfaces of an advertisement without those that metallb-excludel2 excludes. It is an error if this
+// excludes all of them, or if the advertisement is for all interfaces while metallb-excludel2 has patterns of its own.
 func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
 	if len(items) == 0 && len(in.survey.excluded) > 0 {
@@ -237,7 +237,7 @@ func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	return names, nil
 }
 
-// excludedHere is why an advertisement for all interfaces is left out.
+// excludedHere is why an advertisement for all interfaces is left out if metallb-excludel2 has patterns of its own.
 const excludedHere = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
 
 // isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
@@ -245,7 +245,7 @@ func isInterface(name string) bool {
 	return name != "" && len(name) <= 15 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
 }
 
-func preferred(list field) (all []v1beta1.PreferredNodeSelector, err error) {
+func preferredNodes(list field) (all []v1beta1.PreferredNodeSelector, err error) {
 	for _, f := range list.items() {
 		weight, ok := f.at("weight").number(1, 100)
 		if !ok || len(all) == maxSelectors {

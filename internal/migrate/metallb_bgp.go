@@ -12,8 +12,8 @@ import (
 // bgpAdvertisement maps a BGPAdvertisement.
 func (in *importer) bgpAdvertisement(o *source, root field) {
 	name := in.names.of(bgpAdvertisements, o.name)
-	spec := root.at("spec").into(itemOf(bgpAdvertisements, name))
-	s, err := in.scope(spec)
+	spec := root.at("spec").into(itemPath(bgpAdvertisements, name))
+	s, err := in.adSelectors(spec)
 	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
@@ -29,7 +29,7 @@ func (in *importer) bgpAdvertisement(o *source, root field) {
 	in.addBGP(root, a)
 }
 
-// attributeKeys are how a format spells the attributes of routes.
+// attributeKeys are the keys of the attributes of routes in one format.
 type attributeKeys struct{ length, lengthV6, localPref string }
 
 var (
@@ -53,15 +53,15 @@ func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertise
 		}
 	}
 	if n, ok := f.at(k.localPref).number(0, math.MaxUint32); ok {
-		if f.at(k.localPref).mapped("localPref"); n != 0 { // MetalLB takes 0 as unset
+		if f.at(k.localPref).mapped("localPref"); n != 0 { // in MetalLB 0 means unset
 			a.LocalPref = &n
 		}
 	}
 	return in.routeCommunities(f.at("communities"), a)
 }
 
-// routeCommunities reads the communities of routes. One that a stack cannot have is an error: without it, such as
-// without no-export, the routes could go further than before.
+// routeCommunities reads the communities of routes. A community that a stack cannot have is an error: without it the routes
+// could be propagated further than before, such as without no-export.
 func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
 	different := map[string]bool{}
 	for _, item := range list.items() {
@@ -80,8 +80,8 @@ func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec
 	return nil
 }
 
-// communityReference returns a community as lbstack prints it, or the name of an alias; for an alias that a stack
-// cannot have, its value.
+// communityReference returns a community as lbstack prints it, or the name of an alias. For an alias whose name a stack cannot
+// have it returns the value of the alias.
 func (in *importer) communityReference(text string) (string, error) {
 	if value, ok := in.values[text]; ok {
 		return value, nil
@@ -104,13 +104,13 @@ var (
 	configMapProfile = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
 )
 
-// profileKeys are how a format spells a BFD profile.
+// profileKeys are the keys of the fields of a BFD profile in one format.
 type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive, ttl string }
 
 // profile maps a BFD profile.
 func (in *importer) profile(from, spec field, k profileKeys, original string) {
 	name := in.names.of(bfdProfiles, original)
-	spec = spec.into(itemOf(bfdProfiles, name))
+	spec = spec.into(itemPath(bfdProfiles, name))
 	p := v1beta1.StackBFDProfile{Name: v1beta1.ObjectName(name)}
 	for _, n := range []struct {
 		key, target string
@@ -138,11 +138,11 @@ func (in *importer) profile(from, spec field, k profileKeys, original string) {
 	in.addProfile(from, p)
 }
 
-// peerKeys are how a format spells a peer.
+// peerKeys are the keys of the fields of a peer in one format.
 type peerKeys struct {
 	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
 	selectors                                                                                             selectorKeys
-	// zeroIsUnset: a timer of 0 is one that the peer does not set, at least in MetalLB 0.13.
+	// zeroIsUnset means that a timer of 0 counts as not set, as at least in MetalLB 0.13.
 	zeroIsUnset bool
 }
 
@@ -153,7 +153,7 @@ var configMapPeer = peerKeys{"my-asn", "peer-asn", "peer-address", "source-addre
 // peer maps a router.
 func (in *importer) peer(from, spec field, k peerKeys, original string) {
 	name := in.names.of(bgpPeers, original)
-	spec = spec.into(itemOf(bgpPeers, name))
+	spec = spec.into(itemPath(bgpPeers, name))
 	p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
 	text := func(key, target string) string {
 		spec.at(key).mapped(target)
@@ -193,7 +193,7 @@ func (in *importer) peer(from, spec field, k peerKeys, original string) {
 	in.addPeer(from, p)
 }
 
-// address returns an address as lbstack prints it. Other text is returned as it is: addPeer refuses the peer for it.
+// address returns an address as lbstack prints it. It returns any other text unchanged; addPeer then refuses the peer.
 func address(text string) string {
 	if a, err := apiconv.ParseAddress(text); err == nil {
 		return a.String()
@@ -201,7 +201,7 @@ func address(text string) string {
 	return text
 }
 
-// objectPeer reads the fields that BGPPeer objects have and the ConfigMap has not.
+// objectPeer reads the fields that only BGPPeer objects have, not the peers of the ConfigMap.
 func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	const dropped = "MetalLB's default mode (frr-k8s) has ignored this field; lbstack follows it: remove it if the sessions worked without it"
 	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
@@ -240,8 +240,8 @@ func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	return nil
 }
 
-// timers reads hold time and keepalive time. MetalLB derives one from the other by the factor 3; for the keepalive
-// time lbstack does so too.
+// timers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other one, by the factor 3.
+// lbstack derives only a keepalive time that is not set, so timers derives the hold time.
 func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
@@ -266,7 +266,7 @@ func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 // maxObjectName is the maximum length of the name of an object.
 const maxObjectName = 253
 
-// password sets the Secret that the stack names in place of a password, and reports that somebody must make it.
+// password sets the Secret with the password of a peer, and reports that the user must create it: a stack has no passwords.
 func (in *importer) password(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
 	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {

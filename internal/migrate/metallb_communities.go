@@ -11,10 +11,10 @@ import (
 // aliasName matches the names that a community alias can have (v1beta1.CommunityAlias).
 var aliasName = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
 
-// community maps a Community, which gives names to communities.
+// community maps a Community, which has names for BGP communities.
 func (in *importer) community(root field, original string) {
 	name := in.names.of(communities, original)
-	spec := root.at("spec").into(itemOf(communities, name))
+	spec := root.at("spec").into(itemPath(communities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
 	for _, f := range spec.at("communities").items() {
 		if alias, ok := in.alias(f.at("name").text(), f.at("value"), f); ok {
@@ -24,10 +24,10 @@ func (in *importer) community(root field, original string) {
 	in.addAliases(root, c)
 }
 
-// aliases maps the names that the ConfigMap gives.
+// aliases maps the names for BGP communities in the ConfigMap.
 func (in *importer) aliases(list field) {
 	name := in.names.of(communities, "metallb")
-	list = list.into(itemOf(communities, name))
+	list = list.into(itemPath(communities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
 	for _, key := range list.keys() {
 		if alias, ok := in.alias(key, list.at(key), list.at(key)); ok {
@@ -51,8 +51,8 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 	}
 }
 
-// alias reads one alias; from is the field that has name and value. A name that a stack cannot have, or that is a
-// well-known name of another community there, is replaced by its value in the advertisements.
+// alias reads one alias; from is the field with both its name and its value. ok is false if the stack gets no such alias. If the
+// stack cannot have the name, or has it as the well-known name of another community, advertisements get the value instead.
 func (in *importer) alias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {
@@ -69,7 +69,7 @@ func (in *importer) alias(name string, value, from field) (alias v1beta1.Communi
 		in.values[name] = c.String()
 		from.changed("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
 		return alias, false
-	case err == nil: // a well-known name, which means the same without an alias
+	case err == nil: // the well-known name of this community needs no alias
 		from.ignore("is the well-known community of this name, which a stack knows")
 		return alias, false
 	}

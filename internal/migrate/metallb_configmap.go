@@ -24,7 +24,7 @@ func (in *importer) configMap(data field) {
 	}
 	in.aliases(config.at("bgp-communities"))
 	for i, f := range config.at("bfd-profiles").items() {
-		name := named(f, "profile", i)
+		name := itemName(f, "profile", i)
 		f.at("name").ignore(isName)
 		in.renamed(f.at("name"), bfdProfiles, name)
 		in.profile(f, f, configMapProfile, name)
@@ -33,7 +33,7 @@ func (in *importer) configMap(data field) {
 		in.peer(f, f, configMapPeer, fmt.Sprintf("peer-%d", i+1))
 	}
 	for i, f := range config.at("address-pools").items() {
-		name := named(f, "pool", i)
+		name := itemName(f, "pool", i)
 		f.at("name").ignore(isName)
 		in.renamed(f.at("name"), pools, name)
 		in.oldPool(f, f, configMapPool, name)
@@ -44,8 +44,8 @@ func (in *importer) configMap(data field) {
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
 var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-profiles", "peer-autodiscovery"}
 
-// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13, or with
-// text that looks like one and is no valid YAML.
+// isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. This includes text that
+// cannot be parsed, if it has a key of the configuration or is in the namespace metallb-system.
 func isMetalLBConfig(o *source) bool {
 	config := o.root().at("data").at("config")
 	if o.group != "" || o.kind != "ConfigMap" || !config.has() {
@@ -57,15 +57,15 @@ func isMetalLBConfig(o *source) bool {
 	return slices.ContainsFunc(config.keys(), func(key string) bool { return slices.Contains(configKeys, key) })
 }
 
-// named returns the name of an item, or one made from its place in the list.
-func named(f field, what string, i int) string {
+// itemName returns the name of an item. An item without a name gets one from its position in the list.
+func itemName(f field, what string, i int) string {
 	if name := f.at("name").text(); name != "" {
 		return name
 	}
 	return fmt.Sprintf("%s-%d", what, i+1)
 }
 
-// poolKeys are how a format spells a pool that says how it is announced.
+// poolKeys are the keys of the fields of a pool that has a protocol, in one format.
 type poolKeys struct {
 	autoAssign, avoidBuggy, advertisements string
 	attributes                             attributeKeys
@@ -76,10 +76,10 @@ var (
 	configMapPool = poolKeys{"auto-assign", "avoid-buggy-ips", "bgp-advertisements", configMapAttributes}
 )
 
-// oldPool maps a pool that says how it is announced to a pool and its advertisements.
+// oldPool maps a pool that has a protocol to a pool and its advertisements.
 func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 	name := in.names.of(pools, original)
-	spec = spec.into(itemOf(pools, name))
+	spec = spec.into(itemPath(pools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	p.Addresses = addresses(spec.at("addresses"))
 	if auto := spec.at(k.autoAssign); auto.has() {
@@ -98,7 +98,7 @@ func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 			protocol.unmapped("the addresses are not announced: the advertisement is left out: " + excludedHere)
 			return
 		}
-		protocol.into(itemOf(l2Advertisements, in.names.of(l2Advertisements, original))).mapped("ipAddressPools")
+		protocol.into(itemPath(l2Advertisements, in.names.of(l2Advertisements, original))).mapped("ipAddressPools")
 		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.of(l2Advertisements, original))}
 		a.IPAddressPools = []v1beta1.ObjectName{p.Name}
 		in.addL2(protocol, a)
@@ -110,12 +110,12 @@ func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
 	}
 }
 
-// oldAdvertisements maps the BGP advertisements of a pool. Without any, MetalLB announced each address by itself.
+// oldAdvertisements maps the BGP advertisements in a pool. If it has none, MetalLB announces each address as a route of its own.
 func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
 	list, protocol := spec.at(k.advertisements).items(), spec.at("protocol")
 	add := func(from field, name string, read func(field, *v1beta1.BGPAdvertisementSpec) error) {
 		name = in.names.of(bgpAdvertisements, name)
-		from = from.into(itemOf(bgpAdvertisements, name))
+		from = from.into(itemPath(bgpAdvertisements, name))
 		protocol.into(from.item).mapped("ipAddressPools")
 		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 		a.IPAddressPools = []v1beta1.ObjectName{pool}
@@ -134,7 +134,7 @@ func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, p
 			name = fmt.Sprintf("%s-%d", original, i+1)
 		}
 		if f.empty() {
-			f.into(itemOf(bgpAdvertisements, in.names.of(bgpAdvertisements, name))).mapped("ipAddressPools")
+			f.into(itemPath(bgpAdvertisements, in.names.of(bgpAdvertisements, name))).mapped("ipAddressPools")
 		}
 		add(f, name, func(f field, a *v1beta1.BGPAdvertisementSpec) error { return in.attributes(f, k.attributes, a) })
 	}

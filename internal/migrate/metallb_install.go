@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// excludedByDefault are the patterns that MetalLB's manifests exclude: interfaces that lead to pods, containers and
-// virtual machines of the node. lbstack leaves these out by their kind.
+// excludedByDefault are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces that lead to pods,
+// containers and virtual machines of the node. lbstack leaves out such interfaces by their kind.
 var excludedByDefault = []string{
 	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
 	"^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*",
@@ -61,7 +61,7 @@ func (in *importer) class(f field) {
 	}
 }
 
-// classPattern is that of v1beta1.LoadBalancerStackSpec.LoadBalancerClass.
+// classPattern is the pattern of v1beta1.LoadBalancerStackSpec.LoadBalancerClass.
 var classPattern = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 
 // logLevel maps the log level of the components.
@@ -88,10 +88,10 @@ func (in *importer) logLevel(f field, components ...string) {
 	f.changed(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
 }
 
-// subdomain matches DNS subdomains, which the names of most objects are.
+// subdomain matches DNS subdomains: the names of most objects must be DNS subdomains.
 var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-// component maps how the pods of a component run.
+// component maps the priority class, annotations, affinity and resources of the pods of a component.
 func (in *importer) component(f field, target string, c *v1beta1.ComponentSpec) {
 	f = f.into(target)
 	if name := f.at("priorityClassName"); subdomain.MatchString(name.text()) && len(name.text()) <= maxObjectName {
@@ -113,11 +113,11 @@ func (in *importer) component(f field, target string, c *v1beta1.ComponentSpec) 
 		c.PodAnnotations[key] = v1beta1.AnnotationValue(annotation.text())
 		annotation.mapped("podAnnotations")
 	}
-	whole(f.at("affinity"), "affinity", &c.Affinity)
+	copyValue(f.at("affinity"), "affinity", &c.Affinity)
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
 		f.at("affinity").at(pods).changed("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
 	}
-	whole(f.at("resources"), "resources", &c.Resources)
+	copyValue(f.at("resources"), "resources", &c.Resources)
 }
 
 // nodeSelector maps the labels of the nodes that a component runs on.
@@ -140,7 +140,7 @@ func (in *importer) nodeSelector(f field, target string, c *v1beta1.ComponentSpe
 	}
 }
 
-// tolerations maps those that the pods of lbstack do not have by default.
+// tolerations maps the tolerations that the pods of lbstack do not have by default.
 func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec) {
 	f = f.into(target)
 	for _, item := range f.items() {
@@ -152,21 +152,21 @@ func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec
 			item.unmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
 			continue
 		}
-		if has(c.Tolerations, item) {
+		if contains(c.Tolerations, item) {
 			item.mapped("tolerations")
 			continue
 		}
 		n := len(c.Tolerations)
 		c.Tolerations = append(c.Tolerations, zero(c.Tolerations))
-		if !whole(item, "tolerations", &c.Tolerations[n]) {
+		if !copyValue(item, "tolerations", &c.Tolerations[n]) {
 			c.Tolerations = c.Tolerations[:n]
 		}
 	}
 }
 
-// has reports whether a list has an item already: the object of MetalLB's operator and the workloads made from it
-// have the same ones.
-func has[T any](list []T, item field) bool {
+// contains reports whether a list has an item already. The input can have an item twice: in the MetalLB object, and in the workloads
+// that MetalLB's operator makes from it.
+func contains[T any](list []T, item field) bool {
 	var one T
 	text, err := json.Marshal(item.value)
 	return err == nil && json.Unmarshal(text, &one) == nil && slices.ContainsFunc(list, func(other T) bool { return reflect.DeepEqual(one, other) })
@@ -174,9 +174,9 @@ func has[T any](list []T, item field) bool {
 
 func zero[T any]([]T) (t T) { return t }
 
-// whole maps a value of a type of Kubernetes as it is, and reports whether it could. A value with a field that the
-// type does not have is reported as not mapped.
-func whole[T any](f field, target string, to *T) bool {
+// copyValue copies a value whose type is one of Kubernetes to the stack, and reports whether it did. A value with a
+// field that the type does not have is reported as not mapped.
+func copyValue[T any](f field, target string, to *T) bool {
 	if !f.has() || f.empty() {
 		return false
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it
-// is; empty: neither. In a private registry the image can have any name, so that labels and environment variables of
-// MetalLB's manifests and charts count as well.
+// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it is; empty if
+// the workload has neither. An image in a private registry can have any name, so the labels and environment variables of
+// MetalLB's manifests and charts identify a container as well.
 func metalLBContainer(o *source) (container field, component string) {
 	if o.group != "apps" {
 		return container, ""
@@ -21,7 +21,7 @@ func metalLBContainer(o *source) (container field, component string) {
 		c := field{o: o, path: fmt.Sprintf("spec.template.spec.containers[%d]", i), value: value}
 		name, _ := c.at("name").value.(string)
 		image, _ := c.at("image").value.(string)
-		if strings.Contains(image, "frr-k8s") || isWebhookServer(c) { // the one has a container named controller, the other its image
+		if strings.Contains(image, "frr-k8s") || isWebhookServer(c) { // FRR-K8s has a container named controller, and the webhook server has the image of the controller
 			continue
 		}
 		if !labelled && !strings.Contains(image, "metallb") && !hasVariables(c) {
@@ -51,7 +51,7 @@ func hasVariables(container field) bool {
 	})
 }
 
-// workload maps the flags of MetalLB's Deployment and DaemonSet, and where and how their pods run.
+// workload maps the flags and the pod template of MetalLB's Deployment and DaemonSet.
 func (in *importer) workload(o *source, root field) {
 	container, component := metalLBContainer(o)
 	if component == "" {
@@ -62,7 +62,7 @@ func (in *importer) workload(o *source, root field) {
 	to := &in.stack.Spec.Controller.ComponentSpec
 	if component == "speaker" {
 		to = &in.stack.Spec.Speaker.ComponentSpec
-		in.keptOff = in.keptOff || !toleratesControlPlanes(pod.at("tolerations"))
+		in.avoidsControlPlanes = in.avoidsControlPlanes || !toleratesControlPlanes(pod.at("tolerations"))
 	}
 	in.flags(container.at("args"), component)
 	in.nodeSelector(pod.at("nodeSelector"), "spec."+component, to)
@@ -84,7 +84,7 @@ func toleratesControlPlanes(tolerations field) bool {
 	})
 }
 
-// flags maps the flags of a component. Those without a case here concern MetalLB's own pods; workload ignores them.
+// flags maps the flags of a component. Other flags concern MetalLB's own pods; workload ignores them.
 func (in *importer) flags(args field, component string) {
 	items := args.items()
 	for i := 0; i < len(items); i++ {
@@ -117,7 +117,7 @@ func (in *importer) flags(args field, component string) {
 	}
 }
 
-// copyMark gives the value of a flag, if it is an argument of its own, the mark of the flag.
+// copyMark copies the mark of a flag to its value, for a value that is an argument of its own.
 func (f field) copyMark(flag, value field) {
 	if e := f.o.entries[flag.path]; e != nil {
 		value.mark(e.Outcome, e.Target, e.Note)

@@ -1,10 +1,10 @@
-// Package migrate turns the configuration of another load balancer (MetalLB in all of its forms,
-// the address pools of kube-vip, and the kinds of Cilium that have an equal) into one
-// LoadBalancerStack, and reports what became of each field.
+// Package migrate turns the configuration of another load balancer into one LoadBalancerStack, and
+// reports the outcome of each field. It maps all formats of MetalLB, the address pools of kube-vip,
+// and the kinds of Cilium that have an equivalent in a stack.
 //
-// It is pure: objects in, a stack and a report out. It reads no file and no cluster, and knows the
-// formats of others by their field names only: it links none of their code. The kubectl plugin calls
-// it. A field that no mapping reads is reported as not mapped, so that nothing is lost without a
+// It is pure: objects in, a stack and a report out. It reads no file and no cluster, and links no
+// code of other load balancers, only the field names of their formats. The kubectl plugin calls it.
+// A field that no mapping reads is reported as not mapped, so that nothing is lost without a
 // line in the report (see finish in field.go).
 package migrate
 
@@ -22,11 +22,12 @@ import (
 
 // Result is the outcome of an import.
 type Result struct {
-	// Stack has a spec and no status. Its lists are in order by name.
+	// Stack has a spec and no status. Its lists are sorted by name.
 	Stack v1beta1.LoadBalancerStack
-	// Report has a line for each field of the input.
+	// Report has an entry for each field of the input.
 	Report Report
-	// origins gives the object that each item of the stack is from, in words; the key is the path of the item (itemOf).
+	// origins has the object of the input that each item of the stack is from, as a phrase. The key is the path of the item
+	// (itemPath).
 	origins map[string]string
 }
 
@@ -35,9 +36,9 @@ func (r *Result) Empty() bool {
 	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
 }
 
-// Import maps objects. Their order does not change the result. An object that is in the input twice with the same
-// content counts once. namespace is that of MetalLB, which ignores objects of its kinds in other namespaces; empty:
-// it is that of MetalLB's workloads in the input, if all of them are in one.
+// Import maps objects. Their order does not change the result. An object that is in the input twice with the same content
+// counts once. namespace is the one in which MetalLB runs: MetalLB ignores objects of its kinds in other namespaces. If it is
+// empty, Import uses the namespace of MetalLB's workloads in the input, if all of them are in one.
 func Import(objects []Object, namespace string) Result {
 	in := &importer{
 		names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
@@ -46,11 +47,11 @@ func Import(objects []Object, namespace string) Result {
 	in.stack.APIVersion, in.stack.Kind = v1beta1.GroupVersion.String(), "LoadBalancerStack"
 	in.stack.ObjectMeta = metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}
 	sources := prepare(objects)
-	in.survey = look(sources, namespace)
+	in.survey = newSurvey(sources, namespace)
 	in.reserve(sources)
 	for _, o := range sources {
 		o.describe()
-		if first := o.sameAs; first != nil {
+		if first := o.conflictsWith; first != nil {
 			o.root().refuse("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
 			continue
 		}
@@ -70,24 +71,24 @@ type importer struct {
 	stack  v1beta1.LoadBalancerStack
 	report Report
 	names  names
-	// values are the communities that the names of aliases stand for which a stack cannot have; the key is the name.
+	// values are the communities of those aliases whose name a stack cannot have, by name.
 	values map[string]string
 	// aliased are the names of the community aliases that the stack has.
 	aliased map[string]bool
-	// items gives the object that each item of the stack is from, in words. The key here, in owners and in roots is
-	// the path of the item.
+	// items has the object of the input that each item of the stack is from, as a phrase. The key of items, owners and roots
+	// is the path of the item.
 	items map[string]string
-	// owners gives the configuration that each item of the stack is from; owner is that of the object being mapped.
+	// owners has the configuration that each item of the stack is from. owner is the one of the object that is mapped now.
 	owners map[string]owner
 	owner  owner
-	// roots gives the field of the input that is refused if the item is taken out of the stack again.
+	// roots has the field of the input that is refused if an item is removed from the stack again.
 	roots map[string]field
 	// poolLabels are the labels of MetalLB's IPAddressPools in the input, including those that the stack leaves out.
 	poolLabels map[v1beta1.ObjectName]map[string]string
 	survey     survey
-	// keptOff says that a DaemonSet of MetalLB's speaker does not tolerate the taint of control planes.
-	keptOff bool
-	// vip says that the stack announces pools of kube-vip on the local network.
+	// avoidsControlPlanes means that a DaemonSet of MetalLB's speaker does not tolerate the taint of control planes.
+	avoidsControlPlanes bool
+	// vip means that the stack announces pools of kube-vip on the local network.
 	vip bool
 	// peerConfigs are the objects CiliumBGPPeerConfig of the input; ciliumPeers are the peers that come from Cilium.
 	peerConfigs []*source
@@ -150,7 +151,7 @@ func (in *importer) core(o *source, root field) {
 	}
 }
 
-// complete does the steps that need all items of the stack: it sorts and restricts them, and adds notes.
+// complete does what needs all items of the stack: it sorts them, narrows advertisements, and adds notes.
 func (in *importer) complete() {
 	spec := &in.stack.Spec
 	slices.SortFunc(spec.IPAddressPools, func(a, b v1beta1.StackIPAddressPool) int { return cmp.Compare(a.Name, b.Name) })
@@ -170,8 +171,8 @@ func (in *importer) differences() {
 		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (MetalLB asks for the same key alone).")
 		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes it away).")
 	}
-	in.survey.doubts(note)
-	if in.keptOff {
+	in.survey.noteNamespaces(note)
+	if in.avoidsControlPlanes {
 		note("MetalLB's speakers do not tolerate the taint of control planes, and those of lbstack do: to announce nothing from there, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
 	}
 	if in.bothFamilies() {
@@ -196,25 +197,25 @@ func (in *importer) differences() {
 func (in *importer) missing(note func(string)) {
 	check := func(item, list string, names ...v1beta1.ObjectName) {
 		for _, name := range names {
-			if name != "" && in.items[itemOf(list, string(name))] == "" {
-				note(fmt.Sprintf("%s names %s, which is not in the stack: import it as well, or remove the name.", item, itemOf(list, string(name))))
+			if name != "" && in.items[itemPath(list, string(name))] == "" {
+				note(fmt.Sprintf("%s names %s, which is not in the stack: import it as well, or remove the name.", item, itemPath(list, string(name))))
 			}
 		}
 	}
 	for _, a := range in.stack.Spec.L2Advertisements {
-		check(itemOf(l2Advertisements, string(a.Name)), pools, a.IPAddressPools...)
+		check(itemPath(l2Advertisements, string(a.Name)), pools, a.IPAddressPools...)
 	}
 	for _, a := range in.stack.Spec.BGPAdvertisements {
-		check(itemOf(bgpAdvertisements, string(a.Name)), pools, a.IPAddressPools...)
-		check(itemOf(bgpAdvertisements, string(a.Name)), bgpPeers, a.Peers...)
+		check(itemPath(bgpAdvertisements, string(a.Name)), pools, a.IPAddressPools...)
+		check(itemPath(bgpAdvertisements, string(a.Name)), bgpPeers, a.Peers...)
 	}
 	for _, p := range in.stack.Spec.BGPPeers {
-		check(itemOf(bgpPeers, string(p.Name)), bfdProfiles, p.BFDProfile)
+		check(itemPath(bgpPeers, string(p.Name)), bfdProfiles, p.BFDProfile)
 	}
 }
 
-// bothFamilies reports whether the pools have addresses of both families, while a peer from MetalLB would get
-// routes of one family only.
+// bothFamilies reports whether the pools have addresses of both families and a peer from MetalLB gets routes of one family
+// only.
 func (in *importer) bothFamilies() bool {
 	families := map[lb.Family]bool{}
 	for _, p := range in.stack.Spec.IPAddressPools {
@@ -225,6 +226,6 @@ func (in *importer) bothFamilies() bool {
 		}
 	}
 	return len(families) == 2 && slices.ContainsFunc(in.stack.Spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool {
-		return !p.DualStackAddressFamily && in.owners[itemOf(bgpPeers, string(p.Name))].product() == ofMetalLB
+		return !p.DualStackAddressFamily && in.owners[itemPath(bgpPeers, string(p.Name))].product() == ofMetalLB
 	})
 }

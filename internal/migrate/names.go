@@ -10,31 +10,31 @@ import (
 const maxName = 63
 
 var (
-	itemName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	noLetter = regexp.MustCompile(`[^a-z0-9]+`)
+	labelPattern  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	notLabelChars = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// isLabel reports whether a name is a DNS label, as those of items and of namespaces must be.
-func isLabel(name string) bool { return len(name) <= maxName && itemName.MatchString(name) }
+// isLabel reports whether a name is a DNS label, as the names of items and of namespaces must be.
+func isLabel(name string) bool { return len(name) <= maxName && labelPattern.MatchString(name) }
 
 // names converts names of the input into names of items of a stack, which are DNS labels.
 type names struct {
-	// given maps "list/original" to the name, and taken has "list/name" of all that were given.
+	// given maps "list/original name" to the name in the stack. taken has "list/name" of all names in the stack.
 	given map[string]string
 	taken map[string]bool
 }
 
 func newNames() names { return names{given: map[string]string{}, taken: map[string]bool{}} }
 
-// of returns the name in a list of the stack for the name original. For one original it is always the same, and for
-// different ones different.
+// of returns the name in a list of the stack for an original name. Within a list, the same original name always gets the same
+// name, and different ones get different names.
 func (n names) of(list, original string) string {
 	if name, ok := n.given[list+"/"+original]; ok {
 		return name
 	}
 	name := original
 	if !isLabel(name) {
-		if name = strings.Trim(noLetter.ReplaceAllString(strings.ToLower(name), "-"), "-"); name == "" {
+		if name = strings.Trim(notLabelChars.ReplaceAllString(strings.ToLower(name), "-"), "-"); name == "" {
 			name = "unnamed"
 		}
 		name = strings.TrimRight(name[:min(len(name), maxName)], "-")

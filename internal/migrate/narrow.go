@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// owner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of
-// its own load balancer; in a stack it would apply to all.
+// owner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of its own
+// load balancer. In a stack it would apply to all of them, unless narrow restricts it.
 type owner string
 
 const (
@@ -36,7 +36,7 @@ func ownerOf(o *source) owner {
 	return ofKubeVIP
 }
 
-// product is the load balancer that has the peers: all of MetalLB's formats share them.
+// product returns the load balancer that the owner belongs to. All formats of MetalLB share its peers.
 func (o owner) product() owner {
 	if o == ofOldPools {
 		return ofMetalLB
@@ -44,22 +44,22 @@ func (o owner) product() owner {
 	return o
 }
 
-// narrow restricts each advertisement to what it applied to before. It lists pools and peers by name where the stack
-// has others as well, or where selectors use labels that pools of a stack do not have. An advertisement for which
-// nothing is left is taken out of the stack.
+// narrow restricts each advertisement to the pools and peers that it applied to before. It names them in the advertisement if the
+// stack has pools or peers of another owner, or if selectors use labels that pools of a stack do not keep. An advertisement
+// for which no pool or no peer is left is removed from the stack.
 func (in *importer) narrow() {
 	spec := &in.stack.Spec
 	for i := range spec.L2Advertisements {
 		a := &spec.L2Advertisements[i]
-		in.narrowPools(itemOf(l2Advertisements, string(a.Name)), &a.IPAddressPools, &a.IPAddressPoolSelectors)
+		in.narrowPools(itemPath(l2Advertisements, string(a.Name)), &a.IPAddressPools, &a.IPAddressPoolSelectors)
 	}
 	for i := range spec.BGPAdvertisements {
 		a := &spec.BGPAdvertisements[i]
-		item := itemOf(bgpAdvertisements, string(a.Name))
+		item := itemPath(bgpAdvertisements, string(a.Name))
 		in.narrowPools(item, &a.IPAddressPools, &a.IPAddressPoolSelectors)
 		in.narrowPeers(item, &a.Peers)
 	}
-	left := func(list string, name v1beta1.ObjectName) bool { return in.items[itemOf(list, string(name))] == "" }
+	left := func(list string, name v1beta1.ObjectName) bool { return in.items[itemPath(list, string(name))] == "" }
 	spec.L2Advertisements = slices.DeleteFunc(spec.L2Advertisements, func(a v1beta1.StackL2Advertisement) bool { return left(l2Advertisements, a.Name) })
 	spec.BGPAdvertisements = slices.DeleteFunc(spec.BGPAdvertisements, func(a v1beta1.StackBGPAdvertisement) bool { return left(bgpAdvertisements, a.Name) })
 }
@@ -70,7 +70,7 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 	}
 	own, others, matching := in.owners[item], false, slices.Clone(*names)
 	for _, p := range in.stack.Spec.IPAddressPools {
-		if in.owners[itemOf(pools, string(p.Name))] != own {
+		if in.owners[itemPath(pools, string(p.Name))] != own {
 			others = true
 		} else if selected(*selectors, in.poolLabels[p.Name]) && !slices.Contains(matching, p.Name) {
 			matching = append(matching, p.Name)
@@ -100,7 +100,7 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	own, others := in.owners[item].product(), false
 	var peers []v1beta1.ObjectName
 	for _, p := range in.stack.Spec.BGPPeers {
-		if in.owners[itemOf(bgpPeers, string(p.Name))].product() != own {
+		if in.owners[itemPath(bgpPeers, string(p.Name))].product() != own {
 			others = true
 		} else {
 			peers = append(peers, p.Name)
@@ -116,13 +116,13 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	}
 }
 
-// leaveOut refuses the field that an item is from. narrow then takes the item out of the stack.
+// leaveOut refuses the field that an item is from, and has narrow remove the item from the stack.
 func (in *importer) leaveOut(item, why string) {
 	in.roots[item].refuse(why)
 	delete(in.items, item)
 }
 
-// selected reports whether one of the selectors matches the labels in set, or there are no selectors.
+// selected reports whether one of the selectors matches the labels in set. An empty list selects everything.
 func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
 	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
 		selector, err := metav1.LabelSelectorAsSelector(&s)
@@ -130,8 +130,8 @@ func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
 	})
 }
 
-// selectsInstallation reports whether a selector uses labels that describe how an object was installed: lbstack sets
-// these itself on its pools.
+// selectsInstallation reports whether a selector uses labels that describe how an object was installed. lbstack sets such
+// labels on its pools itself, with other values.
 func selectsInstallation(s metav1.LabelSelector) bool {
 	for key := range s.MatchLabels {
 		if isInstallation(key) {

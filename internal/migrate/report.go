@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// Outcome is what became of a field of the input.
+// Outcome is what Import did with a field of the input.
 type Outcome int
 
 // Outcomes, from the best to the worst.
 const (
-	// Ignored: the field is no configuration, or has its default.
+	// Ignored: the field does not concern the stack: it is no configuration, is empty or off, or has no effect.
 	Ignored Outcome = iota
-	// Mapped: it is in the stack and means the same.
+	// Mapped: the stack has the field, with the same meaning.
 	Mapped
-	// Changed: it is in the stack and means something else.
+	// Changed: the stack has the field, with another meaning.
 	Changed
-	// Unmapped: it is not in the stack.
+	// Unmapped: the stack does not have the field.
 	Unmapped
 )
 
-// String returns the outcome in words.
+// String returns the outcome as a phrase for reports.
 func (o Outcome) String() string {
 	return [...]string{"no configuration", "mapped", "another meaning", "not mapped"}[o]
 }
@@ -29,31 +29,32 @@ func (o Outcome) String() string {
 // MarshalText returns String, for JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// Entry is what became of one field.
+// Entry is the outcome of one field.
 type Entry struct {
-	// Object has the field: kind, namespace and name.
+	// Object is the object that has the field: kind, namespace and name.
 	Object string `json:"object"`
-	// Path is that of the field in the object.
+	// Path is the path of the field in the object.
 	Path string `json:"path"`
-	// Outcome says what became of it.
+	// Outcome is whether and how the stack has the field.
 	Outcome Outcome `json:"outcome"`
-	// Target is the field of the stack that it was mapped to. Empty: none.
+	// Target is the field of the stack that the field was mapped to; empty if there is none.
 	Target string `json:"target,omitempty"`
-	// Note says why the field has another meaning or is not mapped or ignored, and what to do. It never has the value of
-	// a field that could be a secret.
+	// Note is why the field has another meaning, is not mapped or is ignored, and what to do. It never has the value of a
+	// field that could be a secret.
 	Note string `json:"note,omitempty"`
 
-	// group is the path of the field that was marked, which may have several leaves.
+	// group is the path of the field that was marked. Such a field may have several leaves, each with its own entry.
 	group string
-	// item is the path of the item of the stack that the field is for.
+	// item is the path of the item of the stack that the field belongs to.
 	item string
 }
 
-// Report is what became of all fields.
+// Report is the outcome of all fields.
 type Report struct {
-	// Entries have each leaf of the input once: objects in the order in which they were mapped, and by path in each.
+	// Entries has one entry for each leaf of the input: objects in the order in which they were mapped, and sorted by path in
+	// each object.
 	Entries []Entry `json:"entries"`
-	// Notes are about differences that no field of the input shows.
+	// Notes are sentences about differences that no field of the input shows.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -67,7 +68,8 @@ func (r *Report) Count(o Outcome) (n int) {
 	return n
 }
 
-// groups visits, in order, the first of successive entries of an outcome that have the same object, group and note.
+// groups visits the entries of an outcome in order. Of successive entries with the same object, group and note it visits only
+// the first.
 func (r *Report) groups(o Outcome, visit func(Entry)) {
 	var last Entry
 	for _, e := range r.Entries {
@@ -78,7 +80,8 @@ func (r *Report) groups(o Outcome, visit func(Entry)) {
 	}
 }
 
-// Print writes the report for people: fields with another meaning or not mapped one by one, the others as numbers.
+// Print writes the report for people: a line for each group of fields with another meaning or not mapped, and the number of fields
+// of each outcome.
 func (r *Report) Print(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d fields mapped, %d with another meaning, %d not mapped; %d are no configuration\n",
@@ -109,7 +112,7 @@ func (r *Report) Print(w io.Writer) error {
 	return err
 }
 
-// field names what the note is about; an object as a whole has no path.
+// field returns the path of the field that the note is about, or a phrase for the object as a whole, which has no path.
 func (e Entry) field() string {
 	if e.group == "" {
 		return "all of it"

@@ -13,13 +13,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxDocument bounds the text that Read takes, in bytes: a ConfigMap has at most 1 MiB, and a
+// maxDocument bounds the text that Read accepts, in bytes. A ConfigMap has at most 1 MiB, and a
 // directory of manifests not much more.
 const maxDocument = 64 << 20
 
 // Object is one object of the input.
 type Object struct {
-	// From says where it was found, such as the name of a file.
+	// From is where the object was found, such as the name of a file.
 	From string
 	// Content is the object as decoded from JSON.
 	Content map[string]any
@@ -29,8 +29,8 @@ type Object struct {
 // a Helm chart.
 var ErrNoObject = errors.New("is no object")
 
-// Read splits YAML or JSON into objects; the items of a List are objects of their own. from says where the text is
-// from. A key that is twice in a map is an error, since one of the two values would be lost.
+// Read splits YAML or JSON into objects. Each item of a List becomes an object. from is where the text is from, for errors. A key
+// that a map has twice is an error, since one of the two values would be lost.
 func Read(from string, text io.Reader) ([]Object, error) {
 	all, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
 	if err != nil {
@@ -98,17 +98,18 @@ func unfold(from string, content any) ([]Object, error) {
 // source is an object while it is mapped.
 type source struct {
 	group, version, kind, namespace, name string
-	// where names the object: kind, namespace and name.
+	// where is kind, namespace and name of the object, as a phrase.
 	where   string
 	content map[string]any
-	// sameAs is the first object of the same kind, namespace and name, if it has other content; nil: there is none.
-	sameAs *source
-	// entries is what became of each leaf, by its path.
+	// conflictsWith is an object of the same kind, namespace and name with other content, which is mapped in place of this
+	// one; nil if there is none.
+	conflictsWith *source
+	// entries are the outcomes of the leaves, by path.
 	entries map[string]*Entry
 }
 
-// prepare sorts objects into the order in which they are mapped: those that others refer to come first. It leaves
-// out repetitions with the same content.
+// prepare sorts objects into the order in which they are mapped: an object comes before those that refer to it. It leaves out
+// repetitions with the same content, and sets conflictsWith for those with other content.
 func prepare(objects []Object) []*source {
 	sources := make([]*source, 0, len(objects))
 	for _, o := range objects {
@@ -125,7 +126,7 @@ func prepare(objects []Object) []*source {
 			if reflect.DeepEqual(last.content, o.content) {
 				continue
 			}
-			o.sameAs = cmp.Or(last.sameAs, last)
+			o.conflictsWith = cmp.Or(last.conflictsWith, last)
 		}
 		kept = append(kept, o)
 	}
@@ -150,8 +151,8 @@ func newSource(o Object) *source {
 	return s
 }
 
-// expanded returns a ConfigMap in which the YAML that MetalLB has as text in config and excludel2.yaml is parsed, so
-// that each field of it is mapped or reported. Text that is no YAML stays text.
+// expanded returns a ConfigMap with the YAML text in config and excludel2.yaml parsed, so that each field of it is mapped or
+// reported. Text that is no valid YAML stays text.
 func expanded(configMap map[string]any) map[string]any {
 	data, ok := configMap["data"].(map[string]any)
 	if !ok {
@@ -170,7 +171,7 @@ func expanded(configMap map[string]any) map[string]any {
 	return configMap
 }
 
-// rank is the place of the kind in the order of mapping.
+// rank returns the position of the kind in the order of mapping.
 func (s *source) rank() int {
 	order := [][]string{
 		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
@@ -187,7 +188,7 @@ func (s *source) same(other *source) bool {
 	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
 }
 
-// printed is the content as text: sorting by it makes the order independent of that of the input.
+// printed returns the content as text. It is the last sort key, so that the order does not depend on the input.
 func (s *source) printed() string {
 	text, err := yaml.Marshal(s.content)
 	if err != nil {
@@ -198,8 +199,8 @@ func (s *source) printed() string {
 
 func (s *source) root() field { return field{o: s, value: s.content} }
 
-// describe marks the fields that identify the object, and its status, as ignored. The labels of an IPAddressPool are
-// left to the mapping of pools.
+// describe marks the fields that identify the object, and its status, as ignored. It leaves the labels of an IPAddressPool to the
+// mapping of pools.
 func (s *source) describe() {
 	root := s.root()
 	for _, key := range []string{"apiVersion", "kind"} {

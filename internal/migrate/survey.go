@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// survey is what the mapping of one object needs to know of all others.
+// survey is what the mapping of one object needs from all objects of the input.
 type survey struct {
-	// namespace is that of MetalLB, which reads its objects from there alone. Empty: it is not known.
+	// namespace is the one in which MetalLB runs; empty if it is not known. MetalLB reads objects of this namespace only.
 	namespace string
-	// namespaces are those in which the input has objects of MetalLB's kinds, sorted.
+	// namespaces are the namespaces in which the input has objects of MetalLB's kinds, sorted.
 	namespaces []string
-	// current says that the input has objects of MetalLB's kinds: from 0.13 on MetalLB reads them and not the ConfigMap
+	// current means that the input has objects of MetalLB's kinds. From 0.13 on MetalLB reads these, and not the ConfigMap
 	// config.
 	current bool
 	// excluded are the patterns of metallb-excludel2 other than excludedByDefault: a stack has no field for them.
 	excluded []*regexp.Regexp
 }
 
-// MetalLBNamespaces returns the namespaces that have workloads of MetalLB's controller or speaker, sorted.
+// MetalLBNamespaces returns the namespaces of workloads of MetalLB's controller or speaker, sorted.
 func MetalLBNamespaces(objects []Object) []string {
 	found := map[string]bool{}
 	for _, o := range objects {
@@ -33,14 +33,15 @@ func MetalLBNamespaces(objects []Object) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// MetalLBComponent returns which component of MetalLB a workload is, "controller" or "speaker"; empty: neither.
+// MetalLBComponent returns which component of MetalLB a workload is: "controller", "speaker", or empty for neither.
 func MetalLBComponent(o Object) string {
 	_, component := metalLBContainer(newSource(o))
 	return component
 }
 
-// look makes the survey. namespace is what the user passed; empty: that of MetalLB's workloads, if they are in one.
-func look(sources []*source, namespace string) (s survey) {
+// newSurvey makes the survey. namespace is the one that the user passed. If it is empty, the survey has the namespace of MetalLB's
+// workloads, if all of them are in one.
+func newSurvey(sources []*source, namespace string) (s survey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {
 		_, component := metalLBContainer(o)
@@ -64,8 +65,8 @@ func look(sources []*source, namespace string) (s survey) {
 	return s
 }
 
-// customPatterns returns the patterns that are not excludedByDefault. One that is no regular expression excludes all
-// interfaces, since it is not known which it should exclude.
+// customPatterns returns the patterns that are not in excludedByDefault. A pattern that is no regular expression excludes all
+// interfaces, since the ones that it should exclude are not known.
 func customPatterns(list field) (patterns []*regexp.Regexp) {
 	texts, _ := list.value.([]any)
 	for _, item := range texts {
@@ -87,7 +88,7 @@ func (s *survey) excludes(name string) bool {
 	return slices.ContainsFunc(s.excluded, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
-// elsewhere returns why MetalLB ignores an object of its own kinds: it is in another namespace. Empty: it does not.
+// elsewhere returns why MetalLB ignores an object of its own kinds, if the object is in another namespace; otherwise empty.
 func (s *survey) elsewhere(o *source) string {
 	if s.namespace == "" || o.namespace == "" || o.namespace == s.namespace {
 		return ""
@@ -95,14 +96,14 @@ func (s *survey) elsewhere(o *source) string {
 	return fmt.Sprintf("MetalLB runs in the namespace %s and ignores objects of others: remove it from the input; if MetalLB runs in %s, pass -n %s", s.namespace, o.namespace, o.namespace)
 }
 
-// doubts adds a note if MetalLB's namespace is not known and its objects are in several.
-func (s *survey) doubts(note func(string)) {
+// noteNamespaces adds a note if MetalLB's namespace is not known and its objects are in several namespaces.
+func (s *survey) noteNamespaces(note func(string)) {
 	if s.namespace == "" && len(s.namespaces) > 1 {
 		note(fmt.Sprintf("The input has objects of MetalLB in the namespaces %s, and MetalLB reads those of its own namespace only: pass -n with this namespace.", strings.Join(s.namespaces, ", ")))
 	}
 }
 
-// reserve takes the names that are DNS labels already, so that no other name is converted to one of them.
+// reserve registers the names that are DNS labels already, so that no other name is converted to one of them.
 func (in *importer) reserve(sources []*source) {
 	for _, o := range sources {
 		lists := map[string][]string{

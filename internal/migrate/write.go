@@ -9,11 +9,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// lists gives the order in which the lists of a stack are written.
-var lists = []string{pools, l2Advertisements, bgpPeers, bgpAdvertisements, bfdProfiles, communities}
+// listOrder has the lists of a stack in the order in which they are written.
+var listOrder = []string{pools, l2Advertisements, bgpPeers, bgpAdvertisements, bfdProfiles, communities}
 
-// YAML returns the stack as a manifest. A comment at each item says which object it is from, and which of its fields
-// have another meaning or are not mapped.
+// YAML returns the stack as a manifest. A comment at each item names the object that it is from, and the fields of that object
+// which have another meaning or are not mapped.
 func (r *Result) YAML() ([]byte, error) {
 	text, err := json.Marshal(r.Stack.Spec)
 	if err != nil {
@@ -27,7 +27,7 @@ func (r *Result) YAML() ([]byte, error) {
 	fmt.Fprintf(&out, "# %d fields mapped, %d with another meaning, %d not mapped: see the report of the import.\n", r.Report.Count(Mapped), r.Report.Count(Changed), r.Report.Count(Unmapped))
 	fmt.Fprintf(&out, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\nspec:", r.Stack.APIVersion, r.Stack.Kind, r.Stack.Name)
 	empty, notes := true, r.notes()
-	for _, list := range lists {
+	for _, list := range listOrder {
 		items, _ := spec[list].([]any)
 		delete(spec, list)
 		if len(items) == 0 {
@@ -55,11 +55,11 @@ func (r *Result) YAML() ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// item writes an item, its name first.
+// item writes an item, with its comments and its name first.
 func (r *Result) item(out *strings.Builder, list string, item map[string]any, notes map[string][]string) error {
 	name, _ := item["name"].(string)
 	delete(item, "name")
-	for _, comment := range append([]string{"from " + r.origins[itemOf(list, name)]}, notes[itemOf(list, name)]...) {
+	for _, comment := range append([]string{"from " + r.origins[itemPath(list, name)]}, notes[itemPath(list, name)]...) {
 		fmt.Fprintf(out, "  # %s\n", oneLine(comment))
 	}
 	fmt.Fprintf(out, "  - name: %s\n", quoted(name))
@@ -68,14 +68,14 @@ func (r *Result) item(out *strings.Builder, list string, item map[string]any, no
 	}
 	text, err := yaml.Marshal(item)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", itemOf(list, name), err)
+		return fmt.Errorf("writing %s: %w", itemPath(list, name), err)
 	}
 	out.WriteString(indent(string(text), "    "))
 	return nil
 }
 
-// notes returns, for each item, what has another meaning and then what is not mapped, each text once and in the order
-// of the report.
+// notes returns the comments for each item, by its path: first on fields with another meaning, then on fields that are not mapped.
+// They are in the order of the report, and each is there once.
 func (r *Result) notes() map[string][]string {
 	notes, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, outcome := range []Outcome{Changed, Unmapped} {
@@ -95,7 +95,7 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
-// quoted returns a name as a YAML string: names such as 1 and true need quotes.
+// quoted returns a name as a YAML string, with quotes where YAML needs them, such as for 1 and true.
 func quoted(name string) string {
 	text, err := yaml.Marshal(name)
 	if err != nil {
@@ -118,7 +118,7 @@ func trimNewline(out *strings.Builder) {
 	out.WriteString(text)
 }
 
-// withoutEmpty leaves out maps that have no value at any depth.
+// withoutEmpty returns a copy of m without the maps that have no value at any depth.
 func withoutEmpty(m map[string]any) map[string]any {
 	rest := map[string]any{}
 	for key, value := range m {

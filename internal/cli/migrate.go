@@ -127,8 +127,8 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 		if err != nil {
 			return err
 		}
-		if changes.Held != "" {
-			problems = append(problems, changes.Held+": the operator would follow nothing")
+		if changes.OnHold != "" {
+			problems = append(problems, changes.OnHold+": the operator would follow nothing")
 		}
 		planned, why := map[string][]string{}, map[string]string{}
 		for i := range s.Claims {

@@ -22,23 +22,23 @@ import (
 	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// Facts are what a check-up looks at.
+// Facts is the input of Doctor.
 type Facts struct {
 	*Snapshot
-	// Kubernetes is the minor version of Kubernetes 1 of the API server, named by KubernetesVersion.
+	// Kubernetes is the minor version of the API server, such as 33 for the KubernetesVersion v1.33.2.
 	Kubernetes        int
 	KubernetesVersion string
 	// Plugin is the version of the plugin.
 	Plugin string
-	// ServiceProxy is the configuration of kube-proxy as YAML; empty: the cluster has none where kubeadm puts it.
+	// ServiceProxy is the configuration of kube-proxy as YAML; empty if the cluster has none where kubeadm puts it.
 	ServiceProxy string
-	// LoadBalancers are workloads of other load balancers, each as a phrase for messages.
+	// LoadBalancers are other load balancers that run in the cluster, each as a phrase for messages.
 	LoadBalancers []string
-	// Unread says, by the check that needs them, which facts the user has no right to read.
+	// Unread has, by check, the error of a request for facts that the user has no right to read.
 	Unread map[string]string
 }
 
-// The checks.
+// The names of the checks.
 const (
 	CheckKubernetes    = "Kubernetes"
 	CheckInstallation  = "Installation"
@@ -52,20 +52,20 @@ const (
 	CheckHosts         = "Foreign hosts"
 )
 
-// Finding is what one check found.
+// Finding is the result of one check.
 type Finding struct {
 	Check string `json:"check"`
 	// Problems are sentences, each with what to do; none: the check passed.
 	Problems []string `json:"problems,omitempty"`
-	// Unread is set if the check was not made for lack of a right, and says which.
+	// Unread is set if the user lacks a right that the check needs. It is the error with that right.
 	Unread string `json:"unread,omitempty"`
-	// Absent is why there was nothing to check, which is no problem.
+	// Absent is why the check has nothing to look at or cannot parse it. Such a check counts as passed.
 	Absent string `json:"absent,omitempty"`
 }
 
 // Checkup is the answer of Doctor.
 type Checkup struct {
-	// Healthy says that all checks passed. A check that was not made for lack of a right has not passed.
+	// Healthy means that all checks passed. A check with Unread has not passed.
 	Healthy  bool      `json:"healthy"`
 	Findings []Finding `json:"findings"`
 }
@@ -130,7 +130,7 @@ func versions(f *Facts) (problems []string) {
 	return problems
 }
 
-// oldestKernel is the oldest kernel that speakers run on: major and minor version.
+// oldestKernel is the oldest version of Linux, major and minor, that speakers run on.
 var oldestKernel = [2]int{5, 4}
 
 func nodeProblems(f *Facts) (problems []string) {
@@ -179,7 +179,8 @@ func (f *Facts) speakerNodes() func(*corev1.Node) bool {
 	}
 }
 
-// isOlderKernel reports whether a version such as "5.15.0-91-generic" is older than oldestKernel; false if it cannot be parsed.
+// isOlderKernel reports whether a version such as "5.15.0-91-generic" is older than oldestKernel. It returns false for a version
+// that cannot be parsed.
 func isOlderKernel(version string) bool {
 	parts := strings.FieldsFunc(version, func(r rune) bool { return r < '0' || r > '9' })
 	if len(parts) < 2 {
@@ -204,7 +205,7 @@ func speakers(f *Facts) (problems []string) {
 	return problems
 }
 
-// proxyConfig has the fields of kube-proxy's configuration that matter here.
+// proxyConfig has the fields of kube-proxy's configuration that serviceProxy checks.
 type proxyConfig struct {
 	Mode string `json:"mode"`
 	IPVS struct {
@@ -212,7 +213,7 @@ type proxyConfig struct {
 	} `json:"ipvs"`
 }
 
-// noServiceProxy returns why the configuration of kube-proxy is not known; empty: it is.
+// noServiceProxy returns why the configuration of kube-proxy is not known; empty if it is known.
 func (f *Facts) noServiceProxy() string {
 	if f.ServiceProxy == "" {
 		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
@@ -226,7 +227,7 @@ func (f *Facts) noServiceProxy() string {
 // maxProxyError is the largest length of a quoted error about the configuration of kube-proxy, in bytes.
 const maxProxyError = 256
 
-// serviceProxy checks the setting of kube-proxy by which nodes answer for addresses that they do not own.
+// serviceProxy checks that kube-proxy does not have every node answer ARP requests for the addresses of Services.
 func serviceProxy(f *Facts) []string {
 	var config proxyConfig
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {
@@ -236,7 +237,7 @@ func serviceProxy(f *Facts) []string {
 }
 
 func loadBalancers(f *Facts) (problems []string) {
-	if f.class() != "" { // each load balancer serves its own class
+	if f.class() != "" { // other load balancers do not serve Services of this class
 		return nil
 	}
 	for _, name := range f.LoadBalancers {
@@ -276,7 +277,7 @@ func hosts(f *Facts) (problems []string) {
 	return problems
 }
 
-// Print writes the check-up for people: what is wrong, and a word for each check that passed.
+// Print writes the check-up for people: the problems, and a line for each other check.
 func (c *Checkup) Print(w io.Writer) error {
 	var text strings.Builder
 	for _, f := range c.Findings {

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// CannotAnnounce returns why a node cannot announce an address on the local network; nil: it can. The snapshot must have
-// what Why needs about a Service that has the address.
+// CannotAnnounce returns why a node cannot announce an address on the local network; nil if it can. The snapshot must be one
+// for Why, about a Service that has the address.
 func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	at := slices.IndexFunc(held, func(a eligibility.Address) bool { return a.Address == address })
@@ -20,20 +20,20 @@ func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 	}
 	a := held[at]
 	v := s.view([]eligibility.Address{a})
-	result := eligibility.Resolve(v.in)[0]
+	result := eligibility.Resolve(v.l2)[0]
 	if result.Reason == eligibility.NoAdvertisement {
 		return fmt.Errorf("%s is not announced on the local network: %s; to routers, all nodes announce it that may", address, result.Why)
 	}
-	n := slices.IndexFunc(v.in.Nodes, func(n eligibility.Node) bool { return n.Name == name })
+	n := slices.IndexFunc(v.l2.Nodes, func(n eligibility.Node) bool { return n.Name == name })
 	if n < 0 {
 		return fmt.Errorf("the cluster has no node %s", name)
 	}
-	node := &v.in.Nodes[n]
+	node := &v.l2.Nodes[n]
 	if node.Draining {
 		return fmt.Errorf("node %s cannot announce %s: it is drained: run kubectl lbstack undrain %s first", name, address, name)
 	}
 	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].Near(&c, address) })
-	if why, _ := v.nodeState(&v.in, a, node, &result, near); why != "" {
+	if why, _ := v.nodeState(&v.l2, a, node, &result, near); why != "" {
 		return fmt.Errorf("node %s cannot announce %s: it %s", name, address, why)
 	}
 	return nil

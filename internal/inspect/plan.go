@@ -22,57 +22,59 @@ import (
 
 // Changes is what applying a stack would change.
 type Changes struct {
-	// Held is why the operator makes none of the changes now, and until when; empty: it makes them.
-	Held string `json:"held,omitempty"`
-	// Problems are objects that are not in effect after the change; those that were before come last.
+	// OnHold is why the operator makes none of the changes now, and until when; empty if it makes them.
+	OnHold string `json:"held,omitempty"`
+	// Problems are objects that are not in effect after the change. Problems that exist before the change come last.
 	Problems []Problem `json:"problems,omitempty"`
-	// Services are those whose addresses change, by name.
+	// Services are the Services whose addresses change, sorted by name.
 	Services []ServiceChange `json:"services,omitempty"`
-	// Announcements are changes for addresses that Services have before and after, by address.
+	// Announcements are changes for addresses that Services have before and after, and new addresses that no node may
+	// announce, sorted by address.
 	Announcements []AnnouncementChange `json:"announcements,omitempty"`
-	// Sessions are those with routers that begin, end or begin anew, by peer.
+	// Sessions are the sessions with routers that begin, end or begin anew, sorted by peer.
 	Sessions []SessionChange `json:"sessions,omitempty"`
-	// Items are the items of the planned lists that change, by list and name. The fields above have what follows from
-	// them, as far as that can be planned.
+	// Items are the items of the planned lists that change, by list and name. Their effect is in the fields above, as far as
+	// it can be planned.
 	Items []ItemChange `json:"items,omitempty"`
-	// Rollouts are other fields of the spec that change, and what follows from that.
+	// Rollouts are the other fields of the spec that change, each as a phrase with the effect of its change.
 	Rollouts []string `json:"rollouts,omitempty"`
 }
 
-// ServiceChange is what becomes of the addresses of a Service.
+// ServiceChange is the change of the addresses of a Service.
 type ServiceChange struct {
+	// Service is namespace/name.
 	Service string `json:"service"`
-	// Before and After are its addresses, sorted.
+	// Before and After are the addresses of the Service, sorted.
 	Before []netip.Addr `json:"before"`
 	After  []netip.Addr `json:"after"`
-	// Why is the reason why it loses addresses; empty: it loses none.
+	// Why is the reason why the Service loses addresses; empty if it loses none.
 	Why string `json:"why,omitempty"`
 }
 
-// AnnouncementChange is what becomes of the announcement of an address.
+// AnnouncementChange is the change of the announcement of an address.
 type AnnouncementChange struct {
 	Address  netip.Addr `json:"address"`
 	Services []string   `json:"services"`
-	// What is the change, as a phrase: on the local network, or to routers.
+	// What is the change on the local network or of the routes, as a phrase.
 	What string `json:"what"`
 }
 
-// SessionChange is what becomes of the sessions with a router.
+// SessionChange is the change of the sessions with a router.
 type SessionChange struct {
 	Peer string `json:"peer"`
 	What string `json:"what"`
 }
 
-// None reports whether nothing changes. Problems that were there before do not count.
+// None reports whether nothing changes. Problems that exist before the change do not count.
 func (c *Changes) None() bool {
 	return !slices.ContainsFunc(c.Problems, func(p Problem) bool { return !p.Before }) &&
 		len(c.Services)+len(c.Announcements)+len(c.Sessions)+len(c.Items)+len(c.Rollouts) == 0
 }
 
 // Plan returns what changes when a stack is applied. The snapshot must have all Services of type LoadBalancer with their
-// EndpointSlices and namespaces. The allocator is that of the controller. If several Services lose addresses at once, the
-// addresses that each gets instead depend on the order in which they are served: the plan serves them by name, and the
-// controller may not.
+// EndpointSlices and namespaces. The plan uses the allocator of the controller. If several Services lose addresses at once,
+// their new addresses depend on the order in which the Services are served. The plan serves them by name; the controller may
+// serve them in another order.
 func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if to.Spec.ManagementState == v1beta1.Removed {
 		return Changes{}, errors.New("spec.managementState is Removed: everything that the stack has is removed, and no address is announced")
@@ -84,7 +86,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if err := renders(to); err != nil {
 		return Changes{}, err
 	}
-	c := Changes{Held: held(to)}
+	c := Changes{OnHold: onHold(to)}
 	p := s.allocate(after)
 	c.services(p)
 	after.Claims = p.claims(s.Claims)
@@ -95,7 +97,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	return c, nil
 }
 
-// renders returns an error for a spec that the API server accepts and the operator refuses.
+// renders returns an error if the operator refuses a spec, which the API server may have accepted.
 func renders(to *v1beta1.LoadBalancerStack) error {
 	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
 	if err != nil {
@@ -104,8 +106,8 @@ func renders(to *v1beta1.LoadBalancerStack) error {
 	return nil
 }
 
-// held returns why the operator does not follow a stack now, and until when; empty: it does.
-func held(to *v1beta1.LoadBalancerStack) string {
+// onHold returns why the operator does not apply changes of a stack now, and until when; empty if it does.
+func onHold(to *v1beta1.LoadBalancerStack) string {
 	switch {
 	case apiconv.Paused(to):
 		return "the annotation " + v1beta1.AnnotationPause + " is set: what follows comes when it is removed"
@@ -115,26 +117,27 @@ func held(to *v1beta1.LoadBalancerStack) string {
 	return ""
 }
 
-// allocation computes what Services hold before and after a change of the pools. It follows the wait queue of
+// allocation computes the addresses of Services before and after a change of the pools. It has the same wait queue as
 // controllers/allocations.
 type allocation struct {
 	alloc         *ipam.Allocator
-	requests      []ipam.Request // those of Services that are served, the oldest first
-	refused       map[lb.ServiceKey]*ipam.Refusal
-	line          []ipam.Request         // the wait queue, in the order in which requests entered it
-	served        map[lb.ServiceKey]bool // Services in the wait queue that hold all that they ask for by now
-	woken         []ipam.Request         // requests to decide about
+	requests      []ipam.Request                  // of Services that are served or have addresses, the oldest first
+	refused       map[lb.ServiceKey]*ipam.Refusal // of invalid requests
+	waiting       []ipam.Request                  // the wait queue, in the order in which requests entered it
+	served        map[lb.ServiceKey]bool          // Services in the wait queue that have all addresses that they ask for by now
+	woken         []ipam.Request                  // requests to decide about
 	before, after map[lb.ServiceKey][]netip.Addr
-	why           map[lb.ServiceKey]string
-	uids          map[lb.ServiceKey]v1beta1.ClaimHolder
+	why           map[lb.ServiceKey]string // why a Service loses an address or has none
+	holders       map[lb.ServiceKey]v1beta1.ClaimHolder
 }
 
-// allocate decides about the requests of all Services, first with the pools of this snapshot, to find those that wait, and
-// then with those of the snapshot after, as the controller does: those that wait first, then all by name.
+// allocate decides about the requests of all Services twice. The pools of this snapshot show which requests wait. Then the
+// pools of the snapshot after are set, and requests are decided about in the order of the controller: first those that wait,
+// then all by the name of the Service.
 func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	p := &allocation{
 		alloc: s.allocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
-		before: map[lb.ServiceKey][]netip.Addr{}, after: map[lb.ServiceKey][]netip.Addr{}, uids: map[lb.ServiceKey]v1beta1.ClaimHolder{},
+		before: map[lb.ServiceKey][]netip.Addr{}, after: map[lb.ServiceKey][]netip.Addr{}, holders: map[lb.ServiceKey]v1beta1.ClaimHolder{},
 	}
 	services := slices.SortedFunc(slices.Values(s.Services), func(x, y corev1.Service) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), apiconv.KeyOf(&x).Compare(apiconv.KeyOf(&y)))
@@ -150,19 +153,19 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 			p.refused[key] = &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
 		}
 		p.requests = append(p.requests, request)
-		p.uids[key] = v1beta1.ClaimHolder{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}
+		p.holders[key] = v1beta1.ClaimHolder{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}
 		p.before[key] = p.held(key)
 	}
-	for _, request := range p.requests { // changes nothing for Services that hold what they ask for
+	for _, request := range p.requests { // Services that have what they ask for keep it unchanged
 		p.wake(request)
 	}
 	p.settle()
 	pools, _ := after.pools()
 	p.alloc.SetPools(pools)
-	for _, request := range p.requests { // before any new address is given, as when a controller starts
+	for _, request := range p.requests { // addresses in the status first, before any new one is given, as at the start of a controller
 		p.alloc.AdoptShown(request)
 	}
-	for _, request := range p.line { // those that wait get what the new pools have before others do
+	for _, request := range p.waiting { // requests that wait get addresses of the new pools before others
 		p.decide(request)
 		p.wake(request)
 	}
@@ -176,25 +179,26 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	return p
 }
 
+// wake adds a request to woken if it is not there yet.
 func (p *allocation) wake(request ipam.Request) {
 	if !slices.ContainsFunc(p.woken, func(r ipam.Request) bool { return r.Service == request.Service }) {
 		p.woken = append(p.woken, request)
 	}
 }
 
-// settle decides about the woken requests, one after the other, until there are none.
+// settle decides about the woken requests one after the other, until there are none.
 func (p *allocation) settle() {
 	for len(p.woken) > 0 {
 		request := p.woken[0]
 		p.woken = p.woken[1:]
 		d := p.decide(request)
 		p.explain(request.Service, d)
-		at := slices.IndexFunc(p.line, func(r ipam.Request) bool { return r.Service == request.Service })
+		at := slices.IndexFunc(p.waiting, func(r ipam.Request) bool { return r.Service == request.Service })
 		switch waits := (d.Refusal != nil || d.Missing != nil) && p.refused[request.Service] == nil; {
 		case waits && at < 0:
-			p.line = append(p.line, request)
+			p.waiting = append(p.waiting, request)
 		case !waits && at >= 0:
-			p.line = slices.Delete(p.line, at, at+1)
+			p.waiting = slices.Delete(p.waiting, at, at+1)
 		}
 		delete(p.served, request.Service)
 		for _, h := range d.Drop {
@@ -204,10 +208,10 @@ func (p *allocation) settle() {
 	}
 }
 
-// freed serves the requests in the wait queue that can use an address which a Service has given up.
+// freed serves the requests in the wait queue that can use an address that a Service has given up.
 func (p *allocation) freed(h ipam.Holding) {
-	for _, request := range p.line {
-		quota := request.Service.Namespace == h.Service.Namespace // that may have been in the way of the quota of the namespace
+	for _, request := range p.waiting {
+		quota := request.Service.Namespace == h.Service.Namespace // the address no longer counts for the quota of the namespace
 		if p.served[request.Service] || !quota && !p.alloc.Could(request, h.Address) {
 			continue
 		}
@@ -231,6 +235,8 @@ func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
 	}
 }
 
+// decide decides about a request. A valid request first adopts the addresses in the status of its Service. An invalid one gets no
+// new address.
 func (p *allocation) decide(request ipam.Request) ipam.Decision {
 	if refusal := p.refused[request.Service]; refusal != nil {
 		return p.alloc.Stand(request, refusal)
@@ -251,7 +257,8 @@ func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
 	return list
 }
 
-// claims returns the claims as they are after the change. Those that administrators made stay.
+// claims returns the claims after the change: all existing ones, without holders that lose the address, and new ones for
+// addresses without a claim.
 func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
 	var after []v1beta1.IPAddressClaim
 	known := map[netip.Addr]bool{}
@@ -272,7 +279,7 @@ func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddress
 			if !known[h.Address] {
 				claim := v1beta1.IPAddressClaim{}
 				claim.Name = apiconv.ClaimName(h.Address)
-				claim.Spec = v1beta1.IPAddressClaimSpec{Address: h.Address.String(), Pool: v1beta1.ObjectName(h.Pool), State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{p.uids[key]}}
+				claim.Spec = v1beta1.IPAddressClaimSpec{Address: h.Address.String(), Pool: v1beta1.ObjectName(h.Pool), State: v1beta1.ClaimInUse, Holders: []v1beta1.ClaimHolder{p.holders[key]}}
 				after = append(after, claim)
 			}
 		}
@@ -292,7 +299,8 @@ func (c *Changes) services(p *allocation) {
 	}
 }
 
-// announcements compares who may announce each address that Services have before and after.
+// announcements compares the nodes that may announce an address before and after, for each address that Services have after. Of
+// a new address it only adds that no node may announce it.
 func (c *Changes) announcements(before, after *Snapshot) {
 	old, now := before.eligible(), after.eligible()
 	owners := map[netip.Addr]lb.NodeName{}
@@ -346,10 +354,11 @@ func without(list, others []lb.NodeName) []lb.NodeName {
 // eligibleNodes are the nodes that may announce an address on the local network (local) and to routers (routed).
 type eligibleNodes struct {
 	local, routed []lb.NodeName
-	services      []string
-	why           string // why there are none
+	services      []string // the Services that have the address, as namespace/name
+	why           string   // why there are no nodes
 }
 
+// eligible returns the nodes that may announce each address that a Service has. Routes need a session with a router as well.
 func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	v := s.view(held)
@@ -357,9 +366,9 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	routed := eligibility.Resolve(v.bgp)
 	peered := s.peered()
 	all := map[netip.Addr]eligibleNodes{}
-	for i, local := range eligibility.Resolve(v.in) {
+	for i, local := range eligibility.Resolve(v.l2) {
 		e := eligibleNodes{local: nodesOf(local.Candidates), why: local.Why}
-		if len(v.in.Advertisements) == 0 || local.Reason == eligibility.NoAdvertisement && routed[i].Reason != eligibility.NoAdvertisement {
+		if len(v.l2.Advertisements) == 0 || local.Reason == eligibility.NoAdvertisement && routed[i].Reason != eligibility.NoAdvertisement {
 			e.why = routed[i].Why
 		}
 		if local.Reason == eligibility.NoAdvertisement && routed[i].Reason == eligibility.NoAdvertisement {
@@ -378,7 +387,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	return all
 }
 
-// nodes returns a phrase for some nodes.
+// nodes returns a phrase with the names of nodes.
 func nodes(names []lb.NodeName) string {
 	if len(names) > 1 {
 		return eligibility.Named("nodes", names)
@@ -454,7 +463,8 @@ func (c *Changes) sessions(before, after *Snapshot) {
 	slices.SortStableFunc(c.Sessions, func(x, y SessionChange) int { return cmp.Compare(x.Peer, y.Peer) })
 }
 
-// configured returns the configuration with which a session begins. Of the password only its presence is in it.
+// configured returns the configuration with which a session begins. The name of the Secret stands for the password, which is not
+// read: bgp.Resetting only compares whether there is one.
 func configured(object *v1beta1.BGPPeer) bgp.Peer {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// listsOf gives the lists of the spec of a stack for each name of their items, in the singular and in lower case.
+// listsOf has, for each name of a kind of item in lower case and singular, the lists of the spec that have such items.
 var listsOf = map[string][]string{
 	"pool": {"ipAddressPools"}, "ipaddresspool": {"ipAddressPools"},
 	"peer": {"bgpPeers"}, "bgppeer": {"bgpPeers"},
@@ -19,17 +19,18 @@ var listsOf = map[string][]string{
 
 // Edit is a change of one item of a stack.
 type Edit struct {
-	// Kind is that of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or its name for kubectl.
+	// Kind is the kind of the item: pool, peer, advertisement, l2advertisement, bgpadvertisement, or the name of the kind for
+	// kubectl.
 	Kind string
-	// Name is that of the item. An item that is not there is added.
+	// Name is the name of the item. An item that the stack does not have is added.
 	Name string
-	// Remove says that the item is removed.
+	// Remove means that the item is removed.
 	Remove bool
 	// Patch is a merge patch (RFC 7396) of the item as JSON, if it is not removed.
 	Patch []byte
 }
 
-// Apply returns the spec of a stack, as decoded from JSON, with the edit. It does not change spec.
+// Apply returns a copy of the spec of a stack, as decoded from JSON, with the edit.
 func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	list, at, err := e.find(spec)
 	if err != nil {
@@ -64,7 +65,7 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	return after, nil
 }
 
-// find returns the list that has the item, or is to have it, and the place of the item there; -1: it is added.
+// find returns the name of the list for the item, and the index of the item in it; -1 if the item is added.
 func (e Edit) find(spec map[string]any) (list string, at int, err error) {
 	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
 	if lists == nil {

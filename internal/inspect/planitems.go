@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// planned are the lists of the spec of a stack whose items a plan compares. Of other fields it only names those that change.
+// planned are the lists of the spec of a stack whose items a plan compares. A plan only names the other fields that change.
 var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
-// ItemChange is what becomes of an item of one of the planned lists. The effect of some fields, such as interfaces and
-// attributes of routes, shows only on nodes and routers, and is not planned.
+// ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces and attributes
+// of routes, can be seen only on nodes and routers, and is not planned.
 type ItemChange struct {
-	// List is the name of the field of the spec, and Name that of the item.
+	// List is the name of the field of the spec, and Name the name of the item.
 	List string `json:"list"`
 	Name string `json:"name"`
 	// What is "is added", "is removed" or "changes".
 	What string `json:"what"`
-	// Fields are those of the item that change, sorted.
+	// Fields are the fields of the item that change, sorted.
 	Fields []string `json:"fields,omitempty"`
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// follows says, by field of the spec, what follows from a change of a field that is not planned.
-var follows = map[string]string{
+// effects has, by field of the spec, the effect of a change of a field that is not planned.
+var effects = map[string]string{
 	"loadBalancerClass": "Services of the other class are served; those that have an address keep it",
 	"bfdProfiles":       "BFD follows without a new session",
 	"layer2":            "the speakers follow without a restart",
@@ -25,6 +25,7 @@ var follows = map[string]string{
 	"managementState":   "the operator follows or stops writing",
 }
 
+// rollouts compares two specs: the items of the planned lists (Items), and the other fields (Rollouts).
 func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
 	before := map[string]any{}
 	if from != nil {
@@ -37,7 +38,7 @@ func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
 			continue
 		}
 		text := "spec." + name + " changes"
-		if then := follows[name]; then != "" {
+		if then := effects[name]; then != "" {
 			text += ": " + then
 		}
 		c.Rollouts = append(c.Rollouts, text)
@@ -52,7 +53,7 @@ func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
 		err = json.Unmarshal(text, &fields)
 	}
 	if err != nil {
-		panic(err) // a mistake in the code: each type of the API can be encoded
+		panic(err) // a programming error: each type of the API can be encoded
 	}
 	return fields
 }
@@ -60,8 +61,8 @@ func fieldsOf(spec *v1beta1.LoadBalancerStackSpec) map[string]any {
 // Print writes the changes for people.
 func (c *Changes) Print(w io.Writer) error {
 	var text strings.Builder
-	if c.Held != "" {
-		fmt.Fprintf(&text, "The operator changes nothing now: %s.\n", c.Held)
+	if c.OnHold != "" {
+		fmt.Fprintf(&text, "The operator changes nothing now: %s.\n", c.OnHold)
 	}
 	if c.None() {
 		text.WriteString("Nothing changes: no address, no announcement and no session.\n")

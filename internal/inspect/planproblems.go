@@ -19,21 +19,21 @@ import (
 // maxConflicts is the largest number of conflicts of a pool that a plan lists.
 const maxConflicts = 8
 
-// Problem is an object that is not in effect after a change, in whole or in part, or a pool that is gone while its
+// Problem is an object that is not in effect after a change, in whole or in part, or a pool that no longer exists while its
 // addresses are in use.
 type Problem struct {
-	// Kind and Name are those of the object.
+	// Kind and Name are the kind and the name of the object.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Before says that the problem was there before the change.
+	// Before means that the problem exists before the change.
 	Before bool `json:"before,omitempty"`
-	// Reason and Message are those of its condition Ready after the change. A field in Message is one of the stack, if the
-	// object belongs to the stack.
+	// Reason and Message are those of the condition Ready of the object after the change. If the object belongs to the stack,
+	// a field in Message is a field of the stack.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
-	// Stack is the reason of the condition Ready of the stack because of it; empty: the stack can be Ready.
+	// Stack is the reason of the condition Ready of the stack due to this problem; empty if the stack can be Ready.
 	Stack string `json:"stack,omitempty"`
-	// Services are those that have addresses of the pool, which they keep.
+	// Services are the Services that have addresses of the pool. They keep these addresses.
 	Services []string `json:"services,omitempty"`
 }
 
@@ -54,12 +54,12 @@ func (p Problem) String() string {
 	return text
 }
 
-// results are those of the objects of a kind that are not in effect, by name.
+// results are the validation results of objects of one kind, by name.
 type results map[string]validity.Result
 
-// kindsInEffect are the kinds that have a condition Ready, the most important ones first, and the reason of the stack's
-// condition Ready because of one of its objects of the kind.
-var kindsInEffect = []struct{ kind, stack string }{
+// readyKinds are the kinds that have a condition Ready, the most important ones first. stack is the reason of the stack's
+// condition Ready if one of its objects of the kind is not Ready.
+var readyKinds = []struct{ kind, stack string }{
 	{"IPAddressPool", v1beta1.ReasonPoolNotReady},
 	{"BGPPeer", v1beta1.ReasonPeerNotReady}, {"BFDProfile", v1beta1.ReasonPeerNotReady},
 	{"L2Advertisement", v1beta1.ReasonAdvertisementNotReady}, {"BGPAdvertisement", v1beta1.ReasonAdvertisementNotReady},
@@ -68,9 +68,9 @@ var kindsInEffect = []struct{ kind, stack string }{
 
 // problems finds the objects that are not in effect after a change.
 func (c *Changes) problems(before, after *Snapshot) {
-	old, now := before.inEffect(), after.inEffect()
+	old, now := before.notInEffect(), after.notInEffect()
 	holders := after.holders()
-	for _, k := range kindsInEffect {
+	for _, k := range readyKinds {
 		for _, name := range slices.Sorted(maps.Keys(now[k.kind])) {
 			r := now[k.kind][name]
 			p := Problem{Kind: k.kind, Name: name, Reason: r.Reason, Message: r.Message, Before: old[k.kind][name] == r}
@@ -91,7 +91,7 @@ func (c *Changes) problems(before, after *Snapshot) {
 	slices.SortStableFunc(c.Problems, func(x, y Problem) int { return cmp.Compare(weight(x), weight(y)) })
 }
 
-// weight sorts new problems before those that were there before.
+// weight sorts new problems before those that exist before the change.
 func weight(p Problem) int {
 	if p.Before {
 		return 1
@@ -99,8 +99,8 @@ func weight(p Problem) int {
 	return 0
 }
 
-// inEffect returns the results of objects that are not in effect, in whole or in part, by kind and name.
-func (s *Snapshot) inEffect() map[string]results {
+// notInEffect returns the results of objects that are not in effect, in whole or in part, by kind and name.
+func (s *Snapshot) notInEffect() map[string]results {
 	o := s.objects()
 	found := map[string]results{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
 	for i := range s.BFDProfiles {
@@ -133,13 +133,14 @@ func (s *Snapshot) objects() *validity.Objects {
 	return o
 }
 
+// poolResults returns the results of all pools, whether they are in effect or not.
 func (s *Snapshot) poolResults(o *validity.Objects) results {
 	found := results{}
-	_, verdicts := s.pools()
+	_, pools := s.pools()
 	network := validity.NewNetwork(o)
 	for i := range s.Pools {
 		p := apiconv.AdvertisedPool(&s.Pools[i])
-		v := verdicts[p.Name].WithSubnets(network.Unreached(&p))
+		v := pools[p.Name].WithSubnets(network.Unreached(&p))
 		r := validity.Result{Ready: v.Ready(), Reason: v.Reason, Message: v.Message}
 		var conflicts []string
 		for _, conflict := range v.Conflicts {
@@ -172,7 +173,7 @@ func (s *Snapshot) holders() map[lb.PoolName][]string {
 	return all
 }
 
-// orphans returns a problem for each pool that does not exist and of which addresses are in use.
+// orphans returns a problem for each pool that does not exist while addresses of it are in use.
 func (s *Snapshot) orphans(before *Snapshot) (list []Problem) {
 	holders := s.holders()
 	exists := func(s *Snapshot, name lb.PoolName) bool {

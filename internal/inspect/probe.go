@@ -20,16 +20,17 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// Origin is the node and its interfaces that the local network is asked from.
+// Origin is the node, and its interfaces, from which the local network is asked for an address.
 type Origin struct {
 	Node       string
 	Interfaces []string
-	// near means that the interfaces have a subnet of the address; else it may be of another network.
+	// near means that each interface has a subnet with the address. Otherwise the address may belong to another network.
 	near bool
 }
 
-// ProbeFrom returns where to ask for an address: on the node that is named or, without a name, on one with a speaker that runs. One
-// that has a subnet of the address comes first, and then one that does not announce it: a node does not receive its own requests.
+// ProbeFrom returns the node from which the local network is asked for an address: the node that the user names, or else one with a
+// speaker that runs. It prefers nodes with a subnet that has the address, and among these one that does not announce the address,
+// since a node does not receive its own requests.
 func ProbeFrom(s *Snapshot, address netip.Addr, node string) (Origin, error) {
 	owner := s.owner(address)
 	var origins []Origin
@@ -61,12 +62,13 @@ func ProbeFrom(s *Snapshot, address netip.Addr, node string) (Origin, error) {
 	return slices.MinFunc(origins, func(x, y Origin) int { return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.Node, y.Node)) }), nil
 }
 
-// running reports whether a speaker is there, as far as it and the controller have reported.
+// running reports whether a speaker runs, by its own report and by what the controller has found.
 func running(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != v1beta1.SpeakerStopped && !meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// originOn returns the interfaces of a node with a subnet of an address or, if it has none, all that have its family.
+// originOn returns the interfaces of a node that have a subnet with an address or, if there are none, those that have the family
+// of the address.
 func originOn(state *v1beta1.SpeakerState, address netip.Addr) Origin {
 	near, others := Origin{Node: state.Name, near: true}, Origin{Node: state.Name}
 	links, _ := apiconv.SpeakerLinks(state)
@@ -86,41 +88,42 @@ func originOn(state *v1beta1.SpeakerState, address netip.Addr) Origin {
 	return near
 }
 
-// owner returns the node that announces an address on the local network, as reported; empty: none.
+// owner returns the node that reports to announce an address on the local network; empty if there is none.
 func (s *Snapshot) owner(address netip.Addr) string {
 	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
 	v.observe(s)
 	return string(v.picture.Owners[address].Node)
 }
 
-// Probed is what the hosts of the local network answered.
+// Probed is the result of asking the hosts of the local network for an address.
 type Probed struct {
-	// Node that asked, on Interfaces.
+	// Node is the node that asked, and Interfaces are those on which it asked.
 	Node       string   `json:"node"`
 	Interfaces []string `json:"interfaces"`
-	// Answers are the hosts that have the address, by their own account.
+	// Answers are the hosts that answered that they have the address.
 	Answers []ProbeAnswer `json:"answers"`
-	// AsReported means that the network agrees with the SpeakerStates: the node that announces the address answers, and no other
-	// host; or nobody announces it, and none answers.
+	// AsReported means that the answers agree with the SpeakerStates: the only host that answers is the node that announces the
+	// address, or nobody answers and no node but the asking one announces it. It is also true if other hosts answer for an address
+	// that no pool gives and no node announces.
 	AsReported bool `json:"asReported"`
 	// Message is the result as a sentence, with what to do.
 	Message string `json:"message"`
-	// Problems are why the network could not be asked on an interface.
+	// Problems are the interfaces on which the network could not be asked, each with the reason.
 	Problems []string `json:"problems,omitempty"`
 
 	protocol string
 }
 
-// ProbeAnswer is a host that has the address, by its own account.
+// ProbeAnswer is the answer of a host that has the address.
 type ProbeAnswer struct {
 	lanprobe.Answer
-	// Nodes of the cluster with the hardware address; none: a foreign host.
+	// Nodes are the nodes of the cluster with the hardware address in the answer; empty for a foreign host.
 	Nodes []string `json:"nodes,omitempty"`
-	// ViaNodes are those with the hardware address that the answer was sent from, if it is another.
+	// ViaNodes are the nodes with the hardware address that sent the answer, if this is another hardware address.
 	ViaNodes []string `json:"viaNodes,omitempty"`
 }
 
-// Probe compares what hosts answered with what the speakers report.
+// Probe compares the answers of hosts with the reports of the speakers.
 func Probe(s *Snapshot, address netip.Addr, origin Origin, result lanprobe.Result) *Probed {
 	p := &Probed{Node: origin.Node, Interfaces: origin.Interfaces, Answers: []ProbeAnswer{}, Problems: result.Problems, protocol: "NDP"}
 	if address.Is4() {
@@ -147,8 +150,8 @@ func Probe(s *Snapshot, address netip.Addr, origin Origin, result lanprobe.Resul
 	return p
 }
 
-// judge sets the sentence and whether all is as reported. An address that is not ours is one that no pool gives and no node announces:
-// any host may have it.
+// judge sets Message and AsReported. owner is the node that announces the address; empty if there is none. ours is false for an
+// address that no pool gives and no node announces: any host may have such an address.
 func (p *Probed) judge(owner string, ours bool) {
 	answered, foreign, others := false, false, map[string]bool{}
 	for i := range p.Answers {
@@ -183,7 +186,7 @@ func (p *Probed) judge(owner string, ours bool) {
 	}
 }
 
-// unexpected says which hosts answer that should not.
+// unexpected returns a sentence on the hosts that answer and should not (others). answered means that the owner answers too.
 func (p *Probed) unexpected(owner string, answered bool, others []string) string {
 	switch rest := bounded.Names(others, len(others)); {
 	case owner == "":
@@ -203,7 +206,7 @@ func answer(hosts []string) string {
 	return hosts[0] + " answers"
 }
 
-// who returns the host as words.
+// who returns a phrase for the host.
 func (a *ProbeAnswer) who() string {
 	if len(a.Nodes) > 0 {
 		return "node " + strings.Join(a.Nodes, " or ")

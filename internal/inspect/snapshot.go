@@ -1,9 +1,9 @@
 // Package inspect answers questions about an installation from a snapshot of its objects: what its state
-// is (Status), why a Service is or is not announced (Why), who has an address (Who), what a change of the
-// stack would do (Plan), and whether the requirements are met (Doctor). It decides nothing itself: it calls
-// what the controller and the speakers call (internal/ipam, internal/eligibility, internal/reports), and
-// reports the conditions that they have written. It is pure: objects in, answers out; the kubectl plugin reads
-// the objects.
+// is (Status), why a Service is or is not announced (Why), which Services and nodes have an address (Who), what
+// a change of the stack would do (Plan), whether the requirements are met (Doctor), and whether the hosts of the
+// local network answer as the speakers report (Probe). Its decisions are those of the packages that the
+// controller and the speakers use (internal/ipam, internal/eligibility, internal/reports), and it shows the
+// conditions that these have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
 package inspect
 
 import (
@@ -33,16 +33,16 @@ type Snapshot struct {
 	BGPAdvertisements []v1beta1.BGPAdvertisement
 	Communities       []v1beta1.Community
 	Peers             []v1beta1.BGPPeer
-	// BFDProfiles and ServiceCIDRs, of which clusters before Kubernetes 1.33 have none, are needed for Plan only.
+	// BFDProfiles and ServiceCIDRs are needed for Plan only. Clusters before Kubernetes 1.33 have no ServiceCIDRs.
 	BFDProfiles  []v1beta1.BFDProfile
 	ServiceCIDRs []networkingv1.ServiceCIDR
 	States       []v1beta1.SpeakerState
 	RouteSlices  []v1beta1.SpeakerRouteSlice
 	Nodes        []corev1.Node
-	// Services are all of type LoadBalancer (Status, Plan), or the one that is asked about, first, and those
-	// that share an address with it (Why).
+	// Services are all Services of type LoadBalancer for Status and Plan. For Why, the first one is the Service in
+	// question, and the others share an address with it.
 	Services []corev1.Service
-	// EndpointSlices and NamespaceLabels, by namespace, are those of Services (Why, Plan).
+	// EndpointSlices are those of Services, and NamespaceLabels are the labels of their namespaces by name (Why, Plan).
 	EndpointSlices  []discoveryv1.EndpointSlice
 	NamespaceLabels map[string]map[string]string
 }
@@ -55,7 +55,7 @@ func (s *Snapshot) class() string {
 	return s.Stack.Spec.LoadBalancerClass
 }
 
-// reports returns what the speakers report, by node.
+// reports returns the reports of the speakers, by node.
 func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	all := make(map[lb.NodeName]reports.Report, len(s.States))
 	for i := range s.States {
@@ -65,7 +65,7 @@ func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// pools returns the pools as the allocator of the controller has them, and the result for each.
+// pools returns the pools as the allocator of the controller has them, and the validation result of each pool.
 func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	var taken []ipam.Taken
 	for i := range s.Pools {
@@ -104,7 +104,7 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 		for _, h := range claim.Spec.Holders {
 			if terms, err := apiconv.HolderTerms(claim, h); err == nil {
 				allocator.Hold(ipam.Holding{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Service: apiconv.HolderKey(h)}, terms)
-				if h.UID == "" { // reserved for a Service that does not have it yet
+				if h.UID == "" { // the address is reserved for a Service that does not use it yet
 					allocator.ReserveFor(address, apiconv.HolderKey(h))
 				}
 			}
@@ -116,7 +116,7 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 	return allocator
 }
 
-// condition returns a condition if it is about the present generation of the object; nil: there is none.
+// condition returns a condition if it was written for the current generation of the object, and otherwise nil.
 func condition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
 	c := meta.FindStatusCondition(list, name)
 	if c == nil || c.ObservedGeneration < generation {

@@ -20,12 +20,12 @@ import (
 
 // Overview is the state of an installation on one screen.
 type Overview struct {
-	// Ready says that the stack is as it should be, and that every Service which it serves is announced.
+	// Ready means that the stack is Ready and every Service that it serves is announced.
 	Ready bool `json:"ready"`
-	// Summary and Message are those of the stack: one word and a sentence.
+	// Summary and Message are the state of the stack, as one word and as a sentence.
 	Summary string `json:"summary"`
 	Message string `json:"message,omitempty"`
-	// Version is the one that runs, and Rollout the progress of a rollout.
+	// Version is the version of lbstack that runs, and Rollout the progress of a rollout.
 	Version string `json:"version,omitempty"`
 	Rollout string `json:"rollout,omitempty"`
 
@@ -33,9 +33,9 @@ type Overview struct {
 	Speakers   []Speaker   `json:"speakers,omitempty"`
 	Pools      []Pool      `json:"pools,omitempty"`
 	Routers    []Router    `json:"routers,omitempty"`
-	// Conflicts are sentences about addresses that a foreign host uses.
+	// Conflicts are addresses that a foreign host uses, each as a phrase with the host.
 	Conflicts []string `json:"conflicts,omitempty"`
-	// Services is the number of those that are served; Unannounced are those that are not announced, with the reason.
+	// Services is the number of Services that are served. Unannounced are those that are not announced, each with the reason.
 	Services    int      `json:"services"`
 	Unannounced []string `json:"unannounced,omitempty"`
 }
@@ -53,14 +53,14 @@ type Speaker struct {
 	Node      string `json:"node"`
 	State     string `json:"state"`
 	Addresses int32  `json:"addresses"`
-	// Established is how many of the Sessions that there should be are established.
+	// Sessions is the number of sessions that the speaker should have, and Established the number of established ones.
 	Established int    `json:"established"`
 	Sessions    int    `json:"sessions"`
 	Routes      int32  `json:"routes"`
 	Message     string `json:"message,omitempty"`
 }
 
-// Pool is how much of a pool is in use.
+// Pool is the use of the addresses of one family of a pool.
 type Pool struct {
 	Name   string `json:"name"`
 	Family string `json:"family"`
@@ -69,17 +69,18 @@ type Pool struct {
 	State  string `json:"state"`
 }
 
-// Router is a BGPPeer: Established of Nodes have a session with it.
+// Router is a BGPPeer. Nodes is the number of nodes that should have a session with it, and Established the number of those that
+// have one.
 type Router struct {
 	Name string `json:"name"`
-	// Address is that of the router, or the interface that leads to it.
+	// Address is the address of the router, or the interface that leads to it.
 	Address     string `json:"address"`
 	Established int32  `json:"established"`
 	Nodes       int32  `json:"nodes"`
 	Message     string `json:"message,omitempty"`
 }
 
-// Status makes the overview.
+// Status returns the overview of an installation.
 func Status(s *Snapshot) Overview {
 	o := Overview{Summary: "NoStack", Message: "the cluster has no LoadBalancerStack: create it"}
 	if s.Stack != nil {
@@ -165,12 +166,12 @@ func (o *Overview) pool(p *v1beta1.IPAddressPool) {
 func (o *Overview) service(svc *corev1.Service) {
 	o.Services++
 	story := Story{}
-	if story.verdict(svc); !story.Announced {
+	if story.conclude(svc); !story.Announced {
 		o.Unannounced = append(o.Unannounced, fmt.Sprintf("%s (%s): %s", apiconv.KeyOf(svc), story.Reason, story.Message))
 	}
 }
 
-// problem returns the message of the first of the named conditions that is False; empty: none is.
+// problem returns the message of the first of the named conditions that is False; empty if none is.
 func problem(list []metav1.Condition, names ...string) string {
 	for _, name := range names {
 		if c := meta.FindStatusCondition(list, name); c != nil && c.Status == metav1.ConditionFalse {
@@ -180,7 +181,7 @@ func problem(list []metav1.Condition, names ...string) string {
 	return ""
 }
 
-// maxUnannounced is the largest number of Services that Print lists; further ones are counted.
+// maxUnannounced is the largest number of Services that Print lists. It adds the number of further ones.
 const maxUnannounced = 10
 
 // Print writes the overview for people, with at most maxUnannounced Services that are not announced.
@@ -247,7 +248,7 @@ func list(w io.Writer, title string, lines []string) {
 // barWidth is the number of marks in the bar of a pool.
 const barWidth = 20
 
-// bar returns a bar of how much of a pool is in use, with at least one mark if any address is.
+// bar returns a bar that shows the share of used addresses. It has at least one mark if any address is used.
 func bar(used int64, total string) string {
 	all, ok := new(big.Int).SetString(total, 10)
 	if !ok || all.Sign() <= 0 {

@@ -10,11 +10,11 @@ import (
 type Story struct {
 	// Service is namespace/name.
 	Service string `json:"service"`
-	// Announced says that all addresses of the Service are announced.
+	// Announced means that all addresses of the Service are announced.
 	Announced bool `json:"announced"`
-	// Reason is that of the condition which decides, or one of this package, such as NotObserved.
+	// Reason is the reason of the condition that decides, or a reason of this package, such as NotObserved.
 	Reason string `json:"reason"`
-	// Message says what is wrong and what to do, or which nodes announce the Service.
+	// Message is what is wrong and what to do, or which nodes announce the Service.
 	Message string `json:"message"`
 	// Steps lead from the request of the Service to its endpoints.
 	Steps []Step `json:"steps"`
@@ -22,7 +22,7 @@ type Story struct {
 
 // Step is one step of a Story.
 type Step struct {
-	// Title says what it is about.
+	// Title is the subject of the step.
 	Title string `json:"title"`
 	// Lines are sentences.
 	Lines []string `json:"lines"`

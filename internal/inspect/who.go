@@ -17,10 +17,10 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// SubjectKind is what a question of Who is about.
+// SubjectKind is the kind of a Subject.
 type SubjectKind string
 
-// What Who can be asked about.
+// The kinds of subjects.
 const (
 	AllAddresses SubjectKind = ""
 	OneAddress   SubjectKind = "address"
@@ -29,18 +29,18 @@ const (
 	OnePool      SubjectKind = "pool"
 )
 
-// Subject is what a question is about.
+// Subject is what the question of Who is about.
 type Subject struct {
 	Kind    SubjectKind
 	Address netip.Addr
 	// Service is set for OneService.
 	Service lb.ServiceKey
-	// Name is that of the node or pool.
+	// Name is the name of the node or pool, for OneNode and OnePool.
 	Name string
 }
 
-// ParseSubject parses ADDRESS, NAMESPACE/NAME, service/NAME, node/NAME, pool/NAME, or a name alone, which must be that of
-// exactly one node, pool or Service of the namespace. Only Services that hold a claim are found by a name alone.
+// ParseSubject parses ADDRESS, NAMESPACE/NAME, service/NAME, node/NAME, pool/NAME, or a name alone. A name alone must be the name of
+// exactly one node, pool or Service of the namespace. It finds only nodes with a SpeakerState and Services with a claim.
 func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 	if text == "" {
 		return Subject{}, nil
@@ -64,7 +64,7 @@ func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 	return s.named(text, namespace)
 }
 
-// named returns the only node with a speaker, pool or Service that has a name.
+// named returns the subject for a name alone, see ParseSubject.
 func (s *Snapshot) named(name, namespace string) (Subject, error) {
 	var found []Subject
 	if slices.ContainsFunc(s.States, func(state v1beta1.SpeakerState) bool { return state.Name == name }) {
@@ -96,31 +96,32 @@ func holds(claim *v1beta1.IPAddressClaim, key lb.ServiceKey) bool {
 
 // The states of addresses that have no claim.
 const (
-	// StateFree: a pool can give it.
+	// StateFree: a pool gives the address, and no Service has it.
 	StateFree = "Free"
-	// StateNoPool: no pool gives it.
+	// StateNoPool: no pool gives the address.
 	StateNoPool = "NoPool"
-	// StateNoClaim: it is announced, and no Service has it.
+	// StateNoClaim: a node announces the address, and no Service has it.
 	StateNoClaim = "NoClaim"
 )
 
-// Assignment is the Services that have an address, and the nodes that announce it.
+// Assignment has the Services that have an address, and the nodes that announce it.
 type Assignment struct {
 	Address netip.Addr `json:"address"`
 	Pool    string     `json:"pool,omitempty"`
-	// State is that of the claim, or Free, NoPool or NoClaim.
+	// State is the state of the claim, or StateFree, StateNoPool or StateNoClaim.
 	State string `json:"state"`
-	// Services are those that have the address, or that it is reserved for, as namespace/name.
+	// Services are the Services that have the address or for which it is reserved, as namespace/name.
 	Services []string `json:"services,omitempty"`
-	// Node announces the address on the local network, on Interfaces, each with its MAC address, since Since.
+	// Node is the node that announces the address on the local network, since the time Since. Interfaces are those on which it
+	// does, each with its MAC address.
 	Node       string     `json:"node,omitempty"`
 	Interfaces []string   `json:"interfaces,omitempty"`
 	Since      *time.Time `json:"since,omitempty"`
-	// AnnounceFrom is the node that an administrator asks for to announce the address on the local network.
+	// AnnounceFrom is the node that an administrator has asked to announce the address on the local network.
 	AnnounceFrom string `json:"announceFrom,omitempty"`
 	// Routes are the nodes that announce the address to routers, each with its BGPPeers.
 	Routes []RouteOf `json:"routes,omitempty"`
-	// Conflict is the foreign host that uses the address, and what to do.
+	// Conflict is a phrase with the foreign host that uses the address, and what to do.
 	Conflict string `json:"conflict,omitempty"`
 
 	claim string
@@ -135,10 +136,10 @@ type RouteOf struct {
 
 // Assignments is the answer of Who.
 type Assignments struct {
-	// Found says that at least one of the addresses has a claim.
+	// Found means that at least one of the addresses has a claim.
 	Found bool         `json:"found"`
 	Items []Assignment `json:"items"`
-	// Probe is what the hosts of the local network answered, if they were asked.
+	// Probe is the result of asking the hosts of the local network; nil if they were not asked.
 	Probe *Probed `json:"probe,omitempty"`
 }
 
@@ -166,7 +167,7 @@ func Who(s *Snapshot, q Subject) Assignments {
 	var answer Assignments
 	for _, row := range rows {
 		v.announcers(row)
-		if q.about(row) {
+		if q.matches(row) {
 			answer.Items = append(answer.Items, *row)
 			answer.Found = answer.Found || row.claim != ""
 		}
@@ -187,7 +188,7 @@ func assignment(claim *v1beta1.IPAddressClaim) (*Assignment, bool) {
 	return row, true
 }
 
-// announcers adds what the speakers report about an address.
+// announcers adds the reports of the speakers about an address to its row.
 func (v *view) announcers(row *Assignment) {
 	if owner, ok := v.picture.Owners[row.Address]; ok {
 		row.Node = string(owner.Node)
@@ -214,8 +215,8 @@ func (v *view) announcers(row *Assignment) {
 	}
 }
 
-// about reports whether a question is about an address.
-func (q Subject) about(row *Assignment) bool {
+// matches reports whether an address belongs to the subject.
+func (q Subject) matches(row *Assignment) bool {
 	switch q.Kind {
 	case OneAddress:
 		return row.Address == q.Address
@@ -233,7 +234,7 @@ func (q Subject) about(row *Assignment) bool {
 // Print writes the answer for people.
 func (a *Assignments) Print(w io.Writer) error { return a.print(w, false) }
 
-// PrintWide writes the answer with MAC addresses and each route as well.
+// PrintWide writes the answer for people, with MAC addresses and each route.
 func (a *Assignments) PrintWide(w io.Writer) error { return a.print(w, true) }
 
 func (a *Assignments) print(out io.Writer, wide bool) error {
@@ -274,7 +275,7 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 	return a.Probe.print(out)
 }
 
-// asked returns a sentence on the node that is asked for, and whether it announces the address.
+// asked returns a sentence on AnnounceFrom: whether that node announces the address.
 func (a *Assignment) asked() string {
 	if a.Node == a.AnnounceFrom {
 		return "node " + a.AnnounceFrom + " is asked for, and announces it"
@@ -284,7 +285,8 @@ func (a *Assignment) asked() string {
 
 func orNone(text string) string { return cmp.Or(text, "-") }
 
-// routers returns the text of one column: how many nodes announce the address to which routers or, if wide, each node.
+// routers returns the text of the column ROUTERS: the routers that have a route, and the number of nodes that announce it. If wide,
+// it returns each node with its route and its routers.
 func (a *Assignment) routers(wide bool) string {
 	if len(a.Routes) == 0 {
 		return "-"
@@ -311,7 +313,7 @@ func (a *Assignments) Names() (names []string) {
 	return names
 }
 
-// observe adds what the speakers report.
+// observe adds the reports of the speakers to the view.
 func (v *view) observe(s *Snapshot) {
 	list := make([]reports.Report, 0, len(v.states))
 	for i := range s.States {
@@ -331,7 +333,7 @@ func (v *view) observe(s *Snapshot) {
 	}
 }
 
-// PoolOf returns the pool that gives an address, whether it is free or not; empty: none does.
+// PoolOf returns the pool that gives an address, whether the address is free or not; empty if there is none.
 func (s *Snapshot) PoolOf(address netip.Addr) lb.PoolName {
 	pool, _ := s.allocator().PoolOf(address)
 	return pool

@@ -26,9 +26,9 @@ func Why(s *Snapshot) Story {
 		story.Reason, story.Message = reason, message
 		return story
 	}
-	story.verdict(svc)
+	story.conclude(svc)
 	request, err := apiconv.ParseRequest(svc, s.NamespaceLabels[svc.Namespace])
-	lines := []string{asks(svc, request.Families)}
+	lines := []string{requestLine(svc, request.Families)}
 	if err != nil {
 		lines = append(lines, "the request cannot be met: "+err.Error())
 	}
@@ -36,24 +36,24 @@ func Why(s *Snapshot) Story {
 	held := s.held(svc)
 	if err == nil {
 		allocator := s.allocator()
-		var verdicts []string
+		var pools []string
 		for _, family := range request.Families {
 			for _, v := range allocator.Explain(request, family) {
-				verdicts = append(verdicts, fmt.Sprintf("%s for a new %s address: %s", cmp.Or(string(v.Reason), "possible"), family, v.Why))
+				pools = append(pools, fmt.Sprintf("%s for a new %s address: %s", cmp.Or(string(v.Reason), "possible"), family, v.Why))
 			}
 		}
-		story.add("Pools, in the order in which they are tried", verdicts...)
+		story.add("Pools, in the order in which they are tried", pools...)
 	}
 	story.add("Addresses", s.claims(svc, held)...)
 	view := s.view(held)
-	for i, result := range eligibility.Resolve(view.in) {
+	for i, result := range eligibility.Resolve(view.l2) {
 		view.address(&story, held[i], &result)
 	}
 	story.add("Endpoints", s.endpoints(svc)...)
 	return story
 }
 
-// notServed returns why lbstack does not serve a Service; empty: it does.
+// notServed returns why lbstack does not serve a Service; empty if it does.
 func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
 	switch {
 	case svc.Spec.Type != corev1.ServiceTypeLoadBalancer:
@@ -70,8 +70,9 @@ func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
 	return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves the class %s", *svc.Spec.LoadBalancerClass, s.class())
 }
 
-// verdict sets the answer from the conditions of the Service: the first that is not as it should be decides.
-func (s *Story) verdict(svc *corev1.Service) {
+// conclude sets Announced, Reason and Message from the first condition of the Service that is missing, out of date or False. If
+// there is none, it sets them from the condition Announced.
+func (s *Story) conclude(svc *corev1.Service) {
 	allocated := condition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated, svc.Generation)
 	announced := condition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
 	switch {
@@ -86,8 +87,8 @@ func (s *Story) verdict(svc *corev1.Service) {
 	}
 }
 
-// asks returns a sentence on what a Service asks for.
-func asks(svc *corev1.Service, families []lb.Family) string {
+// requestLine returns a phrase for what a Service asks for.
+func requestLine(svc *corev1.Service, families []lb.Family) string {
 	policy := cmp.Or(svc.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	text := "any address"
 	request, _ := apiconv.ParseRequest(svc, nil)
@@ -108,7 +109,7 @@ func asks(svc *corev1.Service, families []lb.Family) string {
 	return fmt.Sprintf("%s, %s, externalTrafficPolicy %s", text, strings.Join(names, " and "), policy)
 }
 
-// held returns the addresses that the Service has, each with the other Services that share it.
+// held returns the addresses that a Service has, each with all Services that share it.
 func (s *Snapshot) held(svc *corev1.Service) []eligibility.Address {
 	key := apiconv.KeyOf(svc)
 	return slices.DeleteFunc(apiconv.HeldAddresses(s.Services, s.Claims), func(a eligibility.Address) bool { return !slices.Contains(a.Holders, key) })
@@ -150,37 +151,39 @@ func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
 	return lines
 }
 
-// view is the input for decisions about announcing, and what the speakers report.
+// view has the input for decisions about announcements, on the local network (l2) and to routers (bgp), and the reports of the
+// speakers.
 type view struct {
-	in      eligibility.Input
+	l2      eligibility.Input
 	bgp     eligibility.Input
 	states  map[lb.NodeName]reports.Report
 	picture reports.Picture
-	macs    map[lb.NodeName]map[string]string
+	macs    map[lb.NodeName]map[string]string // MAC addresses by node and interface
 	routes  []reports.Path
 }
 
+// view returns the view for decisions about the given addresses.
 func (s *Snapshot) view(held []eligibility.Address) *view {
 	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
-	v.in.Addresses = held
+	v.l2.Addresses = held
 	names, policy := apiconv.NodeNames{}, apiconv.ParseDrainPolicy(s.Stack)
 	for i := range s.Nodes {
-		v.in.Nodes = append(v.in.Nodes, apiconv.ParseNode(&s.Nodes[i], policy))
+		v.l2.Nodes = append(v.l2.Nodes, apiconv.ParseNode(&s.Nodes[i], policy))
 		names.Add(lb.NodeName(s.Nodes[i].Name))
 	}
-	slices.SortFunc(v.in.Nodes, func(a, b eligibility.Node) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(v.l2.Nodes, func(a, b eligibility.Node) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range s.Pools {
-		v.in.Pools = append(v.in.Pools, apiconv.AdvertisedPool(&s.Pools[i]))
+		v.l2.Pools = append(v.l2.Pools, apiconv.AdvertisedPool(&s.Pools[i]))
 	}
 	endpoints := apiconv.ParseEndpoints(s.EndpointSlices, names)
 	for i := range s.Services {
-		v.in.Services = append(v.in.Services, apiconv.AdvertisedService(&s.Services[i], s.NamespaceLabels[s.Services[i].Namespace], endpoints))
+		v.l2.Services = append(v.l2.Services, apiconv.AdvertisedService(&s.Services[i], s.NamespaceLabels[s.Services[i].Namespace], endpoints))
 	}
-	v.bgp = v.in
+	v.bgp = v.l2
 	v.bgp.Kind = eligibility.BGP
 	for i := range s.L2Advertisements {
 		if ad, err := apiconv.ParseAdvertisement(&s.L2Advertisements[i]); err == nil {
-			v.in.Advertisements = append(v.in.Advertisements, ad)
+			v.l2.Advertisements = append(v.l2.Advertisements, ad)
 		}
 	}
 	aliases, _ := apiconv.ParseCommunities(s.Communities)
@@ -191,15 +194,15 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 	return v
 }
 
-// address adds a step on one address to the story: advertisements, nodes, owner, routers.
+// address adds the steps on one address to the story: advertisements, nodes, routers, conflict.
 func (v *view) address(story *Story, a eligibility.Address, result *eligibility.Result) {
 	title := a.Address.String()
 	byBGP := v.bgp
 	byBGP.Addresses = []eligibility.Address{a}
 	routed := eligibility.Resolve(byBGP)[0]
-	story.add(title+": advertisements", append(v.about(&v.in, a), v.about(&v.bgp, a)...)...)
+	story.add(title+": advertisements", append(v.advertisements(&v.l2, a), v.advertisements(&v.bgp, a)...)...)
 	if result.Reason != eligibility.NoAdvertisement {
-		lines := v.nodes(&v.in, a, result)
+		lines := v.nodes(&v.l2, a, result)
 		if result.Why != "" {
 			lines = append(lines, "nobody may: "+result.Why)
 		}
@@ -213,8 +216,8 @@ func (v *view) address(story *Story, a eligibility.Address, result *eligibility.
 	}
 }
 
-// about returns lines on the advertisements that apply to an address.
-func (v *view) about(in *eligibility.Input, a eligibility.Address) (lines []string) {
+// advertisements returns a line for each advertisement: whether it applies to an address.
+func (v *view) advertisements(in *eligibility.Input, a eligibility.Address) (lines []string) {
 	kind := cmp.Or(in.Kind, eligibility.L2)
 	for i := range in.Advertisements {
 		ad := &in.Advertisements[i]
@@ -238,7 +241,7 @@ func (v *view) covers(in *eligibility.Input, ad *eligibility.Advertisement, a el
 	return ad.CoversPool(a.Pool, pool) && ad.CoversHolders(v.holders(in, a))
 }
 
-// holders returns the Services that hold the address, in the order of the claim.
+// holders returns the Services that have an address, in the order of its claim.
 func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []*eligibility.Service) {
 	for _, key := range a.Holders {
 		for i := range in.Services {
@@ -278,7 +281,7 @@ func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligi
 	return lines
 }
 
-// nodeState returns why a node cannot announce an address, empty if it can, and the state of the node in words.
+// nodeState returns why a node cannot announce an address, empty if it can, and the state of the node as a phrase.
 func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eligibility.Node, result *eligibility.Result, near bool) (why, word string) {
 	at := slices.IndexFunc(result.Candidates, func(c eligibility.Candidate) bool { return c.Node == node.Name })
 	report, reported := v.states[node.Name]
@@ -301,7 +304,7 @@ func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eli
 	return "", "may announce it"
 }
 
-// whyNot returns why a node is no candidate.
+// whyNot returns why a node is not a candidate for an address.
 func (v *view) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
 	if node.Excluded != "" {
 		return node.Excluded

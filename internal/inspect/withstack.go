@@ -11,14 +11,15 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// edits are, by name, the functions that change an object as the item of the stack with its name does.
+// edits has a function for each item of a list of a stack, by the name of the item. It changes the object of that name as the
+// operator does.
 type edits[T any] map[v1beta1.ObjectName]func(*T)
 
-// newest is the creation time of objects that do not exist yet: after all others.
+// newest is the creation time of objects that do not exist yet. It is later than all others.
 var newest = metav1.NewTime(time.Unix(1<<33, 0))
 
-// withStack returns the snapshot as it is once a stack has been applied in place of the present one. It is an error if an
-// item has the name of an object that does not belong to the stack: the operator changes nothing then.
+// withStack returns the snapshot after a stack has been applied in place of the current one. An item with the name of an object
+// that does not belong to the current stack is an error: the operator would change nothing.
 func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 	from := &v1beta1.LoadBalancerStack{}
 	if s.Stack != nil {
@@ -39,8 +40,8 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 	return &after, nil
 }
 
-// replaced returns the objects after the items from of a stack have been replaced by the items to. Objects that are in
-// neither do not belong to the stack, and stay.
+// replaced returns the objects of a kind after the items of a stack (from) have been replaced by those of another (to). Objects
+// that are in neither do not belong to the stack, and stay. Objects in to and not in from are added to foreign.
 func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to edits[T], foreign *[]string) []T {
 	all, seen := make([]T, 0, len(have)), map[v1beta1.ObjectName]bool{}
 	for i := range have {
@@ -71,8 +72,8 @@ func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, fr
 	return all
 }
 
-// poolEdits returns edits that set the spec and the labels of pools. With undo they remove the labels of the stack, and
-// leave those that others have set.
+// poolEdits returns edits that set the spec and the labels of pools. With undo they remove the labels that the stack has set,
+// and no others.
 func poolEdits(stack *v1beta1.LoadBalancerStack, undo bool) edits[v1beta1.IPAddressPool] {
 	all := edits[v1beta1.IPAddressPool]{}
 	for _, item := range stack.Spec.IPAddressPools {

@@ -86,7 +86,7 @@ func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 	return cmd
 }
 
-// serviceKey reads a name, namespace/name or service/name.
+// serviceKey parses NAME, NAMESPACE/NAME or service/NAME.
 func (c *cluster) serviceKey(text string) (client.ObjectKey, error) {
 	namespace, _, err := c.flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {

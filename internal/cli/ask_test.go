@@ -87,13 +87,13 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 		parts      []string
 	}{
 		{"a Service that is announced", "why shop/web", "True", nil, "", []string{"shop/web is announced (TheReason)\n  the message\n", "IPv4: ready, on node node-1"}},
-		{"a Service that is not", "why shop/web", "False", nil, errNotAsAsked.Error(), []string{"shop/web is not announced (TheReason)"}},
+		{"a Service that is not", "why shop/web", "False", nil, errCheckFailed.Error(), []string{"shop/web is not announced (TheReason)"}},
 		{"a Service for a program", "why shop/web -o json", "True", nil, "", []string{`"announced": true`, `"reason": "TheReason"`}},
 		{"a Service that does not exist", "why shop/none", "True", nil, `services "none" not found`, nil},
 		{"what is no Service", "why a/b/c", "True", nil, `"a/b/c" is no Service`, nil},
 		{"a Service without a right", "why shop/web", "True", &v1beta1.SpeakerStateList{}, "you lack a right: speakerstates.lbstack.io is forbidden", nil},
 		{"the state", "status", "True", nil, "", []string{"Ready, lbstack v0.1.0", "Services: 1, of which 0 are not announced"}},
-		{"the state with a Service that is not announced", "status", "False", nil, errNotAsAsked.Error(), []string{"shop/web (TheReason): the message"}},
+		{"the state with a Service that is not announced", "status", "False", nil, errCheckFailed.Error(), []string{"shop/web (TheReason): the message"}},
 		{"the state as YAML", "status -o yaml", "True", nil, "", []string{"ready: true", "services: 1"}},
 		{"the state in an unknown format", "status -o xml", "True", nil, "-o xml: the formats are json, yaml, wide", nil},
 		{"the version of the stack", "version", "True", nil, "", []string{"Stack Version: v0.1.0"}},

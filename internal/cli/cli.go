@@ -1,8 +1,8 @@
-// Package cli has the commands of the kubectl plugin. Each reads flags, files and the cluster, calls pure
-// code that the programs use as well, and prints. It follows kubectl: its flags for the cluster, its exit
-// codes (0: done; 1: an error, or what was asked about is not as it should be), results on the
-// standard output and all else on the standard error, no colours. It reads and writes with the rights of the
-// user; only drain, undrain, move, reserve, release, migrate and who --probe write to the cluster.
+// Package cli has the commands of the kubectl plugin. Each command reads flags, files and the cluster, calls pure packages, such
+// as internal/inspect and internal/maintenance, for all decisions, writes and prints. The commands follow kubectl: the same flags
+// for the cluster, results on the standard output, all else on the standard error, and no colours. The exit code is 1 after an
+// error and, for commands that check something, if the check fails. Commands use the rights of the user. Only drain, undrain,
+// move, reserve, release, migrate and who --probe write to the cluster.
 package cli
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// errNotAsAsked ends a command with exit code 1 that has printed why.
-var errNotAsAsked = errors.New("not as asked")
+// errCheckFailed ends a command with exit code 1 and no error message: the command has printed why.
+var errCheckFailed = errors.New("not as asked")
 
 // Run executes a command line, without the name of the program, and returns its exit code.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
@@ -28,13 +28,13 @@ func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 	switch {
 	case err == nil:
 		return 0
-	case !errors.Is(err, errNotAsAsked):
+	case !errors.Is(err, errCheckFailed):
 		fmt.Fprintln(streams.ErrOut, "error: "+err.Error())
 	}
 	return 1
 }
 
-// New returns the root of the commands.
+// New returns the root command, with all commands below it.
 func New(streams genericiooptions.IOStreams) *cobra.Command {
 	flags := genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams)
 	root := &cobra.Command{

@@ -21,19 +21,20 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// page is how many objects are read at a time.
-const page = 500
+// pageSize is how many objects one request of a list returns.
+const pageSize = 500
 
-// cluster reads from the API server, with the rights of the user.
+// cluster reads from and writes to the API server, with the rights of the user.
 type cluster struct {
 	flags *genericclioptions.ConfigFlags
-	// api is made at the first use; tests set it.
+	// api is created by the first connect; tests set it.
 	api client.Client
-	// server is that of the API server; tests set it.
+	// server returns the version of the API server. Only tests set it.
 	server func() (*version.Info, error)
 }
 
-// installedIn returns the namespace of lbstack, for commands about nothing else that has one: that of -n, or the default.
+// installedIn returns the namespace of lbstack: the one of -n, or the default. It is for commands in which -n cannot mean the
+// namespace of anything else.
 func (c *cluster) installedIn() string {
 	if n := c.flags.Namespace; n != nil && *n != "" {
 		return *n
@@ -41,7 +42,7 @@ func (c *cluster) installedIn() string {
 	return "lbstack-system"
 }
 
-// serverVersion of Kubernetes.
+// serverVersion returns the version of Kubernetes.
 func (c *cluster) serverVersion() (*version.Info, error) {
 	if c.server != nil {
 		return c.server()
@@ -53,6 +54,7 @@ func (c *cluster) serverVersion() (*version.Info, error) {
 	return client.ServerVersion()
 }
 
+// connect returns the client of the API server.
 func (c *cluster) connect() (client.Client, error) {
 	if c.api != nil {
 		return c.api, nil
@@ -70,7 +72,7 @@ func (c *cluster) connect() (client.Client, error) {
 	return c.api, err
 }
 
-// version of lbstack in the cluster.
+// version returns the version of lbstack in the cluster, or a phrase that begins with "none" if it has none.
 func (c *cluster) version(ctx context.Context) (string, error) {
 	reader, err := c.connect()
 	if err != nil {
@@ -91,7 +93,7 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 	return stack.Status.Version, nil
 }
 
-// missingRight has the error of a request that the user may not make name the right.
+// missingRight prefixes the error of a request that the user has no right to make. Other errors stay as they are.
 func missingRight(err error) error {
 	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("you lack a right: %w", err)
@@ -99,7 +101,8 @@ func missingRight(err error) error {
 	return err
 }
 
-// list reads all objects of a kind, in the version that the API server prefers. None if it does not serve the kind.
+// list reads all objects of a kind, in the version that the API server prefers. It returns none if the API server does not
+// serve the kind.
 func (c *cluster) list(ctx context.Context, kind schema.GroupKind, options ...client.ListOption) (objects []unstructured.Unstructured, err error) {
 	reader, err := c.connect()
 	if err != nil {
@@ -114,7 +117,7 @@ func (c *cluster) list(ctx context.Context, kind schema.GroupKind, options ...cl
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(mapping.GroupVersionKind)
 	for {
-		if err := reader.List(ctx, list, append(options, client.Limit(page), client.Continue(list.GetContinue()))...); apierrors.IsNotFound(err) {
+		if err := reader.List(ctx, list, append(options, client.Limit(pageSize), client.Continue(list.GetContinue()))...); apierrors.IsNotFound(err) {
 			return objects, nil
 		} else if err != nil {
 			return nil, missingRight(err)
@@ -126,7 +129,7 @@ func (c *cluster) list(ctx context.Context, kind schema.GroupKind, options ...cl
 	}
 }
 
-// get reads one object. Nil if there is none.
+// get reads one object. It returns nil if there is none.
 func (c *cluster) get(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) (*unstructured.Unstructured, error) {
 	reader, err := c.connect()
 	if err != nil {

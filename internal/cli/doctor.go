@@ -40,7 +40,8 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	return cmd
 }
 
-// facts reads what a check-up looks at. A check whose facts the user may not read is left out, and says so.
+// facts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read: Kubernetes,
+// nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is an error.
 func (c *cluster) facts(ctx context.Context) (*inspect.Facts, error) {
 	s, err := c.snapshot(ctx)
 	if err != nil {

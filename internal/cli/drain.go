@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// pollEvery is how often a command that waits looks.
+// pollEvery is the interval in which a command that waits reads the cluster.
 const pollEvery = time.Second
 
 func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
@@ -88,6 +88,7 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	}
 }
 
+// stackAndNode reads the stack and a node. A missing stack is an error.
 func (c *cluster) stackAndNode(ctx context.Context, name string) (*v1beta1.LoadBalancerStack, *corev1.Node, error) {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "node/"), "nodes/")
 	stack, err := c.stack(ctx)
@@ -104,7 +105,8 @@ func (c *cluster) stackAndNode(ctx context.Context, name string) (*v1beta1.LoadB
 	return stack, node, nil
 }
 
-// mark writes what has changed of a node. Its taints are one list: another writer's change of it makes this one fail.
+// mark writes the changes of a node. A patch replaces the whole list of taints, so a patch that changes taints fails if the node
+// was changed in the meantime.
 func (c *cluster) mark(ctx context.Context, old, changed *corev1.Node) error {
 	patch := client.MergeFrom(old)
 	if len(old.Spec.Taints) != len(changed.Spec.Taints) {
@@ -116,7 +118,7 @@ func (c *cluster) mark(ctx context.Context, old, changed *corev1.Node) error {
 	return missingRight(c.api.Patch(ctx, changed.DeepCopy(), patch))
 }
 
-// waitDrained waits until a node announces nothing; a timeout of 0 has no end. It prints each change of what is left.
+// waitDrained waits until a node announces nothing, and prints each change of what is left. A timeout of 0 means no limit.
 func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOStreams, node string, timeout time.Duration) error {
 	user := ctx
 	if timeout > 0 {

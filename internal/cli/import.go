@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// importing is one run of import.
+// importing is one run of the command import.
 type importing struct {
 	genericiooptions.IOStreams
 	cluster *cluster
@@ -122,7 +122,7 @@ func (o *importing) objects(ctx context.Context) (objects []migrate.Object, err 
 	return objects, nil
 }
 
-// read reads a file, the files of a directory, or the standard input.
+// read reads the objects of a file, of the files of a directory, or of the standard input.
 func (o *importing) read(name string) ([]migrate.Object, error) {
 	if name == "-" {
 		return migrate.Read("the standard input", o.In)
@@ -145,7 +145,7 @@ func (o *importing) read(name string) ([]migrate.Object, error) {
 			return nil
 		}
 		found, err := readFile(path)
-		if errors.Is(err, migrate.ErrNoObject) { // such as the values of a chart
+		if errors.Is(err, migrate.ErrNoObject) { // YAML for other purposes, such as the values of a Helm chart
 			_, err = fmt.Fprintf(o.ErrOut, "left out: %v\n", err)
 			return err
 		}
@@ -155,7 +155,7 @@ func (o *importing) read(name string) ([]migrate.Object, error) {
 	return objects, err
 }
 
-// namespace of MetalLB, if the user says it.
+// namespace returns the namespace of MetalLB if the user passes it with -n.
 func (o *importing) namespace() string {
 	if n := o.cluster.flags.Namespace; n != nil {
 		return *n
@@ -172,8 +172,9 @@ func readFile(name string) ([]migrate.Object, error) {
 	return migrate.Read(name, file)
 }
 
-// imported are the kinds that are read from the cluster, in all namespaces: those that are ignored because of theirs are reported.
-var imported = []schema.GroupKind{
+// importedKinds are the kinds that are read from the cluster. They are read in all namespaces, so that the report has objects that
+// are ignored because of their namespace.
+var importedKinds = []schema.GroupKind{
 	{Group: "metallb.io", Kind: "AddressPool"}, {Group: "metallb.io", Kind: "IPAddressPool"}, {Group: "metallb.io", Kind: "L2Advertisement"},
 	{Group: "metallb.io", Kind: "BGPAdvertisement"}, {Group: "metallb.io", Kind: "BGPPeer"}, {Group: "metallb.io", Kind: "BFDProfile"},
 	{Group: "metallb.io", Kind: "Community"}, {Group: "metallb.io", Kind: "MetalLB"},
@@ -183,14 +184,15 @@ var imported = []schema.GroupKind{
 	{Group: "cilium.io", Kind: "CiliumBGPNodeConfigOverride"}, {Group: "cilium.io", Kind: "CiliumBGPPeeringPolicy"},
 }
 
-// workloads are the kinds among which MetalLB's programs are.
-var workloads = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "DaemonSet"}}
+// workloadKinds are the kinds of the workloads of MetalLB and of other load balancers.
+var workloadKinds = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "DaemonSet"}}
 
-// usualNamespace is that of MetalLB where neither a workload nor the user says another one.
-const usualNamespace = "metallb-system"
+// defaultMetalLBNamespace is the namespace of MetalLB if the user passes none and no workload of MetalLB is found.
+const defaultMetalLBNamespace = "metallb-system"
 
-// clusterObjects reads all that is in the cluster. Rights that the user lacks are an error, since the stack would be
-// incomplete; all of them are named. Any other error ends it: an API server that is away is asked once.
+// clusterObjects reads the objects of the import from the cluster. Missing rights are an error, since the stack would be
+// incomplete. It reads on after such an error, so that the error names all missing rights. It stops at any other error, such
+// as an API server that does not answer.
 func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
 	objects, missing := []migrate.Object{}, []error{}
 	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) error {
@@ -206,7 +208,7 @@ func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error
 		}
 		return nil
 	}
-	for _, kind := range workloads {
+	for _, kind := range workloadKinds {
 		if err := add(kind, nil, client.InNamespace(o.namespace())); err != nil {
 			return nil, err
 		}
@@ -216,12 +218,12 @@ func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error
 		namespaces = migrate.MetalLBNamespaces(objects)
 	}
 	if len(namespaces) == 0 {
-		namespaces = []string{usualNamespace}
+		namespaces = []string{defaultMetalLBNamespace}
 	}
 	objects = slices.DeleteFunc(objects, func(found migrate.Object) bool {
-		return len(migrate.MetalLBNamespaces([]migrate.Object{found})) == 0 // all other workloads of the cluster
+		return len(migrate.MetalLBNamespaces([]migrate.Object{found})) == 0 // a workload of something else
 	})
-	for _, kind := range imported {
+	for _, kind := range importedKinds {
 		if err := add(kind, nil); err != nil {
 			return nil, err
 		}

@@ -15,12 +15,13 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// staticPods is the namespace in which kubeadm has static pods run.
-const staticPods = "kube-system"
+// staticPodNamespace is the namespace of static pods in clusters of kubeadm.
+const staticPodNamespace = "kube-system"
 
-// otherLoadBalancers are those that run, in words with where.
+// otherLoadBalancers returns the load balancers that run in the cluster, of those that it knows: MetalLB, the ServiceLB of K3s and
+// kube-vip. Each is a phrase with its workload or pods.
 func (c *cluster) otherLoadBalancers(ctx context.Context) (names []string, err error) {
-	for _, kind := range workloads {
+	for _, kind := range workloadKinds {
 		found, err := c.list(ctx, kind)
 		if err != nil {
 			return nil, err
@@ -34,18 +35,19 @@ func (c *cluster) otherLoadBalancers(ctx context.Context) (names []string, err e
 	var pods []string
 	err = all(ctx, c, &corev1.PodList{}, func(l *corev1.PodList) {
 		for i := range l.Items {
-			if pod := &l.Items[i]; isAlone(pod) && servesKubeVIP(pod.Spec.Containers) {
+			if pod := &l.Items[i]; isBarePod(pod) && servesKubeVIP(pod.Spec.Containers) {
 				pods = append(pods, pod.Name)
 			}
 		}
-	}, client.InNamespace(staticPods))
+	}, client.InNamespace(staticPodNamespace))
 	if len(pods) > 0 {
-		names = append(names, fmt.Sprintf("kube-vip (Pods of %s: %s)", staticPods, strings.Join(pods, ", ")))
+		names = append(names, fmt.Sprintf("kube-vip (Pods of %s: %s)", staticPodNamespace, strings.Join(pods, ", ")))
 	}
 	return names, err
 }
 
-// loadBalancer is the name of the load balancer that a workload with pods belongs to; empty: none that is known.
+// loadBalancer returns the name of the load balancer that a workload belongs to; empty if it is none that is known, or if the
+// workload has no pods.
 func loadBalancer(u *unstructured.Unstructured) string {
 	pods, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled")
@@ -66,14 +68,15 @@ func loadBalancer(u *unstructured.Unstructured) string {
 	return ""
 }
 
-// isAlone says whether a pod runs and is of no workload, as a static one, which its node owns.
-func isAlone(pod *corev1.Pod) bool {
+// isBarePod reports whether a pod has not ended and belongs to no workload. A static pod is owned by its Node.
+func isBarePod(pod *corev1.Pod) bool {
 	owner := metav1.GetControllerOf(pod)
 	return (owner == nil || owner.Kind == "Node") && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// servesKubeVIP says whether one of the containers is kube-vip and serves Services: it can also hold the address of the API
-// server alone. Its default is not to serve them. Of variables from elsewhere nothing is known: then it may.
+// servesKubeVIP reports whether one of the containers is kube-vip-cloud-provider, or kube-vip with Services enabled. By default
+// kube-vip has only the address of the API server, and no Services. Variables from a ConfigMap or a Secret are not read: such
+// a container counts as enabled.
 func servesKubeVIP(containers []corev1.Container) bool {
 	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
 		switch {

@@ -18,10 +18,11 @@ import (
 	"github.com/lbstack/lbstack/internal/inspect"
 )
 
-// applier owns the fields of the stack that migrate applies: kubectl apply --server-side has this name as well, and goes on.
-const applier = client.FieldOwner("kubectl")
+// fieldOwner is the owner of the fields of the stack that migrate applies. It is also the one of kubectl apply --server-side, so
+// that a later kubectl apply of the stack owns the same fields.
+const fieldOwner = client.FieldOwner("kubectl")
 
-// migrating is one run of migrate.
+// migrating is one run of the command migrate.
 type migrating struct {
 	genericiooptions.IOStreams
 	*cluster
@@ -29,7 +30,8 @@ type migrating struct {
 	file             string
 	dryRun, rollback bool
 	timeout          time.Duration
-	// reports: MetalLB reported at the begin where it announces. gap is why lbstack could not announce from there then; empty: it could.
+	// reports means that MetalLB reported at the start from which nodes it announces. gap is why lbstack could not announce from
+	// these nodes at that time; empty if it could.
 	reports bool
 	gap     string
 }
@@ -83,28 +85,28 @@ func (m *migrating) forward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := m.look(ctx)
+	c, err := m.readAll(ctx)
 	if err != nil {
 		return err
 	}
 	if err := refused(s, c, stack); err != nil {
 		return err
 	}
-	if err := m.permittedForth(ctx, c); err != nil {
+	if err := m.checkSwitchRights(ctx, c); err != nil {
 		return err
 	}
 	order, err := m.order(s, c, stack)
 	if err != nil {
 		return err
 	}
-	_, stopped := cutover.Left(&c.Speakers[0])
+	_, stopped := cutover.Progress(&c.Speakers[0])
 	joins := !stopped && cutover.HasLayer2(wanted)
 	if joins {
 		if err := m.announcers(ctx, c); err != nil {
 			return err
 		}
 		m.reports = len(c.Announcers) > 0
-		_, m.gap = c.From(stack, s.EndpointSlices)
+		_, m.gap = c.AnnouncedFrom(stack, s.EndpointSlices)
 	}
 	m.announce(c, stack, order, joins && m.gap == "")
 	if m.dryRun {
@@ -119,9 +121,9 @@ func (m *migrating) forward(ctx context.Context) error {
 	return m.finish(ctx, c, wanted)
 }
 
-// refused says why a switch is not begun.
+// refused returns an error with all reasons why a switch must not begin; nil if there is none.
 func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) error {
-	problems := c.Against(stack)
+	problems := c.SwitchProblems(stack)
 	if len(problems) == 0 {
 		changes, err := inspect.Plan(s, stack)
 		if err != nil {
@@ -143,7 +145,7 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 				planned[svc.Service] = append(planned[svc.Service], a.String())
 			}
 		}
-		problems = append(problems, c.Lost(stack.Spec.LoadBalancerClass, planned, why)...)
+		problems = append(problems, c.LostAddresses(stack.Spec.LoadBalancerClass, planned, why)...)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -151,11 +153,12 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 	return fmt.Errorf("the switch is not begun:\n- %s", strings.Join(problems, "\n- "))
 }
 
-// order of the nodes. Without routes, all move together.
+// order returns the order in which nodes move. They move together if the stack does not announce to routers, or if a switch has
+// stopped all speakers of MetalLB already.
 func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
-	moved, stopped := cutover.Left(&c.Speakers[0])
+	moved, stopped := cutover.Progress(&c.Speakers[0])
 	if len(stack.Spec.BGPPeers) == 0 || len(stack.Spec.BGPAdvertisements) == 0 || stopped {
-		return cutover.Order{Together: cutover.At(c.Pods)}, nil
+		return cutover.Order{Together: cutover.PodNodes(c.Pods)}, nil
 	}
 	nodes, err := cutover.Nodes(c.Nodes, c.Pods, moved)
 	if err != nil {
@@ -164,7 +167,7 @@ func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta
 	return cutover.NewOrder(nodes, moved, c.Local(stack, s.EndpointSlices)), nil
 }
 
-// announce prints what is going to be done. joins: see join.
+// announce prints the steps of the switch. joins means that one of them is join.
 func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
 	services, addresses := c.Addresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
@@ -175,7 +178,7 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 	}
 	step("stop MetalLB's controller (Deployment %s/%s); MetalLB's speakers go on", c.Controllers[0].Namespace, c.Controllers[0].Name)
 	step("apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start")
-	for _, node := range order.First {
+	for _, node := range order.OneByOne {
 		step("on node %s, end MetalLB's speaker, and have sessions with routers and routes from lbstack", node.Name)
 	}
 	if joins {
@@ -190,7 +193,8 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 	}
 }
 
-// prepare stops what gives addresses, and has lbstack claim them. Once nodes have moved, that is done.
+// prepare stops MetalLB's controller, which gives addresses, and waits until lbstack has claimed them. If nodes have moved
+// already, it only makes sure that the controller is stopped.
 func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
 	down, err := cutover.Scaled(&c.Controllers[0])
 	if err == nil {
@@ -199,13 +203,13 @@ func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *uns
 	if err != nil {
 		return err
 	}
-	if moved, stopped := cutover.Left(&c.Speakers[0]); len(moved) > 0 || stopped {
+	if moved, stopped := cutover.Progress(&c.Speakers[0]); len(moved) > 0 || stopped {
 		return nil
 	}
 	if err := m.step(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerEnds(ctx, c) }); err != nil {
 		return err
 	}
-	if err := m.apply(ctx, c, cutover.Silent(wanted)); err != nil {
+	if err := m.apply(ctx, c, cutover.WithoutAnnouncements(wanted)); err != nil {
 		return err
 	}
 	return m.step(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
@@ -217,21 +221,21 @@ func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *uns
 		if err != nil || stack == nil {
 			return "the stack is not there", err
 		}
-		return now.Unprepared(stack, append(order.First, order.Together...)), nil
+		return now.Unprepared(stack, append(order.OneByOne, order.Together...)), nil
 	})
 }
 
-// moveRoutes moves nodes one after the other.
+// moveRoutes ends MetalLB's speakers and starts lbstack's sessions with routers, one node after the other.
 func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
 	stack, err := typed(wanted)
 	if err != nil {
 		return err
 	}
-	moved, _ := cutover.Left(&c.Speakers[0])
+	moved, _ := cutover.Progress(&c.Speakers[0])
 	for _, nodes := range order.Moves(moved) {
-		moved = cutover.And(moved, nodes)
+		moved = cutover.AddHostnames(moved, nodes)
 		if cutover.HasLayer2(wanted) {
-			if err := m.calm(ctx, wanted); err != nil {
+			if err := m.waitQuiet(ctx, wanted); err != nil {
 				return err
 			}
 		}
@@ -267,8 +271,8 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	return nil
 }
 
-// finish ends all speakers of MetalLB and announces everything. Between the two, nobody may answer on the local network, see join:
-// nothing else is done there, and an interrupt has no effect until then.
+// finish ends all speakers of MetalLB and applies the whole stack. Between the two, nobody answers on the local network unless
+// join succeeded. So nothing else is done between them, and an interrupt takes effect only after them.
 func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	if err := m.mayEnd(ctx, c); err != nil {
 		return err
@@ -276,8 +280,8 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	if err := m.join(ctx, c, wanted); err != nil {
 		return err
 	}
-	if _, stopped := cutover.Left(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
-		if err := m.calm(ctx, wanted); err != nil {
+	if _, stopped := cutover.Progress(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
+		if err := m.waitQuiet(ctx, wanted); err != nil {
 			return err
 		}
 	}
@@ -306,11 +310,11 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		}
 		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
 	})
-	if err == nil || ctx.Err() == nil { // MetalLB has ended, so that nothing needs the requests for nodes, whatever lacks an advertisement
+	if err == nil || ctx.Err() == nil { // MetalLB has ended: the requests for nodes are removed even if the step failed, but not after an interrupt
 		err = errors.Join(err, m.spread(ctx, c, wanted))
 	}
 	if err == nil || ctx.Err() == nil {
-		err = errors.Join(err, m.changeClaims(ctx, c, (*cutover.Cluster).AskNoMore))
+		err = errors.Join(err, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
 	}
 	if err == nil {
 		fmt.Fprintln(m.Out, "lbstack announces the addresses. MetalLB has no pods any more; remove it when you are content: kubectl lbstack migrate --rollback needs it.")
@@ -318,7 +322,7 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	return err
 }
 
-// apply applies a stack as kubectl apply --server-side --force-conflicts does: a conflict in the middle of a switch would end it there.
+// apply applies a stack as kubectl apply --server-side --force-conflicts does, since a conflict would end a switch in the middle.
 func (m *migrating) apply(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured) error {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": stack.Object["spec"]}}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
@@ -326,9 +330,9 @@ func (m *migrating) apply(ctx context.Context, c *cutover.Cluster, stack *unstru
 	object.SetLabels(stack.GetLabels())
 	object.SetAnnotations(stack.GetAnnotations())
 	return m.wait(ctx, "applying the stack", func(ctx context.Context) (string, error) {
-		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 			return "", err
 		}
-		return "", missingRight(m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object.DeepCopy()), applier, client.ForceOwnership))
+		return "", missingRight(m.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object.DeepCopy()), fieldOwner, client.ForceOwnership))
 	})
 }

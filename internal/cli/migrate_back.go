@@ -18,26 +18,26 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// settling is how long a node that has MetalLB's speaker again is left alone before the next one: MetalLB reports no sessions
-// with routers that could be waited for.
-const settling = 10 * time.Second
+// settleTime is the pause between two nodes on the way back: MetalLB does not report its sessions with routers, so the command
+// cannot wait for them.
+const settleTime = 10 * time.Second
 
-// back gives the Services to MetalLB again.
+// back gives the Services back to MetalLB (--rollback).
 func (m *migrating) back(ctx context.Context) error {
-	c, err := m.look(ctx)
+	c, err := m.readAll(ctx)
 	if err != nil {
 		return err
 	}
-	problems := c.Installed()
+	problems := c.InstallationProblems()
 	if len(problems) == 0 {
-		if problems, err = m.ungiven(ctx, c); err != nil {
+		if problems, err = m.withoutMetalLBPool(ctx, c); err != nil {
 			return err
 		}
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
 	}
-	if err := m.permittedBack(ctx, c); err != nil {
+	if err := m.checkBackRights(ctx, c); err != nil {
 		return err
 	}
 	stack := &v1beta1.LoadBalancerStack{}
@@ -58,29 +58,29 @@ func (m *migrating) back(ctx context.Context) error {
 	if m.dryRun {
 		return nil
 	}
-	// Nobody answers on the local network from here until MetalLB's speakers run.
-	if err := m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.First); err != nil {
+	// From now on nobody answers on the local network until MetalLB's speakers run. An interrupt takes effect only then.
+	if err := m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.OneByOne); err != nil {
 		return err
 	}
-	for i, node := range order.First {
+	for i, node := range order.OneByOne {
 		if err := m.settle(ctx); err != nil {
 			return err
 		}
-		if err := m.returnNodes(ctx, c, []cutover.Node{node}, order.First[i+1:]); err != nil {
+		if err := m.returnNodes(ctx, c, []cutover.Node{node}, order.OneByOne[i+1:]); err != nil {
 			return err
 		}
 	}
-	if len(order.First) > 0 {
+	if len(order.OneByOne) > 0 {
 		if err := m.settle(ctx); err != nil {
 			return err
 		}
 	}
-	return m.hand(ctx, c)
+	return m.handOver(ctx, c)
 }
 
-// ungiven says which Services MetalLB cannot give their addresses again. Without objects that are pools, such as before MetalLB 0.13,
-// it is not known.
-func (m *migrating) ungiven(ctx context.Context, c *cutover.Cluster) ([]string, error) {
+// withoutMetalLBPool returns the Services to which MetalLB cannot give their addresses again. It returns none if the cluster has
+// no pool objects, as before MetalLB 0.13: then the pools are not known.
+func (m *migrating) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) ([]string, error) {
 	var pools []migrate.Object
 	namespace := c.Controllers[0].Namespace
 	for _, kind := range []string{"IPAddressPool", "AddressPool"} {
@@ -96,9 +96,10 @@ func (m *migrating) ungiven(ctx context.Context, c *cutover.Cluster) ([]string, 
 		return nil, nil
 	}
 	result := migrate.Import(pools, namespace)
-	return c.Ungiven(result.Stack.Spec.IPAddressPools), nil
+	return c.WithoutMetalLBPool(result.Stack.Spec.IPAddressPools), nil
 }
 
+// announceBack prints the steps of the way back.
 func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	n := 0
 	step := func(format string, args ...any) {
@@ -106,12 +107,12 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintln(m.Out, "The Services go back to MetalLB with their addresses. The steps:")
-	if len(order.First) == 0 {
+	if len(order.OneByOne) == 0 {
 		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet %s/%s)", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	} else {
 		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
 	}
-	for _, node := range order.First {
+	for _, node := range order.OneByOne {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
 	}
 	step("have MetalLB's speakers be as they were (those that were started on one node after the other are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
@@ -121,7 +122,8 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	}
 }
 
-// returnNodes has MetalLB's speakers run on nodes, while lbstack has sessions with routers on the rest alone.
+// returnNodes ends lbstack's announcements on nodes and then starts MetalLB's speakers there. lbstack keeps its sessions with
+// routers on the rest, and announces nothing on the local network.
 func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, rest []cutover.Node) error {
 	if c.Stack != nil {
 		leaving, err := cutover.Leaving(c.Stack, cutover.Hostnames(rest))
@@ -156,8 +158,8 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 	return m.step(ctx, "MetalLB's speakers start", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) })
 }
 
-// leave has the stack announce less. Applied, so that a switch that follows changes or removes the same fields; what somebody
-// else owns and an apply leaves there, a patch removes.
+// leave changes the spec of the stack to that of leaving, which announces less. It applies the spec first, so that a later switch
+// can change the fields as their owner. An apply does not remove fields that have another owner, so a patch does.
 func (m *migrating) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
 	if err := m.apply(ctx, c, leaving); err != nil {
 		return err
@@ -179,7 +181,7 @@ func (m *migrating) leave(ctx context.Context, c *cutover.Cluster, leaving *unst
 	})
 }
 
-// everywhere are all nodes with a speaker of lbstack.
+// everywhere returns all nodes with a speaker of lbstack.
 func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
 	for i := range c.States {
 		nodes = append(nodes, cutover.Node{Name: c.States[i].Name})
@@ -187,9 +189,9 @@ func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
 	return nodes
 }
 
-// hand has MetalLB be as it was before the switch, and deletes the stack last: its removal takes the addresses out of the status of
-// Services, and a controller of MetalLB that runs gives each of them the ones that it had.
-func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
+// handOver restores MetalLB's workloads, and deletes the stack last. The removal of the stack takes the addresses out of the status
+// of Services. MetalLB's controller, which runs by then, gives each Service the same addresses again.
+func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	restored, err := cutover.Restored(&c.Speakers[0])
 	if err == nil {
 		err = m.write(ctx, c, &c.Speakers[0], restored)
@@ -215,7 +217,7 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	if err := m.wait(ctx, "deleting the stack", func(ctx context.Context) (string, error) {
-		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 			return "", err
 		}
 		return "", missingRight(client.IgnoreNotFound(m.api.Delete(ctx, stack)))
@@ -246,9 +248,9 @@ func (m *migrating) hand(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// speakersReady says how many of MetalLB's speakers are not ready.
+// speakersReady returns how many of MetalLB's speakers are ready, as a phrase; empty if all are.
 func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (string, error) {
-	set, err := m.asLeft(ctx, &c.Speakers[0])
+	set, err := m.checkUnchanged(ctx, &c.Speakers[0])
 	if err != nil {
 		return "", err
 	}
@@ -262,8 +264,9 @@ func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (stri
 	return now.Unstarted(set), nil
 }
 
-func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settling) }
+func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settleTime) }
 
+// pause waits for a time, or until the command is interrupted.
 func (m *migrating) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

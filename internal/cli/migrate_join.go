@@ -16,22 +16,25 @@ import (
 )
 
 const (
-	// joining is how long lbstack has to announce the addresses that MetalLB announces, before the switch does without.
-	joining = 20 * time.Second
-	// steady is how long it has to have announced them: a speaker owns a new address before it has asked the segment for it, which
-	// takes 0.6 s.
-	steady = 2 * time.Second
-	// quiet is how long MetalLB's speakers have to report the same. They follow changes of Services: those that lbstack's controller
-	// writes when it has claimed their addresses, or has sessions from a node, and those of addresses of the node before.
-	quiet = 5 * time.Second
-	// spreading is how long addresses have to move: nodes whose speakers have just started do nothing before they have run for 30 s.
-	spreading = time.Minute
+	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After it the switch
+	// goes on without that.
+	joinTimeout = 20 * time.Second
+	// steadyFor is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
+	// segment for the address, which takes 0.6 s.
+	steadyFor = 2 * time.Second
+	// quietFor is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to changes of Services, which
+	// lbstack's controller makes when it has claimed addresses or has sessions from a node, and to the move of the previous node.
+	quietFor = 5 * time.Second
+	// spreadTimeout is how long addresses have to move to other nodes. A speaker takes no address from another node before it has
+	// run for 30 s.
+	spreadTimeout = time.Minute
 )
 
-// join has lbstack announce each address of the local network from the node where MetalLB does, while MetalLB goes on. If that
-// is not possible, it prints why, and nobody answers between the end of MetalLB's speakers and the begin of lbstack's announcing.
+// join has lbstack announce each address of the local network from the node from which MetalLB announces it, while MetalLB goes on.
+// If that is not possible, it prints why. Then nobody answers between the end of MetalLB's speakers and the first announcement
+// of lbstack.
 func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
-	moved, stopped := cutover.Left(&c.Speakers[0])
+	moved, stopped := cutover.Progress(&c.Speakers[0])
 	if stopped || !cutover.HasLayer2(wanted) {
 		return nil
 	}
@@ -44,7 +47,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 		err = m.write(ctx, c, &c.Speakers[0], begun)
 	}
 	if err == nil {
-		err = m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.Ask(from) })
+		err = m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.RequestNodes(from) })
 	}
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	if why, err = m.joined(ctx, wanted, from); err != nil || why == "" {
 		return err
 	}
-	// What is announced from elsewhere, or waits for its address, must not be so when MetalLB ends.
+	// No address may be announced from another node, or wait because another host has it, when MetalLB ends.
 	if err := m.apply(ctx, c, part); err != nil {
 		return err
 	}
@@ -72,9 +75,10 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	}); err != nil {
 		return err
 	}
-	return m.without(why, m.changeClaims(ctx, c, (*cutover.Cluster).AskNoMore))
+	return m.without(why, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
 }
 
+// without prints why nobody answers on the local network in the next step, unless there is an error.
 func (m *migrating) without(why string, err error) error {
 	if err == nil {
 		fmt.Fprintf(m.ErrOut, "  nobody answers on the local network in the next step for some seconds: %s\n", why)
@@ -82,22 +86,23 @@ func (m *migrating) without(why string, err error) error {
 	return err
 }
 
-// from returns where MetalLB announces addresses. While a node moves, MetalLB's reports are those of before for a moment.
+// from returns the node from which MetalLB announces each address, or why that is not known or not possible. It waits up to
+// joinTimeout, because MetalLB's reports are out of date for a moment after a node has moved.
 func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
-	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joining, func(ctx context.Context) (string, error) {
+	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
 		now, at, words, err := m.reported(ctx, wanted)
 		if err != nil {
-			return "", err // the last answer stays
+			return "", err // the last results stay
 		}
 		if from, why = at, words; !m.reports && len(now.Announcers) == 0 {
-			return "", nil // a version that does not report it
+			return "", nil // this version of MetalLB does not report nodes: to wait is useless
 		}
 		return why, nil
 	})
 	return from, why, err
 }
 
-// reported looks once where MetalLB announces addresses.
+// reported reads once from which nodes MetalLB announces addresses.
 func (m *migrating) reported(ctx context.Context, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
 	stack, err := typed(wanted)
 	if err != nil {
@@ -113,18 +118,19 @@ func (m *migrating) reported(ctx context.Context, wanted *unstructured.Unstructu
 	if err != nil {
 		return nil, nil, "", err
 	}
-	from, why = now.From(stack, endpoints)
+	from, why = now.AnnouncedFrom(stack, endpoints)
 	return now, from, why, nil
 }
 
-// calm waits until MetalLB's speakers have reported the same for a while, so that they have nothing to do: one that ends in the middle
-// of a change blocks, ends after 30 s without leaving the others, and they take its addresses over 5 s later. If that takes too
-// long, the switch goes on.
-func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured) error {
+// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietFor: then they have nothing to do. A speaker that
+// ends in the middle of a change blocks, and is killed after 30 s without having left the memberlist; the others take its addresses
+// 5 s later. A report that MetalLB did not have at the start either (gap) is not waited for. If the wait takes longer than
+// joinTimeout and quietFor together, the switch goes on.
+func (m *migrating) waitQuiet(ctx context.Context, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
 	var last string
-	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joining+quiet, func(ctx context.Context) (string, error) {
+	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joinTimeout+quietFor, func(ctx context.Context) (string, error) {
 		_, from, why, err := m.reported(ctx, wanted)
 		switch {
 		case err != nil:
@@ -135,20 +141,21 @@ func (m *migrating) calm(ctx context.Context, wanted *unstructured.Unstructured)
 		switch {
 		case why != "" && m.gap == "":
 			return why, nil
-		case time.Since(since) < quiet:
-			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quiet), nil
+		case time.Since(since) < quietFor:
+			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quietFor), nil
 		}
 		return "", nil
 	})
 	return err
 }
 
-// joined waits until lbstack announces addresses from the nodes in from, and MetalLB still does, and returns what is not so after joining.
+// joined waits until both lbstack and MetalLB announce the addresses from the nodes in from, and have done so for steadyFor. It
+// returns what is not so after joinTimeout; empty if all is.
 func (m *migrating) joined(ctx context.Context, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	var since time.Time
-	return m.waitFor(ctx, what, joining, func(ctx context.Context) (string, error) {
+	return m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
 		now, at, words, err := m.reported(ctx, wanted)
 		if err != nil {
 			return "", err
@@ -158,21 +165,21 @@ func (m *migrating) joined(ctx context.Context, wanted *unstructured.Unstructure
 				words = cmp.Or(words, fmt.Sprintf("MetalLB announces %s from node %s since this step has begun", address, at[address]))
 			}
 		}
-		words = cmp.Or(words, now.Apart(from))
+		words = cmp.Or(words, now.NotAnnouncedFrom(from))
 		switch {
 		case words != "":
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		}
-		if words == "" && time.Since(since) < steady {
-			words = fmt.Sprintf("it has to do so for %s", steady)
+		if words == "" && time.Since(since) < steadyFor {
+			words = fmt.Sprintf("it has to do so for %s", steadyFor)
 		}
 		return words, nil
 	})
 }
 
-// spread has addresses move away from a node that has too many of them since the switch.
+// spread moves addresses to other nodes if the switch has left too many of them on one node.
 func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	stack, err := typed(wanted)
 	if err != nil {
@@ -187,29 +194,29 @@ func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unst
 		if to == nil {
 			to = now.Spread(stack, endpoints)
 		}
-		return now.Ask(to)
+		return now.RequestNodes(to)
 	}); err != nil || len(to) == 0 {
 		return err
 	}
 	const what = "lbstack spreads the addresses of the local network over nodes"
 	fmt.Fprintf(m.Out, "%s\n", what)
-	words, err := m.waitFor(ctx, what, spreading, func(ctx context.Context) (string, error) {
+	words, err := m.waitFor(ctx, what, spreadTimeout, func(ctx context.Context) (string, error) {
 		now, err := m.state(ctx)
 		if err != nil {
 			return "", err
 		}
-		return now.Apart(to), nil
+		return now.NotAnnouncedFrom(to), nil
 	})
 	if words != "" {
-		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreading)
+		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreadTimeout)
 	}
 	return err
 }
 
-// changeClaims patches claims.
+// changeClaims patches claims. changes returns the claims before and after the change, from the current state of the cluster.
 func (m *migrating) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
 	return m.wait(ctx, "changing claims", func(ctx context.Context) (string, error) {
-		if _, err := m.asLeft(ctx, &c.Speakers[0]); err != nil {
+		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 			return "", err
 		}
 		now, err := m.state(ctx)

@@ -24,8 +24,8 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// look reads what a switch depends on.
-func (m *migrating) look(ctx context.Context) (*cutover.Cluster, error) {
+// readAll reads everything that a switch depends on.
+func (m *migrating) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	c, err := m.state(ctx)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (m *migrating) look(ctx context.Context) (*cutover.Cluster, error) {
 	if err := m.workloads(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := m.besides(ctx, c); err != nil {
+	if err := m.unmanaged(ctx, c); err != nil {
 		return nil, err
 	}
 	others, err := m.otherLoadBalancers(ctx)
@@ -51,7 +51,7 @@ func (m *migrating) look(ctx context.Context) (*cutover.Cluster, error) {
 	return c, err
 }
 
-// state reads what changes while a switch goes on.
+// state reads the objects of a Cluster that change during a switch: the stack, Services, Nodes, claims and SpeakerStates.
 func (m *migrating) state(ctx context.Context) (*cutover.Cluster, error) {
 	if _, err := m.connect(); err != nil {
 		return nil, err
@@ -75,13 +75,14 @@ func (m *migrating) state(ctx context.Context) (*cutover.Cluster, error) {
 	)
 }
 
-// workloads finds those of MetalLB, in the namespace of -n or in all.
+// workloads finds MetalLB's workloads in the namespace of -n or, without it, in all namespaces. It finds MetalLB's operator in any
+// namespace.
 func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 	namespace := ""
 	if n := m.flags.Namespace; n != nil {
 		namespace = *n
 	}
-	for _, kind := range workloads {
+	for _, kind := range workloadKinds {
 		found, err := m.list(ctx, kind)
 		if err != nil {
 			return err
@@ -90,7 +91,7 @@ func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 			u := &found[i]
 			component := migrate.MetalLBComponent(migrate.Object{Content: u.Object})
 			switch {
-			case strings.Contains(u.GetName(), "metallb-operator-controller") && loadBalancerPods(u) > 0:
+			case strings.Contains(u.GetName(), "metallb-operator-controller") && replicas(u) > 0:
 				c.Operators = append(c.Operators, u.GetNamespace()+"/"+u.GetName())
 			case namespace != "" && u.GetNamespace() != namespace:
 			case component == "controller" && kind.Kind == "Deployment":
@@ -108,13 +109,13 @@ func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 	return nil
 }
 
-// loadBalancerPods is how many pods a Deployment has.
-func loadBalancerPods(u *unstructured.Unstructured) int64 {
+// replicas returns the number of pods that a Deployment has.
+func replicas(u *unstructured.Unstructured) int64 {
 	n, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	return n
 }
 
-// announcers reads from which nodes MetalLB announces Services on the local network.
+// announcers reads from which nodes MetalLB announces Services on the local network (ServiceL2Status).
 func (m *migrating) announcers(ctx context.Context, c *cutover.Cluster) error {
 	found, err := m.list(ctx, schema.GroupKind{Group: "metallb.io", Kind: "ServiceL2Status"})
 	for i := range found {
@@ -123,13 +124,13 @@ func (m *migrating) announcers(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// endpoints reads those of all Services.
+// endpoints reads the EndpointSlices of all Services.
 func (m *migrating) endpoints(ctx context.Context) (slices []discoveryv1.EndpointSlice, err error) {
 	err = all(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { slices = append(slices, l.Items...) })
 	return slices, err
 }
 
-// podsOf a workload, also those that are ending.
+// podsOf returns the pods of a workload, including those that are ending.
 func (m *migrating) podsOf(ctx context.Context, namespace string, selector *metav1.LabelSelector) (pods []corev1.Pod, err error) {
 	selects, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
@@ -139,36 +140,38 @@ func (m *migrating) podsOf(ctx context.Context, namespace string, selector *meta
 	return pods, err
 }
 
+// pods returns the pods of a DaemonSet, including those that are ending.
 func (m *migrating) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
 	return m.podsOf(ctx, set.Namespace, set.Spec.Selector)
 }
 
-// besides finds objects that announce and are not the stack's.
-func (m *migrating) besides(ctx context.Context, c *cutover.Cluster) error {
+// unmanaged finds advertisements and BGPPeers that do not belong to the stack.
+func (m *migrating) unmanaged(ctx context.Context, c *cutover.Cluster) error {
 	return errors.Join(
 		all(ctx, m.cluster, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) {
 			for i := range l.Items {
-				c.Beside("L2Advertisement", &l.Items[i])
+				c.AddUnmanaged("L2Advertisement", &l.Items[i])
 			}
 		}),
 		all(ctx, m.cluster, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) {
 			for i := range l.Items {
-				c.Beside("BGPAdvertisement", &l.Items[i])
+				c.AddUnmanaged("BGPAdvertisement", &l.Items[i])
 			}
 		}),
 		all(ctx, m.cluster, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) {
 			for i := range l.Items {
-				c.Beside("BGPPeer", &l.Items[i])
+				c.AddUnmanaged("BGPPeer", &l.Items[i])
 			}
 		}),
 	)
 }
 
-// endSpeakers has MetalLB's speakers end on these nodes, nil: on all, by a change of their DaemonSet. They are deleted before
-// it: the DaemonSet would delete them with the grace period of the pods. Those that it replaces until then have that of its template.
+// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nil. It deletes their pods with GracePeriod, and then changes the
+// DaemonSet. The DaemonSet itself would delete them with the grace period in the pods. It may replace pods until it is changed;
+// these have the grace period of its template, which is set to GracePeriod before.
 func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
 	set := &c.Speakers[0]
-	if moved, stopped := cutover.Left(set); !stopped {
+	if moved, stopped := cutover.Progress(set); !stopped {
 		begun, err := cutover.Limited(set, moved)
 		if err == nil {
 			err = m.write(ctx, c, set, begun)
@@ -178,7 +181,7 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 		}
 	}
 	if err := m.wait(ctx, "ending MetalLB's speakers", func(ctx context.Context) (string, error) {
-		if _, err := m.asLeft(ctx, set); err != nil {
+		if _, err := m.checkUnchanged(ctx, set); err != nil {
 			return "", err
 		}
 		pods, err := m.pods(ctx, set)
@@ -186,7 +189,7 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 			return "", err
 		}
 		now := &cutover.Cluster{Pods: pods}
-		return "", m.deletePods(ctx, now.On(nodes))
+		return "", m.deletePods(ctx, now.UndeletedPods(nodes))
 	}); err != nil {
 		return err
 	}
@@ -197,7 +200,8 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 	return m.write(ctx, c, set, changed)
 }
 
-// deletePods of MetalLB's speakers, all at once: the first that end are replaced until the DaemonSet is changed.
+// deletePods deletes pods of MetalLB's speakers all at once. One by one would take longer, and the DaemonSet replaces pods that
+// have ended until it is changed.
 func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod) error {
 	failed := make([]error, len(pods))
 	var deleting sync.WaitGroup
@@ -210,7 +214,7 @@ func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod) error {
 	return errors.Join(failed...)
 }
 
-// speakersEnd waits until no pod of MetalLB's speakers is on these nodes; nil: on any.
+// speakersEnd waits until no pod of MetalLB's speakers is left on nodes, or on any node if nil.
 func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
 	return m.step(ctx, what, func(ctx context.Context) (string, error) {
 		pods, err := m.pods(ctx, &c.Speakers[0])
@@ -227,10 +231,10 @@ func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what st
 	})
 }
 
-// mayEnd looks once more, before the last speakers of MetalLB end, whether all of them can.
+// mayEnd waits until all nodes with a speaker of MetalLB report, so that the end of each speaker can be observed.
 func (m *migrating) mayEnd(ctx context.Context, c *cutover.Cluster) error {
-	if _, stopped := cutover.Left(&c.Speakers[0]); stopped {
-		return nil // they have ended, or are about to: to wait helps nobody
+	if _, stopped := cutover.Progress(&c.Speakers[0]); stopped {
+		return nil // the speakers have ended or are ending: to wait is useless
 	}
 	return m.wait(ctx, "MetalLB's speakers can end", func(ctx context.Context) (string, error) {
 		now, err := m.state(ctx)
@@ -244,7 +248,7 @@ func (m *migrating) mayEnd(ctx context.Context, c *cutover.Cluster) error {
 	})
 }
 
-// controllerEnds says which pod of MetalLB's controller is still there.
+// controllerEnds returns a pod of MetalLB's controller that still exists, as a phrase; empty if there is none.
 func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (string, error) {
 	pods, err := m.podsOf(ctx, c.Controllers[0].Namespace, c.Controllers[0].Spec.Selector)
 	if err != nil || len(pods) == 0 {
@@ -253,23 +257,23 @@ func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (str
 	return fmt.Sprintf("Pod %s still runs", pods[0].Name), nil
 }
 
-// errAnotherRun ends a run whose steps another one would undo.
+// errAnotherRun ends a run if another run has changed the DaemonSet of MetalLB's speakers: each would undo steps of the other.
 var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as this run left it: somebody else runs kubectl lbstack migrate, or changed it: once nobody does, run the command again to go on")
 
-// asLeft returns the DaemonSet of MetalLB's speakers. It is an error if a switch is not as far by it as by one of sets. Whatever
-// writes looks first.
-func (m *migrating) asLeft(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+// checkUnchanged returns the DaemonSet of MetalLB's speakers, or errAnotherRun if its progress is not that of one of sets, which this
+// run has written. Writes call it first, except the patch in leave, which follows an apply that does.
+func (m *migrating) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	now := &appsv1.DaemonSet{}
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {
 		return nil, missingRight(err)
 	}
-	if !slices.ContainsFunc(sets, func(set *appsv1.DaemonSet) bool { return cutover.AsFar(now, set) }) {
+	if !slices.ContainsFunc(sets, func(set *appsv1.DaemonSet) bool { return cutover.SameProgress(now, set) }) {
 		return nil, errAnotherRun
 	}
 	return now, nil
 }
 
-// write patches what has changed of a workload of MetalLB, and has changed be what it is then.
+// write patches a workload of MetalLB from old to changed. Then it sets old to the result.
 func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
 	data, err := patch.Data(changed)
@@ -278,10 +282,10 @@ func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed 
 	}
 	sets := []*appsv1.DaemonSet{&c.Speakers[0]}
 	if set, is := changed.(*appsv1.DaemonSet); is {
-		sets = append(sets, set.DeepCopy()) // an answer may be lost
+		sets = append(sets, set.DeepCopy()) // the patch may be done although its answer was lost
 	}
 	if err := m.wait(ctx, fmt.Sprintf("changing %s/%s", old.GetNamespace(), old.GetName()), func(ctx context.Context) (string, error) {
-		if _, err := m.asLeft(ctx, sets...); err != nil {
+		if _, err := m.checkUnchanged(ctx, sets...); err != nil {
 			return "", err
 		}
 		return "", missingRight(m.api.Patch(ctx, changed, client.RawPatch(patch.Type(), data)))
@@ -297,7 +301,7 @@ func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed 
 	return nil
 }
 
-// typed reads a stack.
+// typed converts a stack to its Go type.
 func typed(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, stack); err != nil {
@@ -306,7 +310,7 @@ func typed(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
 	return stack, nil
 }
 
-// notReady says why a stack is not Ready.
+// notReady returns why a stack is not Ready; empty if it is.
 func notReady(stack *v1beta1.LoadBalancerStack) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {

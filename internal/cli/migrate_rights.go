@@ -14,9 +14,10 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// permitted tries what a switch or the way back writes to MetalLB's workloads, and more, in dry runs. A right that was missed in the
-// middle would leave both load balancers announcing. The stack is tried by accepted.
-func (m *migrating) permitted(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
+// checkRights tries the writes of a switch or of the way back in dry runs: patches of MetalLB's workloads and of patched, and
+// deletions of deleted. A right found missing in the middle of a switch could leave both load balancers announcing. The right to
+// apply the stack of a switch is tried by accepted.
+func (m *migrating) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
 	patched = append([]client.Object{
 		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},
 		&appsv1.DaemonSet{ObjectMeta: nameOf(&c.Speakers[0])},
@@ -29,28 +30,29 @@ func (m *migrating) permitted(ctx context.Context, c *cutover.Cluster, patched, 
 		failed = append(failed, m.api.Delete(ctx, object, client.DryRunAll))
 	}
 	for _, err := range failed {
-		if apierrors.IsForbidden(err) { // the right is asked for before the object, which may not exist
+		if apierrors.IsForbidden(err) { // the API server checks rights first: other errors, such as NotFound, do not matter
 			return missingRight(err)
 		}
 	}
 	return nil
 }
 
+// nameOf returns the metadata of an object with only its namespace and name.
 func nameOf(object client.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// permittedForth is permitted for a switch.
-func (m *migrating) permittedForth(ctx context.Context, c *cutover.Cluster) error {
+// checkSwitchRights is checkRights for a switch.
+func (m *migrating) checkSwitchRights(ctx context.Context, c *cutover.Cluster) error {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Speakers[0].Namespace, Name: "lbstack-migrate"}}
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-migrate"}}
-	return m.permitted(ctx, c, []client.Object{claim}, []client.Object{pod})
+	return m.checkRights(ctx, c, []client.Object{claim}, []client.Object{pod})
 }
 
-// permittedBack is permitted for the way back.
-func (m *migrating) permittedBack(ctx context.Context, c *cutover.Cluster) error {
+// checkBackRights is checkRights for the way back.
+func (m *migrating) checkBackRights(ctx context.Context, c *cutover.Cluster) error {
 	stack := func() client.Object {
 		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	}
-	return m.permitted(ctx, c, []client.Object{stack()}, []client.Object{stack()})
+	return m.checkRights(ctx, c, []client.Object{stack()}, []client.Object{stack()})
 }

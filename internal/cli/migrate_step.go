@@ -11,17 +11,19 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// steps are looked at this often: what ends and what begins after it are one after the other, and clients wait between them.
-const lookEvery = 100 * time.Millisecond
+// stepInterval is the interval in which a step reads the cluster. It is short because clients may be without an answer between the
+// end of one load balancer and the start of the other.
+const stepInterval = 100 * time.Millisecond
 
-// step prints what it waits for, and waits.
+// step prints the name of a step, and waits for it (see wait).
 func (m *migrating) step(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	fmt.Fprintf(m.Out, "%s\n", what)
 	return m.wait(ctx, what, still)
 }
 
-// wait waits until nothing is left to wait for, and prints each change of that. An API server that does not answer is asked
-// again: a switch that ends there may leave addresses that nobody announces.
+// wait calls still until it returns an empty phrase, and prints each new phrase: what the step still waits for. It tries again after
+// errors that may pass, such as an API server that does not answer, since a switch that stops there may leave addresses that
+// nobody announces.
 func (m *migrating) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {
@@ -30,7 +32,7 @@ func (m *migrating) wait(ctx context.Context, what string, still func(context.Co
 	return err
 }
 
-// waitFor is wait with another limit. It returns what was left to wait for when the time was over; empty: nothing.
+// waitFor is wait with another limit. After the limit it returns the last phrase; otherwise an empty one.
 func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -57,12 +59,13 @@ func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duratio
 				return "", fmt.Errorf("%s: interrupted: %s: run the command again to go on, or with --rollback", what, last)
 			}
 			return last, nil
-		case <-time.After(lookEvery):
+		case <-time.After(stepInterval):
 		}
 	}
 }
 
-// lasting says of an error that the same request has it again. A conflict is none: no write depends on a version.
+// lasting reports whether the same request would fail with this error again. Conflicts are not lasting: no write of a switch
+// depends on a resource version.
 func lasting(err error) bool {
 	for _, is := range []func(error) bool{apierrors.IsForbidden, apierrors.IsUnauthorized, apierrors.IsInvalid, apierrors.IsBadRequest, apierrors.IsNotFound, apierrors.IsMethodNotSupported, meta.IsNoMatchError} {
 		if is(err) {

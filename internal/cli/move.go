@@ -47,7 +47,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 				return cluster.moveTo(cmd.Context(), streams, address, "")
 			}
 			node := lb.NodeName(strings.TrimPrefix(strings.TrimPrefix(args[1], "node/"), "nodes/"))
-			if err := cluster.canAnnounce(cmd.Context(), address, node); err != nil {
+			if err := cluster.checkCanAnnounce(cmd.Context(), address, node); err != nil {
 				return err
 			}
 			if err := cluster.moveTo(cmd.Context(), streams, address, node); err != nil || !wait {
@@ -62,8 +62,8 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	return cmd
 }
 
-// canAnnounce reads what decides whether a node can announce an address, and refuses one that cannot.
-func (c *cluster) canAnnounce(ctx context.Context, address netip.Addr, node lb.NodeName) error {
+// checkCanAnnounce returns an error if a node cannot announce an address.
+func (c *cluster) checkCanAnnounce(ctx context.Context, address netip.Addr, node lb.NodeName) error {
 	s, err := c.snapshot(ctx)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *cluster) canAnnounce(ctx context.Context, address netip.Addr, node lb.N
 	return inspect.CannotAnnounce(s, address, node)
 }
 
-// moveTo asks for a node in the claim of an address; empty: for none.
+// moveTo writes the node into the claim of an address, or removes it from the claim if node is empty.
 func (c *cluster) moveTo(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, node lb.NodeName) error {
 	api, err := c.connect()
 	if err != nil {
@@ -107,7 +107,7 @@ func (c *cluster) moveTo(ctx context.Context, streams genericiooptions.IOStreams
 	return nil
 }
 
-// waitMoved waits until a node announces an address; a timeout of 0 has no end.
+// waitMoved waits until a node announces an address. A timeout of 0 means no limit.
 func (c *cluster) waitMoved(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, node lb.NodeName, timeout time.Duration) error {
 	user := ctx
 	if timeout > 0 {

@@ -9,7 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// printer writes an answer for people. It may have the formats wide and name as well.
+// printer is an answer of a command. Print writes it for people. An answer may also be a widePrinter (format wide) or a namer
+// (format name).
 type printer interface{ Print(io.Writer) error }
 
 type (
@@ -17,18 +18,18 @@ type (
 	namer       interface{ Names() []string }
 )
 
-// answer prints an answer, and ends with 1 if what was asked about is not as it should be.
+// answer prints an answer in a format. It returns errCheckFailed unless good is set.
 func answer(w io.Writer, output string, a printer, good bool) error {
 	if err := write(w, output, a); err != nil {
 		return err
 	}
 	if !good {
-		return errNotAsAsked
+		return errCheckFailed
 	}
 	return nil
 }
 
-// write an answer in a format.
+// write writes an answer in a format: empty for people, json, yaml, or a format that only some answers have.
 func write(w io.Writer, output string, a printer) error {
 	wide, hasWide := a.(widePrinter)
 	names, hasNames := a.(namer)

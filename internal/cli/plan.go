@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// planFlags say which change is planned.
+// planFlags are the flags that describe the change to plan.
 type planFlags struct {
 	file, patch string
 	addresses   []string
@@ -83,7 +83,7 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	return cmd
 }
 
-// edit returns the change of one item that is asked for; nil: that of a file is.
+// edit returns the change of one item that arguments and flags describe. It returns nil if a file has the change.
 func (f *planFlags) edit(args []string) (*inspect.Edit, error) {
 	changes := 0
 	for _, is := range []bool{f.patch != "", len(f.addresses) > 0, f.remove} {
@@ -122,7 +122,7 @@ func (f *planFlags) edit(args []string) (*inspect.Edit, error) {
 	return edit, err
 }
 
-// readStack reads the LoadBalancerStack of a file; other objects are left out.
+// readStack reads the LoadBalancerStack of a file, and ignores other objects in it.
 func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.Unstructured, error) {
 	var objects []migrate.Object
 	var err error
@@ -151,8 +151,8 @@ func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.U
 	return found, nil
 }
 
-// accepted is a stack as the API server has it when it is written: checked, and with defaults. Nothing is written. It is the
-// stack that is wanted or, if there is an edit, the one of the cluster with the edit.
+// accepted returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the stack wanted
+// or, if edit is not nil, the stack of the cluster with the edit.
 func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
 	name := v1beta1.LoadBalancerStackName
 	if edit == nil {
@@ -197,7 +197,7 @@ func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructure
 	return stack, nil
 }
 
-// everything adds all that decides about addresses and announcements.
+// everything adds all objects on which addresses and announcements depend.
 func (c *cluster) everything(ctx context.Context, s *inspect.Snapshot) error {
 	s.NamespaceLabels = map[string]map[string]string{}
 	return errors.Join(

@@ -20,11 +20,11 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// probeWithin is how long a pod may take to start and to ask. It ends by itself at about the same time.
-const probeWithin = maintenance.ProbeDeadline * time.Second
+// probeTimeout is how long a pod may take to start and to ask. Its own deadline is the same.
+const probeTimeout = maintenance.ProbeDeadline * time.Second
 
-// probe asks the local network for an address with a pod, which it deletes, and compares the answers with what the speakers report. A pod that
-// stays is an error, beside the answers.
+// probe creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports of the
+// speakers. It returns both the answers and an error if the pod could not be deleted.
 func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.Probed, err error) {
 	origin, err := inspect.ProbeFrom(s, address, from)
 	if err != nil {
@@ -41,7 +41,7 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 	if err != nil {
 		return nil, err
 	}
-	pod.Name = pod.GenerateName + rand.String(5) // so that it can be deleted where the answer is lost
+	pod.Name = pod.GenerateName + rand.String(5) // a known name, so that the pod can be deleted even if the answer to the request is lost
 	switch err = missingRight(c.api.Create(ctx, pod)); {
 	case err == nil:
 		fmt.Fprintf(streams.ErrOut, "pod/%s on node %s asks for %s on %s\n", pod.Name, origin.Node, address, strings.Join(origin.Interfaces, ", "))
@@ -58,7 +58,7 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 // probeResult waits for the result of a pod.
 func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Result, error) {
 	user := ctx
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for {
 		err := c.api.Get(ctx, client.ObjectKeyFromObject(pod), pod)
@@ -66,7 +66,7 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 		case user.Err() != nil:
 			return lanprobe.Result{}, errors.New("the probe was interrupted")
 		case ctx.Err() != nil:
-			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s has not asked within %s: %s: look at the kubelet of the node, or ask from another one with --from", pod.Name, pod.Spec.NodeName, probeWithin, maintenance.ProbeState(pod))
+			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s has not asked within %s: %s: look at the kubelet of the node, or ask from another one with --from", pod.Name, pod.Spec.NodeName, probeTimeout, maintenance.ProbeState(pod))
 		case apierrors.IsNotFound(err):
 			return lanprobe.Result{}, fmt.Errorf("pod %s on node %s was deleted before it had an answer: run the command again", pod.Name, pod.Spec.NodeName)
 		case err != nil:
@@ -82,8 +82,9 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 	}
 }
 
-// removeProbe deletes the pod, also after an interrupt, and where it is not known whether it was made. A kubelet that has not reported that
-// the pod has asked may not report that it has ended either.
+// removeProbe deletes the pod, even after an interrupt or if the pod may not have been created. If the pod has not reported a result,
+// its kubelet may have stopped reporting, so removeProbe waits up to 10 s until the pod is removed, and returns an error if it
+// is not.
 func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -77,7 +77,7 @@ func TestProbe_CommandsWithACluster(t *testing.T) {
 		err         string // a part; empty: none
 		pods        int    // that are left
 	}{
-		{"a node has it that does not announce it", "who 192.0.2.9 --probe", ended(0, own), "", "02:00:00:00:00:01   eth0        node node-1\nNode node-1 answers, although no node announces the address", " on node node-1 asks for 192.0.2.9 on eth0\n", errNotAsAsked.Error(), 0},
+		{"a node has it that does not announce it", "who 192.0.2.9 --probe", ended(0, own), "", "02:00:00:00:00:01   eth0        node node-1\nNode node-1 answers, although no node announces the address", " on node node-1 asks for 192.0.2.9 on eth0\n", errCheckFailed.Error(), 0},
 		{"no host has a free address", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "", "Nobody answers.", "asks for", "", 0},
 		{"for a program", "who 192.0.2.9 --probe -o json", ended(0, `{"answers":[]}`), "", `"asReported": true`, "asks for", "", 0},
 		{"an installation that is older", "who 192.0.2.9 --probe", ended(1, `unexpected argument "probe": the speaker takes flags only`), "", "", "asks for", "the speaker takes flags only: if the installation is older than the plugin", 0},

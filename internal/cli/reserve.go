@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// observedWithin is how long reserve waits for what the controller finds about a claim.
-const observedWithin = 10 * time.Second
+// observeTimeout is how long reserve waits for the condition Ready that the controller writes to the claim.
+const observeTimeout = 10 * time.Second
 
 func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var service string
@@ -50,6 +50,7 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	return cmd
 }
 
+// reserve creates the claim for an address if it has none, and waits for the condition Ready of the claim.
 func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, service lb.ServiceKey) error {
 	s, err := c.snapshot(ctx)
 	if err != nil {
@@ -66,7 +67,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		}
 	}
 	name := "ipaddressclaim.lbstack.io/" + claim.Name
-	until := time.Now().Add(observedWithin)
+	until := time.Now().Add(observeTimeout)
 	for {
 		if err := c.api.Get(ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
 			return missingRight(err)
@@ -79,7 +80,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		case ready != nil && ready.ObservedGeneration >= claim.Generation:
 			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
 		case time.Now().After(until):
-			return fmt.Errorf("%s is there, and the controller has not looked at it within %s: look at its pods (kubectl lbstack status)", name, observedWithin)
+			return fmt.Errorf("%s is there, and the controller has not looked at it within %s: look at its pods (kubectl lbstack status)", name, observeTimeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -116,7 +117,7 @@ func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 			if err := maintenance.Release(address, claim); err != nil {
 				return err
 			}
-			// A Service that takes the address up meanwhile has changed the claim, which stays then.
+			// If a Service has begun to use the address in the meantime, the claim has another version, and the deletion fails.
 			err = api.Delete(cmd.Context(), claim, client.Preconditions{UID: &claim.UID, ResourceVersion: &claim.ResourceVersion})
 			if err == nil {
 				fmt.Fprintf(streams.Out, "ipaddressclaim.lbstack.io/%s released\n", claim.Name)
@@ -126,6 +127,7 @@ func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	}
 }
 
+// claimOf returns the claim of an address, or nil.
 func claimOf(s *inspect.Snapshot, address netip.Addr) *v1beta1.IPAddressClaim {
 	for i := range s.Claims {
 		if s.Claims[i].Name == apiconv.ClaimName(address) {

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/inspect"
 )
 
-// snapshot reads what is common to all questions.
+// snapshot reads the objects that all questions need: the stack, pools, claims, BGPPeers and SpeakerStates.
 func (c *cluster) snapshot(ctx context.Context) (*inspect.Snapshot, error) {
 	stack, err := c.stack(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (c *cluster) snapshot(ctx context.Context) (*inspect.Snapshot, error) {
 	)
 }
 
-// stack returns the LoadBalancerStack. Nil if there is none.
+// stack reads the LoadBalancerStack. It returns nil if there is none.
 func (c *cluster) stack(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
 	api, err := c.connect()
 	if err != nil {
@@ -50,12 +50,12 @@ func (c *cluster) stack(ctx context.Context) (*v1beta1.LoadBalancerStack, error)
 	return stack, nil
 }
 
-// routes adds what the speakers announce to routers.
+// routes adds the routes that the speakers announce to routers.
 func (c *cluster) routes(ctx context.Context, s *inspect.Snapshot) error {
 	return all(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) })
 }
 
-// announcing adds what decides about the announcement of a Service.
+// announcing adds the objects on which the announcement of a Service depends, with the Services that share an address with it.
 func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key client.ObjectKey) error {
 	reader, err := c.connect()
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key clien
 	return nil
 }
 
-// sharing are the other Services that hold an address of a Service.
+// sharing returns the other Services that have an address of a Service.
 func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKey) {
 	seen := map[client.ObjectKey]bool{client.ObjectKeyFromObject(svc): true}
 	for _, claim := range s.Claims {
@@ -104,7 +104,7 @@ func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKe
 	return others
 }
 
-// advertisements adds them and the nodes that they select.
+// advertisements adds all advertisements, the communities that they name, and all nodes.
 func (c *cluster) advertisements(ctx context.Context, s *inspect.Snapshot) error {
 	return errors.Join(
 		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
@@ -114,7 +114,7 @@ func (c *cluster) advertisements(ctx context.Context, s *inspect.Snapshot) error
 	)
 }
 
-// around adds the endpoints of a Service and the labels of its namespace.
+// around adds the EndpointSlices of a Service and the labels of its namespace.
 func (c *cluster) around(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
 	if _, known := s.NamespaceLabels[svc.Namespace]; !known {
 		namespace := &corev1.Namespace{}
@@ -138,7 +138,7 @@ func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
 	})
 }
 
-// serviceNetworks adds the networks of Services within the cluster.
+// serviceNetworks adds the ranges of cluster IPs.
 func (c *cluster) serviceNetworks(ctx context.Context, s *inspect.Snapshot) error {
 	err := all(ctx, c, &networkingv1.ServiceCIDRList{}, func(l *networkingv1.ServiceCIDRList) { s.ServiceCIDRs = append(s.ServiceCIDRs, l.Items...) })
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
@@ -147,11 +147,11 @@ func (c *cluster) serviceNetworks(ctx context.Context, s *inspect.Snapshot) erro
 	return err
 }
 
-// all reads a list in pages, each into an object of its own: what was added before shares nothing with it.
+// all reads a list in pages and calls add with each page. Each page is a new object, so that add may keep the items.
 func all[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
 	for next := ""; ; {
 		list := empty.DeepCopyObject().(L)
-		if err := c.api.List(ctx, list, append([]client.ListOption{client.Limit(page), client.Continue(next)}, options...)...); err != nil {
+		if err := c.api.List(ctx, list, append([]client.ListOption{client.Limit(pageSize), client.Continue(next)}, options...)...); err != nil {
 			return missingRight(err)
 		}
 		add(list)

@@ -25,14 +25,14 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// collecting is one run of support-bundle.
+// collecting is one run of the command support-bundle.
 type collecting struct {
 	genericiooptions.IOStreams
 	*cluster
 	output    string
 	namespace string
 	archive   *support.Archive
-	// logs reads the log of a container; tests set it.
+	// logs reads the log of a container. readLogs sets it unless a test has.
 	logs func(ctx context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
 
@@ -76,7 +76,7 @@ func (o *collecting) run(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// write collects everything. What cannot be read is a note, and an error at the end.
+// write collects everything. It notes in the archive what cannot be read, and then returns errCheckFailed.
 func (o *collecting) write(ctx context.Context, w io.Writer, folder string, now time.Time) error {
 	o.archive = support.NewArchive(w, folder, now)
 	var failed []string
@@ -96,7 +96,7 @@ func (o *collecting) write(ctx context.Context, w io.Writer, folder string, now 
 		fmt.Fprintln(o.ErrOut, note)
 	}
 	if len(failed) > 0 {
-		return errNotAsAsked
+		return errCheckFailed
 	}
 	return nil
 }
@@ -151,18 +151,18 @@ func (o *collecting) answer(name string, a printer) error {
 	return o.archive.Text(name, text.Bytes())
 }
 
-// collected are the kinds that are read; no Secret, and ConfigMaps of others are none of ours. Those of a namespace are read
-// in that of lbstack.
-var collected = []struct {
-	kind  schema.GroupKind
-	local bool
-	keep  func(client.Object) bool
-	of    bool // those of the Services that were kept before
+// collectedKinds are the kinds that are read. Secrets and ConfigMaps are not among them: they may have what is secret, or belong to
+// others.
+var collectedKinds = []struct {
+	kind      schema.GroupKind
+	local     bool                     // read only in the namespace of lbstack
+	keep      func(client.Object) bool // nil keeps all objects
+	ofService bool                     // keep only EndpointSlices of the Services that an earlier entry has kept
 }{
 	{kind: stackKind("LoadBalancerStack")}, {kind: stackKind("IPAddressPool")}, {kind: stackKind("IPAddressClaim")}, {kind: stackKind("L2Advertisement")},
 	{kind: stackKind("BGPAdvertisement")}, {kind: stackKind("BGPPeer")}, {kind: stackKind("BFDProfile")}, {kind: stackKind("Community")},
 	{kind: stackKind("SpeakerState")}, {kind: stackKind("SpeakerRouteSlice")},
-	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}, of: true},
+	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}, ofService: true},
 	{kind: schema.GroupKind{Group: "events.k8s.io", Kind: "Event"}, keep: isOurs},
 	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true, keep: isPart}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true, keep: isPart},
 	{kind: schema.GroupKind{Kind: "Pod"}, local: true, keep: isPart},
@@ -172,6 +172,7 @@ func stackKind(kind string) schema.GroupKind {
 	return schema.GroupKind{Group: v1beta1.GroupVersion.Group, Kind: kind}
 }
 
+// isBalanced reports whether a Service is of type LoadBalancer.
 func isBalanced(object client.Object) bool {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
@@ -181,12 +182,12 @@ func isBalanced(object client.Object) bool {
 	return kind == string(corev1.ServiceTypeLoadBalancer)
 }
 
-// isPart returns whether an object, or a pod, is one of lbstack: others may be in its namespace.
+// isPart reports whether an object belongs to lbstack. Other objects may be in its namespace.
 func isPart(object client.Object) bool {
 	return strings.HasPrefix(object.GetLabels()["app.kubernetes.io/name"], "lbstack")
 }
 
-// isOurs says of an event whether a program of lbstack sent it, or one is about what it has in its namespace.
+// isOurs reports whether a program of lbstack sent an event, or the event is in a namespace whose name begins with lbstack.
 func isOurs(object client.Object) bool {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
@@ -199,7 +200,7 @@ func isOurs(object client.Object) bool {
 func (o *collecting) objects(ctx context.Context) error {
 	var missing []string
 	balanced := map[client.ObjectKey]bool{}
-	for _, c := range collected {
+	for _, c := range collectedKinds {
 		var options []client.ListOption
 		if c.local {
 			options = append(options, client.InNamespace(o.namespace))
@@ -212,7 +213,7 @@ func (o *collecting) objects(ctx context.Context) error {
 		var objects []map[string]any
 		for i := range found {
 			key := client.ObjectKey{Namespace: found[i].GetNamespace(), Name: found[i].GetLabels()[discoveryv1.LabelServiceName]}
-			if c.of && !balanced[key] {
+			if c.ofService && !balanced[key] {
 				continue
 			}
 			if c.keep == nil || c.keep(&found[i]) {
@@ -232,7 +233,7 @@ func (o *collecting) objects(ctx context.Context) error {
 	return nil
 }
 
-// pods adds the logs of all containers in the namespace of lbstack, and those of their last run before.
+// pods adds the logs of all containers of lbstack's pods, and the logs of the run before the last restart.
 func (o *collecting) pods(ctx context.Context) error {
 	if o.logs == nil {
 		if err := o.readLogs(); err != nil {
@@ -275,9 +276,10 @@ func (o *collecting) pods(ctx context.Context) error {
 	return nil
 }
 
-// logLines is how many of the last lines of a log are read: about twice as many as fit into a file.
+// logLines is how many lines of the end of a log are read. It is about twice as many as fit into a file of the archive.
 const logLines = 10000
 
+// readLogs sets logs to a function that reads from the API server.
 func (o *collecting) readLogs() error {
 	config, err := o.flags.ToRESTConfig()
 	if err != nil {

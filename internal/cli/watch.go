@@ -9,9 +9,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// watching prints an answer at first and whenever it has changed, until the user stops it. It looks again and again: what an
-// answer depends on is of ten kinds, and a watch of each would cost the API server more. An error of the first look ends
-// it; later ones are printed, and it goes on.
+// watching prints an answer at first and whenever it has changed, until the user stops it. It reads the cluster at an interval: an
+// answer depends on ten kinds, and a watch of each would cost the API server more. An error of the first read ends it; later
+// errors are printed.
 func watching(ctx context.Context, streams genericiooptions.IOStreams, output string, every time.Duration, look func(context.Context) (printer, bool, error)) error {
 	var last []byte
 	for first := true; ; first = false {

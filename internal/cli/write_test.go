@@ -105,7 +105,7 @@ func TestWriting_CommandsWithACluster(t *testing.T) {
 		{"release an address in use", "release 192.0.2.1", nil, "", "", "192.0.2.1: it is in use by the Service shop/web"},
 		{"release a free address", "release 192.0.2.4", nil, "", "", "neither reserved nor retained"},
 		{"who has an address", "who 192.0.2.1", nil, "192.0.2.1   first   InUse   shop/web   node-1", "", ""},
-		{"who has a free one", "who 192.0.2.4", nil, "Free", "", errNotAsAsked.Error()},
+		{"who has a free one", "who 192.0.2.4", nil, "Free", "", errCheckFailed.Error()},
 		{"who, by name", "who first -o name", nil, "ipaddressclaim.lbstack.io/192.0.2.1\nipaddressclaim.lbstack.io/192.0.2.3\n", "", ""},
 		{"who, for a program", "who shop/web -o json", nil, `"address": "192.0.2.1"`, "", ""},
 		{"who, in an unknown format", "who -o xml", nil, "", "", "-o xml: the formats are json, yaml, wide, name"},
@@ -219,7 +219,7 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 	for _, tt := range []struct{ name, line, out, err string }{
 		{"a change", "plan -f " + file, "Other fields:\n  spec.layer2 changes", ""},
 		{"a change, for a program", "plan -o json -f " + file, `"rollouts": [`, ""},
-		{"a change, in CI", "plan --exit-code -f " + file, "spec.layer2 changes", errNotAsAsked.Error()},
+		{"a change, in CI", "plan --exit-code -f " + file, "spec.layer2 changes", errCheckFailed.Error()},
 		{"no change, in CI", "plan --exit-code -f " + write("same.yaml", strings.ReplaceAll(changed, "  layer2: {failback: Gradual}\n", "")), "Nothing changes", ""},
 		{"a pause", "plan -f " + write("pause.yaml", strings.ReplaceAll(changed, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "The operator changes nothing now: the annotation lbstack.io/pause is set: what follows comes when it is removed.\n\nOther fields:", ""},
 		{"a foreign pool", "plan -f " + write("pool.yaml", changed+"  ipAddressPools: [{name: first, addresses: [192.0.2.0/28]}]\n"), "", "IPAddressPool first exists and is not of the stack"},
@@ -228,7 +228,7 @@ func TestPlan_ComparesAFileWithTheCluster(t *testing.T) {
 		{"no file", "plan", "", "pass the changed stack with -f"},
 		{"one item that is added", "plan peer tor-9 --patch {\"myASN\":64512,\"peerASN\":64513,\"peerAddress\":\"192.0.2.254\",\"nodeSelectors\":[]}", "spec.bgpPeers[tor-9] is added", ""},
 		{"one item by kubectl's name", "plan pool/next --addresses 203.0.113.9-203.0.113.1", "IPAddressPool next becomes InvalidAddresses, and the stack PoolNotReady: spec.ipAddressPools[0].addresses[0]", ""},
-		{"several ranges of one pool, in CI", "plan pool next --addresses 203.0.113.1,203.0.113.5-203.0.113.7 --exit-code", "spec.ipAddressPools[next] is added", errNotAsAsked.Error()},
+		{"several ranges of one pool, in CI", "plan pool next --addresses 203.0.113.1,203.0.113.5-203.0.113.7 --exit-code", "spec.ipAddressPools[next] is added", errCheckFailed.Error()},
 		{"removal of an item that is not there", "plan pool none --remove", "", "the stack has no item none in spec.ipAddressPools"},
 		{"one item and a file", "plan pool next --remove -f " + file, "", "pass either -f or an item"},
 		{"one item and no change", "plan pool next", "", "pass one of --addresses, --patch and --remove"},
@@ -337,7 +337,7 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 				}
 			}
 			out, _, err := execute(t.Context(), c, "doctor")
-			if !errors.Is(err, errNotAsAsked) {
+			if !errors.Is(err, errCheckFailed) {
 				t.Fatal(err)
 			}
 			for _, part := range tt.parts {
@@ -355,7 +355,7 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 		return api.List(ctx, list, options...)
 	}})
 	out, _, err := execute(t.Context(), c, "doctor")
-	if !errors.Is(err, errNotAsAsked) || !strings.Contains(out, "?  Other load balancers: not checked: you lack a right: deployments.apps") {
+	if !errors.Is(err, errCheckFailed) || !strings.Contains(out, "?  Other load balancers: not checked: you lack a right: deployments.apps") {
 		t.Errorf("without a right: got the error %v and\n%s", err, out)
 	}
 }

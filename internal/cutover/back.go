@@ -11,12 +11,13 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// BackOrder returns the order of the way back, which has an order only if the stack announces to routers. Together move
-// first, since MetalLB's speakers announce addresses of the local network as soon as one of them runs, then First one
-// after the other, in the reverse of the order in which they moved. If the switch, or a way back, was interrupted, First
-// are the nodes that MetalLB's DaemonSet still leaves out.
+// BackOrder returns the order in which nodes go back to MetalLB. It is empty, and all nodes go back at once, if the stack does
+// not announce to routers or no node has moved. The nodes in Together go back first, because MetalLB announces addresses of the
+// local network as soon as one of its speakers runs. The nodes in OneByOne follow one by one: after a complete switch in the
+// reverse of NewOrder, and after an interrupted one those that MetalLB's DaemonSet leaves out, in the reverse order of their
+// names.
 func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *appsv1.DaemonSet, stack *v1beta1.LoadBalancerStack, local map[string][]string) (Order, error) {
-	left, stopped := Left(speakers)
+	left, stopped := Progress(speakers)
 	var with []corev1.Pod
 	for i := range states {
 		with = append(with, corev1.Pod{Spec: corev1.PodSpec{NodeName: states[i].Name}})
@@ -35,22 +36,22 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 	case len(left) > 0:
 		for _, n := range all {
 			if slices.Contains(left, n.Hostname) {
-				o.First = append(o.First, n)
+				o.OneByOne = append(o.OneByOne, n)
 			} else {
 				o.Together = append(o.Together, n)
 			}
 		}
 	}
-	slices.Reverse(o.First)
-	if len(o.Together) == 0 && len(o.First) > 0 { // the only node
-		o.Together, o.First = o.First[:1], o.First[1:]
+	slices.Reverse(o.OneByOne)
+	if len(o.Together) == 0 && len(o.OneByOne) > 0 { // one node has to go back first
+		o.Together, o.OneByOne = o.OneByOne[:1], o.OneByOne[1:]
 	}
 	return o, nil
 }
 
 // Leaving returns the stack of the cluster, changed so that it announces to routers only from the nodes with these hostnames,
-// and nothing on the local network. When it is removed, the claims are deleted, so that a later switch finds none that
-// contradict the Services.
+// and nothing on the local network. Its removal deletes the claims: claims that stayed could contradict the addresses that
+// Services have when a later switch begins.
 func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	leaving, err := Routed(stack, hostnames)
 	if err != nil {
@@ -59,12 +60,12 @@ func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructure
 	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesRelease), "spec", "removal", "addresses")
 }
 
-// Ungiven returns the Services that MetalLB would not give the addresses in their status, each as a sentence with what to do. pools
-// are those of MetalLB.
-func (c *Cluster) Ungiven(pools []v1beta1.StackIPAddressPool) (problems []string) {
+// WithoutMetalLBPool returns a sentence, with what to do, for each address in the status of a Service that is in none of
+// MetalLB's pools: MetalLB would not give it to the Service again.
+func (c *Cluster) WithoutMetalLBPool(pools []v1beta1.StackIPAddressPool) (problems []string) {
 	for _, svc := range c.shown(c.class()) {
 		for _, address := range svc.addresses {
-			if !slices.ContainsFunc(pools, func(p v1beta1.StackIPAddressPool) bool { return lists(&p, address) }) {
+			if !slices.ContainsFunc(pools, func(p v1beta1.StackIPAddressPool) bool { return poolHas(&p, address) }) {
 				problems = append(problems, fmt.Sprintf("Service %s shows %s, which no address pool of MetalLB has: it would lose the address: have it ask for another one first, with the annotation %s, or delete it", svc.name, address, v1beta1.AnnotationLoadBalancerIPs))
 			}
 		}
@@ -72,7 +73,7 @@ func (c *Cluster) Ungiven(pools []v1beta1.StackIPAddressPool) (problems []string
 	return problems
 }
 
-// Unavailable returns what MetalLB's controller lacks; empty: all of its pods are available.
+// Unavailable returns how many pods of MetalLB's controller are available; empty if all are.
 func Unavailable(d *appsv1.Deployment) string {
 	if d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas >= replicas(d) {
 		return ""

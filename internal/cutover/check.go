@@ -16,9 +16,9 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Cluster is what a switch depends on.
+// Cluster has the objects that a switch depends on.
 type Cluster struct {
-	// Controllers and Speakers are MetalLB's workloads, Pods those of its speakers.
+	// Controllers and Speakers are MetalLB's workloads. Pods are the pods of its speakers.
 	Controllers []appsv1.Deployment
 	Speakers    []appsv1.DaemonSet
 	Pods        []corev1.Pod
@@ -26,21 +26,22 @@ type Cluster struct {
 	Operators []string
 	// Others are further load balancers that run, each as a phrase for messages.
 	Others []string
-	// Besides are objects that announce and are not the stack's, by kind and name.
-	Besides []string
-	// Stack is that of the cluster; nil: it has none.
+	// Unmanaged are the advertisements and BGPPeers that do not belong to the stack, by kind and name.
+	Unmanaged []string
+	// Stack is the LoadBalancerStack of the cluster; nil if there is none.
 	Stack *unstructured.Unstructured
-	// Services are those of type LoadBalancer.
+	// Services are all Services of the cluster.
 	Services []corev1.Service
 	Claims   []v1beta1.IPAddressClaim
 	States   []v1beta1.SpeakerState
 	Nodes    []corev1.Node
-	// Announcers are the nodes that MetalLB reports to announce a Service on the local network, by the Service's name.
+	// Announcers are the nodes from which MetalLB announces each Service on the local network, as MetalLB reports. The key is
+	// namespace/name of the Service.
 	Announcers map[string][]string
 }
 
-// Installed returns why the MetalLB of the cluster cannot be switched, each a sentence with what to do; none: it can.
-func (c *Cluster) Installed() (problems []string) {
+// InstallationProblems returns why a switch cannot handle this installation of MetalLB, each reason as a sentence with what to do.
+func (c *Cluster) InstallationProblems() (problems []string) {
 	if len(c.Controllers) != 1 || len(c.Speakers) != 1 {
 		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, and a switch needs one of each: pass the namespace of the one that serves with -n", len(c.Controllers), len(c.Speakers))}
 	}
@@ -50,22 +51,23 @@ func (c *Cluster) Installed() (problems []string) {
 	if HeldByFRRK8s(&c.Speakers[0]) {
 		problems = append(problems, "MetalLB's sessions with routers are held by FRR-K8s, and stay when a speaker of MetalLB ends: this command does not stop it: switch by hand as docs/migrate.md says, and delete the FRRConfigurations that MetalLB made before the stack is applied")
 	}
-	for _, what := range c.Besides {
+	for _, what := range c.Unmanaged {
 		problems = append(problems, fmt.Sprintf("%s is not the stack's, and lbstack follows it whatever the stack says: it and MetalLB would announce the same addresses: add what it says to the stack, and delete it first", what))
 	}
 	return problems
 }
 
-// Beside notes an object that announces if it is not the stack's.
-func (c *Cluster) Beside(kind string, object metav1.Object) {
+// AddUnmanaged adds an advertisement or a BGPPeer to Unmanaged if it does not belong to the stack.
+func (c *Cluster) AddUnmanaged(kind string, object metav1.Object) {
 	if object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByOperator {
-		c.Besides = append(c.Besides, kind+" "+object.GetName())
+		c.Unmanaged = append(c.Unmanaged, kind+" "+object.GetName())
 	}
 }
 
-// Against returns what prevents a switch to a stack that the API server has accepted, each a sentence with what to do.
-func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) {
-	if problems = c.Installed(); len(problems) > 0 {
+// SwitchProblems returns what prevents a switch to a stack, each as a sentence with what to do. The API server must have accepted
+// the stack in a dry run.
+func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []string) {
+	if problems = c.InstallationProblems(); len(problems) > 0 {
 		return problems
 	}
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -78,7 +80,7 @@ func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) 
 	if len(stack.Spec.L2Advertisements) == 0 && (len(stack.Spec.BGPAdvertisements) == 0 || len(stack.Spec.BGPPeers) == 0) {
 		add("the stack announces nothing: add to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
 	}
-	if _, stopped := Left(&c.Speakers[0]); !stopped {
+	if _, stopped := Progress(&c.Speakers[0]); !stopped {
 		if what := c.Unreachable(); what != "" {
 			problems = append(problems, what)
 		}
@@ -89,7 +91,7 @@ func (c *Cluster) Against(stack *v1beta1.LoadBalancerStack) (problems []string) 
 	return problems
 }
 
-// class returns the load balancer class of the Services that MetalLB serves.
+// class returns the load balancer class that MetalLB serves, from the flag of its controller; empty: Services without a class.
 func (c *Cluster) class() string {
 	for _, container := range c.Controllers[0].Spec.Template.Spec.Containers {
 		for i, arg := range container.Args {
@@ -105,14 +107,14 @@ func (c *Cluster) class() string {
 	return ""
 }
 
-// together returns the field by which the stack of the cluster announces while speakers of MetalLB may announce the same;
-// empty: none does. Announcing to routers is fine while nodes move one after the other: those that have moved have no
-// speaker of MetalLB any more.
+// together returns the field of the stack in the cluster by which lbstack announces addresses that MetalLB's speakers may
+// announce too; empty if there is none. Routes are no conflict once a node has moved: lbstack has sessions only on nodes
+// that have moved, and no speaker of MetalLB runs there.
 func (c *Cluster) together() string {
-	moved, stopped := Left(&c.Speakers[0])
+	moved, stopped := Progress(&c.Speakers[0])
 	switch {
-	case c.Stack == nil || len(c.Pods) == 0 || stopped: // a switch that is there waits until they have ended
-	case items(c.Stack, "l2Advertisements") > 0 && !Begun(&c.Speakers[0]): // else a switch that was interrupted: both from the same nodes
+	case c.Stack == nil || len(c.Pods) == 0 || stopped: // when stopped, the switch waits until the last pods have ended
+	case listLength(c.Stack, "l2Advertisements") > 0 && !Begun(&c.Speakers[0]): // an interrupted switch has both announce, from the same nodes
 		return "spec.l2Advertisements"
 	case HasRoutes(c.Stack) && len(moved) == 0:
 		return "spec.bgpAdvertisements"
@@ -120,9 +122,9 @@ func (c *Cluster) together() string {
 	return ""
 }
 
-// Lost returns the Services that would not keep the addresses in their status, each as a sentence with the reason. planned
-// are the addresses that each Service has with the stack, and why the reasons for losses, by the name of the Service.
-func (c *Cluster) Lost(class string, planned map[string][]string, why map[string]string) (lost []string) {
+// LostAddresses returns a sentence with the reason for each Service that would not keep the addresses in its status. planned has the
+// addresses of each Service under the new stack, and why the reason for its losses. The keys are namespace/name.
+func (c *Cluster) LostAddresses(class string, planned map[string][]string, why map[string]string) (lost []string) {
 	for _, svc := range c.shown(class) {
 		has := planned[svc.name]
 		if slices.ContainsFunc(svc.addresses, func(a string) bool { return !slices.Contains(has, a) }) {
@@ -135,9 +137,9 @@ func (c *Cluster) Lost(class string, planned map[string][]string, why map[string
 
 // shownService is a Service with the addresses in its status.
 type shownService struct {
-	name      string
+	name      string // namespace/name
 	addresses []string
-	local     bool
+	local     bool // externalTrafficPolicy: Local
 	announced *metav1.Condition
 }
 

@@ -101,9 +101,9 @@ func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
 		}), announces(), ""},
 		{"an object beside the stack", running(t, func(c *Cluster) {
 			ad := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}
-			c.Beside("L2Advertisement", ad)
+			c.AddUnmanaged("L2Advertisement", ad)
 			ad.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator}
-			c.Beside("L2Advertisement", ad)
+			c.AddUnmanaged("L2Advertisement", ad)
 		}), announces(), "L2Advertisement mine is not the stack's"},
 		{"a node that does not report", running(t, unreachable), announces(), "node node-1 does not report (its condition Ready is Unknown), and has Pod speaker-1"},
 		{"a node that does not report, when nobody answers any more", running(t, unreachable, stopped), announces(), ""},
@@ -111,7 +111,7 @@ func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
 		{"the switch is done", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), func(c *Cluster) { c.Pods = nil }), announces(), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.cluster.Against(tt.stack)
+			got := tt.cluster.SwitchProblems(tt.stack)
 			if (tt.want == "") != (len(got) == 0) || len(got) > 1 || !strings.Contains(strings.Join(got, ""), tt.want) {
 				t.Errorf("got %q, want one with %q", got, tt.want)
 			}
@@ -123,10 +123,10 @@ func TestLost_NamesServicesThatWouldGetOtherAddresses(t *testing.T) {
 	c := running(t)
 	planned := map[string][]string{"shop/web": {"192.0.2.1"}, "shop/api": {"192.0.2.2"}, "shop/waits": {"192.0.2.7"}}
 	want := []string{"Service shop/api shows 192.0.2.2, 2001:db8::2 and would have 192.0.2.2: no pool has IPv6"}
-	if diff := cmp.Diff(want, c.Lost("", planned, map[string]string{"shop/api": "no pool has IPv6"})); diff != "" {
+	if diff := cmp.Diff(want, c.LostAddresses("", planned, map[string]string{"shop/api": "no pool has IPv6"})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := c.Lost("example.com/a", nil, nil); got != nil {
+	if got := c.LostAddresses("example.com/a", nil, nil); got != nil {
 		t.Errorf("Services of another class: got %q", got)
 	}
 	if services, addresses := c.Addresses(""); services != 2 || addresses != 3 {
@@ -228,12 +228,12 @@ func started(want, ready, updated int32, changes ...func(*appsv1.DaemonSet)) *ap
 // TestUngiven_NamesAddressesThatMetalLBDoesNotHave in its pools.
 func TestUngiven_NamesAddressesThatMetalLBDoesNotHave(t *testing.T) {
 	pools := announces().Spec.IPAddressPools
-	got := running(t).Ungiven(pools)
+	got := running(t).WithoutMetalLBPool(pools)
 	if len(got) != 1 || !strings.HasPrefix(got[0], "Service shop/api shows 2001:db8::2, which no address pool of MetalLB has") {
 		t.Errorf("got %q, want one sentence about 2001:db8::2", got)
 	}
 	pools[1].Addresses = append(pools[1].Addresses, "2001:db8::/64")
-	if got := running(t).Ungiven(pools); len(got) > 0 {
+	if got := running(t).WithoutMetalLBPool(pools); len(got) > 0 {
 		t.Errorf("got %q, want none", got)
 	}
 }
@@ -245,7 +245,7 @@ func TestOn_LeavesOutPodsThatEnd(t *testing.T) {
 		ends.DeletionTimestamp = &metav1.Time{}
 		c.Pods = append(c.Pods, ends, corev1.Pod{Spec: corev1.PodSpec{NodeName: "node-2"}})
 	})
-	if all, one := len(c.On(nil)), len(c.On([]Node{{"node-1", "a"}})); all != 2 || one != 1 {
+	if all, one := len(c.UndeletedPods(nil)), len(c.UndeletedPods([]Node{{"node-1", "a"}})); all != 2 || one != 1 {
 		t.Errorf("got %d pods, and %d on node-1, want 2 and 1", all, one)
 	}
 }
@@ -302,7 +302,7 @@ func TestBackOrder(t *testing.T) {
 		states = append(states, v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: n.Name}})
 	}
 	partly := made(t)(Limited(speakers(), []string{"a", "b"}))
-	if got, err := BackOrder(nodes[:1], states[:1], made(t)(Stopped(speakers())), announces(), nil); err != nil || cmp.Diff(Order{Together: []Node{{"node-1", "a"}}, First: []Node{}}, got) != "" {
+	if got, err := BackOrder(nodes[:1], states[:1], made(t)(Stopped(speakers())), announces(), nil); err != nil || cmp.Diff(Order{Together: []Node{{"node-1", "a"}}, OneByOne: []Node{}}, got) != "" {
 		t.Errorf("on the only node: got %v and the error %v", got, err)
 	}
 	for _, tt := range []struct {
@@ -311,8 +311,8 @@ func TestBackOrder(t *testing.T) {
 		stack *v1beta1.LoadBalancerStack
 		want  Order
 	}{
-		{"after a switch", made(t)(Stopped(speakers())), announces(), Order{First: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
-		{"after one that was interrupted", partly, announces(), Order{First: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
+		{"after a switch", made(t)(Stopped(speakers())), announces(), Order{OneByOne: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
+		{"after one that was interrupted", partly, announces(), Order{OneByOne: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
 		{"before any node has moved", speakers(), announces(), Order{}},
 		{"without routes", made(t)(Stopped(speakers())), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers = nil }), Order{}},
 	} {

@@ -55,22 +55,22 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 		{"with nodes that it leaves out itself", speakers(affine(term(hostname(notIn, "z")))), []corev1.NodeSelectorTerm{term(hostname(notIn, "z"), hostname(notIn, "a", "b"))}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if left, stopped := Left(tt.set); left != nil || stopped {
+			if left, stopped := Progress(tt.set); left != nil || stopped {
 				t.Errorf("before: got %v left, stopped %v", left, stopped)
 			}
 			one := made(t)(Limited(tt.set, []string{"b"}))
-			if left, stopped := Left(one); cmp.Diff([]string{"b"}, left) != "" || stopped {
+			if left, stopped := Progress(one); cmp.Diff([]string{"b"}, left) != "" || stopped {
 				t.Errorf("after one: got %v left, stopped %v", left, stopped)
 			}
 			two := made(t)(Limited(one, []string{"b", "a"}))
-			if diff := cmp.Diff(tt.terms, terms(two.Spec.Template.Spec.Affinity)); diff != "" {
+			if diff := cmp.Diff(tt.terms, requiredTerms(two.Spec.Template.Spec.Affinity)); diff != "" {
 				t.Errorf("after two (-want +got):\n%s", diff)
 			}
 			if two.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
 				t.Errorf("after two: the strategy %s replaces the pods that stay", two.Spec.UpdateStrategy.Type)
 			}
 			stopped := made(t)(Stopped(two))
-			if left, is := Left(stopped); left != nil || !is {
+			if left, is := Progress(stopped); left != nil || !is {
 				t.Errorf("at the end: got %v left, stopped %v", left, is)
 			}
 			for _, set := range []*appsv1.DaemonSet{one, two, stopped} {
@@ -79,7 +79,7 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 				}
 			}
 			back := made(t)(Returned(stopped, []string{"b"}))
-			if left, is := Left(back); cmp.Diff([]string{"b"}, left) != "" || is {
+			if left, is := Progress(back); cmp.Diff([]string{"b"}, left) != "" || is {
 				t.Errorf("on the way back: got %v left, stopped %v", left, is)
 			}
 			if diff := cmp.Diff(tt.set.Spec.Template, made(t)(Returned(back, nil)).Spec.Template); diff != "" {
@@ -90,7 +90,7 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 			}
 		})
 	}
-	byHand := speakers(func(set *appsv1.DaemonSet) { set.Spec.Template.Spec.NodeSelector[nowhere] = "true" })
+	byHand := speakers(func(set *appsv1.DaemonSet) { set.Spec.Template.Spec.NodeSelector[noNodeLabel] = "true" })
 	if diff := cmp.Diff(speakers(), made(t)(Restored(byHand))); diff != "" {
 		t.Errorf("stopped by hand and restored (-want +got):\n%s", diff)
 	}
@@ -211,7 +211,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 func TestOrder(t *testing.T) {
 	nodes := []Node{{"node-3", "c"}, {"node-1", "a"}, {"node-2", "b"}}
-	type order struct{ First, Together, Silent []string }
+	type order struct{ OneByOne, Together, Silent []string }
 	for _, tt := range []struct {
 		name  string
 		nodes []Node
@@ -219,17 +219,17 @@ func TestOrder(t *testing.T) {
 		local map[string][]string
 		want  order
 	}{
-		{"all but the last one, one after the other", nodes, nil, nil, order{First: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
-		{"those that have moved come first", nodes, []string{"c"}, nil, order{First: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
-		{"a node with the only endpoint stays", nodes, nil, map[string][]string{"shop/web": {"node-1"}}, order{First: []string{"node-2", "node-3"}, Together: []string{"node-1"}}},
-		{"one of two with endpoints stays", nodes, nil, map[string][]string{"shop/web": {"node-1", "node-2"}}, order{First: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
-		{"each has an only endpoint", nodes, nil, map[string][]string{"a": {"node-1"}, "b": {"node-2"}, "c": {"node-3"}}, order{First: []string{"node-1"}, Together: []string{"node-2", "node-3"}, Silent: []string{"a"}}},
-		{"a Service without endpoints is announced by nobody", nodes, nil, map[string][]string{"a": nil}, order{First: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
-		{"a node that may announce nothing goes first", nodes, nil, map[string][]string{"a": {"node-1", "node-2"}}, order{First: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
-		{"a node without a speaker announces nothing", nodes, nil, map[string][]string{"a": {"node-1", "node-4"}}, order{First: []string{"node-2", "node-3"}, Together: []string{"node-1"}}},
-		{"one node", nodes[:1], nil, nil, order{First: []string{"node-3"}}},
+		{"all but the last one, one after the other", nodes, nil, nil, order{OneByOne: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
+		{"those that have moved come first", nodes, []string{"c"}, nil, order{OneByOne: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
+		{"a node with the only endpoint stays", nodes, nil, map[string][]string{"shop/web": {"node-1"}}, order{OneByOne: []string{"node-2", "node-3"}, Together: []string{"node-1"}}},
+		{"one of two with endpoints stays", nodes, nil, map[string][]string{"shop/web": {"node-1", "node-2"}}, order{OneByOne: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
+		{"each has an only endpoint", nodes, nil, map[string][]string{"a": {"node-1"}, "b": {"node-2"}, "c": {"node-3"}}, order{OneByOne: []string{"node-1"}, Together: []string{"node-2", "node-3"}, Silent: []string{"a"}}},
+		{"a Service without endpoints is announced by nobody", nodes, nil, map[string][]string{"a": nil}, order{OneByOne: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
+		{"a node that may announce nothing goes first", nodes, nil, map[string][]string{"a": {"node-1", "node-2"}}, order{OneByOne: []string{"node-3", "node-1"}, Together: []string{"node-2"}}},
+		{"a node without a speaker announces nothing", nodes, nil, map[string][]string{"a": {"node-1", "node-4"}}, order{OneByOne: []string{"node-2", "node-3"}, Together: []string{"node-1"}}},
+		{"one node", nodes[:1], nil, nil, order{OneByOne: []string{"node-3"}}},
 		{"none", nil, nil, nil, order{}},
-		{"all have moved", nodes, []string{"a", "b", "c"}, nil, order{First: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
+		{"all have moved", nodes, []string{"a", "b", "c"}, nil, order{OneByOne: []string{"node-1", "node-2"}, Together: []string{"node-3"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := NewOrder(tt.nodes, tt.moved, tt.local)
@@ -239,7 +239,7 @@ func TestOrder(t *testing.T) {
 				}
 				return names
 			}
-			if diff := cmp.Diff(tt.want, order{names(got.First), names(got.Together), got.Silent}); diff != "" {
+			if diff := cmp.Diff(tt.want, order{names(got.OneByOne), names(got.Together), got.Silent}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -253,13 +253,13 @@ func TestMoves_TakeNoNodeBack(t *testing.T) {
 	if diff := cmp.Diff([][]Node{{{"node-1", "a"}, {"node-2", "b"}}, {{"node-3", "c"}}}, moves); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"a", "b", "gone"}, And([]string{"gone", "b", "a"}, moves[0])); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "gone"}, AddHostnames([]string{"gone", "b", "a"}, moves[0])); diff != "" {
 		t.Errorf("hostnames (-want +got):\n%s", diff)
 	}
 	if got := Named(moves[0]) + "; " + Named(moves[1]); got != "nodes node-1, node-2; node node-3" {
 		t.Errorf("got %q", got)
 	}
-	at := At([]corev1.Pod{{Spec: corev1.PodSpec{NodeName: "b"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {}})
+	at := PodNodes([]corev1.Pod{{Spec: corev1.PodSpec{NodeName: "b"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {}})
 	if diff := cmp.Diff([]Node{{Name: "a"}, {Name: "b"}}, at); diff != "" {
 		t.Errorf("nodes of pods (-want +got):\n%s", diff)
 	}

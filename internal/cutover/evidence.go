@@ -15,16 +15,16 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// The exported functions of this file return what a step still waits for, in words; empty: nothing.
+// Those functions of this file that return a string return what a step still waits for, as a phrase; empty: nothing.
 
-// Unprepared returns what lbstack lacks before it can announce: a stack that is Ready, claims of all addresses in the status of
-// Services, and on each node that is to move a speaker that receives from the others.
+// Unprepared returns what is missing before nodes can move: the stack must be Ready, each address in the status of a Service
+// must have a claim for it, and each of the nodes must have a speaker that receives from all other speakers.
 func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
 		return "the operator has not looked at LoadBalancerStack default: look at its pods"
-	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced: // it announces nothing yet
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced: // the stack does not announce yet
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
@@ -63,12 +63,13 @@ func (c *Cluster) state(node string) *v1beta1.SpeakerState {
 	return nil
 }
 
-// isGone reports whether the controller has found that a speaker does not run any more, so that its state is out of date.
+// isGone reports whether a SpeakerState is out of date: its speaker was stopped, or the controller has found that it does not
+// run or cannot be reached.
 func isGone(state *v1beta1.SpeakerState) bool {
 	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// Unrouted returns a session with a router that the stack asks for on a node and that is not established.
+// Unrouted returns the first session that the stack asks for on a node and that is not established.
 func (c *Cluster) Unrouted(stack *v1beta1.LoadBalancerStack, node Node) string {
 	state, labels := c.state(node.Name), c.labels(node.Name)
 	for i := range stack.Spec.BGPPeers {
@@ -107,8 +108,8 @@ func (c *Cluster) labels(node string) map[string]string {
 	return nil
 }
 
-// Announcing returns which nodes announce addresses of lbstack on the local network, and which of the given ones have
-// sessions with routers.
+// Announcing returns the nodes from which lbstack still announces addresses on the local network, and those of the given
+// nodes on which it still has sessions with routers.
 func (c *Cluster) Announcing(nodes []Node) string {
 	var words []string
 	for i := range c.States {
@@ -126,23 +127,24 @@ func (c *Cluster) Announcing(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// Running returns one of these nodes, or of all if nil, that still has a pod of MetalLB's speakers. One that was deleted does not count
-// where its node does not report: the API server does not learn when it ends.
+// Running returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod on a
+// node that does not report is ignored: the API server is never informed of its end.
 func (c *Cluster) Running(nodes []Node) string {
-	for _, pod := range c.on(nodes) {
-		if pod.DeletionTimestamp == nil || !c.lost(pod.Spec.NodeName) {
+	for _, pod := range c.podsOn(nodes) {
+		if pod.DeletionTimestamp == nil || !c.doesNotReport(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
 		}
 	}
 	return ""
 }
 
-// On returns the pods of MetalLB's speakers on these nodes, or on all if nil, that nobody has deleted yet.
-func (c *Cluster) On(nodes []Node) []corev1.Pod {
-	return slices.DeleteFunc(c.on(nodes), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+// UndeletedPods returns the pods of MetalLB's speakers on the given nodes, or on all nodes if nil, without those that are being
+// deleted.
+func (c *Cluster) UndeletedPods(nodes []Node) []corev1.Pod {
+	return slices.DeleteFunc(c.podsOn(nodes), func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
-func (c *Cluster) on(nodes []Node) (pods []corev1.Pod) {
+func (c *Cluster) podsOn(nodes []Node) (pods []corev1.Pod) {
 	for _, pod := range c.Pods {
 		if nodes == nil || slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == pod.Spec.NodeName }) {
 			pods = append(pods, pod)
@@ -151,25 +153,25 @@ func (c *Cluster) on(nodes []Node) (pods []corev1.Pod) {
 	return pods
 }
 
-// Overdue reports whether a pod is there whose grace period is over: its node may report no more.
+// Overdue reports whether a pod still exists after its grace period: its node may have stopped reporting.
 func (c *Cluster) Overdue(now time.Time) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) })
 }
 
-// Unreachable returns a pod of MetalLB's speakers of which nobody could say whether it ends.
+// Unreachable returns a node that does not report and has a pod of MetalLB's speakers: the end of that pod cannot be observed.
 func (c *Cluster) Unreachable() string {
 	for _, pod := range c.Pods {
-		if node := pod.Spec.NodeName; c.lost(node) {
+		if node := pod.Spec.NodeName; c.doesNotReport(node) {
 			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: nobody can say whether it announces, or when it ends: have the node report, or delete the Node once it is off", node, pod.Name)
 		}
 	}
 	return ""
 }
 
-// lost reports whether the kubelet of a node does not report.
-func (c *Cluster) lost(node string) bool { return c.ready(node) == corev1.ConditionUnknown }
+// doesNotReport reports whether the kubelet of a node does not report.
+func (c *Cluster) doesNotReport(node string) bool { return c.ready(node) == corev1.ConditionUnknown }
 
-// ready is the status of the condition Ready of a node; empty: it has none.
+// ready returns the status of the condition Ready of a node; empty if the node has no such condition.
 func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
 	for i := range c.Nodes {
 		for _, condition := range c.Nodes[i].Status.Conditions {
@@ -181,9 +183,10 @@ func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
 	return status
 }
 
-// Unstarted returns how many of MetalLB's speakers are not ready, or not as their DaemonSet is, unless its update strategy is OnDelete.
-// Pods on nodes that are not Ready do not count: nobody knows when they will be. As long as there is one, the DaemonSet may replace no
-// other, since it counts as unavailable. They differ in the nodes that they may run on, which does not matter to them.
+// Unstarted returns how many of MetalLB's speakers are ready and up to date, if that is not all of them. Pods on nodes that are
+// not Ready do not count, since such a node may stay so for long. If there is such a pod, pods need not be up to date either: it
+// counts as unavailable, so that the DaemonSet may replace no other, and old and new pods differ only in the nodes on which they
+// may run. With the update strategy OnDelete pods need not be up to date at all.
 func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
@@ -198,8 +201,8 @@ func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
-// Unannounced returns a Service that showed addresses before, and is not announced now. One without endpoints
-// was announced by nobody before.
+// Unannounced returns a Service that had addresses before the switch (c) and is not announced now. Services without endpoints
+// are ignored: nobody announced them before.
 func (c *Cluster) Unannounced(now *Cluster, class string) string {
 	before := c.shown(class)
 	for _, svc := range now.shown(class) {
@@ -214,7 +217,8 @@ func (c *Cluster) Unannounced(now *Cluster, class string) string {
 	return ""
 }
 
-// Missing returns a Service that does not have an address in its status now that it had before. One that was deleted lacks none.
+// Missing returns a Service that had an address in its status before (c) and does not have it now. Services that were deleted
+// since are ignored.
 func (c *Cluster) Missing(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.class()

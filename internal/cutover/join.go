@@ -17,24 +17,26 @@ import (
 )
 
 // A host of the local network cannot distinguish two load balancers that answer for an address from one node: both answer with the
-// node's hardware address. So lbstack announces each address where MetalLB does before MetalLB ends (decision 0079).
+// node's hardware address. So before MetalLB ends, lbstack announces each address from the same node as MetalLB (decision 0079).
 
-// AnnotationAsked is on the claims for which a switch asks for a node. Its value is that node, and after a comma the one that an
-// administrator asks for, if any: that one is asked for again at the end.
-const AnnotationAsked = "lbstack.io/asked-by-migration"
+// AnnotationRequestedNode marks the claims in which a switch has set AnnotationAnnounceFrom. Its value is the node that the
+// switch set and, after a comma, the node that an administrator had set before, if any. The switch restores the latter at its
+// end.
+const AnnotationRequestedNode = "lbstack.io/asked-by-migration"
 
-// asked returns whether a claim asks for a node for a switch, and the node that an administrator asks for: one before the
-// switch, or since.
-func asked(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
+// requestedBySwitch reports whether the node that a claim asks for was set by a switch. others is the node that an administrator
+// asks for, set before the switch or since; empty: none.
+func requestedBySwitch(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
 	now := string(apiconv.AnnounceFrom(claim))
-	node, others, _ := strings.Cut(claim.Annotations[AnnotationAsked], ",")
+	node, others, _ := strings.Cut(claim.Annotations[AnnotationRequestedNode], ",")
 	if now == "" || now != node {
 		return false, now
 	}
 	return true, others
 }
 
-// AddAnnouncer notes an object ServiceL2Status, in which a speaker of MetalLB reports that its node announces a Service.
+// AddAnnouncer adds the node of a ServiceL2Status to Announcers. In such an object a speaker of MetalLB reports that its node
+// announces a Service.
 func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
 	get := func(field string) string {
 		text, _, _ := unstructured.NestedString(status.Object, "status", field)
@@ -49,16 +51,16 @@ func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
 	}
 }
 
-// From returns the nodes from which MetalLB announces addresses on the local network, by address. If that is not known of
-// one, or lbstack may not announce it from there, why says so.
-func (c *Cluster) From(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
+// AnnouncedFrom returns the node from which MetalLB announces each address on the local network, by address. why is set if the
+// node of an address is not known, or if lbstack may not announce the address from that node.
+func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
 	from = map[string]string{}
 	local, serving := c.Local(stack, endpoints), endpointNodes(endpoints)
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
 		may, wanted := local[svc.name]
 		nodes := c.Announcers[svc.name]
 		switch {
-		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !certainly(stack, svc)):
+		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !appliesToAll(stack, svc)):
 			continue // MetalLB does not announce it
 		case len(nodes) == 0:
 			return nil, fmt.Sprintf("MetalLB does not report which node announces Service %s (ServiceL2Status), as later versions do", svc.name)
@@ -74,18 +76,19 @@ func (c *Cluster) From(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1
 	return from, ""
 }
 
-// certainly reports whether an L2Advertisement applies to all addresses of a Service, whatever the labels of objects are.
-func certainly(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
+// appliesToAll reports whether each address of a Service has an L2Advertisement that applies whatever the labels of pools,
+// Services and namespaces are.
+func appliesToAll(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
 	return !slices.ContainsFunc(svc.addresses, func(address string) bool {
 		return !slices.ContainsFunc(stack.Spec.L2Advertisements, func(ad v1beta1.StackL2Advertisement) bool {
-			return len(ad.IPAddressPoolSelectors)+len(ad.ServiceSelectors)+len(ad.NamespaceSelectors) == 0 && about(stack, &ad, address)
+			return len(ad.IPAddressPoolSelectors)+len(ad.ServiceSelectors)+len(ad.NamespaceSelectors) == 0 && mayApply(stack, &ad, address)
 		})
 	})
 }
 
-// Ask returns the claims that have to change, each as it is and changed, so that the nodes in from announce their addresses, until
-// AskNoMore.
-func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
+// RequestNodes returns the claims that have to change so that each address in from is announced by its node there. Each element
+// has the claim before and after the change. EndNodeRequests returns the changes that undo this.
+func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
 		claim := &c.Claims[i]
 		node := from[claim.Spec.Address]
@@ -93,9 +96,9 @@ func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressCl
 			continue
 		}
 		if changed := maintenance.Move(claim, lb.NodeName(node)); changed != claim {
-			changed.Annotations[AnnotationAsked] = node
-			if _, others := asked(claim); others != "" {
-				changed.Annotations[AnnotationAsked] += "," + others
+			changed.Annotations[AnnotationRequestedNode] = node
+			if _, others := requestedBySwitch(claim); others != "" {
+				changed.Annotations[AnnotationRequestedNode] += "," + others
 			}
 			changes = append(changes, [2]*v1beta1.IPAddressClaim{claim, changed})
 		}
@@ -103,21 +106,23 @@ func (c *Cluster) Ask(from map[string]string) (changes [][2]*v1beta1.IPAddressCl
 	return changes
 }
 
-// AskNoMore returns the claims for which a switch has asked for a node, each as it is, and as administrators ask.
-func (c *Cluster) AskNoMore() (changes [][2]*v1beta1.IPAddressClaim) {
+// EndNodeRequests returns the claims in which a switch has set a node, each before and after a change that restores what an
+// administrator asks for.
+func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
-		if _, has := c.Claims[i].Annotations[AnnotationAsked]; has {
-			_, others := asked(&c.Claims[i])
+		if _, has := c.Claims[i].Annotations[AnnotationRequestedNode]; has {
+			_, others := requestedBySwitch(&c.Claims[i])
 			changed := maintenance.Move(&c.Claims[i], lb.NodeName(others)).DeepCopy()
-			delete(changed.Annotations, AnnotationAsked)
+			delete(changed.Annotations, AnnotationRequestedNode)
 			changes = append(changes, [2]*v1beta1.IPAddressClaim{&c.Claims[i], changed})
 		}
 	}
 	return changes
 }
 
-// Apart returns what lbstack does not announce from the nodes in from, in words; empty: it announces all.
-func (c *Cluster) Apart(from map[string]string) string {
+// NotAnnouncedFrom returns an address that lbstack does not announce from its node in from, or for which a foreign host
+// answers, as a phrase; empty if there is none.
+func (c *Cluster) NotAnnouncedFrom(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {
 			for _, conflict := range c.States[i].Status.Conflicts {
@@ -134,17 +139,18 @@ func (c *Cluster) Apart(from map[string]string) string {
 	return ""
 }
 
-// Spread returns other nodes for addresses, by address, if one node announces twice its share of those that a switch has asked a node
-// for: where nodes move one after the other, MetalLB has all of them on the last one.
+// Spread returns new nodes for addresses, by address, so that nodes announce about the same number each. It returns nil unless
+// a node has at least twice its share, as the last node has when nodes have moved one by one. Only addresses whose node the
+// switch has set, and no administrator, count and move.
 func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
 	may, on, load := c.announcers(stack, endpoints), map[string]string{}, map[string]int{}
 	for i := range c.Claims {
 		claim := &c.Claims[i]
-		if asks, others := asked(claim); asks && others == "" && len(may[claim.Spec.Address]) > 0 {
+		if asks, others := requestedBySwitch(claim); asks && others == "" && len(may[claim.Spec.Address]) > 0 {
 			on[claim.Spec.Address] = string(apiconv.AnnounceFrom(claim))
 			load[on[claim.Spec.Address]]++
 			for _, node := range may[claim.Spec.Address] {
-				load[node] += 0 // it counts for the share
+				load[node] += 0 // a node without addresses counts for the share too
 			}
 		}
 	}
@@ -164,7 +170,8 @@ func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discovery
 	return to
 }
 
-// announcers returns the nodes with a speaker of lbstack that may announce each address on the local network for all of its Services.
+// announcers returns the nodes that may announce each address on the local network and have a speaker of lbstack, by address.
+// A shared address has the nodes that may announce it for all of its Services.
 func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	may, local := map[string][]string{}, c.Local(stack, endpoints)
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
@@ -179,11 +186,11 @@ func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []disco
 	return may
 }
 
-// WithLayer2 returns a copy of a part of a stack that announces on the local network as well.
+// WithLayer2 returns a copy of part with the L2Advertisements of stack.
 func WithLayer2(part, stack *unstructured.Unstructured) *unstructured.Unstructured {
 	joined := part.DeepCopy()
 	if ads, has, _ := unstructured.NestedFieldCopy(stack.Object, "spec", "l2Advertisements"); has {
-		_ = unstructured.SetNestedField(joined.Object, ads, "spec", "l2Advertisements") // its spec is an object: it was read
+		_ = unstructured.SetNestedField(joined.Object, ads, "spec", "l2Advertisements") // no error: the spec of part is an object
 	}
 	return joined
 }

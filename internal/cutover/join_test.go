@@ -49,7 +49,7 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and by the stack lbstack may not"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, why := tt.c.From(tt.stack, endpoints)
+			got, why := tt.c.AnnouncedFrom(tt.stack, endpoints)
 			if !strings.HasPrefix(why, tt.why) || (why == "") != (tt.why == "") {
 				t.Errorf("got the reason %q, want %q", why, tt.why)
 			}
@@ -66,7 +66,7 @@ func TestAsk_LeavesNoRequestBehind(t *testing.T) {
 		return map[string]string{v1beta1.AnnotationAnnounceFrom: node}
 	}
 	mine := func(node, asked string) map[string]string {
-		return map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: asked}
+		return map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationRequestedNode: asked}
 	}
 	for _, tt := range []struct {
 		name                  string
@@ -99,15 +99,15 @@ func TestAsk_LeavesNoRequestBehind(t *testing.T) {
 				}
 			}
 			from := map[string]string{"192.0.2.1": "node-1"}
-			change(c.Ask(from))
+			change(c.RequestNodes(from))
 			look("during the switch", tt.during)
-			if again := c.Ask(from); len(again) > 0 {
+			if again := c.RequestNodes(from); len(again) > 0 {
 				t.Error("the claim changes when it asks for the node already")
 			}
 			if tt.moved != "" {
 				claim.Annotations[v1beta1.AnnotationAnnounceFrom] = tt.moved
 			}
-			change(c.AskNoMore())
+			change(c.EndNodeRequests())
 			look("after the switch", tt.after)
 		})
 	}
@@ -134,7 +134,7 @@ func TestApart_NamesWhatIsNotAnnouncedFromItsNode(t *testing.T) {
 		}), "node node-1 finds that 02:00:00:00:00:02 answers for 192.0.2.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.c.Apart(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			if got := tt.c.NotAnnouncedFrom(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -155,7 +155,7 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 		for i, node := range nodes {
 			c.Services = append(c.Services, showing("web-"+addresses[i], addresses[i]))
 			claim := claimed(addresses[i], "web-"+addresses[i])
-			claim.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationAsked: node}
+			claim.Annotations = map[string]string{v1beta1.AnnotationAnnounceFrom: node, AnnotationRequestedNode: node}
 			c.Claims = append(c.Claims, claim)
 		}
 		return c
@@ -168,10 +168,10 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 	shared.Services = append(shared.Services, local.Services[0])
 	mine := bed("node-1", "node-1", "node-1", "node-1")
 	for i := range mine.Claims {
-		delete(mine.Claims[i].Annotations, AnnotationAsked)
+		delete(mine.Claims[i].Annotations, AnnotationRequestedNode)
 	}
 	theirs := bed("node-1", "node-1", "node-1", "node-1")
-	theirs.Claims[0].Annotations[AnnotationAsked] = "node-1,node-2"
+	theirs.Claims[0].Annotations[AnnotationRequestedNode] = "node-1,node-2"
 	theirs.Claims[1].Annotations[v1beta1.AnnotationAnnounceFrom] = "node-3"
 	for _, tt := range []struct {
 		name string

@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Local returns the Services with an address on the local network, by name, with the nodes that may announce them: those that an
-// L2Advertisement selects, without those excluded from load balancers, and with externalTrafficPolicy: Local those with an endpoint.
+// Local returns the Services with an address that an L2Advertisement of the stack may apply to, each with the nodes that may
+// announce it. These are the nodes that such an advertisement selects, without those that are excluded from load balancers and,
+// with externalTrafficPolicy: Local, without those that have no endpoint. The key is namespace/name.
 func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	serving := endpointNodes(endpoints)
 	local := map[string][]string{}
@@ -21,7 +22,7 @@ func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv
 		var ads []*v1beta1.StackL2Advertisement
 		for i := range stack.Spec.L2Advertisements {
 			ad := &stack.Spec.L2Advertisements[i]
-			if slices.ContainsFunc(svc.addresses, func(a string) bool { return about(stack, ad, a) }) {
+			if slices.ContainsFunc(svc.addresses, func(a string) bool { return mayApply(stack, ad, a) }) {
 				ads = append(ads, ad)
 			}
 		}
@@ -43,7 +44,7 @@ func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv
 	return local
 }
 
-// endpointNodes returns the nodes with a ready endpoint, by Service.
+// endpointNodes returns the nodes with a ready endpoint, by namespace/name of the Service.
 func endpointNodes(endpoints []discoveryv1.EndpointSlice) map[string]map[string]bool {
 	nodes := map[string]map[string]bool{}
 	for i := range endpoints {
@@ -61,7 +62,7 @@ func endpointNodes(endpoints []discoveryv1.EndpointSlice) map[string]map[string]
 	return nodes
 }
 
-// selects reports whether one of the selectors selects a node; none selects all.
+// selects reports whether one of the selectors matches the labels of a node. An empty list selects all nodes.
 func selects(selectors []metav1.LabelSelector, node map[string]string) bool {
 	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
 		selector, err := metav1.LabelSelectorAsSelector(&s)
@@ -69,19 +70,19 @@ func selects(selectors []metav1.LabelSelector, node map[string]string) bool {
 	})
 }
 
-// about reports whether an L2Advertisement of the stack may apply to an address. One with selectors of pools, or that names
-// none, is taken to apply.
-func about(stack *v1beta1.LoadBalancerStack, ad *v1beta1.StackL2Advertisement, address string) bool {
+// mayApply reports whether an L2Advertisement of the stack may apply to an address. It returns true if the advertisement names no
+// pool or selects pools by labels, and otherwise compares the ranges of the named pools.
+func mayApply(stack *v1beta1.LoadBalancerStack, ad *v1beta1.StackL2Advertisement, address string) bool {
 	if len(ad.IPAddressPools) == 0 || len(ad.IPAddressPoolSelectors) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(stack.Spec.IPAddressPools, func(pool v1beta1.StackIPAddressPool) bool {
-		return slices.Contains(ad.IPAddressPools, pool.Name) && lists(&pool, address)
+		return slices.Contains(ad.IPAddressPools, pool.Name) && poolHas(&pool, address)
 	})
 }
 
-// lists reports whether a pool has an address in its ranges.
-func lists(pool *v1beta1.StackIPAddressPool, text string) bool {
+// poolHas reports whether an address is in one of the ranges of a pool.
+func poolHas(pool *v1beta1.StackIPAddressPool, text string) bool {
 	address, err := apiconv.ParseAddress(text)
 	return err == nil && slices.ContainsFunc(pool.Addresses, func(r v1beta1.AddressRange) bool {
 		parsed, err := apiconv.ParseRange(string(r))

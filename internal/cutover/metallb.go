@@ -1,7 +1,7 @@
 // Package cutover decides how announcing moves from MetalLB to lbstack and back: what prevents it, in which order nodes
 // change, and how MetalLB's workloads and the stack look at each step. It is pure: objects in, objects or sentences out; the
-// kubectl plugin reads and writes the objects. They alone hold the progress of a switch, so that one that was interrupted
-// can be continued.
+// kubectl plugin reads and writes the objects. The progress of a switch is in these objects alone, so that an interrupted
+// switch can be continued.
 package cutover
 
 import (
@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// AnnotationBefore is the annotation of MetalLB's workloads with the fields that a switch has changed, as they were
-	// before (JSON of before).
+	// AnnotationBefore is set on MetalLB's workloads. Its value is the JSON of before: the fields that a switch has changed,
+	// with their earlier values.
 	AnnotationBefore = "lbstack.io/before-migration"
-	// nowhere is a label that no node has: a DaemonSet that selects it has no pods.
-	nowhere = "lbstack.io/none"
+	// noNodeLabel is a label that no node has: a DaemonSet that selects it has no pods.
+	noNodeLabel = "lbstack.io/none"
 )
 
-// GracePeriod is how long a speaker of MetalLB has to end, in seconds, and to leave its cluster: one that is killed is missed by the
-// others for seconds, in which nobody answers for its addresses. Its manifest has 2 s, too little for a busy node, and its chart
-// 0, with which the API server removes a pod before its process has ended.
+// GracePeriod is how long a speaker of MetalLB has to leave the memberlist and end, in seconds. If a speaker is killed, nobody
+// answers for its addresses until the others miss it, which takes seconds. MetalLB's manifest has 2 s, too little for a busy
+// node, and its chart 0, with which the API server removes a pod before its process has ended.
 const GracePeriod int64 = 30
 
 // before has the fields of a workload that a switch changes, with their earlier values.
@@ -32,7 +32,7 @@ type before struct {
 	NodeSelector   map[string]string               `json:"nodeSelector,omitempty"`
 	Affinity       *corev1.Affinity                `json:"affinity,omitempty"`
 	UpdateStrategy *appsv1.DaemonSetUpdateStrategy `json:"updateStrategy,omitempty"`
-	// GracePeriod is nil where a version noted it that did not change it.
+	// GracePeriod is nil if the annotation was written by a version of lbstack that did not change this field.
 	GracePeriod *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
@@ -42,16 +42,16 @@ func Scaled(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 		return controller, nil
 	}
 	down := controller.DeepCopy()
-	if err := note(&down.Annotations, before{Replicas: down.Spec.Replicas}); err != nil {
+	if err := writeBefore(&down.Annotations, before{Replicas: down.Spec.Replicas}); err != nil {
 		return nil, err
 	}
 	down.Spec.Replicas = new(int32(0))
 	return down, nil
 }
 
-// Started returns MetalLB's controller as it was before the switch. One that was stopped otherwise gets one pod.
+// Started returns MetalLB's controller as it was before the switch. If something else has scaled it to 0, it gets one replica.
 func Started(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
-	was, noted, err := noted(controller.Annotations)
+	was, noted, err := readBefore(controller.Annotations)
 	if err != nil {
 		return nil, fmt.Errorf("the Deployment %s/%s: %w", controller.Namespace, controller.Name, err)
 	}
@@ -74,7 +74,7 @@ func replicas(d *appsv1.Deployment) int32 {
 }
 
 // Limited returns the DaemonSet of MetalLB's speakers, changed to leave out the nodes with these hostnames. Pods on other
-// nodes stay as they are: the update strategy is OnDelete. Pods that are made again have GracePeriod.
+// nodes stay as they are, since the update strategy becomes OnDelete. Pods that are created from now on have GracePeriod.
 func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
 	limited, err := Returned(speakers, hostnames)
 	if err == nil {
@@ -83,7 +83,8 @@ func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet,
 	return limited, err
 }
 
-// Returned is Limited for the way back. Its pods are those of before but for the nodes: others would be restarted at the end.
+// Returned is Limited for the way back. It keeps the original grace period: at the end of the way back the DaemonSet
+// restarts all pods whose template is not the original one.
 func Returned(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
 	limited, err := changeable(speakers)
 	if err != nil || len(hostnames) == 0 {
@@ -120,29 +121,30 @@ func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	if pod.NodeSelector == nil {
 		pod.NodeSelector = map[string]string{}
 	}
-	pod.NodeSelector[nowhere] = "true"
+	pod.NodeSelector[noNodeLabel] = "true"
 	pod.TerminationGracePeriodSeconds = new(GracePeriod)
 	return stopped, nil
 }
 
-// changeable returns the DaemonSet as it was before the switch, with AnnotationBefore and the update strategy OnDelete.
+// changeable returns the DaemonSet as it was before the switch, except that it has AnnotationBefore and the update strategy
+// OnDelete.
 func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	set, err := Restored(speakers)
 	if err != nil {
 		return nil, err
 	}
 	pod := &set.Spec.Template.Spec
-	if err := note(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy(), GracePeriod: pod.TerminationGracePeriodSeconds}); err != nil {
+	if err := writeBefore(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy(), GracePeriod: pod.TerminationGracePeriodSeconds}); err != nil {
 		return nil, err
 	}
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 	return set, nil
 }
 
-// Restored returns the DaemonSet of MetalLB's speakers as it was before the switch, even if the switch was made by hand as
+// Restored returns the DaemonSet of MetalLB's speakers as it was before the switch. This includes a switch made by hand as
 // docs/migrate.md describes.
 func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
-	was, noted, err := noted(speakers.Annotations)
+	was, noted, err := readBefore(speakers.Annotations)
 	if err != nil {
 		return nil, fmt.Errorf("the DaemonSet %s/%s: %w", speakers.Namespace, speakers.Name, err)
 	}
@@ -158,24 +160,24 @@ func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 			pod.TerminationGracePeriodSeconds = was.GracePeriod
 		}
 	}
-	delete(pod.NodeSelector, nowhere)
+	delete(pod.NodeSelector, noNodeLabel)
 	if len(pod.NodeSelector) == 0 {
 		pod.NodeSelector = nil
 	}
 	return set, nil
 }
 
-// HeldByFRRK8s reports whether the sessions with routers belong to FRR-K8s, where they stay up when MetalLB's speaker ends.
+// HeldByFRRK8s reports whether FRR-K8s has the sessions with routers. These stay up when MetalLB's speaker ends.
 func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
 	return slices.ContainsFunc(speakers.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "METALLB_BGP_TYPE" && v.Value == "frr-k8s" })
 	})
 }
 
-// AsFar reports whether a switch is as far by the one DaemonSet of MetalLB's speakers as by the other.
-func AsFar(one, other *appsv1.DaemonSet) bool {
-	left, stopped := Left(one)
-	also, too := Left(other)
+// SameProgress reports whether two versions of the DaemonSet of MetalLB's speakers show the same progress of a switch.
+func SameProgress(one, other *appsv1.DaemonSet) bool {
+	left, stopped := Progress(one)
+	also, too := Progress(other)
 	return slices.Equal(left, also) && stopped == too && one.Annotations[AnnotationBefore] == other.Annotations[AnnotationBefore]
 }
 
@@ -185,15 +187,16 @@ func Begun(speakers *appsv1.DaemonSet) bool {
 	return begun
 }
 
-// Left returns how far a switch is: the hostnames that the DaemonSet leaves out, sorted, and whether it runs on no node.
-func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
-	_, stopped = speakers.Spec.Template.Spec.NodeSelector[nowhere]
-	was, changed, err := noted(speakers.Annotations)
-	now, then := terms(speakers.Spec.Template.Spec.Affinity), terms(was.Affinity)
+// Progress returns the progress of a switch: the hostnames that the DaemonSet leaves out, sorted, and whether it is stopped on all
+// nodes.
+func Progress(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
+	_, stopped = speakers.Spec.Template.Spec.NodeSelector[noNodeLabel]
+	was, changed, err := readBefore(speakers.Annotations)
+	now, then := requiredTerms(speakers.Spec.Template.Spec.Affinity), requiredTerms(was.Affinity)
 	if err != nil || !changed || len(now) == 0 {
 		return nil, stopped
 	}
-	mine := len(now[0].MatchExpressions) - 1 // see Limited
+	mine := len(now[0].MatchExpressions) - 1 // Returned appends one expression to each term
 	if len(then) > 0 {
 		mine = len(then[0].MatchExpressions)
 	}
@@ -206,15 +209,16 @@ func Left(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	return nil, stopped
 }
 
-// terms returns those of the required node affinity.
-func terms(affinity *corev1.Affinity) []corev1.NodeSelectorTerm {
+// requiredTerms returns the terms of the required node affinity.
+func requiredTerms(affinity *corev1.Affinity) []corev1.NodeSelectorTerm {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return nil
 	}
 	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 }
 
-func note(annotations *map[string]string, was before) error {
+// writeBefore writes AnnotationBefore.
+func writeBefore(annotations *map[string]string, was before) error {
 	text, err := json.Marshal(was)
 	if err != nil {
 		return err
@@ -226,7 +230,8 @@ func note(annotations *map[string]string, was before) error {
 	return nil
 }
 
-func noted(annotations map[string]string) (was before, found bool, err error) {
+// readBefore reads AnnotationBefore.
+func readBefore(annotations map[string]string) (was before, found bool, err error) {
 	text, found := annotations[AnnotationBefore]
 	if !found {
 		return was, false, nil

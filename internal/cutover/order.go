@@ -10,22 +10,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Node is a node that runs a speaker of MetalLB, or did before it moved. Hostname is its label kubernetes.io/hostname.
+// Node is a node of the cluster that moves between the load balancers. Hostname is its label kubernetes.io/hostname; empty where
+// all nodes move together.
 type Node struct{ Name, Hostname string }
 
-// Order is the nodes that move one after the other (First), and those that move together: on the way to lbstack after them, on
-// the way back before them.
+// Order is the order in which nodes move: those in OneByOne one after the other, those in Together at once. On the way to lbstack
+// Together move last, on the way back they move first.
 type Order struct {
-	First, Together []Node
-	// Silent are Services, by name, that no node announces from when their last node in First moves until Together move.
+	OneByOne, Together []Node
+	// Silent are the Services, as namespace/name, that no node announces on the local network for a while: all nodes that may
+	// announce them are in OneByOne, and addresses of the local network move with Together.
 	Silent []string
 }
 
-// Moves returns the nodes that move at the same time, in order: those of hostnames that have moved already are together, so that
-// a switch that goes on takes none of them back.
+// Moves returns the moves of OneByOne in order, each with the nodes that move at once. Nodes that have moved already, by hostname,
+// are the first move, all together, so that a switch that is continued takes none of them back.
 func (o *Order) Moves(moved []string) (moves [][]Node) {
 	var again []Node
-	for _, node := range o.First {
+	for _, node := range o.OneByOne {
 		if slices.Contains(moved, node.Hostname) {
 			again = append(again, node)
 		} else {
@@ -38,14 +40,14 @@ func (o *Order) Moves(moved []string) (moves [][]Node) {
 	return moves
 }
 
-// And returns hostnames with those of nodes, each once, in order.
-func And(hostnames []string, nodes []Node) []string {
+// AddHostnames returns the union of hostnames and the hostnames of nodes, sorted.
+func AddHostnames(hostnames []string, nodes []Node) []string {
 	all := slices.Concat(hostnames, Hostnames(nodes))
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// Named names nodes in a message.
+// Named returns a phrase with the names of nodes, for messages.
 func Named(nodes []Node) string {
 	names := make([]string, 0, len(nodes))
 	for _, n := range nodes {
@@ -57,8 +59,8 @@ func Named(nodes []Node) string {
 	return "nodes " + strings.Join(names, ", ")
 }
 
-// At returns the nodes of pods, for a switch without routes: hostnames are not needed.
-func At(pods []corev1.Pod) (nodes []Node) {
+// PodNodes returns the nodes of pods, sorted by name and without hostnames, which a switch without routes does not need.
+func PodNodes(pods []corev1.Pod) (nodes []Node) {
 	for _, pod := range pods {
 		if n := (Node{Name: pod.Spec.NodeName}); n.Name != "" && !slices.Contains(nodes, n) {
 			nodes = append(nodes, n)
@@ -68,12 +70,12 @@ func At(pods []corev1.Pod) (nodes []Node) {
 	return nodes
 }
 
-// NewOrder returns the order for a stack that announces to routers: while one node moves, a router has routes over the
-// others. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one. local
-// are the Services with such an address, by name, with the nodes that may announce it: where possible, one of these nodes
-// moves only at the end. Nodes that have moved already come first.
+// NewOrder returns the order for a stack that announces to routers. Nodes move one by one, so that routers have routes over the
+// others meanwhile. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one
+// address. local has the Services with such addresses and the nodes that may announce them (see Local): where possible, one of
+// these nodes stays with MetalLB until the end. Nodes that have moved already, by hostname, come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
-	local = among(nodes, local)
+	local = onlyOn(nodes, local)
 	needs := map[string]int{}
 	for _, at := range local {
 		for _, node := range at {
@@ -93,14 +95,14 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 			continue
 		}
 		gone[node.Name] = true
-		o.First = append(o.First, node)
+		o.OneByOne = append(o.OneByOne, node)
 	}
 	o.Silent = silenced(local, gone, "")
 	return o
 }
 
-// among returns local without other nodes: what does not run does not announce.
-func among(nodes []Node, local map[string][]string) map[string][]string {
+// onlyOn returns local without the nodes that are not in nodes: no speaker of MetalLB runs there.
+func onlyOn(nodes []Node, local map[string][]string) map[string][]string {
 	cut := map[string][]string{}
 	for name, at := range local {
 		cut[name] = slices.DeleteFunc(slices.Clone(at), func(name string) bool {
@@ -117,7 +119,7 @@ func rank(moved bool) int {
 	return 1
 }
 
-// silenced returns the Services that no node announces any more once the nodes in gone and next have moved.
+// silenced returns the Services whose nodes have all moved once the nodes in gone and next have.
 func silenced(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]
@@ -128,8 +130,8 @@ func silenced(local map[string][]string, gone map[string]bool, next string) (ser
 	return services
 }
 
-// Nodes returns the nodes on which pods of MetalLB's speakers run, or ran before the switch moved them, sorted by name. moved
-// are hostnames. A hostname that is missing, or that two nodes have, is an error: nodes are selected by it.
+// Nodes returns the nodes that have a pod of speakers, or whose hostname is in moved, sorted by name. A hostname that is missing
+// or that two nodes have is an error, since nodes are selected by hostname.
 func Nodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nodes []Node, err error) {
 	owner := map[string]string{}
 	for i := range all {

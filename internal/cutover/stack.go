@@ -8,25 +8,25 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// routed are the fields of the spec that are all needed to announce to routers; announcing are all fields by which addresses
-// are announced.
+// routeFields are the fields of the spec that a stack needs to announce to routers. announceFields are all fields by which
+// addresses are announced.
 var (
-	routed     = []string{"bgpAdvertisements", "bgpPeers"}
-	announcing = append([]string{"l2Advertisements"}, routed...)
+	routeFields    = []string{"bgpAdvertisements", "bgpPeers"}
+	announceFields = append([]string{"l2Advertisements"}, routeFields...)
 )
 
-// Silent returns a copy of a stack that announces nothing: its controller claims addresses, and its speakers run.
-func Silent(stack *unstructured.Unstructured) *unstructured.Unstructured {
-	return without(stack, announcing)
+// WithoutAnnouncements returns a copy of a stack that announces nothing. The controller claims addresses under it, and speakers run.
+func WithoutAnnouncements(stack *unstructured.Unstructured) *unstructured.Unstructured {
+	return without(stack, announceFields)
 }
 
-// Routed returns a copy of a stack that announces only to routers and only from the nodes with these hostnames; without
-// hostnames it is silent.
+// Routed returns a copy of a stack that announces only to routers, and only from the nodes with these hostnames. Without
+// hostnames the copy announces nothing.
 func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	if len(hostnames) == 0 {
-		return Silent(stack), nil
+		return WithoutAnnouncements(stack), nil
 	}
-	limited := without(stack, announcing[:1])
+	limited := without(stack, announceFields[:1])
 	peers, _, err := unstructured.NestedSlice(limited.Object, "spec", "bgpPeers")
 	if err != nil {
 		return nil, fmt.Errorf("the stack: %w", err)
@@ -42,7 +42,7 @@ func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured
 			return nil, fmt.Errorf("the stack: spec.bgpPeers[%d] is no object", i)
 		}
 		selectors, _ := peer["nodeSelectors"].([]any)
-		if len(selectors) == 0 { // all nodes
+		if len(selectors) == 0 { // an empty list selects all nodes
 			selectors = []any{map[string]any{}}
 		}
 		for j := range selectors {
@@ -60,13 +60,15 @@ func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured
 
 // HasRoutes reports whether a stack announces to routers.
 func HasRoutes(stack *unstructured.Unstructured) bool {
-	return !slices.ContainsFunc(routed, func(field string) bool { return items(stack, field) == 0 })
+	return !slices.ContainsFunc(routeFields, func(field string) bool { return listLength(stack, field) == 0 })
 }
 
 // HasLayer2 reports whether a stack announces on the local network.
-func HasLayer2(stack *unstructured.Unstructured) bool { return items(stack, "l2Advertisements") > 0 }
+func HasLayer2(stack *unstructured.Unstructured) bool {
+	return listLength(stack, "l2Advertisements") > 0
+}
 
-func items(stack *unstructured.Unstructured, field string) int {
+func listLength(stack *unstructured.Unstructured, field string) int {
 	list, _, _ := unstructured.NestedSlice(stack.Object, "spec", field)
 	return len(list)
 }

@@ -54,8 +54,12 @@ func (in *importer) ciliumPool(root field, original string) {
 			}
 		}
 		parsed, err := apiconv.ParseRange(text)
-		if err != nil || len(p.Addresses) == maxAddresses {
-			b.unmapped(fmt.Sprintf("it is left out: correct it, or make it two pools (at most %d blocks): %v", maxAddresses, err))
+		if err != nil {
+			b.unmapped("it is left out: correct it: " + err.Error())
+			continue
+		}
+		if len(p.Addresses) == maxAddresses {
+			b.unmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
 			continue
 		}
 		if !strings.Contains(text, "/") {

@@ -195,8 +195,12 @@ func (in *importer) ciliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec
 		prefix := map[string]string{"large": "large:"}[key]
 		for _, c := range attributes.at("communities").at(key).items() {
 			reference, err := in.communityReference(prefix + c.text())
-			if err != nil || len(a.Communities) == maxCommunitiesOfAd {
-				c.unmapped(fmt.Sprintf("it is left out: write it as 65000:100; at most %d are possible: %v", maxCommunitiesOfAd, err))
+			if err != nil {
+				c.unmapped("it is left out: write it as 65000:100: " + err.Error())
+				continue
+			}
+			if len(a.Communities) == maxCommunitiesOfAd {
+				c.unmapped(fmt.Sprintf("it is left out: an advertisement can have %d communities: make it two", maxCommunitiesOfAd))
 				continue
 			}
 			c.mapped("communities")

@@ -151,7 +151,7 @@ func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOSt
 			if user.Err() != nil {
 				return fmt.Errorf("node/%s: the wait was interrupted, and the node stays drained: %s", node, last)
 			}
-			return fmt.Errorf("node/%s drains still after %s: %s: an address stays as long as no other node may announce it: kubectl lbstack why SERVICE says of each node why not", node, timeout, last)
+			return fmt.Errorf("node/%s still drains after %s: %s: an address stays as long as no other node may announce it: kubectl lbstack why SERVICE shows the reason for each node", node, timeout, last)
 		case <-time.After(pollEvery):
 		}
 	}

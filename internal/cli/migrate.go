@@ -130,7 +130,7 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 			return err
 		}
 		if changes.OnHold != "" {
-			problems = append(problems, changes.OnHold+": the operator would follow nothing")
+			problems = append(problems, changes.OnHold+": the operator would not apply the stack")
 		}
 		planned, why := map[string][]string{}, map[string]string{}
 		for i := range s.Claims {
@@ -177,19 +177,19 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
 	}
 	step("stop MetalLB's controller (Deployment %s/%s); MetalLB's speakers go on", c.Controllers[0].Namespace, c.Controllers[0].Name)
-	step("apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start")
+	step("apply the stack without advertisements and BGPPeers: lbstack claims the addresses in the status of Services, and its speakers start")
 	for _, node := range order.OneByOne {
-		step("on node %s, end MetalLB's speaker, and have sessions with routers and routes from lbstack", node.Name)
+		step("on node %s, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes", node.Name)
 	}
 	if joins {
-		step("announce addresses of the local network from lbstack as well, each from the node where MetalLB does")
+		step("have lbstack announce the addresses of the local network as well, each from the same node as MetalLB")
 	}
 	step("end MetalLB's speakers on all other nodes (DaemonSet %s/%s), and announce from lbstack on all nodes", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	if m.gap != "" {
 		fmt.Fprintf(m.Out, "In the last step nobody answers on the local network for some seconds: %s.\n", m.gap)
 	}
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that move before the last step: no node answers for it there until then.\n", name)
+		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network move before the last step: no node answers for it there until that step.\n", name)
 	}
 }
 

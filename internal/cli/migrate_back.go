@@ -115,10 +115,10 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
 	for _, node := range order.OneByOne {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
 	}
-	step("have MetalLB's speakers be as they were (those that were started on one node after the other are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
+	step("restore the DaemonSet of MetalLB's speakers (speakers that were started one by one are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
 	step("delete LoadBalancerStack default and its claims; MetalLB writes the addresses of the Services")
 	for _, name := range order.Silent {
-		fmt.Fprintf(m.Out, "Service %s may be announced on the local network by nodes alone that MetalLB gets late: no node answers for it there until then.\n", name)
+		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network go back after the first ones: no node answers for it there until one of them has.\n", name)
 	}
 }
 

@@ -29,16 +29,16 @@ func TestMigrate_ThereAndBack(t *testing.T) {
 	for _, tt := range []struct{ name, stack, at, forth, back string }{
 		{"on the local network", switchedStack, "", `1 Services keep their 1 addresses. The steps:
 1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
-2. apply the stack without what announces: lbstack claims the addresses that Services show, and its speakers start
+2. apply the stack without advertisements and BGPPeers: lbstack claims the addresses in the status of Services, and its speakers start
 3. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
 In the last step nobody answers on the local network for some seconds: MetalLB does not report which node announces Service shop/web (ServiceL2Status), as later versions do.
-`, "1. end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker)\n2. have"},
-		{"on the local network, from a node that is known", switchedStack, "node-2", `3. announce addresses of the local network from lbstack as well, each from the node where MetalLB does
+`, "1. end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker)\n2. restore"},
+		{"on the local network, from a node that is known", switchedStack, "node-2", `3. have lbstack announce the addresses of the local network as well, each from the same node as MetalLB
 4. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
 `, "1. end all"},
-		{"and to routers, from the last node", routedStack, "node-3", `5. announce addresses of the local network from lbstack as well`, "1. end what"},
-		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and have sessions with routers and routes from lbstack
-4. on node node-2, end MetalLB's speaker, and have sessions with routers and routes from lbstack
+		{"and to routers, from the last node", routedStack, "node-3", `5. have lbstack announce the addresses of the local network as well`, "1. end what"},
+		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
+4. on node node-2, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
 5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node node-3, and start MetalLB's speakers there\n2. on node node-2,"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 	})
 }
 
-// TestMigrate_AnnouncesBeforeMetalLBEnds: an address is announced from the node where MetalLB does before MetalLB's speakers end,
+// TestMigrate_AnnouncesBeforeMetalLBEnds: an address is announced from the same node as MetalLB before MetalLB's speakers end,
 // and no node is asked for afterwards. Where lbstack does not announce it from there, it announces nothing until they have ended.
 func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 	for _, tt := range []struct {
@@ -571,8 +571,8 @@ func TestMigrate_IsRefused(t *testing.T) {
 		return file
 	}
 	for _, tt := range []struct{ name, line, err string }{
-		{"with an object beside the stack", "migrate -f " + write(switchedStack) + " mine", "L2Advertisement mine is not the stack's"},
-		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine is not the stack's"},
+		{"with an object beside the stack", "migrate -f " + write(switchedStack) + " mine", "L2Advertisement mine does not belong to the stack"},
+		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine does not belong to the stack"},
 		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the way back is not begun:\n- Service shop/web shows 192.0.2.1, which no address pool of MetalLB has"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},

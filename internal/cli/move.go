@@ -128,9 +128,9 @@ func (c *cluster) waitMoved(ctx context.Context, streams genericiooptions.IOStre
 		select {
 		case <-ctx.Done():
 			if user.Err() != nil {
-				return fmt.Errorf("the wait was interrupted, and node/%s is asked for still", node)
+				return fmt.Errorf("the wait was interrupted, and the claim still asks for node/%s", node)
 			}
-			return fmt.Errorf("node/%s does not announce %s after %s, and is asked for still: its speaker may run for less than 30 s, or not learn of it: kubectl lbstack status shows the speakers", node, address, timeout)
+			return fmt.Errorf("node/%s does not announce %s after %s, and the claim still asks for it: its speaker may have run for less than 30 s, or may not receive the change: kubectl lbstack status shows the speakers", node, address, timeout)
 		case <-time.After(pollEvery):
 		}
 	}

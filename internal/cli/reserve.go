@@ -27,7 +27,7 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	var service string
 	cmd := &cobra.Command{
 		Use:   "reserve ADDRESS",
-		Short: "Keep an address of a pool from being given, or keep it for one Service",
+		Short: "Reserve an address of a pool, for one Service or for nobody",
 		Long: "Reserve an address of a pool: an IPAddressClaim is created, and no Service gets the address but the one that --for names, which need not exist yet.\n\n" +
 			"The exit code is 1 if the controller finds that the claim does not reserve the address; it stays then, and kubectl lbstack release deletes it.",
 		Example: "  # For nobody, such as for a host that is to get it\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that is to come\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
@@ -80,7 +80,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		case ready != nil && ready.ObservedGeneration >= claim.Generation:
 			return fmt.Errorf("%s does not reserve the address: %s (%s): kubectl lbstack release %s deletes it", name, ready.Message, ready.Reason, address)
 		case time.Now().After(until):
-			return fmt.Errorf("%s is there, and the controller has not looked at it within %s: look at its pods (kubectl lbstack status)", name, observeTimeout)
+			return fmt.Errorf("%s exists, and the controller has not reported within %s whether it reserves the address: look at the pods of the controller (kubectl lbstack status)", name, observeTimeout)
 		}
 		select {
 		case <-ctx.Done():

@@ -52,7 +52,7 @@ func (c *Cluster) InstallationProblems() (problems []string) {
 		problems = append(problems, "MetalLB's sessions with routers are held by FRR-K8s, and stay when a speaker of MetalLB ends: this command does not stop it: switch by hand as docs/migrate.md says, and delete the FRRConfigurations that MetalLB made before the stack is applied")
 	}
 	for _, what := range c.Unmanaged {
-		problems = append(problems, fmt.Sprintf("%s is not the stack's, and lbstack follows it whatever the stack says: it and MetalLB would announce the same addresses: add what it says to the stack, and delete it first", what))
+		problems = append(problems, fmt.Sprintf("%s does not belong to the stack, and lbstack uses it whatever the stack has: lbstack and MetalLB would announce the same addresses: move its settings into the stack, and delete it first", what))
 	}
 	return problems
 }
@@ -86,7 +86,7 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 		}
 	}
 	if what := c.together(); what != "" {
-		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would get now the one and now the other: remove it from the stack, or run kubectl lbstack migrate --rollback", what)
+		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: remove it from the stack, or run kubectl lbstack migrate --rollback", what)
 	}
 	return problems
 }

@@ -104,7 +104,7 @@ func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
 			c.AddUnmanaged("L2Advertisement", ad)
 			ad.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator}
 			c.AddUnmanaged("L2Advertisement", ad)
-		}), announces(), "L2Advertisement mine is not the stack's"},
+		}), announces(), "L2Advertisement mine does not belong to the stack"},
 		{"a node that does not report", running(t, unreachable), announces(), "node node-1 does not report (its condition Ready is Unknown), and has Pod speaker-1"},
 		{"a node that does not report, when nobody answers any more", running(t, unreachable, stopped), announces(), ""},
 		{"both on the local network, until MetalLB's pods have ended", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), stopped), announces(), ""},
@@ -202,8 +202,8 @@ func TestEvidence(t *testing.T) {
 		{"all show what they did", running(t).Missing(running(t)), ""},
 		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
 		{"one was deleted", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
-		{"a speaker of MetalLB is not ready", running(t).Unstarted(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 are as the DaemonSet metallb-system/speaker is now"},
-		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 are"},
+		{"a speaker of MetalLB is not ready", running(t).Unstarted(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},
+		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 have"},
 		{"all are ready", running(t).Unstarted(started(2, 2, 2)), ""},
 		{"all are but those of a node that is not Ready", running(t, deleted("Unknown")).Unstarted(started(2, 1, 1)), ""},
 		{"none is replaced while that of a node that is not Ready counts as unavailable", running(t, deleted("Unknown")).Unstarted(started(3, 2, 0)), ""},

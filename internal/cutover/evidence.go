@@ -198,7 +198,7 @@ func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 	if st.ObservedGeneration >= set.Generation && st.NumberReady >= want && replaced {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d are as the DaemonSet %s/%s is now", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
+	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d have the current template of the DaemonSet %s/%s", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
 // Unannounced returns a Service that had addresses before the switch (c) and is not announced now. Services without endpoints

@@ -67,7 +67,7 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 		case len(nodes) > 1:
 			return nil, fmt.Sprintf("MetalLB reports %d nodes that announce Service %s", len(nodes), svc.name)
 		case !slices.Contains(may, nodes[0]):
-			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, and by the stack lbstack may not", svc.name, nodes[0])
+			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, and the stack does not let lbstack do so", svc.name, nodes[0])
 		}
 		for _, address := range svc.addresses {
 			from[address] = nodes[0]

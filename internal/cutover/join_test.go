@@ -46,7 +46,7 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		{"not reported", running(t), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"not reported, and maybe not announced", running(t), selects, map[string]string{}, ""},
 		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes that announce Service shop/web"},
-		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and by the stack lbstack may not"},
+		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and the stack does not let lbstack do so"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, why := tt.c.AnnouncedFrom(tt.stack, endpoints)

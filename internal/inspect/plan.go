@@ -110,9 +110,9 @@ func renders(to *v1beta1.LoadBalancerStack) error {
 func onHold(to *v1beta1.LoadBalancerStack) string {
 	switch {
 	case apiconv.Paused(to):
-		return "the annotation " + v1beta1.AnnotationPause + " is set: what follows comes when it is removed"
+		return "the annotation " + v1beta1.AnnotationPause + " is set: the changes are made when it is removed"
 	case to.Spec.ManagementState == v1beta1.Unmanaged:
-		return "spec.managementState is Unmanaged: what follows comes when it is Managed"
+		return "spec.managementState is Unmanaged: the changes are made when it is Managed"
 	}
 	return ""
 }

@@ -280,7 +280,7 @@ func (a *Assignment) asked() string {
 	if a.Node == a.AnnounceFrom {
 		return "node " + a.AnnounceFrom + " is asked for, and announces it"
 	}
-	return "node " + a.AnnounceFrom + " is asked for, and does not announce it: kubectl lbstack why says of each node why not"
+	return "node " + a.AnnounceFrom + " is asked for, and does not announce it: kubectl lbstack why shows the reason for each node"
 }
 
 func orNone(text string) string { return cmp.Or(text, "-") }

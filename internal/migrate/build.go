@@ -37,7 +37,7 @@ func (in *importer) register(from field, list, name string, length, most int, pr
 	case taken:
 		from.refuse(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
 	case length >= most:
-		from.refuse(fmt.Sprintf("spec.%s can have %d items: make an object of the kind of its own of this one", list, most))
+		from.refuse(fmt.Sprintf("spec.%s can have %d items: create an object of its own for this one, outside of the stack", list, most))
 	default:
 		in.items[item], in.owners[item], in.roots[item] = from.o.where, in.owner, from
 		return true

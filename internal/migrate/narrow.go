@@ -85,12 +85,12 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 		why = "its selectors name labels that lbstack sets itself"
 	}
 	if len(matching) == 0 {
-		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: no pool of %s is in the input that it is about, and without names it would be about all pools of the stack", own))
+		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names it would apply to all pools of the stack", own))
 		return
 	}
 	slices.Sort(matching)
 	*names, *selectors = matching, nil
-	in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools that it is about, since %s: name pools there that are added later.", item, why))
+	in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools that it applies to, since %s: add the names of later pools there.", item, why))
 }
 
 func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
@@ -112,7 +112,7 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names it would be for all peers of the stack", own))
 	default:
 		*names = peers
-		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: name peers there that are added later.")
+		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: add the names of later peers there.")
 	}
 }
 

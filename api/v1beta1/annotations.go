@@ -8,43 +8,43 @@ const (
 	// several with commas between them. Setting spec.loadBalancerIP as well is an error.
 	AnnotationLoadBalancerIPs = "lbstack.io/load-balancer-ips"
 
-	// AnnotationAllowSharedIP is a key: Services with the same one can share an
-	// address, given that they have no port in common and that the same nodes serve
-	// them. Any Service of the namespace (of any namespace, if the pool allows that) can join
-	// by setting the same key.
+	// AnnotationAllowSharedIP is a key: Services with the same key can share an address if
+	// they have no port in common and the same nodes serve them. Any Service of the namespace
+	// (of any namespace, if the pool allows that) can join by setting the same key.
 	AnnotationAllowSharedIP = "lbstack.io/allow-shared-ip"
 
 	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
 	// set, so that MetalLB's manifests work as they are.
 	AnnotationAddressPoolMetalLB = "metallb.io/address-pool"
-	// AnnotationAddressPoolMetalLBOld is MetalLB's older name for the same.
+	// AnnotationAddressPoolMetalLBOld is MetalLB's older name of that annotation.
 	AnnotationAddressPoolMetalLBOld = "metallb.universe.tf/address-pool"
 	// AnnotationLoadBalancerIPsMetalLB is read when AnnotationLoadBalancerIPs
 	// is not set.
 	AnnotationLoadBalancerIPsMetalLB = "metallb.io/loadBalancerIPs"
-	// AnnotationLoadBalancerIPsMetalLBOld is MetalLB's older name for the same.
+	// AnnotationLoadBalancerIPsMetalLBOld is MetalLB's older name of that annotation.
 	AnnotationLoadBalancerIPsMetalLBOld = "metallb.universe.tf/loadBalancerIPs"
 	// AnnotationAllowSharedIPMetalLB is read when AnnotationAllowSharedIP is not
 	// set.
 	AnnotationAllowSharedIPMetalLB = "metallb.io/allow-shared-ip"
-	// AnnotationAllowSharedIPMetalLBOld is MetalLB's older name for the same.
+	// AnnotationAllowSharedIPMetalLBOld is MetalLB's older name of that annotation.
 	AnnotationAllowSharedIPMetalLBOld = "metallb.universe.tf/allow-shared-ip"
 )
 
-// AnnotationAllocatedFromPool is written on a Service that has an address: the
-// pool that it came from, or the pools with commas between them.
+// AnnotationAllocatedFromPool is written on a Service that has addresses: the names of the pools
+// that they came from, with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
-// AnnotationAnnounceFrom on an IPAddressClaim names the node that announces the address on the local network while it can:
-// the address moves there, and back there, without a gap. Without that node it is announced by others as ever. It has no
-// effect on routes.
+// AnnotationAnnounceFrom on an IPAddressClaim names the node that announces the address on the local
+// network while that node can. The address moves to the node, and back to it after an outage, without a
+// gap. While the node cannot announce, other nodes announce the address. The annotation has no effect on
+// BGP routes.
 const AnnotationAnnounceFrom = "lbstack.io/announce-from"
 
-// AnnotationRetry on the LoadBalancerStack requests another attempt at a revision that failed, each
-// time that its value changes.
+// AnnotationRetry on the LoadBalancerStack requests another attempt at a failed revision each time
+// that the value changes.
 const AnnotationRetry = "lbstack.io/retry"
 
-// Labels on what lbstack makes.
+// Labels on objects that lbstack makes.
 const (
 	// LabelManagedBy is Kubernetes' recommended label for the tool that
 	// manages an object.
@@ -52,17 +52,18 @@ const (
 	// ManagedByOperator is the value of LabelManagedBy on everything that the
 	// operator makes for a LoadBalancerStack.
 	ManagedByOperator = "lbstack-operator"
-	// ManagedByController is the value of LabelManagedBy on the IPAddressClaims
-	// that the controller makes for Services. Administrators write the others.
+	// ManagedByController is the value of LabelManagedBy on the IPAddressClaims that the controller
+	// makes for Services. Claims without the label are written by administrators.
 	ManagedByController = "lbstack-controller"
-	// LabelComponent is Kubernetes' recommended label for the part that an
-	// object plays: controller or speaker.
+	// LabelComponent is Kubernetes' recommended label for the component that an object belongs to:
+	// controller or speaker.
 	LabelComponent = "app.kubernetes.io/component"
-	// LabelRevision is on each pod of a component, with the hash of the template that it was
-	// made from.
+	// LabelRevision is on each pod of a component. Its value is the hash of the template
+	// that the pod was made from.
 	LabelRevision = "lbstack.io/revision"
 )
 
 // AnnotationServiceAccount on the pods of a component is the UID of the ServiceAccount that they were
-// made for. The API server refuses the tokens that pods have of an earlier one of the same name.
+// made for. When a ServiceAccount is deleted and created again under its name, the API server refuses
+// the tokens of pods that were made for the former one.
 const AnnotationServiceAccount = "lbstack.io/service-account-uid"

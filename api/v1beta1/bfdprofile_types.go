@@ -5,8 +5,8 @@ import (
 )
 
 // BFDProfileSpec configures how closely the path to a router is watched with
-// Bidirectional Forwarding Detection (RFC 5880). Empty, it means the defaults: a
-// path that is lost is noticed within 0.9 s.
+// Bidirectional Forwarding Detection (RFC 5880). An empty spec stands for the
+// defaults, which notice the loss of a path within 0.9 s.
 type BFDProfileSpec struct {
 	// receiveIntervalMilliseconds is how often a node is able to take packets, 10 to
 	// 60000. Default 300.
@@ -17,7 +17,7 @@ type BFDProfileSpec struct {
 	ReceiveIntervalMilliseconds int32 `json:"receiveIntervalMilliseconds,omitempty"`
 
 	// transmitIntervalMilliseconds is how often a node wants to send packets, 10 to
-	// 60000. Default 300. The slower one of both sides counts.
+	// 60000. Default 300. The slower side decides.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=10
 	// +kubebuilder:validation:Maximum=60000
@@ -32,13 +32,14 @@ type BFDProfileSpec struct {
 	// +optional
 	DetectMultiplier int32 `json:"detectMultiplier,omitempty"`
 
-	// passiveMode: a node sends nothing before it has received from the router. Default false.
+	// passiveMode: a node sends nothing before it has received a packet of the router. Default
+	// false.
 	// +optional
 	PassiveMode bool `json:"passiveMode,omitempty"`
 
-	// minimumTTL is the TTL that packets of a router which is not on a network of the
-	// node must have on arrival, 1 to 254. Default 254. Packets of other routers must
-	// have 255 always.
+	// minimumTTL is the lowest TTL with which packets may arrive from a router that
+	// is not on a network of the node, 1 to 254. Default 254. Packets of a router on
+	// a network of the node must have 255.
 	// +kubebuilder:default=254
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=254

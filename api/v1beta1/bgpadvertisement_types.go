@@ -16,9 +16,9 @@ import (
 // +kubebuilder:validation:XValidation:rule="!self.matches('^large:[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$') || self.split(':').all(n, n == 'large' || int(n) <= 4294967295)",message="the three numbers of a large community must be at most 4294967295"
 type CommunityReference string
 
-// BGPAdvertisementSpec says which addresses are announced to which routers, from
-// which nodes, and with which attributes. Empty, it means all pools, all Services,
-// all nodes and all peers.
+// BGPAdvertisementSpec selects which addresses are announced to which routers, from
+// which nodes, and with which attributes. An empty spec stands for all pools, all
+// Services, all nodes and all peers.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.serviceSelectors) || self.serviceSelectors.size() == 0 || ((!has(self.aggregationLength) || self.aggregationLength == 32) && (!has(self.aggregationLengthV6) || self.aggregationLengthV6 == 128))",message="serviceSelectors need aggregationLength 32 and aggregationLengthV6 128: a wider prefix also holds addresses of other Services"
 // +kubebuilder:validation:XValidation:rule="!has(self.namespaceSelectors) || self.namespaceSelectors.size() == 0 || ((!has(self.aggregationLength) || self.aggregationLength == 32) && (!has(self.aggregationLengthV6) || self.aggregationLengthV6 == 128))",message="namespaceSelectors need aggregationLength 32 and aggregationLengthV6 128: a wider prefix also holds addresses of other Services"
@@ -53,12 +53,11 @@ type BGPAdvertisementSpec struct {
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
 
-	// namespaceSelectors select the namespaces of the Services whose addresses are
-	// announced, by label: one that matches is enough. Empty: all namespaces. With
-	// serviceSelectors a Service must match both. Of the Services that share an address the
-	// first holder of its IPAddressClaim decides, which has had it longest. Labels of namespaces are a boundary
-	// between tenants; labels of Services, which tenants write, are none. At most 32. Only
-	// with aggregationLength 32 and aggregationLengthV6 128.
+	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label: one
+	// that matches is enough. Empty: all namespaces. With serviceSelectors a Service must match both. If
+	// several Services share an address, the first holder in its IPAddressClaim decides: it has had the
+	// address longest. Labels of namespaces are a boundary between tenants; labels of Services are not,
+	// since tenants write them. At most 32. Only with aggregationLength 32 and aggregationLengthV6 128.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -71,41 +70,41 @@ type BGPAdvertisementSpec struct {
 	// +optional
 	Peers []ObjectName `json:"peers,omitempty"`
 
-	// aggregationLength is the length of the prefixes that IPv4 addresses are
-	// announced as, 1 to 32. Default 32: single addresses. Not wider than what the
-	// pools hold.
+	// aggregationLength is the length of the prefixes that IPv4 addresses are announced as, 1 to 32.
+	// Default 32: single addresses. Addresses whose prefix would contain more than the pool lists are
+	// announced as single routes.
 	// +kubebuilder:default=32
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
 	// +optional
 	AggregationLength int32 `json:"aggregationLength,omitempty"`
 
-	// aggregationLengthV6 is the length of the prefixes that IPv6 addresses are
-	// announced as, 1 to 128. Default 128: single addresses. Not wider than what the
-	// pools hold.
+	// aggregationLengthV6 is the length of the prefixes that IPv6 addresses are announced as, 1 to 128.
+	// Default 128: single addresses. Addresses whose prefix would contain more than the pool lists are
+	// announced as single routes.
 	// +kubebuilder:default=128
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=128
 	// +optional
 	AggregationLengthV6 int32 `json:"aggregationLengthV6,omitempty"`
 
-	// localPref is the LOCAL_PREF of the routes, 0 to 4294967295: routers of our own
-	// autonomous system take the highest. Other routers do not get it. Unset: 100.
+	// localPref is the LOCAL_PREF of the routes, 0 to 4294967295: routers of our own autonomous system
+	// prefer the route with the highest. Routers of other autonomous systems do not receive it. Unset:
+	// 100.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	LocalPref *int64 `json:"localPref,omitempty"`
 
-	// med is the MULTI_EXIT_DISC of the routes, 0 to 4294967295: of several ways into
-	// one autonomous system routers take the one with the lowest. Unset: none.
+	// med is the MULTI_EXIT_DISC of the routes, 0 to 4294967295: of several routes into one autonomous
+	// system, routers prefer the one with the lowest. Unset: the routes have none.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	MED *int64 `json:"med,omitempty"`
 
-	// asPathPrepend is how many times more than once our ASN stands in the AS_PATH
-	// that routers of other autonomous systems get, 0 (default) to 10: the more, the
-	// less they prefer the route.
+	// asPathPrepend is how many more times our ASN is added to the AS_PATH for routers of other
+	// autonomous systems, 0 (default) to 10. Routers prefer routes with a shorter AS_PATH.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
 	// +optional
@@ -148,7 +147,7 @@ type BGPAdvertisement struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is which addresses are announced, to whom and how.
+	// spec selects the addresses, the routers, and the attributes of the routes.
 	// +kubebuilder:default={}
 	// +optional
 	Spec BGPAdvertisementSpec `json:"spec,omitempty,omitzero"`

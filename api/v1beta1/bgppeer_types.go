@@ -4,15 +4,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DynamicASN says which autonomous systems a router may be in.
+// DynamicASN decides which autonomous systems a router may be in.
 // +kubebuilder:validation:Enum=Internal;External
 type DynamicASN string
 
 // The kinds of autonomous systems.
 const (
-	// DynamicASNInternal takes a router that has our ASN (iBGP).
+	// DynamicASNInternal accepts a router that has our ASN (iBGP).
 	DynamicASNInternal DynamicASN = "Internal"
-	// DynamicASNExternal takes a router that has any other ASN (eBGP).
+	// DynamicASNExternal accepts a router that has any other ASN (eBGP).
 	DynamicASNExternal DynamicASN = "External"
 )
 
@@ -35,26 +35,27 @@ type BGPPeerSpec struct {
 	MyASN int64 `json:"myASN"`
 
 	// peerASN is the autonomous system number that the router must have, 1 to
-	// 4294967295. The same as ours: iBGP. Excludes dynamicASN; one of them is needed.
+	// 4294967295. A number equal to ours means iBGP. Excludes dynamicASN; one of
+	// peerASN and dynamicASN is needed.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	PeerASN int64 `json:"peerASN,omitempty"`
 
-	// dynamicASN takes whichever autonomous system number the router presents: our
-	// own (Internal), or any other (External). Excludes peerASN.
+	// dynamicASN accepts the autonomous system number that the router presents if it is
+	// ours (Internal), or if it is any other (External). Excludes peerASN.
 	// +optional
 	DynamicASN DynamicASN `json:"dynamicASN,omitempty"`
 
-	// localASN is presented to this router in place of myASN, which then does not
-	// stand in the AS_PATH. 1 to 4294967295. Unset: myASN.
+	// localASN is presented to this router in place of myASN. myASN is then not in the
+	// AS_PATH. 1 to 4294967295. Unset: myASN.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	LocalASN int64 `json:"localASN,omitempty"`
 
 	// peerAddress is the IPv4 or IPv6 address of the router, no host name. Excludes
-	// interface; one of them is needed.
+	// interface; one of peerAddress and interface is needed.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="peerAddress must be an IPv4 or IPv6 address without zone, such as 10.0.0.1 or 2001:db8::1: host names are not resolved"
@@ -62,9 +63,9 @@ type BGPPeerSpec struct {
 	// +optional
 	PeerAddress string `json:"peerAddress,omitempty"`
 
-	// interface is the interface of the nodes that leads to the router: it is found
-	// by its router advertisements, and the session runs between link-local addresses
-	// ("unnumbered"). Excludes peerAddress.
+	// interface is the interface of the nodes that leads to the router. Nodes find the
+	// router by its router advertisements, and the session runs between link-local
+	// addresses ("unnumbered"). Excludes peerAddress.
 	// +optional
 	Interface InterfaceName `json:"interface,omitempty"`
 
@@ -75,18 +76,18 @@ type BGPPeerSpec struct {
 	// +optional
 	PeerPort int32 `json:"peerPort,omitempty"`
 
-	// sourceAddress is the address of the node from which it connects; a node without it
-	// has no session. Of the family of peerAddress; excludes interface. Unset: the one that
-	// the node's routes give.
+	// sourceAddress is the address from which a node connects, of the family of
+	// peerAddress. A node that does not have the address has no session. Excludes
+	// interface. Unset: the address that the routing table of the node selects.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="sourceAddress must be an IPv4 or IPv6 address without zone, such as 10.0.0.1 or 2001:db8::1"
 	// +optional
 	SourceAddress string `json:"sourceAddress,omitempty"`
 
-	// routerID is the BGP Identifier of the nodes towards this router, an IPv4
-	// address. Of nodes that share it only one can have a session with a router: give such a
-	// peer nodeSelectors. Unset: each node takes one of its own.
+	// routerID is the BGP Identifier of the nodes towards this router, an IPv4 address. Only
+	// one of the nodes with this identifier can have a session with the router, so set
+	// nodeSelectors as well. Unset: each node uses an identifier of its own.
 	// +kubebuilder:validation:MinLength=7
 	// +kubebuilder:validation:MaxLength=15
 	// +kubebuilder:validation:XValidation:rule="isIP(self) && ip(self).family() == 4 && !ip(self).isUnspecified()",message="routerID must look like an IPv4 address, such as 10.0.0.1, and not be 0.0.0.0"
@@ -101,7 +102,7 @@ type BGPPeerSpec struct {
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
 	// holdTimeSeconds is the time without a message after which the session ends: 0
-	// (never), or 3 to 65535. Default 30. The smaller one of both sides counts.
+	// (never), or 3 to 65535. Default 30. The smaller value of both sides is used.
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
@@ -131,16 +132,17 @@ type BGPPeerSpec struct {
 	// +optional
 	EBGPMultiHop bool `json:"ebgpMultiHop,omitempty"`
 
-	// ttlSecurityHops: what the router sends must have come over at most that many
-	// hops (GTSM, RFC 5082; the router must send with a TTL of 255), 1 to 254.
-	// Default 0: any number of hops. Excludes ebgpMultiHop.
+	// ttlSecurityHops is over how many hops packets of the router may arrive at most
+	// (GTSM, RFC 5082; the router must send with a TTL of 255), 1 to 254. Default 0:
+	// any number of hops. Excludes ebgpMultiHop.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=254
 	// +optional
 	TTLSecurityHops int32 `json:"ttlSecurityHops,omitempty"`
 
-	// passiveMode: the router connects, the nodes only listen, on port 179, which the
-	// speakers can when a peer of the LoadBalancerStack has this. Default false.
+	// passiveMode: the router connects, and the nodes only listen, on port 179. The
+	// operator allows the speakers to listen there only if a peer in the
+	// LoadBalancerStack has passiveMode. Default false.
 	// +optional
 	PassiveMode bool `json:"passiveMode,omitempty"`
 
@@ -150,7 +152,7 @@ type BGPPeerSpec struct {
 	PasswordSecret *PasswordSecret `json:"passwordSecret,omitempty"`
 
 	// bfdProfile names the BFDProfile with which the path to the router is watched; the
-	// session ends when it is lost. Unset: it is not watched.
+	// session ends when the path is lost. Unset: the path is not watched.
 	// +optional
 	BFDProfile ObjectName `json:"bfdProfile,omitempty"`
 
@@ -160,7 +162,7 @@ type BGPPeerSpec struct {
 	StrictBFD bool `json:"strictBFD,omitempty"`
 
 	// gracefulRestart asks the router to keep the routes of a node while its speaker
-	// restarts (RFC 4724). Unset: it drops them at once.
+	// restarts (RFC 4724). Unset: the router drops the routes at once.
 	// +optional
 	GracefulRestart *BGPGracefulRestart `json:"gracefulRestart,omitempty"`
 
@@ -179,7 +181,8 @@ type BGPPeerSpec struct {
 	VRF InterfaceName `json:"vrf,omitempty"`
 
 	// dualStackAddressFamily: routes of both families go over the session. Default
-	// false: those of the family of peerAddress, or of both with interface.
+	// false: only routes of the family of peerAddress. A session by interface always
+	// carries both.
 	// +optional
 	DualStackAddressFamily bool `json:"dualStackAddressFamily,omitempty"`
 }
@@ -195,8 +198,8 @@ type PasswordSecret struct {
 
 // BGPGracefulRestart configures what a router does while a speaker restarts.
 type BGPGracefulRestart struct {
-	// restartTimeSeconds is for how long the router should keep the routes, 1 to
-	// 4095. Default 120.
+	// restartTimeSeconds is how long the router should keep the routes, 1 to 4095.
+	// Default 120.
 	// +kubebuilder:default=120
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4095
@@ -210,26 +213,27 @@ type BGPPeerStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready is True when the spec is valid and all nodes can follow it,
-	// Established when all nodes that should have a session have one and none is flapping.
+	// conditions: Ready is True when the spec is valid and all selected nodes can use it.
+	// Established is True when all nodes that should have a session have an established
+	// one and no session is flapping.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// nodes is how many nodes should have a session with the router: those that are selected
-	// and on which no other BGPPeer is in effect for the same router.
+	// nodes is how many nodes should have a session with the router: the selected nodes on
+	// which no other BGPPeer is in effect for the same router.
 	// +optional
 	Nodes int32 `json:"nodes"`
 
-	// established is how many nodes have one that is up.
+	// established is how many of these nodes have an established session.
 	// +optional
 	Established int32 `json:"established"`
 }
 
-// BGPPeer is a router that nodes announce addresses to. The operator writes those
-// of the LoadBalancerStack; an administrator may add others.
+// BGPPeer is a router that nodes announce addresses to. The operator writes the
+// BGPPeers of the LoadBalancerStack; an administrator may add others.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -6,8 +6,8 @@ import (
 
 // CommunitySpec is a set of names for BGP communities.
 type CommunitySpec struct {
-	// communities are the names, each once. 1 to 64. Of a name that is in two objects
-	// the older object has it.
+	// communities are the names, each once. 1 to 64. If two objects define a name,
+	// the value in the older object is used.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -26,8 +26,8 @@ type CommunityAlias struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`
 	Name string `json:"name"`
 
-	// value of the community: "65000:100", "large:65000:1:2" or a well-known name; no
-	// other alias.
+	// value of the community: "65000:100", "large:65000:1:2" or a well-known name. It
+	// cannot be another alias.
 	// +kubebuilder:validation:XValidation:rule="self.contains(':') || self in ['graceful-shutdown', 'accept-own', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'no-peer']",message="value must be a community such as 65000:100, large:65000:1:2 or no-export: an alias cannot stand for another one"
 	Value CommunityReference `json:"value"`
 }

@@ -14,8 +14,7 @@ type ComponentSpec struct {
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations of the component's pods, added to those that it needs. At
-	// most 32.
+	// tolerations of the component's pods, in addition to those that lbstack sets. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -60,8 +59,8 @@ type ComponentSpec struct {
 	// +optional
 	PodLabels map[string]LabelValue `json:"podLabels,omitempty"`
 
-	// env are environment variables of the component's container, besides those that it needs.
-	// At most 32.
+	// env are environment variables of the component's container, in addition to those that
+	// lbstack sets. At most 32.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
@@ -88,8 +87,8 @@ type EnvironmentVariable struct {
 	// +kubebuilder:validation:XValidation:rule="!(self in ['POD_NAMESPACE', 'NODE_NAME', 'NODE_IP', 'MEMORY_LIMIT'])",message="POD_NAMESPACE, NODE_NAME, NODE_IP and MEMORY_LIMIT are set by lbstack: use another name"
 	Name string `json:"name"`
 
-	// value of the variable; no secret, since everybody who may read Deployments and DaemonSets
-	// can read it. At most 4096 characters. Default: empty.
+	// value of the variable. Do not put secrets here: everybody who may read Deployments and
+	// DaemonSets can read the value. At most 4096 characters. Default: empty.
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	Value string `json:"value,omitempty"`

@@ -2,7 +2,7 @@ package v1beta1
 
 // Condition types of lbstack's own kinds.
 const (
-	// ConditionReady is True when the object is as its spec asks.
+	// ConditionReady is True when the spec of the object is in effect.
 	ConditionReady = "Ready"
 	// ConditionReconciling is present, and True, while the operator works
 	// towards a spec (kstatus).
@@ -16,24 +16,25 @@ const (
 	// ConditionProgressing is True while an installation, a change or a repair
 	// is under way.
 	ConditionProgressing = "Progressing"
-	// ConditionDegraded is True when something is wrong that does not mend
-	// itself by waiting.
+	// ConditionDegraded is True when something is wrong that waiting alone does not correct.
 	ConditionDegraded = "Degraded"
-	// ConditionConfigurationValid is False when fields of the spec are wrong, as far as the operator,
-	// the API server or the conditions of the objects that are made from them say. Its message has
-	// their paths, such as spec.patches[2].target, and Ready has what is wrong with them.
+	// ConditionConfigurationValid is False when fields of the spec are wrong. The operator or the API
+	// server found the error, or the conditions of the objects that are made from the fields report
+	// it. The message lists the paths of the fields, such as spec.patches[2].target; the message of
+	// Ready describes the errors.
 	ConditionConfigurationValid = "ConfigurationValid"
 	// ConditionKeyRotation is present, and True, while the key of the mesh is being replaced:
-	// until all speakers accept the new one and the former one is gone.
+	// until all speakers accept the new key and the former key is removed.
 	ConditionKeyRotation = "KeyRotation"
 )
 
-// ServiceAddressAllocated is the condition that the controller sets on a
-// Service of type LoadBalancer: does it have its address, and if not, why.
+// ServiceAddressAllocated is the condition that the controller sets on a Service of type
+// LoadBalancer: it reports whether the Service has its addresses, and if not, why.
 const ServiceAddressAllocated = "lbstack.io/AddressAllocated"
 
-// ServiceAnnounced is the condition that the controller sets on a Service of
-// type LoadBalancer with an address: which nodes announce it, or why none does.
+// ServiceAnnounced is the condition that the controller sets on a Service of type
+// LoadBalancer that has an address: it reports which nodes announce the address, or why no
+// node does.
 const ServiceAnnounced = "lbstack.io/Announced"
 
 // ServiceExternalIPConflict is the condition that the controller sets on a Service of any
@@ -41,20 +42,19 @@ const ServiceAnnounced = "lbstack.io/Announced"
 // LoadBalancer that has the address. It is absent while there is no conflict.
 const ServiceExternalIPConflict = "lbstack.io/ExternalIPConflict"
 
-// Reasons of a LoadBalancerStack's conditions, in the order in which they are
-// preferred for status.summary.
+// Reasons of a LoadBalancerStack's conditions. status.summary is the reason of Ready.
 const (
-	// ReasonReady: everything is as the spec asks.
+	// ReasonReady: the whole spec is in effect.
 	ReasonReady = "Ready"
-	// ReasonNodesUnavailable: everything is as the spec asks on the nodes that are up;
-	// others are down. Ready is True with it.
+	// ReasonNodesUnavailable: the whole spec is in effect on the nodes that are up, and other
+	// nodes are down. Ready is True.
 	ReasonNodesUnavailable = "NodesUnavailable"
-	// ReasonPoolConflict: everything is as the spec asks, but some addresses of a pool of the
-	// stack are in use outside of it: the pool has the condition Conflict. Ready is True with
-	// it: the pool gives its other addresses.
+	// ReasonPoolConflict: the whole spec is in effect, but some addresses of a pool of the
+	// stack are used outside of lbstack: the pool has the condition Conflict. Ready is True,
+	// since the pool gives its other addresses.
 	ReasonPoolConflict = "PoolConflict"
-	// ReasonServicesOfOtherClass: everything is as the spec asks, and Services keep addresses
-	// that are not of spec.loadBalancerClass. Ready is True with it.
+	// ReasonServicesOfOtherClass: the whole spec is in effect, and Services whose class is
+	// not spec.loadBalancerClass still have addresses. Ready is True.
 	ReasonServicesOfOtherClass = "ServicesOfOtherClass"
 	// ReasonUnsupportedKubernetes: the cluster runs a Kubernetes that is too old; the
 	// operator changes nothing.
@@ -65,26 +65,26 @@ const (
 	// ReasonDowngradeRefused: a newer version of lbstack than that of the operator ran in the
 	// cluster; the operator changes nothing.
 	ReasonDowngradeRefused = "DowngradeRefused"
-	// ReasonSpecInvalid: fields of the spec cannot be followed; the message names their paths.
-	// Nothing is changed, what runs stays as it is. On ConfigurationValid: fields are wrong, and
-	// the reason of Ready shows what follows.
+	// ReasonSpecInvalid: fields of the spec are invalid; the message names their paths. The
+	// operator changes nothing, and the components run as before. On ConfigurationValid: fields
+	// are wrong; the reason of Ready shows the consequence.
 	ReasonSpecInvalid = "SpecInvalid"
 	// ReasonPaused: the annotation lbstack.io/pause is set; the operator observes and changes
-	// nothing. Ready is Unknown with it.
+	// nothing. Ready is Unknown.
 	ReasonPaused = "Paused"
 	// ReasonUnmanaged: spec.managementState is Unmanaged; the operator observes and changes
-	// nothing. Ready is Unknown with it.
+	// nothing. Ready is Unknown.
 	ReasonUnmanaged = "Unmanaged"
 	// ReasonRenderFailed: the manifests could not be made from the spec.
 	ReasonRenderFailed = "RenderFailed"
-	// ReasonReadFailed: the operator could not read what the cluster holds; it tries again.
+	// ReasonReadFailed: the operator could not read objects of the cluster; it tries again.
 	ReasonReadFailed = "ReadFailed"
-	// ReasonApplyFailed: the API server did not take an object.
+	// ReasonApplyFailed: the API server did not accept an object.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonObjectNotOurs: an object that the stack needs exists already and
 	// belongs to somebody else; the operator does not touch it.
 	ReasonObjectNotOurs = "ObjectNotOurs"
-	// ReasonPoolNotReady: a pool of the stack is not given out.
+	// ReasonPoolNotReady: a pool of the stack gives no addresses.
 	ReasonPoolNotReady = "PoolNotReady"
 	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack is invalid, or lacks
 	// something that it names.
@@ -95,29 +95,30 @@ const (
 	// ReasonComponentFailing: pods of a component fail, or cannot be made.
 	ReasonComponentFailing = "ComponentFailing"
 	// ReasonNoSpeakerNodes: no node can run a speaker: nodeSelector and affinity of spec.speaker select
-	// none, or all that it selects have taints that speakers do not tolerate.
+	// no node, or all selected nodes have taints that speakers do not tolerate.
 	ReasonNoSpeakerNodes = "NoSpeakerNodes"
-	// ReasonSpeakersNotReady: speakers run that cannot do all of their work.
+	// ReasonSpeakersNotReady: some speakers run and cannot do all of their work.
 	ReasonSpeakersNotReady = "SpeakersNotReady"
-	// ReasonServicesNotAnnounced: Services have addresses, and no address is announced.
+	// ReasonServicesNotAnnounced: Services have addresses, and none of them is
+	// announced.
 	ReasonServicesNotAnnounced = "ServicesNotAnnounced"
-	// ReasonAddressesWithoutPool: addresses are in use that came from pools which do not
-	// exist any more.
+	// ReasonAddressesWithoutPool: Services use addresses of pools that do not exist any
+	// more.
 	ReasonAddressesWithoutPool = "AddressesWithoutPool"
 	// ReasonRolledBack: a change of the components failed on a node, and the last good revision
-	// runs again. The change is not tried again by itself.
+	// runs again. The operator does not retry the change by itself.
 	ReasonRolledBack = "RolledBack"
 	// ReasonHalted: a change of the components failed, and nothing is replaced any more.
 	ReasonHalted = "Halted"
-	// ReasonRollingBack: a change of the components failed, and they go back to the last good
-	// revision; or that one is wanted again.
+	// ReasonRollingBack: the components return to the last good revision, because a change
+	// failed or because the spec asks for that revision again.
 	ReasonRollingBack = "RollingBack"
 	// ReasonRollingOut: a change of the components is on its way to the nodes.
 	ReasonRollingOut = "RollingOut"
 	// ReasonComponentsNotReady: a component waits for its pods.
 	ReasonComponentsNotReady = "ComponentsNotReady"
-	// ReasonEditReverted: an object that the operator made was edited, and put back (events
-	// on that object only).
+	// ReasonEditReverted: somebody edited an object that the operator made, and the
+	// operator restored it (events on that object only).
 	ReasonEditReverted = "EditReverted"
 	// ReasonTemplateChanged: the pod template of a workload changes, so that its pods are
 	// replaced; the note names the fields (events on the stack only).
@@ -133,8 +134,8 @@ const (
 	ReasonMeshKeyInvalid = "MeshKeyInvalid"
 	// ReasonRemoving: the stack is being taken down.
 	ReasonRemoving = "Removing"
-	// ReasonRemoved: spec.managementState is Removed, and nothing is left that the operator
-	// made. Ready is True with it, Available is False.
+	// ReasonRemoved: spec.managementState is Removed, and nothing that the operator made is
+	// left. Ready is True, Available is False.
 	ReasonRemoved = "Removed"
 	// ReasonAsExpected: nothing is wrong, or nothing is under way.
 	ReasonAsExpected = "AsExpected"
@@ -145,11 +146,10 @@ const (
 const (
 	// ConditionExhausted: a family of the pool has no free address.
 	ConditionExhausted = "Exhausted"
-	// ConditionNearlyExhausted: of a family of the pool one address in ten or
-	// fewer are free.
+	// ConditionNearlyExhausted: at most one in ten addresses of a family of the pool is free.
 	ConditionNearlyExhausted = "NearlyExhausted"
-	// ConditionConflict: addresses of the pool belong to something else, and are held
-	// back.
+	// ConditionConflict: addresses of the pool belong to something else, and the pool does
+	// not give them.
 	ConditionConflict = "Conflict"
 	// ConditionAddressesOutsidePool: Services have addresses that the pool no
 	// longer gives.
@@ -158,10 +158,10 @@ const (
 
 // Reasons of an IPAddressPool's conditions.
 const (
-	// ReasonPoolReady: the pool's addresses are given out.
+	// ReasonPoolReady: the pool gives addresses.
 	ReasonPoolReady = "PoolReady"
-	// ReasonDraining: the pool keeps what is given and gives nothing new, as its
-	// state asks.
+	// ReasonDraining: spec.state of the pool is Draining: Services keep their addresses, and
+	// the pool gives no new ones.
 	ReasonDraining = "Draining"
 	// ReasonInvalidAddresses: an item of spec.addresses or spec.excludeAddresses
 	// is invalid.
@@ -176,7 +176,7 @@ const (
 	ReasonAddressesFree = "AddressesFree"
 	// ReasonNoneFree: a family has no free address.
 	ReasonNoneFree = "NoneFree"
-	// ReasonFewFree: of a family one address in ten or fewer are free.
+	// ReasonFewFree: at most one in ten addresses of a family is free.
 	ReasonFewFree = "FewFree"
 
 	// ReasonNoConflict: no address of the pool is known to belong to something else.
@@ -184,69 +184,68 @@ const (
 	// ReasonForeignHost: hosts that are no nodes of the cluster, or kernels of nodes, use
 	// addresses of the pool or, on a claim, the address.
 	ReasonForeignHost = "ForeignHost"
-	// ReasonOverlap: addresses of the pool are also of an older pool, of a node or
-	// of one of the cluster's networks, or cannot be a Service's at all.
+	// ReasonOverlap: addresses of the pool belong to an older pool, to a node or to a network
+	// of the cluster, or no Service can have them (loopback, multicast and the like).
 	ReasonOverlap = "Overlap"
 	// ReasonSubnetAddresses: the pool lists network, broadcast or subnet-router anycast
 	// addresses of the nodes' subnets, which no host can have and the pool does not give.
 	// That alone is no conflict.
 	ReasonSubnetAddresses = "SubnetAddresses"
 
-	// ReasonNoneOutside: all addresses that came from the pool are ones that it
-	// gives.
+	// ReasonNoneOutside: the pool still gives all addresses that Services have from it.
 	ReasonNoneOutside = "NoneOutside"
-	// ReasonKept: Services have addresses that the pool no longer gives, and keep them.
+	// ReasonKept: Services keep addresses that the pool no longer gives.
 	ReasonKept = "Kept"
 )
 
-// ConditionEstablished is a condition of a BGPPeer, besides Ready: True when all
-// nodes that should have a session with the router have an established one, and none of
-// them is flapping.
+// ConditionEstablished is a condition of a BGPPeer, besides Ready: True when all nodes
+// that should have a session with the router have an established one, and no session is
+// flapping.
 const ConditionEstablished = "Established"
 
 // Reasons of a BGPPeer's conditions. DuplicatePeer to NoNextHop are also the reasons of the
 // problems in status.bgpPeers of the SpeakerStates.
 const (
-	// ReasonPeerValid: the spec is valid, and all nodes can follow it.
+	// ReasonPeerValid: the spec is valid, and all selected nodes can use it.
 	ReasonPeerValid = "PeerValid"
 	// ReasonInvalidPeer: a spec field is invalid. No new session is opened; an existing one
 	// keeps its last valid configuration. On a SpeakerState: a BGPPeer or an object that it
 	// names is invalid or missing.
 	ReasonInvalidPeer = "InvalidPeer"
-	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist; a session
-	// that has BFD keeps its profile, another one runs without or, with strictBFD, not at
-	// all.
+	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist. A session
+	// that uses BFD already keeps its last profile. A new session runs without BFD or, with
+	// strictBFD, does not begin.
 	ReasonUnknownBFDProfile = "UnknownBFDProfile"
-	// ReasonNoNodes: the nodeSelectors of the peer or, on an advertisement, its own
-	// select no node. On Established: no node should have a session.
+	// ReasonNoNodes: the nodeSelectors of the peer or of the advertisement select no node. On
+	// Established: no node is to have a session.
 	ReasonNoNodes = "NoNodes"
 	// ReasonDuplicatePeer: on some nodes another BGPPeer is in effect for the same router,
 	// and this one has no session there.
 	ReasonDuplicatePeer = "DuplicatePeer"
-	// ReasonPasswordMissing: the Secret that the peer names does not exist. An
-	// established session stays, and none begins.
+	// ReasonPasswordMissing: the Secret that the peer names does not exist. An established
+	// session stays, and no new one begins.
 	ReasonPasswordMissing = "PasswordMissing"
-	// ReasonSecretInvalid: the Secret that the peer names is of another type or has no
-	// usable password. An established session stays, and none begins.
+	// ReasonSecretInvalid: the Secret that the peer names is of another type or has no usable
+	// password. An established session stays, and no new one begins.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonPortClosed: the peer is passive, and nodes cannot listen on port 179.
 	ReasonPortClosed = "PortClosed"
 	// ReasonNoNextHop: nodes have no address of a family that the router could send packets
 	// to. Routes of that family are not announced from there.
 	ReasonNoNextHop = "NoNextHop"
-	// ReasonAddressFamilyMissing: routers do not take routes of a family of the peer in the
-	// session. Routes of that family are not announced.
+	// ReasonAddressFamilyMissing: the router did not agree to exchange routes of a family
+	// that the peer has. Routes of that family are not announced.
 	ReasonAddressFamilyMissing = "AddressFamilyMissing"
 
 	// ReasonAllEstablished: all nodes that should have a session have an established one.
 	ReasonAllEstablished = "AllEstablished"
 	// ReasonNotEstablished: some nodes have an established session, and others have none.
 	ReasonNotEstablished = "NotEstablished"
-	// ReasonConnecting: no node has an established session, for at most a few seconds.
+	// ReasonConnecting: no node has an established session, since a few seconds at most.
 	ReasonConnecting = "Connecting"
 	// ReasonNoSession: no node has an established session.
 	ReasonNoSession = "NoSession"
-	// ReasonNoSpeaker: none of the nodes that are selected has a speaker that reports.
+	// ReasonNoSpeaker: no selected node has a speaker that reports.
 	ReasonNoSpeaker = "NoSpeaker"
 	// ReasonFlapping: sessions are established and end again and again. Also on a
 	// SpeakerState.
@@ -263,30 +262,31 @@ const (
 const (
 	// ReasonAdvertisementValid: the advertisement is in effect.
 	ReasonAdvertisementValid = "AdvertisementValid"
-	// ReasonUnknownInterface: no node that an L2Advertisement selects can announce on an
-	// interface that it names; it is in effect for the others. On a BGPPeer: nodes have no
-	// device of the name in spec.interface or spec.vrf, and no session.
+	// ReasonUnknownInterface: the L2Advertisement names an interface on which none of its
+	// nodes can announce; it is in effect for the other interfaces. On a BGPPeer: nodes
+	// lack the device in spec.interface or spec.vrf, and have no session.
 	ReasonUnknownInterface = "UnknownInterface"
-	// ReasonNoSubnet: an L2Advertisement requires a subnet, and no node that it selects has an
-	// interface in a subnet of a pool. On a pool: an L2Advertisement announces it, no
-	// BGPAdvertisement does, and no node has such an interface. The pool gives its addresses,
-	// and Ready is True: a router may send their traffic to the nodes.
+	// ReasonNoSubnet: the L2Advertisement has requireSubnet, and none of its nodes has an
+	// interface in the subnet of an address of a pool. On a pool: only L2Advertisements
+	// announce it, and no node has an interface in its subnet. The pool still gives its
+	// addresses, and Ready is True, since a router may send their traffic to the nodes.
 	ReasonNoSubnet = "NoSubnet"
-	// ReasonUnknownPeer: a BGPPeer that it names does not exist; it is in effect for
-	// the others.
+	// ReasonUnknownPeer: a BGPPeer that the advertisement names does not exist; the
+	// advertisement is in effect for the other peers.
 	ReasonUnknownPeer = "UnknownPeer"
-	// ReasonUnknownCommunity: a name in its communities is no alias and not well known;
-	// what is announced by it stays as it was.
+	// ReasonUnknownCommunity: a name in the communities of the advertisement is neither
+	// an alias nor a well-known name; its last valid configuration stays in effect.
 	ReasonUnknownCommunity = "UnknownCommunity"
-	// ReasonAggregateTooWide: addresses of a pool would be announced as a prefix that
-	// holds more than the pool lists. They are announced as single routes instead.
+	// ReasonAggregateTooWide: the prefix in which addresses of a pool would be announced
+	// contains more than the pool lists. These addresses are announced as single routes
+	// instead.
 	ReasonAggregateTooWide = "AggregateTooWide"
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.
 	ReasonLocalPrefConflict = "LocalPrefConflict"
-	// ReasonAttributeIgnored: the advertisement is in effect, and none of the peers gets an
-	// attribute that is set: localPref is for routers of the own autonomous system,
-	// asPathPrepend for those of others. Status True.
+	// ReasonAttributeIgnored: the advertisement is in effect, but an attribute that it sets
+	// is sent to none of its peers: localPref is sent to routers of our own autonomous
+	// system only, asPathPrepend takes effect for other routers only. Status True.
 	ReasonAttributeIgnored = "AttributeIgnored"
 )
 
@@ -312,164 +312,173 @@ const (
 // Reasons of the Ready condition of an IPAddressClaim that an administrator wrote, or
 // whose address no pool gives.
 const (
-	// ReasonClaimReserves: the address is reserved, for nobody or for a Service that
+	// ReasonClaimReserves: the claim reserves the address, for no Service or for one that
 	// does not use it yet.
 	ReasonClaimReserves = "Reserves"
-	// ReasonClaimInUse: the Services that are named have the address.
+	// ReasonClaimInUse: the holders of the claim have the address.
 	ReasonClaimInUse = "InUse"
-	// ReasonClaimOutsidePools: no pool gives the address: the claim reserves nothing, or
-	// Services keep the address until they let it go.
+	// ReasonClaimOutsidePools: no pool gives the address. The claim reserves nothing, or
+	// its holders keep the address until they release it.
 	ReasonClaimOutsidePools = "OutsidePools"
-	// ReasonClaimWrongPool: the address is of another pool than spec.pool says.
+	// ReasonClaimWrongPool: the address belongs to another pool than spec.pool.
 	ReasonClaimWrongPool = "WrongPool"
-	// ReasonClaimHolderMissing: takeOver names Services that do not exist: those that have the
-	// address keep it (events only).
+	// ReasonClaimHolderMissing: a claim with takeOver names Services that do not exist. The
+	// Services that have the address keep it (events only).
 	ReasonClaimHolderMissing = "HolderMissing"
-	// ReasonClaimHolderRefused: a Service that is named cannot have the address
-	// together with the others.
+	// ReasonClaimHolderRefused: a holder of the claim cannot share the address with the other
+	// holders.
 	ReasonClaimHolderRefused = "HolderRefused"
 )
 
 // ConditionCurrent is a condition of a SpeakerState that the controller sets: True while the
-// speaker runs that reported the rest of the status, as far as the other speakers, the Node
-// and the kubelet report. While it is False the rest of the status is from the last report.
+// speaker that reported the rest of the status runs. The controller concludes this from the
+// other speakers, the Node and the kubelet. While it is False, the rest of the status is the
+// last report of a speaker that does not run.
 const ConditionCurrent = "Current"
 
 // Reasons of a SpeakerState's condition Current, besides Stopped.
 const (
 	// ReasonReporting: the speaker runs.
 	ReasonReporting = "Reporting"
-	// ReasonSpeakerEnded: no speaker runs on the node: its container does not, as the kubelet
-	// reports, or the speaker was stopped and none has started within 30 s.
+	// ReasonSpeakerEnded: no speaker runs on the node: the kubelet reports that its container
+	// has ended, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
-	// ReasonSpeakerMissing: the other speakers that run miss the one of the node: at least two,
-	// or one, and the kubelet of the node does not answer either, or reports that the speaker does
-	// not. Where the node is not ready besides, others need not miss it.
+	// ReasonSpeakerMissing: the other running speakers receive nothing from the speaker of the
+	// node. At least two of them must report that, or one and the kubelet of the node does not
+	// answer either. If the node is not ready and its kubelet does not answer, one such report is
+	// enough, even if other speakers report nothing.
 	ReasonSpeakerMissing = "SpeakerMissing"
-	// ReasonNodeNotReady: the node is not ready, and no other node that is ready has a speaker
-	// which could report whether this one runs. It is also a reason of an UnavailableNode.
+	// ReasonNodeNotReady: the node is not ready, and no ready node has a speaker that could
+	// report whether the speaker of this node runs. It is also a reason of an UnavailableNode.
 	ReasonNodeNotReady = "NodeNotReady"
 )
 
-// ConditionPartitioned is a condition of a SpeakerState that the controller sets: True while
-// the speaker is in a minority, and a larger group of speakers runs with which it exchanges no
-// messages. It gives up the addresses that may be announced by a speaker that it misses. While it is True, lastTransitionTime is the status.minoritySince that it is about.
+// ConditionPartitioned is a condition of a SpeakerState that the controller sets: True while the speaker is
+// in a minority and exchanges no messages with a larger group of speakers that runs. The speaker gives up
+// the addresses that a speaker of that group may announce. While the condition is True, its
+// lastTransitionTime equals status.minoritySince.
 const ConditionPartitioned = "Partitioned"
 
 // Reasons of a SpeakerState's condition Partitioned.
 const (
 	// ReasonLargerGroup: a larger group of speakers runs.
 	ReasonLargerGroup = "LargerGroup"
-	// ReasonNotPartitioned: no larger group is known that runs.
+	// ReasonNotPartitioned: no larger group is known to run.
 	ReasonNotPartitioned = "NotPartitioned"
 )
 
 // Reasons of a SpeakerState's Ready condition.
 const (
-	// ReasonAnnouncing: the speaker announces what this node owns.
+	// ReasonAnnouncing: the speaker announces the addresses that this node owns.
 	ReasonAnnouncing = "Announcing"
 	// ReasonStandby: the node of the speaker drains, has the label that excludes it from load
-	// balancers, or has no network for pods. It takes no address, and announces what it has
-	// until another node does. Status True: the speaker does what it should.
+	// balancers, or has no network for pods. It takes no new address, and announces each of
+	// its addresses until another node does. Status True: the speaker does what it should.
 	ReasonStandby = "Standby"
-	// ReasonNotSelected: no advertisement selects the node of the speaker, which has no
-	// BGPPeer either. Status True: the speaker does what it should.
+	// ReasonNotSelected: no advertisement and no BGPPeer selects the node of the
+	// speaker. Status True: the speaker does what it should.
 	ReasonNotSelected = "NotSelected"
-	// ReasonAddressRefused: Services hold an address that the pool of its claim does not
-	// list, or that is an address of a node or no unicast address. Speakers do not begin to
-	// announce it.
+	// ReasonAddressRefused: a Service has an address that the pool of its claim does not
+	// list, that belongs to a node, or that is no unicast address. Speakers do not begin to
+	// announce such an address.
 	ReasonAddressRefused = "AddressRefused"
-	// ReasonNoInterface: the node has no interface to announce on; of a Service: no node that
-	// may announce an address of it has an interface for it.
+	// ReasonNoInterface: the node has no interface to announce on. On a Service: none of the
+	// nodes that may announce one of its addresses has an interface for the address.
 	ReasonNoInterface = "NoInterface"
-	// ReasonIsolated: the speaker receives from at most half of the speakers that should be
-	// there, and from no host on the links of its addresses, or others receive nothing from it: it is silent.
+	// ReasonIsolated: the speaker announces nothing, because it receives from at most half of the speakers
+	// that should run and from no host on the links of its addresses, or because half of the other speakers
+	// or more receive nothing from it.
 	ReasonIsolated = "Isolated"
-	// ReasonMinority: the speaker receives from at most half of the speakers that should be
-	// there. It takes an address only when no host of its links answers for it, or one that is no
-	// node does and the address was in use. The condition is
-	// True while the API server calls the nodes NotReady of all that it receives nothing from.
+	// ReasonMinority: the speaker receives from at most half of the speakers that should run. It
+	// takes an address only if no host on its links answers for the address, or if the address
+	// was in use and the host that answers is no node. The condition is True while all nodes that
+	// it receives nothing from are NotReady in the API server.
 	ReasonMinority = "Minority"
-	// ReasonAddressConceded: a node whose speaker this one never received from, or a host that may be
-	// such a node, answers for addresses that this node has or is to have; this one does not announce
-	// them until no host answers for them.
+	// ReasonAddressConceded: another host answers for addresses that this node owns or is to own, and
+	// the host is or may be a node whose messages this speaker never received. The speaker does not
+	// announce the addresses until no host answers for them.
 	ReasonAddressConceded = "AddressConceded"
-	// ReasonInterfaceFailed: an interface is there, and the speaker cannot announce on it.
+	// ReasonInterfaceFailed: an interface exists, but the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
-	// ReasonStopped: the speaker was shut down in the regular way, and no other has started on
-	// the node since.
+	// ReasonStopped: the speaker was shut down in the regular way, and no new speaker has
+	// started on the node since.
 	ReasonStopped = "Stopped"
-	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive through
-	// others what each publishes.
+	// ReasonDatagramsLost: datagrams between two nodes are lost; their speakers receive each
+	// other's messages through other nodes.
 	ReasonDatagramsLost = "DatagramsLost"
-	// ReasonPeerNotAnnouncing: the speaker of another node runs again after a restart, and does not
-	// announce addresses that it has; this one answers for them, with the hardware address of that node.
+	// ReasonPeerNotAnnouncing: the speaker of another node runs again after a restart, but does not
+	// announce the addresses of its node. This speaker answers for them, with the hardware address of
+	// that node.
 	ReasonPeerNotAnnouncing = "PeerNotAnnouncing"
-	// ReasonForeignHosts: hosts that are no nodes, or kernels of nodes, use addresses that
-	// this node owns.
+	// ReasonForeignHosts: hosts outside of the cluster, or kernels of nodes, use addresses
+	// that this node owns.
 	ReasonForeignHosts = "ForeignHosts"
-	// ReasonCheckpointFailed: the speaker works, and cannot write its checkpoint on the
-	// node: one that starts there while the API server is away announces nothing.
+	// ReasonCheckpointFailed: the speaker works, but cannot write its checkpoint on the
+	// node: a speaker that starts there while the API server is unreachable will
+	// announce nothing.
 	ReasonCheckpointFailed = "CheckpointFailed"
 	// ReasonInvalidAdvertisement: an L2Advertisement has an invalid selector; the
 	// speaker ignores that advertisement.
 	ReasonInvalidAdvertisement = "InvalidAdvertisement"
-	// ReasonPeersDown: sessions with routers are not up.
+	// ReasonPeersDown: some sessions with routers are not established.
 	ReasonPeersDown = "PeersDown"
 )
 
 // Reasons of the Service condition lbstack.io/AddressAllocated. The same words
 // are the reasons of the events on the Service.
 const (
-	// ReasonAllocated: the Service has its address.
+	// ReasonAllocated: the Service has its addresses.
 	ReasonAllocated = "Allocated"
-	// ReasonNoPool: there is no pool that a Service like this could use. On an
-	// advertisement: its ipAddressPoolSelectors select none.
+	// ReasonNoPool: there is no pool that the Service could use. On an advertisement: its
+	// ipAddressPoolSelectors select no pool.
 	ReasonNoPool = "NoPool"
-	// ReasonPartlyAllocated: the Service prefers addresses of both families and has
-	// one.
+	// ReasonPartlyAllocated: the Service prefers addresses of both families and has addresses
+	// of one.
 	ReasonPartlyAllocated = "PartlyAllocated"
 	// ReasonStatusOverwritten: the Service has its addresses, and another writer overwrites
 	// status.loadBalancer.
 	ReasonStatusOverwritten = "StatusOverwritten"
-	// ReasonClaimOverwritten: the Service has its addresses, and another writer deletes or
-	// changes the IPAddressClaim of one each time that it is restored.
+	// ReasonClaimOverwritten: the Service has its addresses, and another writer keeps
+	// deleting or changing the IPAddressClaim of one of them.
 	ReasonClaimOverwritten = "ClaimOverwritten"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
-	// ReasonUnknownPool: the Service names a pool that does not exist. On an
-	// advertisement: it names one; it is in effect for the others.
+	// ReasonUnknownPool: the Service names a pool that does not exist. On an advertisement:
+	// it names such a pool, and is in effect for its other pools.
 	ReasonUnknownPool = "UnknownPool"
 	// ReasonPoolUnusable: the pool that the Service names is not Ready.
 	ReasonPoolUnusable = "PoolUnusable"
-	// ReasonAddressNotInPool: the address that the Service asks for is in no
-	// pool that it may use.
+	// ReasonAddressNotInPool: no pool that the Service may use has the address that it asks
+	// for.
 	ReasonAddressNotInPool = "AddressNotInPool"
-	// ReasonAddressInUse: the address that the Service asks for is taken.
+	// ReasonAddressInUse: the address that the Service asks for is in use or reserved.
 	ReasonAddressInUse = "AddressInUse"
-	// ReasonInvalidRequest: what the Service asks for is invalid.
+	// ReasonInvalidRequest: the request of the Service is invalid.
 	ReasonInvalidRequest = "InvalidRequest"
-	// ReasonPoolDraining: the pool that could serve the Service gives nothing new.
+	// ReasonPoolDraining: the pool that could serve the Service gives no new addresses.
 	ReasonPoolDraining = "PoolDraining"
-	// ReasonPoolNotAllowed: the pools are for other Services.
+	// ReasonPoolNotAllowed: spec.serviceAllocation of the pools does not allow the Service.
 	ReasonPoolNotAllowed = "PoolNotAllowed"
-	// ReasonQuotaExceeded: the namespace has all the addresses that it can have.
+	// ReasonQuotaExceeded: the namespace has as many addresses as the quota of the pool
+	// allows.
 	ReasonQuotaExceeded = "QuotaExceeded"
-	// ReasonTooManyAddresses: the Service asks for more addresses of a family than a
-	// pool gives one Service.
+	// ReasonTooManyAddresses: the Service asks for more addresses of a family than the pool
+	// gives to one Service.
 	ReasonTooManyAddresses = "TooManyAddresses"
-	// ReasonSharingConflict: the Service cannot share the address that it asks for
-	// with those that have it.
+	// ReasonSharingConflict: the Service cannot share the address that it asks for with the
+	// Services that have it.
 	ReasonSharingConflict = "SharingConflict"
-	// ReasonHandOver: the address that the Service gets is still in the status of the Service
-	// that had it.
+	// ReasonHandOver: the address that the Service is to get is still in the status of the
+	// Service that had it before.
 	ReasonHandOver = "HandOver"
-	// ReasonClaimRefused: the API server refuses the IPAddressClaim of the address, by an
-	// admission policy, by the rights of the controller, or because it is invalid or too large.
+	// ReasonClaimRefused: the API server refuses the IPAddressClaim of the address: because of
+	// an admission policy, because the controller lacks the right, or because the claim is
+	// invalid or too large.
 	ReasonClaimRefused = "ClaimRefused"
 	// ReasonAddressLost: an address was taken from the Service (events only).
 	ReasonAddressLost = "AddressLost"
-	// ReasonReleased: the Service no longer has its address, which is free (events only).
+	// ReasonReleased: the Service no longer has the address, and the address is free
+	// (events only).
 	ReasonReleased = "Released"
 )
 
@@ -478,17 +487,17 @@ const (
 const (
 	// ReasonAnnounced: nodes announce all addresses of the Service.
 	ReasonAnnounced = "Announced"
-	// ReasonNoAdvertisement: no advertisement selects the Service's address.
+	// ReasonNoAdvertisement: no advertisement selects the address of the Service.
 	ReasonNoAdvertisement = "NoAdvertisement"
-	// ReasonNoEndpoints: the Service has no endpoint that serves, so that its traffic
-	// would go nowhere.
+	// ReasonNoEndpoints: the Service has no serving endpoint that could receive its traffic.
 	ReasonNoEndpoints = "NoEndpoints"
-	// ReasonNoNode: the advertisements leave no node that may announce, or none with
-	// an endpoint where externalTrafficPolicy is Local.
+	// ReasonNoNode: no node may announce the address: the advertisements select none or, with
+	// externalTrafficPolicy: Local, none that has an endpoint.
 	ReasonNoNode = "NoNode"
-	// ReasonNotAnnounced: nodes may announce the address and none does (yet).
+	// ReasonNotAnnounced: nodes may announce the address, but no node does so yet.
 	ReasonNotAnnounced = "NotAnnounced"
-	// ReasonAddressConflict: a host that is no node, or the kernel of a node, uses the address.
+	// ReasonAddressConflict: a host outside of the cluster, or the kernel of a node, uses the
+	// address.
 	ReasonAddressConflict = "AddressConflict"
 )
 
@@ -498,10 +507,11 @@ const (
 	// ReasonAddressOfPool: spec.externalIPs of the Service has an address of a pool.
 	ReasonAddressOfPool = "AddressOfPool"
 	// ReasonAddressInExternalIPs: an address that the Service has from a pool is in
-	// spec.externalIPs of another one.
+	// spec.externalIPs of another Service.
 	ReasonAddressInExternalIPs = "AddressInExternalIPs"
-	// ReasonTooManyExternalIPs: spec.externalIPs has more items than are compared with the
-	// pools, and none of those is an address of a pool; or none are compared, since all Services
-	// list too many, and those of the namespace the most. The status is Unknown.
+	// ReasonTooManyExternalIPs: spec.externalIPs has more items than the controller compares
+	// with the pools, and none of the compared items is an address of a pool. Or no item was
+	// compared: all Services together list too many, and the Services of this namespace the
+	// most. The status is Unknown.
 	ReasonTooManyExternalIPs = "TooManyExternalIPs"
 )

@@ -5,16 +5,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// IPAddressClaimSpec says who has an address.
+// IPAddressClaimSpec names the Services that have an address.
 //
-// A change that takes the address from the Services that use it, or names one that would
-// have to wait for it, needs takeOver. The controller's own changes never name a new
-// holder without a uid.
+// While Services use the address, a change that removes all of them, or that names a
+// Service which does not use the address yet, needs takeOver. The controller itself
+// never adds a holder without a uid.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.takeOver) && self.takeOver) || !has(oldSelf.holders) || !oldSelf.holders.exists(o, has(o.uid)) || (has(self.holders) && self.holders.size() > 0 && self.holders.all(h, has(h.uid) || oldSelf.holders.exists(o, o.name == h.name && o.__namespace__ == h.__namespace__)))",messageExpression="'the address ' + oldSelf.address + ' is in use by the Service ' + oldSelf.holders[0].__namespace__ + '/' + oldSelf.holders[0].name + ', which keeps it: to take it away, set takeOver: true in the same change'"
 type IPAddressClaimSpec struct {
-	// address that is claimed, in canonical form. It cannot be changed: the
-	// claim's name is derived from it, so that an address is claimed once.
+	// address that is claimed, in canonical form. It cannot be changed. The name of the
+	// claim is derived from it, so that an address has at most one claim.
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self) && ip.isCanonical(self)",message="must be an IPv4 or IPv6 address in canonical form, such as 192.168.1.240 or 2001:db8::1 (RFC 5952)"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the address of a claim cannot be changed"
@@ -23,22 +23,22 @@ type IPAddressClaimSpec struct {
 	// pool that the address came from.
 	Pool ObjectName `json:"pool"`
 
-	// state is how the address is used. Whoever writes a claim to reserve an
-	// address leaves it unset.
+	// state is how the address is used. Leave it unset in a claim that reserves an
+	// address.
 	// +kubebuilder:default=Reserved
 	// +optional
 	State ClaimState `json:"state,omitempty"`
 
-	// sharingKey is what the Services that share the address have in common: their
-	// annotation lbstack.io/allow-shared-ip. Empty: one Service has it for itself.
+	// sharingKey is the value of the annotation lbstack.io/allow-shared-ip of the
+	// Services that share the address. Empty: the address is not shared.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	SharingKey string `json:"sharingKey,omitempty"`
 
-	// holders are the Services that use the address, or that it is reserved for, in the
-	// order in which they came. At most 256. To reserve an address for a Service,
-	// which need not exist yet, or to hand it to another one, write namespace and
-	// name.
+	// holders are the Services that use the address, or for which it is reserved, in
+	// the order in which they were added. At most 256. To reserve the address for a
+	// Service, which need not exist yet, or to give it to another Service, write
+	// namespace and name.
 	// +listType=map
 	// +listMapKey=namespace
 	// +listMapKey=name
@@ -46,22 +46,23 @@ type IPAddressClaimSpec struct {
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
 
-	// takeOver means that a change of holders takes the address from the Services that use
-	// it, at once. Such a change is refused otherwise. If no Service that is named exists and
-	// is of type LoadBalancer, the controller gives the claim back to those that use the
-	// address. It sets takeOver to false then, and when a Service has taken the address up.
-	// Default false.
+	// takeOver allows a change of holders to take the address from the Services that use it,
+	// at once. Without takeOver such a change is refused. If none of the named Services
+	// exists and is of type LoadBalancer, the controller restores the holders that use the
+	// address. It then sets takeOver to false; it also does so when a named Service has got
+	// the address. Default false.
 	// +optional
 	TakeOver bool `json:"takeOver,omitempty"`
 
 	// others names the holders after the first, as namespace/name with commas between
-	// them, for kubectl get, which shows but one of a list. The controller writes it.
+	// them. The controller writes it for kubectl get, which can show only one item of a
+	// list.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Others string `json:"others,omitempty"`
 
-	// retainUntil is when an address is free that is kept for a Service which has
-	// gone. Unset: when the claim is deleted.
+	// retainUntil is when an address that is retained for a deleted Service becomes free.
+	// Unset: when the claim is deleted.
 	// +optional
 	RetainUntil *metav1.Time `json:"retainUntil,omitempty"`
 }
@@ -72,17 +73,17 @@ type ClaimState string
 
 // The states of a claim.
 const (
-	// ClaimReserved: an administrator reserves the address, for nobody or for the
-	// Services that are named.
+	// ClaimReserved: an administrator reserves the address, for no Service or for the
+	// holders.
 	ClaimReserved ClaimState = "Reserved"
-	// ClaimInUse: Services have the address.
+	// ClaimInUse: the holders use the address.
 	ClaimInUse ClaimState = "InUse"
-	// ClaimRetained: its Service has gone, and the pool keeps the address for one
-	// of the same name.
+	// ClaimRetained: the Service was deleted, and the pool keeps the address for a
+	// Service of the same namespace and name.
 	ClaimRetained ClaimState = "Retained"
 )
 
-// ClaimHolder is a Service that uses an address.
+// ClaimHolder is a Service that uses an address, or for which the address is reserved.
 type ClaimHolder struct {
 	// namespace of the Service.
 	// +kubebuilder:validation:MinLength=1
@@ -92,45 +93,44 @@ type ClaimHolder struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// uid of the Service, once it has taken the address up: one that is deleted and
-	// created again is another one.
+	// uid of the Service, set when the Service begins to use the address. A Service that
+	// is deleted and created again has another uid.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
-	// namespaceUID is the uid of the namespace in which the Service was, if the address is
-	// retained for it: a namespace that is created again under that name inherits nothing.
+	// namespaceUID is the uid of the Service's namespace, if the address is retained: a
+	// namespace that is created again under its name does not get the address.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	NamespaceUID types.UID `json:"namespaceUID,omitempty"`
-	// ports that the Service uses, as number/protocol, if it shares the address: no
-	// other holder can use them.
+	// ports of the Service, as number/protocol, if it shares the address. No other
+	// holder can use them.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:Pattern=`^[0-9]{1,5}/(TCP|UDP|SCTP)$`
 	// +optional
 	Ports []string `json:"ports,omitempty"`
 	// trafficPolicy is set if the Service shares the address and has
-	// externalTrafficPolicy: Local. It is then the namespace and the selector of its
-	// pods, or stands for them: all holders must have the same.
+	// externalTrafficPolicy: Local. It is the namespace and the selector of its pods, or
+	// a hash of them. All holders must have the same value.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	TrafficPolicy string `json:"trafficPolicy,omitempty"`
 }
 
-// IPAddressClaimStatus is what the controller found about a claim that it did not
-// make itself.
+// IPAddressClaimStatus is what the controller found about a claim.
 type IPAddressClaimStatus struct {
 	// observedGeneration is the metadata.generation that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready reports whether the claim of an administrator does what it is
-	// for; a claim that the controller made has it, with status False, only while no pool
-	// gives the address. Conflict is set, with status True, while a foreign host uses the
-	// address.
+	// conditions: Ready reports whether a claim of an administrator is in effect; a claim
+	// that the controller made has Ready only, with status False, while no pool gives the
+	// address. Conflict is present, with status True, while a host outside of the
+	// cluster, or the kernel of a node, uses the address.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -138,12 +138,12 @@ type IPAddressClaimStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// IPAddressClaim is one address in use. It is written before the address
-// is in the status of the Service, and its name is derived from the address, so
-// that the API server itself makes sure that no address is given twice:
-// an IPv4 address as it is, an IPv6 address in full with dashes for colons, such
-// as 2001-0db8-0000-0000-0000-0000-0000-0001. An administrator may write one to
-// reserve an address.
+// IPAddressClaim is one address that is in use or reserved. Its name is the address: an
+// IPv4 address as it is, an IPv6 address in full with dashes for colons, such as
+// 2001-0db8-0000-0000-0000-0000-0000-0001. The controller writes the claim before it
+// writes the address into the status of the Service, so that the API server itself
+// ensures that no address is given twice. An administrator may write a claim to reserve
+// an address.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -165,7 +165,7 @@ type IPAddressClaim struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the address and who has it.
+	// spec is the address and its holders.
 	Spec IPAddressClaimSpec `json:"spec"`
 
 	// status is what the controller found.

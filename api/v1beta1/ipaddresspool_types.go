@@ -17,21 +17,20 @@ import (
 // +kubebuilder:validation:XValidation:rule="isCIDR(self) || isIP(self) || self.split('-').size() != 2 || !isIP(self.split('-')[0].trim()) || !isIP(self.split('-')[1].trim()) || ip(self.split('-')[0].trim()).family() == ip(self.split('-')[1].trim()).family()",message="the first and the last address of a range must be of the same family, both IPv4 or both IPv6"
 type AddressRange string
 
-// IPAddressPoolSpec is a set of addresses that Services can get, and who may
-// have them.
+// IPAddressPoolSpec is a set of addresses, and which Services can get them.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.reclaim) || !has(self.reclaim.policy) || self.reclaim.policy != 'Retain' || (has(self.quota) && has(self.quota.maxAddressesPerNamespace) && self.quota.maxAddressesPerNamespace > 0)",message="reclaim.policy Retain needs quota.maxAddressesPerNamespace: each Service that is deleted leaves an address retained, and without a quota one namespace can use the pool up"
 type IPAddressPoolSpec struct {
-	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6
-	// mixed. All addresses of a CIDR count, the first and the last one too.
-	// 1 to 128 items. An address that is in two pools belongs to the older one.
+	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6 mixed. The pool
+	// has all addresses of a CIDR, the first and the last one included. 1 to 128 items. An
+	// address that two pools list belongs to the older pool.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
 	Addresses []AddressRange `json:"addresses"`
 
-	// excludeAddresses are addresses that are not given although they are in
-	// addresses: CIDRs, ranges and single addresses. At most 128.
+	// excludeAddresses are the addresses in spec.addresses that the pool does not give: CIDRs,
+	// ranges and single addresses. At most 128.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
@@ -43,53 +42,53 @@ type IPAddressPoolSpec struct {
 	// +optional
 	AutoAssign *bool `json:"autoAssign,omitempty"`
 
-	// avoidBuggyIPs holds back IPv4 addresses whose last octet is 0 or 255, which
-	// some old devices take for those of a network or for broadcast. Default
-	// false.
+	// avoidBuggyIPs holds back IPv4 addresses whose last octet is 0 or 255, which some old
+	// devices mistake for network or broadcast addresses. Default false.
 	// +optional
 	AvoidBuggyIPs bool `json:"avoidBuggyIPs,omitempty"`
 
-	// state decides whether the pool gives addresses: Active (default), or Draining,
-	// which keeps what is given and gives nothing new.
+	// state decides whether the pool gives addresses: Active (default), or Draining: Services
+	// keep their addresses, and the pool gives no new ones.
 	// +kubebuilder:default=Active
 	// +optional
 	State PoolState `json:"state,omitempty"`
 
-	// serviceAllocation says which Services the pool is for, and in which order it
-	// is tried. Unset: for all, after the pools that have it set.
+	// serviceAllocation selects the Services that the pool is for, and sets its place in the
+	// order of the pools. Unset: the pool is for all Services, and is tried after the pools
+	// that have serviceAllocation.
 	// +optional
 	ServiceAllocation *ServiceAllocation `json:"serviceAllocation,omitempty"`
 
-	// sharingScope says which Services may share an address of the pool, given
-	// that they ask for it with the annotation lbstack.io/allow-shared-ip: those of
-	// one namespace (Namespace, the default), or of any (Cluster).
+	// sharingScope decides which Services with the same value of the annotation
+	// lbstack.io/allow-shared-ip may share an address of the pool: Services of one namespace
+	// (Namespace, the default), or of any namespaces (Cluster).
 	// +kubebuilder:default=Namespace
 	// +optional
 	SharingScope SharingScope `json:"sharingScope,omitempty"`
 
-	// quota bounds what a namespace can have from the pool.
+	// quota limits how many addresses of the pool a namespace can have.
 	// +optional
 	Quota *PoolQuota `json:"quota,omitempty"`
 
-	// maxAddressesPerService is how many addresses of one family a Service can request if one of
-	// them is of this pool: 1 (default) to 32. A Service that requests no particular addresses
-	// gets one of each family. Lowering the number takes no address away.
+	// maxAddressesPerService is how many addresses of one family a Service can request if this
+	// pool has one of them: 1 (default) to 32. A Service that requests no particular addresses
+	// gets at most one of each family. Lowering the number takes no address away.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
 	// +optional
 	MaxAddressesPerService int32 `json:"maxAddressesPerService,omitempty"`
 
-	// reclaim decides what becomes of an address when its Service is deleted, or is not
-	// served by lbstack any more. An address that a Service gives up for another one is free
-	// at once; one that other Services share stays with them.
+	// reclaim decides what happens to an address when its Service is deleted, or is not
+	// served by lbstack any more. An address that a Service exchanges for another one is
+	// free at once. A shared address stays with the other Services.
 	// +optional
 	Reclaim *PoolReclaim `json:"reclaim,omitempty"`
 
-	// outsidePoolPolicy decides what becomes of an address that a Service holds when the pool no
-	// longer gives it to this Service. Keep (default): the Service keeps it until it does not need
-	// it any more; status.impact lists the Services that Evict would affect. Evict: the Service
-	// gets another address at once, or none.
+	// outsidePoolPolicy decides what happens to the address of a Service when the pool no longer
+	// gives that address to the Service. Keep (default): the Service keeps the address until it
+	// does not need it any more; status.impact lists the Services that Evict would affect. Evict:
+	// the Service gets another address at once, or none.
 	// +kubebuilder:default=Keep
 	// +optional
 	OutsidePoolPolicy OutsidePoolPolicy `json:"outsidePoolPolicy,omitempty"`
@@ -103,11 +102,11 @@ type PoolState string
 const (
 	// PoolActive gives addresses.
 	PoolActive PoolState = "Active"
-	// PoolDraining keeps what is given and gives nothing new.
+	// PoolDraining leaves addresses with their Services and gives no new ones.
 	PoolDraining PoolState = "Draining"
 )
 
-// SharingScope says which Services may share an address.
+// SharingScope decides which Services may share an address.
 // +kubebuilder:validation:Enum=Namespace;Cluster
 type SharingScope string
 
@@ -120,25 +119,26 @@ const (
 	SharingInCluster SharingScope = "Cluster"
 )
 
-// OutsidePoolPolicy says what becomes of addresses that a pool no longer gives.
+// OutsidePoolPolicy decides what happens to the addresses of Services that a pool no longer
+// gives.
 // +kubebuilder:validation:Enum=Keep;Evict
 type OutsidePoolPolicy string
 
 // The policies.
 const (
-	// KeepOutsidePool leaves such an address with its Service.
+	// KeepOutsidePool leaves the address with its Service.
 	KeepOutsidePool OutsidePoolPolicy = "Keep"
-	// EvictOutsidePool takes it away.
+	// EvictOutsidePool takes the address from the Service.
 	EvictOutsidePool OutsidePoolPolicy = "Evict"
 )
 
-// ServiceAllocation says which Services a pool is for: those in one of the
-// namespaces (none named or selected: in any), with labels that one of the
-// serviceSelectors matches (none: any labels).
+// ServiceAllocation selects the Services that a pool is for: they are in one of the namespaces
+// (if none is named or selected: in any), and one of the serviceSelectors matches their labels
+// (without serviceSelectors: any labels).
 type ServiceAllocation struct {
-	// priority among the pools that are for a Service: 1 is tried first, 0
-	// (default) last. Of one priority, pools with addresses of both families are tried first for
-	// a Service that can use both; otherwise they are tried by name.
+	// priority among the pools that are for a Service: pools with 1 are tried first, pools with
+	// 0 (default) last. Pools of one priority are tried in the order of their names; for a
+	// Service that can use both families, pools that have both come first.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Priority int32 `json:"priority,omitempty"`
@@ -164,28 +164,28 @@ type ServiceAllocation struct {
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
 }
 
-// PoolQuota bounds what a namespace can have from a pool.
+// PoolQuota limits how many addresses of a pool a namespace can have.
 type PoolQuota struct {
-	// maxAddressesPerNamespace is how many addresses the Services of a namespace
-	// can have from the pool together; an address that several of them share
-	// counts once. 0 (default): no bound. Lowering the bound takes no address away.
+	// maxAddressesPerNamespace is how many addresses the Services of a namespace can have from
+	// the pool together; an address that several of them share counts once. 0 (default): no
+	// limit. Lowering the limit takes no address away.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	MaxAddressesPerNamespace int32 `json:"maxAddressesPerNamespace,omitempty"`
 }
 
-// PoolReclaim says what becomes of an address when its Service goes.
+// PoolReclaim decides what happens to an address when its Service is deleted.
 type PoolReclaim struct {
-	// policy is Release (default): the address is free at once; or Retain: it is
-	// kept for a Service of the same namespace and name. Retain needs
+	// policy is Release (default): the address is free at once; or Retain: the address is kept
+	// for a Service of the same namespace and name. Retain needs
 	// quota.maxAddressesPerNamespace, in which retained addresses count.
 	// +kubebuilder:default=Release
 	// +optional
 	Policy ReclaimPolicy `json:"policy,omitempty"`
 
-	// retainSeconds is for how long it is kept with Retain, at most a year. 0 (default): until
-	// the Service exists again, its namespace is deleted, or an administrator deletes the
+	// retainSeconds is how long Retain keeps the address, at most a year. 0 (default): until
+	// the Service is created again, its namespace is deleted, or an administrator deletes the
 	// IPAddressClaim.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
@@ -193,7 +193,7 @@ type PoolReclaim struct {
 	RetainSeconds int32 `json:"retainSeconds,omitempty"`
 }
 
-// ReclaimPolicy says what becomes of an address when its Service goes.
+// ReclaimPolicy decides what happens to an address when its Service is deleted.
 // +kubebuilder:validation:Enum=Release;Retain
 type ReclaimPolicy string
 
@@ -201,7 +201,7 @@ type ReclaimPolicy string
 const (
 	// ReclaimRelease makes the address free at once.
 	ReclaimRelease ReclaimPolicy = "Release"
-	// ReclaimRetain keeps it for a Service of the same name.
+	// ReclaimRetain keeps the address for a Service of the same namespace and name.
 	ReclaimRetain ReclaimPolicy = "Retain"
 )
 
@@ -209,12 +209,13 @@ const (
 // decimal numbers in strings: an IPv6 pool has more addresses than an integer
 // of JSON can express exactly.
 type AddressUsage struct {
-	// total is how many addresses the pool gives, free or not.
+	// total is how many addresses the pool can give, those that are in use included.
 	// +kubebuilder:validation:MaxLength=40
 	Total string `json:"total"`
-	// used is how many of them are claimed, be it by a Service or to reserve them.
+	// used is how many of them have an IPAddressClaim, of a Service or of an administrator who
+	// reserves them.
 	Used int64 `json:"used"`
-	// free is total less used. A pool that is Draining gives none of them.
+	// free is total minus used. A pool that is Draining gives none of the free addresses.
 	// +kubebuilder:validation:MaxLength=40
 	Free string `json:"free"`
 }
@@ -225,11 +226,11 @@ type IPAddressPoolStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready reports whether the pool's addresses are given out. The others are
-	// True when something is wrong: Exhausted (no address of a family is free),
-	// NearlyExhausted (one in ten or fewer are), Conflict (addresses are held back
-	// because something else has them), AddressesOutsidePool (Services have
-	// addresses that the pool no longer gives).
+	// conditions: Ready reports whether the pool gives addresses. The others are True when
+	// something is wrong: Exhausted (no address of a family is free), NearlyExhausted (at
+	// most one in ten is free), Conflict (the pool does not give addresses that something
+	// else has), AddressesOutsidePool (Services have addresses that the pool no longer
+	// gives).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -244,73 +245,72 @@ type IPAddressPoolStatus struct {
 	// +optional
 	IPv6 *AddressUsage `json:"ipv6,omitempty"`
 
-	// claims is how many addresses of the pool are claimed, also those that it no
-	// longer gives.
+	// claims is how many IPAddressClaims the pool has, those of addresses that it no longer
+	// gives included.
 	// +optional
 	Claims int64 `json:"claims"`
 
-	// outside is how many addresses Services have that the pool no longer gives. Unset:
-	// none.
+	// outside is how many addresses of Services the pool no longer gives. Unset: none.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Outside int64 `json:"outside,omitempty"`
 
-	// impact lists which Services have addresses that the pool no longer gives, and
-	// would lose them if outsidePoolPolicy were Evict. The first 64; the condition
+	// impact lists the Services with addresses that the pool no longer gives: they would lose
+	// these if outsidePoolPolicy were Evict. At most 64 are listed; the condition
 	// AddressesOutsidePool has their number.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Impact []PoolImpact `json:"impact,omitempty"`
 
-	// foreign are addresses of the pool that are used outside of lbstack: by hosts which are no
-	// nodes of the cluster, or by kernels of nodes. The pool does not give them until 10 minutes
-	// after they were last reported, unless reportedOnly is set; one that a Service has stays with
-	// it. The first 256; others are not given as long as they are reported.
+	// foreign are addresses of the pool that are used outside of lbstack: by hosts outside of the
+	// cluster, or by kernels of nodes. The pool does not give them until 10 minutes after they
+	// were last reported, unless reportedOnly is set. An address that a Service has stays with the
+	// Service. At most 256 are listed; the pool does not give the others while they are reported.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Foreign []ForeignAddress `json:"foreign,omitempty"`
 
-	// foreignLosses are the times of the last hour at which the pool lost an address to a foreign
-	// host, oldest first. Within an hour it loses at most 8, and at most half of those that it
-	// lists.
+	// foreignLosses are the times within the last hour at which the pool stopped giving an
+	// address because a host outside of the cluster uses it, oldest first. Within an hour these
+	// are at most 8 addresses, and at most half of those that the pool lists.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	ForeignLosses []metav1.Time `json:"foreignLosses,omitempty"`
 }
 
-// ForeignAddress is an address that a host uses which is no node of the cluster, or the kernel
-// of a node.
+// ForeignAddress is an address that a host outside of the cluster, or the kernel of a node,
+// uses.
 type ForeignAddress struct {
-	// address that it uses.
+	// address that the host uses.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// hardwareAddress is its MAC.
+	// hardwareAddress is the MAC of the host.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
 	// hostNode is the node whose kernel has the address. Unset: the host is no node of the
 	// cluster.
 	// +optional
 	HostNode NodeName `json:"hostNode,omitempty"`
-	// node whose speaker received messages of it.
+	// node whose speaker received messages of the host.
 	// +kubebuilder:validation:MaxLength=253
 	Node string `json:"node"`
-	// interface of the node on which messages of it arrived.
+	// interface of the node on which the messages arrived.
 	Interface InterfaceName `json:"interface"`
-	// announced means that a Service has the address, which is announced all the same:
-	// it was in use when the first message of the other host arrived.
+	// announced means that a Service has the address, and that speakers keep announcing it: it
+	// was in use before the first message of the other host arrived.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
-	// reportedOnly means that the pool gives the address all the same: within an hour a pool
-	// loses at most 8 addresses to foreign hosts, and at most half of those that it lists.
+	// reportedOnly means that the pool gives the address although the host uses it, because
+	// the pool has reached the limit that foreignLosses describes.
 	// +optional
 	ReportedOnly bool `json:"reportedOnly,omitempty"`
-	// since when messages of it have arrived.
+	// since when messages of the host have arrived.
 	Since metav1.Time `json:"since"`
-	// until when the address is held back. Unset while a speaker reports it.
+	// until when the pool does not give the address. Unset while a speaker reports the host.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
 }
@@ -323,17 +323,16 @@ type PoolImpact struct {
 	// name of the Service.
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// address that it has.
+	// address that the Service has.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// why the pool no longer gives it.
+	// why the pool no longer gives the address.
 	// +kubebuilder:validation:MaxLength=1024
 	Why string `json:"why"`
 }
 
-// IPAddressPool is a set of addresses that Services of type LoadBalancer can
-// get. The operator writes those of the LoadBalancerStack; an administrator may
-// add others.
+// IPAddressPool is a set of addresses that Services of type LoadBalancer can get. The operator
+// writes the pools of the LoadBalancerStack; an administrator may add others.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -354,7 +353,7 @@ type IPAddressPool struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the addresses and who may have them.
+	// spec is the addresses, and which Services can get them.
 	Spec IPAddressPoolSpec `json:"spec"`
 
 	// status is what the controller found.

@@ -10,9 +10,9 @@ import (
 // +kubebuilder:validation:Pattern=`^[^/\s]+$`
 type InterfaceName string
 
-// L2AdvertisementSpec says which addresses are announced on the local network,
-// from which nodes and interfaces. Empty, it means all pools, all nodes and
-// all interfaces.
+// L2AdvertisementSpec selects which addresses are announced on the local network, from
+// which nodes and interfaces. An empty spec stands for all pools, all Services, all
+// nodes and all interfaces.
 type L2AdvertisementSpec struct {
 	// ipAddressPools are the names of the pools whose addresses are announced.
 	// Empty together with ipAddressPoolSelectors: all pools. At most 128.
@@ -43,34 +43,34 @@ type L2AdvertisementSpec struct {
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
 
-	// namespaceSelectors select the namespaces of the Services whose addresses are
-	// announced, by label: one that matches is enough. Empty: all namespaces. With
-	// serviceSelectors a Service must match both. Of the Services that share an address the
-	// first holder of its IPAddressClaim decides, which has had it longest. Labels of namespaces are a boundary
-	// between tenants; labels of Services, which tenants write, are none. At most 32.
+	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label: one
+	// that matches is enough. Empty: all namespaces. With serviceSelectors a Service must match both. If
+	// several Services share an address, the first holder in its IPAddressClaim decides: it has had the
+	// address longest. Labels of namespaces are a boundary between tenants; labels of Services are not,
+	// since tenants write them. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
 
-	// preferredNodeSelectors say which of the nodes that may announce should: the
-	// weights of all that match a node are added up, and the nodes with the highest
-	// sum are taken first. At most 32.
+	// preferredNodeSelectors rank the nodes that may announce. The weights of all items that match a
+	// node are added up, and the nodes with the highest sum are preferred. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	PreferredNodeSelectors []PreferredNodeSelector `json:"preferredNodeSelectors,omitempty"`
 
-	// requireSubnet: an address is announced only on interfaces with an address of
-	// a subnet that it is in, and only from nodes that have one. Default false: the
-	// same as long as a node that may announce the address has such an interface;
-	// else on all, for networks in which a router sends an address's traffic there.
+	// requireSubnet: an address is announced only on interfaces in its subnet, and only from nodes with
+	// such an interface. Default false: the same rule while any node that may announce the address has
+	// such an interface. If no node has one, the address is announced on all interfaces, for networks
+	// in which a router sends its traffic to the nodes.
 	// +optional
 	RequireSubnet bool `json:"requireSubnet,omitempty"`
 
-	// interfaces are the node interfaces on which addresses are announced.
-	// Empty: every Ethernet interface that is up and does not lead to the node's own
-	// pods, see requireSubnet. A node that has none of them announces nothing. At most 32.
+	// interfaces are the node interfaces on which addresses are announced. Empty: every
+	// Ethernet interface that is up and does not lead to the node's own pods.
+	// requireSubnet can restrict them further. A node that has none of the interfaces
+	// announces nothing. At most 32.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -116,7 +116,7 @@ type L2Advertisement struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is which addresses are announced, and from where.
+	// spec selects the addresses, the nodes and the interfaces.
 	// +optional
 	Spec L2AdvertisementSpec `json:"spec,omitempty,omitzero"`
 

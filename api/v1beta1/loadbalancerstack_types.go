@@ -9,19 +9,19 @@ import (
 // a cluster has one stack.
 const LoadBalancerStackName = "default"
 
-// StackFinalizer keeps a deleted LoadBalancerStack until the operator has
-// taken down everything that it made for it.
+// StackFinalizer keeps a deleted LoadBalancerStack until the operator has removed everything
+// that it made for the stack.
 const StackFinalizer = "lbstack.io/teardown"
 
-// LoadBalancerStackSpec is the whole product in one place: how the components
-// run, which addresses they give out and how these are announced.
+// LoadBalancerStackSpec configures everything in one place: how the components run, which
+// addresses Services get and how these are announced.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
-	// managementState is what the operator does with the installation: Managed (default), it
-	// installs, restores and updates it; Unmanaged, it observes and reports, and writes nothing but the
-	// status of the stack; Removed, it removes all that it made, as when the stack is deleted, and
-	// the stack stays.
+	// managementState is what the operator does with the installation. Managed (default): it installs,
+	// restores and updates. Unmanaged: it observes and reports, and writes only the status of the
+	// stack. Removed: it removes everything that it made, as on deletion of the stack, and the stack
+	// itself stays.
 	// +kubebuilder:default=Managed
 	// +optional
 	ManagementState ManagementState `json:"managementState,omitempty"`
@@ -37,7 +37,7 @@ type LoadBalancerStackSpec struct {
 	// ipAddressPoolAccess decides which pools the list ipAddressPools can have: Open
 	// (default), also pools that are for the Services of all namespaces; Restricted, only
 	// pools with serviceAllocation.namespaces or serviceAllocation.namespaceSelectors, so
-	// that a pool which somebody adds is for nobody until its namespaces are named.
+	// that no namespace can use a pool before its item names or selects that namespace.
 	// IPAddressPools outside of the stack are not affected.
 	// +kubebuilder:default=Open
 	// +optional
@@ -55,10 +55,10 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	IPAddressPools []StackIPAddressPool `json:"ipAddressPools,omitempty"`
 
-	// l2Advertisements say which addresses are announced on the local network,
+	// l2Advertisements select which addresses are announced on the local network, and
 	// from which nodes: IPv4 addresses by ARP, IPv6 addresses by NDP. Each item becomes
-	// an L2Advertisement of that name. At most 128. With none, nothing is announced
-	// there.
+	// an L2Advertisement of that name. At most 128. Empty: the stack announces nothing
+	// on the local network.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
@@ -75,9 +75,9 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	BGPPeers []StackBGPPeer `json:"bgpPeers,omitempty"`
 
-	// bgpAdvertisements say which addresses are announced to which routers, and how.
-	// Each item becomes a BGPAdvertisement of that name. At most 128. With none,
-	// nothing is announced to routers.
+	// bgpAdvertisements select which addresses are announced to which routers, and with which
+	// attributes. Each item becomes a BGPAdvertisement of that name. At most 128. Empty: the
+	// stack announces nothing to routers.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
@@ -85,7 +85,7 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	BGPAdvertisements []StackBGPAdvertisement `json:"bgpAdvertisements,omitempty"`
 
-	// bfdProfiles say how closely the paths to routers are watched, for bgpPeers that
+	// bfdProfiles configure how closely the paths to routers are watched, for bgpPeers that
 	// name them. Each item becomes a BFDProfile of that name. At most 64.
 	// +listType=map
 	// +listMapKey=name
@@ -107,11 +107,12 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Layer2 Layer2Spec `json:"layer2,omitempty,omitzero"`
 
-	// drain says which nodes hand their addresses over. A change takes effect at once.
+	// drain selects the nodes that hand their addresses over to other nodes. A change takes
+	// effect at once.
 	// +optional
 	Drain DrainSpec `json:"drain,omitempty,omitzero"`
 
-	// nodes says which nodes may announce addresses.
+	// nodes decides which nodes may announce addresses.
 	// +optional
 	Nodes NodesSpec `json:"nodes,omitempty,omitzero"`
 
@@ -123,7 +124,7 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Speaker SpeakerSpec `json:"speaker,omitempty,omitzero"`
 
-	// removal says what the removal of lbstack leaves, when the stack is deleted or its
+	// removal decides what stays in the cluster when the stack is deleted or its
 	// managementState is Removed.
 	// +optional
 	Removal RemovalSpec `json:"removal,omitempty,omitzero"`
@@ -132,17 +133,17 @@ type LoadBalancerStackSpec struct {
 	// +optional
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 
-	// monitoring decides whether the operator creates a ServiceMonitor, with the name lbstack in its
-	// namespace, by which the Prometheus operator reads the metrics of all programs. Auto (default): if
-	// the API server has this kind, also when it gets it later. Disabled: never.
+	// monitoring decides whether the operator creates a ServiceMonitor named lbstack in its namespace,
+	// so that the Prometheus operator collects the metrics of all programs. Auto (default): it creates
+	// one as soon as the API server has this kind. Disabled: it creates none.
 	// +kubebuilder:default=Auto
 	// +optional
 	Monitoring Monitoring `json:"monitoring,omitempty"`
 
-	// patches change the objects that the operator makes, in order, for what no other field can
-	// set. One that has no target, is invalid or changes what lbstack depends on is reported with its
-	// path in the condition Ready (SpecInvalid), and nothing is changed before it is corrected. At
-	// most 16. Default: none.
+	// patches change the objects that the operator makes, in order, for settings that no other field
+	// has. A patch that matches no object, is invalid, or changes what lbstack depends on makes the
+	// condition Ready False (SpecInvalid, with the path of the patch), and the operator changes
+	// nothing before the patch is corrected. At most 16. Default: none.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
@@ -163,7 +164,7 @@ const (
 
 // StackIPAddressPool is an IPAddressPool inside a LoadBalancerStack.
 type StackIPAddressPool struct {
-	// name of the IPAddressPool, and what a Service puts into the annotation
+	// name of the IPAddressPool. Services request the pool by this name in the annotation
 	// lbstack.io/address-pool. Unique in the list.
 	Name ObjectName `json:"name"`
 
@@ -225,7 +226,7 @@ type ObjectName string
 // +kubebuilder:validation:Enum=Error;Info;Debug
 type LogLevel string
 
-// The log levels, from quiet to talkative.
+// The log levels; each one includes those before it.
 const (
 	LogLevelError LogLevel = "Error"
 	LogLevelInfo  LogLevel = "Info"
@@ -238,12 +239,13 @@ type FailureDetection string
 
 // The profiles of failure detection.
 const (
-	// FailureDetectionRelaxed notices within 1.5 s: for networks that lose packets
-	// and nodes that are short of processor time.
+	// FailureDetectionRelaxed notices the loss within 1.5 s. It suits networks that lose
+	// packets and nodes that are short of processor time.
 	FailureDetectionRelaxed FailureDetection = "Relaxed"
-	// FailureDetectionDefault notices within 0.4 s.
+	// FailureDetectionDefault notices the loss within 0.4 s.
 	FailureDetectionDefault FailureDetection = "Default"
-	// FailureDetectionFast notices within 0.2 s, for more packets and processor time.
+	// FailureDetectionFast notices the loss within 0.2 s; it costs more packets and processor
+	// time.
 	FailureDetectionFast FailureDetection = "Fast"
 )
 
@@ -275,28 +277,30 @@ type Layer2Spec struct {
 	// +optional
 	Failback Failback `json:"failback,omitempty"`
 
-	// conflictDetection is what the speakers do about hosts that are no node of the cluster
-	// and use an address of a Service. Enforce (the default): an address that comes into use
-	// is probed, and is neither announced nor given to others while such a host has it. Report:
-	// it is announced and its Service keeps it; the conflict is reported. Off: nothing is
-	// probed, and no such host is reported. A change takes effect without a restart.
+	// conflictDetection is what the speakers do about hosts outside of the cluster that use an
+	// address of a Service. Enforce (the default): speakers probe an address before they begin
+	// to announce it; while such a host uses the address, it is neither announced nor given to
+	// other Services. Report: the address is announced, its Service keeps it, and the conflict
+	// is reported. Off: speakers do not probe, and report no such host. A change takes effect
+	// without a restart.
 	// +kubebuilder:default=Enforce
 	// +optional
 	ConflictDetection ConflictDetection `json:"conflictDetection,omitempty"`
 }
 
-// ConflictDetection is what the speakers do about foreign hosts that use addresses.
+// ConflictDetection is what the speakers do about foreign hosts: hosts outside of the cluster
+// that use an address of a Service.
 // +kubebuilder:validation:Enum=Enforce;Report;Off
 type ConflictDetection string
 
 // What the speakers do about foreign hosts.
 const (
-	// ConflictDetectionEnforce: an address that a foreign host has when it comes into use is not
-	// announced.
+	// ConflictDetectionEnforce: speakers do not begin to announce an address that a foreign host
+	// uses.
 	ConflictDetectionEnforce ConflictDetection = "Enforce"
-	// ConflictDetectionReport: it is announced, and the conflict is reported.
+	// ConflictDetectionReport: the address is announced, and the conflict is reported.
 	ConflictDetectionReport ConflictDetection = "Report"
-	// ConflictDetectionOff: foreign hosts are not looked for.
+	// ConflictDetectionOff: speakers do not look for foreign hosts.
 	ConflictDetectionOff ConflictDetection = "Off"
 )
 
@@ -306,10 +310,9 @@ const (
 // +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 type DrainKey string
 
-// DrainSpec says which nodes hand over the addresses that they own, without a
-// lost connection attempt, and get none. A node is drained when it has one of
-// the keys; a label or annotation with the value "false" does not count. Cordon
-// alone drains nothing.
+// DrainSpec selects the nodes that hand over their addresses, without a lost connection
+// attempt, and get no new ones. A node drains while it has one of the keys; a label or
+// annotation with the value "false" does not count. Cordoning a node does not drain it.
 type DrainSpec struct {
 	// taints are keys of taints. Default: lbstack.io/drain. At most 16.
 	// +listType=set
@@ -333,12 +336,12 @@ type DrainSpec struct {
 	Annotations []DrainKey `json:"annotations,omitempty"`
 }
 
-// NodesSpec says which nodes may announce addresses.
+// NodesSpec decides which nodes may announce addresses.
 type NodesSpec struct {
 	// ignoreExcludeLabel: nodes with the label
-	// node.kubernetes.io/exclude-from-external-load-balancers may announce addresses as
-	// others may. kubeadm sets the label on control plane nodes, so that a cluster that has no
-	// other nodes announces nothing without this. Default false. A change takes effect at once.
+	// node.kubernetes.io/exclude-from-external-load-balancers may announce addresses like other
+	// nodes. kubeadm sets the label on control plane nodes, so that a cluster with control
+	// plane nodes only needs this field. Default false. A change takes effect at once.
 	// +optional
 	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
 }
@@ -360,8 +363,8 @@ type ControllerSpec struct {
 type SpeakerSpec struct {
 	ComponentSpec `json:",inline"`
 
-	// ports are those that each speaker listens on, in the network of its node. A change of
-	// any of them replaces the speakers one after the other.
+	// ports are the ports on which each speaker listens, in the network of its node. A
+	// change of one of them replaces the speakers one after the other.
 	// +optional
 	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
 
@@ -369,11 +372,11 @@ type SpeakerSpec struct {
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
 
-	// keyRotation asks for a new key of the mesh, with which speakers encrypt their messages:
-	// each change to another text that is not empty makes the operator replace it once, for
-	// example 2026-11-29. Both keys are accepted until all speakers have the new one, an hour at
-	// most; no speaker restarts, and no address moves. The condition KeyRotation shows the
-	// progress. A change during a rotation is followed when that has ended. At most 63
+	// keyRotation requests a new key for the messages between speakers, which are encrypted:
+	// each change to another non-empty text, for example 2026-11-29, makes the operator replace
+	// the key once. Speakers accept both keys until all of them have the new key, for an hour at
+	// most. No speaker restarts, and no address moves. The condition KeyRotation shows the
+	// progress. A change during a rotation takes effect when the rotation has ended. At most 63
 	// characters. Default: unset, the key stays.
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.:+]*[A-Za-z0-9])?)?$`
@@ -381,8 +384,8 @@ type SpeakerSpec struct {
 	KeyRotation string `json:"keyRotation,omitempty"`
 }
 
-// The default ports of a speaker. Others that are used near them: 6800 to 7568 by Ceph, 7472, 7473
-// and 7946 by MetalLB, 7946 by Docker Swarm.
+// The default ports of a speaker. They avoid ports that other programs use on nodes: 6800 to 7568
+// (Ceph), 7472, 7473 and 7946 (MetalLB), 7946 (Docker Swarm).
 const (
 	DefaultHealthPort  int32 = 7573
 	DefaultMetricsPort int32 = 7574
@@ -397,27 +400,27 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.mesh != 3784 && self.mesh != 4784",message="mesh must not be 3784 or 4784: these are the ports of BFD"
 type SpeakerPorts struct {
 	// mesh is the UDP port, on the address of the node, for the messages between speakers.
-	// Firewalls between the nodes have to let it through, and should not drop TCP to it: nothing
-	// listens there, but the kernel's refusal shows that the node of a speaker that restarts is
-	// alive. 1024 to 29999, default 7575. While a change is rolled out, speakers with the former
-	// port and speakers with the new one do not receive each other's messages, and addresses can
-	// move. Change it in a maintenance window.
+	// Firewalls between the nodes have to allow it, and should not drop TCP to the same port: no
+	// program listens on it, but the refusal by the kernel shows that a node is alive while its
+	// speaker restarts. 1024 to 29999, default 7575. While a change is rolled out, speakers with
+	// the former port and speakers with the new port do not receive each other's messages, and
+	// addresses can move: change the port in a maintenance window.
 	// +kubebuilder:default=7575
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=29999
 	// +optional
 	Mesh int32 `json:"mesh,omitempty"`
 
-	// health is the TCP port on 127.0.0.1 for the probes of the kubelet. 1024 to 29999,
-	// default 7573.
+	// health is the TCP port, on 127.0.0.1, for the probes of the kubelet. 1024 to
+	// 29999, default 7573.
 	// +kubebuilder:default=7573
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=29999
 	// +optional
 	Health int32 `json:"health,omitempty"`
 
-	// metrics is the TCP port, on the address of the node, for metrics over TLS, to users that
-	// may get /metrics. 1024 to 29999, default 7574.
+	// metrics is the TCP port, on the address of the node, that serves metrics over TLS to
+	// users with the right to get /metrics. 1024 to 29999, default 7574.
 	// +kubebuilder:default=7574
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=29999
@@ -465,7 +468,7 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// version of lbstack that the components run, once all of them do.
+	// version of lbstack that all components run. During a rollout it is the former version.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Version string `json:"version,omitempty"`
@@ -485,8 +488,8 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	Summary string `json:"summary,omitempty"`
 
-	// conditions: Ready, Available, Progressing, Degraded and ConfigurationValid, and while they
-	// are true Reconciling, Stalled and KeyRotation.
+	// conditions: Ready, Available, Progressing, Degraded and ConfigurationValid, and also
+	// Reconciling, Stalled and KeyRotation, which are present only while they are True.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -500,24 +503,25 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	Components []ComponentStatus `json:"components,omitempty"`
 
-	// unavailableNodes are the nodes from which no address is announced although there may
-	// be no fault in lbstack: those that are down, and those on which no speaker can run.
-	// Nodes that spec.speaker.nodeSelector leaves out are not listed. Those that are down come
-	// first, each part in order by name; at most 64 are listed.
+	// unavailableNodes are the nodes that announce no address for a reason outside of lbstack:
+	// nodes that are down, and nodes on which no speaker can run. Nodes that
+	// spec.speaker.nodeSelector does not select are not listed. Nodes that are down come
+	// first; each of the two groups is sorted by name. At most 64 are listed.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	UnavailableNodes []UnavailableNode `json:"unavailableNodes,omitempty"`
 
-	// lastHandledReconcile is the value of the annotation lbstack.io/reconcile for which a pass
-	// over all objects was made last. At most 128 characters.
+	// lastHandledReconcile is the value of the annotation lbstack.io/reconcile for which the
+	// operator last checked all objects. At most 128 characters.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	LastHandledReconcile string `json:"lastHandledReconcile,omitempty"`
 
-	// inventory lists every object that the operator made for this stack: what
-	// it prunes when it is no longer wanted, and takes down with the stack. At most 2048.
+	// inventory lists every object that the operator made for this stack. The operator
+	// deletes an object of the inventory that the spec no longer needs, and all of them
+	// with the stack. At most 2048.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=2048
 	// +optional
@@ -538,7 +542,7 @@ type ComponentStatus struct {
 	Updated int32 `json:"updated"`
 	// ready is how many pods are ready.
 	Ready int32 `json:"ready"`
-	// message is what is wrong or waited for, if anything.
+	// message is what is wrong with the workload, or what it waits for. Unset: nothing.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Message string `json:"message,omitempty"`
@@ -548,22 +552,22 @@ type ComponentStatus struct {
 type UnavailableNode struct {
 	// name of the node.
 	Name NodeName `json:"name"`
-	// reason why none is announced: NodeNotReady, SpeakerUnreachable,
+	// reason why the node announces none: NodeNotReady, SpeakerUnreachable,
 	// OtherOperatingSystem or UntoleratedTaint.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`
-	// message is a sentence about it.
+	// message describes the reason in a sentence.
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Message string `json:"message,omitempty"`
 }
 
-// Reasons of an UnavailableNode, besides ReasonNodeNotReady: the node's condition Ready is not True.
-// That stops no rollout, and the stack can be Ready.
+// Reasons of an UnavailableNode, besides ReasonNodeNotReady (the node's condition Ready is not
+// True). Such nodes do not stop a rollout, and the stack can be Ready.
 const (
-	// ReasonSpeakerUnreachable: the other speakers that run miss the one of this node, and the Node is
-	// still Ready: it has just died, or the network to it has failed.
+	// ReasonSpeakerUnreachable: the other running speakers receive nothing from the speaker of this
+	// node, and the Node is still Ready: the node has just died, or the network to it has failed.
 	ReasonSpeakerUnreachable = "SpeakerUnreachable"
 	// ReasonOtherOperatingSystem: the node does not run Linux.
 	ReasonOtherOperatingSystem = "OtherOperatingSystem"
@@ -592,9 +596,9 @@ type ObjectReference struct {
 	Name string `json:"name"`
 }
 
-// LoadBalancerStack gives a cluster load balancers: the operator installs,
-// configures and watches everything that is needed from this one object. A
-// cluster has one, and its name is "default".
+// LoadBalancerStack gives a cluster load balancers: from this one object the operator installs,
+// configures and watches everything that they need. A cluster has one LoadBalancerStack, named
+// "default".
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

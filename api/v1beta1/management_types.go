@@ -2,16 +2,17 @@ package v1beta1
 
 // Annotations of a LoadBalancerStack, which are requests to the operator.
 const (
-	// AnnotationPause makes the operator write nothing but the status of the stack, as
-	// managementState Unmanaged does, with any value but "false". It is meant for a repair by hand,
-	// where the spec is managed by another tool.
+	// AnnotationPause, with any value but "false", has the effect of managementState Unmanaged: the
+	// operator writes only the status of the stack. It is meant for repairs by hand where another
+	// tool manages the spec.
 	AnnotationPause = "lbstack.io/pause"
-	// AnnotationReconcile requests a pass over all objects at once: at each new value the
-	// operator looks each object up and applies it, and sets status.lastHandledReconcile to the
-	// value.
+	// AnnotationReconcile requests a check of all objects at once: for each new value the
+	// operator reads each object from the API server, applies it, and sets
+	// status.lastHandledReconcile to the value.
 	AnnotationReconcile = "lbstack.io/reconcile"
-	// AnnotationAllowDowngrade permits a version of the operator, which is its value, to work
-	// although a newer version ran (status.version). Without it the stack is DowngradeRefused.
+	// AnnotationAllowDowngrade allows the operator version in its value to manage the stack
+	// although a newer version ran before (status.version). Without it Ready has the reason
+	// DowngradeRefused.
 	AnnotationAllowDowngrade = "lbstack.io/allow-downgrade"
 )
 
@@ -23,28 +24,28 @@ type ManagementState string
 const (
 	// Managed: the operator installs, restores and updates.
 	Managed ManagementState = "Managed"
-	// Unmanaged: the operator observes and reports.
+	// Unmanaged: the operator observes and reports, and changes nothing.
 	Unmanaged ManagementState = "Unmanaged"
 	// Removed: the operator removes what it made, and the stack stays.
 	Removed ManagementState = "Removed"
 )
 
-// RemovalSpec says what the removal of lbstack leaves.
+// RemovalSpec decides what the removal of lbstack leaves in the cluster.
 type RemovalSpec struct {
-	// addresses is what becomes of the addresses that Services have. Keep (default): the
-	// IPAddressClaims stay, and an installation after that gives each Service the addresses that it
-	// had. Release: the claims are deleted. In both cases no Service shows an address after the
-	// removal. Claims go with the CustomResourceDefinitions at last.
+	// addresses decides what happens to the addresses of Services. Keep (default): the
+	// IPAddressClaims stay, and a later installation gives each Service the same addresses again.
+	// Release: the claims are deleted. In both cases no Service has an address in its status after
+	// the removal. Deleting the CustomResourceDefinitions deletes the claims as well.
 	// +kubebuilder:default=Keep
 	// +optional
 	Addresses AddressRemoval `json:"addresses,omitempty"`
 }
 
-// AddressRemoval is what a removal does with the addresses of Services.
+// AddressRemoval decides what a removal does with the addresses of Services.
 // +kubebuilder:validation:Enum=Keep;Release
 type AddressRemoval string
 
-// What a removal does with addresses.
+// The values of AddressRemoval.
 const (
 	// AddressesKeep leaves the IPAddressClaims.
 	AddressesKeep AddressRemoval = "Keep"
@@ -52,8 +53,8 @@ const (
 	AddressesRelease AddressRemoval = "Release"
 )
 
-// Patch changes objects that the operator makes. Its author decides what runs on the
-// nodes, with the rights of the components.
+// Patch changes objects that the operator makes. Whoever may write patches can run any program on
+// the nodes, with the rights of the components.
 type Patch struct {
 	// target selects the objects.
 	Target PatchTarget `json:"target"`

@@ -9,23 +9,24 @@ type SpeakerBGPRoute struct {
 	// prefix that is announced.
 	// +kubebuilder:validation:MaxLength=49
 	Prefix string `json:"prefix"`
-	// peers are the names of the BGPPeers that have received the prefix: sessions that are
-	// Established, or whose routers retain the route until the speaker is back. At most 16 are
-	// listed, the first in the order of their names.
+	// peers are the names of the BGPPeers that have the prefix from this node: their sessions
+	// are Established, or their routers retain the route while the speaker restarts. Sorted by
+	// name; the first 16 are listed.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Peers []ObjectName `json:"peers,omitempty"`
-	// since when a router has had the prefix from this node, without a break. Unset: not known.
+	// since when routers have had the prefix from this node without interruption. Unset: not
+	// known.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
 }
 
-// SpeakerRouteSlice lists some of the prefixes that a node announces to routers, so that a
-// route which comes or goes costs one small write, however many others there are. Which of
-// the slices of a node lists a prefix can change. They are deleted with the Node. A node has at most 512,
-// named NODE-0 to NODE-511, so that what one speaker can store is bounded: routes beyond are
-// counted in its SpeakerState only.
+// SpeakerRouteSlice lists some of the prefixes that a node announces to routers. The prefixes are split
+// into slices so that a new or withdrawn route costs one small write, however many routes the node has. A
+// prefix can move from one slice of the node to another. Slices are deleted with the Node. A node has at
+// most 512 slices, named NODE-0 to NODE-511, so that one speaker cannot store more; its SpeakerState
+// counts the routes that are not listed.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=lbrts
@@ -39,10 +40,10 @@ type SpeakerRouteSlice struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// node that announces.
+	// node that announces the routes.
 	Node NodeName `json:"node"`
 
-	// routes of the slice, in order. At most 64 are listed.
+	// routes of the slice, sorted by prefix. At most 64.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	// +optional

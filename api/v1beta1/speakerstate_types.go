@@ -11,24 +11,27 @@ type SpeakerStateStatus struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
-	// startedAt is when the speaker started, in full seconds of the clock of its node. A report
-	// with an earlier time than the container has is of the process before.
+	// startedAt is when the process of the speaker started, in full seconds of the clock of its
+	// node. If it is earlier than the start of the container, the former process wrote this
+	// status.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 
 	// conditions: Ready reports whether the speaker announces what it should, as the speaker
 	// reported it last. The controller writes the others: Current reports whether that speaker
-	// still runs, Partitioned whether it is cut from a larger group of speakers.
+	// still runs, Partitioned whether the network separates it from a larger group of
+	// speakers.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// phase of the speaker: Active; Draining while it hands its addresses over;
-	// Isolated while it is silent because it receives from too few others and from no
-	// host on the links of its addresses, or because half of the others or more receive nothing from it;
-	// Stopped when it was shut down in the regular way, and no other has started on the node since.
+	// phase of the speaker. Active: it announces the addresses of its node. Draining: it hands its
+	// addresses over. Isolated: it announces nothing, because it receives from at most half of the other
+	// speakers and from no host on the links of its addresses, or because half of the other speakers or
+	// more receive nothing from it. Stopped: it was shut down in the regular way, and no new speaker has
+	// started on the node since.
 	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
 	Phase SpeakerPhase `json:"phase,omitempty"`
@@ -40,62 +43,63 @@ type SpeakerStateStatus struct {
 	// +optional
 	Interfaces []SpeakerInterface `json:"interfaces,omitempty"`
 
-	// meshKeys are the IDs of the keys of the mesh that the speaker accepts, the newest first:
-	// 8 hexadecimal digits of a hash of each. At most 8.
+	// meshKeys are the IDs of the keys that the speaker accepts in messages of other speakers,
+	// the newest first. An ID is 8 hexadecimal digits of a hash of the key. At most 8.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=8
 	// +optional
 	MeshKeys []string `json:"meshKeys,omitempty"`
 
-	// liveSpeakers is how many speakers this one sees alive, itself included.
+	// liveSpeakers is how many speakers are alive according to this one, itself included.
 	// +kubebuilder:default=0
 	LiveSpeakers int32 `json:"liveSpeakers"`
 
-	// missingSpeakers are the nodes whose speakers should run and of which nothing arrives at
-	// this one, in order. At most 256 are listed. The state of a speaker that all others miss
-	// is from before it died; see the condition Current.
+	// missingSpeakers are the nodes whose speakers should run, and from which this speaker
+	// receives nothing, sorted. At most 256 are listed. If all other speakers list a node,
+	// the SpeakerState of that node is from before its speaker died; see the condition
+	// Current.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	MissingSpeakers []NodeName `json:"missingSpeakers,omitempty"`
 
-	// coveredNodes are nodes, in order, whose speakers run again after a restart, have addresses, and
-	// have not announced them on the network within 5 s: this speaker answers for these addresses, with
-	// the hardware addresses of the nodes, so that traffic still goes there. At most 64 are listed.
+	// coveredNodes are nodes, sorted, whose speakers run again after a restart but did not announce the
+	// addresses of their nodes on the network within 5 s. This speaker answers for these addresses,
+	// with the hardware addresses of the nodes, so that traffic still reaches them. At most 64 are
+	// listed.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	CoveredNodes []CoveredNode `json:"coveredNodes,omitempty"`
 
-	// minoritySince is when the speaker came to receive from at most half of the speakers that
-	// should be there, in full seconds. Unset: it receives from more.
+	// minoritySince is since when the speaker has received from at most half of the speakers
+	// that should run, in full seconds. Unset: it receives from more than half.
 	// +optional
 	MinoritySince *metav1.Time `json:"minoritySince,omitempty"`
 
-	// addressCount is how many addresses this node owns, also those that are
-	// beyond the bound of the list addresses.
+	// addressCount is how many addresses this node owns, those that the list addresses has no
+	// room for included.
 	// +kubebuilder:default=0
 	AddressCount int32 `json:"addressCount"`
 
-	// addresses that this node owns on the local network, in order. At most
-	// 5000 are listed.
+	// addresses that this node owns on the local network, sorted. At most 5000 are listed.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=5000
 	// +optional
 	Addresses []SpeakerAddress `json:"addresses,omitempty"`
 
-	// refusedAddresses is how many addresses Services hold that the speaker does not
-	// announce because their pool does not list them, or because they are an address of a
-	// node or no unicast address. The condition Ready names the first of them.
+	// refusedAddresses is how many addresses of Services the speaker does not announce
+	// because their pool does not list them, because they belong to a node, or because
+	// they are no unicast addresses. The condition Ready names the first of them.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RefusedAddresses int32 `json:"refusedAddresses,omitempty"`
 
-	// conflicts are addresses that this node owns and that another host uses as well: one
-	// that is no node of the cluster, or a node whose kernel has the address. At most 256.
+	// conflicts are addresses that this node owns and that another host uses as well: a
+	// host outside of the cluster, or a node whose kernel has the address. At most 256.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=256
@@ -121,14 +125,16 @@ type SpeakerPhase string
 
 // The phases of a speaker.
 const (
-	// SpeakerActive: it announces what its node owns.
+	// SpeakerActive: the speaker announces the addresses that its node owns.
 	SpeakerActive SpeakerPhase = "Active"
-	// SpeakerDraining: it hands over what its node owns, and gets nothing.
+	// SpeakerDraining: the speaker hands over the addresses of its node, and gets no new
+	// ones.
 	SpeakerDraining SpeakerPhase = "Draining"
-	// SpeakerIsolated: it receives from too few others and from no host on the links of its addresses, or others
-	// receive nothing from it: it is silent.
+	// SpeakerIsolated: the speaker announces nothing, because it receives from too few other speakers and
+	// from no host on the links of its addresses, or because half of the other speakers or more receive
+	// nothing from it.
 	SpeakerIsolated SpeakerPhase = "Isolated"
-	// SpeakerStopped: it was shut down in the regular way.
+	// SpeakerStopped: the speaker was shut down in the regular way.
 	SpeakerStopped SpeakerPhase = "Stopped"
 )
 
@@ -141,8 +147,8 @@ type NodeName string
 type SpeakerInterface struct {
 	// name of the interface.
 	Name InterfaceName `json:"name"`
-	// hardwareAddress is its MAC: what the network learns for the addresses
-	// that are announced here.
+	// hardwareAddress is the MAC of the interface. Hosts on the network learn it for the
+	// addresses that are announced on the interface.
 	// +kubebuilder:validation:MaxLength=64
 	HardwareAddress string `json:"hardwareAddress"`
 	// families of the addresses that can be announced on the interface: IPv4 if it has an
@@ -152,15 +158,15 @@ type SpeakerInterface struct {
 	// +kubebuilder:validation:items:Enum=IPv4;IPv6
 	// +optional
 	Families []string `json:"families,omitempty"`
-	// subnets of the interface's own addresses, as CIDRs in canonical form, ordered.
-	// At most 32 are listed.
+	// subnets of the interface's own addresses, as CIDRs in canonical form, sorted. At most 32
+	// are listed.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=49
 	// +optional
 	Subnets []string `json:"subnets,omitempty"`
-	// addresses of the interface itself, ordered, without link-local ones. Pools do not give
-	// them. At most 32 are listed; none of a dummy interface is.
+	// addresses of the interface itself, sorted, without link-local addresses and addresses
+	// of dummy interfaces. Pools do not give them. At most 32 are listed.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=45
@@ -178,7 +184,7 @@ type SpeakerAddress struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Interfaces []InterfaceName `json:"interfaces,omitempty"`
-	// since when the node has owned it.
+	// since when the node has owned the address.
 	Since metav1.Time `json:"since"`
 	// epoch of the ownership: it grows with every change of the owner. Of two nodes
 	// that list an address, the one with the higher epoch has it.
@@ -187,23 +193,23 @@ type SpeakerAddress struct {
 	Epoch int64 `json:"epoch,omitempty"`
 }
 
-// CoveredNode is a node that does not announce addresses that it has.
+// CoveredNode is a node whose speaker runs but does not announce the addresses of the node.
 type CoveredNode struct {
 	// name of the node.
 	Name NodeName `json:"name"`
 	// addressCount is how many addresses this speaker answers for on behalf of the node.
 	// +kubebuilder:validation:Minimum=1
 	AddressCount int32 `json:"addressCount"`
-	// address is the first of them in order.
+	// address is the lowest of these addresses.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// since when the node has had to announce them: since its speaker has run again.
+	// since when the node should have announced them: since its speaker has run again.
 	Since metav1.Time `json:"since"`
 }
 
-// SpeakerConflict is an address that another host uses.
+// SpeakerConflict is an address of this node that another host uses as well.
 type SpeakerConflict struct {
-	// address that both use.
+	// address that the node and the other host use.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
 	// interface on which messages of the other host arrived.
@@ -215,8 +221,9 @@ type SpeakerConflict struct {
 	// proxy. Unset: the host is no node of the cluster.
 	// +optional
 	HostNode NodeName `json:"hostNode,omitempty"`
-	// announced means that this node announces the address all the same: it was in
-	// use when the first message of the other host arrived. Otherwise it never was announced.
+	// announced means that this node announces the address nevertheless, because it announced
+	// the address before the first message of the other host arrived. Otherwise the node does
+	// not announce it.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
 	// since when messages of the other host have arrived.
@@ -229,7 +236,7 @@ type BGPState string
 
 // The states of a BGP session.
 const (
-	// BGPIdle: nothing is tried, yet or for now.
+	// BGPIdle: the node does not try to connect now.
 	BGPIdle BGPState = "Idle"
 	// BGPConnect: the node connects to the router.
 	BGPConnect BGPState = "Connect"
@@ -249,11 +256,12 @@ type BFDState string
 
 // The states of a BFD session.
 const (
-	// BFDAdminDown: it is switched off.
+	// BFDAdminDown: the session is switched off.
 	BFDAdminDown BFDState = "AdminDown"
-	// BFDDown: nothing is received from the router.
+	// BFDDown: the node receives nothing from the router.
 	BFDDown BFDState = "Down"
-	// BFDInit: packets of the router arrive, and it has not received from the node yet.
+	// BFDInit: packets of the router arrive, but the router has not received packets of
+	// the node yet.
 	BFDInit BFDState = "Init"
 	// BFDUp: packets arrive in both directions.
 	BFDUp BFDState = "Up"
@@ -263,44 +271,46 @@ const (
 type SpeakerBGPPeer struct {
 	// name of the BGPPeer.
 	Name ObjectName `json:"name"`
-	// address of the router. Unset while it has not been found on its interface.
+	// address of the router. Unset while the router has not been found on spec.interface of
+	// the BGPPeer.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	Address string `json:"address,omitempty"`
-	// state of the session: Idle, Connect, Active, OpenSent, OpenConfirm, or
-	// Established, in which routes go over it.
+	// state of the session: Idle, Connect, Active, OpenSent, OpenConfirm, or Established. Only
+	// an established session carries routes.
 	State BGPState `json:"state"`
-	// since when the session has been in this state: Established, or any of the others.
+	// since when the session has been established, or has not been.
 	Since metav1.Time `json:"since"`
-	// lastError is why the session ended last, or why it does not begin.
+	// lastError is why the session last ended, or why it does not begin.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	LastError string `json:"lastError,omitempty"`
-	// retrySeconds is the time between attempts to connect, less up to a quarter: it grows
-	// while they fail (connectRetrySeconds of the BGPPeer). Unset: no attempt has failed
-	// since the session was stable, or the router is to connect.
+	// retrySeconds is the longest time to the next attempt to connect; the node chooses a
+	// random time that is up to a quarter shorter. It grows while attempts fail (see
+	// connectRetrySeconds of the BGPPeer). Unset: no attempt has failed since the session
+	// was last stable, or the router is to connect.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RetrySeconds int32 `json:"retrySeconds,omitempty"`
-	// problem is why the node has no session with the router, or sends it fewer routes than
-	// it should, as far as that is the cluster's or the node's doing. Unset: nothing.
+	// problem is a cause within the cluster or the node for which the node has no session
+	// with the router, or sends it fewer routes than it should. Unset: there is none.
 	// +optional
 	Problem *SpeakerBGPProblem `json:"problem,omitempty"`
-	// flaps is how often an established session has ended, other than by a change of the
-	// BGPPeer, since it last stayed established for 10 minutes. From 3 on the session is
-	// flapping.
+	// flaps is how often an established session has ended since the session last stayed
+	// established for 10 minutes. Ends because of a change of the BGPPeer do not count.
+	// With 3 or more the session is flapping.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Flaps int32 `json:"flaps,omitempty"`
-	// families of the routes that go over the session: those that both sides agreed on and
-	// that the node has a next hop for. Unset: the session is not established, or carries
-	// no routes.
+	// families of the routes that go over the session: both sides agreed on the family,
+	// and the node has a next hop for it. Unset: the session is not established, or
+	// carries no routes.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:Enum=IPv4;IPv6
 	// +optional
 	Families []string `json:"families,omitempty"`
-	// prefixes is how many prefixes were announced to the router.
+	// prefixes is how many prefixes the node announces to the router.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Prefixes int32 `json:"prefixes,omitempty"`
@@ -317,25 +327,26 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	LocalAddress string `json:"localAddress,omitempty"`
-	// holdTimeSeconds is the hold time that both sides agreed on; 0: the session never
-	// times out. Unset: there is no agreement yet.
+	// holdTimeSeconds is the hold time that both sides agreed on; 0: the session never times
+	// out. Unset: the sides have not agreed yet.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	HoldTimeSeconds *int32 `json:"holdTimeSeconds,omitempty"`
 	// keepaliveTimeSeconds is the time between KEEPALIVE messages of the node; 0: it sends
-	// none. Unset: there is no agreement yet.
+	// none. Unset: the sides have not agreed yet.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	KeepaliveTimeSeconds *int32 `json:"keepaliveTimeSeconds,omitempty"`
-	// capabilities that the router presented, in words. At most 32.
+	// capabilities that the router presented, by name. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=128
 	// +optional
 	Capabilities []string `json:"capabilities,omitempty"`
-	// bfd is the state of the path to the router. Unset: it is not watched.
+	// bfd is the state of the BFD session with the router. Unset: the path to the router is
+	// not watched.
 	// +optional
 	BFD *SpeakerBFD `json:"bfd,omitempty"`
 }
@@ -347,7 +358,7 @@ type SpeakerBGPProblem struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`
-	// message is a sentence about it: what is wrong, what follows, what to do.
+	// message describes the problem: what is wrong, the consequence, and what to do.
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
 }
@@ -356,22 +367,22 @@ type SpeakerBGPProblem struct {
 type SpeakerBFD struct {
 	// state of the session: AdminDown, Down, Init or Up.
 	State BFDState `json:"state"`
-	// since when it has been in this state.
+	// since when the BFD session has been in this state.
 	Since metav1.Time `json:"since"`
-	// diagnostic is why it went down last, in words.
+	// diagnostic is why the BFD session last went down.
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Diagnostic string `json:"diagnostic,omitempty"`
-	// transmitIntervalMilliseconds is how often the node sends.
+	// transmitIntervalMilliseconds is the time between packets of the node.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	TransmitIntervalMilliseconds int32 `json:"transmitIntervalMilliseconds,omitempty"`
-	// receiveIntervalMilliseconds is how often the router sends.
+	// receiveIntervalMilliseconds is the time between packets of the router.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ReceiveIntervalMilliseconds int32 `json:"receiveIntervalMilliseconds,omitempty"`
-	// detectionTimeMilliseconds is how long nothing may arrive from the router until
-	// the path is taken for lost.
+	// detectionTimeMilliseconds is the time without packets of the router after which the path
+	// counts as lost.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	DetectionTimeMilliseconds int32 `json:"detectionTimeMilliseconds,omitempty"`
@@ -381,8 +392,8 @@ type SpeakerBFD struct {
 	Flaps int32 `json:"flaps,omitempty"`
 }
 
-// SpeakerState is the state of the speaker on one node; it has the node's name
-// and goes with the node.
+// SpeakerState is the state of the speaker on one node. It has the name of the node and is
+// deleted with the Node.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

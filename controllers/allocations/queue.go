@@ -131,7 +131,7 @@ func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.queue.leave(req.Service)
 	l.queue.invalid[req.Service] = req
 	l.alloc.AdoptShown(req)
-	d := l.alloc.Stand(req, refusal)
+	d := l.alloc.DecideInvalid(req, refusal)
 	l.noteShown(req.Service, req.Shows)
 	return Outcome{Decision: d}
 }

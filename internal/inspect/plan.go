@@ -239,7 +239,7 @@ func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
 // new address.
 func (p *allocation) decide(request ipam.Request) ipam.Decision {
 	if refusal := p.refused[request.Service]; refusal != nil {
-		return p.alloc.Stand(request, refusal)
+		return p.alloc.DecideInvalid(request, refusal)
 	}
 	p.alloc.AdoptShown(request)
 	return p.alloc.Assign(request)

@@ -8,15 +8,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// account is what a Service holds: most hold one address, so that this is all.
+// account lists the addresses that a Service holds. Most Services hold one, so
+// that more stays nil.
 type account struct {
 	key   lb.ServiceKey
 	first netip.Addr    // the lowest
-	more  *[]netip.Addr // the others, sorted; nil: none
-	next  *account      // see register
+	more  *[]netip.Addr // the other addresses, sorted; nil: none
+	next  *account      // the next account of the same hash, see register
 }
 
-// addresses yields what is held, in order.
+// addresses yields the held addresses, sorted. A nil account holds none.
 func (c *account) addresses() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		if c == nil || !yield(c.first) || c.more == nil {
@@ -45,7 +46,8 @@ func (c *account) add(address netip.Addr) {
 	*c.more = slices.Insert(*c.more, i, address)
 }
 
-// remove reports whether nothing is left.
+// remove removes an address that is held, and reports whether the account is
+// empty now. The caller drops an empty account.
 func (c *account) remove(address netip.Addr) (empty bool) {
 	if c.first != address {
 		*c.more = slices.DeleteFunc(*c.more, func(x netip.Addr) bool { return x == address })

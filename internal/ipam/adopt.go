@@ -7,9 +7,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// AdoptShown records that a Service has the addresses that it shows: each of those that it asks for, or of whose
-// family it has none, if a pool lets it have that one and nobody else has it, or if it is reserved for the Service. It
-// returns how many these are.
+// AdoptShown records that a Service holds addresses that are already in its status (req.Shows): those that
+// it asks for, and those of a family of which it holds none. An address is adopted if it is reserved for
+// the Service, or if a pool may give it to the Service and no other Service prevents that. AdoptShown
+// returns how many addresses it adopted.
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {

@@ -8,23 +8,24 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Assign gives the Service addresses that meet a request: those that it holds, as far as
-// they do, and otherwise some that are free or can be shared. It records the new holdings. All
-// of the request is met or nothing, but for the second family of PreferDualStack. Addresses in
-// Drop are still held: the caller releases them, once the claims of the others are written.
+// Assign gives the Service addresses that meet its request: first addresses that it holds,
+// then addresses that are free or can be shared. It records the new holdings. Either the whole
+// request is met or nothing of it; only the second family of PreferDualStack may be missing.
+// The Service still holds the addresses in Drop: the caller releases them once the claims of
+// the other addresses are written.
 //
-// Of several addresses that it holds, a Service keeps the one reserved for it, then the one in
-// its status, then the lowest. New addresses come from the first pool that can give one, in this
-// order, and are the lowest free ones of it: pools with a selection that allows
-// the Service before pools without; lower priorities first, and 0 last; if the
-// Service wants two families, pools that have both; by name. One that can be
-// shared goes before one that is free.
+// If the Service holds more addresses than it needs, it keeps first an address that is reserved
+// for it, then one in its status, then the lowest. A new address is the lowest free address of
+// the first pool that can give one. The order of the pools: pools with a selection come before
+// pools without; then lower priorities, and 0 last; then, if the Service wants two families,
+// pools that have both; then by name. An address that the Service can share comes before a free
+// one.
 //
-// An address that a foreign host uses, and that is not announced because of that,
-// is dropped as soon as there is another one, unless the Service names it.
+// If a foreign host uses an address, so that it is not announced, the Service drops it as soon
+// as there is another one, unless the Service names the address.
 func (a *Allocator) Assign(request Request) Decision {
 	req := &request
-	held, fleeing, lost := a.standing(req)
+	held, fleeing, lost := a.classify(req)
 	d := Decision{Lost: lost}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
@@ -66,10 +67,10 @@ func inOrder(list []Holding) []Holding {
 	return list
 }
 
-// Stand returns the decision for a request that is invalid: the Service gets nothing new, and keeps
-// the addresses that it holds as far as its terms and the pools allow that.
-func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
-	held, fleeing, lost := a.standing(&request)
+// DecideInvalid returns the decision for an invalid request: the Service gets no new address, and
+// keeps those of its addresses that its terms and the pools allow.
+func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
+	held, fleeing, lost := a.classify(&request)
 	staying := stay(fleeing, nil, nil, refusal)
 	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.ReservedFor), staying)), Lost: lost, Refusal: refusal}
 	for _, l := range lost {
@@ -78,10 +79,12 @@ func (a *Allocator) Stand(request Request, refusal *Refusal) Decision {
 	return d
 }
 
-// standing is what the Service holds and may keep, the preferred first, what it
-// may keep but ought to leave, since a foreign host uses it, and what it may not
-// keep. It sets the terms of the request on the addresses that the Service may keep.
-func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
+// classify sorts the addresses of the Service into three lists: held, which the Service may
+// keep, the preferred first; fleeing, which it may keep but should exchange, since a foreign
+// host uses them; and lost, which it may not keep. Addresses that are only reserved for the
+// Service, and that it would have to give up at once, are in none of the lists. classify sets
+// the terms of the request on the addresses that the Service may keep.
+func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
 		return nil, nil, nil
@@ -92,11 +95,11 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 			lost = append(lost, OutsidePool{h, "the Service " + why})
 			continue
 		}
-		why, ofNode := a.takes(p, h.Address, req)
+		why, ofNode := a.whyOutside(p, h.Address, req)
 		evict := p.Evict && !ofNode
 		switch {
 		case why != "" && evict && a.ReservedFor(h):
-			continue // reserved, and the pool would take it away at once
+			continue // only reserved, and the pool would take it away at once
 		case why != "" && evict:
 			lost = append(lost, OutsidePool{h, why})
 			continue
@@ -112,7 +115,7 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
 		}
 	}
-	for _, h := range held { // lost addresses have the terms that they had until they are released
+	for _, h := range held { // lost addresses keep their terms until they are released
 		a.setTerms(h.Address, c, req.Terms)
 	}
 	for _, f := range fleeing {
@@ -122,15 +125,15 @@ func (a *Allocator) standing(req *Request) (held []Holding, fleeing, lost []Outs
 	return held, fleeing, lost
 }
 
-// takes returns why a pool would take an address away from the Service that holds
-// it, as part of a sentence; empty if it would not. A pool that is gone or unusable
-// takes nothing. ofNode means that the only reason is that a node reports the address as its
-// own: that takes no address away.
-func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
+// whyOutside returns why a pool no longer gives an address to the Service that holds it, as
+// part of a sentence; empty: it still does. A pool that was deleted or is unusable has no
+// such reason. ofNode means that the only reason is that a node reports the address as its
+// own: no Service loses an address for that.
+func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
 	if !p.exists || p.Unusable != "" {
 		return "", false
 	}
-	if why := p.takes(address, req); why != "" {
+	if why := p.whyOutside(address, req); why != "" {
 		return why, false
 	}
 	if scope := a.outOfScope(address, req.Service, p); scope != "" {
@@ -142,8 +145,8 @@ func (a *Allocator) takes(p *pool, address netip.Addr, req *Request) (why string
 	return "", false
 }
 
-// takes returns the reasons that depend on the pool alone, and not on nodes.
-func (p *pool) takes(address netip.Addr, req *Request) string {
+// whyOutside returns the reasons that depend neither on reports of nodes nor on other holders.
+func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 	has := func(ranges []lb.Range) bool {
 		return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 	}
@@ -162,7 +165,8 @@ func (p *pool) takes(address netip.Addr, req *Request) string {
 	return ""
 }
 
-// choose finds an address for every need of the request, and changes nothing.
+// choose finds the addresses that meet the request, and changes nothing. missing is why the
+// second family of PreferDualStack gets none; refusal is why the whole request fails.
 func (a *Allocator) choose(req *Request, held []Holding) (chosen []Holding, missing, refusal *Refusal) {
 	chosen = make([]Holding, 0, max(len(req.Addresses), len(req.Families)))
 	for _, want := range req.Addresses {
@@ -227,7 +231,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	return Holding{}, refusal
 }
 
-// candidates returns the pools to try, in order.
+// candidates returns the pools to try for a new address, in this order.
 func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
 	switch {
 	case req.Pool != "":

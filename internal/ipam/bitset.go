@@ -2,8 +2,9 @@ package ipam
 
 import "math/bits"
 
-// bitset is a set of numbers that finds its lowest in constant time: a bit of a
-// level reports whether the 64 below it hold anything. Six levels reach 2^36.
+// bitset is a set of numbers that finds its lowest number in constant time.
+// Level 0 has a bit for each number; a bit of a higher level is set if any of
+// 64 bits of the level below is. Six levels reach 2^36.
 type bitset [6][]uint64
 
 func (b *bitset) set(i uint64) {

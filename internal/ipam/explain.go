@@ -8,10 +8,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reason is in one word why a request was refused.
+// Reason is why a request was refused, in one word.
 type Reason string
 
-// The reasons, the same words as in conditions and events.
+// The reasons. The conditions and events on Services have the same words.
 const (
 	ReasonNoPool           Reason = "NoPool"
 	ReasonPoolExhausted    Reason = "PoolExhausted"
@@ -29,11 +29,11 @@ const (
 
 // Refusal is why a request was not met.
 type Refusal struct {
-	// Reason in one word.
+	// Reason why the request was not met.
 	Reason Reason
 	// Message is what is wrong, where, and what to do.
 	Message string
-	// Pools say of every pool that was tried why it did not give an address.
+	// Pools has for each pool that was tried why it gives no address.
 	Pools []PoolResult
 }
 
@@ -44,19 +44,20 @@ func refuse(reason Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// PoolResult is what there is to say about a pool and a request.
+// PoolResult reports whether a pool can meet a request.
 type PoolResult struct {
 	Pool lb.PoolName
-	// Reason why it gives no address; empty if it can give one.
+	// Reason why the pool gives no address; empty if it can give one.
 	Reason Reason
-	// Why is a sentence that begins with the pool's name.
+	// Why is the same in words, beginning with the pool's name.
 	Why string
 }
 
-// bar is what keeps a pool from giving an address.
+// bar is a reason for which a pool gives no address.
 type bar uint8
 
-// The bars; of several pools the message's reason is that of the greatest.
+// The bars. If several pools give no address, the reason of the refusal is that
+// of the greatest bar.
 const (
 	none bar = iota
 	noFamily
@@ -83,8 +84,8 @@ var remedies = map[bar]string{
 	exhausted:  "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
 }
 
-// bars returns what keeps a pool from giving an address of a family at all, be it
-// free or not; named means that the request names the address itself.
+// bars returns why a pool cannot give the Service any address of a family,
+// however many are free. named means that the request names the address.
 func (p *pool) bars(req *Request, family lb.Family, named bool) bar {
 	switch {
 	case p.Unusable != "":
@@ -126,8 +127,9 @@ func (p *pool) describe(b bar, req *Request, family lb.Family) string {
 	return name + " has free addresses"
 }
 
-// Explain returns for every pool, in the order in which they are tried, whether it
-// can give the Service a new address of a family, and why not.
+// Explain returns, for each pool that the request may be met from, in the order in
+// which they are tried, whether it can give the Service a new address of a family,
+// and why not. Without such a pool it returns nothing.
 func (a *Allocator) Explain(request Request, family lb.Family) []PoolResult {
 	req := &request
 	candidates, refusal := a.candidates(req)
@@ -155,10 +157,11 @@ func (a *Allocator) judge(p *pool, req *Request, family lb.Family, chosen []Hold
 	return none
 }
 
-// maxListed is how many pools a message lists; the rest is counted.
+// maxListed is how many pools a message lists; it only counts the others.
 const maxListed = 8
 
-// explain refuses a request for any address, saying of each pool why.
+// explain returns the refusal of a request for any address of the families,
+// with the reason of each pool.
 func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
 	refusal := &Refusal{}
 	worst := none
@@ -177,7 +180,7 @@ func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*po
 		bars = append(bars, most)
 	}
 	var words []string
-	for _, rest := range []bool{false, true} { // the remedy is for the worst: those first, if not all are listed
+	for _, rest := range []bool{false, true} { // the remedy is for the worst bar: pools with it come first, if not all are listed
 		for i, v := range refusal.Pools {
 			if len(bars) <= maxListed && !rest || len(bars) > maxListed && (bars[i] < worst) == rest {
 				words = append(words, v.Why)

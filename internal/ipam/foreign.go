@@ -7,28 +7,30 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Foreign is what is known of an address that a host uses which is no node of the
-// cluster, or the kernel of a node.
+// Foreign describes the foreign host that uses an address of a pool: a host outside of
+// the cluster, or the kernel of a node.
 type Foreign struct {
-	// By whom it is used, as part of a sentence.
+	// By names the host, as part of a sentence.
 	By string
-	// Remedy is what to do about it, as part of a sentence.
+	// Remedy is what to do about the host, as part of a sentence.
 	Remedy string
-	// InUse means that it had been announced before the first message of the other host arrived, and
-	// still is: the Service that has it keeps it.
+	// InUse means that speakers announced the address before the first message of the host arrived,
+	// and still do. The Service that has the address keeps it.
 	InUse bool
-	// ReportedOnly means that the pool gives the address all the same; see Losses.
+	// ReportedOnly means that the pool gives the address although the host uses it;
+	// see Losses.
 	ReportedOnly bool
 }
 
-// flees reports whether a Service that holds an address lets it go for another one: a
-// foreign host uses it, it is not announced, and the Service did not ask for exactly
-// this one.
+// flees reports whether a Service that holds the address should exchange it for
+// another one: it is not announced because of the host, and the Service does not name
+// it.
 func (f Foreign) flees(address netip.Addr, req *Request) bool {
 	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
 }
 
-// isForeign reports whether the pool would give an address if no foreign host used it.
+// isForeign reports whether an address is in p.Foreign: but for a foreign host, the
+// pool would give it.
 func (p *pool) isForeign(address netip.Addr) bool {
 	_, foreign := p.Foreign[address]
 	return foreign
@@ -45,8 +47,9 @@ func (a *Allocator) Foreign(address netip.Addr) (Foreign, lb.PoolName, bool) {
 	return Foreign{}, "", false
 }
 
-// stay returns those of what a Service was to let go that nothing has come for:
-// all, if the request was not met, and else those of the families that miss.
+// stay returns the fleeing addresses that the Service keeps, because it got no others
+// in their place: all, if the request was refused, otherwise those of the family that
+// is missing.
 func stay(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })

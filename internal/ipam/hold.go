@@ -8,7 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// holders yields who holds an address, the first one first.
+// holders yields the accounts that hold an address, the first holder first. A reserved
+// address has none.
 func (a *Allocator) holders(address netip.Addr) iter.Seq[*account] {
 	return func(yield func(*account) bool) {
 		first := a.first(address)
@@ -32,7 +33,7 @@ func (a *Allocator) holds(address netip.Addr, service lb.ServiceKey) bool {
 	return false
 }
 
-// namespaces yields those of an address's holders, each once.
+// namespaces yields the namespaces of the holders of an address, each once.
 func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var seen []string
@@ -48,9 +49,9 @@ func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
 	}
 }
 
-// Hold records that a Service holds an address, on these terms, as found in the
-// cluster. It reports false, and changes nothing, if the address is reserved, or
-// is held by a Service that it cannot be shared with.
+// Hold records that a Service holds an address on these terms, as found in the cluster.
+// It reports false, and changes nothing, if the address is reserved, or if a Service
+// holds it that cannot share it with this one.
 func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	switch first := a.first(h.Address); {
 	case first == a.nobody:
@@ -65,9 +66,9 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	return true
 }
 
-// Adoptable returns the pool of an address that a Service shows and does not hold, and
-// whether the Service may have it. The rules are those for a request of the address, but draining
-// and invalid pools let the Service have it too.
+// Adoptable returns the pool of an address that is in the status of a Service but that the
+// Service does not hold, and whether the Service may have it. The rules are those for a request
+// of the address, except that draining and unusable pools allow it too.
 func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
 	p, ok := a.giver(address)
@@ -105,7 +106,7 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	a.setTerms(h.Address, c, terms)
 }
 
-// hasOther reports whether another Service of the namespace has an address.
+// hasOther reports whether another Service of the same namespace holds an address.
 func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	for c := range a.holders(address) {
 		if c.key != service && c.key.Namespace == service.Namespace {
@@ -115,8 +116,7 @@ func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	return false
 }
 
-// inNamespace reports whether an address has a holder of the same namespace, other
-// than this one.
+// inNamespace is hasOther for an account.
 func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
 	for c := range a.holders(address) {
 		if c != except && c.key.Namespace == except.key.Namespace {
@@ -126,7 +126,8 @@ func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
 	return false
 }
 
-// Release forgets that a Service holds an address, if it does.
+// Release records that a Service no longer holds an address. It changes nothing if the
+// Service does not hold it.
 func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	if !a.holds(address, service) {
 		return
@@ -159,8 +160,8 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	a.setTerms(address, c, lb.Sharing{})
 }
 
-// Holders returns the holders of an address, the longest-standing first, and whether it
-// is held or reserved at all.
+// Holders returns the holders of an address, in the order in which they got it, and
+// whether it is held or reserved at all.
 func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) {
 	for c := range a.holders(address) {
 		holders = append(holders, Holding{Address: address, Pool: a.from(address).Name, Service: c.key})
@@ -168,7 +169,7 @@ func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) 
 	return holders, a.first(address) != nil
 }
 
-// HeldBy returns what a Service holds, in the order of the addresses.
+// HeldBy returns the holdings of a Service, sorted by address.
 func (a *Allocator) HeldBy(service lb.ServiceKey) []Holding {
 	c := a.accounts.get(service)
 	if c == nil {

@@ -1,8 +1,9 @@
-// Package ipam decides which addresses a Service gets. It is pure: it knows no
-// Kubernetes, socket, clock or logger, and the same pools, the same holdings
-// and the same request always give the same answer.
+// Package ipam decides which addresses a Service gets. It is pure: it uses no
+// Kubernetes types, sockets, clock or logger, and the same pools, holdings and
+// request always give the same decision.
 //
-// Order is total and part of the promise: see Assign.
+// The order in which addresses and pools are tried is part of its interface: see
+// Assign.
 package ipam
 
 import (
@@ -17,37 +18,39 @@ import (
 type Holding struct {
 	// Address that is held.
 	Address netip.Addr
-	// Pool that it came from; it may have gone since.
+	// Pool that the address came from; it may have been deleted since.
 	Pool lb.PoolName
-	// Service that holds it; the zero value for an address that is reserved
-	// and held by no Service.
+	// Service that holds the address; the zero value if the address is reserved
+	// for no Service.
 	Service lb.ServiceKey
 }
 
-// Allocator knows the pools and who holds which address. It is not safe for
-// concurrent use. A request costs the same whatever the size and the fill of the
-// pools. An address that a Service holds alone costs less than 200 bytes.
+// Allocator has the pools and the holders of each address. It is not safe for
+// concurrent use. The cost of a request does not depend on the size of the
+// pools, nor on how many addresses are held. An address with a single holder
+// costs less than 200 bytes.
 type Allocator struct {
 	pools map[lb.PoolName]*pool
-	order []*pool // those that exist, as they are tried
-	both  []*pool // the same, for a request that can use two families
-	given []given // who gives which address
+	order []*pool // the pools that exist, in the order in which they are tried
+	both  []*pool // the same pools, in the order for a request that can use two families
+	given []given // which pool gives which addresses
 
 	accounts    register
 	far         map[netip.Addr]*account   // the first holders of addresses that are in no slot
-	origin      map[netip.Addr]*pool      // of what is held and that no pool gives
+	origin      map[netip.Addr]*pool      // the pools that held or reserved addresses came from which no pool gives now
 	shared      map[netip.Addr][]*account // the holders after the first
 	byKey       map[string][]netip.Addr   // addresses by sharing key, sorted
-	sharing     map[assignment]lb.Sharing // the terms of those who share
-	ports       map[netip.Addr]*portSet   // of the holders that share
-	reservedFor map[assignment]struct{}   // handed to a Service that has not taken it up
+	sharing     map[assignment]lb.Sharing // the terms of holders with a sharing key
+	ports       map[netip.Addr]*portSet   // the ports of holders with a sharing key
+	reservedFor map[assignment]struct{}   // reserved for a Service that does not use it yet
 	outside     map[assignment]outside    // kept although the pool no longer gives it, and why
-	dropped     map[assignment]struct{}   // what a Service is to release, and has not yet
-	nobody      *account                  // holds what is reserved
+	dropped     map[assignment]struct{}   // in Decision.Drop, and not released yet
+	nobody      *account                  // the holder of addresses that are reserved for no Service
 }
 
-// given is a range of addresses that a pool gives, the first of which has the
-// number start there. Lists of them are sorted and disjoint.
+// given is a range of addresses that a pool gives. start is the number of its
+// first address in the slots of the pool. Lists of given are sorted and
+// disjoint.
 type given struct {
 	lb.Range
 	pool  *pool
@@ -69,10 +72,10 @@ func New() *Allocator {
 	}
 }
 
-// SetPools replaces the pools, as Resolve left them. Holdings stay, also those
-// whose pool is gone or has become smaller: an address in use is never taken away
-// here. One that its pool no longer gives and another pool gives now, say because
-// the pool was renamed, is that pool's from then on.
+// SetPools replaces the pools. They must have been through Resolve. All holdings
+// stay, also those whose pool was deleted or became smaller: SetPools takes no
+// address away. If another pool now gives a held address, for example because its
+// pool was renamed, the holding belongs to that pool from then on.
 func (a *Allocator) SetPools(pools []Pool) {
 	entries := a.entries()
 	for _, p := range a.pools {
@@ -112,7 +115,7 @@ type entry struct {
 	first   *account
 }
 
-// entries returns what is held or reserved, in the order of the addresses.
+// entries returns the addresses that are held or reserved, sorted.
 func (a *Allocator) entries() []entry {
 	var list []entry
 	add := func(address netip.Addr, c *account) { list = append(list, entry{address, a.from(address).Name, c}) }
@@ -132,7 +135,7 @@ func (a *Allocator) entries() []entry {
 	return list
 }
 
-// reenter puts them where they belong now.
+// reenter records the first holders of addresses again, with the pools of now.
 func (a *Allocator) reenter(entries []entry) {
 	clear(a.far)
 	clear(a.origin)
@@ -146,7 +149,8 @@ func (a *Allocator) reenter(entries []entry) {
 	}
 }
 
-// pool returns the pool of a name, one that does not exist if need be.
+// pool returns the pool of a name. If there is none, it adds one whose exists is
+// false.
 func (a *Allocator) pool(name lb.PoolName) *pool {
 	p, ok := a.pools[name]
 	if !ok {

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// LossPeriod is the time in which the losses of a pool are bounded.
+	// LossPeriod is the period for which the losses of a pool are limited.
 	LossPeriod = time.Hour
-	// MaxLosses is how many addresses a pool may lose to foreign hosts within LossPeriod. If half of
-	// those that it lists is less, that is the bound, but at least one. A host that answers for every
-	// address must not use up the pool.
+	// MaxLosses is how many addresses a pool may lose to foreign hosts within LossPeriod. A small
+	// pool may lose half of the addresses that it lists, but at least one. The limit keeps a host
+	// that answers for every address from using up the pool.
 	MaxLosses = 8
 )
 
@@ -23,7 +23,8 @@ type Losses map[lb.PoolName][]time.Time
 // Restore adds a loss from the status of a pool.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
-// Take reports whether a pool may lose one more address at a time, and counts it if so.
+// Take reports whether a pool may lose one more address at the time at, and counts the
+// loss if so.
 func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
 	if len(recent) >= most(listed) {
@@ -33,7 +34,8 @@ func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	return true
 }
 
-// Recent returns the losses of a pool that still count at a time, and forgets the others.
+// Recent returns the losses of a pool within the LossPeriod before at, and removes older
+// ones.
 func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
 	if len(recent) == 0 {

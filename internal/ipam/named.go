@@ -34,8 +34,8 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// Could reports whether an address, as things are, can be what the Service asks
-// for, or a part of it.
+// Could reports whether the Service could get an address for its request now,
+// alone or together with others.
 func (a *Allocator) Could(request Request, address netip.Addr) bool {
 	req := &request
 	p, ok := a.giver(address)
@@ -57,8 +57,8 @@ func (a *Allocator) Could(request Request, address netip.Addr) bool {
 	return !a.overQuota(p, req, nil)
 }
 
-// givesNamed finds the pool that gives an address which the Service names, free
-// or not.
+// givesNamed returns the pool that can give an address which the Service names.
+// It does not check whether the address is free.
 func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
 	family := lb.FamilyOf(want)
 	if !slices.Contains(req.Families, family) {
@@ -86,8 +86,8 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	return p, nil
 }
 
-// notGiven refuses an address that no pool gives: because one that lists it
-// holds it back, or because none lists it.
+// notGiven refuses an address that no pool gives, with the reason: a pool lists
+// it but does not give it, or no pool lists it.
 func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 	for _, p := range a.order {
 		if !slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Contains(want) }) {
@@ -99,13 +99,13 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 		if f, foreign := p.Foreign[want]; foreign {
 			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)
 		}
-		why, _ := a.takes(p, want, req)
+		why, _ := a.whyOutside(p, want, req)
 		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)
 	}
 	return refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
 }
 
-// notShared refuses an address that others have.
+// notShared refuses an address that other Services hold.
 func (a *Allocator) notShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
 	if req.Terms.Key == "" {
 		return refuse(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))

@@ -10,28 +10,30 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Bounds of what one node can keep from the pools. A node is not trusted with more
-// than that: its kubelet and its speaker write what a Node here holds.
+// Limits of what one node can take from the pools. The kubelet and the speaker of a node
+// write what it reports, so that a compromised node could report any address as its own.
 const (
-	// maxNodeAddresses is how many addresses of its own a node has.
+	// maxNodeAddresses is how many of the addresses that a node reports as its own
+	// count.
 	maxNodeAddresses = 16
-	// maxNodeSubnets is how many of its subnets count.
+	// maxNodeSubnets is how many of the subnets that a node reports count.
 	maxNodeSubnets = 16
-	// podNetworkBits is how many bits shorter than the podCIDR of a node the network is in
-	// which the podCIDRs of the other nodes are looked for: /16 for /24, as by default.
+	// podNetworkBits is how many bits shorter the prefix of the pod network of a cluster
+	// is than the podCIDR of a node: with podCIDRs of /24, the podCIDRs of all nodes are
+	// expected in one /16.
 	podNetworkBits = 8
 )
 
-// Node is what a node reports of itself and of the networks that it is in.
+// Node is what a node reports about its addresses and networks.
 type Node struct {
 	// Name of the node, unique.
 	Name lb.NodeName
-	// Created is when its object was made, by the clock of the API server.
+	// Created is when the Node object was created, by the clock of the API server.
 	Created time.Time
 	// Addresses of the node itself, as its kubelet reports them.
 	Addresses []netip.Addr
-	// Interfaces are addresses of its interfaces, as its speaker reports them, such as a
-	// virtual IP of the control plane.
+	// Interfaces are further addresses of its interfaces, as its speaker reports them,
+	// such as a virtual IP of the control plane.
 	Interfaces []netip.Addr
 	// PodCIDRs are the networks of its pods.
 	PodCIDRs []netip.Prefix
@@ -39,18 +41,18 @@ type Node struct {
 	Subnets []netip.Prefix
 }
 
-// TakenByNodes returns what pools cannot give because of nodes: their own addresses,
-// the networks of their pods, and the addresses of their subnets that no host can
-// have. Each node counts within bounds:
+// TakenByNodes returns the addresses that pools cannot give because of nodes: the
+// addresses of nodes, the networks of their pods, and the addresses of their subnets
+// that no host can have. Of each node these count:
 //
-//   - its first 16 addresses, of which those count first that its kubelet reports;
-//   - one podCIDR of each family. Pools hold it back if at least half of the other nodes
-//     have one of the same length in the same network, 8 bits shorter, and none has an
-//     address in it. Any other is reported only, and pools give its addresses. Unless the node is
-//     the only one, a pool that is older than its Node holds it back only if the podCIDR of
-//     another node reaches into the pool as well;
-//   - its first 16 plausible subnets: those in which a node of the cluster has an
-//     address, or that another node is in as well. Of these the network and
+//   - its first 16 addresses, those that its kubelet reports before those of its speaker;
+//   - its first podCIDR of each family. Pools do not give it if the other nodes confirm it: at
+//     least half of them have a podCIDR of the same length in the same prefix, 8 bits shorter,
+//     and none of them has an address in it. Otherwise the conflict is reported, and pools give
+//     the addresses. A pool that is older than the Node gives them as well, unless the podCIDR of
+//     another node reaches into the pool too, or the node is the only one;
+//   - the plausible ones of its first 16 subnets, from /8 on: those in which a node of the
+//     cluster has an address, or that another node reports too. Of these the network and
 //     broadcast address count (IPv4, RFC 1122; not of /31 and /32, RFC 3021) or the
 //     subnet-router anycast address (IPv6, RFC 4291 section 2.6.1; not of /127 and
 //     /128, RFC 6164).
@@ -91,15 +93,16 @@ func (n *Node) own() (list []netip.Addr) {
 	return list
 }
 
-// networks are what all nodes report, to judge the report of one of them.
+// networks are the reports of all nodes together. The report of one node is checked
+// against them.
 type networks struct {
-	addresses []address // sorted
-	in        map[netip.Prefix]int
+	addresses []address            // sorted
+	in        map[netip.Prefix]int // how many nodes report the subnet
 	nodes     int
 	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR there
 }
 
-// podNetwork is what podCIDRs of one cluster have in common.
+// podNetwork identifies a pod network: podCIDRs of one length in one shorter prefix.
 type podNetwork struct {
 	netip.Prefix
 	length int // of the podCIDRs
@@ -109,7 +112,7 @@ func podNetworkOf(p netip.Prefix) podNetwork {
 	return podNetwork{netip.PrefixFrom(p.Addr(), max(0, p.Bits()-podNetworkBits)).Masked(), p.Bits()}
 }
 
-// address is one that a node has.
+// address is an address of a node.
 type address struct {
 	netip.Addr
 	node lb.NodeName
@@ -122,7 +125,7 @@ func newNetworks(nodes []Node) networks {
 		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
 			k.addresses = append(k.addresses, address{a, n.Name})
 		}
-		for _, p := range n.plausible() {
+		for _, p := range n.withEdges() {
 			k.in[p]++
 		}
 		for _, p := range n.firstCIDRs() {
@@ -135,7 +138,7 @@ func newNetworks(nodes []Node) networks {
 	return k
 }
 
-// firstCIDRs returns the first network of pods of each family.
+// firstCIDRs returns the first podCIDR of each family; invalid: the node has none.
 func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	for _, p := range n.PodCIDRs {
 		if f := index(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
@@ -145,8 +148,9 @@ func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	return first
 }
 
-// confirm reports whether the other nodes support that a podCIDR of a node is one. A node
-// without others needs no support.
+// confirm reports whether the other nodes confirm the podCIDR of a node: half of them or
+// more have one in the same pod network, and none has an address in it. A single node
+// needs no confirmation.
 func (k *networks) confirm(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
 	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
@@ -163,9 +167,10 @@ func (k *networks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
 	return false
 }
 
-// plausible returns the first subnets of a node that have addresses which no host
-// can have, each once.
-func (n *Node) plausible() (list []netip.Prefix) {
+// withEdges returns the first maxNodeSubnets subnets of a node, each once. It leaves out
+// prefixes shorter than /8, and subnets without an address that no host can have: /31,
+// /32, /127 and /128.
+func (n *Node) withEdges() (list []netip.Prefix) {
 	for _, p := range n.Subnets {
 		p = p.Masked()
 		longest := p.Addr().BitLen() - 2
@@ -179,12 +184,12 @@ func (n *Node) plausible() (list []netip.Prefix) {
 	return list
 }
 
-// edges returns the addresses of the nodes' subnets that no host can have, each
-// subnet once: of the first node that has it.
+// edges returns the addresses of the nodes' subnets that no host can have. A subnet of
+// several nodes is reported once, for the first of them.
 func (k *networks) edges(nodes []Node) (list []Taken) {
 	done := map[netip.Prefix]bool{}
 	for i := range nodes {
-		for _, p := range nodes[i].plausible() {
+		for _, p := range nodes[i].withEdges() {
 			if done[p] || (k.in[p] < 2 && !k.holdsOther(p, "")) {
 				continue
 			}

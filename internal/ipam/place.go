@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// place is where an address belongs.
+// place is the pool that gives an address, and the number of the address there.
 type place struct {
-	pool   *pool // the one that lists it, and no other one has; nil: none
+	pool   *pool // the pool whose Gives have the address; nil: none
 	number uint64
-	gives  bool // whether the pool gives it, free or not
+	gives  bool // false: AvoidBuggy keeps the pool from giving the address
 }
 
 func (a *Allocator) locate(address netip.Addr) place {
@@ -23,16 +23,16 @@ func (a *Allocator) locate(address netip.Addr) place {
 	return place{pool: g.pool, number: numberIn(g.Range, g.start, address), gives: !(g.pool.AvoidBuggy && buggy(address))}
 }
 
-// slots of the place's family.
+// slots returns the slots of the address's family.
 func (at place) slots(address netip.Addr) *slots { return at.pool.slots[index(lb.FamilyOf(address))] }
 
-// giver finds the pool that gives an address, free or not.
+// giver returns the pool that gives an address, held or free.
 func (a *Allocator) giver(address netip.Addr) (*pool, bool) {
 	at := a.locate(address)
 	return at.pool, at.gives
 }
 
-// PoolOf returns the name of the pool that gives an address, free or not.
+// PoolOf returns the name of the pool that gives an address, held or free.
 func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	if p, ok := a.giver(address); ok {
 		return p.Name, true
@@ -40,7 +40,8 @@ func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return "", false
 }
 
-// from returns the pool that something held came from.
+// from returns the pool of a held or reserved address: the pool that gives it
+// or, if none does, the pool that it came from.
 func (a *Allocator) from(address netip.Addr) *pool {
 	if p, ok := a.giver(address); ok {
 		return p
@@ -48,8 +49,8 @@ func (a *Allocator) from(address netip.Addr) *pool {
 	return a.origin[address]
 }
 
-// first returns the first holder of an address: nobody, if it is reserved, and nil
-// if it is free.
+// first returns the first holder of an address: a.nobody if it is reserved for no
+// Service, nil if it is free.
 func (a *Allocator) first(address netip.Addr) *account { return a.firstAt(a.locate(address), address) }
 
 func (a *Allocator) firstAt(at place, address netip.Addr) *account {
@@ -61,7 +62,7 @@ func (a *Allocator) firstAt(at place, address netip.Addr) *account {
 	return a.far[address]
 }
 
-// put replaces the first holder of an address; nil: it is free.
+// put replaces the first holder of an address; nil makes the address free.
 func (a *Allocator) put(at place, address netip.Addr, c *account) {
 	if at.pool != nil {
 		if s := at.slots(address); s.load(at.number, a.far) {
@@ -88,7 +89,8 @@ func (a *Allocator) enter(at place, address netip.Addr, name lb.PoolName, first 
 	return p
 }
 
-// leave makes an address free.
+// leave makes an address free, and removes its pool if that does not exist any
+// more and no other address came from it.
 func (a *Allocator) leave(address netip.Addr) {
 	at := a.locate(address)
 	p := at.pool
@@ -112,8 +114,8 @@ func (p *pool) count(address netip.Addr, gives bool, n int) {
 	}
 }
 
-// Reserve keeps an address for nobody. It reports false, and changes nothing, if
-// a Service holds it.
+// Reserve reserves an address for no Service, so that none gets it. It reports
+// false, and changes nothing, if a Service holds the address.
 func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 	at := a.locate(address)
 	switch a.firstAt(at, address) {
@@ -126,7 +128,7 @@ func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 	return false
 }
 
-// Unreserve ends that.
+// Unreserve makes an address free that Reserve has reserved.
 func (a *Allocator) Unreserve(address netip.Addr) {
 	if a.first(address) == a.nobody {
 		a.leave(address)

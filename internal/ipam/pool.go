@@ -11,69 +11,71 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is a set of addresses and who may have them.
+// Pool is a set of addresses, and which Services can get them.
 type Pool struct {
 	// Name of the pool, unique.
 	Name lb.PoolName
-	// Created is when its object was made.
+	// Created is when the IPAddressPool object was created.
 	Created time.Time
-	// Listed are the addresses that its owner wrote down, in any order.
+	// Listed are the ranges in spec.addresses, in any order.
 	Listed []lb.Range
-	// Excluded are those of them that are not given.
+	// Excluded are the ranges that the pool does not give.
 	Excluded []lb.Range
-	// Gives are the addresses that the pool gives, sorted and disjoint, and of
-	// no other pool: see Resolve.
+	// Gives are the ranges that the pool gives, sorted and disjoint. No other
+	// pool gives any of their addresses. Set by Resolve.
 	Gives []lb.Range
-	// Conflicts are what the pool lists and cannot give, or ought not to list, in the
-	// order of the addresses: see Resolve.
+	// Conflicts are the ranges that the pool lists but cannot give, or should not
+	// list, sorted by address. Set by Resolve.
 	Conflicts []Conflict
-	// OfNodes are the addresses that the pool would give if nodes did not keep it from
-	// that, sorted and disjoint: see Resolve.
+	// OfNodes are the ranges that the pool does not give only because of reports of
+	// nodes, sorted and disjoint. Set by Resolve.
 	OfNodes []lb.Range
-	// Foreign are the addresses that the pool would give if no foreign host used
-	// them: see Resolve.
+	// Foreign are the addresses that foreign hosts use, and that the pool would
+	// give otherwise. Set by Resolve.
 	Foreign map[netip.Addr]Foreign
-	// AvoidBuggy holds back IPv4 addresses whose last octet is 0 or 255.
+	// AvoidBuggy means that the pool does not give IPv4 addresses whose last
+	// octet is 0 or 255.
 	AvoidBuggy bool
-	// AutoAssign reports whether a request that names no pool can be met from it.
+	// AutoAssign reports whether a request that names no pool can be met from
+	// this pool.
 	AutoAssign bool
-	// Draining pools keep what is given and give nothing new.
+	// Draining means that Services keep their addresses, and that the pool gives
+	// no new ones.
 	Draining bool
-	// Evict means that an address which the pool no longer gives is taken from
-	// the Service that holds it.
+	// Evict means that a Service loses an address that the pool no longer gives.
 	Evict bool
-	// Selection selects which Services the pool is for; nil: for all.
+	// Selection selects the Services that the pool is for; nil: all.
 	Selection *Selection
 	// ShareAcrossNamespaces lets Services of different namespaces share an
 	// address.
 	ShareAcrossNamespaces bool
-	// MaxPerNamespace is how many addresses a namespace can have from the pool;
-	// 0: as many as there are.
+	// MaxPerNamespace is how many addresses of the pool a namespace can have; 0:
+	// any number.
 	MaxPerNamespace int
-	// MaxPerService is how many addresses of one family a Service can name if one of
-	// them is of the pool; 0: any number.
+	// MaxPerService is how many addresses of one family a Service can name if the
+	// pool gives one of them; 0: any number.
 	MaxPerService int
-	// Unusable is why the pool gives nothing; empty if it does. What is held in
-	// it stays held.
+	// Unusable is why the pool gives no addresses; empty if it gives some.
+	// Services keep the addresses that they hold.
 	Unusable string
 }
 
-// Matcher reports whether labels are the wanted ones.
+// Matcher is a label selector.
 type Matcher interface {
 	Matches(labels map[string]string) bool
 }
 
-// Selection selects which Services a pool is for: those in one of the namespaces
-// (none named or selected: in any), with labels that one of the selectors wants
-// (no selector: any).
+// Selection selects the Services that a pool is for: they are in one of the
+// namespaces (if none is named or selected: in any), and one of the
+// ServiceSelectors matches their labels (without ServiceSelectors: any labels).
 type Selection struct {
-	// Priority among the pools that are for a Service: lower numbers first, and
-	// 0 last.
+	// Priority of the pool: pools with lower numbers are tried first, and pools
+	// with 0 last.
 	Priority int32
-	// Namespaces by name, and NamespaceSelectors by their labels.
+	// Namespaces are names, NamespaceSelectors match the labels of namespaces.
 	Namespaces         []string
 	NamespaceSelectors []Matcher
-	// ServiceSelectors by the labels of the Service.
+	// ServiceSelectors match the labels of the Service.
 	ServiceSelectors []Matcher
 }
 
@@ -90,7 +92,7 @@ func matches(list []Matcher, labels map[string]string) bool {
 	return slices.ContainsFunc(list, func(m Matcher) bool { return m.Matches(labels) })
 }
 
-// rank orders pools: those with a selection first, by priority.
+// rank orders pools: pools with a selection come first, by priority.
 func (p Pool) rank() (pinned, priority int64) {
 	if p.Selection == nil {
 		return 1, 0
@@ -101,14 +103,16 @@ func (p Pool) rank() (pinned, priority int64) {
 	return 0, int64(p.Selection.Priority)
 }
 
-// inOrderOfUse compares pools as they are tried for a request that names none.
+// inOrderOfUse compares pools by the order in which they are tried for a request
+// that names none.
 func inOrderOfUse(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(x.Name, y.Name))
 }
 
-// inOrderForBoth does so for one that can use two families.
+// inOrderForBoth is inOrderOfUse for a request that can use two families: within
+// a priority, pools that give both come first.
 func inOrderForBoth(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
@@ -122,21 +126,22 @@ func (p Pool) GivesNothing() bool {
 	})
 }
 
-// pool is a Pool at work. One that is gone, and has left addresses with
-// Services, stays with exists unset.
+// pool is a Pool with the holders of its addresses. A pool that was deleted
+// stays, with exists false, while Services hold addresses of it.
 type pool struct {
 	Pool
 	exists bool
 	slots  [2]*slots // by family; nil: none
-	// used are the addresses that the pool gives and that are held; held are all
-	// that came from it.
+	// used counts the addresses, by family, that the pool gives and that are held
+	// or reserved. held counts also those that the pool no longer gives.
 	used [2]int64
 	held int
-	// byNamespace counts the addresses of each namespace, if that is limited.
+	// byNamespace counts the addresses of each namespace; nil if MaxPerNamespace
+	// is 0.
 	byNamespace map[string]int
 }
 
-// index of a family in arrays.
+// index returns the index of a family in arrays.
 func index(f lb.Family) int {
 	if f == lb.IPv6 {
 		return 1
@@ -144,14 +149,13 @@ func index(f lb.Family) int {
 	return 0
 }
 
-// isOfNodes reports whether the pool would give an address but for what nodes say.
+// isOfNodes reports whether an address is in p.OfNodes.
 func (p *pool) isOfNodes(a netip.Addr) bool {
 	_, ok := lb.Find(p.OfNodes, a)
 	return ok
 }
 
-// conflict returns with what an address conflicts, as part of a sentence whose subject is
-// the address.
+// conflict returns with what an address conflicts, as a clause that begins with "it".
 func (p *pool) conflict(a netip.Addr) string {
 	for _, c := range p.Conflicts {
 		if c.Range.Contains(a) && !c.Foreign {
@@ -161,7 +165,7 @@ func (p *pool) conflict(a netip.Addr) string {
 	return "it conflicts with something else (see the condition Conflict of the pool)"
 }
 
-// families is how many families the pool gives addresses of.
+// families returns how many families the pool gives addresses of.
 func (p *pool) families() (n int) {
 	for _, s := range p.slots {
 		if s != nil {
@@ -171,14 +175,14 @@ func (p *pool) families() (n int) {
 	return n
 }
 
-// gives reports whether an address is one that the pool gives, be it free or not.
+// gives reports whether the pool gives an address, held or free.
 func (p *pool) gives(a netip.Addr) bool {
 	_, ok := lb.Find(p.Gives, a)
 	return ok && p.exists && !(p.AvoidBuggy && buggy(a))
 }
 
-// buggy reports whether an address is one that old devices take for that of a
-// network or for broadcast: its last octet is 0 or 255.
+// buggy reports whether old devices mistake an address for a network or
+// broadcast address: its last octet is 0 or 255.
 func buggy(a netip.Addr) bool {
 	if !a.Is4() {
 		return false

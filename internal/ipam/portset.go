@@ -2,15 +2,16 @@ package ipam
 
 import "github.com/lbstack/lbstack/internal/lb"
 
-// portSet has the ports that the Services which share an address use: bits in pages of 4096
-// ports, by protocol. To look one up takes a few nanoseconds, whatever is in it, and it is
-// smaller than the lists of the ports once these are long.
+// portSet is the set of the ports that the holders of a shared address use: bits in pages
+// of 4096 ports, by protocol. A look-up takes a few nanoseconds however many ports there
+// are, and for long lists of ports a portSet is smaller than the lists.
 type portSet struct {
 	count int
 	pages [3][16]*[64]uint64
 }
 
-// bit returns where the bit of a port is. Its page is nil as long as no port of it was set.
+// bit returns the page, the word and the mask of a port's bit. *page is nil until a port of
+// the page is set.
 func (s *portSet) bit(p lb.Port) (page **[64]uint64, word int, mask uint64) {
 	protocol := 0
 	switch p.Protocol {
@@ -49,7 +50,7 @@ func (s *portSet) clear(p lb.Port) {
 	}
 }
 
-// len is how many ports are in the set; none in a nil one.
+// len returns the number of ports. A nil set is empty.
 func (s *portSet) len() int {
 	if s == nil {
 		return 0

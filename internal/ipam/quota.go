@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// counted reports whether a namespace has the address already, so that it counts
-// once more for nobody.
+// counted reports whether a Service of the namespace already holds the address: the
+// address then counts no second time in the quota.
 func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 	for n := range a.namespaces(address) {
 		if n == namespace {
@@ -18,13 +18,15 @@ func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 }
 
 // overMax reports whether a request names more addresses of a family than the pool gives
-// one Service. What a Service has it keeps: this is asked of new addresses only.
+// to one Service. Callers check new addresses only, so that a Service keeps the
+// addresses that it has.
 func (p *pool) overMax(req *Request, f lb.Family) bool {
 	return p.MaxPerService > 0 && req.count(f) > p.MaxPerService
 }
 
-// overQuota reports whether a namespace has all that it can have from a pool. What
-// the Service itself has does not count, but for what was chosen.
+// overQuota reports whether a namespace has as many addresses of a pool as its quota
+// allows. Addresses that the requesting Service has, and no other Service of the
+// namespace, do not count, since it may exchange them; those in chosen do.
 func (a *Allocator) overQuota(p *pool, req *Request, chosen []Holding) bool {
 	if p.MaxPerNamespace == 0 {
 		return false

@@ -8,11 +8,11 @@ import (
 )
 
 // register finds the account of a Service. It is a map by the hash of the key,
-// since the key stands in the account: that is half of the memory of a map by the
-// key, and faster where most of what costs time is fetching memory.
+// because the key itself is in the account. It needs half the memory of a map by
+// the key, and is faster, since most of the time is spent on fetching memory.
 type register struct {
 	seed  maphash.Seed
-	heads map[uint64]*account // chained where hashes are the same
+	heads map[uint64]*account // accounts with the same hash are chained by next
 }
 
 func newRegister() register {

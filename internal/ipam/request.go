@@ -6,49 +6,51 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// FamilyPolicy is how many families a Service wants addresses of, as
-// spec.ipFamilyPolicy does.
+// FamilyPolicy is how many families a Service wants addresses of: its
+// spec.ipFamilyPolicy.
 type FamilyPolicy uint8
 
 // The policies.
 const (
-	// SingleStack: one address, of the first family that can be had.
+	// SingleStack: one address, of the first family that a pool can give.
 	SingleStack FamilyPolicy = iota
-	// PreferDualStack: one of each family, or of one if the other cannot be had.
+	// PreferDualStack: one address of each family, or of one family if the other
+	// has none.
 	PreferDualStack
-	// RequireDualStack: one of each family, or nothing.
+	// RequireDualStack: one address of each family, or none at all.
 	RequireDualStack
 )
 
-// Request is what a Service asks for.
+// Request is the request of a Service for addresses.
 type Request struct {
 	// Service that asks.
 	Service lb.ServiceKey
-	// Labels of the Service, and NamespaceLabels of its namespace, for pools that
-	// are not for all.
+	// Labels of the Service, and NamespaceLabels of its namespace: the Selection
+	// of a pool matches them.
 	Labels, NamespaceLabels map[string]string
-	// Pool that the addresses must come from; empty: any pool that gives itself.
+	// Pool that the addresses must come from; empty: any pool with AutoAssign.
 	Pool lb.PoolName
-	// Addresses that the Service wants, without duplicates; none: any. Of a family
-	// of which it names none it gets one as if it had named none at all, if
-	// Policy asks for both.
+	// Addresses that the Service names, without duplicates; empty: any address
+	// will do. If Policy asks for both families and Addresses has only one of
+	// them, the Service gets any address of the other.
 	Addresses []netip.Addr
-	// Families that the Service can use, the preferred one first: one or two.
+	// Families that the Service can use, one or two, the preferred one first.
 	Families []lb.Family
-	// Policy reports whether it wants both.
+	// Policy is whether the Service wants one family or both.
 	Policy FamilyPolicy
-	// Terms on which it shares its addresses.
+	// Terms on which the Service shares its addresses.
 	Terms lb.Sharing
-	// Shows are the addresses that people can see it has: of those that it holds
-	// and does not need all of, it keeps these.
+	// Shows are the addresses in the status of the Service. If the Service holds
+	// more addresses than it needs, it keeps these.
 	Shows []netip.Addr
 }
 
-// wantsBoth reports whether each family is to be met by itself.
+// wantsBoth reports whether the Service wants an address of each of two
+// families.
 func (r *Request) wantsBoth() bool { return r.Policy != SingleStack && len(r.Families) > 1 }
 
-// anyOf returns of which families any address will do; those of one item are
-// alternatives, and an empty one is no need.
+// anyOf returns which addresses the Service needs besides those that it names:
+// for each non-empty item one address, of any family in the item.
 func (r *Request) anyOf() (needs [2][]lb.Family) {
 	switch {
 	case r.wantsBoth():
@@ -63,10 +65,10 @@ func (r *Request) anyOf() (needs [2][]lb.Family) {
 	return needs
 }
 
-// names reports whether the request names an address of a family.
+// names reports whether the request names an address of the family.
 func (r *Request) names(f lb.Family) bool { return r.count(f) > 0 }
 
-// count is how many addresses of a family the request names.
+// count returns how many addresses of a family the request names.
 func (r *Request) count(f lb.Family) (n int) {
 	for _, a := range r.Addresses {
 		if lb.FamilyOf(a) == f {
@@ -76,23 +78,24 @@ func (r *Request) count(f lb.Family) (n int) {
 	return n
 }
 
-// Decision is what becomes of a request.
+// Decision is the result of a request.
 type Decision struct {
-	// Keep is what the Service has from now on, recorded: what meets the request
-	// or, if that was refused, what the Service had and may keep.
+	// Keep are the addresses that the Service has from now on: those that meet
+	// the request or, if it was refused, those that the Service had and may
+	// keep. They are recorded.
 	Keep []Holding
-	// Drop is what it lets go, once the other addresses are safe; it is held until
-	// it is released.
+	// Drop are the addresses that the Service gives up. It holds them until the
+	// caller calls Release, once the claims of Keep are written.
 	Drop []Holding
-	// Lost are those of Drop that the Service may not keep even if it gets nothing
-	// in their place.
+	// Lost are the addresses in Drop that the Service may not keep even if it gets
+	// none in their place.
 	Lost []OutsidePool
-	// Fled are those of Drop that foreign hosts use, for which the Service has
-	// others now.
+	// Fled are the addresses in Drop that foreign hosts use, and that the
+	// Service has exchanged for others.
 	Fled []OutsidePool
 	// Refusal is why the request was not met; nil if it was.
 	Refusal *Refusal
-	// Missing is why a Service that prefers two families has one; nil if it has
-	// both, or wants one.
+	// Missing is why a Service with PreferDualStack gets addresses of one family
+	// only; nil if it gets both, or wants one.
 	Missing *Refusal
 }

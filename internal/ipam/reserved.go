@@ -7,27 +7,28 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ReserveFor records that an address which the Service holds is only reserved for it, by an
-// administrator or until it takes the address up: it prefers that one to what it has.
+// ReserveFor records that an address which the Service holds is only reserved for it, until
+// TakeUp. Assign prefers such an address to the others that the Service holds.
 func (a *Allocator) ReserveFor(address netip.Addr, service lb.ServiceKey) {
 	if a.holds(address, service) {
 		a.reservedFor[assignment{address, service}] = struct{}{}
 	}
 }
 
-// ReservedFor reports whether an address is reserved for a Service that has not taken it up.
+// ReservedFor reports whether an address is reserved for the Service that holds it, and not
+// in use yet.
 func (a *Allocator) ReservedFor(h Holding) bool {
 	_, ok := a.reservedFor[assignment{h.Address, h.Service}]
 	return ok
 }
 
-// TakeUp records that the Service has taken up an address that was reserved for it.
+// TakeUp records that the Service uses an address that was reserved for it.
 func (a *Allocator) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	delete(a.reservedFor, assignment{address, service})
 }
 
-// prefer orders what a Service holds: first what is reserved for it, then what it
-// shows, and what it is to release only if there is nothing else.
+// prefer sorts the holdings of a Service: first addresses that are reserved for it, then
+// those in its status, and last those that an earlier decision dropped.
 func (a *Allocator) prefer(held []Holding, shows []netip.Addr) {
 	if len(held) < 2 {
 		return

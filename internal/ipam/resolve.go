@@ -12,50 +12,51 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Taken are addresses that no Service can have.
+// Taken are addresses that something outside of the pools has. Pools do not give them, unless
+// ReportedOnly is set.
 type Taken struct {
 	Range lb.Range
-	// By whom, as part of a sentence: `the node "node1"`.
+	// By names who has the addresses, as part of a sentence: `the node "node1"`.
 	By string
 	// Remedy is what to do about a foreign host, as part of a sentence.
 	Remedy string
-	// As is what the address is of them, if that is not just theirs: "the broadcast
-	// address".
+	// As is the role of the address, if it has one: "the broadcast address" (of By).
 	As string
-	// Node means that this is known from a node only. It keeps the pool from giving the
-	// addresses, and takes none from the Service that has one.
+	// Node means that only a node reports this. The pool then does not give the
+	// addresses, but a Service that has one keeps it.
 	Node bool
-	// Foreign means that a host which is no node of the cluster, or the kernel of a node, uses
-	// the address, and InUse that a Service uses it all the same.
+	// Foreign means that a foreign host uses the address: a host outside of the cluster, or
+	// the kernel of a node. InUse means that a Service used the address before the host, and
+	// still does.
 	Foreign, InUse bool
-	// ReportedOnly means that pools give the addresses all the same: they have lost too many
-	// to foreign hosts (see Losses), or the other nodes do not confirm a podCIDR.
+	// ReportedOnly means that pools give the addresses although something else has them: the
+	// pool has lost too many addresses to foreign hosts (see Losses), or other nodes do not
+	// confirm a podCIDR.
 	ReportedOnly bool
-	// PodsOf is the node whose podCIDR this is, and Since when its Node object was made. A pool that
-	// was there before gives the addresses unless another node has a podCIDR in it too. Empty: this
-	// does not apply.
+	// PodsOf is the node whose podCIDR this is, and Since is when its Node object was created. A
+	// pool that is older than the Node gives the addresses, unless the podCIDR of another node
+	// reaches into the pool too. Empty: this rule does not apply.
 	PodsOf lb.NodeName
 	Since  time.Time
 }
 
-// Conflict is what a pool lists and cannot give.
+// Conflict is a range that a pool lists but cannot give, or should not list.
 type Conflict struct {
 	Range lb.Range
-	// With whom the addresses conflict, as part of a sentence.
+	// With names who has the addresses, as part of a sentence.
 	With string
-	// As is what they are of them; see Taken.
+	// As is the role of the address; see Taken.
 	As string
-	// Foreign means that this is a foreign host that uses the address, and InUse that a
-	// Service uses it all the same.
+	// Foreign and InUse: see Taken.
 	Foreign, InUse bool
-	// ReportedOnly means that the pool gives it all the same; see Taken.
+	// ReportedOnly means that the pool gives the addresses nevertheless; see Taken.
 	ReportedOnly bool
 }
 
 // String returns the conflict as part of a sentence.
 func (c Conflict) String() string { return c.Range.String() + " " + c.predicate() }
 
-// predicate is that sentence without its subject.
+// predicate returns the same without the range.
 func (c Conflict) predicate() string {
 	switch {
 	case c.Foreign && c.InUse:
@@ -68,19 +69,19 @@ func (c Conflict) predicate() string {
 	return fmt.Sprintf("is of %s", c.With)
 }
 
-// Resolve finds out what each pool gives: what it lists, less what it excludes,
-// less what is taken, less what a pool gives that stands before it in the list.
-// Pass the pools oldest first: the older pool goes on as if the younger one did
-// not exist. It sets Gives, Conflicts, OfNodes and Foreign of the pools, and returns the
-// conflicts of those that have any. Addresses that a pool lists twice are a conflict
-// with itself, though it gives them.
+// Resolve computes which addresses each pool gives: those that it lists, without those
+// that it excludes, those that an older pool lists and does not exclude, and those that
+// are taken. The pools are sorted, the oldest first: a younger pool changes nothing for
+// an older one. Resolve sets Gives, Conflicts, OfNodes and Foreign of the pools, and
+// returns the conflicts by pool. A range that a pool lists twice is a conflict of the
+// pool with itself, but the pool gives it.
 func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []span
 	known := rangesTaken(taken, func(Taken) bool { return true })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]
-		conflicts := twice(p)
+		conflicts := listedTwice(p)
 		gives := lb.Subtract(lb.Union(p.Listed...), lb.Union(p.Excluded...))
 		wants := gives
 		conflicts = append(conflicts, withOlder(gives, owned)...)
@@ -104,8 +105,9 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	return found
 }
 
-// taken returns what is taken of the addresses that a pool gives. The podCIDR of a single node counts only if its
-// Node is older than the pool: a node cannot choose its podCIDR by a pool that is not there yet.
+// taken returns those items of all that overlap with the addresses of a pool. If the pool overlaps with the
+// podCIDRs of one node only, these count only if the Node is older than the pool: a compromised node must
+// not be able to choose its podCIDR so as to block an existing pool.
 func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {
 	var nodes []lb.NodeName
 	for _, t := range all {
@@ -125,7 +127,7 @@ func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {
 	return list
 }
 
-// rangesTaken returns the ranges of those that count, sorted and disjoint.
+// rangesTaken returns the ranges of the items for which counts is true, sorted and disjoint.
 func rangesTaken(taken []Taken, counts func(Taken) bool) []lb.Range {
 	var ranges []lb.Range
 	for _, t := range taken {
@@ -136,14 +138,13 @@ func rangesTaken(taken []Taken, counts func(Taken) bool) []lb.Range {
 	return lb.Union(ranges...)
 }
 
-// compareConflicts orders them whatever the order of what is taken: the text that
-// people read must not change by itself.
+// compareConflicts sorts conflicts independently of the order of the taken addresses, so that
+// messages do not change without a reason.
 func compareConflicts(x, y Conflict) int {
 	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With), cmp.Compare(x.As, y.As))
 }
 
-// span is a range and the pool that has it; lists of them are sorted and
-// disjoint.
+// span is a range and the pool that owns it. Lists of spans are sorted and disjoint.
 type span struct {
 	lb.Range
 	pool lb.PoolName
@@ -157,7 +158,7 @@ func rangesOf(spans []span) []lb.Range {
 	return ranges
 }
 
-// add puts those ranges into the list that nobody has yet.
+// add adds to owned those parts of the ranges that no pool owns yet.
 func add(owned []span, ranges []lb.Range, name lb.PoolName) []span {
 	for _, r := range lb.Subtract(ranges, rangesOf(owned)) {
 		i := sort.Search(len(owned), func(i int) bool { return r.First.Less(owned[i].First) })
@@ -166,7 +167,7 @@ func add(owned []span, ranges []lb.Range, name lb.PoolName) []span {
 	return owned
 }
 
-func twice(p *Pool) (conflicts []Conflict) {
+func listedTwice(p *Pool) (conflicts []Conflict) {
 	var ranges []lb.Range
 	sorted := slices.SortedFunc(slices.Values(p.Listed), func(x, y lb.Range) int { return x.First.Compare(y.First) })
 	for i := 1; i < len(sorted); i++ {
@@ -199,9 +200,9 @@ func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	return conflicts
 }
 
-// foreign returns the addresses of the ranges that foreign hosts use, nil if there are none. One
-// that is somebody else's as well is left out, but for one of a node: the Service that has it is
-// not announced, and leaves it.
+// foreign returns the addresses of the ranges that foreign hosts use, nil if there are none. It
+// leaves out addresses that something else has taken too, unless only a node reports that: a
+// Service that has such an address is not announced, and should exchange it.
 func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
 	var found map[netip.Addr]Foreign
 	for _, t := range taken {

@@ -10,24 +10,23 @@ import (
 )
 
 const (
-	// maxHolders is how many Services can share an address: the bound of spec.holders of
-	// its claim.
+	// maxHolders is how many Services can share an address: the limit of spec.holders of
+	// an IPAddressClaim.
 	maxHolders = 256
-	// maxSharedPorts is how many ports Services that share an address can have together. The
-	// claim has each of them twice, in spec.holders and in metadata.managedFields, in some 32
-	// bytes; etcd accepts 1.5 MiB.
+	// maxSharedPorts is how many ports the Services that share an address can have together.
+	// The claim contains each port twice, in spec.holders and in metadata.managedFields, with
+	// some 32 bytes together; etcd accepts 1.5 MiB.
 	maxSharedPorts = 8192
-	// maxCompared bounds the addresses of its sharing key with whose holders a Service is compared,
-	// port by port, before it gets an address of its own.
+	// maxCompared is how many addresses of its sharing key a Service is compared with, port by
+	// port, before it gets an address of its own.
 	maxCompared = 64
 )
 
-// mayNotJoin returns why a Service cannot have an address on these terms, together
-// with those that hold it already; empty if it can. It is part of a sentence
-// whose subject is the Service.
+// mayNotJoin returns why a Service cannot share an address with its holders on these terms; empty if
+// it can. The text is part of a sentence whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
-	// The scope is checked first: a message must not give the terms of a Service in another namespace
-	// to one that cannot share with it.
+	// The scope is checked first: a message must not reveal the terms of a Service in another
+	// namespace to a Service that cannot share with it.
 	if why := a.outOfScope(address, service, p); why != "" {
 		return why
 	}
@@ -40,23 +39,25 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 	return ""
 }
 
-// mayNotStay is mayNotJoin for a Service that holds the address already. The scope in which the pool
-// lets Services share does not count: it is for Services that join.
+// mayNotStay is mayNotJoin for a Service that holds the address already. It does not check the
+// pool's sharing scope, which applies only to Services that join.
 func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
 	}
 	had := len(a.Terms(address, service).Ports)
 	others := a.ports[address].len() - had
-	// Terms that a claim has already are accepted, so that a restart takes nothing away.
+	// Terms that are in a claim already are accepted, so that a restart of the
+	// controller takes no address away.
 	if others > 0 && len(terms.Ports) > had && others+len(terms.Ports) > maxSharedPorts {
 		return fmt.Sprintf("cannot share it: with its %d ports all Services that have it would have more than %d ports, which do not go into its IPAddressClaim", len(terms.Ports), maxSharedPorts)
 	}
 	return ""
 }
 
-// mayNotShare compares terms with those of the other holders. These agree with each other:
-// all have the key and the traffic of the first one, and no port twice.
+// mayNotShare compares terms with those of the other holders. Key and traffic are compared
+// with one other holder only, since all holders have the same. No two holders use one
+// port.
 func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	for c := range a.holders(address) {
 		if c.key == service {
@@ -82,7 +83,7 @@ func hasPort(list []lb.Port, port lb.Port) bool {
 	return ok
 }
 
-// userOf returns the holder of an address that uses a port.
+// userOf returns the holder of an address that uses a port; the zero value: none does.
 func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	for c := range a.holders(address) {
 		if hasPort(a.terms(address, c).Ports, port) {
@@ -92,8 +93,8 @@ func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	return lb.ServiceKey{}
 }
 
-// outOfScope reports that an address has a holder in another namespace, which came
-// before the Service, though the pool lets Services share in one namespace only.
+// outOfScope returns why the sharing scope of the pool keeps a Service from an address: a
+// holder that got it before the Service is in another namespace. Empty if it does not.
 func (a *Allocator) outOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
 	if p.ShareAcrossNamespaces {
 		return ""
@@ -121,9 +122,9 @@ func disagreement(holder string, has, terms lb.Sharing) string {
 	return ""
 }
 
-// findShared finds an address whose holders share it with the Service: the lowest of the
-// first pool in order. It compares the Service with maxCompared addresses; more means that
-// there are others.
+// findShared finds an address that the Service can share: the lowest of the first pool in
+// the order of candidates. It compares the Service with maxCompared addresses at most;
+// more means that there are further ones.
 func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
 	addresses := a.byKey[req.Terms.Key]
 	if len(addresses) == 0 {
@@ -143,7 +144,7 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	for _, address := range addresses {
 		p := a.from(address)
 		rank, ok := ranks[p]
-		// In a pool that shares within a namespace, addresses of other namespaces do not count for maxCompared.
+		// Addresses that are out of scope do not count for maxCompared.
 		inScope := ok && (p.ShareAcrossNamespaces || a.first(address).key.Namespace == req.Service.Namespace)
 		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
 			options = append(options, option{rank, address})
@@ -168,7 +169,7 @@ func (a *Allocator) index(key string, address netip.Addr) {
 	}
 }
 
-// unindex drops an address whose holders share under that key no more.
+// unindex removes an address from byKey, unless a holder still has that key.
 func (a *Allocator) unindex(key string, address netip.Addr) {
 	if key == "" {
 		return
@@ -186,8 +187,8 @@ func (a *Allocator) unindex(key string, address netip.Addr) {
 	}
 }
 
-// Terms returns on what terms a Service holds an address; the zero value if it does
-// not, or shares it with nobody.
+// Terms returns the terms on which a Service holds an address; the zero value if the Service
+// does not hold it, or has no sharing key.
 func (a *Allocator) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	return a.sharing[assignment{address, service}]
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// slots are the addresses of one family that a pool gives, numbered in their
-// order, with the holder of each. Only the first of them are in memory: up to about
-// twice as many as were held at any time, so that memory does not depend on the size of the pool.
+// slots are the addresses of one family that a pool gives, numbered in ascending order, each with
+// its first holder. Only the first addresses are in memory, up to about twice as many as were
+// held at any time, so that memory does not depend on the size of the pool.
 type slots struct {
 	ranges []lb.Range // sorted and disjoint
-	starts []uint64   // number of the first address of each range; MaxUint64: it is too far away to have one
-	avoid  bool       // addresses whose last octet is 0 or 255 are not given
+	starts []uint64   // number of the first address of each range; MaxUint64: the number does not fit into 64 bits
+	avoid  bool       // buggy addresses have a number but are not given
 	total  *big.Int
 
-	holders []*account // by number; nil: free, or not given
-	free    bitset     // numbers of the free ones among holders
-	held    int        // how many addresses are held, those that are not in memory included
-	at      int        // index of the range of next
-	next    netip.Addr // the address after the last one of holders; invalid: there is none
+	holders []*account // first holders by number; nil: free, or not given
+	free    bitset     // numbers of the free addresses among those in memory
+	held    int        // how many addresses are held or reserved, those that are not in memory included
+	at      int        // index of the range that next is in
+	next    netip.Addr // the first address that is not in memory; invalid: all are
 }
 
 func newSlots(avoid bool) *slots { return &slots{avoid: avoid, total: new(big.Int)} }
@@ -44,7 +44,7 @@ func (s *slots) add(r lb.Range) (start uint64) {
 	return start
 }
 
-// after returns the number that follows those of a range.
+// after returns the number after that of the last address of a range.
 func after(start uint64, r lb.Range) uint64 {
 	number := numberIn(r, start, r.Last)
 	if number == math.MaxUint64 {
@@ -53,8 +53,8 @@ func after(start uint64, r lb.Range) uint64 {
 	return number + 1
 }
 
-// numberIn returns the number of an address in a range that starts at the number start; MaxUint64
-// if it is too far away to have one.
+// numberIn returns the number of an address in a range whose first address has the number start;
+// MaxUint64 if the number does not fit into 64 bits.
 func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
 	x, y := a.As16(), r.First.As16()
 	low, borrow := bits.Sub64(binary.BigEndian.Uint64(x[8:]), binary.BigEndian.Uint64(y[8:]), 0)
@@ -66,7 +66,7 @@ func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
 	return sum
 }
 
-// address returns the address with a number that is in memory.
+// address returns the address with a number. The address must be in memory.
 func (s *slots) address(i uint64) netip.Addr {
 	at := sort.Search(len(s.starts), func(k int) bool { return s.starts[k] > i }) - 1
 	first := s.ranges[at].First
@@ -81,8 +81,9 @@ func (s *slots) address(i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// load brings a number into memory if it is not too far away, and reports whether it is in memory
-// now. far has the holders of addresses that are not in memory; load takes from it.
+// load extends the addresses in memory up to a number, unless it is above about twice the held
+// addresses. It reports whether the number is in memory now. far has the holders of addresses
+// that are not in memory; load moves them from far into slots.
 func (s *slots) load(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {
 		return true
@@ -96,7 +97,7 @@ func (s *slots) load(i uint64, far map[netip.Addr]*account) bool {
 	return i < uint64(len(s.holders))
 }
 
-// grow brings one more address into memory.
+// grow extends the addresses in memory by one.
 func (s *slots) grow(far map[netip.Addr]*account) {
 	c, held := far[s.next]
 	if held {
@@ -116,7 +117,7 @@ func (s *slots) grow(far map[netip.Addr]*account) {
 	}
 }
 
-// lowest returns the lowest free address. It stays free until it is put.
+// lowest returns the lowest free address. The address stays free until put records a holder.
 func (s *slots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
 	for {
 		if i, ok := s.free.lowest(); ok {
@@ -129,7 +130,8 @@ func (s *slots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
 	}
 }
 
-// put records who holds the address of a number that is in memory; nil: nobody.
+// put records the first holder of the address with a number; nil: it is free. The address must
+// be in memory.
 func (s *slots) put(i uint64, a netip.Addr, c *account) {
 	s.holders[i] = c
 	switch {

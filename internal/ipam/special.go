@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Special returns addresses that no host can have, or that do not leave a link: no
-// Service can use them.
+// Special returns the addresses that no Service can use: no host can have them, or
+// routers do not forward to them.
 func Special() []Taken {
 	var list []Taken
 	for _, s := range []struct {

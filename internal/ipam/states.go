@@ -11,44 +11,45 @@ import (
 
 // Usage counts the addresses of a pool.
 type Usage struct {
-	// Total is how many the pool gives.
+	// Total is how many addresses the pool gives.
 	Total *big.Int
-	// Used is how many of them are held or reserved.
+	// Used is how many of the addresses are held or reserved.
 	Used int64
 }
 
-// Free is how many can still be given.
+// Free returns how many addresses are neither held nor reserved.
 func (u Usage) Free() *big.Int { return new(big.Int).Sub(u.Total, big.NewInt(u.Used)) }
 
-// OutsidePool is an address that a Service holds although the pool that it came from no
-// longer gives it, or not to that Service.
+// OutsidePool is an address that a Service holds although its pool no longer gives it,
+// or no longer gives it to this Service.
 type OutsidePool struct {
 	Holding
-	// Why the pool does not give it, as part of a sentence.
+	// Why the pool does not give the address, as part of a sentence.
 	Why string
 }
 
-// outside is why an address is kept that its pool would not give.
+// outside is why the pool would not give an address that a Service keeps.
 type outside struct {
 	why string
-	// ofService means that the pool gives the address, but not to this Service: only
-	// its next request reports whether that is still so.
+	// ofService means that the pool gives the address, but not to this Service. Only
+	// the next Assign for the Service finds out whether that is still so.
 	ofService bool
 }
 
-// State is how a pool stands.
+// State is the state of a pool.
 type State struct {
-	// Usage by family; families that the pool does not give are absent.
+	// Usage by family, for the families that the pool gives.
 	Usage map[lb.Family]Usage
-	// Held is how many addresses came from the pool, also those that it no
-	// longer gives.
+	// Held is how many addresses of the pool are held or reserved, those that it no
+	// longer gives included.
 	Held int
-	// OutsidePool are those that it no longer gives, in the order of the addresses.
+	// OutsidePool are the held addresses that the pool no longer gives, sorted by
+	// address.
 	OutsidePool []OutsidePool
 }
 
-// States returns how every pool stands that exists. What Services keep, and why, is known
-// once the Services were assigned anew after a change.
+// States returns the state of every pool that exists. After SetPools, OutsidePool is
+// complete only once Assign has run for all Services.
 func (a *Allocator) States() map[lb.PoolName]State {
 	states := map[lb.PoolName]State{}
 	for _, p := range a.order {
@@ -75,7 +76,7 @@ func (a *Allocator) States() map[lb.PoolName]State {
 	return states
 }
 
-// Services yields those that hold something, in no order.
+// Services yields the Services that hold an address, in no order.
 func (a *Allocator) Services() iter.Seq[lb.ServiceKey] {
 	return func(yield func(lb.ServiceKey) bool) {
 		for c := range a.accounts.all() {

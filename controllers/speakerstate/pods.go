@@ -133,7 +133,7 @@ const maxWords = 512
 // whyEnded returns the reason of the kubelet and, if the program left any, its last words: they
 // name a port that is taken.
 func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
-	if words := apiconv.LastWords(t); words != "" {
+	if words := apiconv.TerminationLine(t); words != "" {
 		return fmt.Sprintf(" (%s): %s", reason, bounded.Cut(words, maxWords))
 	}
 	return fmt.Sprintf(" (%s)", reason)

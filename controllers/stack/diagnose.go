@@ -171,7 +171,7 @@ func ended(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
 	}
-	if words := apiconv.LastWords(t); words != "" {
+	if words := apiconv.TerminationLine(t); words != "" {
 		return "it keeps ending: " + words
 	}
 	return fmt.Sprintf("it keeps ending, with %s, exit code %d", t.Reason, t.ExitCode)

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ParseAdvertisement reads an L2Advertisement. The error names the field that
-// is invalid; such an advertisement announces nothing.
+// ParseAdvertisement reads an L2Advertisement. The error names the field that is invalid;
+// an invalid advertisement announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, selection{
@@ -33,14 +33,14 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisem
 	return ad, nil
 }
 
-// selection is what the specs of all kinds of advertisements have in common.
+// selection has the fields that L2Advertisements and BGPAdvertisements have in common.
 type selection struct {
 	pools                                   []v1beta1.ObjectName
 	poolLabels, nodes, services, namespaces []metav1.LabelSelector
 }
 
-// parseScope reads what the specs of all kinds of advertisements have in common. The error
-// names the field.
+// parseScope reads a selection. name is the name of the advertisement. The error names the
+// invalid field.
 func parseScope(name string, s selection) (eligibility.Scope, error) {
 	scope := eligibility.Scope{Name: name}
 	for _, pool := range s.pools {

@@ -10,26 +10,27 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// UnknownAnnotation is an annotation that looks like one of lbstack's or MetalLB's and has
-// no effect.
+// UnknownAnnotation is an annotation with a prefix of lbstack or MetalLB that has no
+// effect.
 type UnknownAnnotation struct {
 	// Key of the annotation.
 	Key string
-	// Nearest is the annotation under lbstack.io/ whose name is most alike.
+	// Nearest is the annotation under lbstack.io/ with the most similar name.
 	Nearest string
 }
 
-// allocatedFromPool is the name of the annotation that lbstack and MetalLB write.
+// allocatedFromPool is the name of the annotation that lbstack and MetalLB write on
+// Services.
 const allocatedFromPool = "ip-allocated-from-pool"
 
-// isRead reports whether the value of an annotation of a Service is read.
+// isRead reports whether lbstack reads an annotation of Services.
 func isRead(key string) bool {
 	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||
 		key == v1beta1.AnnotationAllocatedFromPool
 }
 
-// UnknownAnnotations returns the annotations of a Service under the prefixes of lbstack and
-// MetalLB that nothing reads, by key.
+// UnknownAnnotations returns the annotations of a Service with a prefix of lbstack or
+// MetalLB that lbstack does not read, sorted by key.
 func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 	for _, key := range slices.Sorted(maps.Keys(svc.Annotations)) {
 		i := slices.IndexFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
@@ -41,20 +42,22 @@ func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 	return unknown
 }
 
-// nearest returns the annotation under lbstack.io/ that needs the fewest edits of its name.
+// nearest returns the annotation under lbstack.io/ whose name has the shortest distance to
+// a name.
 func nearest(name string) string {
 	return slices.MinFunc([]string{v1beta1.AnnotationAddressPool, v1beta1.AnnotationLoadBalancerIPs, v1beta1.AnnotationAllowSharedIP}, func(x, y string) int {
 		return distance(plain(name), plain(strings.TrimPrefix(x, annotationPrefixes[0]))) - distance(plain(name), plain(strings.TrimPrefix(y, annotationPrefixes[0])))
 	})
 }
 
-// plain leaves out what people write differently: case, dashes and underscores. Names of
-// annotations have at most 63 characters.
+// plain removes the differences in style between two names: case, dashes, underscores
+// and dots.
 func plain(name string) string {
 	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
 }
 
-// distance is the Levenshtein distance of two names.
+// distance is the Levenshtein distance of two names. Names of annotations have at most 63
+// characters.
 func distance(x, y string) int {
 	row := make([]int, len(y)+1)
 	for j := range row {
@@ -75,7 +78,8 @@ func distance(x, y string) int {
 	return row[len(y)]
 }
 
-// Paused says whether the annotation lbstack.io/pause has the operator write nothing but the status of the stack.
+// Paused reports whether the annotation lbstack.io/pause is set, so that the operator writes only the
+// status of the stack.
 func Paused(stack *v1beta1.LoadBalancerStack) bool {
 	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
 	return annotated && value != "false"

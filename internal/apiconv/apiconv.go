@@ -1,6 +1,7 @@
-// Package apiconv turns API objects into the core's values and back. It is the
-// only place that parses strings from API objects: the controller, the speaker
-// and the command line share it, so that they cannot disagree.
+// Package apiconv converts API objects to the types of the pure packages
+// (ipam, eligibility, routes and others) and back. It is the only place that
+// parses strings of API objects: the controller, the speaker and the kubectl
+// plugin all use it, so that they read each field alike.
 package apiconv
 
 import (
@@ -11,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ParseAddress parses an IPv4 or IPv6 address that can be given out: no zone;
-// IPv4 mapped into IPv6 becomes IPv4.
+// ParseAddress parses an IPv4 or IPv6 address. It refuses addresses with a
+// zone, which no Service can have. An IPv4 address mapped into IPv6 becomes
+// IPv4.
 func ParseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(strings.TrimSpace(s))
 	if err != nil {

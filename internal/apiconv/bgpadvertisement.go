@@ -18,12 +18,13 @@ import (
 const (
 	wholeIPv4 = 32
 	wholeIPv6 = 128
-	// maxPrepend is how often an ASN may be prepended.
+	// maxPrepend is the maximum of asPathPrepend.
 	maxPrepend = 10
 )
 
-// ParseBGPAdvertisement reads a BGPAdvertisement. The error names the field that means
-// nothing; such an advertisement announces nothing.
+// ParseBGPAdvertisement reads a BGPAdvertisement. The error names the field that is invalid.
+// The caller decides what to do then: speakers keep the last valid configuration of the
+// advertisement.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, selection{
@@ -48,8 +49,9 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (r
 	return ad, nil
 }
 
-// BGPAdvertisementScope returns what a BGPAdvertisement can be about. One that is invalid stays
-// in effect as it was before, which the object does not contain: it can be about everything.
+// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. Of an invalid
+// one the last valid configuration stays in effect, and the object does not contain it: it may
+// announce all addresses.
 func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases Aliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
@@ -110,7 +112,7 @@ func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases Aliases) (route
 			a.Communities = append(a.Communities, value.Standard)
 		}
 	}
-	// A community and an alias of it are one.
+	// The list may have a community twice: in numbers, and by an alias.
 	slices.Sort(a.Communities)
 	a.Communities = slices.Compact(a.Communities)
 	slices.SortFunc(a.Large, func(x, y routes.LargeCommunity) int {

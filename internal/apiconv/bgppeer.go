@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// The defaults of a BGPPeer; the CRD has the same.
+// The defaults of the fields of a BGPPeer, in seconds. The CRD has the same.
 const (
 	defaultHoldTime         = 30
 	defaultConnectRetry     = 2
@@ -24,21 +24,24 @@ const (
 	defaultGracefulShutdown = 2
 )
 
-// The bounds of a BGPPeer that are not those of its types.
+// Limits of fields of a BGPPeer.
 const (
 	minHoldTime         = 3
 	maxSecurityHops     = 254
 	maxRestartTime      = 4095
 	maxGracefulShutdown = 60
-	// maxPassword is how long a TCP MD5 key can be on Linux (TCP_MD5SIG_MAXKEYLEN).
+	// maxPassword is the maximum length of a TCP MD5 key on Linux, in bytes
+	// (TCP_MD5SIG_MAXKEYLEN).
 	maxPassword = 80
 )
 
-// BGPPeer is a BGPPeer as far as it can be read without other objects.
+// BGPPeer has the fields of a BGPPeer object. The objects that it names are not
+// read yet.
 type BGPPeer struct {
-	// Peer without its Password and its BFD; BFDProfile names the profile.
+	// Peer has no Password and no BFD yet; BFDProfile names the profile.
 	bgp.Peer
-	// NodeSelectors select the nodes that have the session; empty: all.
+	// NodeSelectors select the nodes that have a session with the router; empty:
+	// all.
 	NodeSelectors []eligibility.Selector
 	// PasswordSecret is the name of the Secret with the password; empty: none.
 	PasswordSecret string
@@ -46,7 +49,7 @@ type BGPPeer struct {
 	Created time.Time
 }
 
-// OnNode reports whether a node with these labels has the session.
+// OnNode reports whether a node with these labels has a session with the router.
 func (p *BGPPeer) OnNode(labels map[string]string) bool {
 	for _, selects := range p.NodeSelectors {
 		if selects(labels) {
@@ -56,8 +59,9 @@ func (p *BGPPeer) OnNode(labels map[string]string) bool {
 	return len(p.NodeSelectors) == 0
 }
 
-// ParseBGPPeer reads a BGPPeer. The error names the field that is invalid; with
-// such a peer there is no session.
+// ParseBGPPeer reads a BGPPeer. The error names the field that is invalid. With
+// an invalid peer no new session is opened; an existing one keeps its last valid
+// configuration.
 func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	spec := &object.Spec
 	r := reader{}
@@ -98,7 +102,7 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	return p, nil
 }
 
-// router reads who the router is and where.
+// router reads the fields that identify the router: its ASN and its address.
 func (r *reader) router(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check((spec.PeerASN != 0) != (spec.DynamicASN != ""), "spec.peerASN", "exactly one of peerASN and dynamicASN must be set")
 	switch spec.DynamicASN {
@@ -122,7 +126,7 @@ func (r *reader) router(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check(!p.RouterID.IsValid() || (p.RouterID.Is4() && !p.RouterID.IsUnspecified()), "spec.routerID", "must look like an IPv4 address and not be 0.0.0.0")
 }
 
-// together checks what excludes each other.
+// together checks the combinations of fields that are not allowed.
 func (r *reader) together(p *bgp.Peer) {
 	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
 	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
@@ -138,8 +142,8 @@ func (r *reader) together(p *bgp.Peer) {
 	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
 }
 
-// ParseBFDProfile reads a BFDProfile. The error names the field that is invalid;
-// such a profile cannot be used.
+// ParseBFDProfile reads a BFDProfile. The error names the field that is invalid.
+// No new session uses an invalid profile; existing ones keep the last valid one.
 func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	spec := &object.Spec
 	r := reader{}
@@ -161,8 +165,9 @@ func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	return p, nil
 }
 
-// ParsePassword reads the password of the Secret that a BGPPeer names. The error follows
-// the name of the Secret in a sentence, and contains nothing of what is in it.
+// ParsePassword reads the password of the Secret that a BGPPeer names. The error is a
+// part of a sentence that follows the name of the Secret. It must not contain data of
+// the Secret.
 func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	if secret.Type != corev1.SecretTypeBasicAuth {
 		return "", fmt.Errorf("is of type %q and not %s", secret.Type, corev1.SecretTypeBasicAuth)
@@ -177,8 +182,8 @@ func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	return bgp.Password(password), nil
 }
 
-// reader reads fields and keeps the first error. The API server has refused most of
-// what it refuses; objects that were stored before are read with the same care.
+// reader reads fields and keeps the first error. The CRD has most of these checks
+// as well, but not for objects that were stored before the CRD had them.
 type reader struct{ err error }
 
 func (r *reader) check(ok bool, field, format string, args ...any) {
@@ -201,7 +206,7 @@ func (r *reader) asn(field string, n int64) bgp.ASN {
 	return bgp.ASN(n)
 }
 
-// address reads the address of a host; none is an invalid one.
+// address reads the address of a host. An empty field gives the zero address.
 func (r *reader) address(field, s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}

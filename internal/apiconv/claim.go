@@ -12,9 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ClaimName returns the name of the IPAddressClaim for an address: an IPv4
-// address as it is, an IPv6 address in full with dashes for colons. One
-// address has one name and the reverse.
+// ClaimName returns the name of the IPAddressClaim for an address: an IPv4 address as it is, an
+// IPv6 address in full with dashes for colons. Two addresses never have the same name.
 func ClaimName(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is4() {
@@ -32,8 +31,9 @@ func AddressFromClaimName(name string) (netip.Addr, error) {
 	return a, nil
 }
 
-// ClaimAddress returns the address of a claim. It is an error if the name is not the one for
-// the address: only the name makes sure that an address is claimed once.
+// ClaimAddress returns the address of a claim. It returns an error if the claim does not
+// have the name for the address, since only the name ensures that an address has at most one
+// claim.
 func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	a, err := ParseAddress(claim.Spec.Address)
 	if err != nil {
@@ -45,7 +45,8 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	return a, nil
 }
 
-// AnnounceFrom returns the node that is asked for to announce the address of a claim; empty: none is.
+// AnnounceFrom returns the node that should announce the address of a claim, from the annotation
+// lbstack.io/announce-from; empty: the claim has no such annotation.
 func AnnounceFrom(claim *v1beta1.IPAddressClaim) lb.NodeName {
 	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeName))
 }
@@ -58,8 +59,8 @@ func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: h.Namespace, Name: h.Name}
 }
 
-// HolderTerms returns on which terms a holder shares the address of its claim. Invalid ports are
-// an error: without them it is unknown which Services may share the address.
+// HolderTerms returns the terms on which a holder shares the address of its claim. It returns an
+// error if its ports are invalid, since it is then unknown which Services may share the address.
 func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Sharing, error) {
 	if claim.Spec.SharingKey == "" {
 		return lb.Sharing{}, nil
@@ -71,7 +72,7 @@ func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Shari
 	return lb.Sharing{Key: claim.Spec.SharingKey, Traffic: h.TrafficPolicy, Ports: ports}, nil
 }
 
-// ClaimHolderOf returns the entry in spec.holders of a claim for a Service that has the address
+// ClaimHolderOf returns the item of spec.holders for a Service that has the address of a claim
 // on these terms.
 func ClaimHolderOf(svc *corev1.Service, terms lb.Sharing) v1beta1.ClaimHolder {
 	return v1beta1.ClaimHolder{

@@ -11,10 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// largeMarker begins a large community.
+// largeMarker is the first part of a large community.
 const largeMarker = "large"
 
-// wellKnown are the communities that have a name of their own (IANA, "BGP Well-known
+// wellKnown are the well-known communities by name (IANA, "BGP Well-known
 // Communities").
 var wellKnown = map[string]routes.Community{
 	"graceful-shutdown":   routes.GracefulShutdown,
@@ -28,15 +28,15 @@ var wellKnown = map[string]routes.Community{
 	"no-peer":             0xFFFFFF04,
 }
 
-// AnyCommunity is a community of either kind.
+// AnyCommunity is a standard (RFC 1997) or a large community (RFC 8092).
 type AnyCommunity struct {
-	// IsLarge selects which of the two it is.
+	// IsLarge means that Large is set; otherwise Standard is.
 	IsLarge  bool
 	Standard routes.Community
 	Large    routes.LargeCommunity
 }
 
-// String returns it as ParseCommunity reads it, in numbers.
+// String returns the community in numbers, in the form that ParseCommunity reads.
 func (c AnyCommunity) String() string {
 	if c.IsLarge {
 		return fmt.Sprintf("%s:%d:%d:%d", largeMarker, c.Large.Global, c.Large.Local1, c.Large.Local2)
@@ -80,12 +80,12 @@ func parseNumbers(s string, parts []string, bits int) ([]uint32, error) {
 	return numbers, nil
 }
 
-// Aliases are the names that Community objects give, besides the well-known ones.
+// Aliases are the communities that Community objects define, by name.
 type Aliases map[string]AnyCommunity
 
-// ParseCommunities reads all Community objects together. Of a name that is in two, the
-// older object has it. The errors are by the name of the object that is wrong; its
-// other names count all the same.
+// ParseCommunities reads all Community objects together. If two objects define a name,
+// the older object wins. The errors are by the name of the object; the valid names of
+// an object with an error can be used nevertheless.
 func ParseCommunities(objects []v1beta1.Community) (Aliases, map[string]*SpecError) {
 	byAge := make([]*v1beta1.Community, 0, len(objects))
 	for i := range objects {
@@ -133,7 +133,8 @@ func parseAlias(item v1beta1.CommunityAlias) (AnyCommunity, error) {
 	return value, nil
 }
 
-// resolve finds what an item of an advertisement's communities means.
+// resolve returns the community that an item of spec.communities of an advertisement
+// names.
 func (a Aliases) resolve(item v1beta1.CommunityReference) (AnyCommunity, *SpecError) {
 	name := string(item)
 	if value, ok := a[name]; ok {

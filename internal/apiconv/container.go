@@ -7,9 +7,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// LastWords returns why the program of a container ended, in one line: the last one that it left,
-// or that of a panic, which a stack trace follows. Empty: it left none.
-func LastWords(t *corev1.ContainerStateTerminated) string {
+// TerminationLine returns the line of the termination message of a container that describes why
+// its program ended: the line of a panic, which a stack trace follows, or else the last line.
+// Empty: there is no message.
+func TerminationLine(t *corev1.ContainerStateTerminated) string {
 	lines := strings.Split(strings.TrimSpace(t.Message), "\n")
 	if at := slices.IndexFunc(lines, isPanic); at >= 0 {
 		return lines[at]

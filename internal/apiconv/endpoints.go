@@ -10,20 +10,20 @@ import (
 // ServiceEndpoints are the endpoints of Services that serve, by family.
 type ServiceEndpoints map[lb.ServiceKey]map[lb.Family]eligibility.Endpoints
 
-// endpointsKey is what the endpoints of many slices are summed up by.
+// endpointsKey is the key by which the endpoints of EndpointSlices are added up.
 type endpointsKey struct {
 	service lb.ServiceKey
 	family  lb.Family
 }
 
-// endpointsOfKind are the endpoints that are ready, and those that are not but
-// still serve while they terminate.
+// endpointsOfKind are the endpoints that are ready, and those that are not ready but still
+// serve while they terminate.
 type endpointsOfKind struct{ ready, serving eligibility.Endpoints }
 
-// ParseEndpoints reads the EndpointSlices of Services, packed or not. As kube-proxy does, it
-// counts those that are ready and, when a Service has none in a family, those
-// that terminate and still serve. Endpoints on one node count as one in each slice; nodes
-// that are not known are left out.
+// ParseEndpoints reads the EndpointSlices of Services, packed or not. Like kube-proxy, it
+// counts the endpoints that are ready or, if a Service has none of a family, those that
+// terminate and still serve. All endpoints of a slice on one node count as one. Endpoints on
+// nodes that are not in nodes are counted in Serving, but their nodes are not in Nodes.
 func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) ServiceEndpoints {
 	found := map[endpointsKey]*endpointsOfKind{}
 	for i := range slices {
@@ -80,7 +80,7 @@ func sliceFamily(slice *discoveryv1.EndpointSlice) lb.Family {
 	case discoveryv1.AddressTypeIPv6:
 		return lb.IPv6
 	}
-	return 0 // names, which kube-proxy does not serve
+	return 0 // host names, which kube-proxy does not serve
 }
 
 func isTrue(condition *bool, unknown bool) bool {

@@ -14,9 +14,9 @@ import (
 // MaxExternalIPs is how many items of spec.externalIPs of a Service are read.
 const MaxExternalIPs = 64
 
-// ExternalIPs returns the addresses in spec.externalIPs, in order, each once, and whether the
-// list has more items than are read. It reads what kube-proxy reads: leading zeros of IPv4
-// addresses are decimal, and IPv4 mapped into IPv6 is IPv4.
+// ExternalIPs returns the addresses in spec.externalIPs, sorted, each once; more means that
+// the list has further items that were not read. It parses the items like kube-proxy: numbers
+// with leading zeros are decimal, and an IPv4 address mapped into IPv6 is an IPv4 address.
 func ExternalIPs(svc *corev1.Service) (addresses []netip.Addr, more bool) {
 	items := svc.Spec.ExternalIPs
 	for _, item := range items[:min(len(items), MaxExternalIPs)] {
@@ -28,13 +28,14 @@ func ExternalIPs(svc *corev1.Service) (addresses []netip.Addr, more bool) {
 	return slices.Compact(addresses), len(items) > MaxExternalIPs
 }
 
-// trimExternalIPs keeps as many items as are read, and one more if there are more.
+// trimExternalIPs keeps one item more than ExternalIPs reads, so that ExternalIPs can report
+// that there are more.
 func trimExternalIPs(items []string) []string {
 	return slices.Clone(items[:min(len(items), MaxExternalIPs+1)])
 }
 
-// TrimToExternalIPs returns what is read of a Service that is not of type LoadBalancer: its
-// externalIPs, and the condition about them.
+// TrimToExternalIPs returns the fields that lbstack reads of a Service that is not of type
+// LoadBalancer: its externalIPs, and the condition about them.
 func TrimToExternalIPs(svc *corev1.Service) *corev1.Service {
 	kept := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
 		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID, ResourceVersion: svc.ResourceVersion, Generation: svc.Generation,

@@ -6,11 +6,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// kubeletPort is the port of kubelets that report none.
+// kubeletPort is the port of a kubelet whose Node does not report one.
 const kubeletPort = 10250
 
-// Kubelet returns where the kubelet of a node listens: on the first InternalIP; false: the
-// node has none. The kubelet itself writes its addresses and its port.
+// Kubelet returns the address and the port on which the kubelet of a node listens: the
+// first InternalIP of the node; false: the node has none. The kubelet writes its addresses
+// and its port into the Node, so that they are as trustworthy as the node.
 func Kubelet(node *corev1.Node) (netip.AddrPort, bool) {
 	port := uint16(kubeletPort)
 	if p := node.Status.DaemonEndpoints.KubeletEndpoint.Port; p > 0 && p <= 65535 {

@@ -12,14 +12,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reason and message of the Ready condition of a node that is shutting down, while its kubelet ends pods.
+// Reason and message that the kubelet sets in the Ready condition while its node shuts down.
 const (
 	reasonKubeletNotReady = "KubeletNotReady"
 	messageShuttingDown   = "node is shutting down"
 )
 
-// DrainPolicy defines which nodes hand over their addresses: those with one of the
-// keys. A label or annotation with the value "false" does not count.
+// DrainPolicy decides which nodes drain: those that have a taint, a label or an annotation
+// with one of the keys. A label or annotation with the value "false" does not count.
 type DrainPolicy struct {
 	// Taints, Labels and Annotations are keys.
 	Taints, Labels, Annotations []string
@@ -27,11 +27,12 @@ type DrainPolicy struct {
 	IgnoreExcludeLabel bool
 }
 
-// defaultDrainKey drains a node where the stack does not list keys; the CRD has the same
-// default.
+// defaultDrainKey is the key of each list that the stack does not set. The CRD has the
+// same default.
 const defaultDrainKey = "lbstack.io/drain"
 
-// ParseDrainPolicy reads the policy for nodes of a LoadBalancerStack; nil: there is none.
+// ParseDrainPolicy reads spec.drain and spec.nodes of a LoadBalancerStack; nil: there is
+// no stack.
 func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	if stack == nil {
 		stack = &v1beta1.LoadBalancerStack{}
@@ -43,7 +44,7 @@ func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	}
 }
 
-// drainKeys reads a list of keys. One that is empty and not missing drains nothing.
+// drainKeys reads a list of keys. An empty list that is set drains no node.
 func drainKeys(keys []v1beta1.DrainKey) []string {
 	if keys == nil {
 		return []string{defaultDrainKey}
@@ -67,16 +68,17 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	}
 }
 
-// maxOwn bounds how many addresses a node can say are its own: a kubelet writes them.
-const maxOwn = 16
+// maxNodeAddresses bounds how many addresses a node can report as its own. Its kubelet writes
+// them, and nodes are not trusted.
+const maxNodeAddresses = 16
 
-// ownAddresses returns the addresses of the node itself, ordered, each once.
+// ownAddresses returns the addresses of the node itself, sorted, each once.
 func ownAddresses(node *corev1.Node) []netip.Addr {
 	return slices.SortedFunc(slices.Values(NodeAddresses(node)), netip.Addr.Compare)
 }
 
-// addressesOf returns the first maxOwn different addresses of some types, in the order of the node. Names and
-// ranges are left out.
+// addressesOf returns the first maxNodeAddresses different addresses of some types, in the order of
+// status.addresses. Names and ranges are left out.
 func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Addr {
 	var list []netip.Addr
 	for _, a := range node.Status.Addresses {
@@ -87,16 +89,17 @@ func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Add
 		if err != nil || slices.Contains(list, address) {
 			continue
 		}
-		if list = append(list, address); len(list) == maxOwn {
+		if list = append(list, address); len(list) == maxNodeAddresses {
 			break
 		}
 	}
 	return list
 }
 
-// excluded returns why a node is to announce nothing, as what follows its name in a
-// sentence, and whether it keeps what it announces while no other node may: a label and the
-// word of a network plugin do not stop traffic that arrives.
+// excluded returns why a node is to announce nothing, as the part of a sentence that
+// follows its name. keeps means that it keeps announcing an address while no other node may
+// announce it: neither the label nor the condition of a network plugin stops traffic that
+// arrives at the node.
 func excluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
 		return "has the taint " + corev1.TaintNodeOutOfService, false
@@ -139,6 +142,6 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 	return &node.Status.Conditions[i]
 }
 
-// InternalIPs returns the addresses of type InternalIP of a node, in its order. Anything but a
-// single address is left out.
+// InternalIPs returns the addresses of type InternalIP of a node, in the order of
+// status.addresses. Names and ranges are left out.
 func InternalIPs(node *corev1.Node) []netip.Addr { return addressesOf(node, corev1.NodeInternalIP) }

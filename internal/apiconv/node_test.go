@@ -105,8 +105,8 @@ func TestAddressesOfANode(t *testing.T) {
 	for range 1000 {
 		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.4"})
 	}
-	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got[:2]) || len(got) > maxOwn {
-		t.Errorf("of 1000 more: got %d, want at most %d", len(got), maxOwn)
+	if got := ParseNode(node, DrainPolicy{}).Addresses; !slices.Equal(want, got[:2]) || len(got) > maxNodeAddresses {
+		t.Errorf("of 1000 more: got %d, want at most %d", len(got), maxNodeAddresses)
 	}
 }
 
@@ -122,18 +122,18 @@ func TestAddressesAreCountedAfterTheyAreRead(t *testing.T) {
 		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("10.0.0.%d", i+1)})
 	}
 	internal := InternalIPs(node)
-	if len(internal) != maxOwn || internal[0] != netip.MustParseAddr("10.0.0.1") {
-		t.Errorf("InternalIPs: got %v, want the first %d, from 10.0.0.1 on", internal, maxOwn)
+	if len(internal) != maxNodeAddresses || internal[0] != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("InternalIPs: got %v, want the first %d, from 10.0.0.1 on", internal, maxNodeAddresses)
 	}
 	kubelet, has := Kubelet(node)
 	if want := netip.MustParseAddrPort("10.0.0.1:10250"); kubelet != want || !has {
 		t.Errorf("kubelet: got %s, %v, want %s", kubelet, has, want)
 	}
 	own := ParseNode(node, DrainPolicy{}).Addresses
-	if len(own) != maxOwn || !slices.Contains(own, netip.MustParseAddr("10.0.0.14")) || !slices.Contains(own, netip.MustParseAddr("203.0.113.1")) {
+	if len(own) != maxNodeAddresses || !slices.Contains(own, netip.MustParseAddr("10.0.0.14")) || !slices.Contains(own, netip.MustParseAddr("203.0.113.1")) {
 		t.Errorf("own addresses: got %v, want two of type ExternalIP and 10.0.0.1 to 10.0.0.14", own)
 	}
-	if got := NodeNetworks(node, nil).Addresses; len(got) != maxOwn {
-		t.Errorf("addresses that pools do not give: got %d, want %d", len(got), maxOwn)
+	if got := NodeNetworks(node, nil).Addresses; len(got) != maxNodeAddresses {
+		t.Errorf("addresses that pools do not give: got %d, want %d", len(got), maxNodeAddresses)
 	}
 }

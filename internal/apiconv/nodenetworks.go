@@ -12,16 +12,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// NodeAddresses reads the node's own addresses: those of the types InternalIP and
-// ExternalIP that are one address. The kubelet writes them, and the API server takes any
-// text for one, so that a CIDR, a range or a name counts for nothing.
+// NodeAddresses returns the node's own addresses, of the types InternalIP and
+// ExternalIP. The kubelet writes them, and the API server accepts any text there: CIDRs,
+// ranges and names are left out.
 func NodeAddresses(node *corev1.Node) []netip.Addr {
 	return addressesOf(node, corev1.NodeInternalIP, corev1.NodeExternalIP)
 }
 
-// NodeNetworks reads what keeps addresses from the pools because of a node: its
-// addresses, the networks of its pods, and the addresses and subnets that its speaker reports. The
-// state is nil if there is none. What is no address or prefix is left out.
+// NodeNetworks returns the networks of a node whose addresses pools cannot give: its addresses,
+// the networks of its pods, and the addresses and subnets that its speaker reports. state is nil
+// if the node has no SpeakerState. Invalid addresses and prefixes are left out.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
 		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,
@@ -40,7 +40,7 @@ func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	return n
 }
 
-// ServiceNetworks reads which addresses Services have within the cluster. What is no prefix is left out.
+// ServiceNetworks returns the ranges of cluster IPs of Services. Invalid prefixes are left out.
 func ServiceNetworks(networks []networkingv1.ServiceCIDR) (list []ipam.Taken) {
 	for i := range networks {
 		for _, cidr := range networks[i].Spec.CIDRs {

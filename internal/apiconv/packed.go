@@ -12,22 +12,24 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// EndpointSlices are written by tenants, in any number, and most of them are of no
-// LoadBalancer. A cache keeps each as a packed slice: one entry of packedSize bytes for all
-// endpoints on one node, which has a hash of the node's name in place of the name. So an
-// endpoint costs 9 bytes at most, whatever it names, and nothing has to be read again when
-// its Service or its node becomes known later. The hash is of 64 bits and need not resist
-// anybody: who can choose a name that collides with a node's can write the node's name.
+// Tenants can write any number of EndpointSlices, and most of these belong to no Service of
+// type LoadBalancer. Caches therefore store an EndpointSlice in a packed form: one entry of
+// packedSize bytes for all endpoints on one node, with a hash of the node's name and the
+// flags. An endpoint costs at most 9 bytes, however long its names are, and the slice need
+// not be read again when its Service or its node becomes known later. The 64-bit hash need
+// not resist attacks: a tenant who could find a colliding name could as well write the name
+// of the node.
 const (
 	packedSize = 9
-	// packedMark begins the packed form; no address of an endpoint begins so.
+	// packedMark is the first byte of the packed form. No address of an endpoint begins
+	// with it.
 	packedMark = "\x00"
 
 	packedReady, packedServing = 1, 2 // flags of an entry
 )
 
-// PackEndpoints returns what is read of an EndpointSlice, in its packed form. What is packed
-// already is returned as it is.
+// PackEndpoints returns the packed form of an EndpointSlice. It returns a packed slice
+// unchanged.
 func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	if _, is := packedEntries(slice); is {
 		return slice
@@ -47,7 +49,7 @@ func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	}
 }
 
-// pack returns the entries of endpoints, ordered, without the mark.
+// pack returns the entries of endpoints, sorted, without packedMark.
 func pack(endpoints []discoveryv1.Endpoint) string {
 	flags := map[uint64]byte{}
 	for i := range endpoints {
@@ -77,7 +79,7 @@ func packedEntries(slice *discoveryv1.EndpointSlice) (entries string, is bool) {
 	return strings.CutPrefix(slice.Endpoints[0].Addresses[0], packedMark)
 }
 
-// eachEntry gives the entries of a slice, packed or not.
+// eachEntry calls take for each entry of a slice, packed or not.
 func eachEntry(slice *discoveryv1.EndpointSlice, take func(node uint64, flags byte)) {
 	entries, _ := packedEntries(PackEndpoints(slice))
 	for entry := range slices.Chunk([]byte(entries), packedSize) {
@@ -92,14 +94,13 @@ func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool
 	return has
 }
 
-// NodeNames find the names of nodes in packed endpoints. The zero value knows of none, and
-// only Add makes it known.
+// NodeNames are the names of the nodes by their hash in packed endpoints.
 type NodeNames map[uint64]lb.NodeName
 
-// Add makes a name known.
+// Add adds a name.
 func (n NodeNames) Add(name lb.NodeName) { n[hashNode(name)] = name }
 
-// Remove forgets a name.
+// Remove removes a name.
 func (n NodeNames) Remove(name lb.NodeName) { delete(n, hashNode(name)) }
 
 // hashNode is FNV-1a (RFC 9923).

@@ -7,14 +7,15 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// PasswordsSecretName is the name of the one Secret that the speakers may read, in the
-// namespace of the components. The controller copies into it the passwords of the Secrets
-// that BGPPeers name: one entry each, under the name of the Secret.
+// PasswordsSecretName is the name of the Secret with BGP passwords that the speakers may
+// read, in the namespace of the components. The controller copies the passwords of the
+// Secrets that BGPPeers name into it: one entry for each Secret, under the name of that
+// Secret.
 const PasswordsSecretName = "lbstack-bgp-passwords"
 
-// Passwords returns the entries of the Secret with that name, given the BGPPeers and the
-// Secrets of the namespace by name. A Secret that is missing or holds no valid password has
-// no entry.
+// Passwords returns the entries of the Secret PasswordsSecretName. secret returns a Secret
+// of the namespace by its name, nil if there is none. A Secret that is missing or has no
+// valid password gets no entry.
 func Passwords(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret) map[string][]byte {
 	entries := map[string][]byte{}
 	for i := range peers {
@@ -32,8 +33,8 @@ func Passwords(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret)
 	return entries
 }
 
-// CopiedPassword returns the password of the Secret with that name from the Secret into which
-// the controller copies; false: it has no valid one. The copy may be nil.
+// CopiedPassword returns the password of the Secret name from passwords, the Secret
+// PasswordsSecretName, which may be nil; false: it has no valid password for that Secret.
 func CopiedPassword(passwords *corev1.Secret, name string) (bgp.Password, bool) {
 	if passwords == nil {
 		return "", false

@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// PoolError is what is wrong with an IPAddressPool: it gives nothing until that is
-// corrected.
+// PoolError is what is wrong with an IPAddressPool. The pool gives no addresses
+// until that is corrected.
 type PoolError struct {
 	// Reason of the pool's Ready condition.
 	Reason string
@@ -26,8 +26,8 @@ func (e *PoolError) Error() string { return e.err.Error() }
 // Unwrap returns what is wrong with the field.
 func (e *PoolError) Unwrap() error { return e.err }
 
-// ParsePool reads an IPAddressPool. Of one that is wrong it returns what could be
-// understood, and the error; the pool is then marked unusable.
+// ParsePool reads an IPAddressPool. If a field is invalid it returns the error
+// and a pool with the valid fields, which is marked Unusable.
 func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	spec := &object.Spec
 	p := ipam.Pool{
@@ -61,8 +61,8 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	return p, nil
 }
 
-// parseRanges returns those that are valid, and the first error: the addresses
-// of a pool that is wrong elsewhere are still that pool's.
+// parseRanges returns the valid ranges, and the first error. The valid ranges
+// of an invalid pool still belong to that pool.
 func parseRanges(items []v1beta1.AddressRange, field string) (ranges []lb.Range, err error) {
 	ranges = make([]lb.Range, 0, len(items))
 	for i, item := range items {
@@ -103,7 +103,7 @@ func parseSelectors(list []metav1.LabelSelector, field string) ([]ipam.Matcher, 
 	return parsed, nil
 }
 
-// matcher is a label selector in the core's words.
+// matcher implements ipam.Matcher by a label selector.
 type matcher struct{ selector labels.Selector }
 
 // Matches implements ipam.Matcher.

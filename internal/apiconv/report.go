@@ -15,14 +15,13 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// SpeakerReport reads what a speaker reports. What is no address or prefix is left out,
-// and so are routes that no established session carries.
+// SpeakerReport reads a SpeakerState. Invalid addresses and prefixes are left out.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
 	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent); c != nil {
 		r.Ended, r.Confirmed = c.Reason == v1beta1.ReasonSpeakerEnded, c.Reason == v1beta1.ReasonSpeakerMissing
-		r.Dead = r.Confirmed // the controller has decided with the Node and its kubelet
+		r.Dead = r.Confirmed // the controller has already checked the Node and its kubelet
 	}
 	r.Isolated = state.Status.Phase == v1beta1.SpeakerIsolated
 	if since := state.Status.MinoritySince; since != nil {
@@ -73,14 +72,14 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	return r
 }
 
-// maxMissing is how many speakers a SpeakerState lists at most that are missing.
+// maxMissing is how many missing speakers a SpeakerState lists at most.
 const maxMissing = 256
 
 // maxInterfaces is how many interfaces a SpeakerState lists at most.
 const maxInterfaces = 256
 
-// SpeakerLinks reads the interfaces of a speaker; bounded: there may be others, since not all
-// can be listed.
+// SpeakerLinks reads the interfaces of a speaker. bounded means that the list is full, so
+// that the node may have further interfaces.
 func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded bool) {
 	list := state.Status.Interfaces
 	for i := range list {
@@ -100,8 +99,8 @@ func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded b
 	return parsed, len(list) >= maxInterfaces
 }
 
-// SpeakerRoutes reads what one of a node's slices lists as announced to routers. What
-// is invalid is left out.
+// SpeakerRoutes reads the routes that a node announces to routers from one of its slices.
+// Invalid prefixes and routes without peers are left out.
 func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Route) {
 	var routes []reports.Route
 	for _, listed := range slice.Routes {
@@ -122,7 +121,7 @@ func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Rou
 	return lb.NodeName(slice.Node), routes
 }
 
-// ForeignAddress reads what a pool remembers of a foreign host.
+// ForeignAddress reads an item of status.foreign of a pool.
 func ForeignAddress(f v1beta1.ForeignAddress) (reports.Foreign, error) {
 	address, err := ParseAddress(f.Address)
 	if err != nil {

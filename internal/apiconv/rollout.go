@@ -45,7 +45,7 @@ func RolloutSettings(spec v1beta1.RolloutSpec) rollout.Settings {
 	return s
 }
 
-// RolloutStored reads what the operator has stored; nil: nothing.
+// RolloutStored reads status.rollout of a stack; nil gives the zero value.
 func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	if status == nil {
 		return rollout.Stored{}
@@ -72,7 +72,7 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	return s
 }
 
-// RolloutStatus returns status.rollout, of which RolloutStored reads the same again.
+// RolloutStatus returns status.rollout. RolloutStored reads s from it again.
 func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
@@ -103,7 +103,8 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 	return status
 }
 
-// revision reads the name of a revision; what is none is the zero value.
+// revision reads the name of a revision; an invalid name gives the zero
+// value.
 func revision(name v1beta1.RolloutRevision) rollout.Revision {
 	controller, speaker, ok := strings.Cut(string(name), "-")
 	if !ok {
@@ -112,7 +113,8 @@ func revision(name v1beta1.RolloutRevision) rollout.Revision {
 	return rollout.Revision{Controller: rollout.Hash(controller), Speaker: rollout.Hash(speaker)}
 }
 
-// RolloutReport returns what a rollout reads of the state of a speaker.
+// RolloutReport reads the fields of a SpeakerState that a rollout depends
+// on.
 func RolloutReport(state *v1beta1.SpeakerState) *rollout.Report {
 	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount), Routes: int(state.Status.RouteCount), Isolated: state.Status.Phase == v1beta1.SpeakerIsolated, Draining: state.Status.Phase == v1beta1.SpeakerDraining}
 	if at := state.Status.StartedAt; at != nil {

@@ -15,10 +15,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxRequested is how many addresses a Service can ask for.
+// maxRequested is how many addresses a Service can request.
 const maxRequested = 32
 
-// poolAnnotations and addressAnnotations: the first that is set counts.
+// The annotations that request a pool and addresses. The first one that is set
+// counts.
 var (
 	poolAnnotations = []string{
 		v1beta1.AnnotationAddressPool,
@@ -32,9 +33,9 @@ var (
 	}
 )
 
-// ParseRequest reads what a Service asks for from its spec and its annotations;
-// namespaceLabels are those of its namespace. The error is a sentence for the
-// Service's owner; what could be read besides is returned with it.
+// ParseRequest reads the request of a Service from its spec and its annotations;
+// namespaceLabels are the labels of its namespace. The error is a sentence for
+// the owner of the Service; the request then has the valid fields.
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
@@ -114,8 +115,8 @@ func firstAnnotation(svc *corev1.Service, keys []string) (key, value string) {
 	return "", ""
 }
 
-// serviceFamilies returns the families that the Service can use, the one that
-// the API server put first in front.
+// serviceFamilies returns the families that the Service can use, in the order of
+// spec.ipFamilies.
 func serviceFamilies(svc *corev1.Service) []lb.Family {
 	var families []lb.Family
 	for _, f := range svc.Spec.IPFamilies {
@@ -133,8 +134,8 @@ func serviceFamilies(svc *corev1.Service) []lb.Family {
 	return families
 }
 
-// StatusAddresses returns the addresses in a Service's status. Host names and
-// what is no address are left out: they are not lbstack's.
+// StatusAddresses returns the addresses in the status of a Service. It leaves
+// out host names and invalid addresses, which lbstack does not write.
 func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for _, ingress := range svc.Status.LoadBalancer.Ingress {
@@ -145,9 +146,9 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// Released returns the Service without what lbstack writes on one: the addresses
-// in its status that are its own, the name of their pool, and the conditions. What
-// others wrote stays, and the Service that is passed does not change.
+// Released returns a copy of the Service without the data of lbstack: the
+// addresses in its status for which own is true, the annotation with their pool,
+// and the conditions AddressAllocated and Announced. Data of other writers stays.
 func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
@@ -160,8 +161,8 @@ func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	return next
 }
 
-// ServedBy reports whether a Service is of type LoadBalancer and of the class
-// that this installation serves; an empty class means Services without one.
+// ServedBy reports whether a Service is of type LoadBalancer and of the given
+// class; an empty class stands for Services without a class.
 func ServedBy(svc *corev1.Service, class string) bool {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false

@@ -14,7 +14,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Bounds of what an IPAddressClaim can hold of the terms of sharing.
+// Limits of an IPAddressClaim for the terms of sharing: bytes of the key, ports,
+// bytes of the traffic policy.
 const (
 	maxSharingKey = 1024
 	maxPorts      = 1024
@@ -27,8 +28,8 @@ var sharingAnnotations = []string{
 	v1beta1.AnnotationAllowSharedIPMetalLBOld,
 }
 
-// SharingTerms reads on which terms a Service shares its addresses; the zero value
-// if it shares with nobody.
+// SharingTerms returns the terms on which a Service shares its addresses; the zero
+// value if it does not share them.
 func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	annotation, key := firstAnnotation(svc, sharingAnnotations)
 	if key == "" {
@@ -53,17 +54,19 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	return terms, nil
 }
 
-// traffic is the same for two Services only if the same nodes serve them: empty
-// for externalTrafficPolicy Cluster, and what selects the pods for Local.
+// traffic returns a text that is equal for two Services only if the same nodes
+// serve them: empty for externalTrafficPolicy Cluster, the namespace and the
+// selector for Local.
 func traffic(svc *corev1.Service) string {
 	if svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
 		return ""
 	}
 	if len(svc.Spec.Selector) == 0 {
-		// Its endpoints are made by hand: nobody knows whose nodes they are.
+		// The endpoints are made by hand, so that no other Service is known to
+		// have the same ones.
 		return fmt.Sprintf("(no selector of %s/%s)", svc.Namespace, svc.Name)
 	}
-	// Pods of one namespace; the selector sorted by key.
+	// String sorts the selector by key.
 	selector := svc.Namespace + ": " + labels.Set(svc.Spec.Selector).String()
 	if len(selector) > maxTraffic {
 		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(selector)))
@@ -79,7 +82,7 @@ func portStrings(ports []lb.Port) []string {
 	return list
 }
 
-// parsePorts reads ports of a claim's holder.
+// parsePorts reads the ports of a holder of a claim.
 func parsePorts(list []string) ([]lb.Port, error) {
 	var ports []lb.Port
 	for _, item := range list {

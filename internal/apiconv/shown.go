@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// HeldAddresses returns the addresses that these Services hold by these claims, ordered;
-// see eligibility.ClaimHolder. A claim that is invalid is left out.
+// HeldAddresses returns the addresses that these Services hold according to these
+// claims, sorted; see eligibility.ClaimHolder. Invalid claims are left out.
 func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []eligibility.Address {
 	balanced := make(map[lb.ServiceKey]*corev1.Service, len(services))
 	for i := range services {
@@ -47,13 +47,14 @@ func holding(claim *v1beta1.IPAddressClaim, address netip.Addr, services map[lb.
 	return holders
 }
 
-// AdvertisedHolder returns the Service that a claim names, as far as announcing goes.
+// AdvertisedHolder converts a holder of a claim to the type that decides about
+// announcements.
 func AdvertisedHolder(h v1beta1.ClaimHolder) eligibility.ClaimHolder {
 	return eligibility.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
 
-// AdvertisedService returns what counts of a Service, in a namespace with these labels,
-// when its addresses are announced.
+// AdvertisedService returns the fields of a Service that decide how its addresses are
+// announced; namespace are the labels of its namespace.
 func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) eligibility.Service {
 	key := KeyOf(svc)
 	return eligibility.Service{
@@ -62,8 +63,9 @@ func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoin
 	}
 }
 
-// AdvertisedPool returns what counts of a pool when its addresses are announced.
-// Ranges that cannot be parsed are left out: the pool's own condition reports them.
+// AdvertisedPool returns the fields of a pool that decide how its addresses are
+// announced. Invalid ranges are left out: the condition Ready of the pool reports
+// them.
 func AdvertisedPool(pool *v1beta1.IPAddressPool) eligibility.Pool {
 	listed, _ := parseRanges(pool.Spec.Addresses, "spec.addresses")
 	excluded, _ := parseRanges(pool.Spec.ExcludeAddresses, "spec.excludeAddresses")

@@ -2,9 +2,8 @@ package apiconv
 
 import "fmt"
 
-// SpecError is what is wrong with the spec of an object: the object, or the part of
-// it that the function which returned the error names, is not in effect until that is
-// corrected.
+// SpecError is what is wrong with the spec of an object. The documentation of the
+// function that returns it describes the consequence.
 type SpecError struct {
 	// Reason of the object's Ready condition.
 	Reason string

@@ -13,21 +13,21 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// Bounds of what caches keep of an object that a tenant writes. The API server bounds an
-// object as a whole, to some 1.5 MiB; more than a hundred thousand labels fit into that.
+// Limits of what caches keep of an object that a tenant writes. The API server accepts
+// objects of some 1.5 MiB, which have room for more than a hundred thousand labels.
 const (
 	maxLabels, maxLabelBytes       = 64, 8 << 10
-	maxAnnotations, maxAnnotation  = 32, 4 << 10 // keys of unknown ones; bytes of the value of one that is read
+	maxAnnotations, maxAnnotation  = 32, 4 << 10 // unknown annotations; bytes of the value of one that lbstack reads
 	maxSelector, maxLoadBalancerIP = 8 << 10, 256
-	// cutKey is in labels that had more than that. It is no key that the API server takes,
-	// so that no selector can ask for it.
+	// cutKey is a key in labels of which only the first were kept. The API server does not
+	// accept it as a key, so that no selector can have it.
 	cutKey = ""
 )
 
-// annotationPrefixes begin the annotations that are read of a Service.
+// annotationPrefixes are the prefixes of the annotations that lbstack reads of a Service.
 var annotationPrefixes = []string{"lbstack.io/", "metallb.io/", "metallb.universe.tf/"}
 
-// TrimMeta returns what is read of the metadata of any object; labels are bounded, see
+// TrimMeta returns the metadata that lbstack reads of any object; labels are limited by
 // TrimLabels.
 func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
@@ -36,17 +36,17 @@ func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// NamespaceMeta returns what is read of the metadata of a Namespace, all labels among it: an
-// administrator writes them, and selectors of pools and advertisements must get the same
-// answer from a cache as from the API server.
+// NamespaceMeta returns the metadata that lbstack reads of a Namespace, with all labels:
+// administrators write them, and selectors of pools and advertisements must match the same
+// namespaces in a cache as in the API server.
 func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	kept := TrimMeta(m)
 	kept.Labels = m.Labels
 	return kept
 }
 
-// TrimLabels returns labels within maxLabels and maxLabelBytes: all, or the first in the order
-// of their keys. LabelsCut reports whether there were more.
+// TrimLabels returns all labels if they are within maxLabels and maxLabelBytes, otherwise only
+// the first, sorted by key. LabelsCut reports whether it left some out.
 func TrimLabels(labels map[string]string) map[string]string {
 	size := 0
 	for key, value := range labels {
@@ -66,14 +66,15 @@ func TrimLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
-// LabelsCut reports whether labels are only the first of an object that has more than are read.
+// LabelsCut reports whether TrimLabels has left labels out.
 func LabelsCut(labels map[string]string) bool {
 	_, cut := labels[cutKey]
 	return cut
 }
 
-// TrimService returns what is read of a Service of type LoadBalancer by the controller. What
-// is too long to be meant so keeps its beginning, which is refused where it is read.
+// TrimService returns the fields that the controller reads of a Service of type
+// LoadBalancer. Of a list or a text that is too long it keeps only the beginning, which
+// is still too long or invalid, so that ParseRequest refuses it.
 func TrimService(svc *corev1.Service) *corev1.Service {
 	spec := &svc.Spec
 	kept := &corev1.Service{
@@ -94,8 +95,8 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 	return kept
 }
 
-// trimAnnotations returns the annotations that are read, and of others under the prefixes the
-// keys, which are reported: the first maxAnnotations.
+// trimAnnotations returns the annotations that lbstack reads, and the keys of the first
+// maxAnnotations others with one of the prefixes: UnknownAnnotations reports them.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	unknown := 0
@@ -115,8 +116,8 @@ func trimAnnotations(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// trimSelector returns a selector, or in place of one that is very long a hash of it: only
-// whether two are the same is asked.
+// trimSelector returns a selector, or a hash of a very long one: selectors are only
+// compared with each other.
 func trimSelector(selector map[string]string) map[string]string {
 	size := 0
 	for key, value := range selector {

@@ -1,5 +1,5 @@
-// Package bounded keeps texts within what the API server takes: whatever people
-// write into objects, telling them what is wrong with it must not fail.
+// Package bounded limits the length of texts, so that the API server accepts a condition or
+// an event about any object, however long the texts in that object are.
 package bounded
 
 import (
@@ -14,13 +14,13 @@ const (
 	noteBytes = 1000
 )
 
-// Message returns a text that a condition can carry.
+// Message returns a text, cut to the length that the message of a condition can have.
 func Message(s string) string { return Cut(s, messageBytes) }
 
-// Note returns a text that an event can carry.
+// Note returns a text, cut to the length that the note of an event can have.
 func Note(s string) string { return Cut(s, noteBytes) }
 
-// Cut returns the text if it has at most that many bytes, or else its beginning
+// Cut returns the text if it has at most the given number of bytes, otherwise its beginning
 // and three dots.
 func Cut(s string, most int) string {
 	if len(s) <= most {
@@ -30,7 +30,8 @@ func Cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most-len(dots)], "") + dots
 }
 
-// List joins the first words of a list, at most that many, and counts the others: "a; b; 3 more".
+// List joins the first words of a list, at most the given number, and counts the others: "a; b; 3
+// more".
 func List(words []string, most int, by string) string {
 	if more := len(words) - most; more > 0 {
 		words = append(words[:most:most], fmt.Sprintf("%d more", more))
@@ -38,8 +39,8 @@ func List(words []string, most int, by string) string {
 	return strings.Join(words, by)
 }
 
-// Names names the first of a list, at most that many, and counts the others: "a, b and c", or
-// "a, b, c and 3 more".
+// Names joins the first names of a list, at most the given number, and counts the others: "a,
+// b and c", or "a, b, c and 3 more".
 func Names[T ~string](names []T, most int) string {
 	words := make([]string, 0, most+1)
 	for _, name := range names[:min(most, len(names))] {

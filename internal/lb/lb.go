@@ -1,6 +1,6 @@
-// Package lb is the vocabulary of the core: what every decision about load
-// balancer addresses is expressed in. It knows no Kubernetes, socket, clock or
-// logger.
+// Package lb has the types that all packages share which decide about addresses
+// of load balancers: names, address families, ranges and terms of sharing. It
+// uses no Kubernetes types, sockets, clock or logger.
 package lb
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net/netip"
 )
 
-// ServiceKey names a Service.
+// ServiceKey is the namespace and the name of a Service.
 type ServiceKey struct {
 	Namespace, Name string
 }
@@ -16,8 +16,9 @@ type ServiceKey struct {
 // String returns namespace/name.
 func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
-// DescribeTo returns words for the Service in a message that users of a namespace can read. Only
-// in its own namespace they have its name: users of others must not learn of it.
+// DescribeTo returns how a message that users of a namespace can read refers to the Service. It
+// has the name of the Service only in the Service's own namespace: users of other namespaces
+// must not learn it.
 func (k ServiceKey) DescribeTo(namespace string) string {
 	if k.Namespace != namespace {
 		return "a Service of another namespace"
@@ -30,16 +31,16 @@ func (k ServiceKey) Compare(other ServiceKey) int {
 	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
 }
 
-// PoolName names an IPAddressPool.
+// PoolName is the name of an IPAddressPool.
 type PoolName string
 
-// NodeName names a node of the cluster.
+// NodeName is the name of a node of the cluster.
 type NodeName string
 
 // Family is an address family.
 type Family uint8
 
-// The families. The zero value is none of them.
+// The families. The zero value is no family.
 const (
 	IPv4 Family = 4
 	IPv6 Family = 6
@@ -56,8 +57,8 @@ func (f Family) String() string {
 	return "no family"
 }
 
-// FamilyOf returns the family of an address. An IPv4 address that is mapped
-// into IPv6 counts as IPv6: who parses an address unmaps it.
+// FamilyOf returns the family of an address. An IPv4 address that is mapped into IPv6 counts
+// as IPv6: parsers of addresses have to unmap it.
 func FamilyOf(a netip.Addr) Family {
 	switch {
 	case a.Is4():

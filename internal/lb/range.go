@@ -7,7 +7,7 @@ import (
 )
 
 // Range is the addresses from First to Last, both included, of one family.
-// Make it with NewRange or RangeOf.
+// NewRange and RangeOf make valid ranges.
 type Range struct {
 	First, Last netip.Addr
 }
@@ -28,8 +28,8 @@ func NewRange(first, last netip.Addr) (Range, error) {
 	return Range{First: first, Last: last}, nil
 }
 
-// RangeOf returns all addresses of a prefix, the first and the last one too.
-// Bits of the address beyond the prefix length do not matter.
+// RangeOf returns all addresses of a prefix, the first and the last one
+// included. It ignores the bits of the address after the prefix length.
 func RangeOf(p netip.Prefix) Range {
 	p = p.Masked()
 	last := p.Addr().AsSlice()
@@ -50,10 +50,10 @@ func (r Range) Overlaps(other Range) bool {
 	return r.Family() == other.Family() && !r.Last.Less(other.First) && !other.Last.Less(r.First)
 }
 
-// Family of the addresses.
+// Family returns the family of the addresses.
 func (r Range) Family() Family { return FamilyOf(r.First) }
 
-// Size is how many addresses the range has: up to 2^128.
+// Size returns how many addresses the range has: up to 2^128.
 func (r Range) Size() *big.Int {
 	size := new(big.Int).SetBytes(r.Last.AsSlice())
 	size.Sub(size, new(big.Int).SetBytes(r.First.AsSlice()))

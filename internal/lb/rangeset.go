@@ -7,7 +7,7 @@ import (
 	"sort"
 )
 
-// Union returns the ranges in order, IPv4 before IPv6. Ranges that overlap or touch are joined. The
+// Union returns the ranges sorted, IPv4 before IPv6. It joins ranges that overlap or touch. The
 // functions below take and return lists in this form: sorted and disjoint.
 func Union(ranges ...Range) []Range {
 	sorted := slices.SortedFunc(slices.Values(ranges), compareRanges)
@@ -28,18 +28,18 @@ func compareRanges(x, y Range) int {
 	return cmp.Or(x.First.Compare(y.First), x.Last.Compare(y.Last))
 }
 
-// reaches reports whether a range that starts later overlaps or continues this one.
+// reaches reports whether a range that does not start before r overlaps r or begins right after it.
 func (r Range) reaches(later Range) bool {
 	return r.Overlaps(later) || (r.Family() == later.Family() && r.Last.Next() == later.First)
 }
 
-// Find returns the index of the range that contains the address; the ranges are sorted and disjoint.
+// Find returns the index of the range that contains the address; false: none does.
 func Find(ranges []Range, a netip.Addr) (int, bool) {
 	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(a) })
 	return i, i < len(ranges) && ranges[i].Contains(a)
 }
 
-// Intersect returns the addresses that are in both lists, which are sorted and disjoint.
+// Intersect returns the addresses that are in both lists.
 func Intersect(xs, ys []Range) []Range {
 	var common []Range
 	for _, x := range xs {
@@ -50,8 +50,7 @@ func Intersect(xs, ys []Range) []Range {
 	return common
 }
 
-// Subtract returns the addresses that are in the ranges and not in minus; both are sorted and
-// disjoint.
+// Subtract returns the addresses that are in ranges and not in minus.
 func Subtract(ranges, minus []Range) []Range {
 	var rest []Range
 	for _, r := range ranges {
@@ -73,8 +72,7 @@ func Subtract(ranges, minus []Range) []Range {
 	return rest
 }
 
-// firstNotBefore returns the index of the first of the sorted ranges that does not end before r
-// starts.
+// firstNotBefore returns the index of the first range that does not end before r starts.
 func firstNotBefore(ranges []Range, r Range) int {
 	return sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(r.First) })
 }

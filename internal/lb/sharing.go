@@ -22,14 +22,15 @@ func (p Port) Compare(other Port) int {
 	return cmp.Or(cmp.Compare(p.Number, other.Number), cmp.Compare(p.Protocol, other.Protocol))
 }
 
-// Sharing is on what terms a Service shares its addresses with others. Two
-// Services can have one address if their keys are the same, they have no port in
-// common, and the same nodes serve them. The zero value shares with nobody.
+// Sharing is the terms on which a Service shares its addresses with other Services. Two
+// Services can share an address if they have the same key, no port in common, and the same
+// nodes serve them. The zero value: the Service does not share its addresses.
 type Sharing struct {
-	// Key that Services must have in common to share an address; empty: shares with nobody.
+	// Key that Services must have in common to share an address; empty: the Service does
+	// not share.
 	Key string
-	// Traffic stands for the set of nodes that serve the Service: empty for all nodes; otherwise
-	// an opaque text, equal for two Services only if the same nodes serve both.
+	// Traffic identifies the nodes that serve the Service: empty for all nodes, otherwise an
+	// opaque text that is equal for two Services only if the same nodes serve both.
 	Traffic string
 	// Ports of the Service, sorted and without duplicates.
 	Ports []Port

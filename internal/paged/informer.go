@@ -12,13 +12,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// NewInformer makes an informer, as cache.Options.NewInformer of controller-runtime does.
+// NewInformer makes an informer. It is the type of cache.Options.NewInformer of
+// controller-runtime.
 type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
-// Informers makes informers of which those of the kinds that tenants write list in pages
-// where the API server does not stream lists (before Kubernetes 1.34), and trim each page
-// with their transform. client-go transforms what it has listed only after all of it was
-// decoded. Of all informers one has a page in memory at a time.
+// Informers makes informers that list objects of the given kinds, which tenants write, in
+// pages, and trim each page with their transform. client-go would transform a list only
+// after it has decoded all objects. Only one of the informers has a page in memory at a
+// time. With an API server that streams lists (Kubernetes 1.34 and later) informers do
+// not list.
 func Informers(kinds ...runtime.Object) NewInformer {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
@@ -46,7 +48,8 @@ func Informers(kinds ...runtime.Object) NewInformer {
 	}
 }
 
-// informerOfPages remembers its transform, which is set before it starts.
+// informerOfPages has the transform of the informer, which is set before the informer
+// starts.
 type informerOfPages struct {
 	cache.SharedIndexInformer
 	transform cache.TransformFunc

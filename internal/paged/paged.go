@@ -1,5 +1,6 @@
 // Package paged reads objects of tenants from the API server a few at a time, and drops the fields
-// that the program does not read: a list of all at once would take memory without a bound.
+// that the program does not read. Listing all objects at once would take an unlimited amount of
+// memory.
 package paged
 
 import (
@@ -19,20 +20,20 @@ import (
 )
 
 // page is how many objects are read at once. An object can have 1.5 MiB of labels (an EndpointSlice
-// those of its Service), and then takes some 15 MiB until it is trimmed.
+// copies the labels of its Service), and then takes some 15 MiB of memory until it is trimmed.
 const page = 4
 
 // ListFunc lists one page of objects.
 type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)
 
-// All returns the objects that list returns for all pages, each trimmed. All pages are of the same,
-// latest resource version. An error on any page is an error of the whole.
+// All calls list for one page after the other and returns all objects, trimmed. All pages are of
+// the same, latest resource version. An error on any page is an error of All.
 func All(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
 	return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) { return read(ctx, list, options, trim) })
 }
 
 func pages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalversion.List, error)) (*internalversion.List, error) {
-	// An API server ignores the limit with a resource version of 0.
+	// The API server ignores the limit if the resource version is 0.
 	options.ResourceVersion, options.ResourceVersionMatch, options.Limit = "", "", page
 	all := &internalversion.List{}
 	for {
@@ -69,8 +70,8 @@ func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim c
 	return to, err
 }
 
-// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. It is for
-// readers of the API server: a cache has them already.
+// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. reader
+// reads from the API server, not from a cache.
 func Services(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
 	ofType := client.MatchingFields{"spec.type": string(corev1.ServiceTypeLoadBalancer)}
 	return services(ctx, reader, func(*corev1.Service) bool { return true }, ofType)

@@ -14,10 +14,10 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// Persistent makes informers that list and watch again within two seconds after a failure, for
-// programs of which few instances run. The informers of client-go back off for up to a minute, and
-// an API server that starts again refuses requests for some seconds: it does not know the kinds
-// of CustomResourceDefinitions yet, or whom it may admit.
+// Persistent makes informers that list and watch again within two seconds after a failure. It is
+// for programs with few instances. An API server that has just started refuses requests for some
+// seconds, since it has not loaded CustomResourceDefinitions and authorization rules yet; after
+// such failures the informers of client-go wait for up to a minute.
 func Persistent(next NewInformer) NewInformer {
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 		source := cache.ToListerWatcherWithContext(lw)
@@ -38,14 +38,14 @@ func Persistent(next NewInformer) NewInformer {
 	}
 }
 
-// again spaces the attempts.
+// again is the time between attempts.
 var again = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
 
 // logEvery is how often failures in a row are logged.
 const logEvery = time.Minute
 
-// persist calls a request until it succeeds, its context ends, or it fails in a way that the
-// informer has to know.
+// persist repeats a request until it succeeds, its context ends, or it fails with an error
+// that the informer has to handle.
 func persist(ctx context.Context, request func() error) error {
 	var logged time.Time
 	for failures := 1; ; failures++ {
@@ -65,7 +65,7 @@ func persist(ctx context.Context, request func() error) error {
 	}
 }
 
-// isForInformer reports whether another request than this one is to be made: from another
+// isForInformer reports whether the informer has to make another request: from another
 // resource version, or without streaming.
 func isForInformer(err error) bool {
 	return apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||

@@ -8,27 +8,29 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Refusal is an address that Services hold and that is not announced.
+// Refusal is an address that Services hold and that speakers do not begin to announce.
 type Refusal struct {
 	// Address that is refused.
 	Address netip.Addr
-	// Why, as what follows the address and a colon in a sentence.
+	// Why it is refused, as the part of a sentence that follows the address and a colon.
 	Why string
 }
 
 // admission decides which held addresses may be announced at all: those that the pool of
-// their claim lists. An address stays admitted while it is held, so that an edit of a
-// pool, and what a node reports of itself, take away nothing that is in use.
+// their claim lists. An address stays admitted while a Service holds it, so that neither
+// an edit of a pool nor the report of a node takes an address away that is in use.
 //
-// The objects that it reads have different writers: pools are written by administrators,
-// claims by the controller. A claim alone admits nothing.
+// A claim alone admits no address: the controller writes claims, and administrators
+// write pools, so that a compromised controller cannot have arbitrary addresses
+// announced.
 type admission struct {
 	pools map[lb.PoolName]*Pool
-	nodes map[netip.Addr]lb.NodeName // by their own addresses
-	// admitted are held addresses, and refused the other held ones, with the reason.
+	nodes map[netip.Addr]lb.NodeName // by the nodes' own addresses
+	// admitted are the held addresses that may be announced; refused are the others, with
+	// the reason.
 	admitted map[netip.Addr]struct{}
 	refused  map[netip.Addr]string
-	// before are those that were admitted before this process started.
+	// before are the addresses of Remember; nil after Settle.
 	before map[netip.Addr]struct{}
 }
 
@@ -36,7 +38,7 @@ func newAdmission() admission {
 	return admission{admitted: map[netip.Addr]struct{}{}, refused: map[netip.Addr]string{}}
 }
 
-// configure replaces what pools list and which addresses nodes have.
+// configure replaces the pools and the addresses of the nodes.
 func (a *admission) configure(pools map[lb.PoolName]*Pool, nodes []Node) {
 	a.pools, a.nodes = pools, addressesOf(nodes)
 }
@@ -53,8 +55,8 @@ func addressesOf(nodes []Node) map[netip.Addr]lb.NodeName {
 	return of
 }
 
-// look decides about an address that has this claim, nil if it has none.
-func (a *admission) look(address netip.Addr, c *Claim) {
+// check admits or refuses an address with this claim; nil: the address has none.
+func (a *admission) check(address netip.Addr, c *Claim) {
 	if c == nil || len(c.Holders) == 0 {
 		delete(a.admitted, address)
 		delete(a.refused, address)
@@ -77,7 +79,7 @@ func (a *admission) admits(address netip.Addr) bool {
 	return is
 }
 
-// refuses returns why an address of the pool is not to be announced, empty if it is.
+// refuses returns why an address of the pool must not be announced; empty: it may be.
 func refuses(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, nodes map[netip.Addr]lb.NodeName) string {
 	if why := special(address); why != "" {
 		return why
@@ -100,9 +102,9 @@ func refuses(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, 
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// special returns why no host at all can be reached by the address from other networks or
-// nodes, empty if it is an ordinary one. IPv4 link-local addresses are left to the pool:
-// a network may use nothing else (RFC 3927).
+// special returns why an address cannot be announced for any Service; empty: it can. It
+// allows IPv4 link-local addresses if the pool lists them: some networks use no others
+// (RFC 3927).
 func special(address netip.Addr) string {
 	switch {
 	case address.IsUnspecified():
@@ -119,8 +121,8 @@ func special(address netip.Addr) string {
 	return ""
 }
 
-// Remember has addresses admitted that were before the process started, if a Service holds
-// them when all claims were read: see Settle.
+// Remember passes the addresses that were admitted before the process started. Those that
+// Services hold according to the claims that are set before Settle are admitted again.
 func (h *Holdings) Remember(addresses []netip.Addr) {
 	h.before = make(map[netip.Addr]struct{}, len(addresses))
 	for _, address := range addresses {
@@ -128,20 +130,20 @@ func (h *Holdings) Remember(addresses []netip.Addr) {
 	}
 }
 
-// Settle ends what Remember began: all claims that were there were read.
+// Settle ends the effect of Remember. Call it once all existing claims are set.
 func (h *Holdings) Settle() { h.before = nil }
 
-// SetConfig replaces what pools list and which addresses nodes have. Addresses that were
-// refused may be admitted by that.
+// SetConfig replaces the pools and the addresses of the nodes. It checks the refused
+// addresses again; admitted ones stay admitted.
 func (h *Holdings) SetConfig(pools map[lb.PoolName]*Pool, nodes []Node) {
 	h.configure(pools, nodes)
 	for address := range h.refused {
-		h.look(address, h.claims[address])
+		h.check(address, h.claims[address])
 	}
 }
 
-// Refused returns how many held addresses may not be announced, and the first of them, at
-// most as many as asked for.
+// Refused returns how many held addresses are refused, and the first of them, at most
+// most.
 func (h *Holdings) Refused(most int) (count int, first []Refusal) {
 	for address, why := range h.refused {
 		first = append(first, Refusal{Address: address, Why: why})
@@ -150,7 +152,8 @@ func (h *Holdings) Refused(most int) (count int, first []Refusal) {
 	return len(first), first[:min(len(first), most)]
 }
 
-// Outside returns the admitted addresses, ordered, that their pool does not list any more.
+// Outside returns the admitted addresses, sorted, that would be refused if they were new:
+// for example because their pool no longer lists them.
 func (h *Holdings) Outside() (list []netip.Addr) {
 	for address := range h.admitted {
 		if refuses(address, h.claims[address].Pool, h.pools, h.nodes) != "" {

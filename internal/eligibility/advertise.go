@@ -1,6 +1,6 @@
-// Package eligibility decides who may announce an address, and returns why nobody
-// may. The speakers act on its answers and the controller reports them to the
-// owners of Services: since both ask here, they cannot disagree.
+// Package eligibility decides which nodes may announce an address, and why none may.
+// The speakers act on its results, and the controller reports them to the owners of
+// Services. Both use this package, so that they cannot disagree.
 package eligibility
 
 import (
@@ -12,8 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Kind is the kind of the objects that advertisements are read from, as sentences
-// name it.
+// Kind is the kind of the advertisements, as messages name it.
 type Kind string
 
 // The kinds of advertisements.
@@ -27,37 +26,37 @@ const (
 // Selector reports whether it selects an object with these labels.
 type Selector func(labels map[string]string) bool
 
-// Scope is what an advertisement of any kind is about. Empty, it means all pools,
-// Services and nodes. Of the selectors of a list one that matches is enough.
+// Scope selects the pools, Services and nodes of an advertisement of any kind. The zero
+// value selects all. An object is selected if one of the selectors of a list matches.
 type Scope struct {
-	// Name of the object.
+	// Name of the advertisement.
 	Name string
-	// Pools that it is about, by name, in addition to those that PoolSelectors
-	// select by label. Both empty: all.
+	// Pools are the names of pools, in addition to those that PoolSelectors select by
+	// label. Both empty: all pools.
 	Pools         []lb.PoolName
 	PoolSelectors []Selector
-	// ServiceSelectors select the Services that it is about, and NamespaceSelectors their
-	// namespaces; empty: all.
+	// ServiceSelectors select Services, and NamespaceSelectors their namespaces; empty:
+	// all.
 	ServiceSelectors, NamespaceSelectors []Selector
 	// NodeSelectors select the nodes that may announce; empty: all.
 	NodeSelectors []Selector
 }
 
-// Advertisement selects which addresses are announced, and from where. Empty, it
-// means all, on all interfaces.
+// Advertisement is an L2Advertisement. The zero value announces all addresses, on all
+// interfaces.
 type Advertisement struct {
 	Scope
-	// Preferred prefer some of the nodes that may announce.
+	// Preferred are the nodes that are preferred to others that may announce.
 	Preferred []Preference
 	// Interfaces to announce on; empty: all.
 	Interfaces []string
-	// RequireSubnet: only on interfaces of a subnet that the address is in.
+	// RequireSubnet: announce an address only on interfaces in its subnet.
 	RequireSubnet bool
 }
 
-// Preference prefers nodes.
+// Preference gives nodes a weight.
 type Preference struct {
-	// Weight is added to the preference of the nodes that are selected.
+	// Weight is added to the preference of the selected nodes.
 	Weight int32
 	// Selector selects nodes.
 	Selector Selector
@@ -68,29 +67,29 @@ type Node struct {
 	// Name and labels of the node.
 	Name   lb.NodeName
 	Labels map[string]string
-	// Excluded is why the node may not announce, as what follows its name in a
-	// sentence, such as "has the label x"; empty: it may.
+	// Excluded is why the node may not announce, as the part of a sentence that follows
+	// its name, such as "has the label x"; empty: it may.
 	Excluded string
-	// KeepsAnnounced means that the node, though excluded, goes on announcing what it has while no
-	// other node may: it is handled as one that drains.
+	// KeepsAnnounced means that the node, though excluded, keeps announcing an address while no
+	// other node may. It is handled like a draining node.
 	KeepsAnnounced bool
-	// Draining nodes hand over what they own. They stay candidates: they announce
-	// until others do.
+	// Draining nodes hand over their addresses. They stay candidates, since they
+	// announce an address until another node does.
 	Draining bool
-	// Down nodes are those that the cluster reports as not ready. They stay
-	// candidates: the speakers detect themselves which of them are alive.
+	// Down nodes are not ready according to the API server. They stay candidates, since
+	// the speakers themselves detect which nodes are alive.
 	Down bool
-	// Addresses of the node itself, which are announced for no Service.
+	// Addresses of the node itself. They are never announced for a Service.
 	Addresses []netip.Addr
 }
 
-// Pool is where addresses are from.
+// Pool has the fields of an IPAddressPool that decide about announcements.
 type Pool struct {
 	// Name and labels of the pool.
 	Name   lb.PoolName
 	Labels map[string]string
-	// Listed are the addresses that the pool lists, excluded ones included, and Excluded
-	// those that it excludes; both sorted and disjoint.
+	// Listed are the ranges in spec.addresses, Excluded those in spec.excludeAddresses;
+	// both sorted and disjoint. Listed can contain ranges of Excluded.
 	Listed, Excluded []lb.Range
 }
 
@@ -101,20 +100,20 @@ type Service struct {
 	Labels map[string]string
 	// NamespaceLabels are the labels of its namespace.
 	NamespaceLabels map[string]string
-	// Local means that its traffic is served only on the nodes that it reaches
-	// (externalTrafficPolicy Local).
+	// Local means externalTrafficPolicy Local: a node serves traffic only with
+	// endpoints of its own.
 	Local bool
-	// Endpoints that serve it, by the family of their addresses: traffic to an
-	// address goes to endpoints of its family only.
+	// Endpoints of the Service, by the family of their addresses: traffic to an address
+	// goes only to endpoints of the same family.
 	Endpoints map[lb.Family]Endpoints
 }
 
 // Endpoints are the endpoints of a Service that serve.
 type Endpoints struct {
-	// Serving is how many are known, also those that are on no node. Only whether it is 0
-	// matters: not all endpoints need be counted.
+	// Serving counts endpoints, also those that are on no node. It may be too low, but it
+	// is 0 only if there are none.
 	Serving int
-	// Nodes have at least one of them.
+	// Nodes are the nodes with at least one of the endpoints.
 	Nodes map[lb.NodeName]bool
 }
 
@@ -122,16 +121,18 @@ type Endpoints struct {
 type Address struct {
 	// Address that is held.
 	Address netip.Addr
-	// Pool that it is from, which may be gone.
+	// Pool that the address came from. It may have been deleted.
 	Pool lb.PoolName
-	// Holders are the Services that hold it, in the order of the claim: the one that has
-	// had it longest comes first, and advertisements select by that one.
+	// Holders are the Services that hold the address, in the order of the claim. The
+	// first one has had it longest, and advertisements select the address by that
+	// Service.
 	Holders []lb.ServiceKey
-	// AnnounceFrom is the node that an administrator asks for; empty: none.
+	// AnnounceFrom is the node from which an administrator wants the address announced;
+	// empty: any.
 	AnnounceFrom lb.NodeName
 }
 
-// Input is all that decides who may announce.
+// Input is everything that Resolve depends on.
 type Input struct {
 	// Kind of the advertisements; empty: L2.
 	Kind           Kind
@@ -142,50 +143,50 @@ type Input struct {
 	Addresses      []Address
 }
 
-// Candidate is a node that may announce an address: one that may own it.
+// Candidate is a node that may announce an address, and may therefore own it.
 type Candidate = ownership.Candidate
 
-// Reason is why nobody may announce an address. The words are those of the
-// Service condition lbstack.io/Announced.
+// Reason is why no node may announce an address. The condition lbstack.io/Announced of
+// Services has the same words.
 type Reason string
 
-// The reasons, in the order in which they are looked for.
+// The reasons, in the order in which they are checked.
 const (
-	// NoAdvertisement: no advertisement is about the address.
+	// NoAdvertisement: no advertisement selects the address.
 	NoAdvertisement Reason = "NoAdvertisement"
-	// NoEndpoints: no holder has an endpoint that serves.
+	// NoEndpoints: no holder has a serving endpoint.
 	NoEndpoints Reason = "NoEndpoints"
-	// NoNode: the advertisements leave no node that may announce and, where traffic
-	// is served locally, has an endpoint.
+	// NoNode: no node that the advertisements select may announce or, with
+	// externalTrafficPolicy Local, none of them has an endpoint.
 	NoNode Reason = "NoNode"
 )
 
-// Standby reports whether the node takes no address, and keeps what it has while no other
-// node may announce it.
+// Standby reports whether the node takes no new addresses, and keeps each address until
+// another node can announce it.
 func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
 
 // barred reports whether the node announces nothing at all.
 func (n *Node) barred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
-// SameCandidates reports whether two states of a node make it a candidate for the same
-// addresses.
+// SameCandidates reports whether a node is a candidate for the same addresses in both
+// states.
 func SameCandidates(x, y Node) bool {
 	return x.Name == y.Name && x.barred() == y.barred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
 }
 
-// Result is who may announce an address, or why nobody may.
+// Result is which nodes may announce an address, or why none may.
 type Result struct {
-	// Address is the one of the input.
+	// Address of the input.
 	Address netip.Addr
-	// Candidates ordered by node, without the excluded nodes that may keep the address.
-	// Results share the slice where they can: never change it.
+	// Candidates sorted by node. Excluded nodes that only keep the address are not
+	// among them. Results share slices: never change one.
 	Candidates []Candidate
-	// Reason why there are none; empty if there are.
+	// Reason why there are no candidates; empty if there are.
 	Reason Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
-	// Refused is why no speaker begins to announce the address, on any node, as what follows
-	// the address and a colon in a sentence; empty: speakers do. One that was announced
-	// before goes on.
+	// Refused is why speakers do not begin to announce the address on any node, as the part
+	// of a sentence that follows the address and a colon; empty: they do. An address that
+	// was announced before stays announced.
 	Refused string
 }

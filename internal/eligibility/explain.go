@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed is how many objects a sentence names; the others it counts.
+// maxNamed is how many objects a sentence names; it counts the others.
 const maxNamed = 3
 
-// why returns a decision's reason in a sentence; empty if somebody may announce.
+// why returns the reason of a decision in a sentence; empty if a node may announce.
 func (r *resolver) why(a Address, d decision) string {
 	switch d.reason {
 	case NoAdvertisement:
@@ -30,15 +30,15 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 	if len(r.ads) == 0 {
 		return WhyNone(a.Pool, r.kind)
 	}
-	if ads := r.aboutPool(a.Pool); len(ads) > 0 {
+	if ads := r.adsForPool(a.Pool); len(ads) > 0 {
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
 			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, firstOf(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
-		r.kind, a.Pool, r.advertisements(upTo(len(r.ads))))
+		r.kind, a.Pool, r.advertisements(indexes(len(r.ads))))
 }
 
-// firstOf names the Service by which advertisements select the address.
+// firstOf names the Service by which advertisements select an address.
 func firstOf(a Address) string {
 	switch {
 	case a.severalNamespaces():
@@ -62,8 +62,8 @@ func (r *resolver) selectorFields(ads []int) string {
 	return "spec.serviceSelectors"
 }
 
-// WhyNone reports that there is no advertisement of these kinds at all, which an address
-// of the pool would need.
+// WhyNone returns the message for an address of the pool if there are no advertisements
+// of these kinds at all.
 func WhyNone(pool lb.PoolName, kinds ...Kind) string {
 	words := make([]string, 0, len(kinds))
 	for _, kind := range kinds {
@@ -77,8 +77,8 @@ func whyNoEndpoints(a Address) string {
 		services(a), verb(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
 }
 
-// whyNoNode returns where the candidates were excluded: at the selectors, at the
-// exclusions, or at the endpoints.
+// whyNoNode returns which condition leaves no candidate: the node selectors, the exclusions of
+// nodes, or the endpoints.
 func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
 	covered := r.covered(ads)
 	if len(r.nodes) == 0 {
@@ -116,8 +116,8 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 		why, r.advertisements(ads), verb(ads, "selects", "select"), Named(nodeWord(len(names)), names))
 }
 
-// covered returns the nodes that one of the advertisements selects, excluded
-// ones included.
+// covered returns the indexes of the nodes that one of the advertisements selects, excluded
+// nodes included.
 func (r *resolver) covered(ads []int) []int {
 	var nodes []int
 	for n := range r.nodes {
@@ -138,7 +138,7 @@ func (r *resolver) serving(local *localHolder) []int {
 	return nodes
 }
 
-// exclusions returns why the first nodes may not announce.
+// exclusions returns why the nodes may not announce, for the first maxNamed of them.
 func (r *resolver) exclusions(nodes []int) string {
 	parts := make([]string, 0, maxNamed+1)
 	for _, i := range nodes[:min(len(nodes), maxNamed)] {
@@ -162,9 +162,9 @@ func (r *resolver) advertisements(ads []int) string {
 	return Named(fmt.Sprintf("the %ss", r.kind), names)
 }
 
-// severalNamespaces reports whether Services of more than one namespace hold the address. All of
-// them get the same sentence, which then names none: the owners of one namespace must not learn
-// of the Services in another.
+// severalNamespaces reports whether Services of more than one namespace hold the address. The
+// sentence then names no Service, since all of them get the same one, and users of one namespace
+// must not learn the names of Services in another.
 func (a Address) severalNamespaces() bool {
 	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
 }
@@ -184,8 +184,7 @@ func services(a Address) string {
 	return Named("the Services", names)
 }
 
-// Named returns a part of a sentence with what, names the first of a list and
-// counts the others.
+// Named returns what, followed by the first names of a list and the number of the others.
 func Named[T ~string](what string, names []T) string {
 	return what + " " + bounded.Names(names, maxNamed)
 }
@@ -204,7 +203,7 @@ func nodeWord(n int) string {
 	return "the nodes"
 }
 
-func upTo(n int) []int {
+func indexes(n int) []int {
 	list := make([]int, n)
 	for i := range list {
 		list[i] = i

@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Holder is a Service of type LoadBalancer, which may hold addresses.
+// Holder is a Service of type LoadBalancer. It may hold addresses.
 type Holder struct {
 	Service
 	// UID of the Service object; a Service that is deleted and created again has another one.
@@ -18,13 +18,14 @@ type Holder struct {
 	Shown []netip.Addr
 }
 
-// Claim is what an IPAddressClaim says of its address.
+// Claim has the fields of an IPAddressClaim that decide about announcements.
 type Claim struct {
-	// Pool that the address is from, which may be gone.
+	// Pool that the address came from. It may have been deleted.
 	Pool lb.PoolName
 	// Holders are the Services that the claim names.
 	Holders []ClaimHolder
-	// AnnounceFrom is the node that an administrator asks for; empty: none.
+	// AnnounceFrom is the node from which an administrator wants the address announced;
+	// empty: any.
 	AnnounceFrom lb.NodeName
 }
 
@@ -32,30 +33,29 @@ type Claim struct {
 type ClaimHolder struct {
 	// Key of the Service.
 	Key lb.ServiceKey
-	// UID of the Service that has taken the address up; empty while the address is only
-	// reserved for it.
+	// UID of the Service; empty while the address is only reserved for it.
 	UID string
 }
 
-// Holds reports whether a Service that a claim names holds the claimed address. The claim
-// decides, and the status does not: another controller may overwrite the status at any
-// time. Only where the address is still reserved for the Service, so that the claim has no
-// UID, the status decides: an address that changes hands belongs to the new Service once
-// that one shows it.
+// Holds reports whether a Service that a claim names holds the claimed address. uid is the
+// UID of the Service, and shows means that its status has the address. A UID in the claim
+// decides, whatever the status is, since other controllers may overwrite the status.
+// Without a UID the address is still reserved for the Service, which holds it as soon as
+// its status has it.
 func (c ClaimHolder) Holds(uid string, shows bool) bool {
 	return shows || (c.UID != "" && c.UID == uid)
 }
 
-// Holdings knows which Services hold which addresses. What it is given must not be
-// changed afterwards.
+// Holdings tracks which Services hold which addresses. Callers must not change the values
+// that they pass.
 type Holdings struct {
 	services map[lb.ServiceKey]*Holder
 	claims   map[netip.Addr]*Claim
-	naming   map[lb.ServiceKey][]netip.Addr // addresses whose claims name a Service
+	naming   map[lb.ServiceKey][]netip.Addr // the addresses whose claims name the Service
 	admission
 }
 
-// NewHoldings returns one that knows nothing.
+// NewHoldings returns Holdings without Services and claims.
 func NewHoldings() *Holdings {
 	return &Holdings{
 		services: map[lb.ServiceKey]*Holder{}, claims: map[netip.Addr]*Claim{}, naming: map[lb.ServiceKey][]netip.Addr{},
@@ -63,8 +63,9 @@ func NewHoldings() *Holdings {
 	}
 }
 
-// SetService records a Service; nil: it is gone. It returns the addresses that this may
-// matter to: those whose claims name it. They are valid until the next call.
+// SetService records a Service; nil: it was deleted. It returns the addresses whose
+// holders may change by that: those whose claims name the Service. The slice is valid
+// until the next call.
 func (h *Holdings) SetService(key lb.ServiceKey, s *Holder) []netip.Addr {
 	if s == nil {
 		delete(h.services, key)
@@ -76,7 +77,7 @@ func (h *Holdings) SetService(key lb.ServiceKey, s *Holder) []netip.Addr {
 
 // SetClaim records the claim of an address; nil: there is none.
 func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
-	h.look(address, c)
+	h.check(address, c)
 	if before := h.claims[address]; before != nil {
 		for _, holder := range before.Holders {
 			rest := slices.DeleteFunc(h.naming[holder.Key], func(a netip.Addr) bool { return a == address })
@@ -95,11 +96,11 @@ func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 	}
 }
 
-// Claimed returns all addresses that are claimed, in any order.
+// Claimed returns all addresses with a claim, in any order.
 func (h *Holdings) Claimed() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
 
-// Holders returns the Services that hold an address, in the order of the claim, and the pool that it is from. An
-// address that is refused has none: see Refused.
+// Holders returns the Services that hold an address, in the order of the claim, and the pool that the
+// address came from. It returns none for a refused address, see Refused.
 func (h *Holdings) Holders(address netip.Addr) (pool lb.PoolName, holders []*Service) {
 	c := h.claims[address]
 	if c == nil || !h.admits(address) {

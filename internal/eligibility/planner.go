@@ -9,28 +9,28 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Change is how to get from what was wanted to what is.
+// Change is the difference between two calls of Planner.Changes. An address is wanted
+// while a Service holds it, even if no node may announce it.
 type Change struct {
-	// Addresses that were not wanted, or that others may announce now, ordered. One is
-	// wanted while a Service holds it, also if nobody may announce it.
-	// They share their candidates where they can, also with those of changes before:
-	// never change them.
+	// Addresses that are newly wanted, or whose candidates have changed, sorted. They
+	// share their slices of candidates with each other and with those of former changes:
+	// never change one.
 	Addresses []ownership.Address
-	// Gone are the addresses that are not wanted any more, ordered.
+	// Gone are the addresses that are no longer wanted, sorted.
 	Gone []netip.Addr
 }
 
-// Planner knows who may announce each address, and what of that changed since it was
-// asked last: all changes together amount to what Resolve returns. What it is given must not
-// be changed afterwards. One goroutine at a time may use it.
+// Planner computes which nodes may announce each address, and what has changed since the
+// last call of Changes. All changes together give the same result as Resolve. Callers must
+// not change the values that they pass. It is not safe for concurrent use.
 type Planner struct {
 	holdings *Holdings
 	resolver *resolver
-	reported map[netip.Addr][]Candidate // those that were reported to the caller as wanted
-	touched  map[netip.Addr]struct{}    // to be looked at
+	reported map[netip.Addr][]Candidate // the wanted addresses, as Changes has returned them
+	touched  map[netip.Addr]struct{}    // addresses that Changes has to decide about again
 }
 
-// NewPlanner returns a planner that knows nothing, so that no address is wanted.
+// NewPlanner returns a planner without Services, claims and configuration.
 func NewPlanner() *Planner {
 	return &Planner{
 		holdings: NewHoldings(), resolver: newResolver(Input{}),
@@ -38,32 +38,34 @@ func NewPlanner() *Planner {
 	}
 }
 
-// SetConfig sets what applies to all addresses from now on. Each of them is looked at.
+// SetConfig replaces what applies to all addresses. Changes will decide about all of
+// them again.
 func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes []Node) {
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
-	p.resolver.lists = lists // what is the same as before is known by it
+	p.resolver.lists = lists // equal lists of candidates stay one slice, see sameList
 	p.holdings.SetConfig(p.resolver.pools, nodes)
 	for address := range p.holdings.Claimed() {
 		p.touched[address] = struct{}{}
 	}
 }
 
-// SetService records what a Service is like; nil: it is gone. Only the addresses whose
-// claims name it are looked at.
+// SetService records a Service; nil: it was deleted. Changes will decide again about the
+// addresses whose claims name it.
 func (p *Planner) SetService(key lb.ServiceKey, s *Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
 		p.touched[address] = struct{}{}
 	}
 }
 
-// SetClaim records who holds an address; nil: nobody. Only that address is looked at.
+// SetClaim records the claim of an address; nil: there is none. Changes will decide
+// again about that address.
 func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 	p.holdings.SetClaim(address, c)
 	p.touched[address] = struct{}{}
 }
 
-// Forget has the planner know of no Service and no claim, so that no address is wanted.
+// Forget removes all Services and claims, so that no address is wanted.
 func (p *Planner) Forget() {
 	p.holdings = NewHoldings()
 	p.holdings.SetConfig(p.resolver.pools, p.resolver.nodes)
@@ -72,26 +74,26 @@ func (p *Planner) Forget() {
 	}
 }
 
-// Remember has addresses admitted that were announced before the process started, as far
-// as they are held when Changes is called first.
+// Remember passes the addresses that were announced before the process started. Those
+// that Services hold when Changes is first called are admitted.
 func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
 
-// Changes returns what changed since the last call.
+// Changes returns what has changed since the last call.
 func (p *Planner) Changes() Change {
 	p.holdings.Settle()
 	var c Change
 	for address := range p.touched {
-		p.look(address, &c)
+		p.update(address, &c)
 	}
-	p.touched = map[netip.Addr]struct{}{} // to clear one that was large takes long each time
+	p.touched = map[netip.Addr]struct{}{} // clearing a map that was large once would take long each time
 	p.tidy()
 	slices.SortFunc(c.Addresses, func(x, y ownership.Address) int { return x.Address.Compare(y.Address) })
 	slices.SortFunc(c.Gone, netip.Addr.Compare)
 	return c
 }
 
-// look adds what has become of an address.
-func (p *Planner) look(address netip.Addr, c *Change) {
+// update decides about an address again, and adds it to c if the result has changed.
+func (p *Planner) update(address netip.Addr, c *Change) {
 	before, known := p.reported[address]
 	pool, holders := p.holdings.Holders(address)
 	if len(holders) == 0 {
@@ -102,15 +104,16 @@ func (p *Planner) look(address netip.Addr, c *Change) {
 		return
 	}
 	candidates := p.resolver.decide(address, pool, holders).candidates
-	if now := p.resolver.asking(candidates, p.holdings.claims[address].AnnounceFrom); !known || !oneList(before, now) {
+	if now := p.resolver.requesting(candidates, p.holdings.claims[address].AnnounceFrom); !known || !sameList(before, now) {
 		p.reported[address] = now
 		c.Addresses = append(c.Addresses, ownership.Address{Address: address, Candidates: now})
 	}
 }
 
-// tidy has the resolver forget what is not in use before it remembers much more than
-// that. It is as rare as there are many addresses, so that a change costs the same
-// however many there are.
+// tidy empties the caches of the resolver, except for lists in use, once they have more
+// than about twice as many entries as there are addresses. The more addresses there are,
+// the rarer this is, so that the average cost of a change does not depend on their
+// number.
 func (p *Planner) tidy() {
 	const few = 64
 	r, most := p.resolver, few+2*len(p.reported)
@@ -119,8 +122,8 @@ func (p *Planner) tidy() {
 	}
 }
 
-// oneList reports whether two lists are one and the same. Those of a resolver that say the
-// same are.
-func oneList(x, y []Candidate) bool {
+// sameList reports whether two lists of a resolver are equal. Equal lists are one slice,
+// see share.
+func sameList(x, y []Candidate) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }

@@ -9,23 +9,23 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Resolve returns for each address of the input, in the same order, who may
-// announce it or why nobody may.
+// Resolve returns for each address of the input, in the same order, which nodes may
+// announce it or why none may.
 func Resolve(in Input) []Result {
 	r := newResolver(in)
 	taken := addressesOf(in.Nodes)
 	results := make([]Result, 0, len(in.Addresses))
 	for _, a := range in.Addresses {
 		result := r.resolve(a)
-		result.Candidates = r.asking(result.Candidates, a.AnnounceFrom)
+		result.Candidates = r.requesting(result.Candidates, a.AnnounceFrom)
 		result.Refused = refuses(a.Address, a.Pool, r.pools, taken)
 		results = append(results, result)
 	}
 	return results
 }
 
-// asking returns the candidates of whom one is asked for, if it is among them.
-func (r *resolver) asking(candidates []Candidate, node lb.NodeName) []Candidate {
+// requesting returns the candidates with Requested set for a node, if that is among them.
+func (r *resolver) requesting(candidates []Candidate, node lb.NodeName) []Candidate {
 	if node == "" {
 		return candidates
 	}
@@ -38,31 +38,31 @@ func (r *resolver) asking(candidates []Candidate, node lb.NodeName) []Candidate 
 	return r.share(candidates)
 }
 
-// resolver remembers what many addresses have in common.
+// resolver has the configuration, and caches of results that many addresses have in common.
 type resolver struct {
 	kind     Kind
 	ads      []Advertisement
-	nodes    []Node // ordered by name
+	nodes    []Node // sorted by name
 	pools    map[lb.PoolName]*Pool
 	services map[lb.ServiceKey]*Service
-	reach    []reach // of each advertisement
-	ofPool   map[lb.PoolName][]int
-	outcomes map[outcomeKey][]Candidate
-	lists    map[string][]Candidate // those of the outcomes, each once
-	takers   map[*Candidate][]Candidate
+	reach    []reach                    // of each advertisement, in the order of ads
+	ofPool   map[lb.PoolName][]int      // cache of adsForPool
+	outcomes map[outcomeKey][]Candidate // cache of candidates
+	lists    map[string][]Candidate     // all lists of candidates by keyOf, see share
+	takers   map[*Candidate][]Candidate // cache of withoutExcluded, by the first item of a list
 }
 
-// reach is what an advertisement means for each node: whether it covers it, and
-// how much it prefers it.
+// reach is, by the index of a node, whether an advertisement selects the node, and how much
+// it prefers it.
 type reach struct {
 	covers     []bool
 	preference []int32
 }
 
-// outcomeKey is all that the candidates depend on.
+// outcomeKey is everything that a list of candidates depends on.
 type outcomeKey struct {
-	ads   string // which advertisements: one byte each
-	local string // which nodes serve locally: one byte each; empty: it does not matter
+	ads   string // which advertisements apply: one byte for each
+	local string // which nodes have endpoints: one byte for each; empty: every node may serve
 }
 
 func newResolver(in Input) *resolver {
@@ -105,16 +105,16 @@ func reachOf(ad *Advertisement, nodes []Node) reach {
 func (r *resolver) resolve(a Address) Result {
 	d := r.decide(a.Address, a.Pool, r.holders(a))
 	if d.reason == "" {
-		if d.candidates = r.without(d.candidates); len(d.candidates) == 0 {
+		if d.candidates = r.withoutExcluded(d.candidates); len(d.candidates) == 0 {
 			d.reason = NoNode
 		}
 	}
 	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.why(a, d)}
 }
 
-// without returns the candidates without those that are excluded: these keep an address and
-// take none.
-func (r *resolver) without(candidates []Candidate) []Candidate {
+// withoutExcluded returns the candidates that are not excluded. Excluded candidates can
+// keep an address but take no new one. candidates must not be empty.
+func (r *resolver) withoutExcluded(candidates []Candidate) []Candidate {
 	key := &candidates[0]
 	if known, has := r.takers[key]; has {
 		return known
@@ -129,17 +129,17 @@ func (r *resolver) without(candidates []Candidate) []Candidate {
 	return takers
 }
 
-// decision is who may announce an address, or why nobody may.
+// decision is which nodes may announce an address, or why none may.
 type decision struct {
 	candidates []Candidate
 	reason     Reason
-	ads        []int        // that are about the address
-	local      *localHolder // which restricts where it is announced; nil: none
+	ads        []int        // indexes of the advertisements that select the address
+	local      *localHolder // the holder to whose nodes announcements are restricted; nil: none
 }
 
-// decide returns who may announce an address of the pool that these Services show.
+// decide returns which nodes may announce an address of the pool that these Services hold.
 func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) decision {
-	ads := r.about(pool, holders)
+	ads := r.adsFor(pool, holders)
 	if len(ads) == 0 {
 		return decision{reason: NoAdvertisement}
 	}
@@ -164,10 +164,10 @@ func (r *resolver) holders(a Address) []*Service {
 	return holders
 }
 
-// about returns the advertisements that are about an address of the pool with
+// adsFor returns the indexes of the advertisements that select an address of the pool with
 // these holders.
-func (r *resolver) about(pool lb.PoolName, holders []*Service) []int {
-	ofPool := r.aboutPool(pool)
+func (r *resolver) adsFor(pool lb.PoolName, holders []*Service) []int {
+	ofPool := r.adsForPool(pool)
 	ads := make([]int, 0, len(ofPool))
 	for _, i := range ofPool {
 		if r.ads[i].CoversHolders(holders) {
@@ -177,7 +177,7 @@ func (r *resolver) about(pool lb.PoolName, holders []*Service) []int {
 	return ads
 }
 
-func (r *resolver) aboutPool(pool lb.PoolName) []int {
+func (r *resolver) adsForPool(pool lb.PoolName) []int {
 	if ads, known := r.ofPool[pool]; known {
 		return ads
 	}
@@ -191,8 +191,8 @@ func (r *resolver) aboutPool(pool lb.PoolName) []int {
 	return ads
 }
 
-// candidates returns the nodes that may announce by these advertisements, and that serve the
-// local holder if there is one.
+// candidates returns the nodes that may announce by these advertisements. If there is a
+// local holder, they are among its nodes.
 func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
 	key := outcomeKey{ads: marks(len(r.ads), ads)}
 	var serving []bool
@@ -224,7 +224,8 @@ func (r *resolver) servingAt(local *localHolder) []bool {
 	return serving
 }
 
-// candidate sums up what the advertisements say about a node.
+// candidate combines what the advertisements configure for a node. covered means that one
+// of them selects the node.
 func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
 	everywhere := false
 	interfaces := map[string]bool{}
@@ -248,7 +249,7 @@ func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
 	return c, covered
 }
 
-// marks returns which of n are in the list, as a key.
+// marks returns a key for the list: n bytes, with a 1 at each index in it.
 func marks(n int, list []int) string {
 	set := make([]bool, n)
 	for _, i := range list {

@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// CoversPool reports whether the advertisement is about addresses of the pool of that
-// name. One that is gone, nil, can be named still, but has no labels to select.
+// CoversPool reports whether the advertisement selects addresses of a pool. pool is nil if
+// the pool was deleted: the advertisement can still name it, but not select it by label.
 func (s *Scope) CoversPool(name lb.PoolName, pool *Pool) bool {
 	all := len(s.Pools)+len(s.PoolSelectors) == 0
 	return all || slices.Contains(s.Pools, name) || (pool != nil && s.SelectsPool(pool.Labels))
@@ -18,12 +18,12 @@ func (s *Scope) SelectsPool(labels map[string]string) bool {
 	return anyMatches(s.PoolSelectors, labels)
 }
 
-// SelectsServices reports whether the advertisement is about some Services only.
+// SelectsServices reports whether the advertisement is restricted to some Services.
 func (s *Scope) SelectsServices() bool { return len(s.ServiceSelectors)+len(s.NamespaceSelectors) > 0 }
 
-// CoversHolders reports whether the advertisement is about addresses that these Services
-// hold, in the order of the claim. The first one decides, which has had the address longest: a
-// Service that joins it neither widens nor ends where the address is announced.
+// CoversHolders reports whether the advertisement selects an address that these Services hold,
+// in the order of the claim. The first one decides, since it has had the address longest: a
+// Service that joins later changes nothing about where the address is announced.
 func (s *Scope) CoversHolders(holders []*Service) bool {
 	if !s.SelectsServices() {
 		return true
@@ -36,8 +36,7 @@ func (s *Scope) coversService(holder *Service) bool {
 		(len(s.NamespaceSelectors) == 0 || anyMatches(s.NamespaceSelectors, holder.NamespaceLabels))
 }
 
-// CoversNode reports whether a node with these labels may announce by the
-// advertisement.
+// CoversNode reports whether the advertisement selects a node with these labels.
 func (s *Scope) CoversNode(labels map[string]string) bool {
 	return len(s.NodeSelectors) == 0 || anyMatches(s.NodeSelectors, labels)
 }
@@ -46,22 +45,22 @@ func anyMatches(selectors []Selector, labels map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
 }
 
-// Served reports whether traffic of the family to what these Services show goes
-// anywhere at all.
+// Served reports whether one of these Services has an endpoint of the family.
 func Served(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
 
-// ServedAt reports whether traffic of the family to what these Services show, if it
-// goes anywhere, may come in at the node.
+// ServedAt reports whether traffic of the family to the address that these Services share
+// may arrive at the node. It does not check whether there are endpoints at all, see Served.
 func ServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
 	return localTo(holders, family).serves(node)
 }
 
-// localTo returns the Service that restricts where an address of the family is announced
-// that these Services hold, in the order of the claim; nil: none does. Of those with
-// endpoints the first one decides, which has had the address longest: a Service that joins
-// it, or changes afterwards, takes the address of no other off a node.
+// localTo returns the Service with externalTrafficPolicy Local that restricts the nodes
+// which may announce an address of the family; nil: none does. The holders are in the
+// order of the claim, and the first one with endpoints decides, since it has had the
+// address longest: a Service that joins or changes later cannot take the address away from
+// a node.
 func localTo(holders []*Service, family lb.Family) *localHolder {
 	for _, s := range holders {
 		if e := s.Endpoints[family]; e.Serving > 0 {
@@ -74,11 +73,13 @@ func localTo(holders []*Service, family lb.Family) *localHolder {
 	return nil
 }
 
-// localHolder is a Service that is served only on these nodes.
+// localHolder is a Service with externalTrafficPolicy Local, and the nodes with its
+// endpoints.
 type localHolder struct {
 	key   lb.ServiceKey
 	nodes map[lb.NodeName]bool
 }
 
-// serves reports whether the node may have the traffic; nil: every node may.
+// serves reports whether the node may receive the traffic. With a nil localHolder every
+// node may.
 func (h *localHolder) serves(node lb.NodeName) bool { return h == nil || h.nodes[node] }

@@ -7,7 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// share returns one and the same slice for candidates that are the same.
+// share returns one slice for all equal lists of candidates, so that
+// lists can be compared by their address.
 func (r *resolver) share(list []Candidate) []Candidate {
 	if len(list) == 0 {
 		return nil
@@ -20,7 +21,7 @@ func (r *resolver) share(list []Candidate) []Candidate {
 	return list
 }
 
-// forget forgets what was worked out, but for the lists that are in use.
+// forget empties the caches, except for the lists that are in use.
 func (r *resolver) forget(inUse iter.Seq[[]Candidate]) {
 	r.ofPool, r.outcomes, r.lists = map[lb.PoolName][]int{}, map[outcomeKey][]Candidate{}, map[string][]Candidate{}
 	kept := map[*Candidate]bool{}

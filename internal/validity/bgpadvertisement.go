@@ -66,7 +66,7 @@ type bgpInput struct {
 	services []eligibility.Service
 }
 
-// check returns the result for each of the advertisements, by name.
+// check returns the result for each of in.ads, by name.
 func (in *bgpInput) check() map[string]Result {
 	results := map[string]Result{}
 	for i := range in.ads {
@@ -169,8 +169,9 @@ func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// conflict returns a result with a reason if another advertisement sets another localPref for routes
-// that both announce: such routes get the highest. It names the one with the highest.
+// conflict returns a result with a reason if another advertisement sets a different localPref for
+// routes that both announce. Such routes get the highest value. The message names the advertisement
+// with the highest value.
 func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// BGPPeers returns what is wrong with each peer, by name, as far as that does not depend on Secrets and sessions.
-// The result of a peer without a problem has no reason.
+// BGPPeers returns the result for each peer, by name. It does not check Secrets and sessions, which the
+// controller does. The result of a peer without a problem has no reason.
 func BGPPeers(o *Objects) map[string]Result {
 	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
 	for i := range o.Profiles {
@@ -37,7 +37,8 @@ func InvalidBGPPeer(err *apiconv.SpecError) Result {
 	return Result{Reason: err.Reason, Message: err.Error() + ": no new session is opened, and an existing one keeps its last valid configuration: correct the field"}
 }
 
-// ProfileOf returns what is wrong with the BFDProfile that a peer names; no reason: nothing.
+// ProfileOf returns a result with a reason if the BFDProfile that a peer names is missing or
+// invalid.
 func ProfileOf(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) Result {
 	if peer.BFDProfile == "" {
 		return Result{}

@@ -5,8 +5,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Communities returns the result for each Community, by name. Of an alias that two objects define, the older one has
-// it, so that each result depends on all objects.
+// Communities returns the result for each Community, by name. If two objects define an alias, the older one
+// wins, so that each result depends on all objects.
 func Communities(objects []v1beta1.Community) map[string]Result {
 	_, wrong := apiconv.ParseCommunities(objects)
 	results := map[string]Result{}

@@ -36,9 +36,10 @@ type l2Input struct {
 // links are the interfaces of a node.
 type links struct {
 	names map[string]bool
-	// subnets are those of their addresses.
+	// subnets of the interfaces.
 	subnets []lb.Range
-	// truncated: the list is as long as a SpeakerState allows, and the node may have others.
+	// truncated: the list is as long as a SpeakerState allows, and the node may have further
+	// interfaces.
 	truncated bool
 }
 
@@ -85,7 +86,7 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 
 // withoutSubnet returns, for an advertisement with requireSubnet, the first of its pools (by name) that has
 // no address in a subnet of the checked nodes, and these nodes; no nodes: there is no such pool. An
-// advertisement that names and selects no pools applies to all of them, of which some may be announced by
+// advertisement that names and selects no pools applies to all pools, and some of these may be meant for
 // BGP only: one pool that it can announce is enough.
 func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
@@ -144,6 +145,6 @@ func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (checked []lb.Node
 			checked = append(checked, n.Name)
 		}
 	}
-	slices.Sort(checked) // the cache lists nodes in any order, and the message must not change with it
+	slices.Sort(checked) // the cache lists nodes in any order, but the message must not change without a reason
 	return checked
 }

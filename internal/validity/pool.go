@@ -12,31 +12,30 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is the result for a pool: whether its addresses are given out, and why not.
+// Pool is the result for a pool: whether it gives addresses, and why not.
 type Pool struct {
-	// Reason is that of the condition Ready, which is True with ReasonPoolReady, ReasonDraining and
+	// Reason of the condition Ready, which is True with ReasonPoolReady, ReasonDraining and
 	// ReasonNoSubnet.
 	Reason string
-	// Message is that of the condition Ready.
+	// Message of the condition Ready.
 	Message string
 	// Foreign is status.foreign; the Reconciler sets it.
 	Foreign []v1beta1.ForeignAddress
-	// Losses are the times of the last hour at which the pool lost an address to a foreign host;
-	// the Reconciler sets them.
+	// Losses is status.foreignLosses; the Reconciler sets it.
 	Losses []time.Time
-	// Conflicts are the addresses that the pool lists and that belong to something else.
+	// Conflicts of the pool, see ipam.Pool.
 	Conflicts []ipam.Conflict
 }
 
-// Ready reports whether the condition Ready is True: the pool does what its spec asks.
+// Ready reports whether the condition Ready is True.
 func (v Pool) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
-// Pools turns the IPAddressPools of a cluster into pools for the allocator, sorted by
-// name, and the result for each. An invalid pool gives nothing new and does not affect
-// the others. An address that is in two pools belongs to the older one. No pool gives
-// addresses in taken.
+// Pools converts the IPAddressPools of a cluster to pools for the allocator, sorted by name, and
+// returns the result for each. An invalid pool gives no addresses, but the valid ranges in its spec
+// still belong to it. An address that two pools list belongs to the older one. No pool gives
+// addresses in taken, unless these have ReportedOnly.
 func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Pool) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
@@ -77,9 +76,10 @@ func judge(p *ipam.Pool) Pool {
 	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses,
-// or it lists addresses that belong to something else. It gives those that are ReportedOnly. The network
-// and broadcast addresses of a node's subnet do not count: each CIDR contains them.
+// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
+// it lists addresses that belong to something else. Conflicts with ReportedOnly do not count, since the
+// pool gives these addresses. Network and broadcast addresses of a node's subnet do not count either,
+// since every CIDR contains them.
 func heldBack(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {

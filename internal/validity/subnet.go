@@ -11,18 +11,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Network is what decides whether hosts on the local network can reach the addresses of pools.
+// Network is the state that decides whether hosts on the local network can reach the addresses
+// of pools.
 type Network struct {
 	layer2 []eligibility.Advertisement
-	bgp    []eligibility.Scope // those of BGPAdvertisements for which there is a BGPPeer
-	nodes  []networkNode       // nodes that exist and whose speakers run
+	bgp    []eligibility.Scope // the scopes of BGPAdvertisements that have a BGPPeer
+	nodes  []networkNode       // the existing nodes with a running speaker
 }
 
 // networkNode is a node with the subnets of the interfaces that it can announce on.
 type networkNode struct {
 	labels  map[string]string
 	subnets []lb.Range
-	more    bool // its SpeakerState is full: it may have further interfaces
+	more    bool // the list in its SpeakerState is full: it may have further interfaces
 }
 
 // NewNetwork returns the Network that these objects describe.
@@ -73,10 +74,10 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	})
 }
 
-// Unreached returns the families of a pool that L2Advertisements announce although none of its
-// addresses of the family is in a subnet of the nodes that they select. It returns none if a
-// BGPAdvertisement with a peer covers the pool too, since routers then reach the addresses, or if the
-// subnets of these nodes are not known.
+// Unreached returns the families of a pool that L2Advertisements announce although no address of the
+// family is in a subnet of the nodes that they select. It returns none if a BGPAdvertisement with a
+// peer selects the pool too, since routers then reach the addresses, or if the subnets of these nodes
+// are not known.
 func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
@@ -110,7 +111,7 @@ func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
 	return families
 }
 
-// WithSubnets adds to the result for a pool that is ready that hosts on the local network may not reach
+// WithSubnets adds a warning to the result for a ready pool: hosts on the local network may not reach
 // its addresses of the given families.
 func (v Pool) WithSubnets(unreached []lb.Family) Pool {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {

@@ -17,8 +17,8 @@ type Result struct {
 	Reason, Message string
 }
 
-// Objects are what results depend on. Lists of kinds on which the wanted results do not depend may be empty. This
-// package does not change the objects, so that they may be those of a cache.
+// Objects are the objects that results depend on. A list may be empty if the wanted results do not depend
+// on its kind. This package does not change the objects, so that callers may pass those of a cache.
 type Objects struct {
 	Pools             []v1beta1.IPAddressPool
 	L2Advertisements  []v1beta1.L2Advertisement

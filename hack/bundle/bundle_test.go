@@ -107,8 +107,8 @@ func TestExpected(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := isExpected(tt.line); got != tt.want {
-				t.Errorf("expected: %t, want %t: %s", got, tt.want, tt.line)
+			if got := isHarmless(tt.line); got != tt.want {
+				t.Errorf("harmless: %t, want %t: %s", got, tt.want, tt.line)
 			}
 		})
 	}

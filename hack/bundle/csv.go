@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// owned is what the ClusterServiceVersion has about one CRD.
-type owned struct {
+// ownedCRD is an item of spec.customresourcedefinitions.owned of the ClusterServiceVersion.
+type ownedCRD struct {
 	Name              string           `json:"name"`
 	Kind              string           `json:"kind"`
 	Version           string           `json:"version"`
@@ -22,9 +22,9 @@ type owned struct {
 	StatusDescriptors []descriptor     `json:"statusDescriptors,omitempty"`
 }
 
-// complete fills in what the ClusterServiceVersion has of the other objects: the image, and the
-// descriptors of the fields of the CRDs. A descriptor in the base has a path only: the path is one that
-// is shown before the others.
+// complete adds to the ClusterServiceVersion what follows from the other objects: the image, and a
+// descriptor for each field of the CRDs. A descriptor that the base already has consists of a path
+// only, and moves that field to the front.
 func complete(objects []*unstructured.Unstructured, image string) error {
 	var csv *unstructured.Unstructured
 	schemas := map[string]schema{}
@@ -33,7 +33,7 @@ func complete(objects []*unstructured.Unstructured, image string) error {
 		case "ClusterServiceVersion":
 			csv = object
 		case "CustomResourceDefinition":
-			found, err := servedSchema(object)
+			found, err := storedSchema(object)
 			if err != nil {
 				return fmt.Errorf("CRD %s: %w", object.GetName(), err)
 			}
@@ -63,9 +63,10 @@ func complete(objects []*unstructured.Unstructured, image string) error {
 	return unstructured.SetNestedSlice(csv.Object, items, path...)
 }
 
-// describeOwned adds the descriptors, and takes the schema out of those that are left.
+// describeOwned adds the descriptors to an owned CRD, and removes the schema of the CRD from
+// schemas, so that schemas has the CRDs that are not owned at the end.
 func describeOwned(item any, schemas map[string]schema) (any, error) {
-	var crd owned
+	var crd ownedCRD
 	raw, err := json.Marshal(item)
 	if err == nil {
 		err = json.Unmarshal(raw, &crd)
@@ -102,8 +103,8 @@ func ordered(base []descriptor, crd schema, p part) ([]descriptor, error) {
 	return describe(of, p, first), nil
 }
 
-// servedSchema is the schema of the version that is stored.
-func servedSchema(crd *unstructured.Unstructured) (schema, error) {
+// storedSchema returns the schema of the storage version of a CRD.
+func storedSchema(crd *unstructured.Unstructured) (schema, error) {
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
 	if err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ type descriptor struct {
 	XDescriptors []string `json:"x-descriptors,omitempty"`
 }
 
-// part is the half of an object that a descriptor is of: its fields show as inputs or as text.
+// part is the part of an object that a descriptor belongs to: consoles show fields of spec as
+// inputs, and fields of status as text.
 type part string
 
 const (
@@ -37,9 +38,9 @@ func (s schema) text(key string) string {
 	return text
 }
 
-// describe returns a descriptor for each field of a part, and for each field one level below: of an
-// object, and of the items of a list. Label selectors are not opened, and neither is what is deeper: the
-// forms of the console show that from the schema. The fields in first come first.
+// describe returns a descriptor for each field of a part, and for each field one level below, of an
+// object or of the items of a list. There are none for the fields of label selectors and for deeper
+// fields: consoles show these from the schema. The fields in first come first.
 func describe(of schema, p part, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")
@@ -86,7 +87,7 @@ func describeField(field schema, p part, path, name string) descriptor {
 	return d
 }
 
-// control is the x-descriptor for the way in which a field is shown or set.
+// control returns the x-descriptor of the control with which a console shows or sets a field.
 func control(field schema, p part, name string) string {
 	const input = "urn:alm:descriptor:com.tectonic.ui:"
 	kind := field.text("type")
@@ -113,7 +114,7 @@ func control(field schema, p part, name string) string {
 	return ""
 }
 
-// acronyms are written in capitals at the begin of a word of a field's name.
+// acronyms are words of field names that are not just capitalized, with their spelling in titles.
 var acronyms = map[string]string{
 	"as": "AS", "asn": "ASN", "bfd": "BFD", "bgp": "BGP", "ebgp": "eBGP", "id": "ID", "ip": "IP", "ips": "IPs", "ipv4": "IPv4", "ipv6": "IPv6", "l2": "L2", "layer2": "Layer 2", "mac": "MAC", "med": "MED",
 	"ttl": "TTL", "uid": "UID", "vrf": "VRF",
@@ -149,7 +150,7 @@ func words(name string) []string {
 	return append(words, string(runes[begin:]))
 }
 
-// firstSentence is what a form has room for.
+// firstSentence returns the first sentence of a description: a form has no room for more.
 func firstSentence(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if sentence, _, found := strings.Cut(text, ". "); found {

@@ -1,5 +1,5 @@
-// Command bundle makes the OLM bundle from config/manifests and the CRDs, with operator-sdk, or
-// checks that the repository has the bundle which it would make.
+// Command bundle generates the OLM bundle from config/manifests and the CRDs, with
+// operator-sdk, or checks that the bundle in the repository is up to date.
 package main
 
 import (
@@ -27,7 +27,7 @@ type options struct {
 	check                    bool
 }
 
-// What operator-sdk writes.
+// The paths that operator-sdk writes.
 var written = []string{"bundle", "bundle.Dockerfile"}
 
 func main() {
@@ -62,8 +62,8 @@ func run(ctx context.Context, o options) error {
 	return validate(ctx, sdk, filepath.Join(o.out, "bundle"))
 }
 
-// generate writes the bundle into a folder. The folder is empty before: operator-sdk leaves
-// files there whose object does not exist any more.
+// generate writes the bundle into an empty folder. It must be empty, since operator-sdk
+// does not remove the files of objects that no longer exist.
 func generate(ctx context.Context, dir, sdk string, o options, list releases.List) error {
 	objects, err := manifests.Render("config/manifests", o.image)
 	if err != nil {
@@ -95,8 +95,8 @@ func generate(ctx context.Context, dir, sdk string, o options, list releases.Lis
 
 var createdAt = regexp.MustCompile(`(?m)^( +createdAt: ).*$`)
 
-// dateCSV puts the date of the release where operator-sdk has the time of the generation, which would
-// be another one in each run.
+// dateCSV replaces the time of generation, which operator-sdk writes and which differs in each run,
+// by the date of the release.
 func dateCSV(file, date string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -108,29 +108,30 @@ func dateCSV(file, date string) error {
 	return os.WriteFile(file, createdAt.ReplaceAll(text, []byte(`${1}"`+date+`T00:00:00Z"`)), 0o644)
 }
 
-// expected are the warnings that say nothing about the bundle.
-var expected = []*regexp.Regexp{
+// harmless are warnings that do not point to a fault of the bundle.
+var harmless = []*regexp.Regexp{
 	// The speakers write these kinds; scorecard refuses an example without a spec, and they have none.
 	regexp.MustCompile(`Kind=Speaker(State|RouteSlice): provided API should have an example annotation`),
-	// The validator takes resource names in roles for kinds of old API groups. The roles name
-	// discovery.k8s.io/v1, events.k8s.io/v1 and policy/v1.
+	// The validator mistakes resource names in roles for kinds of removed API versions. The
+	// roles use discovery.k8s.io/v1, events.k8s.io/v1 and policy/v1.
 	regexp.MustCompile(`removed in v1\.25\. .* Migrate the API\(s\) for (,?(endpointslices|events|poddisruptionbudgets): \(\[[^)]*\]\))+,\"`),
 }
 
-// validate runs operator-sdk's own checks and all of operatorframework. Each warning is an error.
+// validate runs the checks of operator-sdk and its optional suite operatorframework. A warning
+// that is not harmless is an error.
 func validate(ctx context.Context, sdk, bundle string) error {
 	output, err := exec.CommandContext(ctx, sdk, "bundle", "validate", bundle, "--select-optional", "suite=operatorframework").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("operator-sdk bundle validate: %w: %s", err, output)
 	}
 	for line := range strings.Lines(string(output)) {
-		if strings.Contains(line, "level=warning") && !isExpected(line) {
+		if strings.Contains(line, "level=warning") && !isHarmless(line) {
 			return fmt.Errorf("operator-sdk bundle validate: %s", line)
 		}
 	}
 	return nil
 }
 
-func isExpected(warning string) bool {
-	return slices.ContainsFunc(expected, func(known *regexp.Regexp) bool { return known.MatchString(warning) })
+func isHarmless(warning string) bool {
+	return slices.ContainsFunc(harmless, func(known *regexp.Regexp) bool { return known.MatchString(warning) })
 }

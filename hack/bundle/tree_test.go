@@ -23,7 +23,7 @@ func TestBundle_OfTheRepository(t *testing.T) {
 	if err := json.Unmarshal([]byte(csv.GetAnnotations()["alm-examples"]), &examples); err != nil {
 		t.Fatalf("alm-examples: %v", err)
 	}
-	byKind := map[string]owned{}
+	byKind := map[string]ownedCRD{}
 	var resource unstructured.Unstructured
 	if err := json.Unmarshal([]byte(csv.GetAnnotations()["operatorframework.io/initialization-resource"]), &resource); err != nil || resource.GetKind() != "LoadBalancerStack" {
 		t.Errorf("initialization-resource: %v, %v; want a LoadBalancerStack", resource.Object, err)
@@ -74,7 +74,7 @@ func TestBundle_OfTheRepository(t *testing.T) {
 	}
 }
 
-func ownedCRDs(t *testing.T, csv *unstructured.Unstructured) []owned {
+func ownedCRDs(t *testing.T, csv *unstructured.Unstructured) []ownedCRD {
 	t.Helper()
 	list, _, err := unstructured.NestedSlice(csv.Object, "spec", "customresourcedefinitions", "owned")
 	if err != nil {
@@ -84,7 +84,7 @@ func ownedCRDs(t *testing.T, csv *unstructured.Unstructured) []owned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var crds []owned
+	var crds []ownedCRD
 	if err := json.Unmarshal(raw, &crds); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func readBundle(t *testing.T) (*unstructured.Unstructured, map[string]schema) {
 		case kind == "ClusterServiceVersion":
 			csv = object
 		case kind == "CustomResourceDefinition":
-			if schemas[object.GetName()], err = servedSchema(object); err != nil {
+			if schemas[object.GetName()], err = storedSchema(object); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
 		case !slices.Contains(accepted, kind):

@@ -1,5 +1,5 @@
-// Command catalog makes the file-based catalogue of OLM from the list of releases and the bundle, with
-// opm, or checks that the repository has the catalogue which it would make.
+// Command catalog generates the file-based catalogue of OLM from the list of releases and the bundle,
+// with opm, or checks that the catalogue in the repository is up to date.
 package main
 
 import (
@@ -68,7 +68,8 @@ func run(ctx context.Context, o options) error {
 	}, list.Package)
 }
 
-// generate writes the folder of the package: the package, its channels, and the bundle of each release.
+// generate writes the folder of the package below dir: the package, its channels, and the bundle of
+// each release.
 func generate(ctx context.Context, dir string, o options, list releases.List) error {
 	bundles := filepath.Join(dir, list.Package, "bundles")
 	if err := os.MkdirAll(bundles, 0o755); err != nil {
@@ -108,8 +109,9 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
 }
 
-// released reads the bundle of an earlier release as its catalogue had it: by digest, so that an installation gets
-// the bundle that was released, also from a mirror that is set for digests.
+// released reads the bundle of an earlier release as the catalogue of that release had it. It must refer to
+// the image by digest, so that an installation gets the bundle that was released, also from a mirror that
+// is configured for digests.
 func released(file, version string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -127,8 +129,8 @@ func released(file, version string) ([]byte, error) {
 	return text, nil
 }
 
-// render returns the bundle as the catalogue has it: with the properties that OLM resolves, and the texts
-// that consoles show. The bundle itself is in its image.
+// render returns the entry of the bundle in the catalogue: the properties by which OLM resolves
+// dependencies, and the texts that consoles show. The bundle itself is in its image.
 func render(ctx context.Context, o options) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, o.opm, "render", o.bundle, "--migrate-level", "bundle-object-to-csv-metadata", "--alpha-image-ref-template", o.image, "-o", "yaml")
 	text, err := cmd.Output()
@@ -141,8 +143,8 @@ func render(ctx context.Context, o options) ([]byte, error) {
 	return text, nil
 }
 
-// packageAndChannels are the documents about the package as a whole: its name, text and icon, and the
-// upgrade edges of each channel.
+// packageAndChannels returns the documents about the package as a whole: its name, description and
+// icon, and the upgrade edges of each channel.
 func packageAndChannels(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
 	icons, _, err := unstructured.NestedSlice(csv.Object, "spec", "icon")
 	if err != nil || len(icons) != 1 {

@@ -1,5 +1,6 @@
-// Command chart makes the generated part of the Helm chart from config/default: the CRDs, and a template
-// for every other object. Values, their schema, notes and the stack are written by hand in charts/lbstack.
+// Command chart generates a part of the Helm chart from config/default: the CRDs, and a template for every
+// other object. Values, their schema, notes and the template of the stack are written by hand in
+// charts/lbstack.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 
 const chart = "charts/lbstack"
 
-// What is generated below the chart.
+// The generated paths, relative to the chart.
 var written = []string{"Chart.yaml", "crds", "templates/generated"}
 
 func main() {
@@ -72,8 +73,8 @@ func run(version, digest, out string, check bool) error {
 	}, written...)
 }
 
-// files returns the generated files by their name in the chart. The namespace is the user's: Helm
-// installs into one that is there.
+// files returns the generated files by their name in the chart. It leaves out the Namespace,
+// since Helm installs into a namespace that the user chooses.
 func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	files := map[string]string{}
 	for _, object := range objects {
@@ -97,12 +98,12 @@ func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	return files, nil
 }
 
-// A mark is a value that stands for a part of the template until the object is written as YAML:
-// «expression» for a value, «block expression» for a list or an object, and «with expression» for one that is
-// left out when it is empty.
+// A mark is a placeholder in an object for an expression of the template. It is replaced after the object
+// is encoded as YAML: «expression» for a value, «block expression» for a list or an object, and «with
+// expression» for a list or an object that is left out if it is empty.
 var mark = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
 
-// template returns an object as a template of Helm.
+// template returns the Helm template of an object.
 func template(object *unstructured.Unstructured) (string, error) {
 	if object.GetNamespace() != "" {
 		object.SetNamespace("«.Release.Namespace»")
@@ -145,7 +146,7 @@ func template(object *unstructured.Unstructured) (string, error) {
 	return strings.NewReplacer("«", "{{ ", "»", " }}").Replace(text), nil
 }
 
-// markDeployment puts marks for the values into the Deployment of the operator.
+// markDeployment puts marks into the Deployment of the operator where values of the chart apply.
 func markDeployment(object *unstructured.Unstructured) error {
 	pod := []string{"spec", "template", "spec"}
 	containers, _, err := unstructured.NestedSlice(object.Object, append(pod, "containers")...)
@@ -188,8 +189,8 @@ func markDeployment(object *unstructured.Unstructured) error {
 
 var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
-// setVersion sets both versions of Chart.yaml: the chart has that of lbstack. The digest of the image
-// is an annotation, at the end of the file, that templates read.
+// setVersion sets both versions in Chart.yaml to that of lbstack. A digest is added as an annotation,
+// which is the last section of the file, for the templates to read.
 func setVersion(about, version, digest string) (string, error) {
 	if !strings.HasPrefix(version, "v") {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)

@@ -1,5 +1,5 @@
-// Command etcd is the upstream etcd server, built from its published module:
-// the test bed's storage, because distributions carry versions that are too old.
+// Command etcd is the upstream etcd server for the test bed, built from its
+// published module, because distributions have versions that are too old.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package generated puts files and folders that a program wrote into the repository, or checks that
-// the repository has them as they are.
+// Package generated replaces generated files and folders in the repository, or checks that they are
+// up to date.
 package generated
 
 import (
@@ -12,9 +12,9 @@ import (
 	"slices"
 )
 
-// Make has generate write the paths into a folder of its own, and then replaces those in out by them. With
-// check it changes nothing, and returns an error that names what is not up to date, and the target of make
-// that updates it.
+// Make calls generate, which writes the paths into a temporary folder, and then replaces the paths in out
+// by these. With check it changes nothing, and returns an error that names the paths that are not up to
+// date and the make target that updates them. what is the name of the files in messages.
 func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
 	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
 	if err != nil {
@@ -33,8 +33,8 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 	return nil
 }
 
-// Replace replaces each path of the folder to, a file or a folder, by that of the folder from. A
-// file that is not in from is removed.
+// Replace replaces each path, a file or a folder, in the folder to by that in the folder from.
+// It removes files that are not in from.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
 		files, err := read(filepath.Join(from, path))
@@ -58,7 +58,8 @@ func Replace(from, to string, paths ...string) error {
 	return nil
 }
 
-// Check returns an error that names each file of the paths which differs between the two folders.
+// Check returns an error that names each file below the paths that differs between the two
+// folders.
 func Check(from, to string, paths ...string) error {
 	var differ []error
 	for _, path := range paths {
@@ -87,7 +88,8 @@ func Check(from, to string, paths ...string) error {
 	return errors.Join(differ...)
 }
 
-// read returns the files below a path by their name; a file is its own, with an empty name.
+// read returns the files below a path by their relative name. If the path is a file, it
+// returns that file with an empty name.
 func read(root string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

@@ -1,5 +1,5 @@
-// Package manifests renders the kustomizations of config/, from which every way of installation is
-// made: the manifest, the OLM bundle and the Helm chart.
+// Package manifests renders the kustomizations of config/. The plain manifest, the OLM bundle and
+// the Helm chart are all generated from them.
 package manifests
 
 import (
@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// RelatedImage is the variable of the operator that names the components' image.
-// Kustomize's images do not reach it.
+// RelatedImage is the environment variable of the operator with the image of the components. The
+// field images of a kustomization does not change it.
 const RelatedImage = "RELATED_IMAGE_LBSTACK"
 
-// Render returns the objects of a kustomization, Namespaces and CRDs first, with the image of the
-// operator and the components in its Deployments; without an image they stay as they are.
+// Render returns the objects of a kustomization, Namespaces and CRDs first. It sets the image of
+// the operator and the components in the Deployments, unless image is empty.
 func Render(dir, image string) ([]*unstructured.Unstructured, error) {
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy
@@ -60,7 +60,8 @@ func Encode(objects []*unstructured.Unstructured) ([]byte, error) {
 	return all.Bytes(), nil
 }
 
-// setImage sets the image of the containers, and of the components that the operator makes.
+// setImage sets the image of the containers of a Deployment, and RelatedImage in their
+// environment.
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	path := []string{"spec", "template", "spec", "containers"}
 	containers, found, err := unstructured.NestedSlice(deployment.Object, path...)

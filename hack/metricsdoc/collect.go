@@ -11,8 +11,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// bounds are how many values a label can have on one program. A label that is not here is an
-// error: each needs a bound.
+// bounds are how many values each label can have in one program. A label without a bound is
+// an error.
 var bounds = map[string]string{
 	"cause":     "5",
 	"direction": "2",
@@ -27,10 +27,10 @@ var bounds = map[string]string{
 	"to":        "2",
 }
 
-// exceptions are bounds of single metrics.
+// exceptions are the bounds of metrics for which that of the label is not right.
 var exceptions = map[string]string{"lbstack_bfd_packets_ignored_total": "3"}
 
-// metric is a row of the reference.
+// metric is a row of the table of metrics.
 type metric struct {
 	name, kind, help string
 	labels           []string
@@ -54,7 +54,7 @@ func (m metric) String() string {
 	return fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s |", m.name, m.kind, strings.Join(labels, ", "), unit, cmp.Or(strings.Join(series, " × "), "1"), m.help)
 }
 
-// capture is a registry that shows what is registered in it.
+// capture is a registry that also records its collectors.
 type capture struct {
 	*prometheus.Registry
 	collectors []prometheus.Collector
@@ -70,16 +70,16 @@ func (c *capture) Register(collector prometheus.Collector) error {
 func (c *capture) MustRegister(collectors ...prometheus.Collector) {
 	for _, collector := range collectors {
 		if err := c.Register(collector); err != nil {
-			panic(err) // a program would end as well
+			panic(err) // as in a program
 		}
 	}
 }
 
-// description is the text of a prometheus.Desc, which has no other way to its fields.
+// description matches the text of a prometheus.Desc, whose fields are not exported.
 var description = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
 
-// families returns the metrics of a part, with a sample each. Those that have none at first are
-// of collectors that compute gauges.
+// families registers the metrics of a part and returns them twice: list has those that have a
+// sample, described all of them. Metrics without a sample are gauges that a collector computes.
 func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
 	registry := &capture{Registry: prometheus.NewRegistry()}
 	register(registry)
@@ -104,7 +104,7 @@ func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, d
 	return list, described, err
 }
 
-// sample makes a series of a vector, which has none of itself.
+// sample adds a series to a vector, since a new vector has none.
 func sample(collector prometheus.Collector, labels int) {
 	values := make([]string, labels)
 	switch v := collector.(type) {
@@ -117,7 +117,7 @@ func sample(collector prometheus.Collector, labels int) {
 	}
 }
 
-// collect returns the rows of a part, by name.
+// collect returns the rows of a part, sorted by name.
 func collect(register func(prometheus.Registerer)) ([]metric, error) {
 	sampled, list, err := families(register)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command metricsdoc writes the reference of all metrics into docs/metrics.md, from the code
-// that registers them. Its test checks that the page is up to date, and that the names follow
-// the conventions of Prometheus.
+// Command metricsdoc generates the tables of all metrics in docs/metrics.md from the code
+// that registers the metrics. Its test checks that the page is up to date, and that the names
+// follow the conventions of Prometheus.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// part is what one or more programs register.
+// part is a group of metrics that one or more programs register.
 type part struct {
 	title    string
 	register func(prometheus.Registerer)
@@ -43,7 +43,7 @@ var parts = []part{
 	{"Speaker: BFD", func(r prometheus.Registerer) { bfd.NewMetrics(r) }},
 }
 
-// The reference stands between these lines.
+// The tables are between these lines of the page.
 const begin, end = "<!-- begin: written by make docs -->\n", "<!-- end -->\n"
 
 func main() {
@@ -65,7 +65,7 @@ func run(page string) error {
 	return os.WriteFile(page, after, 0o644)
 }
 
-// write returns the page with the reference of today.
+// write returns the page with new tables.
 func write(page []byte) ([]byte, error) {
 	head, rest, found := bytes.Cut(page, []byte(begin))
 	_, tail, closed := bytes.Cut(rest, []byte(end))

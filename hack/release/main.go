@@ -1,6 +1,7 @@
-// Command release makes all files of a release from the tree and from the image archives that
-// `make release` built: manifest, chart, OLM bundle and catalogue, which refer to images by digest, archives of
-// the kubectl plugin with a manifest for krew, bills of materials and checksums. The same tree gives the same bytes.
+// Command release makes all files of a release from the source tree and from the image archives that `make
+// release` has built: manifest, chart, OLM bundle and catalogue, which refer to images by digest, archives
+// of the kubectl plugin with a manifest for krew, bills of materials and checksums. The same tree always
+// gives the same bytes.
 package main
 
 import (

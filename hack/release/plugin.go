@@ -11,11 +11,12 @@ import (
 	"github.com/lbstack/lbstack/hack/release/sbom"
 )
 
-// downloads is where the files of a release are when it is published, below its version.
+// downloads is the URL below which the files of a published release are, each in the
+// folder of its version.
 const downloads = "https://github.com/lbstack/lbstack/releases/download/"
 
-// plugin writes an archive with the kubectl plugin and its bill of materials for each platform, and the
-// manifest by which krew installs them.
+// plugin writes, for each platform, an archive with the kubectl plugin and its bill of materials, and
+// also the manifest for krew.
 func (b builder) plugin() error {
 	license, err := os.ReadFile("LICENSE")
 	if err != nil {

@@ -23,10 +23,10 @@ import (
 	"github.com/lbstack/lbstack/hack/releases"
 )
 
-// programs of the image.
+// programs are the programs in the image.
 var programs = []string{"operator", "controller", "speaker"}
 
-// catalogLabel says where the image of a catalogue has its files.
+// catalogLabel is the label with the folder of the files in the image of a catalogue.
 const catalogLabel = "operators.operatorframework.io.index.configs.v1=/configs"
 
 // builder makes one release.
@@ -126,7 +126,7 @@ func (b builder) manifest(image string) error {
 	return b.write("install.yaml", text)
 }
 
-// chart writes the Helm chart, under the name that Helm gives it.
+// chart writes the archive of the Helm chart, with the name that `helm package` would give it.
 func (b builder) chart(ctx context.Context, digest string) error {
 	dir := filepath.Join(b.scratch, "chart")
 	if err := b.generate(ctx, "chart", "-digest", digest, "-out", dir); err != nil {
@@ -143,7 +143,8 @@ func (b builder) chart(ctx context.Context, digest string) error {
 	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
 }
 
-// entry writes what the catalogue has of this release: those of later releases have it as it was.
+// entry writes the bundle of this release as it is in the catalogue. The catalogues of later
+// releases contain it unchanged.
 func (b builder) entry(catalog string) error {
 	text, err := os.ReadFile(filepath.Join(catalog, "bundles", b.version+".yaml"))
 	if err != nil {
@@ -157,7 +158,7 @@ func (b builder) generate(ctx context.Context, generator string, flags ...string
 	return execute(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
 }
 
-// content writes an image of the files of a folder, and returns its digest.
+// content writes an image with the files of a folder below target, and returns its digest.
 func (b builder) content(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
 	files, err := archive.Folder(dir, target)
 	if err != nil {
@@ -185,7 +186,7 @@ func (b builder) content(ctx context.Context, part, repository, dir, target stri
 	return b.join(part, archives)
 }
 
-// join writes one image for all platforms, and returns its digest.
+// join joins the images for single platforms, writes the image, and returns its digest.
 func (b builder) join(part string, archives []string) (string, error) {
 	var contents [][]byte
 	for _, file := range archives {
@@ -202,7 +203,8 @@ func (b builder) join(part string, archives []string) (string, error) {
 	return digest, b.write("lbstack-"+b.version+"-"+part+".tar", joined)
 }
 
-// bundleLabels are the labels of the image of the bundle: the annotations that the bundle has.
+// bundleLabels returns the labels of the image of the bundle, which are the annotations of the
+// bundle.
 func bundleLabels(bundle string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(bundle, "metadata", "annotations.yaml"))
 	if err != nil {
@@ -267,7 +269,7 @@ func readProgram(dir, name string) (sbom.Program, []byte, error) {
 	return sbom.Program{Name: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Build: build}, content, nil
 }
 
-// checksums writes the file that sha256sum --check reads.
+// checksums writes the checksums of all files, in the format of sha256sum --check.
 func (b builder) checksums() error {
 	files, err := archive.Folder(b.out, "")
 	if err != nil {

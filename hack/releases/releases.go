@@ -1,5 +1,5 @@
-// Package releases reads the list of releases from which the OLM bundle and the OLM catalogue get
-// their channels and upgrade edges.
+// Package releases reads the list of releases. The OLM bundle and the OLM catalogue get their
+// channels and upgrade edges from it.
 package releases
 
 import (
@@ -18,7 +18,7 @@ import (
 type List struct {
 	// Package is the name of the package in the catalogue.
 	Package string `json:"package"`
-	// DefaultChannel is that of a Subscription that names none.
+	// DefaultChannel is the channel of a Subscription that names none.
 	DefaultChannel string `json:"defaultChannel"`
 	// Releases are in the order of their versions.
 	Releases []Release `json:"releases"`
@@ -30,9 +30,10 @@ type Release struct {
 	Version string `json:"version"`
 	// Date is YYYY-MM-DD.
 	Date string `json:"date"`
-	// Channels have the release; it replaces the one before it in each.
+	// Channels are the channels with the release. In each of them it replaces the release
+	// before it.
 	Channels []string `json:"channels"`
-	// Skips are earlier versions that an installation need not go through.
+	// Skips are earlier versions that an upgrade to this release may skip.
 	Skips []string `json:"skips,omitempty"`
 }
 
@@ -52,7 +53,7 @@ func Read(file string) (List, error) {
 	return list, nil
 }
 
-// check returns what is wrong with the list, all of it.
+// check returns all errors in the list.
 func (l List) check() error {
 	var wrong []error
 	if l.Package == "" || len(l.Releases) == 0 {
@@ -89,7 +90,7 @@ func (l List) check() error {
 	return errors.Join(wrong...)
 }
 
-// Channels are the names of all channels, sorted.
+// Channels returns the names of all channels, sorted.
 func (l List) Channels() []string {
 	var names []string
 	for _, release := range l.Releases {
@@ -99,8 +100,8 @@ func (l List) Channels() []string {
 	return slices.Compact(names)
 }
 
-// Of returns the release of a version, or, for one that is not in the list yet, what the newest
-// release has.
+// Of returns the release of a version. For a version that is not in the list yet, it has the
+// date and the channels of the newest release.
 func (l List) Of(version string) Release {
 	for _, release := range l.Releases {
 		if release.Version == version {
@@ -111,14 +112,14 @@ func (l List) Of(version string) Release {
 	return Release{Version: version, Date: newest.Date, Channels: newest.Channels}
 }
 
-// Entry is one version of a channel and what it is an upgrade of.
+// Entry is one version in a channel, with the versions that it replaces and skips.
 type Entry struct {
 	Name     string   `json:"name"`
 	Replaces string   `json:"replaces,omitempty"`
 	Skips    []string `json:"skips,omitempty"`
 }
 
-// Entries are the versions of a channel, the oldest first.
+// Entries returns the versions of a channel, the oldest first.
 func (l List) Entries(channel string) []Entry {
 	var entries []Entry
 	for _, release := range l.Releases {
@@ -137,5 +138,5 @@ func (l List) Entries(channel string) []Entry {
 	return entries
 }
 
-// Bundle is the name of the ClusterServiceVersion of a version.
+// Bundle returns the name of the ClusterServiceVersion of a version.
 func (l List) Bundle(version string) string { return l.Package + "." + version }

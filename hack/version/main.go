@@ -1,5 +1,6 @@
-// Command version writes a version of lbstack into every file of the repository that is written by hand and
-// names it, or checks that they name it. What is generated gets the version from VERSION of make.
+// Command version replaces the version of lbstack in all handwritten files of the repository that name it,
+// or checks that they name the given version. Generated files get the version from the make variable
+// VERSION.
 package main
 
 import (
@@ -14,7 +15,7 @@ import (
 	semver "k8s.io/apimachinery/pkg/util/version"
 )
 
-// places are the files that name the version. The Makefile is the last one: it says which version the others name.
+// places are the files that name the version. The version to replace is read from the Makefile.
 var places = []string{
 	"Dockerfile", "config/manager/manager.yaml",
 	"README.md", "SECURITY.md", "docs/install.md", "docs/kubectl.md", "docs/operating.md", "docs/recording.md", "docs/design/install.md",
@@ -53,7 +54,8 @@ func run(root, version string, check bool) error {
 	return errors.Join(wrong...)
 }
 
-// set replaces a version by another in a file, or says what would be replaced.
+// set replaces the version before by another one in a file. With check it returns an error if the file
+// would change.
 func set(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -75,7 +77,8 @@ func set(file, before, version string, check bool) error {
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replace replaces a version by another; the archive of the Helm chart has it without the v.
+// replace replaces the version before by another one. In the name of the Helm chart archive
+// the version has no v.
 func replace(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))
 	text = regexp.MustCompile(`\bv`+quoted+`\b`).ReplaceAllString(text, version)

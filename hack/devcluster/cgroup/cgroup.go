@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup makes, weighs, freezes and removes the control groups of a host. A host
-// has a group of its own in every hierarchy of the machine (one with cgroup v2,
-// several with v1), and its pods' groups are below: one write freezes them all,
-// and nothing of a host can hide.
+// Package cgroup makes and removes the control groups of a host, sets their weight and
+// freezes them. A host has its own group in every hierarchy of the machine (one
+// hierarchy with cgroup v2, several with v1). The groups of its pods are below it, so
+// that one write freezes all processes of the host.
 package cgroup
 
 import (
@@ -37,7 +37,7 @@ func Hierarchies() ([]Hierarchy, error) {
 	return parseMounts(string(data)), nil
 }
 
-// V1 tells whether controllers are in v1 hierarchies.
+// V1 reports whether one of the hierarchies is a v1 hierarchy.
 func V1(hierarchies []Hierarchy) bool {
 	for _, h := range hierarchies {
 		if h.Type == "cgroup" {
@@ -48,10 +48,10 @@ func V1(hierarchies []Hierarchy) bool {
 }
 
 // Make makes the group with that relative path in every hierarchy and returns the
-// folders, in the order of the hierarchies. In a v1 hierarchy the group lies
-// below the group that this process is in, so that what limits the caller limits
-// the cluster; in the v2 hierarchy it lies below the root, because a v2 group
-// that has processes gives its children no controllers.
+// folders, in the order of the hierarchies. In a v1 hierarchy the group is below the
+// group of this process, so that the limits of the caller apply to the cluster. In the
+// v2 hierarchy it is below the root, because a v2 group that has processes cannot pass
+// controllers to child groups.
 func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -67,7 +67,8 @@ func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 		if err := makeBelow(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		// Another cluster that is removed may take an empty parent away meanwhile.
+		// Another cluster that is being removed may have removed an empty parent, so
+		// try once more.
 		if err := makeBelow(base, path); err != nil {
 			return nil, err
 		}
@@ -86,8 +87,8 @@ func Enter(dirs []string) error {
 	return nil
 }
 
-// Weigh gives the groups so many times (1 to MaxWeight) the share of the processors that a
-// group has otherwise. It counts while there is more to do than there are processors for.
+// Weigh multiplies the default processor share of the groups by times (1 to MaxWeight).
+// The share matters only while the processors are fully used.
 func Weigh(dirs []string, times int) error {
 	if times < 1 || times > MaxWeight {
 		return fmt.Errorf("weight %d of control groups: want 1 to %d", times, MaxWeight)
@@ -107,15 +108,15 @@ func Weigh(dirs []string, times int) error {
 	return fmt.Errorf("none of the control groups %s has cpu.shares or cpu.weight: let them have the cpu controller", strings.Join(dirs, ", "))
 }
 
-// MaxWeight is what cgroup v2 has as bound: cpu.weight is 10000 at most.
+// MaxWeight is the limit of cgroup v2, where cpu.weight is at most 10000.
 const MaxWeight = 100
 
-// usualWeights are those of a group to which nobody gave another, by the file that has it:
-// cpu.shares is v1's, cpu.weight v2's.
+// usualWeights are the default weights of a group, by file: cpu.shares is a file of v1,
+// cpu.weight of v2.
 var usualWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
 
-// Remove removes the groups with all groups below, which must have no process
-// left, and the parents of the test bed's that are empty then.
+// Remove removes the groups with all groups below them, and then the parents up to
+// Parent that are empty. The groups must not have processes.
 func Remove(dirs []string) error {
 	var problems []error
 	for _, dir := range dirs {
@@ -135,8 +136,8 @@ func Remove(dirs []string) error {
 // Parent is the first element of every group's relative path.
 const Parent = "lbstack"
 
-// Freeze stops every process in the groups, or lets them run again, and returns
-// when that is so.
+// Freeze stops every process in the groups, or lets them run again, and returns once
+// that has happened.
 func Freeze(dirs []string, frozen bool) error {
 	file, value, want, err := freezer(dirs, frozen)
 	if err != nil {
@@ -150,12 +151,12 @@ func Freeze(dirs []string, frozen bool) error {
 		if now, err := Frozen(dirs); err != nil || now == want {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond) // the kernel tells no one
+		time.Sleep(10 * time.Millisecond) // the kernel does not notify
 	}
 	return fmt.Errorf("control group %s did not become %s", filepath.Dir(file), value)
 }
 
-// Frozen tells whether the processes in the groups are stopped.
+// Frozen reports whether the processes in the groups are stopped.
 func Frozen(dirs []string) (bool, error) {
 	for _, dir := range dirs {
 		if v1, err := os.ReadFile(filepath.Join(dir, "freezer.state")); err == nil {
@@ -192,8 +193,8 @@ func freezer(dirs []string, frozen bool) (file, value string, want bool, err err
 	return "", "", false, errors.New("the kernel has no freezer for control groups")
 }
 
-// makeBelow makes the folders of path one by one. A new v1 cpuset is empty and
-// takes no process until it has its parent's processors and memory.
+// makeBelow makes the folders of path one by one. A new v1 cpuset is empty and accepts
+// no process, so makeBelow copies the processors and memory nodes of its parent.
 func makeBelow(base, path string) error {
 	dir := base
 	for element := range strings.SplitSeq(path, "/") {
@@ -216,8 +217,8 @@ func makeBelow(base, path string) error {
 	return nil
 }
 
-// delegate lets the children of a v2 group have its controllers. One that cannot
-// be had is missed by the pods that ask for it, not here.
+// delegate enables all controllers of a v2 group for its child groups. It ignores
+// errors: only pods that need a missing controller fail.
 func delegate(dir string) {
 	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -249,7 +250,7 @@ func removeTree(dir string) error {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond) // processes that were killed are still ending
+		time.Sleep(10 * time.Millisecond) // killed processes have not ended yet
 	}
 	return fmt.Errorf("removing control group: %w", err)
 }

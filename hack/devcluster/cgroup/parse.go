@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// parseMounts reads the cgroup mounts out of /proc/PID/mountinfo (proc(5)). A
-// hierarchy that is mounted twice counts once.
+// parseMounts reads the cgroup mounts from /proc/PID/mountinfo (proc(5)). It
+// returns a hierarchy that is mounted twice only once.
 func parseMounts(mountinfo string) []Hierarchy {
 	var found []Hierarchy
 	for line := range strings.Lines(mountinfo) {
@@ -33,8 +33,8 @@ func parseMounts(mountinfo string) []Hierarchy {
 	return found
 }
 
-// v1Options keeps of the options of a mount those that say which hierarchy it
-// is.
+// v1Options returns those options of a mount that identify the hierarchy: its
+// controllers or its name.
 func v1Options(super string) string {
 	skip := []string{"rw", "ro", "xattr", "clone_children", "noprefix"}
 	var keep []string
@@ -46,11 +46,11 @@ func v1Options(super string) string {
 	return strings.Join(keep, ",")
 }
 
-// key is how /proc/PID/cgroup names the hierarchy.
+// key is the name of the hierarchy in /proc/PID/cgroup.
 func (h Hierarchy) key() string { return h.Options }
 
-// parseOwn reads /proc/PID/cgroup: the path of the process's group by hierarchy,
-// "" being v2.
+// parseOwn reads /proc/PID/cgroup: the path of the process's group by the key of
+// the hierarchy, which is "" for v2.
 func parseOwn(cgroup string) map[string]string {
 	own := map[string]string{}
 	for line := range strings.Lines(cgroup) {

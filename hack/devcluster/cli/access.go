@@ -29,7 +29,8 @@ func kubectlCommand(o *options) *cobra.Command {
 		Use: "kubectl [--name NAME] ARGS...", Short: "Run the cluster's own kubectl", DisableFlagParsing: true,
 		Example: "  devcluster kubectl get nodes -o wide",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// kubectl's flags are its own; only a leading --name is ours.
+			// All flags are passed to kubectl, except for a leading
+			// --name.
 			if len(args) > 1 && args[0] == "--name" {
 				o.name, args = args[1], args[2:]
 			} else if name, ok := strings.CutPrefix(first(args), "--name="); ok {
@@ -46,7 +47,7 @@ func kubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 		return err
 	}
 	environment := append(os.Environ(), "KUBECONFIG="+c.KubeconfigPath(), "KUBECACHEDIR="+filepath.Join(c.Dir(), "kube-cache"))
-	return become(line, environment)
+	return replaceProcess(line, environment)
 }
 
 func first(args []string) string {

@@ -39,12 +39,13 @@ const examples = `  devcluster up
   devcluster logs kubelet
   devcluster down`
 
-// options are those of every command.
+// options are the flags that every command has.
 type options struct {
 	name string
 }
 
-// on returns a command that opens the cluster first.
+// on returns a function for cobra that opens the cluster and calls run
+// with it.
 func (o *options) on(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := cluster.Open(o.name)

@@ -19,9 +19,8 @@ func execCommand(o *options) *cobra.Command {
 		Use: "exec HOST -- COMMAND...", Short: "Run a command on a host; its exit code is passed on", Args: cobra.MinimumNArgs(2),
 		Long: `exec runs a command on node1 to nodeN, client, router or control-plane.
 
-On client and router it is in the host's network. On a node and the control plane
-it is also among the host's processes and files: ps, ctr and the logs in /var/log
-are the host's.`,
+On client it is in the network of the host. On the other hosts it is also among the
+processes and files of the host: ps and the logs in /var/log are those of the host.`,
 		Example: "  devcluster exec client -- ping -c 1 192.168.1.11\n  devcluster exec node1 -- ctr -n k8s.io containers ls",
 		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] == "--" {
@@ -31,16 +30,16 @@ are the host's.`,
 			if err != nil {
 				return err
 			}
-			return become(line, os.Environ())
+			return replaceProcess(line, os.Environ())
 		}),
 	}
-	cmd.Flags().SetInterspersed(false) // flags after the host are the command's
+	cmd.Flags().SetInterspersed(false) // flags after the host belong to the command
 	return cmd
 }
 
-// become replaces this process by another program, so that terminal, signals and
-// exit code are its own.
-func become(line, environment []string) error {
+// replaceProcess replaces this process by another program, which then has its
+// terminal, signals and exit code. It returns only if that fails.
+func replaceProcess(line, environment []string) error {
 	path, err := exec.LookPath(line[0])
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", line[0], err)

@@ -31,7 +31,7 @@ what a container starts, as the user of --user. An image of files alone starts n
 		},
 	}
 	flags := cmd.Flags()
-	// --name of the cluster means nothing here; this one is the image's.
+	// This --name hides the flag of the cluster, which the command does not use.
 	flags.StringVar(&r.name, "name", "ghcr.io/lbstack/lbstack:dev", "name of the image, with tag")
 	flags.StringVar(&r.architecture, "architecture", runtime.GOARCH, "what the programs are built for, as Go names it")
 	flags.StringVar(&r.user, "user", ociimage.Nonroot, "uid:gid that a container runs as, unless its pod names another")
@@ -42,7 +42,7 @@ what a container starts, as the user of --user. An image of files alone starts n
 	return cmd
 }
 
-// imageRecipe is what the command line says about an image.
+// imageRecipe is the description of an image on the command line.
 type imageRecipe struct {
 	name, architecture, user string
 	binaries, files, labels  []string

@@ -43,8 +43,8 @@ disks, paused ones go on, cables are plugged in, stopped programs are started.`,
 	return cmd
 }
 
-// repository is where the sources are: around the working folder, or else around
-// the program.
+// repository returns a folder in the repository: the working folder if it is in
+// one, otherwise the folder of the program.
 func repository(executable string) string {
 	found, err := programs.FindRepo(".")
 	if err != nil {
@@ -66,7 +66,8 @@ func downCommand(o *options) *cobra.Command {
 	}
 }
 
-// hiddenCommands are those with which the program calls itself.
+// hiddenCommands are the commands with which the program starts itself as
+// another process.
 func hiddenCommands() []*cobra.Command {
 	return []*cobra.Command{
 		{

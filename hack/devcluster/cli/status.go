@@ -57,7 +57,8 @@ func ready(r *bool) string {
 	}
 }
 
-// programList says what is wrong with the host's programs, if anything is.
+// programList returns what is wrong with the programs of the host, or that
+// all run; "-" if the host has none.
 func programList(s cluster.HostStatus) string {
 	var notes []string
 	for _, p := range s.Programs {

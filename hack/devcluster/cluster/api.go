@@ -21,8 +21,8 @@ const (
 	requestTimeout = 5 * time.Second
 )
 
-// poll calls fn until it succeeds. When ctx is done first, the error is fn's
-// last.
+// poll calls fn until it succeeds. If ctx is done first, the error wraps that
+// of ctx and the last one of fn.
 func poll(ctx context.Context, fn func(context.Context) error) error {
 	for {
 		err := fn(ctx)
@@ -37,13 +37,13 @@ func poll(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
-// api is a client of the API server as large as bringing a cluster up needs it.
+// api is a minimal client of the API server with what Up and Status need.
 type api struct {
 	client *http.Client
 	base   string
 }
 
-// statusError is an answer of the API server that is no success.
+// statusError is a response of the API server with an error status.
 type statusError struct {
 	code int
 	body string
@@ -109,7 +109,7 @@ func (a *api) get(ctx context.Context, path string, out any) error {
 	return a.do(ctx, http.MethodGet, path, "", nil, out)
 }
 
-// ensure creates the object unless there is one of that name.
+// ensure creates the object unless an object of that name exists.
 func (a *api) ensure(ctx context.Context, collection string, object any) error {
 	err := a.do(ctx, http.MethodPost, collection, "application/json", object, nil)
 	if failed := (*statusError)(nil); errors.As(err, &failed) && failed.code == http.StatusConflict {

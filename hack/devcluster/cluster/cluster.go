@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cluster is the test bed: a real Kubernetes cluster of several nodes on
-// one machine, each host in a network namespace of its own on one bridge. It
-// brings clusters up and down and gives tests what they do to them: programs run
-// on hosts, cables pulled, nodes frozen and powered off.
+// one machine, with each host in its own network namespace on one bridge. It
+// brings clusters up and down. Tests use it to run programs on hosts, to pull
+// cables, and to freeze nodes or power them off.
 package cluster
 
 import (
@@ -20,17 +20,16 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// DefaultName is the name of the cluster that nobody named.
+// DefaultName is the name of a cluster if the caller gives none.
 const DefaultName = lan.DefaultCluster
 
-// NameVariable is the environment variable from which programs that open a
-// cluster for people take its name.
+// NameVariable is the environment variable with the default of the flag --name.
 const NameVariable = "LBSTACK_CLUSTER"
 
-// DefaultNodes is the number of nodes of a cluster of which nobody said it.
+// DefaultNodes is the number of nodes of a cluster if the caller gives none.
 const DefaultNodes = 3
 
-// ErrPoweredOff says that the host cannot do it because it is off.
+// ErrPoweredOff means that an operation failed because the host is off.
 var ErrPoweredOff = errors.New("the host is powered off")
 
 // Cluster is a cluster that was brought up. Its methods may be called from
@@ -40,8 +39,8 @@ type Cluster struct {
 	dir   string
 	nodes int
 	port  int
-	// recording guards the recorded state against this program's own goroutines;
-	// other programs are kept out by state.Lock.
+	// recording guards the recorded state against other goroutines of this
+	// program; state.Lock guards it against other programs.
 	recording *sync.Mutex
 }
 
@@ -68,8 +67,8 @@ func (c *Cluster) Name() string { return c.name }
 // Dir returns the folder with everything that belongs to the cluster.
 func (c *Cluster) Dir() string { return c.dir }
 
-// KubeconfigPath returns the file with which a program on this machine, outside
-// of the namespaces, is the cluster's administrator.
+// KubeconfigPath returns the administrator's kubeconfig, for programs on this
+// machine outside of the namespaces.
 func (c *Cluster) KubeconfigPath() string { return filepath.Join(c.dir, "kubeconfig") }
 
 // Nodes returns the names of the nodes, in order.
@@ -84,9 +83,10 @@ func (c *Cluster) Nodes() []string {
 // Hosts returns all hosts with their addresses.
 func (c *Cluster) Hosts() []plan.Host { return plan.Hosts(c.nodes) }
 
-// InHost runs fn on a thread of its own in the host's network namespace. Sockets
-// that fn opens itself are the host's; goroutines that it starts are not there,
-// so a dialer must not race several addresses: dial literal addresses.
+// InHost runs fn on its own thread in the host's network namespace. Sockets that
+// fn opens itself are in that namespace, but goroutines that fn starts are not.
+// A dialer with several addresses starts goroutines, so dial one literal
+// address.
 func (c *Cluster) InHost(host string, fn func() error) error {
 	if _, err := c.host(host); err != nil {
 		return err
@@ -98,7 +98,8 @@ func (c *Cluster) InHost(host string, fn func() error) error {
 	return lan.In(namespace, fn)
 }
 
-// Link pulls the cable of the host, which then has no carrier, or plugs it in.
+// Link pulls the cable of the host, so that its interface has no carrier, or
+// plugs it in.
 func (c *Cluster) Link(host string, up bool) error {
 	if _, err := c.host(host); err != nil {
 		return err
@@ -115,7 +116,8 @@ func (c *Cluster) host(name string) (plan.Host, error) {
 	return h, nil
 }
 
-// powered returns the host that programs run on and its first process.
+// powered returns the recorded state of a host that programs run on. The error
+// is ErrPoweredOff if the host is off.
 func (c *Cluster) powered(name string) (state.Host, error) {
 	h, err := c.host(name)
 	if err != nil {

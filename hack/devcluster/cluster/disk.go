@@ -29,8 +29,8 @@ func (c *Cluster) readPKI(name string) ([]byte, error) {
 	return data, nil
 }
 
-// ensurePKI makes the authorities, the signing key of service accounts and the
-// administrator's certificate, once in the cluster's life.
+// ensurePKI makes the certificate authorities, the signing key of service
+// accounts and the administrator's certificate, unless they exist.
 func (c *Cluster) ensurePKI() error {
 	if exists(filepath.Join(c.pkiDir(), "admin.crt")) {
 		return nil
@@ -57,7 +57,8 @@ func (c *Cluster) ensurePKI() error {
 	if err := writeFiles(c.pkiDir(), files); err != nil {
 		return err
 	}
-	// Last, since it tells that the others are there.
+	// admin.crt is written last: its existence means that all other files
+	// exist.
 	return writeFiles(c.pkiDir(), map[string][]byte{"admin.crt": admin.CertPEM})
 }
 
@@ -73,8 +74,8 @@ func (c *Cluster) writeKubeconfig() error {
 	return writeFiles(c.dir, map[string][]byte{filepath.Base(c.KubeconfigPath()): data})
 }
 
-// writeDisk writes the host's configuration to its disk. Certificates that are
-// there stay.
+// writeDisk writes the host's configuration to its disk. Existing certificates
+// stay.
 func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	disk := c.diskDir(host.Name)
 	for _, dir := range []string{"lib/kubelet", "log", "tmp", "cache"} {
@@ -134,7 +135,7 @@ func (c *Cluster) secrets(host plan.Host) (map[string][]byte, error) {
 	return issue.files, errors.Join(issue.problems...)
 }
 
-// issuer collects the files of one host.
+// issuer issues certificates for one host, and collects them as files.
 type issuer struct {
 	cluster  *Cluster
 	ca       *pki.CA

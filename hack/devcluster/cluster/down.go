@@ -18,8 +18,8 @@ import (
 )
 
 // Down ends the cluster of that name ("" for the default) and removes all of it:
-// processes, namespaces, control groups, files. A cluster that is not there is no
-// error.
+// processes, namespaces, control groups, files. It returns no error if there is
+// no such cluster.
 func Down(ctx context.Context, name string) error {
 	if err := prereq.Root(); err != nil {
 		return err
@@ -50,7 +50,8 @@ func Down(ctx context.Context, name string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("removing the files of cluster %s: %w", name, err)
 	}
-	// Folders that hold something else, say other clusters, stay.
+	// Remove fails for folders that are not empty, for example because of other
+	// clusters: they stay.
 	if root := filepath.Dir(dir); os.Remove(root) == nil && filepath.Base(filepath.Dir(root)) == "lbstack" {
 		_ = os.Remove(filepath.Dir(root))
 	}

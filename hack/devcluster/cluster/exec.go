@@ -20,8 +20,9 @@ import (
 )
 
 // Arguments returns the command line that runs a program on the host: in its
-// network, and on a node or the control plane also among its processes and
-// files. On the others /sys is the machine's: read links with ip, not there.
+// network namespace and, on hosts that run programs, also in its process and
+// mount namespaces. On other hosts /sys shows the interfaces of the machine:
+// use ip there.
 func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
 	h, err := c.host(host)
 	if err != nil {
@@ -39,8 +40,8 @@ func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
 }
 
 // Command returns the command that runs a program on the host; see Arguments.
-// When ctx is done, the program and what it started in its process group are
-// killed. A host that cannot run it makes the command fail when it is started.
+// When ctx is done, the program and its process group are killed. If the host
+// cannot run programs, starting the command fails.
 func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exec.Cmd {
 	line, err := c.Arguments(host, args...)
 	if err != nil {
@@ -59,7 +60,7 @@ func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exe
 }
 
 // Exec runs a program on the host and returns its output; see Arguments. The
-// error holds what the program wrote to its standard error.
+// error contains the standard error of the program.
 func (c *Cluster) Exec(ctx context.Context, host string, args ...string) ([]byte, error) {
 	return c.exec(ctx, nil, host, args...)
 }
@@ -76,7 +77,7 @@ func (c *Cluster) exec(ctx context.Context, input io.Reader, host string, args .
 }
 
 // LoadImage loads an image archive (see package ociimage) into every node that is
-// on.
+// powered on.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	for _, node := range plan.Nodes(c.nodes) {
 		if err := c.loadInto(ctx, node.Name, archive); err != nil && !errors.Is(err, ErrPoweredOff) {

@@ -23,15 +23,15 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// ForwardCommand is the argument with which the program calls itself to be the
-// way from this machine to the API server.
+// ForwardCommand is the command with which the program starts itself as the
+// forwarder from this machine to the API server.
 const ForwardCommand = "forward"
 
 const dialTimeout = 5 * time.Second
 
-// Forward takes connections on the address of this machine and hands them on to
-// the control plane's API server, which lives in a network of its own. It returns
-// only when it fails.
+// Forward accepts connections on an address of this machine and forwards them to
+// the API server, which is in another network namespace. It returns only if it
+// fails.
 func Forward(listen, namespace string) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -72,8 +72,8 @@ func closeWrite(c net.Conn) {
 	}
 }
 
-// ensureForward starts the forwarder unless it runs, on the port of before if
-// that is free, and writes the kubeconfig that points to it.
+// ensureForward starts the forwarder unless it runs, on the same port as before
+// if that is free, and writes the kubeconfig with that port.
 func (c *Cluster) ensureForward(ctx context.Context) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Cluster) startForward() (process.Identity, error) {
 	return process.Of(cmd.Process.Pid)
 }
 
-// freePort returns the wanted port if nobody has it, else any free one.
+// freePort returns the wanted port if it is free, otherwise any free one.
 func freePort(wanted int) (int, error) {
 	for _, port := range []int{wanted, 0} {
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

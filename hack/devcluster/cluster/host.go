@@ -23,22 +23,22 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// HostInitCommand and HostRunCommand are the arguments with which the program
-// calls itself as the first process of a host.
+// HostInitCommand and HostRunCommand are the commands with which the program
+// starts itself as the first process of a host.
 const (
 	HostInitCommand = "host-init"
 	HostRunCommand  = "host-run"
 )
 
-// Bounds of the waits for the first process of a host, and for the processes of
-// one that was killed.
+// How long to wait for the first process of a host to start, and for a killed
+// process to end.
 const (
-	bootPatience = time.Minute
-	endPatience  = time.Minute // of three at once, on a busy machine
+	bootTimeout = time.Minute
+	endTimeout  = time.Minute // long enough for three hosts at once on a busy machine
 )
 
-// boot switches the host on: network, control groups, disk, first process. What
-// remained of a former life is removed first.
+// boot switches the host on: network, control groups, disk, first process. It
+// first removes what is left of an earlier run.
 func (c *Cluster) boot(host plan.Host) error {
 	if err := c.powerOff(host); err != nil {
 		return err
@@ -70,8 +70,7 @@ func (c *Cluster) boot(host plan.Host) error {
 	return c.startInit(host, spec)
 }
 
-// weigh gives the host's control groups their weight, unless it is the one that they have
-// anyway.
+// weigh sets the weight of the host's control groups, unless it is the default.
 func weigh(host plan.Host, groups []string) error {
 	if host.Weight() == 1 {
 		return nil
@@ -97,7 +96,8 @@ func (c *Cluster) writeSpec(host plan.Host, groups []string) (string, error) {
 	})
 }
 
-// startInit starts the host's first process, which outlives this one.
+// startInit starts the host's first process. It keeps running when this process
+// ends.
 func (c *Cluster) startInit(host plan.Host, spec string) error {
 	log, err := os.OpenFile(filepath.Join(c.hostDir(host.Name), "init.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
 	id, err := process.Of(cmd.Process.Pid)
-	go func() { _ = cmd.Wait() }() // so that it does not stay a zombie of a long-lived test
+	go func() { _ = cmd.Wait() }() // so that it does not become a zombie in a long test
 	if err != nil {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
@@ -121,10 +121,10 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 	return c.awaitInit(host, id)
 }
 
-// awaitInit waits until the host's first process takes requests. When it ends
-// instead, the error holds what it said.
+// awaitInit waits until the host's first process accepts requests. If the
+// process ends instead, the error is the last line of its log.
 func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
-	ctx, cancel := context.WithTimeout(context.Background(), bootPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
 	ended := false
 	err := poll(ctx, func(context.Context) error {
@@ -145,8 +145,8 @@ func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 	return nil
 }
 
-// powerOff ends every process of the host at once and removes all of it but its
-// disk. A host that is off stays off.
+// powerOff ends every process of the host at once and removes everything of it
+// except for its disk. It does nothing if the host is off.
 func (c *Cluster) powerOff(host plan.Host) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -174,13 +174,13 @@ func end(p process.Identity, groups []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	return await(ctx, p)
 }
 
-// kill kills a process, and lets the groups run that it may be frozen in, since a
-// frozen process does not die.
+// kill kills a process, and thaws its groups if they are frozen, since a frozen
+// process does not end.
 func kill(p process.Identity, groups []string) error {
 	if err := p.Signal(unix.SIGKILL); err != nil {
 		return err

@@ -17,14 +17,13 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// WebImage is a tiny HTTP server on port 8080 that every node holds. It answers
-// with its host name and the client's address.
+// WebImage is an image that every node has: a tiny HTTP server on port 8080. It
+// responds with its host name and the client's address.
 const WebImage = "localhost/lbstack/web:1"
 
 const module = "hack/devcluster"
 
-// ownImage is an image of the test bed's own, built from a package of its
-// module.
+// ownImage is an image that is built from a package of the test bed's module.
 type ownImage struct {
 	name, packagePath, user string
 }
@@ -38,7 +37,7 @@ func ownImages() map[string]ownImage {
 
 func (c *Cluster) archive(image string) string { return filepath.Join(c.dir, "images", image+".tar") }
 
-// ensureImages builds the test bed's own images unless that is done.
+// ensureImages builds the test bed's own images that do not exist yet.
 func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
 	for short, image := range ownImages() {
 		archive := c.archive(short)
@@ -63,8 +62,8 @@ func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
 	return nil
 }
 
-// loadImages loads the test bed's own images into the node unless its disk holds
-// them.
+// loadImages loads those of the test bed's own images into the node that are not
+// on its disk.
 func (c *Cluster) loadImages(ctx context.Context, node string) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -74,7 +73,7 @@ func (c *Cluster) loadImages(ctx context.Context, node string) error {
 		if slices.Contains(s.Hosts[node].Images, image.name) {
 			continue
 		}
-		// containerd listens a moment after the node's start.
+		// containerd begins to listen some time after the node has started.
 		err := poll(ctx, func(ctx context.Context) error { return c.loadInto(ctx, node, c.archive(short)) })
 		if err != nil {
 			return fmt.Errorf("loading image %s: %w", image.name, err)
@@ -116,9 +115,10 @@ func writeImage(path string, image ociimage.Image) error {
 	return nil
 }
 
-// ensureExecutable puts the program that the hosts start with into the cluster's
-// folder, so that it stays while the source changes: a copy of the running one, or
-// one built from the repository when the caller is another program.
+// ensureExecutable puts the program that is the first process of hosts into the
+// cluster's folder, so that a change of the source does not affect a running
+// cluster. It copies the running program, or builds the program from the
+// repository if running is empty.
 func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) error {
 	if exists(c.executable()) {
 		return nil

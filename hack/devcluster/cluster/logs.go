@@ -12,15 +12,15 @@ import (
 
 // Log is a log file of the cluster.
 type Log struct {
-	// Host whose program writes it; "" for the forwarder, which belongs to none.
+	// Host of the program; "" for the forwarder, which belongs to no host.
 	Host string
-	// Program that writes it.
+	// Program that writes the log.
 	Program string
-	// Path on this machine.
+	// Path of the file on this machine.
 	Path string
 }
 
-// Logs returns the logs that there are.
+// Logs returns the existing logs.
 func (c *Cluster) Logs() ([]Log, error) {
 	var logs []Log
 	for _, host := range c.Hosts() {

@@ -12,7 +12,7 @@ import (
 
 type object = map[string]any
 
-// nodeList is what bringing up reads of the nodes.
+// nodeList has the fields of a NodeList that this package reads.
 type nodeList struct {
 	Items []struct {
 		Metadata struct{ Name string }
@@ -25,9 +25,9 @@ type nodeList struct {
 	}
 }
 
-// ensureObjects makes what must be there before the nodes come: their Node
-// objects with their pods' ranges and addresses (kube-proxy waits for these), and
-// the API server's right to ask kubelets.
+// ensureObjects makes the objects that must exist before the nodes start: the
+// Nodes with their podCIDRs and addresses, which kube-proxy waits for, and the
+// API server's right to access kubelets.
 func (c *Cluster) ensureObjects(ctx context.Context) error {
 	client, err := c.api()
 	if err != nil {
@@ -70,8 +70,9 @@ func nodeStatus(host plan.Host) object {
 	}}}
 }
 
-// awaitNodes waits until each node is ready, said after the time given for it: a
-// node that has just been started may still be called ready from before.
+// awaitNodes waits until each node has reported after the given time that it is
+// ready. Without a time, the report of an earlier run of a restarted node would
+// count.
 func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) error {
 	client, err := c.api()
 	if err != nil {
@@ -96,8 +97,8 @@ func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) er
 	return nil
 }
 
-// wholeSecondAfter rounds up, since heartbeats have whole seconds, rounded down.
-// The zero time stays.
+// wholeSecondAfter rounds up to a whole second, since heartbeat times are
+// rounded down. It does not change the zero time.
 func wholeSecondAfter(t time.Time) time.Time {
 	if whole := t.Truncate(time.Second); whole.Before(t) {
 		return whole.Add(time.Second)
@@ -105,7 +106,8 @@ func wholeSecondAfter(t time.Time) time.Time {
 	return t
 }
 
-// readyAt returns the nodes that are ready and when they last said so.
+// readyAt returns the nodes that are ready, with the time of their last
+// heartbeat.
 func (l nodeList) readyAt() map[string]time.Time {
 	ready := map[string]time.Time{}
 	for _, node := range l.Items {

@@ -16,12 +16,12 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// Pause freezes every process of the node, its pods included: the node answers
-// nothing any more, but its kernel does (it still answers ARP for the node's own
-// addresses and forwards).
+// Pause freezes every process of the node, its pods included. Only its kernel
+// keeps working: it answers ARP for the node's own addresses and forwards
+// packets.
 func (c *Cluster) Pause(node string) error { return c.freeze(node, true) }
 
-// Resume lets a paused node go on.
+// Resume lets the processes of a paused node run again.
 func (c *Cluster) Resume(node string) error { return c.freeze(node, false) }
 
 func (c *Cluster) freeze(node string, frozen bool) error {
@@ -35,8 +35,8 @@ func (c *Cluster) freeze(node string, frozen bool) error {
 	return nil
 }
 
-// Kill takes the power from hosts, from all of them at once: every process ends, their networks
-// are gone, and their cables have no carrier. The disks stay.
+// Kill powers off hosts, all of them at once: their processes end, their network namespaces are
+// removed, and their cables have no carrier. The disks stay.
 func (c *Cluster) Kill(nodes ...string) error {
 	hosts := make([]plan.Host, len(nodes))
 	for i, node := range nodes {
@@ -67,8 +67,8 @@ func (c *Cluster) Kill(nodes ...string) error {
 	return nil
 }
 
-// Start boots a host that was killed, with its disk, and returns when it is ready
-// again, or ctx is done. A host that runs is left as it is.
+// Start boots a host that was killed, with its disk, and returns when the host is
+// ready again or ctx is done. It does nothing if the host runs.
 func (c *Cluster) Start(ctx context.Context, node string) error {
 	host, err := c.programHost(node)
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 }
 
 // StopControlPlane ends a program of the control plane, for example
-// "kube-apiserver", and leaves it ended.
+// "kube-apiserver", and does not restart it.
 func (c *Cluster) StopControlPlane(program string) error {
 	return c.StopProgram(plan.ControlPlane, program)
 }
@@ -103,8 +103,8 @@ func (c *Cluster) StartControlPlane(program string) error {
 	return c.StartProgram(plan.ControlPlane, program)
 }
 
-// StopProgram ends a program of a host, for example "kubelet", and leaves it
-// ended. Pods keep running.
+// StopProgram ends a program of a host, for example "kubelet", and does not
+// restart it. Pods keep running.
 func (c *Cluster) StopProgram(host, program string) error {
 	_, err := c.call(host, hostinit.Request{Op: hostinit.OpStop, Program: program})
 	return err
@@ -139,7 +139,7 @@ func (c *Cluster) programHost(name string) (plan.Host, error) {
 }
 
 // ControlPlanePrograms returns the names of the programs that StopControlPlane
-// takes.
+// accepts.
 func ControlPlanePrograms() []string {
 	return []string{config.Etcd, config.APIServer, config.ControllerManager, config.Scheduler, config.Proxy}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// progress writes lines with the time since the beginning.
+// progress writes lines, each with the time since newProgress.
 type progress struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -27,11 +27,11 @@ func newProgress(out io.Writer) *progress {
 func (p *progress) step(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// A terminal that is gone must not keep a cluster from coming up.
+	// A closed terminal must not keep a cluster from coming up.
 	_, _ = fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Write makes each line that it gets a step.
+// Write writes each line of b as a step.
 func (p *progress) Write(b []byte) (int, error) {
 	for line := range strings.Lines(string(b)) {
 		if line = strings.TrimSpace(line); line != "" {

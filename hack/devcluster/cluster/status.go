@@ -29,18 +29,18 @@ type HostStatus struct {
 	Name   string
 	V4, V6 netip.Addr
 	Power  Power
-	// Link says that the cable is plugged in.
+	// Link means that the cable is plugged in.
 	Link bool
-	// Ready says that Kubernetes calls the node ready; nil when the host is no
-	// node or the API server does not answer.
+	// Ready reports whether the Node is ready; nil if the host is no node or
+	// the API server does not respond.
 	Ready *bool
-	// Programs of the host; empty when it does not run.
+	// Programs of the host; empty if the host does not run.
 	Programs []hostinit.Status
 }
 
-// statusPatience bounds the question to the API server: a status must be there
-// when the cluster is not.
-const statusPatience = 2 * time.Second
+// statusTimeout is the timeout of the request to the API server. Status also
+// has to work while the API server does not run.
+const statusTimeout = 2 * time.Second
 
 // Status returns the state of every host.
 func (c *Cluster) Status(ctx context.Context) []HostStatus {
@@ -76,7 +76,7 @@ func (c *Cluster) ready(ctx context.Context) map[string]time.Time {
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	var list nodeList
 	if client.get(ctx, "/api/v1/nodes", &list) != nil {

@@ -24,25 +24,27 @@ import (
 type Options struct {
 	// Name of the cluster; "" for DefaultName.
 	Name string
-	// Nodes from 1 to plan.MaxNodes; 0 for as many as the cluster has, or
-	// DefaultNodes.
+	// Nodes is the number of nodes, from 1 to plan.MaxNodes; 0 for the number
+	// that an existing cluster has, otherwise DefaultNodes.
 	Nodes int
-	// Progress gets a line for each long step; nil for none.
+	// Progress receives a line for each long step; may be nil.
 	Progress io.Writer
-	// Executable is the running program if that is the test bed's own; "" builds
-	// it from the repository.
+	// Executable is the path of the running program if that is devcluster; ""
+	// builds devcluster from the repository.
 	Executable string
 	// Repository is a folder in the repository; "" for the working folder. It is
-	// needed only to build what is not built yet.
+	// needed only for programs and images that are not built yet.
 	Repository string
 }
 
-// bringUpPatience bounds bringing a cluster up, apart from building the programs.
-const bringUpPatience = 2 * time.Minute
+// bringUpTimeout is how long bringing a cluster up may take, without building the
+// programs.
+const bringUpTimeout = 2 * time.Minute
 
 // Up brings the cluster up and returns when every node is ready and pods can be
-// created. A cluster that is up is left alone; one of which a part is down,
-// paused, stopped or unplugged is repaired and keeps what it stored.
+// created. Up does nothing if the whole cluster is up. Otherwise it repairs the
+// parts that are off, paused, stopped or unplugged, and keeps the data of the
+// cluster.
 func Up(ctx context.Context, options Options) (*Cluster, error) {
 	if err := prereq.Check(); err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 	if err := b.ensurePKI(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, bringUpPatience)
+	ctx, cancel := context.WithTimeout(ctx, bringUpTimeout)
 	defer cancel()
 	if err := b.network(); err != nil {
 		return err
@@ -140,7 +142,7 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 	return nil
 }
 
-// prepare makes what is made once: programs, images, certificates.
+// prepare builds the programs and images that do not exist yet.
 func (b *bringUp) prepare(ctx context.Context, s *state.Cluster) error {
 	if exists(s.Kubernetes) && exists(s.Etcd) && exists(b.executable()) && exists(b.archive("pause")) && exists(b.archive("web")) {
 		return nil
@@ -167,8 +169,8 @@ func (b *bringUp) prepare(ctx context.Context, s *state.Cluster) error {
 }
 
 // network makes the bridge and the hosts without programs, and plugs in every
-// cable. Without the bridge, say after the machine was booted, no host has a
-// network any more, whatever else remains of it.
+// cable. If there is no bridge, for example after a reboot of the machine, no
+// host has a network any more, so all hosts are powered off first.
 func (b *bringUp) network() error {
 	hosts := plan.Hosts(b.nodes)
 	if !lan.Exists(lan.Namespace(b.name, "lan")) {
@@ -197,13 +199,13 @@ func (b *bringUp) network() error {
 	return nil
 }
 
-// ensureHost boots the host unless it runs; a paused one goes on and stopped
-// programs are started.
+// ensureHost boots the host unless it runs. It resumes a paused host, and
+// starts stopped programs.
 func (b *bringUp) ensureHost(host plan.Host) (booted bool, err error) {
 	on, err := b.powered(host.Name)
 	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.Plugged(b.name, host.Name) {
 		if err := b.revive(host.Name, on); err == nil {
-			return false, weigh(host, on.Cgroups) // an earlier version of the test bed may have booted it
+			return false, weigh(host, on.Cgroups) // an earlier version of the test bed may not have set the weight
 		}
 	}
 	b.log.step("starting %s", host.Name)
@@ -235,8 +237,8 @@ func (b *bringUp) revive(host string, on state.Host) error {
 	return nil
 }
 
-// ensureNodes boots the nodes at the same time and returns since when each must
-// have said that it is ready.
+// ensureNodes boots the nodes in parallel. It returns, for awaitNodes, the time
+// at which each booted node was started, and the zero time for the others.
 func (b *bringUp) ensureNodes(ctx context.Context) (map[string]time.Time, error) {
 	var (
 		mu       sync.Mutex

@@ -8,11 +8,12 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// PauseImage is the sandbox image of the test bed's own.
+// PauseImage is the sandbox image of pods, which the test bed builds itself.
 const PauseImage = "localhost/lbstack/pause:1"
 
 // Files returns the configuration files of the host by their path below Dir.
-// cgroupV1 says that the machine has its controllers in cgroup v1 hierarchies.
+// cgroupV1 means that the controllers of the machine are in cgroup v1
+// hierarchies.
 func Files(host plan.Host, cgroupV1 bool) map[string]string {
 	if host.Name == plan.Router {
 		return routerFiles(host)
@@ -27,8 +28,8 @@ func Files(host plan.Host, cgroupV1 bool) map[string]string {
 	return files
 }
 
-// containerd asks for nothing that it cannot have on every machine (negative
-// OOM scores) and keeps it out of folders that are not the host's.
+// containerd returns a configuration that works on every machine (without
+// negative OOM scores) and uses only folders of the host.
 func containerd() string {
 	return `version = 2
 root = "/var/lib/containerd"
@@ -82,11 +83,11 @@ nodeStatusReportFrequency: 10s
 `
 }
 
-// proxy says that it is the proxy of the host's Node. The control plane, whose
-// API server must reach Services, has no kubelet and therefore no Node: one that
-// nobody keeps ready would get pods of every DaemonSet that tolerates all. Since a
-// proxy waits 30 s for its Node before it does anything, the control plane's
-// calls itself node1's.
+// proxy returns the configuration of kube-proxy. The control plane runs
+// kube-proxy, since its API server must reach Services, but has no kubelet and no
+// Node: a Node that never becomes ready would get the pods of every DaemonSet that
+// tolerates all taints. kube-proxy waits 30 s for its Node before it does
+// anything, so that of the control plane uses the Node of node1.
 func proxy(host plan.Host) string {
 	node := host.Name
 	if !host.IsNode() {
@@ -104,9 +105,9 @@ conntrack:
 `, node, both(plan.PodsV4, plan.PodsV6), Dir)
 }
 
-// cni gives pods one address of each family. There is no masquerading: every host
-// knows the way to every pod. Leases are in /run, so that they end with the pods
-// when the power goes.
+// cni gives pods one address of each family. There is no masquerading, since
+// every host has routes to all pods. Leases are in /run, so that they are gone,
+// like the pods, after a power failure.
 func cni(host plan.Host) string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
@@ -130,7 +131,8 @@ func cni(host plan.Host) string {
 `, host.PodsV4(), host.PodsV6())
 }
 
-// resolver names the router, which refuses at once: there is no name service.
+// resolver names the router as name server. There is no name service, and the
+// router refuses requests at once.
 func resolver() string {
 	router, _ := plan.Find(0, plan.Router)
 	return fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", router.V4)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config renders what the programs of a cluster are started with: their
-// arguments and their configuration files. It is pure.
+// Package config renders the arguments and the configuration files of the
+// programs of a cluster. It is pure.
 package config
 
 import (
@@ -13,17 +13,17 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Dir is where a host's configuration files are, as the host sees it; DirOnDisk
-// is the same folder below the host's disk.
+// Dir is the folder of a host's configuration files within the host; DirOnDisk
+// is the same folder relative to the host's disk.
 const (
 	Dir       = "/var/" + DirOnDisk
 	DirOnDisk = "lib/lbstack-bed"
 )
 
-// ContainerdSocket is where a node's containerd listens, as the node sees it.
+// ContainerdSocket is the socket of containerd within the node.
 const ContainerdSocket = "/run/containerd/containerd.sock"
 
-// Names of the programs, which are also those of their logs.
+// Names of the programs and of their logs.
 const (
 	Etcd              = "etcd"
 	APIServer         = "kube-apiserver"
@@ -34,19 +34,20 @@ const (
 	Containerd        = "containerd"
 )
 
-// Names of the binaries below hostinit.BinDir.
+// Names of the binaries in hostinit.BinDir.
 const (
 	KubernetesBinary = "kubernetes"
 	EtcdBinary       = "etcd"
 )
 
-// volumePlugins is a folder that Kubernetes makes: on the host's disk, not in the
-// machine's /usr as it would by itself.
+// volumePlugins is a folder that Kubernetes makes. The default is in /usr, which
+// belongs to the machine; this one is on the host's disk.
 const volumePlugins = "/var/lib/kubelet/volume-plugins"
 
 const etcdClient = "127.0.0.1:2379"
 
-// Programs returns the programs of the host, in the order of their start.
+// Programs returns the programs of the host, in the order in which they are
+// started.
 func Programs(host plan.Host) []hostinit.Program {
 	if host.IsNode() {
 		return nodePrograms(host)
@@ -95,8 +96,8 @@ func apiServerArgs(host plan.Host) []string {
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--kubelet-client-certificate=" + file("kubelet-client.crt"), "--kubelet-client-key=" + file("kubelet-client.key"),
 		"--kubelet-certificate-authority=" + file("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
-		// Aggregated API servers know the caller from headers that this
-		// certificate vouches for.
+		// Aggregated API servers trust the headers with the name of the caller
+		// because of this client certificate.
 		"--requestheader-client-ca-file=" + file("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-username-headers=X-Remote-User",

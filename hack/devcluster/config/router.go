@@ -23,14 +23,15 @@ const (
 	NodesASN  = 64512
 )
 
-// RouterRunDir is where the router's programs can be asked, as the router sees it:
-// vtysh --vty_socket RouterRunDir.
+// RouterRunDir is the folder with the sockets of the router's programs, within the
+// router: vtysh --vty_socket RouterRunDir.
 const RouterRunDir = "/run/frr"
 
 const zebraSocket = RouterRunDir + "/zserv.api"
 
-// routerPrograms are FRR's, which give up being root and need a folder of their own. They
-// have the priority that Debian's frr.service gives them; see plan.Host.Weight, too.
+// routerPrograms are the programs of FRR. They drop root privileges and need their own
+// folder. They have the same priority as with Debian's frr.service; see also
+// plan.Host.Weight.
 func routerPrograms() []hostinit.Program {
 	frr := func(name, needs string, more ...string) hostinit.Program {
 		args := append([]string{
@@ -45,9 +46,9 @@ func routerPrograms() []hostinit.Program {
 	}
 }
 
-// routerFiles have the router take routes from any host of the LAN that speaks BGP,
-// balance traffic over the nodes that announce the same, and watch closely those that
-// want to be.
+// routerFiles configure the router to accept BGP sessions from any host of the LAN,
+// to balance traffic over the nodes that announce the same prefix, and to detect
+// failures with BFD where the node uses BFD.
 func routerFiles(host plan.Host) map[string]string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `router bgp %d

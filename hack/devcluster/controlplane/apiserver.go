@@ -13,17 +13,19 @@ import (
 )
 
 const (
-	// Ports are below those that the kernel gives to outgoing connections
-	// (32768 and up), so that none takes the port in an outage, and below node ports.
+	// Ports are below those of outgoing connections (32768 and up), so that no
+	// connection takes the port during an outage, and below node ports.
 	firstPort, lastPort = 20000, 29999
-	// portTries bounds the search for a free port, and startTries the starts that
-	// fail because somebody took the port in between.
+	// portTries is how many ports are tried to find a free one. startTries is how
+	// often the API server is started if another program takes the port in
+	// between.
 	portTries, startTries = 100, 5
-	// readyPoll is how often the API server is asked if it is ready.
+	// readyPoll is the interval of the readiness checks of the API server.
 	readyPoll = 50 * time.Millisecond
 )
 
-// startEtcd starts etcd on Unix sockets in the directory: no port to collide.
+// startEtcd starts etcd on Unix sockets in the directory, so that no port can
+// collide.
 func (cp *ControlPlane) startEtcd() (err error) {
 	const client, peer = "unix://" + etcdSocket, "unix://" + etcdPeerSocket
 	cp.etcd, err = startProcess(cp.dir, "etcd", cp.options.Binaries.Etcd,
@@ -53,7 +55,8 @@ func (cp *ControlPlane) startAPIServerOnFreePort(ctx context.Context) error {
 	}
 }
 
-// startAPIServer leaves no process behind when it fails.
+// startAPIServer starts the API server and waits until it is ready. If it fails,
+// it leaves no process behind.
 func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 	p, err := startProcess(cp.dir, "kube-apiserver", cp.options.Binaries.Kubernetes,
 		append([]string{"kube-apiserver"}, cp.apiServerFlags()...)...)
@@ -62,7 +65,7 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 	}
 	for _, path := range []string{
 		"/readyz",
-		"/api/v1/namespaces/default", // made after readiness, and most tests' first need
+		"/api/v1/namespaces/default", // created only after readiness, and needed by most tests
 	} {
 		if err := cp.await(ctx, p, path); err != nil {
 			if !p.ended() {
@@ -85,7 +88,8 @@ func (cp *ControlPlane) apiServerFlags() []string {
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(cp.port),
-		// Endpoints may not hold a loopback address: nobody announces this server.
+		// The API server refuses loopback addresses in endpoints, so it must not
+		// write its own address there.
 		"--endpoint-reconciler-type=none",
 		"--tls-cert-file=" + serverCertFile,
 		"--tls-private-key-file=" + serverKeyFile,
@@ -96,13 +100,13 @@ func (cp *ControlPlane) apiServerFlags() []string {
 		"--service-cluster-ip-range=" + strings.Join(cidrs, ","),
 		"--authorization-mode=RBAC",
 		"--allow-privileged=true",
-		// Without a controller manager there is no account "default" for a Pod to have.
+		// Without a controller manager there is no ServiceAccount "default" for Pods.
 		"--disable-admission-plugins=ServiceAccount",
 	}, cp.options.APIServerFlags...)
 }
 
-// await asks the API server until it answers 200, a program has ended or the
-// context has.
+// await sends requests to the API server until it responds with 200, a program
+// has ended or the context has.
 func (cp *ControlPlane) await(ctx context.Context, p *process, path string) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
@@ -139,7 +143,7 @@ func (cp *ControlPlane) get(ctx context.Context, path string) error {
 	return nil
 }
 
-// freePort returns a port of 127.0.0.1 on which nobody listens at the moment.
+// freePort returns a port of 127.0.0.1 on which no program listens at the moment.
 func freePort() (int, error) {
 	var last error
 	for range portTries {

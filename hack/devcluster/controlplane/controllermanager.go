@@ -6,10 +6,11 @@ import (
 )
 
 // StartControllerManager starts those controllers of Kubernetes that tests may
-// need: namespaces are emptied when they are deleted, objects go with their
-// owners, and namespaces get the service account "default". Nothing else runs:
-// no Deployment makes Pods and no Service gets EndpointSlices. It returns when
-// the program has been started; the controllers begin within seconds.
+// need: they delete the objects in a deleted namespace, delete objects with
+// their owners, and create the ServiceAccount "default" in namespaces. No
+// other controllers run: Deployments get no Pods, and Services get no
+// EndpointSlices. It returns when the program has been started; the
+// controllers begin within seconds.
 func (cp *ControlPlane) StartControllerManager(ctx context.Context) error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -30,7 +31,7 @@ func (cp *ControlPlane) StartControllerManager(ctx context.Context) error {
 		"--root-ca-file="+caFile,
 		"--leader-elect=false",
 		"--concurrent-gc-syncs=2",
-		"--secure-port=0") // serves nothing: no port to collide
+		"--secure-port=0") // no server, so that no port can collide
 	cp.controllerManager = p
 	return err
 }

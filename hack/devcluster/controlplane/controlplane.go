@@ -11,8 +11,8 @@ import (
 )
 
 // ControlPlane is a running etcd and API server. Its methods are safe for
-// concurrent use. The programs end with Stop or with this process, however it
-// ends.
+// concurrent use. The programs end with Stop, or when this process ends in any
+// way.
 type ControlPlane struct {
 	options     Options
 	dir         string
@@ -27,9 +27,10 @@ type ControlPlane struct {
 	controllerManager *process // nil unless asked for
 }
 
-// Start starts etcd and the API server and returns when the API server is
-// ready. When the context ends before, all is stopped again; afterwards it has
-// no effect. An error holds the last lines of the log of the program that failed.
+// Start starts etcd and the API server and returns when the API server is ready.
+// If the context ends before that, Start stops both again; after Start has
+// returned the context has no effect. An error contains the last lines of the log
+// of the program that failed.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	o = o.withDefaults()
 	dir, temporary, err := o.workDir()
@@ -66,10 +67,11 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	return nil
 }
 
-// Host returns the URL of the API server. It stays the same over an outage.
+// Host returns the URL of the API server. It stays the same after an outage.
 func (cp *ControlPlane) Host() string { return fmt.Sprintf("https://127.0.0.1:%d", cp.port) }
 
-// CAPEM returns the certificate of the authority that signed the API server's.
+// CAPEM returns the certificate of the authority that signed the certificate of
+// the API server.
 func (cp *ControlPlane) CAPEM() []byte { return cp.credentials.ca.CertPEM() }
 
 // CertPEM returns the certificate of a client that may do everything
@@ -79,11 +81,13 @@ func (cp *ControlPlane) CertPEM() []byte { return cp.credentials.admin.CertPEM }
 // KeyPEM returns the private key that belongs to CertPEM.
 func (cp *ControlPlane) KeyPEM() []byte { return cp.credentials.admin.KeyPEM }
 
-// KubeconfigPath returns the path of a kubeconfig file of that client.
+// KubeconfigPath returns the path of a kubeconfig file with the certificate of
+// CertPEM.
 func (cp *ControlPlane) KubeconfigPath() string { return cp.path(kubeconfigFile) }
 
-// StopAPIServer begins an outage: the API server is gone when it returns, its
-// connections are cut and its data stay. It is an error if it did not run any more.
+// StopAPIServer begins an outage: when it returns, the API server has ended and its
+// connections are closed. Its data stays. It returns an error if the API server had
+// already ended.
 func (cp *ControlPlane) StopAPIServer() error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -96,9 +100,9 @@ func (cp *ControlPlane) StopAPIServer() error {
 	return err
 }
 
-// StartAPIServer ends an outage and returns when the API server is ready, on
-// the same port with the same certificates and data. It may be tried again after
-// an error.
+// StartAPIServer ends an outage and returns when the API server is ready, on the
+// same port with the same certificates and data. It can be called again after an
+// error.
 func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -112,7 +116,7 @@ func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
 }
 
 // Stop stops all programs and removes the directory if it was a temporary one.
-// An error tells of programs that had ended by themselves. To stop again does
+// The error names programs that had ended by themselves. A second call does
 // nothing.
 func (cp *ControlPlane) Stop() error {
 	cp.mu.Lock()

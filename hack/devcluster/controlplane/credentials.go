@@ -30,7 +30,7 @@ const (
 	kubectlCacheFile = "kubectl-cache"
 )
 
-// requestTimeout bounds one question about readiness.
+// requestTimeout is the timeout of one readiness check.
 const requestTimeout = 5 * time.Second
 
 // credentials are the keys and certificates of a control plane.
@@ -67,7 +67,7 @@ func newCredentials(serviceCIDRs []netip.Prefix) (credentials, error) {
 	return c, err
 }
 
-// write puts the files that the programs read into a directory.
+// write writes the credentials into a directory, as files for the programs.
 func (c credentials) write(dir, server string) error {
 	for name, content := range map[string][]byte{
 		caFile:         c.ca.CertPEM(),

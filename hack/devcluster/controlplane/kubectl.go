@@ -10,15 +10,16 @@ import (
 )
 
 // Kubectl runs kubectl as the admin in the caller's working directory and
-// returns its standard output. An error holds its standard error.
+// returns its standard output. An error contains its standard error.
 func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) ([]byte, error) {
 	all := append([]string{
 		"kubectl", "--kubeconfig=" + cp.KubeconfigPath(),
-		// The user's cache may know other resources by this host and port.
+		// The user's cache may have the resources of another cluster for
+		// this host and port.
 		"--cache-dir=" + cp.path(kubectlCacheFile),
 	}, args...)
 	cmd := exec.CommandContext(ctx, cp.options.Binaries.Kubernetes, all...)
-	cmd.Env = append(os.Environ(), "KUBERC=off") // nor do the user's aliases count
+	cmd.Env = append(os.Environ(), "KUBERC=off") // ignores the user's aliases and defaults
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

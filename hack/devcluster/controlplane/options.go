@@ -10,18 +10,19 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/programs"
 )
 
-// Options say what Start starts. The zero value but for Binaries is useful.
+// Options configure Start. Only Binaries must be set.
 type Options struct {
 	Binaries programs.Binaries
-	// Dir takes the data, certificates and logs, and must hold none of an earlier
-	// control plane. Empty means a temporary one that Stop removes.
+	// Dir is the directory for data, certificates and logs. It must not have data
+	// of an earlier control plane. Empty means a temporary directory that Stop
+	// removes.
 	Dir string
 	// ServiceCIDRs are the ranges of cluster IPs, one per address family, the
 	// primary family first. Empty means 10.96.0.0/16 and fd96::/112.
 	ServiceCIDRs []netip.Prefix
-	// Log is told about progress, a line each; nil is silence.
+	// Log receives a line for each step; may be nil.
 	Log io.Writer
-	// APIServerFlags come after the package's own flags, which they override.
+	// APIServerFlags override the flags that the package sets.
 	APIServerFlags []string
 }
 
@@ -35,7 +36,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// workDir makes the directory of a control plane and says if Stop removes it.
+// workDir makes the directory of a control plane. temporary means that Stop
+// removes it.
 func (o Options) workDir() (dir string, temporary bool, err error) {
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "lbstack-controlplane-")
@@ -51,7 +53,8 @@ func (o Options) workDir() (dir string, temporary bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", false, fmt.Errorf("making the directory of the control plane: %w", err)
 	}
-	// Data of an earlier control plane would not fit the new certificates.
+	// Mkdir fails if there is data of an earlier control plane: it does not
+	// match the new certificates.
 	if err := os.Mkdir(filepath.Join(dir, etcdData), 0o700); err != nil {
 		return "", false, fmt.Errorf("making the directory of etcd: %w", err)
 	}

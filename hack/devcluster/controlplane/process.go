@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// logTail is how many lines of its log an error about a program holds.
+// logTail is how many lines of its log an error about a program contains.
 const logTail = 15
 
 // process is a running child.
@@ -20,12 +20,12 @@ type process struct {
 	log  string // path of its output
 	from int64  // where in the log the output of this run begins
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // of cmd.Wait, to be read after done
+	done chan struct{} // closed when the process has ended
+	err  error         // of cmd.Wait; read it only after done is closed
 }
 
-// startProcess starts a program in dir, its output going to NAME.log there. The
-// kernel kills it when this process ends.
+// startProcess starts a program in dir and appends its output to NAME.log
+// there. The kernel kills it when this process ends.
 func startProcess(dir, name, binary string, args ...string) (*process, error) {
 	logPath := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -53,7 +53,7 @@ func startProcess(dir, name, binary string, args ...string) (*process, error) {
 }
 
 // run starts the child and waits for its end on one thread: PR_SET_PDEATHSIG
-// means the death of the thread that started the child, not of the process.
+// kills the child when the thread that started it ends, not the process.
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -66,7 +66,7 @@ func (p *process) run(started chan<- error) {
 	close(p.done)
 }
 
-// ended tells if the child has ended.
+// ended reports whether the child has ended.
 func (p *process) ended() bool {
 	select {
 	case <-p.done:
@@ -76,9 +76,9 @@ func (p *process) ended() bool {
 	}
 }
 
-// stop kills the child and waits for its end. It does not ask the child to end
-// by itself: tests want an outage at once, nobody else needs the data, and what
-// etcd has written is safe in the kernel. It fails if the child had ended before.
+// stop kills the child and waits for its end. There is no graceful shutdown:
+// tests need an outage at once, nothing else uses the data, and what etcd has
+// written is safe in the kernel. It fails if the child had already ended.
 func (p *process) stop() error {
 	if p.ended() {
 		return p.failure(errors.New("ended by itself"))
@@ -91,7 +91,8 @@ func (p *process) stop() error {
 	return nil
 }
 
-// failure says what went wrong with the child, how it ended and its last words.
+// failure returns an error with the cause, how the child ended, and the end of
+// its log.
 func (p *process) failure(cause error) error {
 	state := "still running"
 	if p.ended() {

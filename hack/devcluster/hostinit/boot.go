@@ -15,10 +15,10 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
 )
 
-// Boot builds the host's view of the machine and becomes its first process. It
-// must be called as process 1 of a new process namespace, in new mount and host
-// name namespaces; it returns only when it fails. command is what the program is
-// called with to continue as Run.
+// Boot sets up the namespaces of a host and becomes its first process. It must
+// be called as process 1 of a new process namespace, in new mount and host name
+// namespaces. It executes the program again with the arguments command, which
+// must call Run, and returns only if it fails.
 func Boot(specPath string, command []string) error {
 	if os.Getpid() != 1 {
 		return errors.New("host-init is started by the test bed, as the first process of a host")
@@ -27,7 +27,7 @@ func Boot(specPath string, command []string) error {
 	if err != nil {
 		return err
 	}
-	// Namespaces belong to threads. The exec below keeps this thread's.
+	// Namespaces belong to threads. The exec below keeps those of this thread.
 	runtime.LockOSThread()
 	hierarchies, err := cgroup.Hierarchies()
 	if err != nil {
@@ -56,7 +56,7 @@ func Boot(specPath string, command []string) error {
 }
 
 // leaveRoot moves the host's own programs out of the root of its v2 hierarchy: a
-// v2 group with processes gives no controllers to the groups of the pods.
+// v2 group with processes cannot pass controllers to the groups of the pods.
 func leaveRoot(hierarchies []cgroup.Hierarchy) error {
 	for _, h := range hierarchies {
 		if h.Type != "cgroup2" {
@@ -83,7 +83,8 @@ func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	if err := mountSys(hierarchies); err != nil {
 		return err
 	}
-	// What is bound below is opened first: it may lie under /run or /var itself.
+	// The sources are opened before /run and /var are mounted over, since they
+	// may be below these folders.
 	opened := map[string]*os.File{}
 	defer func() {
 		for _, f := range opened {
@@ -113,7 +114,7 @@ func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
 			return fmt.Errorf("binding %s: %w", target, err)
 		}
 	}
-	// Containers may ask for mounts that propagate; they stay within the host.
+	// Containers may need mount propagation, which then stays within the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("sharing the host's mounts with its containers: %w", err)
 	}

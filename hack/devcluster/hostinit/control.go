@@ -13,33 +13,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Operations that a Request may ask for.
+// The operations of a Request.
 const (
 	OpStatus = "status"
-	OpStop   = "stop"  // end the program with SIGTERM, later SIGKILL, and leave it ended
+	OpStop   = "stop"  // end the program with SIGTERM, later SIGKILL, and do not restart it
 	OpStart  = "start" // start a program that was stopped
 )
 
-// callTimeout bounds a request; stopping a program may take stopPatience.
+// callTimeout is the timeout of a request. stopTimeout is how long a program
+// may take to end before it is killed.
 const (
-	callTimeout  = time.Minute
-	stopPatience = 8 * time.Second
+	callTimeout = time.Minute
+	stopTimeout = 8 * time.Second
 )
 
-// Request is what a client sends, one a connection.
+// Request is what a client sends. A connection has one request.
 type Request struct {
 	Op      string `json:"op"`
 	Program string `json:"program,omitempty"`
 }
 
-// Response is the answer: the state of all programs afterwards.
+// Response has the state of all programs after the request.
 type Response struct {
 	Programs []Status `json:"programs"`
 	Error    string   `json:"error,omitempty"`
 }
 
-// Call sends a request to the host whose first process has that id on this
-// machine.
+// Call sends a request to the host whose first process has this process id on
+// the machine.
 func Call(pid int, request Request) ([]Status, error) {
 	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root%s", pid, Socket), time.Second)
 	if err != nil {
@@ -76,7 +77,7 @@ func (s *supervisor) answer(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	var request Request
 	if json.NewDecoder(conn).Decode(&request) != nil {
-		return // the client is gone
+		return // the client has closed the connection
 	}
 	var response Response
 	if err := s.do(request); err != nil {
@@ -87,7 +88,7 @@ func (s *supervisor) answer(conn net.Conn) {
 		response.Programs = append(response.Programs, p.status)
 	}
 	s.mu.Unlock()
-	_ = json.NewEncoder(conn).Encode(response) // a client that is gone needs no answer
+	_ = json.NewEncoder(conn).Encode(response) // ignore errors: the client has closed the connection
 }
 
 func (s *supervisor) do(request Request) error {
@@ -119,7 +120,7 @@ func (s *supervisor) stop(p *supervised) error {
 	s.mu.Unlock()
 	for began, signal := time.Now(), unix.SIGTERM; ; {
 		// The lock keeps the process from being reaped, and its id from being
-		// used again, between the look and the signal.
+		// reused, between the check and the signal.
 		s.mu.Lock()
 		running := pid != 0 && p.status.PID == pid
 		var err error
@@ -131,7 +132,7 @@ func (s *supervisor) stop(p *supervised) error {
 			return nil
 		}
 		signal = 0
-		if time.Since(began) > stopPatience {
+		if time.Since(began) > stopTimeout {
 			signal = unix.SIGKILL
 		}
 		time.Sleep(needsInterval)

@@ -17,27 +17,30 @@ import (
 )
 
 const (
-	// restartDelay keeps a program that fails at once from using the machine up.
+	// restartDelay keeps a program that fails at once from using up the
+	// processors.
 	restartDelay = time.Second
-	// needsPatience is how long a program waits for what it needs before it is
-	// started regardless, so that its own log says what is wrong.
-	needsPatience = 30 * time.Second
+	// needsTimeout is how long a program waits for the address that it needs.
+	// It is started after that in any case, so that its log shows what is
+	// wrong.
+	needsTimeout  = 30 * time.Second
 	needsInterval = 20 * time.Millisecond
 )
 
 // Status of a program of a host.
 type Status struct {
 	Name string `json:"name"`
-	// PID in the host's process namespace; 0 when the program does not run.
+	// PID in the host's process namespace; 0 if the program does not run.
 	PID int `json:"pid"`
-	// Stopped says that the program was stopped on purpose.
+	// Stopped means that the program was stopped by a request.
 	Stopped bool `json:"stopped"`
-	// Restarts counts how often the program was started again after it died.
+	// Restarts counts how often the program was restarted after it had ended by
+	// itself.
 	Restarts int `json:"restarts"`
 }
 
-// supervisor keeps programs running. Process 1 also has children that it did not
-// start, so it waits for any child instead of for those that it knows.
+// supervisor keeps programs running. Process 1 also inherits children that it
+// did not start, so it waits for any child.
 type supervisor struct {
 	mu       sync.Mutex
 	programs []*supervised
@@ -48,7 +51,7 @@ type supervised struct {
 	status  Status
 }
 
-// Run starts and supervises the host's programs. It returns only when it fails.
+// Run starts and supervises the host's programs. It returns only if it fails.
 func Run() error {
 	spec, err := readSpec(bootedSpec)
 	if err != nil {
@@ -79,7 +82,8 @@ func (s *supervisor) startWhenReady(p *supervised) {
 	s.start(p)
 }
 
-// start starts the program unless it runs or shall not. The lock must be held.
+// start starts the program unless it runs or is stopped. The caller must hold
+// s.mu.
 func (s *supervisor) start(p *supervised) {
 	if p.status.PID != 0 || p.status.Stopped {
 		return
@@ -108,7 +112,8 @@ func (s *supervisor) start(p *supervised) {
 	_ = child.Release()
 }
 
-// reap waits for children for ever and starts again the programs among them.
+// reap waits for children in an endless loop, and restarts those that are
+// programs.
 func (s *supervisor) reap() {
 	for {
 		var status unix.WaitStatus
@@ -140,14 +145,14 @@ func (s *supervisor) ended(pid int, status unix.WaitStatus) {
 	}
 }
 
-// awaitAddress returns when the address takes connections, or after
-// needsPatience.
+// awaitAddress returns when the address accepts connections, or after
+// needsTimeout.
 func awaitAddress(needs string) {
 	network, address, ok := strings.Cut(needs, ":")
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), needsPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), needsTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)

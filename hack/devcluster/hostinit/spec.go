@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package hostinit is the first process of a host of the test bed that runs
-// programs. It gives the host a view of the machine of its own (processes,
-// mounts, control groups, host name, a disk on /var and an empty /run), starts
-// the host's programs, starts again one that dies, and reaps orphans. When it is
-// killed, the kernel ends every process and mount of the host: that is the
-// host's power switch.
+// programs. It sets up the host's namespaces (processes, mounts, control groups,
+// host name, a disk on /var and an empty /run), starts the host's programs,
+// restarts a program that ends, and reaps orphans. Killing it powers the host
+// off, since the kernel then ends every process and mount of the host.
 package hostinit
 
 import (
@@ -14,38 +13,38 @@ import (
 	"os"
 )
 
-// Paths as the host sees them.
+// Paths within the host.
 const (
-	// RunDir is the folder of this package.
+	// RunDir is the folder for the files of this package.
 	RunDir = "/run/lbstack"
-	// BinDir holds the host's programs.
+	// BinDir has the host's programs.
 	BinDir = RunDir + "/bin"
-	// Socket takes the requests of Call.
+	// Socket accepts the requests of Call.
 	Socket = RunDir + "/init.sock"
-	// LogDir holds a log file per program, NAME.log.
+	// LogDir has a log file for each program, NAME.log.
 	LogDir = "/var/log/lbstack"
 
 	bootedSpec = RunDir + "/init.json"
 )
 
-// Spec says what the host is.
+// Spec describes a host.
 type Spec struct {
 	Hostname string `json:"hostname"`
 	// Disk is the folder that becomes the host's /var.
 	Disk string `json:"disk"`
-	// Cgroups are the folders of the groups that hold the host's processes.
+	// Cgroups are the folders of the host's control groups.
 	Cgroups []string `json:"cgroups"`
-	// Binaries are files of the machine by the name that they have in BinDir.
+	// Binaries are files of the machine by their name in BinDir.
 	Binaries map[string]string `json:"binaries"`
 	Programs []Program         `json:"programs"`
 }
 
-// Program is started with the host.
+// Program is a program that is started with the host.
 type Program struct {
 	Name string `json:"name"`
-	// Args begins with the program's path as the host sees it.
+	// Args begins with the program's path within the host.
 	Args []string `json:"args"`
-	// Needs is an address ("unix:/path" or "tcp:host:port") that must take
+	// Needs is an address ("unix:/path" or "tcp:host:port") that must accept
 	// connections before the program is started; "" for none.
 	Needs string `json:"needs,omitempty"`
 }

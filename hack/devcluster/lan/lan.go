@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	switchHost = "lan" // stands for the bridge in names of namespaces
+	switchHost = "lan" // the bridge's name in names of namespaces
 	bridgeName = "br0"
 	hostLink   = "eth0"
 )
 
-// EnsureSwitch makes the namespace with the bridge unless it is there.
+// EnsureSwitch makes the namespace with the bridge unless it exists.
 func EnsureSwitch(cluster string) error {
 	namespace := Namespace(cluster, switchHost)
 	if Exists(namespace) {
@@ -32,7 +32,7 @@ func EnsureSwitch(cluster string) error {
 		return err
 	}
 	return withHandle(namespace, func(h *netlink.Handle) error {
-		// Frames between hosts are none of the filters' business.
+		// Frames between hosts must not pass the packet filters of the machine.
 		if err := sysctls(namespace, []sysctl{
 			{"bridge/bridge-nf-call-iptables", "0"}, {"bridge/bridge-nf-call-ip6tables", "0"}, {"bridge/bridge-nf-call-arptables", "0"},
 			{"ipv6/conf/default/disable_ipv6", "1"},
@@ -51,7 +51,7 @@ func EnsureSwitch(cluster string) error {
 func RemoveSwitch(cluster string) error { return remove(Namespace(cluster, switchHost)) }
 
 // EnsureHost makes the namespace of the host and plugs it into the bridge, unless
-// that is done.
+// the namespace exists.
 func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	namespace := Namespace(cluster, host.Name)
 	if Exists(namespace) {
@@ -102,8 +102,8 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	})
 }
 
-// plug connects the host with the bridge. Both ends are made where they belong,
-// so that neither is ever seen in the machine's own namespace.
+// plug connects the host with the bridge. Both ends are made in their
+// namespaces, so that neither ever appears in the machine's own namespace.
 func plug(cluster string, host plan.Host) error {
 	inside, err := netns.GetFromPath(Path(Namespace(cluster, host.Name)))
 	if err != nil {
@@ -170,7 +170,7 @@ func SetLink(cluster, host string, isUp bool) error {
 	})
 }
 
-// LinkUp tells whether the host's cable is plugged in.
+// LinkUp reports whether the host's cable is plugged in.
 func LinkUp(cluster, host string) (bool, error) {
 	var isUp bool
 	err := withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
@@ -184,7 +184,7 @@ func LinkUp(cluster, host string) (bool, error) {
 	return isUp, err
 }
 
-// Plugged tells whether the host has a cable at all.
+// Plugged reports whether the host has a cable at all.
 func Plugged(cluster, host string) bool {
 	_, err := LinkUp(cluster, host)
 	return err == nil
@@ -218,8 +218,8 @@ func withHandle(namespace string, fn func(*netlink.Handle) error) error {
 func sysctls(namespace string, settings []sysctl) error {
 	return In(namespace, func() error {
 		for _, s := range settings {
-			// /proc/sys/net is the thread's; a setting that the kernel was built
-			// without has no effect either.
+			// /proc/sys/net is that of the thread's namespace. A missing file is
+			// ignored: the kernel was built without the feature.
 			err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0)
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("setting %s: %w", s.name, err)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lan builds the network of a test bed out of network namespaces: a
-// bridge in a namespace of its own, and one namespace a host. Nothing of it is
-// in the machine's own namespace.
+// Package lan builds the network of a test bed from network namespaces: one
+// namespace for a bridge, and one for each host. Nothing of the network is in the
+// machine's own namespace.
 package lan
 
 import (
@@ -18,8 +18,8 @@ import (
 
 const namespaceDir = "/var/run/netns"
 
-// Namespace returns the name of the network namespace of a host; "lan" is the
-// bridge's.
+// Namespace returns the name of the network namespace of a host; the host "lan" is
+// the bridge.
 func Namespace(cluster, host string) string {
 	if cluster == DefaultCluster {
 		return DefaultCluster + "-" + host
@@ -27,22 +27,21 @@ func Namespace(cluster, host string) string {
 	return DefaultCluster + "-" + cluster + "-" + host
 }
 
-// DefaultCluster is the name of the cluster that nobody named. Names of
-// namespaces leave it out.
+// DefaultCluster is the name of a cluster if the caller gives none, and the prefix
+// of the names of all namespaces.
 const DefaultCluster = "lbstack"
 
-// Path returns the file that the namespace is entered by.
+// Path returns the file by which a process enters the namespace.
 func Path(namespace string) string { return filepath.Join(namespaceDir, namespace) }
 
-// Exists tells whether there is a namespace of that name.
+// Exists reports whether there is a namespace of that name.
 func Exists(namespace string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(Path(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-// In runs fn on a thread of its own inside the namespace. Sockets that fn opens
-// and programs that it starts belong to the namespace; goroutines that it starts
-// do not.
+// In runs fn on its own thread inside the namespace. Sockets that fn opens and
+// programs that it starts are in the namespace; goroutines that it starts are not.
 func In(namespace string, fn func() error) error {
 	return onThread(func() error {
 		f, err := os.Open(Path(namespace))
@@ -57,8 +56,8 @@ func In(namespace string, fn func() error) error {
 	})
 }
 
-// onThread runs fn on a thread that it may move to another network namespace. A
-// thread that cannot be moved back ends with the goroutine.
+// onThread runs fn on a thread that fn may move to another network namespace. If the
+// thread cannot be moved back, it ends with the goroutine.
 func onThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
@@ -107,8 +106,9 @@ func create(namespace string) error {
 	return err
 }
 
-// share makes a folder a mount point that is shared, as `ip netns add` does when it is
-// not: it would cover the names that are there, and they could not be removed again.
+// share makes a folder a shared mount point, unless it is one. `ip netns add` does the
+// same for a folder that is not shared; its mount would then cover the names of
+// existing namespaces, and these could not be removed.
 func share(dir string) error {
 	const kind = unix.MS_SHARED | unix.MS_REC
 	err := unix.Mount("", dir, "none", kind, "")
@@ -124,8 +124,8 @@ func share(dir string) error {
 	return nil
 }
 
-// remove removes the namespace's name, and with it the namespace unless a
-// process is in it. A namespace that is not there is no error.
+// remove removes the name of a namespace. The namespace itself ends when no process
+// is in it. It returns no error if there is no such namespace.
 func remove(namespace string) error {
 	path := Path(namespace)
 	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {

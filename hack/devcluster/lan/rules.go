@@ -14,9 +14,10 @@ type Route struct {
 	Via netip.Addr
 }
 
-// Routes returns what a host knows besides the LAN: the way to each other node's
-// pods, and the router as default gateway. The client, which is outside of the
-// cluster, and knows no pods, has the latter only; the router has no way out.
+// Routes returns the routes of a host besides that of the LAN: to the pods of
+// each other node, and the router as default gateway. The client is outside of
+// the cluster and has only the default gateway. The router has no default
+// gateway.
 func Routes(host plan.Host, nodes []plan.Host) []Route {
 	var routes []Route
 	if host.Name != plan.Router {
@@ -40,8 +41,8 @@ type sysctl struct{ name, value string }
 
 // hostSysctls returns the settings of a host below /proc/sys/net. Duplicate
 // address detection is off so that addresses can be used at once: the plan has no
-// duplicates. What concerns neighbours stays as the kernel has it, since that is
-// what the test bed is there to test.
+// duplicates. The settings of neighbour tables keep the kernel's defaults, since
+// tests depend on them.
 func hostSysctls(host plan.Host) []sysctl {
 	settings := []sysctl{
 		{"ipv6/conf/all/accept_dad", "0"}, {"ipv6/conf/default/accept_dad", "0"},
@@ -53,15 +54,15 @@ func hostSysctls(host plan.Host) []sysctl {
 		return settings
 	case plan.Router:
 		settings = append(settings,
-			// Who is on the same LAN is not told a shorter way: it would keep it when the
-			// route changes.
+			// No ICMP redirects: a host on the LAN would keep using the redirect after
+			// the route has changed.
 			sysctl{"ipv4/conf/all/send_redirects", "0"}, sysctl{"ipv4/conf/default/send_redirects", "0"},
-			// Connections, and not only hosts, are spread over equal routes.
+			// Equal routes are chosen by connection, not only by address.
 			sysctl{"ipv4/fib_multipath_hash_policy", "1"}, sysctl{"ipv6/fib_multipath_hash_policy", "1"})
 	}
 	return append(settings,
 		sysctl{"ipv4/ip_forward", "1"}, sysctl{"ipv6/conf/all/forwarding", "1"}, sysctl{"ipv6/conf/default/forwarding", "1"},
-		// Pods of one node that talk through a Service pass the node's rules both
-		// ways.
+		// Packets between pods of one node through a Service must pass the node's
+		// rules in both directions.
 		sysctl{"bridge/bridge-nf-call-iptables", "1"}, sysctl{"bridge/bridge-nf-call-ip6tables", "1"})
 }

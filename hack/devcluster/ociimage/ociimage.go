@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ociimage writes container images as OCI image layout archives
-// (https://github.com/opencontainers/image-spec, v1.0) that containerd, podman
-// and skopeo read. The same input gives the same bytes on every machine and at
-// every time.
+// (https://github.com/opencontainers/image-spec, v1.0) that containerd, podman and
+// skopeo read. The same input always gives the same bytes.
 package ociimage
 
 import (
@@ -21,25 +20,25 @@ import (
 	"time"
 )
 
-// Nonroot is the user that images without rights run as, by the convention of
-// the distroless images.
+// Nonroot is the unprivileged user of images, by the convention of the distroless
+// images.
 const Nonroot = "65532:65532"
 
-// Image is an image with one layer for Linux.
+// Image is an image for Linux with one layer.
 type Image struct {
 	// Name with tag, for example "ghcr.io/lbstack/lbstack:dev".
 	Name string
-	// Entrypoint is the program that a container starts unless told otherwise.
+	// Entrypoint is the program that a container starts by default.
 	Entrypoint []string
 	// User as uid:gid; "" for root.
 	User string
 	// Architecture as Go names it; "" for amd64.
 	Architecture string
-	// Labels tell tools about the image.
+	// Labels are metadata of the image for tools.
 	Labels map[string]string
 	Files  []File
-	// ByDigest has the archive name the image by its digest as well, see Pinned: an image that is
-	// referred to by tag may be pulled again, although the node has it.
+	// ByDigest means that the archive also names the image by its digest, see Pinned. A node may
+	// pull an image again that a pod names by tag, but not one that it has by digest.
 	ByDigest bool
 }
 
@@ -47,7 +46,7 @@ type Image struct {
 type File struct {
 	// Path in the image; absolute or relative to the root.
 	Path string
-	// Source is a file of the machine; it is read when Content is nil.
+	// Source is a file of the machine. It is read if Content is nil.
 	Source  string
 	Content []byte
 	// Mode is the permission; 0 for 0755.
@@ -83,14 +82,14 @@ func (i Image) pinned(manifest []byte) string {
 	return repository + "@" + describe(mediaManifest, manifest).Digest
 }
 
-// split returns the parts of the name: a colon before the last slash is that of a port.
+// split returns the parts of the name. A colon before the last slash belongs to a port.
 func (i Image) split() (repository, tag string) {
 	last := strings.LastIndexByte(i.Name, '/') + 1
 	name, tag, _ := strings.Cut(i.Name[last:], ":")
 	return i.Name[:last] + name, cmp.Or(tag, "latest")
 }
 
-// blobs are the contents of an image. Its digest is that of the manifest.
+// blobs are the contents of an image. The digest of the image is that of the manifest.
 type blobs struct{ config, manifest, layer []byte }
 
 func (i Image) blobs() (b blobs, err error) {
@@ -161,8 +160,8 @@ func (i Image) config(layer []byte) ([]byte, error) {
 	return config, nil
 }
 
-// layer is the image's file system: the image's files and what programs expect
-// to find in any.
+// layer returns the image's file system: the image's files, and files and folders that
+// programs expect in any system.
 func (i Image) layer() ([]byte, error) {
 	files := []File{
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
@@ -193,8 +192,8 @@ type directory struct {
 	mode int64
 }
 
-// archive writes directories and files without anything that depends on where
-// and when.
+// archive writes directories and files without data that depends on the machine or the
+// time.
 func archive(w io.Writer, directories []directory, files []File) error {
 	t := tar.NewWriter(w)
 	epoch := time.Unix(0, 0)

@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// validity is how long every certificate of a test cluster holds.
+	// validity is how long every certificate of a test cluster is valid.
 	validity = 365 * 24 * time.Hour
-	// clockSkew is how far certificates reach into the past, for clocks that are behind.
+	// clockSkew is how long before the present certificates become valid, for clocks
+	// that are slow.
 	clockSkew = time.Hour
 )
 
@@ -30,8 +31,8 @@ type CA struct {
 	keyPEM  []byte
 }
 
-// Request describes a certificate. Kubernetes takes the common name of a client
-// for its user name and the organizations for its groups.
+// Request describes a certificate. Kubernetes uses the common name of a client as
+// its user name and the organizations as its groups.
 type Request struct {
 	CommonName    string
 	Organizations []string
@@ -45,7 +46,7 @@ type Pair struct {
 	KeyPEM  []byte
 }
 
-// New returns a new authority that signs in its own name, valid for 365 days.
+// New returns a new self-signed authority, valid for 365 days.
 func New(commonName string) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -69,8 +70,9 @@ func New(commonName string) (*CA, error) {
 	return Parse(encode(certificateBlock, der), keyPEM)
 }
 
-// Parse returns the authority that CertPEM and KeyPEM of an earlier one gave.
-// It refuses a certificate that may not sign others and a key of another one.
+// Parse returns the authority from its CertPEM and KeyPEM. It refuses a
+// certificate that is not one of an authority, and a key that does not belong to
+// the certificate.
 func Parse(certPEM, keyPEM []byte) (*CA, error) {
 	der, err := decode(certificateBlock, certPEM)
 	if err != nil {
@@ -106,8 +108,8 @@ func (ca *CA) CertPEM() []byte { return ca.certPEM }
 // KeyPEM returns the private key of the authority, PKCS #8.
 func (ca *CA) KeyPEM() []byte { return ca.keyPEM }
 
-// Issue makes a key and signs a certificate for it that servers and clients may
-// use, valid for 365 days or as long as the authority, whichever ends first.
+// Issue makes a key and signs a certificate for it, for servers and clients. It is
+// valid for 365 days, but not longer than the authority.
 func (ca *CA) Issue(r Request) (Pair, error) {
 	if r.CommonName == "" {
 		return Pair{}, errors.New("a certificate needs a common name")
@@ -140,7 +142,8 @@ func (ca *CA) Issue(r Request) (Pair, error) {
 	return Pair{CertPEM: encode(certificateBlock, der), KeyPEM: keyPEM}, nil
 }
 
-// newTemplate returns what all certificates have in common.
+// newTemplate returns a template with the fields that all certificates have in
+// common.
 func newTemplate(subject pkix.Name) (*x509.Certificate, error) {
 	// 127 bits stay positive and within the 20 octets of RFC 5280 section 4.1.2.2.
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))

@@ -1,5 +1,5 @@
-// Package pki makes the certificates of a test cluster: one certificate
-// authority of ECDSA P-256 keys and the pairs that it signs, kubeconfig files
-// that hold them, and the key of service account tokens. All of it lives for
-// days on one machine; nothing here is meant for a cluster that anybody uses.
+// Package pki makes the certificates of a test cluster: a certificate
+// authority with ECDSA P-256 keys and the pairs that it signs, kubeconfig
+// files with them, and the signing key of service account tokens. It is meant
+// only for test clusters that exist for days on one machine.
 package pki

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// kubeconfigFormat is block YAML: some programs take a file that begins with a
-// brace for JSON.
+// kubeconfigFormat is block YAML: some programs mistake a file that begins with
+// a brace for JSON.
 const kubeconfigFormat = `apiVersion: v1
 kind: Config
 current-context: devcluster
@@ -28,8 +28,8 @@ contexts:
     user: devcluster
 `
 
-// Kubeconfig returns a kubeconfig file with everything embedded: the URL of the
-// server, the authority that signed its certificate and the pair of the client.
+// Kubeconfig returns a kubeconfig file that contains the URL of the server, the
+// authority that signed its certificate, and the pair of the client.
 func Kubeconfig(server string, caPEM []byte, p Pair) []byte {
 	data := base64.StdEncoding.EncodeToString
 	return fmt.Appendf(nil, kubeconfigFormat, strconv.Quote(server), data(caPEM), data(p.CertPEM), data(p.KeyPEM))

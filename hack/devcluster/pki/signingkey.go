@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// signingKeyBits is the least that RFC 7518 section 3.3 allows for RS256.
+// signingKeyBits is the minimum that RFC 7518 section 3.3 allows for RS256.
 const signingKeyBits = 2048
 
 // NewSigningKey returns a key that signs service account tokens (RSA, PKCS #8)
-// and the public key that checks them (PKIX).
+// and the public key that verifies them (PKIX).
 func NewSigningKey() (privatePEM, publicPEM []byte, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, signingKeyBits)
 	if err != nil {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan is the address plan of a test bed: which hosts there are, and
-// which addresses hosts, pods and Services have. It is pure.
+// Package plan is the address plan of a test bed: its hosts, and the addresses
+// of hosts, pods and Services. It is pure.
 package plan
 
 import (
@@ -13,13 +13,13 @@ import (
 
 // Names of the hosts that every cluster has besides its nodes.
 const (
-	Router       = "router"        // default gateway of all, with no way out
+	Router       = "router"        // default gateway of all hosts, without a route to other networks
 	ControlPlane = "control-plane" // etcd, API server, controller manager, scheduler
 	Client       = "client"        // outside the cluster, on the same LAN
 )
 
-// MaxNodes bounds the nodes of a cluster, so that their addresses stay below
-// the client's.
+// MaxNodes is the maximum number of nodes of a cluster. It keeps their
+// addresses below the client's.
 const MaxNodes = 99
 
 // Octets of the hosts in 192.168.1.0/24.
@@ -29,7 +29,7 @@ const (
 	clientOctet       = 200
 )
 
-// routerWeight is the most that control groups can have.
+// routerWeight is the maximum weight of control groups.
 const routerWeight = 100
 
 // LAN prefixes that the hosts share.
@@ -58,19 +58,19 @@ type Host struct {
 	Number int
 }
 
-// IsNode tells whether the host runs pods.
+// IsNode reports whether the host runs pods.
 func (h Host) IsNode() bool { return h.Number > 0 }
 
-// Programs tells whether programs run on the host, so that it can be powered on and
-// off.
+// Programs reports whether programs run on the host. Only such a host can be
+// powered on and off.
 func (h Host) Programs() bool { return h.Kubernetes() || h.Name == Router }
 
-// Kubernetes tells whether programs of Kubernetes run on the host.
+// Kubernetes reports whether programs of Kubernetes run on the host.
 func (h Host) Kubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
 
-// Weight returns how many times the share of a node's the host has of the machine's
-// processors, where they do not suffice. A router is not one of the cluster's machines: what
-// these are busy with takes no time from its BGP and BFD.
+// Weight returns the processor share of the host as a multiple of that of a node. It matters
+// while the processors are fully used. A real router is a separate machine, so that load on
+// the nodes must not delay its BGP and BFD.
 func (h Host) Weight() int {
 	if h.Name == Router {
 		return routerWeight
@@ -83,21 +83,21 @@ func (h Host) PodsV4() netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/24", h.Number))
 }
 
-// PodsV6 returns the IPv6 range of the node's pods; the number is written into
-// the address as it is read, so node10 has fd44:0:0:10::/64.
+// PodsV6 returns the IPv6 range of the node's pods. The decimal digits of the
+// number are the digits in the address: node10 has fd44:0:0:10::/64.
 func (h Host) PodsV6() netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("fd44:0:0:%d::/64", h.Number))
 }
 
-// MAC returns the host's hardware address: locally administered and the same at
-// every start, as a real machine keeps its card.
+// MAC returns the host's hardware address. It is locally administered, and the
+// same at every start, like that of a real machine.
 func (h Host) MAC() [6]byte {
 	b := h.V4.As4()
 	return [6]byte{0x02, 0x00, b[0], b[1], b[2], b[3]}
 }
 
-// Hosts returns the hosts of a cluster with so many nodes: router, control
-// plane, client, then the nodes in order.
+// Hosts returns the hosts of a cluster with the given number of nodes: router,
+// control plane, client, then the nodes in order.
 func Hosts(nodes int) []Host {
 	hosts := []Host{host(Router, routerOctet, 0), host(ControlPlane, controlPlaneOctet, 0), host(Client, clientOctet, 0)}
 	for n := 1; n <= nodes; n++ {
@@ -111,7 +111,8 @@ func Nodes(nodes int) []Host {
 	return slices.DeleteFunc(Hosts(nodes), func(h Host) bool { return !h.IsNode() })
 }
 
-// Find returns the host of that name in a cluster with so many nodes.
+// Find returns the host of that name in a cluster with the given number of
+// nodes.
 func Find(nodes int, name string) (Host, bool) {
 	hosts := Hosts(nodes)
 	i := slices.IndexFunc(hosts, func(h Host) bool { return h.Name == name })
@@ -125,7 +126,7 @@ func Find(nodes int, name string) (Host, bool) {
 func NodeName(n int) string { return "node" + strconv.Itoa(n) }
 
 // APIServiceAddresses returns the addresses of the Service "kubernetes": the
-// first of each Service range.
+// first address of each Service range.
 func APIServiceAddresses() []netip.Addr {
 	return []netip.Addr{ServicesV4.Addr().Next(), ServicesV6.Addr().Next()}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // need is a file, or a program in the search path, and the Debian package that
-// brings it.
+// has it.
 type need struct{ what, debianPackage string }
 
 var needs = []need{
@@ -38,7 +38,8 @@ func Root() error {
 	return nil
 }
 
-// Check returns an error that says what is missing, and how to install it.
+// Check returns an error if something is missing. The error names what is
+// missing and how to install it.
 func Check() error {
 	if err := Root(); err != nil {
 		return err

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process identifies processes safely: a process id alone may have been
-// given to another process since, a process id with its start time may not.
+// Package process identifies processes by their id and start time: the kernel reuses an
+// id, but not together with the start time.
 package process
 
 import (
@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identity names one process of this boot of the machine, for ever. The zero
-// value names none.
+// Identity identifies one process uniquely until the machine reboots. The zero value
+// identifies none.
 type Identity struct {
 	PID int `json:"pid"`
-	// Start is the time of the process's start in clock ticks since boot, field
-	// 22 of /proc/PID/stat.
+	// Start is when the process started, in clock ticks since boot: field 22 of
+	// /proc/PID/stat.
 	Start uint64 `json:"start"`
 }
 
@@ -36,8 +36,8 @@ func Of(pid int) (Identity, error) {
 	return Identity{PID: pid, Start: start}, nil
 }
 
-// Alive tells whether the process runs: it is there, it is the same, and it is
-// not a zombie.
+// Alive reports whether the process runs: a process with this id and start time exists
+// and is not a zombie.
 func (i Identity) Alive() bool {
 	if i.PID <= 0 {
 		return false
@@ -50,14 +50,14 @@ func (i Identity) Alive() bool {
 	return err == nil && start == i.Start && !ended
 }
 
-// Signal sends a signal to the process, and to no other that has its id now. It
-// returns os.ErrProcessDone when the process is gone.
+// Signal sends a signal to the process, and never to another one that has the same id
+// now. It returns os.ErrProcessDone if the process has ended.
 func (i Identity) Signal(signal unix.Signal) error {
 	if i.PID <= 0 {
 		return os.ErrProcessDone
 	}
-	// The descriptor pins the process, so that what Alive says stays true until
-	// the signal is sent.
+	// The descriptor keeps referring to the same process, so that the result of Alive
+	// is still valid when the signal is sent.
 	fd, err := unix.PidfdOpen(i.PID, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return os.ErrProcessDone
@@ -75,10 +75,10 @@ func (i Identity) Signal(signal unix.Signal) error {
 	return nil
 }
 
-// parseStat reads start time and whether it has ended out of /proc/PID/stat (proc(5)). The
-// program's name, in parentheses, may contain blanks and parentheses itself. A process
-// whose first thread is a zombie and that has others has not ended: it executes another
-// program just now, or the others will end as well.
+// parseStat reads from /proc/PID/stat (proc(5)) whether a process has ended and when it
+// started. The program's name, in parentheses, may contain blanks and parentheses itself.
+// A process whose first thread is a zombie, but which has other threads, has not ended
+// yet: it is executing another program, or its other threads are about to end.
 func parseStat(stat string) (ended bool, start uint64, err error) {
 	end := strings.LastIndexByte(stat, ')')
 	if end < 0 {

@@ -14,23 +14,25 @@ import (
 )
 
 const (
-	// heartbeat is how often a build says that it is still at work.
-	heartbeat = 15 * time.Second
-	// interruptGrace is what go has to clean up after an interrupt.
+	// progressInterval is the time between progress lines of a build.
+	progressInterval = 15 * time.Second
+	// interruptGrace is how long go may take to clean up after an interrupt.
 	interruptGrace = 10 * time.Second
-	// errorLines is how much of a failed build's output the error quotes.
+	// errorLines is how many lines of the output of a failed build the error
+	// contains.
 	errorLines = 20
 )
 
 // module is a Go module whose root package is one program.
 type module struct {
-	name    string // of the program's file, without the hash
-	title   string // for people
+	name    string // name of the program's file, without the hash
+	title   string // name in messages
 	dir     string
 	ldflags string
 }
 
-// ensure returns the path of the program in the cache and builds it if need be.
+// ensure returns the path of the program in the cache. It builds the program if
+// it is not there.
 func (m module) ensure(ctx context.Context, cache string, progress io.Writer) (string, error) {
 	hash, err := m.hash(ctx)
 	if err != nil {
@@ -56,7 +58,7 @@ func (m module) ensure(ctx context.Context, cache string, progress io.Writer) (s
 	return target, m.build(ctx, target, progress)
 }
 
-// build puts the program at target, whole or not at all.
+// build writes the program to target, complete or not at all.
 func (m module) build(ctx context.Context, target string, progress io.Writer) error {
 	scratch, err := os.MkdirTemp(filepath.Dir(target), ".building-"+m.name+"-")
 	if err != nil {
@@ -64,7 +66,7 @@ func (m module) build(ctx context.Context, target string, progress io.Writer) er
 	}
 	defer os.RemoveAll(scratch)
 	made := filepath.Join(scratch, m.name)
-	stop := beat(progress, fmt.Sprintf("building %s (once, kept in %s)", m.title, filepath.Dir(target)))
+	stop := reportProgress(progress, fmt.Sprintf("building %s (once, kept in %s)", m.title, filepath.Dir(target)))
 	_, err = m.goTool(ctx, append(append([]string{"build"}, m.flags()...), "-o", made, ".")...)
 	stop()
 	if err != nil {
@@ -76,7 +78,8 @@ func (m module) build(ctx context.Context, target string, progress io.Writer) er
 	return nil
 }
 
-// flags leave out whatever differs between two checkouts of the same source.
+// flags returns build flags with which two checkouts of the same source give
+// the same program.
 func (m module) flags() []string {
 	return []string{"-trimpath", "-buildvcs=false", "-ldflags", m.ldflags}
 }
@@ -104,11 +107,11 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// beat writes what is being done at once and then with the time that it has
-// taken, until stop is called.
-func beat(progress io.Writer, what string) (stop func()) {
+// reportProgress writes what at once, and then every progressInterval with the
+// elapsed time, until stop is called.
+func reportProgress(progress io.Writer, what string) (stop func()) {
 	start := time.Now()
-	ticker := time.NewTicker(heartbeat)
+	ticker := time.NewTicker(progressInterval)
 	quit, done := make(chan struct{}), make(chan struct{})
 	fmt.Fprintln(progress, what)
 	go func() {
@@ -129,8 +132,8 @@ func beat(progress io.Writer, what string) (stop func()) {
 	}
 }
 
-// present tells if the cache holds the program. Only a finished build gets that
-// name, so that its existence says all.
+// present reports whether the cache has the program. A build gets that name
+// only when it is finished.
 func present(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()

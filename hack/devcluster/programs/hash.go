@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// hashDigits is how much of a SHA-256 the name of a program holds, in hex.
+// hashDigits is how many hexadecimal digits of the SHA-256 the name of a
+// program has.
 const hashDigits = 12
 
-// hash tells two programs apart that differ in source, in the modules they are
-// made of, in the flags or in the Go release and architecture.
+// hash differs for two programs that differ in their source, in the modules
+// they are made of, in the flags, or in the Go release or architecture.
 func (m module) hash(ctx context.Context) (string, error) {
 	toolchain, err := m.goTool(ctx, "env", "GOVERSION", "GOARCH")
 	if err != nil {
@@ -50,9 +51,9 @@ func isSource(name string) bool {
 	return name == "go.mod" || name == "go.sum" || filepath.Ext(name) == ".go"
 }
 
-// writeItem writes the lengths too, so that bytes which move from one file to
-// the next change the hash.
+// writeItem also writes the lengths, so that moving bytes from one file to
+// the next changes the hash.
 func writeItem(w hash.Hash, name string, content []byte) {
 	fmt.Fprintf(w, "%d %s %d ", len(name), name, len(content))
-	_, _ = w.Write(content) // a hash never fails to take bytes
+	_, _ = w.Write(content) // writing to a hash never fails
 }

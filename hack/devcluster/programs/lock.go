@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockPoll is how often a process that waits tries again: flock(2) can either
-// wait or be cancelled.
+// lockPoll is the time between attempts to get the lock. A blocking flock(2)
+// could not be cancelled.
 const lockPoll = 200 * time.Millisecond
 
-// lock takes the lock file at path and calls waiting, once, if somebody else
-// has it. The lock ends with unlock or with the process. The file stays: to
-// remove it would let two processes hold locks on two files of one name.
+// lock locks the file at path. If another process has the lock, it calls
+// waiting once and waits. The lock ends with unlock or with the process. The
+// file stays: if it were removed, two processes could hold locks on two
+// files of the same name.
 func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 
 // Binaries are the absolute paths of the programs.
 type Binaries struct {
-	// Kubernetes holds all Kubernetes programs; its first argument names one:
-	// kube-apiserver, kube-controller-manager, kube-scheduler, kubelet,
-	// kube-proxy or kubectl.
+	// Kubernetes is one file with all Kubernetes programs; its first argument
+	// names one: kube-apiserver, kube-controller-manager, kube-scheduler,
+	// kubelet, kube-proxy or kubectl.
 	Kubernetes string
 	// Etcd is the etcd server.
 	Etcd string
 }
 
-// marker is the file by which FindRepo knows the repository's root.
+// marker is the file by which FindRepo recognizes the repository's root.
 var marker = filepath.Join("hack", "kubernetes", "go.mod")
 
-// FindRepo walks up from a directory and returns the root of the repository,
-// the first directory that holds hack/kubernetes/go.mod.
+// FindRepo walks up from a directory and returns the root of the repository:
+// the first directory with hack/kubernetes/go.mod.
 func FindRepo(from string) (string, error) {
 	start, err := filepath.Abs(from)
 	if err != nil {
@@ -39,12 +39,12 @@ func FindRepo(from string) (string, error) {
 	}
 }
 
-// Ensure returns the programs of the repository, which it builds if the cache
-// holds none of this source. A build without a warm Go build cache takes ten
-// minutes on a small machine: progress gets a line every 15 seconds, and may be
-// nil. Of several processes that ask at once one builds and the others wait.
-// The cache is $LBSTACK_CACHE or else the directory lbstack in $XDG_CACHE_HOME
-// or $HOME/.cache.
+// Ensure returns the programs of the repository. It builds them if the cache
+// does not have them. A build without a warm Go build cache takes ten minutes
+// on a small machine, so progress, which may be nil, receives a line every 15
+// seconds. If several processes call Ensure at once, one builds and the others
+// wait. The cache is $LBSTACK_CACHE or else the directory lbstack in
+// $XDG_CACHE_HOME or $HOME/.cache.
 func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, error) {
 	if progress == nil {
 		progress = io.Discard
@@ -70,7 +70,7 @@ func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, err
 	return Binaries{Kubernetes: paths[0], Etcd: paths[1]}, nil
 }
 
-// modulesOf returns what makes Kubernetes and etcd, in this order.
+// modulesOf returns the modules of Kubernetes and etcd, in this order.
 func modulesOf(repo string) ([]module, error) {
 	kubernetes := filepath.Join(repo, "hack", "kubernetes")
 	version, err := kubernetesVersion(filepath.Join(kubernetes, "go.mod"))
@@ -83,7 +83,8 @@ func modulesOf(repo string) ([]module, error) {
 	}, nil
 }
 
-// strip leaves out the symbol table and the debugging data: half the size.
+// strip leaves out the symbol table and the debugging data, which are half of
+// the size.
 const strip = "-s -w"
 
 // release is a version of Kubernetes, such as v1.37.2, with its first two numbers.
@@ -91,7 +92,7 @@ type release struct{ full, major, minor string }
 
 var requirement = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kubernetes\s+(v(\d+)\.(\d+)\.\S+)`)
 
-// kubernetesVersion reads from a go.mod which Kubernetes it requires.
+// kubernetesVersion reads the required version of Kubernetes from a go.mod.
 func kubernetesVersion(goMod string) (release, error) {
 	text, err := os.ReadFile(goMod)
 	if err != nil {
@@ -104,15 +105,16 @@ func kubernetesVersion(goMod string) (release, error) {
 	return release{full: string(found[1]), major: string(found[2]), minor: string(found[3])}, nil
 }
 
-// ldflags tells the programs their version, as upstream's own build does:
-// without it they say v0.0.0, which clients and kubelets refuse to work with.
+// ldflags sets the version of the programs, as upstream's own build does.
+// Without it their version is v0.0.0, with which clients and kubelets refuse
+// to work.
 func (r release) ldflags() string {
 	const version = "k8s.io/component-base/version."
 	return strip + " -X " + version + "gitVersion=" + r.full + " -X " + version + "gitMajor=" + r.major +
 		" -X " + version + "gitMinor=" + r.minor
 }
 
-// cacheDir returns where programs are kept, always an absolute path.
+// cacheDir returns the absolute path of the directory with the programs.
 func cacheDir(getenv func(string) string) (string, error) {
 	dir := getenv("LBSTACK_CACHE")
 	if dir == "" {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package state keeps what the test bed must remember of a cluster between two
-// calls of the program: how large it is and which processes belong to it.
+// Package state stores the state of a cluster between two runs of the program:
+// its size, and the processes that belong to it.
 package state
 
 import (
@@ -18,18 +18,18 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/process"
 )
 
-// ErrNone says that there is no cluster of that name.
+// ErrNone means that there is no cluster of that name.
 var ErrNone = errors.New("no such cluster")
 
-// names that a cluster may have; short, because it becomes part of names of
-// network namespaces and control groups.
+// names matches the allowed names of clusters. They are short, because they
+// become part of the names of network namespaces and control groups.
 var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// Cluster is what is remembered of a cluster.
+// Cluster is the stored state of a cluster.
 type Cluster struct {
 	Name  string `json:"name"`
 	Nodes int    `json:"nodes"`
-	// Port of the API server on this machine's 127.0.0.1.
+	// Port of the API server on 127.0.0.1 of this machine.
 	Port    int              `json:"port"`
 	Forward process.Identity `json:"forward"`
 	// Kubernetes and Etcd are the programs that the hosts run.
@@ -39,18 +39,19 @@ type Cluster struct {
 	Hosts map[string]Host `json:"hosts"`
 }
 
-// Host is what is remembered of a host that runs programs.
+// Host is the stored state of a host that runs programs.
 type Host struct {
 	// Init is the host's first process; when it ends, every process of the host
 	// ends.
 	Init process.Identity `json:"init"`
-	// Cgroups are the control group folders of the host, one a hierarchy.
+	// Cgroups are the control group folders of the host, one for each
+	// hierarchy.
 	Cgroups []string `json:"cgroups,omitempty"`
-	// Images that the host's disk holds.
+	// Images are the images on the host's disk.
 	Images []string `json:"images,omitempty"`
 }
 
-// Root returns the folder that holds the state of all clusters:
+// Root returns the folder with the state of all clusters:
 // $LBSTACK_STATE/devcluster, or lbstack/devcluster in the user's state folder.
 func Root() (string, error) {
 	if dir := os.Getenv("LBSTACK_STATE"); dir != "" {
@@ -78,8 +79,8 @@ func Dir(name string) (string, error) {
 	return filepath.Join(root, name), nil
 }
 
-// Load reads the state of the cluster in dir. The error is ErrNone when there is
-// none.
+// Load reads the state of the cluster in dir. The error is ErrNone if there is
+// no cluster.
 func Load(dir string) (*Cluster, error) {
 	data, err := os.ReadFile(file(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +99,7 @@ func Load(dir string) (*Cluster, error) {
 	return &c, nil
 }
 
-// Save writes the state of the cluster into dir, all of it or nothing.
+// Save writes the state of the cluster into dir, atomically.
 func Save(dir string, c *Cluster) error {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -114,8 +115,8 @@ func Save(dir string, c *Cluster) error {
 	return nil
 }
 
-// Lock makes dir if need be and locks it against other calls of the program
-// until release is called or this process ends.
+// Lock makes dir if it does not exist, and locks it against other runs of the
+// program until release is called or this process ends.
 func Lock(dir string) (release func(), err error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -132,7 +133,7 @@ func Lock(dir string) (release func(), err error) {
 			_ = held.Close()
 			return nil, fmt.Errorf("locking %s: %w", dir, err)
 		}
-		// Whoever held the lock before may have removed the folder.
+		// The former holder of the lock may have removed the folder.
 		if same(held, dir) {
 			return func() { _ = held.Close() }, nil
 		}

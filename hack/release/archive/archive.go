@@ -1,4 +1,4 @@
-// Package archive writes the archives of a release: their bytes depend on nothing but the content.
+// Package archive writes the archives of a release. The same content always gives the same bytes.
 package archive
 
 import (
@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Tar returns files, by their path in the archive, as a tar archive in the order of the paths.
-// Owner and time are the same for all, and so is the mode but for executables, the paths of programs.
+// Tar returns files, by their path in the archive, as a tar archive in the order of the paths. All
+// files have the same owner and time. The paths in executables have the mode of programs.
 func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
@@ -38,7 +38,7 @@ func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// TarGz is Tar, compressed.
+// TarGz is Tar, compressed by gzip.
 func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
 	content, err := Tar(files, executables...)
 	if err != nil {
@@ -55,7 +55,8 @@ func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// Folder reads the files below a folder, by their path in an archive that has them below prefix.
+// Folder reads the files below a folder, and returns them by their relative path with prefix in
+// front.
 func Folder(dir, prefix string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {

@@ -38,9 +38,9 @@ type index struct {
 	Manifests     []descriptor `json:"manifests"`
 }
 
-// JoinImages makes one image for several platforms of OCI image layout archives that have one image
-// for one platform each. It returns the archive and the digest of the image, sha256:..., by which
-// registries have it. The image has the name of the first.
+// JoinImages joins OCI image layout archives, each with one image for one platform, to an image for
+// several platforms. It returns the archive, and the digest of the image in a registry, sha256:....
+// The image has the name of the first one.
 func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	files := map[string][]byte{}
 	list := index{SchemaVersion: 2, MediaType: mediaIndex}
@@ -75,7 +75,7 @@ func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	return joined, entry.Digest, err
 }
 
-// onlyManifest returns the one manifest of a layout, with the platform that the configuration has.
+// onlyManifest returns the only manifest of a layout, with the platform from its configuration.
 func onlyManifest(layout map[string][]byte) (descriptor, error) {
 	var list index
 	if err := json.Unmarshal(layout["index.json"], &list); err != nil {

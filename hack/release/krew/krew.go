@@ -1,5 +1,6 @@
-// Package krew writes the manifest by which krew, the plugin manager of kubectl, installs kubectl lbstack:
-// the kind Plugin of krew.googlecontainertools.github.com/v1alpha2 (https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest).
+// Package krew writes the manifest with which krew, the plugin manager of kubectl, installs kubectl
+// lbstack: an object of the kind Plugin of krew.googlecontainertools.github.com/v1alpha2
+// (https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest).
 package krew
 
 import (
@@ -8,20 +9,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Archive has the program for one platform.
+// Archive is an archive with the program for one platform.
 type Archive struct {
 	// OS and Architecture as Go names them.
 	OS, Architecture string
-	// Location is the URL from which krew downloads it.
+	// Location is the URL from which krew downloads the archive.
 	Location string
-	// SHA256 of its content, in hexadecimal digits.
+	// SHA256 of the archive, in hexadecimal digits.
 	SHA256 string
 }
 
 // Program is the path of the program in each archive.
 const Program = "kubectl-lbstack"
 
-// What krew shows of the plugin: in lists, and of it alone.
+// Descriptions of the plugin that krew shows: in lists, and for the plugin alone.
 const (
 	short       = "Inspect lbstack load balancers, switch to them"
 	description = `See the state of lbstack, load balancers for Kubernetes on bare metal; find out why a
@@ -61,7 +62,7 @@ type selector struct {
 	MatchLabels map[string]string `json:"matchLabels"`
 }
 
-// Manifest returns the manifest of a version, with the v, that has the given archives.
+// Manifest returns the manifest of a version, such as v1.2.3, with the given archives.
 func Manifest(version string, archives []Archive) ([]byte, error) {
 	p := plugin{
 		APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: metadata{Name: "lbstack"},

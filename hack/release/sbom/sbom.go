@@ -1,6 +1,6 @@
-// Package sbom describes what a container image or an archive contains as a software bill of materials in
-// the format SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3): its programs, and the Go modules that the
-// linker put into each of them, from the build information of the programs.
+// Package sbom writes the software bill of materials of a container image or an archive in the format
+// SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3). It lists the programs, and the Go modules in each of
+// them from their build information.
 package sbom
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Product is what is described: an image or an archive, for one platform.
+// Product is the described product: an image or an archive, for one platform.
 type Product struct {
 	// Name of the product, such as lbstack, and its version, with the v.
 	Name, Version string
@@ -26,25 +26,26 @@ type Product struct {
 	// Image is set if the product is a container image, Archive if it is an archive.
 	Image   *Image
 	Archive *Archive
-	// Released is the time that the document has as that of its creation.
+	// Released is the time of creation in the document.
 	Released time.Time
 	// Programs of the product.
 	Programs []Program
 }
 
-// Image is where a container image is.
+// Image identifies a container image in a registry.
 type Image struct {
 	// Repository such as ghcr.io/lbstack/lbstack.
 	Repository string
-	// Digest is sha256:...; that of the list when the image is for several platforms.
+	// Digest is sha256:...; if the image is for several platforms, it is the digest of
+	// the index.
 	Digest string
 }
 
-// Archive is where an archive is.
+// Archive identifies an archive.
 type Archive struct {
 	// Location is the URL from which the archive is downloaded.
 	Location string
-	// SHA256 of its content, in hexadecimal digits.
+	// SHA256 of the archive, in hexadecimal digits.
 	SHA256 string
 }
 
@@ -55,7 +56,7 @@ type Program struct {
 	Build  *debug.BuildInfo
 }
 
-// The parts of SPDX that are used.
+// The types of an SPDX document, with the fields that are used.
 type (
 	document struct {
 		Version       string         `json:"spdxVersion"`
@@ -137,7 +138,7 @@ func Document(product Product) ([]byte, error) {
 	for _, key := range slices.Sorted(maps.Keys(modules)) {
 		doc.Packages = append(doc.Packages, modules[key])
 	}
-	// The namespace has to differ between documents that differ.
+	// Different documents must have different namespaces.
 	content, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the bill of materials: %w", err)
@@ -163,7 +164,8 @@ func (p Product) root() spdxPackage {
 	return root
 }
 
-// linked lists the modules of a program and the standard library of Go.
+// linked returns the modules that are linked into a program, and the standard library of
+// Go.
 func linked(build *debug.BuildInfo) []spdxPackage {
 	packages := []spdxPackage{module("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
 	for _, dependency := range build.Deps {
@@ -183,7 +185,8 @@ func module(path, version string) spdxPackage {
 	}
 }
 
-// id makes an identifier: letters, digits, dots and hyphens are allowed.
+// id returns an SPDX identifier, in which only letters, digits, dots and hyphens are
+// allowed.
 func id(parts ...string) string {
 	return "SPDXRef-" + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pause is the first process of a pod's sandbox: it holds the pod's
-// namespaces, reaps orphans, and ends when it is told to.
+// Command pause is the first process of a pod's sandbox: it keeps the pod's
+// namespaces open, reaps orphans, and ends on SIGTERM or SIGINT.
 package main
 
 import (

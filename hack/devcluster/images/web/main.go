@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command web is a tiny backend for Services under test: it tells which pod
-// answered and which address the client had.
+// Command web is a tiny backend for Services in tests. It responds with the
+// name of its pod and the address of the client.
 package main
 
 import (
@@ -38,13 +38,13 @@ func serve(address string) error {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "hostname=%s client=%s\n", hostname, r.RemoteAddr)
 	})
-	const patience = 5 * time.Second
-	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: patience}
+	const timeout = 5 * time.Second
+	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: timeout}
 	go func() {
 		<-ctx.Done()
-		ending, cancel := context.WithTimeout(context.Background(), patience)
+		ending, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		_ = server.Shutdown(ending) // what is open after that is cut
+		_ = server.Shutdown(ending) // connections that are open after that are closed by the exit
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", address, err)

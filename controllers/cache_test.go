@@ -90,7 +90,7 @@ func TestCacheOptions_SpeakerReports(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSuchObjectPasses(t *testing.T) {
+func TestStrip_OtherObjectsPass(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
 	for name, strip := range map[string]func(any) (any, error){"node": strip(stripNode), "endpoints": strip(apiconv.PackEndpoints)} {
 		if got, err := strip(pod); err != nil || got != any(pod) {

@@ -4,7 +4,7 @@
 # of all others, the third the rest. What failed is printed once more at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-operator='^Test(Stack|Rollout|Rights|Removal|Removed|Killed|Drift|Announcing|Monitoring|What|Speakers|AList|AnEdit|AllFields|Routers|Passwords|Secrets|OperatorCondition|Pass|Specs)'
+operator='^Test(Stack|Rollout|Rights|Removal|Removed|Killed|Drift|Announcing|Monitoring|BGPAdvertisement_|StatusFields|Speakers|AList|AnEdit|AllFields|Routers|Passwords|Secrets|OperatorCondition|Pass|Specs)'
 long='^Test(Crash|Hostile|AnotherWriter|Plugin|ExternalIPs|Sharers|Relabelled|Tightened)'
 mkdir -p bin/test
 go -C test test -c -o ../bin/test/integration ./integration

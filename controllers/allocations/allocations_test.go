@@ -149,7 +149,7 @@ func TestPoolsThatStayAsTheyAreWakeNobody(t *testing.T) {
 	diffWoken(t, "by a pool that drains, who waits first", got, 1, 0)
 }
 
-func TestAChangeOfPoolsServesThoseThatWaitInLineAndWakesAll(t *testing.T) {
+func TestSetPools_ServesWaitQueueAndWakesAll(t *testing.T) {
 	l := with(t, "10.0.0.0/31")
 	mustAssign(t, l, request(9))
 	mustAssign(t, l, request(8))
@@ -279,7 +279,7 @@ func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
 	}
 }
 
-func TestAnOutcomeTellsWhatIsKeptForTheServiceUntilItHasTakenItUp(t *testing.T) {
+func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	l.Observe(Claimed{}, keptFor(1))
 	for range 2 { // the first decision came to nothing
@@ -304,7 +304,7 @@ func TestAnOutcomeTellsWhatIsKeptForTheServiceUntilItHasTakenItUp(t *testing.T) 
 
 // The Service was to move, could not be told, and asks for something that is invalid
 // now: it keeps what it shows, and nothing besides.
-func TestARequestThatMeansNothingTakesNothingUp(t *testing.T) {
+func TestInvalidRequest_TakesUpNoReservedAddress(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, "10.0.0.3"))
 	l.Observe(Claimed{}, keptFor(1))
@@ -316,7 +316,7 @@ func TestARequestThatMeansNothingTakesNothingUp(t *testing.T) {
 	holds(t, l, 1, []string{"10.0.0.3"}, []string{at})
 }
 
-func TestAnOutcomeTellsWhichPoolsWerePassed(t *testing.T) {
+func TestOutcome_HasPoolsThatWerePassedOver(t *testing.T) {
 	full := func(t *testing.T) *View {
 		l := New()
 		l.Load(plan(t, func(p *ipam.Pool) { p.Draining = true }, "10.0.0.0/32", "10.0.1.0/32", "10.0.2.0/30", "10.0.3.0/32"), nil)

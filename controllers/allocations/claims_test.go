@@ -69,7 +69,7 @@ func holdersOf(t *testing.T, l *View, taken bool, want ...int) {
 	}
 }
 
-func TestLoadBeginsAnewWithWhatTheClusterHas(t *testing.T) {
+func TestLoad_ReplacesAllByWhatTheClusterHas(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(5))
 	if l.InUse(addr("10.0.0.0")) {
@@ -187,7 +187,7 @@ func TestAHandOverWaitsUntilTheOldHolderHasLetGo(t *testing.T) {
 	holds(t, l, 2, []string{at}, nil)
 }
 
-func TestWhoMayStillShowAnAddress(t *testing.T) {
+func TestServicesThatMayStillShowAnAddress(t *testing.T) {
 	tests := []struct {
 		name string
 		do   func(*View)
@@ -213,7 +213,7 @@ func TestWhoMayStillShowAnAddress(t *testing.T) {
 }
 
 // An administrator gives to one Service what two share.
-func TestWhatTwoServicesStillShowIsFreeWhenBothHaveLeft(t *testing.T) {
+func TestAddressThatTwoServicesShow_IsFreeWhenBothReleasedIt(t *testing.T) {
 	tests := []struct {
 		name        string
 		first, then int
@@ -283,7 +283,7 @@ func addrList(list ...string) (addresses []netip.Addr) {
 	return addresses
 }
 
-func TestWhatARefusedServiceIsToldCannotBeChanged(t *testing.T) {
+func TestRefused_ReturnsACopy(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	l.Observe(Claimed{}, by(2, 1))
 	l.Refused(key(1))[0] = netip.Addr{}
@@ -292,7 +292,7 @@ func TestWhatARefusedServiceIsToldCannotBeChanged(t *testing.T) {
 	}
 }
 
-func TestKeepKeepsTheAddressForTheNextOfThatName(t *testing.T) {
+func TestRetain_ReservesAddressForNextServiceOfThatName(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, at))
 	l.Confirm(addr(at), key(1))

@@ -42,7 +42,7 @@ func noneTwice(t *testing.T, l *View, services, want int) {
 
 // Sixteen workers serve Services that come and go, twice as many as there are
 // addresses, while others look on.
-func TestACrowdOfServicesThatComeAndGoSharesWhatThereIs(t *testing.T) {
+func TestManyServicesThatComeAndGoShareTheAddresses(t *testing.T) {
 	const services, workers, rounds = 64, 16, 50
 	l := with(t, "10.0.0.0/27") // 32 addresses
 	l.OnChange(func(lb.ServiceKey) {})

@@ -6,7 +6,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestACacheIsBelievedOnlyAboutWhatIsConfirmed(t *testing.T) {
+func TestCacheCountsOnlyForConfirmedAddresses(t *testing.T) {
 	tests := []struct {
 		name string
 		do   func(*View)
@@ -102,7 +102,7 @@ func TestAgree(t *testing.T) {
 	}
 }
 
-func TestWhoJoinsAClaimKeepsItsTerms(t *testing.T) {
+func TestServiceThatJoinsAClaimStaysOnItsTerms(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, sharing(request(1, at), shares("k", 1)))
 	if !l.Agree(shared("k", 2), key(1)) {

@@ -9,7 +9,7 @@ import (
 )
 
 // One namespace cannot make each address that becomes free cost more and more.
-func TestTheLineOfANamespaceIsBounded(t *testing.T) {
+func TestWaitQueue_IsBoundedPerNamespace(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	woken := map[lb.ServiceKey]int{}
 	l.OnChange(func(key lb.ServiceKey) { woken[key]++ })
@@ -48,7 +48,7 @@ func TestTheLineOfANamespaceIsBounded(t *testing.T) {
 }
 
 // When one leaves the line the next one of its namespace joins.
-func TestThereIsRoomInLineAgain(t *testing.T) {
+func TestWaitQueue_ServiceThatLeavesMakesRoom(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	key := func(i int) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: fmt.Sprintf("s%04d", i)} }
 	request := func(i int) ipam.Request { return ipam.Request{Service: key(i), Families: []lb.Family{lb.IPv4}} }

@@ -53,7 +53,7 @@ func TestAnAddressThatBecomesFreeWakesTheFirstThatCouldUseIt(t *testing.T) {
 }
 
 // Who is woken for an address has it already, so that nobody is quicker.
-func TestWhoIsServedInLineHoldsTheAddressUntilItIsReleased(t *testing.T) {
+func TestWaitQueue_ServedServiceHoldsTheAddressUntilRelease(t *testing.T) {
 	const free = "10.0.0.0"
 	gone := func(l *View, i int) {
 		l.Forget(key(i))
@@ -123,7 +123,7 @@ func TestAnAddressThatIsNotAllThatIsMissingGoesToTheNext(t *testing.T) {
 
 // What lacks one family, which may be for good, is not asked about each address of the
 // other.
-func TestWhoGainsNothingByAnAddressIsNotWoken(t *testing.T) {
+func TestWaitQueue_ServiceThatCannotUseTheAddressIsNotWoken(t *testing.T) {
 	tests := []struct {
 		name   string
 		policy ipam.FamilyPolicy
@@ -163,7 +163,7 @@ func TestAllThatMayShareAnAddressAreServed(t *testing.T) {
 	}
 }
 
-func TestWhoChangesItsTermsServesThoseWhoMayShareWithItNow(t *testing.T) {
+func TestWaitQueue_ChangedTermsServeServicesThatMayShareNow(t *testing.T) {
 	l := with(t, "10.0.0.0/32")
 	mustAssign(t, l, sharing(request(9), shares("k", 80)))
 	mustRefuse(t, l, sharing(request(1), shares("other", 81)))
@@ -208,7 +208,7 @@ func TestAQuotaThatIsFreedServesThoseOfTheNamespace(t *testing.T) {
 
 // An address that was handed to a Service in line is written as taken up by the
 // decision that its own reconcile makes, whoever was served in between.
-func TestWhatIsServedInLineOfAHandOverIsStillToldAsTakenUp(t *testing.T) {
+func TestWaitQueue_HandedOverAddressIsStillReportedAsTakenUp(t *testing.T) {
 	both := request(1)
 	both.Families, both.Policy = []lb.Family{lb.IPv4, lb.IPv6}, ipam.PreferDualStack
 	tests := []struct {
@@ -283,7 +283,7 @@ func TestTheFirstThatCouldShareAnAddressIsWokenWhenOneLeavesIt(t *testing.T) {
 	}
 }
 
-func TestAReservationThatEndsWakesTheFirstInLine(t *testing.T) {
+func TestWaitQueue_EndOfReservationWakesTheFirst(t *testing.T) {
 	l := with(t, "10.0.0.0/32")
 	l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.0"), Pool: "p0"})
 	mustRefuse(t, l, request(1))
@@ -293,7 +293,7 @@ func TestAReservationThatEndsWakesTheFirstInLine(t *testing.T) {
 	diffWoken(t, "by the reservation's end", got, 1)
 }
 
-func TestAttemptsCountWhatIsRefusedInARow(t *testing.T) {
+func TestAttemptsCountRefusalsInARow(t *testing.T) {
 	l := crowded(t)
 	for want := 1; want <= 3; want++ {
 		if got := mustRefuse(t, l, request(1)); got != want {
@@ -346,7 +346,7 @@ func TestPendingCountsByReason(t *testing.T) {
 	count("at last", map[ipam.Reason]int{})
 }
 
-func TestALineThatManyLeftIsSwept(t *testing.T) {
+func TestWaitQueue_IsCompactedWhenManyLeft(t *testing.T) {
 	l := with(t, "10.0.0.0/32")
 	mustAssign(t, l, request(-1))
 	for i := range 1000 {

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestAnEditOfAnotherPoolChangesNothingOfWhatIsKept(t *testing.T) {
+func TestEditOfAnotherPoolChangesNoReservedAddress(t *testing.T) {
 	a := netip.MustParseAddr("10.0.0.1")
 	mk := func(only string, last string) []ipam.Pool {
 		p := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{{First: a, Last: netip.MustParseAddr("10.0.0.9")}}},

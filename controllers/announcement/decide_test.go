@@ -183,7 +183,7 @@ func TestTheMessageFitsIntoACondition(t *testing.T) {
 	}
 }
 
-func TestNews(t *testing.T) {
+func TestEvents(t *testing.T) {
 	n1, n2 := factsOf(one, owns("n1", 1, one)), factsOf(one, owns("n2", 2, one))
 	both := []facts{n2, factsOf(two, owns("n1", 1, two))}
 	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), eligibility.NoEndpoints, "no pod")
@@ -260,7 +260,7 @@ func TestStandingCounts(t *testing.T) {
 	}
 }
 
-func TestItIsNotSaidTooEarlyThatNobodyAnnounces(t *testing.T) {
+func TestNotAnnouncedIsNotReportedTooEarly(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	waits := memory{reason: v1beta1.ReasonNotAnnounced, since: start}
 	for name, tt := range map[string]struct {

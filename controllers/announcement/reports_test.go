@@ -195,7 +195,7 @@ func TestStanding_RoutedBy(t *testing.T) {
 
 // Whether the address of a node that is silent counts as announced depends on whether another
 // node could have taken it over, so that each further one that falls silent is a change of it.
-func TestReports_AnotherNodeFallsSilent(t *testing.T) {
+func TestReports_AnotherNodeStopsReporting(t *testing.T) {
 	b := NewReports()
 	misses := func(node lb.NodeName, missing ...lb.NodeName) reports.Report {
 		return reports.Report{Node: node, Missing: missing}

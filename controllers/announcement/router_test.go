@@ -144,7 +144,7 @@ func TestDecideWithRouters(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOutIsSaid(t *testing.T) {
+func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
 	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
 	want := `192.168.1.240 is not announced: no peer; left out: the BGPPeer "x", whose spec is wrong`
@@ -216,7 +216,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-func TestNewsOfRouters(t *testing.T) {
+func TestEventsOfRouters(t *testing.T) {
 	n1, all := routedFacts(one, nil, toldOf("n1", "tor-a")), routedFacts(one, nil, toldOf("n1", "tor-a"), toldOf("n2", "tor-a"))
 	none := mayRoute(refused(factsOf(one), eligibility.NoAdvertisement, "x"), "n1 not ready")
 	const s = time.Second

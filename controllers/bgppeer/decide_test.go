@@ -221,7 +221,7 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 	}
 }
 
-func TestOfAPeerThatMeansNothingTheSessionsThatStayedCount(t *testing.T) {
+func TestInvalidPeer_SessionsThatStayedCount(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		cluster clusterState
@@ -243,7 +243,7 @@ func TestOfAPeerThatMeansNothingTheSessionsThatStayedCount(t *testing.T) {
 	}
 }
 
-func TestEventsTellWhenSessionsComeAndGo(t *testing.T) {
+func TestEvents_SessionsComeAndGo(t *testing.T) {
 	status := func(established, nodes int32, reason ...string) v1beta1.BGPPeerStatus {
 		c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotEstablished}
 		if nodes > 0 && established == nodes {

@@ -137,7 +137,7 @@ func TestGather(t *testing.T) {
 }
 
 // The claim of a Service says so while no pool gives the address, and else nothing.
-func TestAClaimTellsThatNoPoolGivesItsAddress(t *testing.T) {
+func TestClaim_ReportsThatNoPoolGivesItsAddress(t *testing.T) {
 	pools := func(cidr string) []ipam.Pool {
 		list := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(cidr))}}}
 		ipam.Resolve(list, nil)

@@ -44,7 +44,7 @@ func conditions(c *v1beta1.IPAddressClaim) string {
 	return strings.Join(words, " ")
 }
 
-func TestClaimsTellOfForeignHosts(t *testing.T) {
+func TestClaims_ReportForeignHosts(t *testing.T) {
 	alone := &Reconciler{Allocations: book(nil)}
 	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
 	tests := []struct {
@@ -77,7 +77,7 @@ func TestClaimsTellOfForeignHosts(t *testing.T) {
 	}
 }
 
-func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
+func TestClaims_ReportWhetherTheAddressIsAnnounced(t *testing.T) {
 	for inUse, want := range map[bool]string{
 		false: "a foreign host with the MAC m uses 10.0.0.1. The address is not announced: turn it off",
 		true:  "a foreign host with the MAC m also uses 10.0.0.1. The address stays announced, since a Service used it before; traffic can reach that host or the Service: turn it off",
@@ -89,7 +89,7 @@ func TestClaimsTellWhetherTheAddressIsAnnounced(t *testing.T) {
 	}
 }
 
-func TestClaimsThatAreLookedAt(t *testing.T) {
+func TestClaims_ThatAreReconciled(t *testing.T) {
 	alone := &Reconciler{Allocations: book(nil)}
 	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
 	for name, tt := range map[string]struct {

@@ -92,7 +92,7 @@ func TestRemember(t *testing.T) {
 	}
 }
 
-func TestAnotherControllerKnowsWhatThePoolsRemember(t *testing.T) {
+func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 	hosts := map[netip.Addr]foreign{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
 	plan, verdicts := validity.Pools(pools, takenBy(hosts))
@@ -120,7 +120,7 @@ func TestAnotherControllerKnowsWhatThePoolsRemember(t *testing.T) {
 	}
 }
 
-func TestWhatAPoolSaysOfForeignHosts(t *testing.T) {
+func TestPoolConditionOfForeignHosts(t *testing.T) {
 	overlap := ipam.Conflict{Range: lb.Range{First: one.Next(), Last: one.Next()}, With: `the node "n"`}
 	heard := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Who(false), Foreign: true}
 	used := heard

@@ -56,7 +56,7 @@ func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written 
 	return w.status.n, e.list
 }
 
-func TestAPoolTellsWhatIsNew(t *testing.T) {
+func TestPoolEvents(t *testing.T) {
 	p := object("p", 1)
 	stories := []struct {
 		name    string

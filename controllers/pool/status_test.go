@@ -131,7 +131,7 @@ func conflicts(n int) (list []ipam.Conflict) {
 	return list
 }
 
-func TestWhatAPoolSays(t *testing.T) {
+func TestPoolStatus(t *testing.T) {
 	keep := func(n int) (list []ipam.OutsidePool) {
 		for i := range n {
 			list = append(list, ipam.OutsidePool{Holding: ipam.Holding{Address: conflicts(1)[0].Range.Last, Service: lb.ServiceKey{Namespace: "n", Name: fmt.Sprint(i)}}, Why: "it is excluded"})
@@ -181,7 +181,7 @@ func TestWhatAPoolSays(t *testing.T) {
 	}
 }
 
-func TestAStatusThatStaysKeepsItsBytes(t *testing.T) {
+func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	since := metav1.NewTime(start)
 	other := metav1.Condition{Type: "Other", Status: metav1.ConditionTrue, Reason: "Mine", LastTransitionTime: since}
 	p := object("p", 1)

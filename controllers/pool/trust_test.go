@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestPicture_HasOnlyWhatCounts(t *testing.T) {
+func TestPicture_HasOnlyFieldsThatCount(t *testing.T) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
 		if err := add(scheme); err != nil {

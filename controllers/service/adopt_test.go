@@ -118,7 +118,7 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-func TestWhoWaitedIsDecidedOldestFirstAfterAllWasAdopted(t *testing.T) {
+func TestWaitingServicesAreDecidedOldestFirstAfterAdoption(t *testing.T) {
 	pools := pools3()[:1]
 	pools[0].Selection = &ipam.Selection{NamespaceSelectors: []ipam.Matcher{wants{"team", "a"}}}
 	young, old, oldest := aged(web, 1), aged(other, 2), aged(lb.ServiceKey{Namespace: "default", Name: "third"}, 3)
@@ -143,7 +143,7 @@ func TestWhoWaitedIsDecidedOldestFirstAfterAllWasAdopted(t *testing.T) {
 	}
 }
 
-func TestWhatAServiceShowsThatIsAnothersIsNotTakenUpBeforeThatIsGone(t *testing.T) {
+func TestAddressOfAnotherServiceIsTakenUpOnlyAfterThatServiceIsDeleted(t *testing.T) {
 	a := adopter(&lists{claims: []v1beta1.IPAddressClaim{*taken(claim("10.0.0.1", "10.0.0.1", other))}, services: []corev1.Service{aged(web, 1, "10.0.0.1"), aged(other, 1)}}, "", pools3())
 	if err := a.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -153,7 +153,7 @@ func TestWhatAServiceShowsThatIsAnothersIsNotTakenUpBeforeThatIsGone(t *testing.
 	}
 }
 
-func TestHoldersAreLookedAtOnceThereIsAQueue(t *testing.T) {
+func TestHoldersAreReconciledOnceServicesWait(t *testing.T) {
 	claims := []v1beta1.IPAddressClaim{*taken(claim("10.0.0.1", "10.0.0.1", other)), *claim("10.0.0.2", "10.0.0.2", web), *claim("10.0.0.3", "10.0.0.3")}
 	want := []lb.ServiceKey{other, web}
 	for _, first := range []string{"the claims are read", "there is a queue"} {

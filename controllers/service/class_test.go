@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestServicesOfAnotherClassKeepWhatTheyHave(t *testing.T) {
+func TestServicesOfAnotherClassStayUnchanged(t *testing.T) {
 	const at = "10.0.0.1"
 	heldBy := func(uid types.UID) *v1beta1.IPAddressClaim {
 		c := taken(claim(at, at, web))

@@ -78,7 +78,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestARequestThatMeansNothingIsCountedAndDoesNotWait(t *testing.T) {
+func TestInvalidRequestIsCountedAndDoesNotWait(t *testing.T) {
 	l := filled(t)
 	d := decide(l, service(addressKey, "web.example"), nil)
 	if want := "annotation lbstack.io/load-balancer-ips: \"web.example\" is not an IP address"; d.Refusal.Message != want {
@@ -127,7 +127,7 @@ type wants struct{ key, value string }
 
 func (w wants) Matches(labels map[string]string) bool { return labels[w.key] == w.value }
 
-func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
+func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 	const prefer = corev1.IPFamilyPolicyPreferDualStack
 	type list = []ipam.Holding
 	inUse, reserved := holding("10.0.0.0", "auto", other), holding("2001:db8::3", "six", lb.ServiceKey{})
@@ -179,7 +179,7 @@ func TestWhatAServiceShowsWithoutHoldingIt(t *testing.T) {
 
 // What is invalid in a request does not hide on which terms the Service shares:
 // or else it could use a port of another one.
-func TestAServiceIsHeldToItsTermsThoughItsRequestMeansNothing(t *testing.T) {
+func TestTermsOfAServiceCountAlthoughItsRequestIsInvalid(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}
 	l := allocations.New()
 	tls := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 443}}}

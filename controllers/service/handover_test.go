@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestWhatAnotherServiceStillShowsIsTakenUpLater(t *testing.T) {
+func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 	type list = []ipam.Holding
 	const at = "10.0.0.1"
 	old, handed := holding("10.0.0.3", "auto", web), holding(at, "auto", web)

@@ -233,7 +233,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptStaysKeptWhileAnotherShowsIt(t *testing.T) {
+func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
 	l.Observe(allocations.Claimed{}, allocations.Claimed{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})

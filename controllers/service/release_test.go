@@ -143,7 +143,7 @@ func TestWithout(t *testing.T) {
 	})
 }
 
-func TestWhatIsRetainedEndsWithTheNamespace(t *testing.T) {
+func TestRetainedAddressesEndWithTheNamespace(t *testing.T) {
 	tests := []struct {
 		name             string
 		recorded, exists types.UID
@@ -197,7 +197,7 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoErrorIsTriedAgainLaterEachTime(t *testing.T) {
+func TestRetryThatIsNoErrorBacksOff(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "services"}, "web", nil)
 	away := errors.New("away")
 	fine := reconcile.Result{RequeueAfter: time.Minute}

@@ -145,7 +145,7 @@ func timed(t *testing.T, m *metrics.Metrics) uint64 {
 	return 0
 }
 
-func TestWhoArrivesWithoutAnAddressIsTimed(t *testing.T) {
+func TestServiceThatArrivesWithoutAnAddressIsTimed(t *testing.T) {
 	clusterIP := service()
 	clusterIP.Spec.Type = corev1.ServiceTypeClusterIP
 	tests := []struct {

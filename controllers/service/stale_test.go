@@ -39,7 +39,7 @@ func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, 
 	return c.cluster.Get(ctx, key, o, opts...)
 }
 
-func TestAPledgeThatOnlyTheCacheRemembersIsNotTakenUp(t *testing.T) {
+func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	const at = "10.0.0.1"
 	was, is := claim(at, at, web), claim(at, at, other)
 	api := clusterOf(is) // the administrator gave it to other a moment ago
@@ -65,7 +65,7 @@ func TestAPledgeThatOnlyTheCacheRemembersIsNotTakenUp(t *testing.T) {
 	}
 }
 
-func TestAPledgeWhoseClaimIsGoneIsNotTakenUp(t *testing.T) {
+func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	const at = "10.0.0.0"
 	was := claim(at, at, web)
 	api := clusterOf()
@@ -88,7 +88,7 @@ func TestAPledgeWhoseClaimIsGoneIsNotTakenUp(t *testing.T) {
 	}
 }
 
-func TestThatAServiceHasLetGoIsNotBelievedOfTheCache(t *testing.T) {
+func TestReleaseThatOnlyTheCacheHasIsNotTrusted(t *testing.T) {
 	const at = "10.0.1.1"
 	svc := service(v1beta1.AnnotationAddressPool, "nosuch")
 	api := clusterOf(taken(claim(at, at, web)))
@@ -129,7 +129,7 @@ func TestAsManyShareAnAddressAsGoIntoItsClaim(t *testing.T) {
 }
 
 // web has .2; the administrator pledges .1 to it, and takes it back a moment later.
-func TestAPledgeThatIsTakenBackCostsTheServiceNothing(t *testing.T) {
+func TestReservationThatIsTakenBackLeavesTheServiceAsItWas(t *testing.T) {
 	const at, old = "10.0.0.1", "10.0.0.2"
 	was, is := claim(at, at, web), claim(at, at, other)
 	had := taken(claim(old, old, web))
@@ -146,7 +146,7 @@ func TestAPledgeThatIsTakenBackCostsTheServiceNothing(t *testing.T) {
 	}
 }
 
-func TestTwoDoNotShowWhatOneShowsWhoseRequestMeansNothing(t *testing.T) {
+func TestAddressOfAServiceWithAnInvalidRequestIsNotGivenToAnother(t *testing.T) {
 	l := allocations.New()
 	var woken []string
 	l.Load(nil, nil)

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-func TestWhatTheCacheDoesNotKnowYetIsNotWrittenTwice(t *testing.T) {
+func TestWriteThatTheCacheLacksIsNotRepeated(t *testing.T) {
 	api := clusterOf()
 	api.svc = service()
 	r := on(t, api)

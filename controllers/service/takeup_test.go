@@ -49,7 +49,7 @@ var (
 // An administrator hands 10.0.0.1 to web, which has 10.0.0.3. Whatever becomes of the
 // writes of its status, the claim of 10.0.0.1 is what tells a restart to go on: it
 // must not say, before web shows the address, that web has it as it has the other.
-func TestWhatIsHandedToAServiceIsTakenUpByTheNextControllerWhereverThisOneDies(t *testing.T) {
+func TestHandOverIsCompletedByTheNextControllerAfterACrash(t *testing.T) {
 	const at, old = "10.0.0.1", "10.0.0.3"
 	tests := []struct {
 		name string
@@ -89,7 +89,7 @@ func TestWhatIsHandedToAServiceIsTakenUpByTheNextControllerWhereverThisOneDies(t
 
 // The controller died after it had written the status, and before the claim; then the
 // Service became one that is not served.
-func TestWhatIsKeptForAServiceThatIsNotServedIsNotShown(t *testing.T) {
+func TestReservedAddressIsNotShownByAServiceThatIsNotServed(t *testing.T) {
 	const at = "10.0.0.1"
 	c := clusterOf(claim(at, at, web))
 	r := on(t, c)

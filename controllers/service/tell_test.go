@@ -21,7 +21,7 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, action, format stri
 	r.list = append(r.list, fmt.Sprintf("%s %s %s: %s", kind, reason, action, fmt.Sprintf(format, args...)))
 }
 
-func TestTell(t *testing.T) {
+func TestReportEvents(t *testing.T) {
 	mine, gone := holding("10.0.0.1", "auto", web), holding("10.0.0.2", "auto", web)
 	refusal := &ipam.Refusal{Reason: ipam.ReasonUnknownPool, Message: "no such pool (100% sure)"}
 	with := func(conditions ...metav1.Condition) *corev1.Service {

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestWhatWasAppliedHoldsUntilSomebodyChangesIt(t *testing.T) {
+func TestAppliedObjectIsWrittenAgainOnlyAfterAChange(t *testing.T) {
 	wanted := func() *unstructured.Unstructured {
 		object := objectOf(ref("apps", "v1", "Deployment", "there", "it"))
 		object.Object["spec"] = map[string]any{"replicas": int64(2)}

@@ -254,7 +254,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 	}
 }
 
-func TestFaultsForAPersonAndForTheOperatorAreBothSaid(t *testing.T) {
+func TestFailuresForAPersonAndForTheOperatorAreBothReported(t *testing.T) {
 	found := findings{
 		components: []component{failing(workload("speaker", 1), "ErrImagePull")},
 		pools:      []string{"the pool p gives no addresses"},
@@ -298,7 +298,7 @@ func TestAssessOfTheSameIsTheSame(t *testing.T) {
 	}
 }
 
-func TestAssessTakesOverWhatWasLookedAt(t *testing.T) {
+func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 	old := v1beta1.LoadBalancerStackStatus{
 		Components: []v1beta1.ComponentStatus{{Name: "old"}},
 		Inventory:  []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "old")},

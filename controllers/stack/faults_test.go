@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestFaultsOf(t *testing.T) {
+func TestFailuresOf(t *testing.T) {
 	pool := ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")
 	secret := ref("", "v1", "Secret", "n", "lbstack-mesh-keys")
 	label := "app.kubernetes.io/managed-by=lbstack-operator"

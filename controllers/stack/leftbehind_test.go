@@ -60,7 +60,7 @@ func TestLeftBehind(t *testing.T) {
 }
 
 // A node can get a speaker again while what the one before it reported is deleted.
-func TestForgetVacated_LeavesWhatIsWrittenMeanwhile(t *testing.T) {
+func TestForgetVacated_LeavesNewerReports(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)

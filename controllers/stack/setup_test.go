@@ -87,7 +87,7 @@ func TestMatters(t *testing.T) {
 	}
 }
 
-func TestNextLookIsAsSoonAsNeeded(t *testing.T) {
+func TestNextReconcileIsAsSoonAsNeeded(t *testing.T) {
 	settled, foreign := []component{workload("controller", 2)}, []v1beta1.ObjectReference{ref("", "v1", "Secret", "n", "s")}
 	tests := []struct {
 		name  string

@@ -122,7 +122,7 @@ func fill(object client.Object, text string) {
 	}
 }
 
-func TestCacheOptions_KeepWhatIsRead(t *testing.T) {
+func TestCacheOptions_StoreFieldsThatAreRead(t *testing.T) {
 	meta := metav1.ObjectMeta{
 		Namespace: "n", Name: "o", UID: "u", ResourceVersion: "7", Generation: 3, Labels: map[string]string{v1beta1.LabelComponent: "speaker"},
 		Annotations: map[string]string{"a": "b"}, Finalizers: []string{"f"}, OwnerReferences: []metav1.OwnerReference{{Name: "o"}},
@@ -152,7 +152,7 @@ func TestCacheOptions_KeepWhatIsRead(t *testing.T) {
 	}
 }
 
-func TestStripState_KeepsWhatARolloutReads(t *testing.T) {
+func TestStripState_LeavesFieldsThatARolloutReads(t *testing.T) {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: v1beta1.SpeakerStateStatus{
 		StartedAt:       &metav1.Time{Time: time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)},
 		MissingSpeakers: []v1beta1.NodeName{"n2"}, CoveredNodes: []v1beta1.CoveredNode{{Name: "n3", AddressCount: 1}}, AddressCount: 4, RouteCount: 5,

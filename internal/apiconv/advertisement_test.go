@@ -45,7 +45,7 @@ func TestParseAdvertisementReadsAllFields(t *testing.T) {
 	}
 }
 
-func TestASelectorThatMeansNothingIsNamed(t *testing.T) {
+func TestInvalidSelectorIsNamed(t *testing.T) {
 	broken := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Like"}}}
 	fine := labelled("a", "b")
 	tests := []struct {

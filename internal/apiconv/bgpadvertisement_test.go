@@ -55,7 +55,7 @@ func TestAnEmptyBGPAdvertisementHasTheDefaults(t *testing.T) {
 	}
 }
 
-func TestWhatABGPAdvertisementCannotSayIsNamed(t *testing.T) {
+func TestInvalidFieldOfABGPAdvertisementIsNamed(t *testing.T) {
 	broken := []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Like"}}}}
 	fine := []metav1.LabelSelector{labelled("a", "b")}
 	tests := []struct {

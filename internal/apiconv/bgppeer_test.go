@@ -129,7 +129,7 @@ func TestWhichNodesHaveASession(t *testing.T) {
 	}
 }
 
-func TestWhatABGPPeerCannotSayIsNamed(t *testing.T) {
+func TestInvalidFieldOfABGPPeerIsNamed(t *testing.T) {
 	tests := []struct {
 		name string
 		edit func(*v1beta1.BGPPeerSpec)

@@ -46,7 +46,7 @@ func TestANameThatIsNoClaimsNamesNoAddress(t *testing.T) {
 	}
 }
 
-func TestAClaimThatClaimsNothingSaysWhy(t *testing.T) {
+func TestClaimWithoutAnAddressHasAReason(t *testing.T) {
 	tests := []struct{ name, object, address, want string }{
 		{"the name is of another address", "10.0.0.2", "10.0.0.1", "the claim for 10.0.0.1 must have the name 10.0.0.1"},
 		{"the name is a short IPv6 address", "2001-db8--1", "2001:db8::1", "the claim for 2001:db8::1 must have the name 2001-0db8-0000-0000-0000-0000-0000-0001"},
@@ -126,7 +126,7 @@ func TestHolderTerms(t *testing.T) {
 	}
 }
 
-func TestWhatAClaimSaysOfAHolderIsReadAsItWas(t *testing.T) {
+func TestHolderOfAClaimIsReadAsItWasWritten(t *testing.T) {
 	svc := sharing("k", corev1.ServiceExternalTrafficPolicyLocal, map[string]string{"app": "web"}, "443/TCP", "80/TCP", "53/UDP")
 	svc.UID = "uid"
 	terms, err := SharingTerms(svc)

@@ -76,7 +76,7 @@ func TestParsePool(t *testing.T) {
 	}
 }
 
-func TestAddressesOfAPoolKeepTheirOrder(t *testing.T) {
+func TestAddressesOfAPoolAreInTheirOrder(t *testing.T) {
 	spec := v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.0.1.0/30", "2001:db8::/64", "10.0.0.7"}}
 	got, err := ParsePool(&v1beta1.IPAddressPool{Spec: spec})
 	if err != nil {
@@ -124,7 +124,7 @@ func TestSelectorsOfAPoolMatchAsKubernetesDoes(t *testing.T) {
 	}
 }
 
-func TestAPoolThatIsWrongSaysWhereAndHow(t *testing.T) {
+func TestInvalidPoolNamesFieldAndReason(t *testing.T) {
 	allocation := func(a v1beta1.ServiceAllocation) v1beta1.IPAddressPoolSpec {
 		return v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.0.0.1"}, ServiceAllocation: &a}
 	}
@@ -169,7 +169,7 @@ func TestAPoolThatIsWrongSaysWhereAndHow(t *testing.T) {
 
 // A pool whose selectors or excludes are wrong goes on to own its addresses, so
 // that a younger pool does not take them over for the time being.
-func TestOfAPoolThatIsWrongTheAddressesAreStillKnown(t *testing.T) {
+func TestInvalidPoolStillOwnsItsAddresses(t *testing.T) {
 	bad := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Like"}}}
 	tests := []struct {
 		name string

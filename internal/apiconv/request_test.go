@@ -101,7 +101,7 @@ func many(n int) string {
 	return strings.Join(words, ",")
 }
 
-func TestARequestThatMeansNothingSaysWhatIsWrong(t *testing.T) {
+func TestInvalidRequestNamesFieldAndReason(t *testing.T) {
 	tests := []struct {
 		name string
 		svc  *corev1.Service

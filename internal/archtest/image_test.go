@@ -100,7 +100,7 @@ func TestIgnorePatterns(t *testing.T) {
 	}
 }
 
-func TestARecipeThatDiffersIsSeen(t *testing.T) {
+func TestRecipeThatDiffersIsFound(t *testing.T) {
 	docker := "RUN for program in operator speaker; do go build -ldflags \"-s\" ; done\nCOPY --from=build /out/operator /bin/operator\nENTRYPOINT [\"/speaker\"]\n"
 	want := Recipe{Programs: []string{"operator", "speaker"}, Paths: []string{"/bin/operator"}, Flags: "-s", Entrypoint: "/speaker"}
 	if diff := cmp.Diff(want, DockerRecipe(docker)); diff != "" {

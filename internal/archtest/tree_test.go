@@ -31,7 +31,7 @@ func TestImportsGoTheWayOfTheDesign(t *testing.T) {
 	}
 }
 
-func TestEveryFileKeepsTheRules(t *testing.T) {
+func TestEveryFileFollowsTheRules(t *testing.T) {
 	files := load(t)
 	for _, rule := range FileRules {
 		t.Run(rule.Name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestEveryFileKeepsTheRules(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+func TestEveryPackageHasAPackageComment(t *testing.T) {
 	report(t, PackageComments(load(t)), "a newcomer reads package comments first; two of them contradict each other sooner or later")
 }
 

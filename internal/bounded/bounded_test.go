@@ -34,7 +34,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestWhatTheAPIServerTakes(t *testing.T) {
+func TestLimitsOfTheAPIServer(t *testing.T) {
 	long := strings.Repeat("ü", 1<<16)
 	if n := len(Message(long)); n > 32<<10 {
 		t.Errorf("a message of %d bytes: a condition takes 32 KiB", n)

@@ -487,8 +487,8 @@ func TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers(t *testing.T) {
 	}
 }
 
-// TestMigrate_NamesWhatIsMissing, and ends with an error.
-func TestMigrate_NamesWhatIsMissing(t *testing.T) {
+// TestMigrate_NamesMissingSpeakerOrAnnouncement, and ends with an error.
+func TestMigrate_NamesMissingSpeakerOrAnnouncement(t *testing.T) {
 	file := stackFile(t, switchedStack)
 	for _, tt := range []struct {
 		name    string

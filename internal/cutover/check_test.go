@@ -60,7 +60,7 @@ func announces(changes ...func(*v1beta1.LoadBalancerStack)) *v1beta1.LoadBalance
 	return stack
 }
 
-func TestAgainst_NamesWhatStandsAgainstASwitch(t *testing.T) {
+func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 	class := func(args ...string) func(*Cluster) {
 		return func(c *Cluster) {
 			c.Controllers[0].Spec.Template.Spec.Containers = []corev1.Container{{Args: args}}

@@ -113,7 +113,7 @@ func TestAsk_LeavesNoRequestBehind(t *testing.T) {
 	}
 }
 
-func TestApart_NamesWhatIsNotAnnouncedFromItsNode(t *testing.T) {
+func TestApart_NamesAddressesAnnouncedFromAnotherNode(t *testing.T) {
 	from := map[string]string{"192.0.2.1": "node-1"}
 	owns := func(c *Cluster) {
 		c.States[0].Status.Addresses = []v1beta1.SpeakerAddress{{Address: "192.0.2.1"}}

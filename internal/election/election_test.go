@@ -64,7 +64,7 @@ func TestTheOrderOfTheCandidatesDoesNotMatter(t *testing.T) {
 	})
 }
 
-func TestWhoIsPreferredAndHasRoomIsChosen(t *testing.T) {
+func TestPreferredNodeWithRoomIsElected(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawn(t)
 		a, share := address(rapid.IntRange(0, 1<<20).Draw(t, "address")), rapid.IntRange(0, 5).Draw(t, "share")

@@ -86,7 +86,7 @@ func TestNobodyGoesOverTheShareWhileAnotherIsUnderIt(t *testing.T) {
 	})
 }
 
-func TestWhenANodeLeavesOnlyWhatItWasChosenForMoves(t *testing.T) {
+func TestNodeThatLeavesMovesOnlyItsAddresses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := nodes(rapid.IntRange(2, 12).Draw(t, "nodes"))
 		gone := rapid.IntRange(0, len(list)-1).Draw(t, "gone")

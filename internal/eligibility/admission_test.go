@@ -80,7 +80,7 @@ func TestAnAddressIsAnnouncedIfItsPoolListsIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsInUseStays(t *testing.T) {
+func TestAddressInUseStays(t *testing.T) {
 	small := []eligibility.Pool{{Name: "gold", Listed: ranges("10.0.1.0/24")}}
 	own := []eligibility.Node{{Name: "n1", Addresses: []netip.Addr{one}}}
 	tests := []struct {
@@ -130,7 +130,7 @@ func TestWhatIsInUseStays(t *testing.T) {
 	}
 }
 
-func TestWhatWasInUseBeforeARestartStays(t *testing.T) {
+func TestAddressInUseBeforeARestartStays(t *testing.T) {
 	start := func(remembered ...netip.Addr) *eligibility.Planner {
 		p := eligibility.NewPlanner()
 		p.Remember(remembered)

@@ -155,7 +155,7 @@ func apply(t *rapid.T, told map[netip.Addr][]eligibility.Candidate, c eligibilit
 	}
 }
 
-func TestAllChangesTogetherAreWhatResolveSays(t *testing.T) {
+func TestSumOfChangesEqualsResolve(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := &facts{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}
 		p, told := eligibility.NewPlanner(), map[netip.Addr][]eligibility.Candidate{}

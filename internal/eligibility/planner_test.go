@@ -53,7 +53,7 @@ func planner(ads ...ad) *eligibility.Planner {
 	return p
 }
 
-func TestWhatIsNewOfAddresses(t *testing.T) {
+func TestChangesOfAddresses(t *testing.T) {
 	type (
 		change    = eligibility.Change
 		addresses = []ownership.Address
@@ -178,9 +178,9 @@ func TestCandidatesAreSharedWithThoseOfLongAgo(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotInUseCostsNoMemory has endpoints go around, so that ever other nodes may
+// TestUnusedEntriesCostNoMemory has endpoints go around, so that ever other nodes may
 // announce.
-func TestWhatIsNotInUseCostsNoMemory(t *testing.T) {
+func TestUnusedEntriesCostNoMemory(t *testing.T) {
 	p := eligibility.NewPlanner()
 	var all []eligibility.Node
 	for i := range 20 {

@@ -63,7 +63,7 @@ func announced() *Snapshot {
 	return s
 }
 
-func TestWhy_TellsTheChain(t *testing.T) {
+func TestWhy_PrintsTheChain(t *testing.T) {
 	unannounced := func(s *Snapshot, reason, message string) {
 		s.Services[0].Status.Conditions[1] = status(v1beta1.ServiceAnnounced, "False", reason, message)
 		s.States[1].Status.Addresses = nil
@@ -199,7 +199,7 @@ func trimmed(text string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-func TestStatus_ShowsWhatIsWrong(t *testing.T) {
+func TestStatus_ShowsFailures(t *testing.T) {
 	s := announced()
 	s.Stack.Status.Conditions[0] = status("Ready", "False", "RolledBack", "the change failed on node-1")
 	s.Stack.Status.Rollout = &v1beta1.RolloutStatus{Phase: v1beta1.RolloutRolledBack, Message: "the last good revision runs"}

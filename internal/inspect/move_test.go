@@ -38,7 +38,7 @@ func TestCannotAnnounce(t *testing.T) {
 	}
 }
 
-func TestWhoAndWhy_NameTheNodeThatIsAskedFor(t *testing.T) {
+func TestWhoAndWhy_NameTheRequestedNode(t *testing.T) {
 	s := announced()
 	for node, want := range map[string][2]string{
 		"node-2": {"192.0.2.1: node node-2 is asked for, and announces it", "; it is asked for (kubectl lbstack move)"},

@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// TestPlan_ServicesKeepTheAddressesThatTheyShow: another load balancer has given them, so that no claim has them yet. They are
+// TestPlan_ServicesStayOnTheAddressesThatTheyShow: another load balancer has given them, so that no claim has them yet. They are
 // taken up before anything new is given.
-func TestPlan_ServicesKeepTheAddressesThatTheyShow(t *testing.T) {
+func TestPlan_ServicesStayOnTheAddressesThatTheyShow(t *testing.T) {
 	service := func(name string, shows ...string) corev1.Service {
 		svc := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}}}
 		for _, a := range shows {

@@ -113,7 +113,7 @@ func TestPlan_Golden(t *testing.T) {
 	}
 }
 
-func TestPlan_WhatCannotBePlanned(t *testing.T) {
+func TestPlan_RefusedInput(t *testing.T) {
 	for _, tt := range []struct {
 		name, err string
 		change    func(*Snapshot, *v1beta1.LoadBalancerStack)
@@ -138,8 +138,8 @@ func TestPlan_WhatCannotBePlanned(t *testing.T) {
 	}
 }
 
-// TestPlan_OfAPausedStackSaysSoFirst: the operator makes no change of the plan before the annotation is removed.
-func TestPlan_OfAPausedStackSaysSoFirst(t *testing.T) {
+// TestPlan_OfAPausedStackBeginsWithThePause: the operator makes no change of the plan before the annotation is removed.
+func TestPlan_OfAPausedStackBeginsWithThePause(t *testing.T) {
 	for value, want := range map[string]bool{"": true, "repair": true, "false": false} {
 		s := plannedBed()
 		to := s.Stack.DeepCopy()
@@ -158,8 +158,8 @@ func TestPlan_OfAPausedStackSaysSoFirst(t *testing.T) {
 	}
 }
 
-// TestPlan_WhatStaysInvalidIsNoChange: a plan names it, after what becomes invalid, and it does not fail a check in CI.
-func TestPlan_WhatStaysInvalidIsNoChange(t *testing.T) {
+// TestPlan_ObjectThatStaysInvalidIsNoChange: a plan names it, after what becomes invalid, and it does not fail a check in CI.
+func TestPlan_ObjectThatStaysInvalidIsNoChange(t *testing.T) {
 	s := plannedBed()
 	wrong := []v1beta1.AddressRange{"192.0.2.9-192.0.2.1"}
 	s.Stack.Spec.IPAddressPools[0].Addresses, s.Pools[0].Spec.Addresses = wrong, wrong

@@ -44,7 +44,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-func TestHoldKnowsTheRealPool(t *testing.T) {
+func TestHold_HasTheCurrentPool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	take(t, a, "a", "10.0.0.1@other") // what a claim says may be older than the pools
 	take(t, a, "b", "10.1.0.1@gone")

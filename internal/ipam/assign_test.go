@@ -64,7 +64,7 @@ func TestAssignGives(t *testing.T) {
 	})
 }
 
-func TestAssignKeeps(t *testing.T) {
+func TestAssign_StaysOnItsAddresses(t *testing.T) {
 	alpha := newPool("alpha", "10.0.0.1-10.0.0.2")
 	beta := newPool("beta", "10.0.1.1-10.0.1.9 2001:db8::1-2001:db8::9")
 	runAssign(t, []assignCase{
@@ -85,7 +85,7 @@ func TestAssignKeeps(t *testing.T) {
 
 // Promise 2: a request that cannot be met takes nothing away. MetalLB lets the
 // old address go first.
-func TestRefusedKeepsWhatItHas(t *testing.T) {
+func TestRefusedRequestStaysOnItsAddresses(t *testing.T) {
 	alpha := newPool("alpha", "10.0.0.1-10.0.0.2")
 	hand := newPool("hand", "10.0.2.1", manual)
 	one := []string{"10.0.0.1@alpha"}

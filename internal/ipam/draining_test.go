@@ -10,7 +10,7 @@ import (
 
 // What the pool says of an address that it does not give, and of a Service that
 // holds it: to keep it, or to let it go if the pool evicts.
-func TestWhatAPoolNoLongerGives(t *testing.T) {
+func TestAddressesThatAPoolNoLongerGives(t *testing.T) {
 	tests := []struct {
 		name string
 		held string
@@ -87,7 +87,7 @@ func TestEvictedFromAPoolByHand(t *testing.T) {
 	settle(t, a, ask("web", wants("10.0.0.1")), "drop 10.0.0.1@p, lost 10.0.0.1@p, refused PoolNotAllowed")
 }
 
-func TestPledgeThatThePoolWouldTakeAwayAtOnceIsNotTakenUp(t *testing.T) {
+func TestReservedAddressThatThePoolWouldTakeAwayIsNotTakenUp(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.2", evicting))
 	reserved(t, a, "web", "10.7.0.1@p")
 	for range 2 { // and asked again it is the same

@@ -11,7 +11,7 @@ import (
 )
 
 // A refusal names what is wrong, where, and what to do.
-func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
+func TestRefusalsNamePlaceReasonAndRemedy(t *testing.T) {
 	full := newPool("full", "10.0.0.1")
 	gone := []string{"10.7.0.1@gone"}
 	tests := []struct {
@@ -85,7 +85,7 @@ func TestRefusalsTellWhatWhereAndWhatToDo(t *testing.T) {
 	})
 }
 
-func TestVerdictsAreOfEveryPoolInOrder(t *testing.T) {
+func TestResultsOfEveryPoolAreInOrder(t *testing.T) {
 	a := allocator(newPool("free", "10.0.0.1"), newPool("full", "10.0.1.1", priority(1)), newPool("quota", "10.0.2.1-10.0.2.9", quota(1)), newPool("bad", "10.0.3.1", broken("it is wrong")),
 		newPool("drain", "10.0.4.1", drained), newPool("hand", "10.0.5.1", manual), newPool("team", "10.0.6.1", forNamespaces("m"), priority(2)), newPool("six", "2001:db8::1 10.0.7.1"))
 	take(t, a, "x", "10.0.1.1@full")
@@ -155,7 +155,7 @@ func TestMessageIsBounded(t *testing.T) {
 }
 
 // The remedy is for a pool that the message names.
-func TestMessageTellsOfThePoolThatTheRemedyIsFor(t *testing.T) {
+func TestMessageNamesThePoolThatTheRemedyIsFor(t *testing.T) {
 	var list []Pool
 	for i := range 9 {
 		list = append(list, newPool(lb.PoolName(fmt.Sprintf("pool-%d", i)), fmt.Sprintf("10.0.%d.1", i), forNamespaces("m")))

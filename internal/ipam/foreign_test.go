@@ -89,7 +89,7 @@ func TestAddressOfAKernel_IsLeftThoughTheNodeHasIt(t *testing.T) {
 	}
 }
 
-func TestServiceThatLeavesAForeignHostsAddressIsToldWhy(t *testing.T) {
+func TestServiceThatLeavesAForeignHostsAddressHasTheReason(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
@@ -115,7 +115,7 @@ func TestServicesThatShareAForeignHostsAddressLeaveItTogether(t *testing.T) {
 	settle(t, a, ask("tls", on(share("key", 443))), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 }
 
-func TestAddressThatIsKeptForAServiceIsNotTakenUpWhileAForeignHostUsesIt(t *testing.T) {
+func TestReservedAddressIsNotTakenUpWhileAForeignHostUsesIt(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")

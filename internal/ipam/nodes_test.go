@@ -181,7 +181,7 @@ func TestPodCIDRsInAPool(t *testing.T) {
 }
 
 // What nodes say takes nothing from a Service, not even where the pool evicts.
-func TestWhatNodesSayEvictsNothing(t *testing.T) {
+func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 	taken := []Taken{{Range: rangesIn("10.0.0.0/24")[0], By: `the node "evil"`, Node: true}}
 	list := func(options ...poolOption) []Pool {
 		return pools(newPool("p", "10.0.0.0/24", append(options, evicting)...))
@@ -217,7 +217,7 @@ func TestWhatNodesSayEvictsNothing(t *testing.T) {
 	}
 }
 
-func TestAServiceThatAsksForABroadcastAddressIsToldSo(t *testing.T) {
+func TestRequestForABroadcastAddressIsRefused(t *testing.T) {
 	p := pools(newPool("p", "192.168.1.240-192.168.1.255"))
 	Resolve(p, TakenByNodes([]Node{newNode("n1", "192.168.1.11", onSubnets("192.168.1.0/24"))}))
 	a := New()

@@ -62,7 +62,7 @@ func TestQuotaCountsASharedAddressOnce(t *testing.T) {
 
 // An address that the namespace has anyway, shared with the Service, is not counted
 // a second time when it is chosen.
-func TestQuotaCountsWhatIsSharedAndChosenOnce(t *testing.T) {
+func TestQuotaCountsASharedDualStackAddressOnce(t *testing.T) {
 	prefer := both(PreferDualStack, v46)
 	two := newPool("p", "10.0.0.1-10.0.0.9 2001:db8::1-2001:db8::9", quota(2))
 	t.Run("when it is shared now", func(t *testing.T) {

@@ -9,7 +9,7 @@ func reserved(t *testing.T, a *Allocator, name, what string) {
 	a.ReserveFor(holding(name, what).Address, service(name))
 }
 
-func TestPledge(t *testing.T) {
+func TestReservedFor(t *testing.T) {
 	tests := []struct {
 		name     string
 		held     string // also held, not reserved
@@ -78,7 +78,7 @@ func TestLatestChoiceStaysUntilTheOtherIsReleased(t *testing.T) {
 	decide(t, a, ask("web"), "keep 10.0.0.1@p, drop 10.0.0.5@p")
 }
 
-func TestPledgeIsOfAHolder(t *testing.T) {
+func TestReservedFor_BelongsToAHolder(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	take(t, a, "web", "10.0.0.1@p")
 	a.ReserveFor(addr("10.0.0.1"), service("other"))
@@ -99,7 +99,7 @@ func TestPledgeIsOfAHolder(t *testing.T) {
 	}
 }
 
-func TestPledgedAddressIsNotFreeForOthers(t *testing.T) {
+func TestReservedAddressIsNotFreeForOthers(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.2"))
 	reserved(t, a, "web", "10.0.0.1@p")
 	decide(t, a, ask("other"), "keep 10.0.0.2@p")

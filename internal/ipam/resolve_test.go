@@ -70,7 +70,7 @@ func TestResolve(t *testing.T) {
 }
 
 // Three times the same is one conflict.
-func TestResolveTellsEachConflictOnce(t *testing.T) {
+func TestResolve_ReportsEachConflictOnce(t *testing.T) {
 	list := pools(newPool("a", "10.0.0.5 10.0.0.5 10.0.0.5"))
 	found := Resolve(list, nil)["a"]
 	if want := []Conflict{{Range: rangesIn("10.0.0.5")[0], With: `the pool "a" twice`}}; !slices.Equal(found, want) {
@@ -111,7 +111,7 @@ func TestResolveManyRanges(t *testing.T) {
 	}
 }
 
-func TestResolveTellsConflictsInOneOrder(t *testing.T) {
+func TestResolve_ReportsConflictsInOneOrder(t *testing.T) {
 	r := lb.RangeOf(netip.MustParsePrefix("10.0.0.5/32"))
 	mk := func(names ...string) string {
 		p := []Pool{{Name: "p", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}

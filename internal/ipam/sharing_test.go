@@ -128,7 +128,7 @@ func TestSharedAddressGoesBeforeAFreeOne(t *testing.T) {
 }
 
 // Acceptance A04: who changes gives way, who is there stays.
-func TestWhoChangesGivesWay(t *testing.T) {
+func TestServiceWhoseTermsChangeGivesWay(t *testing.T) {
 	cluster, x, y := share("k", 80), local("app=x", share("k", 80)), local("app=y", share("k", 80))
 	cluster2, x2 := share("k", 81), local("app=x", share("k", 81))
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
@@ -171,7 +171,7 @@ func TestTermsMayChange(t *testing.T) {
 	settle(t, a, ask("a"), "keep 10.0.0.3@p, drop 10.0.0.1@p, lost 10.0.0.1@p") // no key any more
 }
 
-func TestWhoCanNoLongerShareAndGetsNothingLosesIt(t *testing.T) {
+func TestServiceThatCanNoLongerShareAndGetsNoOtherLosesTheAddress(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1"))
 	settle(t, a, ask("a", on(share("k", 80))), "keep 10.0.0.1@p")
 	settle(t, a, ask("b", on(share("k", 81))), "keep 10.0.0.1@p")
@@ -181,7 +181,7 @@ func TestWhoCanNoLongerShareAndGetsNothingLosesIt(t *testing.T) {
 
 // Between the decision about the Service that changes and the release of what that
 // lets go, the others are judged by the terms that they agreed to.
-func TestWhoIsThereStaysWhileTheOtherOneLeaves(t *testing.T) {
+func TestHolderStaysWhileTheOtherLeaves(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	settle(t, a, ask("a", on(share("k", 80))), "keep 10.0.0.1@p")
 	settle(t, a, ask("b", on(share("k", 81))), "keep 10.0.0.1@p")
@@ -196,7 +196,7 @@ func TestWhoIsThereStaysWhileTheOtherOneLeaves(t *testing.T) {
 	decide(t, a, ask("e", on(share("k", 81))), "keep 10.0.0.1@p")
 }
 
-func TestWhoChangesBackInTimeStays(t *testing.T) {
+func TestServiceThatChangesBackInTimeStays(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.1"))
 	settle(t, a, ask("a", on(share("k", 80))), "keep 10.0.0.1@p")
 	settle(t, a, ask("b", on(share("k", 81))), "keep 10.0.0.1@p")
@@ -219,7 +219,7 @@ func TestTermsOfAnotherClaimTakeNothingFromOthers(t *testing.T) {
 }
 
 // Promise 2: neither a pool edit nor that a pool goes takes an address.
-func TestPoolThatEvictsTakesWhatIsSharedAcrossNamespaces(t *testing.T) {
+func TestPoolThatEvictsTakesAddressesSharedAcrossNamespaces(t *testing.T) {
 	first, second, third := ask("m/a", on(share("k", 80))), ask("n/b", on(share("k", 81))), ask("m/c", on(share("k", 82)))
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9", across))
 	for _, req := range []Request{first, second, third} {

@@ -196,7 +196,7 @@ func TestAddressIsFreedWhenFewAreLeft(t *testing.T) {
 }
 
 // What is held lets as much again be in memory: the rest is in maps, which cost more.
-func TestWhatIsNearIsInMemory(t *testing.T) {
+func TestSlots_HaveNearbyAddresses(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.0/16"))
 	fillAll(t, a, v4, 100)
 	take(t, a, "near", "10.0.1.8@p") // number 264: the last one that 2*100+64 reaches

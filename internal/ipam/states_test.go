@@ -83,7 +83,7 @@ func TestStatesFollow(t *testing.T) {
 	}
 }
 
-func TestStatesTellWhatIsKept(t *testing.T) {
+func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9", across))
 	take(t, a, "n/b", "10.0.0.5@p", share("k", 80))
 	take(t, a, "n/a", "10.0.0.5@p", share("k", 81))
@@ -134,7 +134,7 @@ func TestStatesTellWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestKeptIsNoMoreWhenThePoolFitsAgain(t *testing.T) {
+func TestOutsidePool_EndsWhenThePoolFitsAgain(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1", forServicesWith("app=a")))
 	settle(t, a, ask("web", labelled("app=a")), "keep 10.0.0.1@p")
 	for _, labels := range []string{"app=b", "app=a"} { // no pool changes in between
@@ -146,7 +146,7 @@ func TestKeptIsNoMoreWhenThePoolFitsAgain(t *testing.T) {
 }
 
 // What is reserved and not taken up is not what a Service keeps.
-func TestPledgedAddressIsNotKeptAgainstThePool(t *testing.T) {
+func TestReservedAddressDoesNotStayAgainstThePool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	reserved(t, a, "web", "10.7.0.1@p")
 	settle(t, a, ask("web", wants("10.0.0.1")), "keep 10.0.0.1@p")

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestParse_ReadsWhatArgsWrites(t *testing.T) {
+func TestParse_ReversesArgs(t *testing.T) {
 	for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
 		want := Request{Address: netip.MustParseAddr(address), Interfaces: []string{"eth0", "bond1"}}
 		got, err := Parse(want.Args()[1:])
@@ -73,7 +73,7 @@ func TestEncode_ListsAHostOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestDecode_RefusesWhatIsNoResult(t *testing.T) {
+func TestDecode_RefusesAnythingButAResult(t *testing.T) {
 	if _, err := Decode(`unexpected argument "probe"`); err == nil || !strings.Contains(err.Error(), "no result of a probe") {
 		t.Errorf("got the error %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/go-logr/logr"
 )
 
-func TestPatient(t *testing.T) {
+func TestRequestsWaitForTheAPIServer(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	tests := []struct {

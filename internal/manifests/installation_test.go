@@ -92,9 +92,9 @@ func TestDeployments_OutliveANode(t *testing.T) {
 	}
 }
 
-// TestNetworkPolicies_AllowWhatPodsNeed checks that a policy selects the pods of each Deployment,
+// TestNetworkPolicies_AllowTrafficThatPodsNeed checks that a policy selects the pods of each Deployment,
 // and that all ports of their containers can be reached, and no other.
-func TestNetworkPolicies_AllowWhatPodsNeed(t *testing.T) {
+func TestNetworkPolicies_AllowTrafficThatPodsNeed(t *testing.T) {
 	objects := everything(t)
 	policies := only[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy")
 	for _, d := range only[appsv1.Deployment](t, objects, "Deployment") {

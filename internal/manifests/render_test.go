@@ -143,7 +143,7 @@ func TestASpeakerHasTheTimeThatAnyPeerMayAskFor(t *testing.T) {
 	}
 }
 
-func TestTheSpeakersCanDoWhatTheirPeersNeed(t *testing.T) {
+func TestSpeakersHaveTheCapabilitiesThatTheirPeersNeed(t *testing.T) {
 	peer := func(passive bool) v1beta1.StackBGPPeer {
 		return v1beta1.StackBGPPeer{BGPPeerSpec: v1beta1.BGPPeerSpec{PassiveMode: passive}}
 	}

@@ -68,7 +68,7 @@ func TestNetwork_AcksArriveInSpiteOfLoss(t *testing.T) {
 	}
 }
 
-func TestNetwork_SpeakersKnowOfDifferentPeers(t *testing.T) {
+func TestNetwork_SpeakersWithDifferentPeerLists(t *testing.T) {
 	for _, tt := range []struct{ before, after int }{{20, 30}, {25, 26}, {30, 45}} {
 		when := fmt.Sprintf("from %d to %d speakers", tt.before, tt.after)
 		n := connect(same(standard, tt.before)...)
@@ -203,7 +203,7 @@ func TestNetwork_OneDiesWhileAnotherStarts(t *testing.T) {
 	n.agreed(t)
 }
 
-func TestNetwork_RestartKeepsTheStateForOneThatStarts(t *testing.T) {
+func TestNetwork_RestartLeavesTheStateForAStartingSpeaker(t *testing.T) {
 	n := connect(same(standard, 4)...)
 	a, b := n.names[0], n.names[1]
 	n.post(a, n.machines[a].Publish(n.now, restartingFor(5*time.Second)))

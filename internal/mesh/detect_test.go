@@ -431,7 +431,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 }
 
 // One that is silent may receive from nobody: that is no sign that what this speaker sends is lost.
-func TestUnreached_OneThatIsSilentIsNot(t *testing.T) {
+func TestUnreached_SilentPeerIsNot(t *testing.T) {
 	s := begin(t, "b", "c", "d")
 	s.pass(standard.Timeout, "c", "d")
 	for _, silent := range []bool{false, true, false} {

@@ -235,7 +235,7 @@ func TestNetwork_DeadPeersAreFound(t *testing.T) {
 	}
 }
 
-func TestNetwork_LossOfMessagesKillsNobody(t *testing.T) {
+func TestNetwork_LossOfMessagesConfirmsNoPeerDead(t *testing.T) {
 	for count, d := range map[int]time.Duration{3: time.Minute, 24: 10 * time.Second, 40: 10 * time.Second} {
 		n := connect(same(standard, count)...)
 		n.loss = 0.02
@@ -245,7 +245,7 @@ func TestNetwork_LossOfMessagesKillsNobody(t *testing.T) {
 	}
 }
 
-func TestNetwork_OneWayCutKillsNobody(t *testing.T) {
+func TestNetwork_OneWayLossConfirmsNoPeerDead(t *testing.T) {
 	tests := []struct {
 		name    string
 		timings []Timing
@@ -304,7 +304,7 @@ func TestNetwork_AgreesAfterEachHeal(t *testing.T) {
 }
 
 // A speaker learns that a peer restarts although nothing arrives from that one, and no other one suspects it.
-func TestNetwork_RestartReachesOneThatMissesIt(t *testing.T) {
+func TestNetwork_RestartReachesAPeerThatMissedIt(t *testing.T) {
 	for _, count := range []int{3, 24, 30} {
 		n := connect(same(standard, count)...)
 		b := n.names[0]

@@ -248,7 +248,7 @@ func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
 }
 
 // One that others still take for restarting stays dead where its kernel does not answer.
-func TestRelayedRestart_DoesNotBringBackOneThatVanished(t *testing.T) {
+func TestRelayedRestart_DoesNotBringBackADeadPeer(t *testing.T) {
 	s := begin(t, "b", "c")
 	s.publish("b", restartingFor(5*time.Second))
 	relay := func(instance byte, sequence uint64, state wire.State) {
@@ -267,7 +267,7 @@ func TestRelayedRestart_DoesNotBringBackOneThatVanished(t *testing.T) {
 	s.alive("its next process is relayed", "b", "c")
 }
 
-func TestRelayedRestart_IsKeptUntilItsTime(t *testing.T) {
+func TestRelayedRestart_IsQueuedUntilItsTime(t *testing.T) {
 	s := begin(t, "c")
 	s.setPeers("b", "c")
 	for _, msg := range relayedPieces("b", wire.Instance{1}, 2, restartingFor(time.Second)) {
@@ -405,7 +405,7 @@ func TestRecheck_GivesOthersTime(t *testing.T) {
 
 // Until the new process of a speaker that restarts knows what it has, the state is that of the process before. It is not
 // seen any more when it does not send, or is replaced.
-func TestStartingPeer_IsSeen(t *testing.T) {
+func TestStartingPeer_IsReported(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		does func(*script)

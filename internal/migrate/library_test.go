@@ -119,9 +119,9 @@ func leaves(value any) int {
 	return 1
 }
 
-// TestLibrary_WhatIsMappedIsInTheStack removes each field that is said to be mapped: the stack must
+// TestLibrary_MappedFieldsAreInTheStack removes each field that is said to be mapped: the stack must
 // not be the same without it, unless the field has its default.
-func TestLibrary_WhatIsMappedIsInTheStack(t *testing.T) {
+func TestLibrary_MappedFieldsAreInTheStack(t *testing.T) {
 	// fields with these values are where the stack has the same without them.
 	defaults := []string{"false", "0", "32", "128", "0s", "LoadBalancerIP", "unicast", "true"}
 	// and these are in the input twice.

@@ -43,7 +43,7 @@ func TestSuperfluous(t *testing.T) {
 
 // A client that takes nothing costs a bounded part of the kernel's memory, and one that takes the
 // answer has it in time.
-func TestListener_BoundsWhatTheKernelHolds(t *testing.T) {
+func TestListener_BoundsConnectionsInTheKernel(t *testing.T) {
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -184,7 +184,7 @@ func (d *diary) decides() {
 	d.nodes[node(0)] = self
 }
 
-func TestABookThatWasChangedDecidesAsANewOne(t *testing.T) {
+func TestChangedIndexDecidesAsANewOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &diary{T: t, book: NewIndex(node(0)), wanted: map[netip.Addr][]Candidate{}, epochs: map[netip.Addr]Epoch{}, nodes: map[lb.NodeName]Node{}, own: map[netip.Addr]Claim{}}
 		d.alter(node(0))
@@ -197,7 +197,7 @@ func TestABookThatWasChangedDecidesAsANewOne(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatChangesIsLookedAt(t *testing.T) {
+func TestOnlyChangedAddressesAreDecided(t *testing.T) {
 	in := cluster(3, 30)
 	for i := range in.Addresses {
 		in.Nodes[i%3].Claims[address(i)] = 1
@@ -232,7 +232,7 @@ func TestOnlyWhatChangesIsLookedAt(t *testing.T) {
 	looked("another node has let one go", address(2))
 }
 
-func TestWhatMovesAlthoughNothingFailedWasLookedAt(t *testing.T) {
+func TestAddressThatMovesWithoutAFailureWasDecided(t *testing.T) {
 	in := cluster(2, 4)
 	for i := range in.Addresses {
 		in.Nodes[0].Claims[address(i)] = 1

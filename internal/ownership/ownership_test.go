@@ -92,7 +92,7 @@ func loads(owners map[netip.Addr]lb.NodeName, nodes []Node) (least, most int) {
 	return least, most
 }
 
-func TestNodesThatSeeTheSameShareEvenlyAndKeepWhatTheyHave(t *testing.T) {
+func TestNodesWithTheSameViewShareEvenlyAndMoveNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, addresses := rapid.IntRange(1, 8).Draw(t, "nodes"), rapid.IntRange(0, 40).Draw(t, "addresses")
 		in := cluster(n, addresses)

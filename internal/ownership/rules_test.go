@@ -159,7 +159,7 @@ func TestTheRules(t *testing.T) {
 	}
 }
 
-func TestWhatANodeReports(t *testing.T) {
+func TestNodeReport(t *testing.T) {
 	a := address(1)
 	tests := []struct {
 		name                                string
@@ -315,7 +315,7 @@ func TestGradualFailback(t *testing.T) {
 	}
 }
 
-func TestWhatIsHandedOverIsSpread(t *testing.T) {
+func TestHandedOverAddressesAreSpread(t *testing.T) {
 	in := cluster(4, 12)
 	for i := range in.Addresses {
 		in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
@@ -330,7 +330,7 @@ func TestWhatIsHandedOverIsSpread(t *testing.T) {
 
 // A node that is drained hands over address by address, and what others say of it comes in
 // any order: none takes more than it would have taken had it heard nothing yet.
-func TestWhatIsOnItsWayChangesNothingForTheRest(t *testing.T) {
+func TestAddressThatMovesDoesNotMoveOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(3, 6).Draw(t, "nodes")
 		in := cluster(n, rapid.IntRange(n, 6*n).Draw(t, "addresses"))
@@ -362,7 +362,7 @@ func TestWhatIsOnItsWayChangesNothingForTheRest(t *testing.T) {
 	})
 }
 
-func TestWhatALeavingNodeHadIsSpreadEvenly(t *testing.T) {
+func TestAddressesOfALeavingNodeAreSpreadEvenly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 8).Draw(t, "nodes")
 		in := cluster(n, n*rapid.IntRange(1, 12).Draw(t, "addresses of each"))
@@ -377,7 +377,7 @@ func TestWhatALeavingNodeHadIsSpreadEvenly(t *testing.T) {
 	})
 }
 
-func TestWhatIsNewIsSpreadEvenly(t *testing.T) {
+func TestNewAddressesAreSpreadEvenly(t *testing.T) {
 	for _, n := range []int{3, 10, 33} {
 		in := cluster(n, 4*n+1)
 		owners, _ := round(&in)
@@ -387,7 +387,7 @@ func TestWhatIsNewIsSpreadEvenly(t *testing.T) {
 	}
 }
 
-func TestWhoHandsOverHasRoom(t *testing.T) {
+func TestNodeThatHandsOverHasRoom(t *testing.T) {
 	in := cluster(2, 20)
 	for i := range 4 {
 		in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
@@ -400,7 +400,7 @@ func TestWhoHandsOverHasRoom(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyCanOwnDoesNotRaiseTheShare(t *testing.T) {
+func TestAddressWithoutACandidateDoesNotRaiseTheShare(t *testing.T) {
 	in := cluster(3, 30)
 	for i := range in.Addresses[3:] {
 		in.Addresses[3+i].Candidates = nil
@@ -506,7 +506,7 @@ func cares(in Input) map[netip.Addr][]lb.NodeName {
 	return got
 }
 
-func TestWhatRestartsHasExactlyOneWhoAnswersIfSomebodyCan(t *testing.T) {
+func TestRestartingNodeHasExactlyOneCoveringNodeIfPossible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawn(t)
 		restarts := rapid.IntRange(0, len(in.Nodes)-1).Draw(t, "restarts")
@@ -531,7 +531,7 @@ func TestWhatRestartsHasExactlyOneWhoAnswersIfSomebodyCan(t *testing.T) {
 	})
 }
 
-func TestWhoJoinsGetsNothingUnlessItIsMoved(t *testing.T) {
+func TestNodeThatJoinsGetsOnlyAddressesThatAreMoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 7).Draw(t, "nodes")
 		in := cluster(n, rapid.IntRange(0, 30).Draw(t, "addresses"))

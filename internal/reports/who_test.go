@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestForeign_WhoAndRemedy(t *testing.T) {
+func TestForeign_HostAndRemedy(t *testing.T) {
 	const remove = `remove the address from the interfaces of the node "n3", or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool`
 	host := Foreign{Node: "n1", Interface: "eth0", MAC: "m"}
 	kernel, own := host, host

@@ -388,7 +388,7 @@ func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
 	}
 }
 
-func TestDecide_KeepsTheSpeakerThatCoversForTheNodeOfAStep(t *testing.T) {
+func TestDecide_LeavesTheSpeakerThatCoversForTheNodeOfAStep(t *testing.T) {
 	s := at(Speakers, 4, step("n2", 20))
 	s.runs(two, "n1", "n2")
 	s.Settings.MaxUnavailable.Count = 2

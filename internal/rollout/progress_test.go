@@ -25,7 +25,7 @@ func TestDecide_Progress(t *testing.T) {
 	}
 }
 
-func TestDecide_NodesThatShowNothingAreNamed(t *testing.T) {
+func TestDecide_NodesThatReportNothingAreNamed(t *testing.T) {
 	joined := at(Canary, 3, step("n1", 5))
 	joined.runs(two, "n1", "n3")
 	joined.Nodes["n1"].Pod.Ready = false

@@ -145,7 +145,7 @@ func TestDecide_AddressesThatMoveBeforeTheNewSpeakerRuns(t *testing.T) {
 	}
 }
 
-func TestDecide_LooksAgainWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
+func TestDecide_RequeuesWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
 	s := replaced(4, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-20 * time.Second) })
 	if got := settled(t, s).Again; got != 10*time.Second {
 		t.Errorf("again after %s, want 10s", got)
@@ -243,7 +243,7 @@ func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration
 }
 
 // Nobody decides anything while the stack is paused, and a process that begins afterwards has seen no edit.
-func TestDecide_EditThatNoDecisionHasSeenIsOne(t *testing.T) {
+func TestDecide_EditBeforeTheFirstDecisionCounts(t *testing.T) {
 	s := at(Canary, 2)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Routes = 1
@@ -316,7 +316,7 @@ func TestDecide_EditsOfTheFutureAreOfNow(t *testing.T) {
 	}
 }
 
-func TestDecide_StepHasWhatWasAnnouncedBefore(t *testing.T) {
+func TestDecide_StepHasTheAddressesAnnouncedBefore(t *testing.T) {
 	s := at(Canary, 3)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Addresses, s.Nodes[name].Report.Routes = 2, 7

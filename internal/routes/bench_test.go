@@ -110,8 +110,8 @@ func TestPeersCostNoMemory(t *testing.T) {
 	}
 }
 
-// TestWhatIsGoneCostsNoMemory has many addresses come and go.
-func TestWhatIsGoneCostsNoMemory(t *testing.T) {
+// TestDeletedRoutesCostNoMemory has many addresses come and go.
+func TestDeletedRoutesCostNoMemory(t *testing.T) {
 	s := large(1, 8)
 	p := s.planner()
 	key := lb.ServiceKey{Namespace: "default", Name: "service-0"}

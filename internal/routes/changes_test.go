@@ -22,7 +22,7 @@ func withdraw(prefixes ...string) []netip.Prefix {
 	return list
 }
 
-func TestWhatChanges(t *testing.T) {
+func TestChanges(t *testing.T) {
 	aggregate := base(ad{Length: 24}).with(shows(one, two))
 	prefer := routes.Attributes{LocalPref: number(200)}
 	tests := []struct {
@@ -112,7 +112,7 @@ func TestWhatChanges(t *testing.T) {
 	}
 }
 
-func TestRoutesThatSayTheSameShareTheirAttributes(t *testing.T) {
+func TestEqualRoutesShareTheirAttributes(t *testing.T) {
 	s := base(ad{Scope: scope{Name: "a"}, Attributes: routes.Attributes{MED: number(1)}}).with(shows(one, two))
 	p := s.planner()
 	first := p.Table("left")[netip.MustParsePrefix("10.0.0.1/32")]

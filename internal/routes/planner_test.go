@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func TestWhatIsAnnounced(t *testing.T) {
+func TestAnnouncedRoutes(t *testing.T) {
 	single, nothing := to("10.0.0.1/32"), table{}
 	tests := []struct {
 		name string
@@ -72,7 +72,7 @@ func TestWhatIsAnnounced(t *testing.T) {
 	}
 }
 
-func TestAnExcludedNodeKeepsWhatNoOtherNodeMayAnnounce(t *testing.T) {
+func TestExcludedNodeAnnouncesAddressesWithoutAnotherCandidate(t *testing.T) {
 	excluded := eligibility.Node{Name: "n1", Labels: labels{"zone": "a"}, Excluded: "has a label", KeepsAnnounced: true}
 	other := eligibility.Node{Name: "n2", Labels: labels{"zone": "b"}}
 	inZone := func(zone string) ad { return ad{Scope: scope{NodeSelectors: anyOf(has("zone", zone))}} }

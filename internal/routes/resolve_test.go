@@ -26,7 +26,7 @@ func cluster(peers peersOf, ads ...ad) routes.View {
 	}
 }
 
-func TestWhoAnnouncesToWhom(t *testing.T) {
+func TestRoutesOfEachNodeToEachPeer(t *testing.T) {
 	both := peersOf{"n1": {"right", "left"}, "n2": {"left"}}
 	tests := []struct {
 		name string
@@ -87,9 +87,9 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 	}
 }
 
-// TestTheControllerSaysWhatTheSpeakersDo compares Resolve with the planner of each
+// TestControllerReportsTheRoutesOfTheSpeakers compares Resolve with the planner of each
 // node of random clusters.
-func TestTheControllerSaysWhatTheSpeakersDo(t *testing.T) {
+func TestControllerReportsTheRoutesOfTheSpeakers(t *testing.T) {
 	for _, seed := range seedsToPlay(t) {
 		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
 		p := routes.New()

@@ -95,7 +95,7 @@ func TestAddress(t *testing.T) {
 }
 
 // The addresses of a host that is gone are free in less than a second, whenever it goes.
-func TestAddressesOfAHostThatIsGone(t *testing.T) {
+func TestAddressesOfAHostThatLeft(t *testing.T) {
 	for offset := range 40 {
 		l := newLAN(queries(a1, a2))
 		l.hosts[a1], l.hosts[a2] = segment.Hardware{1}, segment.Hardware{1}

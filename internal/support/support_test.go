@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRedacted_TakesOutWhatIsSecret(t *testing.T) {
+func TestRedacted_RemovesSecrets(t *testing.T) {
 	const canary = "canary"
 	type object = map[string]any
 	for _, tt := range []struct {

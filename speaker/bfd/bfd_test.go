@@ -62,7 +62,7 @@ func (h *host) count(t *testing.T, name, label string) (sum float64) {
 	return sum
 }
 
-func TestASessionComesUpAndItsFailureIsTold(t *testing.T) {
+func TestSessionComesUpAndItsFailureIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		if states := a.states(); states[len(states)-1] != bfd.Up {
@@ -111,7 +111,7 @@ func TestNothingListensUnlessAsked(t *testing.T) {
 	})
 }
 
-func TestStopTellsTheOtherSide(t *testing.T) {
+func TestStopSendsAdminDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		over, cancel := context.WithCancel(context.Background())
@@ -136,7 +136,7 @@ func TestStopTellsTheOtherSide(t *testing.T) {
 	})
 }
 
-func TestASessionThatIsNoLongerWantedSaysSo(t *testing.T) {
+func TestSessionThatIsNoLongerWantedSendsAdminDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		a.engine.Set(nil)
@@ -161,7 +161,7 @@ func TestASessionThatIsNoLongerWantedSaysSo(t *testing.T) {
 	})
 }
 
-func TestALiveChangeDoesNotFlap(t *testing.T) {
+func TestChangeOfARunningSessionDoesNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		before, beforeB := a.is(t, toRight, bfd.Up).Transitions, b.is(t, toLeft, bfd.Up).Transitions
@@ -179,7 +179,7 @@ func TestALiveChangeDoesNotFlap(t *testing.T) {
 	})
 }
 
-func TestAnEngineThatDidNotRunBlamesNobody(t *testing.T) {
+func TestEngineThatDidNotRunFailsNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		patient := quick
@@ -205,7 +205,7 @@ func TestAnEngineThatDidNotRunBlamesNobody(t *testing.T) {
 	})
 }
 
-func TestAPortThatIsTakenIsSaidAndTriedAgain(t *testing.T) {
+func TestPortInUseIsReportedAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment()
 		a, b := s.host(t, left), s.host(t, right)

@@ -149,7 +149,7 @@ func TestListener_StrangersDoNotConnect(t *testing.T) {
 	}
 }
 
-func TestListener_WhoIsAdmitted(t *testing.T) {
+func TestListener_AdmittedPeers(t *testing.T) {
 	router, other, local := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.2")
 	found := netip.MustParseAddr("fe80::1%eth0")
 	plain, signed, unnumbered := bgp.Peer{Address: router}, bgp.Peer{Address: router, Password: "secret"}, bgp.Peer{Interface: "eth0", Address: found}

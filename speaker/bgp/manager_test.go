@@ -317,7 +317,7 @@ func TestPortClosed_EndsWithPassiveMode(t *testing.T) {
 	})
 }
 
-func TestItListensOnlyForPassivePeersAndToThem(t *testing.T) {
+func TestManagerListensForPassivePeersAlone(t *testing.T) {
 	_, listener, _, toCaller := pair(t)
 	at := fmt.Sprintf("127.0.0.2:%d", toCaller.Port)
 	listens := func(want bool) {

@@ -93,7 +93,7 @@ func together(all ...map[string]float64) map[string]float64 {
 	return sum
 }
 
-func TestWhatBothSidesOfASessionCount(t *testing.T) {
+func TestCountersOfBothSidesOfASession(t *testing.T) {
 	caller, listener, toListener, toCaller := pair(t)
 	absent := toListener
 	absent.Name, absent.Address, absent.Source = "absent", netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.4")

@@ -144,7 +144,7 @@ func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestAHalfWrittenFileIsNotLookedAt(t *testing.T) {
+func TestHalfWrittenFileIsIgnored(t *testing.T) {
 	directory := t.TempDir()
 	store, _ := Open(directory, "node1", logr.Discard())
 	store.Save(content().Checkpoint)
@@ -174,7 +174,7 @@ func TestADirectoryThatCannotBeReadIsReportedAndNotUsed(t *testing.T) {
 	}
 }
 
-func TestChangesOfAMomentAreWrittenTogetherAndTheLastOneAtTheEnd(t *testing.T) {
+func TestChangesWithinTheIntervalAreWrittenTogetherAndTheLastAtTheEnd(t *testing.T) {
 	directory := t.TempDir()
 	claims := func() int {
 		_, got := Open(directory, "node1", logr.Discard())

@@ -34,7 +34,7 @@ func content() Content {
 	}
 }
 
-func TestStore_ReadsWhatItWrote(t *testing.T) {
+func TestStore_ReadsItsCheckpoint(t *testing.T) {
 	directory := t.TempDir()
 	store, before := Open(directory, "node1", logr.Discard())
 	if diff := cmp.Diff(Content{}, before, byValue); diff != "" {
@@ -54,7 +54,7 @@ func TestStore_ReadsWhatItWrote(t *testing.T) {
 	}
 }
 
-func TestKnowsWhetherThereAreOtherSpeakers(t *testing.T) {
+func TestCheckpointHasWhetherThereAreOtherSpeakers(t *testing.T) {
 	for name, peers := range map[string]map[lb.NodeName]netip.Addr{
 		"it is not known": nil,
 		"there is none":   {},
@@ -73,7 +73,7 @@ func TestKnowsWhetherThereAreOtherSpeakers(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
+func TestUnreadableCheckpointIsNotUsed(t *testing.T) {
 	for name, text := range map[string]string{
 		"damaged":                   `{"format":1,"claims":{`,
 		"another format":            `{"format":2,"claims":{"192.168.1.240":3}}`,
@@ -97,7 +97,7 @@ func TestWhatCannotBeReadIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestASpeakerThatCannotKeepGoesOn(t *testing.T) {
+func TestSpeakerThatCannotWriteItsCheckpointGoesOn(t *testing.T) {
 	store, _ := Open(filepath.Join(t.TempDir(), "missing"), "node1", logr.Discard())
 	store.Save(content().Checkpoint)
 	store.Flush()

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/routing"
 )
 
-func TestEveryKindThatIsWatchedIsKnownWithoutTheAPIServer(t *testing.T) {
+func TestEveryWatchedKindIsMappedWithoutTheAPIServer(t *testing.T) {
 	scheme, err := lbmanager.Scheme()
 	if err != nil {
 		t.Fatal(err)

@@ -110,7 +110,7 @@ func addressesOf(s layer2.Snapshot) (list []netip.Addr) {
 	return list
 }
 
-func TestAnyStoryEndsWithWhatANewSpeakerWouldBeTold(t *testing.T) {
+func TestAnySequenceOfChangesEndsAsANewSpeakerWouldBegin(t *testing.T) {
 	policy := apiconv.DrainPolicy{Annotations: []string{"drain"}}
 	rapid.Check(t, func(t *rapid.T) {
 		b, there := newBed(policy), map[string]client.Object{}

@@ -44,7 +44,7 @@ func prefixOf(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 32)
 }
 
-func TestToldIsWhatAllNewsTogetherSay(t *testing.T) {
+func TestReportedIsTheSumOfAllChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, got := has{}, &reportedRoutes{}
 		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
@@ -117,7 +117,7 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 	}
 }
 
-func TestTold_Since(t *testing.T) {
+func TestReported_Since(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told, prefix := &reportedRoutes{}, prefixOf(1)
 		change := func(n speakerbgp.RouteChanges, peer bgp.PeerName) {

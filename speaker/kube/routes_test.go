@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-func TestWhatIsWrongWithASessionIsToldInTheState(t *testing.T) {
+func TestSessionFailureIsInTheSpeakerState(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	taken := &speakerbfd.Status{Status: bfd.Status{State: bfd.Down}, Problem: "port 3784 is taken"}
 	silent := &speakerbfd.Status{Status: bfd.Status{State: bfd.Down, Remote: bfd.Down}}
@@ -106,7 +106,7 @@ func TestRouting_FamiliesOfRoutesAreReported(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOfASpeakerThatEnds(t *testing.T) {
+func TestReportOfASpeakerThatEnds(t *testing.T) {
 	restarts := &session.Negotiated{Capabilities: bgp.Capabilities{GracefulRestart: &bgp.GracefulRestart{}}}
 	r := Routing{
 		Sessions: []speakerbgp.Status{

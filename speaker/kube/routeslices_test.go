@@ -256,7 +256,7 @@ func TestStateWriter_OwnerOfSlices(t *testing.T) {
 }
 
 // One change costs one small write and one of the state, however many routes there are.
-func TestNewsOfAMomentAreWrittenTogether(t *testing.T) {
+func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		after := func(d time.Duration) { // of the bubble's time
 			time.Sleep(d)

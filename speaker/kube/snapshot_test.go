@@ -21,7 +21,7 @@ import (
 
 var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 
-func TestASnapshotHasWhoMayAnnounceWhatServicesShow(t *testing.T) {
+func TestSnapshotHasCandidatesOfAddressesThatServicesShow(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
 	everyone := []layer2.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
 	nobody := []layer2.Announced{{Address: one}}
@@ -106,7 +106,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
+func TestSnapshotHasDrainingAndFailedNodes(t *testing.T) {
 	drained, down := node("n1", "a"), node("n2", "a")
 	drained.Labels["drain"] = ""
 	down.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
@@ -117,7 +117,7 @@ func TestASnapshotSaysWhichNodesDrainAndWhichAreDown(t *testing.T) {
 	}
 }
 
-func TestANodeThatIsExcludedKeepsWhatItHas(t *testing.T) {
+func TestExcludedNodeStaysCandidateOfItsAddresses(t *testing.T) {
 	labelled, lonely, off := node("n1", "a"), node("n2", "a"), node("n3", "a")
 	labelled.Labels[corev1.LabelNodeExcludeBalancers] = ""
 	lonely.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
@@ -197,9 +197,9 @@ func TestAddressesShareTheirCandidates(t *testing.T) {
 	}
 }
 
-// TestWhatIsStrippedIsNotMissed: a snapshot of stripped objects is that of whole
+// TestStrippedFieldsAreNotRead: a snapshot of stripped objects is that of whole
 // ones.
-func TestWhatIsStrippedIsNotMissed(t *testing.T) {
+func TestStrippedFieldsAreNotRead(t *testing.T) {
 	o := objects{
 		pools:     []v1beta1.IPAddressPool{pool("gold", "high")},
 		services:  []corev1.Service{service("web", "10.0.0.1")},
@@ -251,7 +251,7 @@ func TestWhatIsStrippedIsNotMissed(t *testing.T) {
 	}
 }
 
-func TestStripNamespace_KeepsAllLabels(t *testing.T) {
+func TestStripNamespace_LeavesAllLabels(t *testing.T) {
 	labels := map[string]string{}
 	for i := range 100 {
 		labels[fmt.Sprint("label-", i)] = ""
@@ -272,7 +272,7 @@ func stripEach[T any](t *testing.T, list []T, of func(*T)) {
 	}
 }
 
-func TestWhatIsNoObjectPasses(t *testing.T) {
+func TestStrip_AnythingButAnObjectPasses(t *testing.T) {
 	tombstone := cache.DeletedFinalStateUnknown{Key: "default/web"}
 	if got, err := strip(stripPod)(tombstone); err != nil || got != any(tombstone) {
 		t.Errorf("got %v, %v, want it as it is", got, err)

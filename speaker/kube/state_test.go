@@ -111,7 +111,7 @@ func TestStatusOfRefusedAddresses(t *testing.T) {
 	}
 }
 
-func TestStatus_FailedCheckpointComesBeforeWhatOtherObjectsShow(t *testing.T) {
+func TestStatus_FailedCheckpointComesBeforeFailuresOfOtherObjects(t *testing.T) {
 	r := layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}}
 	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, errors.New("read-only")).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonCheckpointFailed {
@@ -133,7 +133,7 @@ func TestStatus_FailedCheckpointIsReported(t *testing.T) {
 	}
 }
 
-func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
+func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 	var r layer2.Report
 	a := netip.MustParseAddr("10.0.0.0")
 	for range maxListed + 1 {
@@ -150,7 +150,7 @@ func TestStatusListsWhatIsOwnedUpToTheBound(t *testing.T) {
 	}
 }
 
-func TestStatusTellsThePhaseThatTheAPIKnows(t *testing.T) {
+func TestStatusHasAPhaseOfTheAPI(t *testing.T) {
 	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
 		if got := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: told}, Routing{}, nil).Phase; got != want {
 			t.Errorf("phase %q: got %q, want %q", told, got, want)
@@ -245,7 +245,7 @@ func TestLongStatesAreWrittenLessOften(t *testing.T) {
 
 // The controller reports of a speaker in a minority in its state, which it reads until it is in
 // the majority again.
-func TestStateWriter_ReadsWhatTheControllerReportsOfAMinority(t *testing.T) {
+func TestStateWriter_ReadsMinorityReportOfTheController(t *testing.T) {
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	s := newServer(t, state)
 	synctest.Test(t, func(t *testing.T) {

@@ -41,7 +41,7 @@ func served() (one corev1.Node, all v1beta1.L2Advertisement, web []client.Object
 	return node("n1", "a"), ad("all", v1beta1.L2AdvertisementSpec{}), []client.Object{&svc, &held, &slice, &gold}
 }
 
-func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
+func TestOnlyChangesThatCountAreReported(t *testing.T) {
 	b := newBed(apiconv.DrainPolicy{Labels: []string{"drain"}})
 	one, all, web := served()
 	b.sees(append(web, &one, &all)...)
@@ -76,7 +76,7 @@ func TestOnlyWhatCountsAndIsNewIsTold(t *testing.T) {
 	}
 }
 
-func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
+func TestWithoutAnAdvertisementNoServiceIsComputed(t *testing.T) {
 	b := newBed(apiconv.DrainPolicy{})
 	one, all, web := served()
 	b.sees(append(web, &one)...)
@@ -108,7 +108,7 @@ func TestWithoutAnAdvertisementNoServiceIsLookedAt(t *testing.T) {
 	b.tells(t, "a Service changes", 4)
 }
 
-func TestPeersAreToldOnlyWhenTheyAreOthers(t *testing.T) {
+func TestPeersAreReportedOnlyWhenTheyChange(t *testing.T) {
 	pod := func(name, namespace, component, ip string) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1beta1.LabelComponent: component}},
 			Spec: corev1.PodSpec{NodeName: name}, Status: corev1.PodStatus{HostIP: ip}}
@@ -188,7 +188,7 @@ func pass() {
 	synctest.Wait()
 }
 
-func TestTheSnapshotIsToldOnceAllKindsWereSeen(t *testing.T) {
+func TestSnapshotIsReportedOnceAllKindsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, cache := newBed(apiconv.DrainPolicy{}), fakeCache{of: map[reflect.Type]*controllertest.FakeInformer{}}
 		for _, kind := range watched() {

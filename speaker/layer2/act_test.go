@@ -51,7 +51,7 @@ func TestAct_AnnouncesBeforeItPublishes(t *testing.T) {
 	}
 }
 
-func TestAct_SetsLinksAndHardwareBeforeWhatIsOwned(t *testing.T) {
+func TestAct_SetsLinksAndHardwareBeforeOwnedAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), append(b.view.Peers, peer("p1", nil))
@@ -79,7 +79,7 @@ func TestAct_AnnouncerGetsOnlyChanges(t *testing.T) {
 	})
 }
 
-func TestAct_LogsOnceWhatIsTakenAndLost(t *testing.T) {
+func TestAct_LogsTakenAndLostAddressesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
 		b := newBed(t, func(c *layer2.Config) {

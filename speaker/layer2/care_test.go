@@ -26,7 +26,7 @@ func restarts(links ...wire.Link) mesh.Peer {
 	return p
 }
 
-func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
+func TestCoveringSpeakerAnswersWithTheHardwareAddressOfTheRestartingNode(t *testing.T) {
 	net1, net2 := netip.MustParsePrefix("10.1.0.0/24"), netip.MustParsePrefix("10.0.0.0/24")
 	link := func(name string, last byte, prefixes ...netip.Prefix) wire.Link {
 		return wire.Link{Name: name, Hardware: [6]byte{2, 0, 0, 0, 0, last}, IPv4: true, Prefixes: prefixes}
@@ -61,7 +61,7 @@ func TestItAnswersForANodeThatRestartsWithItsHardwareAddress(t *testing.T) {
 	}
 }
 
-func TestItIsNotAskedToCareForWhatAnotherOneIsElectedFor(t *testing.T) {
+func TestSpeakerDoesNotCoverAddressesOfAnotherElectedNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", "p2", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
 		b.receive(restarts(), peer("p2", nil))
@@ -69,7 +69,7 @@ func TestItIsNotAskedToCareForWhatAnotherOneIsElectedFor(t *testing.T) {
 	})
 }
 
-func TestItGoesOnCaringUntilTheHolderIsBackOrGone(t *testing.T) {
+func TestSpeakerCoversUntilTheHolderIsBackOrDead(t *testing.T) {
 	p2 := peer("p2", nil)
 	tests := []struct {
 		name string
@@ -96,7 +96,7 @@ func TestItGoesOnCaringUntilTheHolderIsBackOrGone(t *testing.T) {
 	}
 }
 
-func TestItCaresOnAllLinksThatBothHaveInOrder(t *testing.T) {
+func TestCoveringSpeakerUsesAllCommonLinksInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
 		b.links = []layer2.Link{eth("eth2", 3), eth("eth1", 2), eth("eth0", 1)}
@@ -108,7 +108,7 @@ func TestItCaresOnAllLinksThatBothHaveInOrder(t *testing.T) {
 	})
 }
 
-func TestItDoesNotCareOnALinkThatItMayNotUse(t *testing.T) {
+func TestSpeakerDoesNotCoverOnALinkThatItMayNotUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
 		pods := eth("br0", 2)
@@ -120,7 +120,7 @@ func TestItDoesNotCareOnALinkThatItMayNotUse(t *testing.T) {
 	})
 }
 
-func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
+func TestIsolatedSpeakerCoversForNoPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
 		b.receive(restarts(), peer("p2", nil))
@@ -132,7 +132,7 @@ func TestASpeakerThatIsCutOffCaresForNobody(t *testing.T) {
 	})
 }
 
-func TestItStopsCaringForWhatIsNotWantedAnyMore(t *testing.T) {
+func TestSpeakerStopsCoveringForUnwantedAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}))
 		b.receive(restarts())

@@ -29,7 +29,7 @@ func TestNothingMovesBackUnlessItIsAskedFor(t *testing.T) {
 	})
 }
 
-func TestAddressesMoveBackOneASecondToANodeThatHasLivedForHalfAMinute(t *testing.T) {
+func TestAddressesMoveBackOneASecondToANodeAliveForHalfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := failingBack(t, true)
 		b.after(29999 * time.Millisecond)
@@ -76,7 +76,7 @@ func TestNothingMovesBackForASecondAfterAMoveElsewhere(t *testing.T) {
 	}
 }
 
-func TestWhoIsPreferredMoreIsGivenItOnceHeHasLivedForLong(t *testing.T) {
+func TestMorePreferredNodeGetsTheAddressOnceAliveForLong(t *testing.T) {
 	tests := []struct {
 		name  string
 		lives time.Duration // p2, when this node has lived for half a minute

@@ -21,7 +21,7 @@ func holding(phase ownership.Phase) mesh.Peer {
 	return p
 }
 
-func TestAnAddressThatWasHeldBackIsProbedByWhoHasItNext(t *testing.T) {
+func TestAddressHeldBackIsProbedByItsNextOwner(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		then  []mesh.Peer
@@ -67,7 +67,7 @@ func TestHeld_IsPublishedAndSaved(t *testing.T) {
 	})
 }
 
-func TestASpeakerThatStartsProbesWhatWasHeldBack(t *testing.T) {
+func TestStartingSpeakerProbesAddressesHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7, a2: 7}), func(c *layer2.Config) { c.Resume.Held = []netip.Addr{a1} })
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, self)), []mesh.Peer{peer("p1", nil)}
@@ -114,7 +114,7 @@ func TestDetection_IsSetBeforeAnAddressIsServed(t *testing.T) {
 	})
 }
 
-func TestRestart_GivesUpWhatIsStillProbed(t *testing.T) {
+func TestRestart_GivesUpAddressesStillProbed(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		after    time.Duration

@@ -96,7 +96,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 	}
 }
 
-func TestSurvivorThatReceivesNothingAnyMoreIsSilent(t *testing.T) {
+func TestSurvivorThatNoLongerReceivesStopsAnswering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
 		b.after(segment.ReachedFor - 11*time.Millisecond)
@@ -189,7 +189,7 @@ func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 }
 
 // Otherwise it would have to begin again when the other one does not take the address.
-func TestSurvivorThatAsksIsNotPassedOverForOneThatStarts(t *testing.T) {
+func TestSurvivorThatProbesIsNotPassedOverForAStartingSpeaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a3 := netip.MustParseAddr("192.168.1.3")
 		b := survivor(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
+func TestIsolatedSpeakerAnswersNothing(t *testing.T) {
 	tests := []struct {
 		name   string
 		down   map[lb.NodeName]bool
@@ -47,7 +47,7 @@ func TestASpeakerThatIsCutOffIsSilent(t *testing.T) {
 }
 
 // A link on which no host answers is no reason to be silent where there is no other node.
-func TestLinksAreSilentAndOthersAreNotReady(t *testing.T) {
+func TestNoLinkAnswersWhileOthersAreNotReady(t *testing.T) {
 	late := peer("p2", nil)
 	late.Late = true
 	for _, tt := range []struct {
@@ -80,7 +80,7 @@ func TestLinksAreSilentAndOthersAreNotReady(t *testing.T) {
 
 // Others that receive nothing from this speaker take its addresses, and it receives from them and
 // from hosts: the report says which case of Isolated this is.
-func TestSpeakerThatOthersReceiveNothingFromIsSilent(t *testing.T) {
+func TestSpeakerThatNoPeerReceivesFromAnswersNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		peers     []mesh.Peer

@@ -49,7 +49,7 @@ func TestDuplicatesAreCountedForEachAddress(t *testing.T) {
 	})
 }
 
-func TestWhatWasContestedAndIsLostIsNotRepeated(t *testing.T) {
+func TestContestedAddressThatIsLostIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := owner(t)
 		b.receive(peer("p1", ownership.Claims{a1: 4}))

@@ -15,7 +15,7 @@ func resuming(claims ownership.Claims) func(*layer2.Config) {
 	return func(c *layer2.Config) { c.Resume.Claims = claims }
 }
 
-func TestASpeakerTakesUpWhatTheLastOneOnItsNodeClaimed(t *testing.T) {
+func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 	before := ownership.Claims{a1: 7}
 	tests := []struct {
 		name  string
@@ -57,7 +57,7 @@ func TestTheEpochOfTheLastSpeakerIsRemembered(t *testing.T) {
 	})
 }
 
-func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
+func TestResumedAddressesAreForgottenAfterAnIsolation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
@@ -73,7 +73,7 @@ func TestWhatWasResumedIsForgottenAfterAnIsolation(t *testing.T) {
 
 // A speaker that starts receives from the others one after the other, so that it is in a minority
 // at first. It takes up what it had when it is not any more, although a node is down.
-func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
+func TestSpeakerThatStartsWhileANodeIsDownTakesUpItsFormerAddresses(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		down  map[lb.NodeName]bool
@@ -99,7 +99,7 @@ func TestSpeakerThatStartsWhileANodeIsDownTakesUpWhatItHad(t *testing.T) {
 }
 
 // What it had may have been taken by one that it has not met yet.
-func TestSpeakerThatIsIsolatedAtItsStartAsksForWhatItHad(t *testing.T) {
+func TestSpeakerThatIsIsolatedAtItsStartProbesItsFormerAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
@@ -134,7 +134,7 @@ func TestSpeakerThatIsIsolatedAtItsStartWaitsOnce(t *testing.T) {
 // A processor that others take away can keep the first answers from a speaker that starts for
 // longer than it waits for them. It has not run yet, so that other nodes still answer on its
 // behalf for what it had.
-func TestSpeakerThatStarts_TakesUpWhatItHadAfterLateAnswers(t *testing.T) {
+func TestStartingSpeaker_TakesUpItsFormerAddressesAfterLateAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		peers []mesh.Peer

@@ -92,7 +92,7 @@ func TestCovering_EndsAfterAnAnnouncementWhileViewIsUnchecked(t *testing.T) {
 	})
 }
 
-func TestCovering_GoesOnWhileTheNodeAnnouncesNothing(t *testing.T) {
+func TestCovering_GoesOnUntilTheNodeAnnounces(t *testing.T) {
 	held := restarted(ownership.Active)
 	held.State.Held = []netip.Addr{a1, a2}
 	for _, tt := range []struct {

@@ -121,7 +121,7 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 	}
 }
 
-func TestSpeakerThatWasIsolatedTakesWhatNoHostAnswersForWhoeverIsBack(t *testing.T) {
+func TestSpeakerThatWasIsolatedTakesAddressesThatNoHostAnswersFor(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		back []mesh.Peer
@@ -158,7 +158,7 @@ func TestASpeakerThatRunsDoesNotWaitForAnybody(t *testing.T) {
 	})
 }
 
-func TestItDoesNotActWhileNotAllHaveAnswered(t *testing.T) {
+func TestStartingSpeakerWaitsUntilAllHaveAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Checked = want(wanted(a1, self)), false

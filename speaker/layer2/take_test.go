@@ -40,7 +40,7 @@ func TestTheEpochOfAnAddressThatIsTaken(t *testing.T) {
 	}
 }
 
-func TestTheEpochOfWhatIsNotWantedAnyMoreIsForgotten(t *testing.T) {
+func TestEpochOfAnUnwantedAddressIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
 		b.want.Addresses = nil
@@ -66,7 +66,7 @@ func TestAnAddressThatWasTheFirstStaysSoUntilItIsLost(t *testing.T) {
 	})
 }
 
-func TestTheNextOneTakesWhatTheElectedOneDoesNotClaim(t *testing.T) {
+func TestNextCandidateTakesAddressThatTheElectedNodeDoesNotClaim(t *testing.T) {
 	tests := []struct {
 		name  string
 		want  ownership.Address
@@ -106,7 +106,7 @@ func TestTheElectedOneHasTwoSecondsForEachAddress(t *testing.T) {
 	})
 }
 
-func TestWhatALivingNodeHasLetGoIsLeftAloneForAMoment(t *testing.T) {
+func TestAddressReleasedByAHealthyNodeIsNotTakenAtOnce(t *testing.T) {
 	b4 := ownership.Claims{a1: 4}
 	tests := []struct {
 		name string
@@ -139,7 +139,7 @@ func TestWhatALivingNodeHasLetGoIsLeftAloneForAMoment(t *testing.T) {
 	}
 }
 
-func TestWhatIsLetGoBecauseItIsNotWantedIsNotLeftAlone(t *testing.T) {
+func TestUnwantedAddressThatIsReleasedHasNoGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 4}))
 		b.want.Addresses, b.view.Peers = nil, []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
@@ -150,7 +150,7 @@ func TestWhatIsLetGoBecauseItIsNotWantedIsNotLeftAlone(t *testing.T) {
 	})
 }
 
-func TestWhatSomebodyElseTakesMeanwhileIsHis(t *testing.T) {
+func TestAddressTakenByAnotherNodeMeanwhileStaysThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self, "p1", "p2")), peer("p1", ownership.Claims{a1: 4}), peer("p2", nil))
 		b.receive(in(ownership.Draining, peer("p1", nil)), peer("p2", nil))
@@ -162,7 +162,7 @@ func TestWhatSomebodyElseTakesMeanwhileIsHis(t *testing.T) {
 	})
 }
 
-func TestWhatWasYieldedIsLeftToTheOtherForTenSeconds(t *testing.T) {
+func TestYieldedAddressIsLeftToTheOtherForTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// As far as is known here, p1 may not own it.
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
@@ -208,7 +208,7 @@ func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
 	}
 }
 
-func TestWhatOthersDidNotTakeWhileThisNodeDrainedDoesNotCount(t *testing.T) {
+func TestAddressesLeftUntakenDuringADrainDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, self, "p1", "p2")), peer("p1", nil), peer("p2", nil))
 		b.want.Addresses = nil
@@ -223,7 +223,7 @@ func TestWhatOthersDidNotTakeWhileThisNodeDrainedDoesNotCount(t *testing.T) {
 	})
 }
 
-func TestWhatASpeakerThatStartsDoesNotTakeIsTakenByOneThatRuns(t *testing.T) {
+func TestAddressThatAStartingSpeakerDoesNotTakeIsTakenByARunningOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, nil, in(ownership.Starting, peer("p1", nil)), in(ownership.Starting, peer("p2", nil)))
 		b.want.Addresses = want(wanted(a1, "p1", "p2", self))

@@ -89,7 +89,7 @@ func claims(n int) ownership.Claims {
 	return c
 }
 
-func TestMesh_SpeakersReceiveWhatEachPublishes(t *testing.T) {
+func TestMesh_SpeakersReceiveStatesOfAll(t *testing.T) {
 	one, two, three := start(t, 1, simulatedKey(7)), start(t, 2, simulatedKey(7)), start(t, 3, simulatedKey(7))
 	stopped := false
 	t.Cleanup(func() {

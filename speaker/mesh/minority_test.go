@@ -180,7 +180,7 @@ func TestAddressThatBecomesWantedBehindAWall(t *testing.T) {
 	})
 }
 
-func TestSpeakerThatIsCutOffStartsAnewWithItsLink(t *testing.T) {
+func TestIsolatedSpeakerStartsAnewWithItsLink(t *testing.T) {
 	each(t, 3, 12, func(t *testing.T, w *world) {
 		w.part("n1")
 		w.pass(5 * time.Second)
@@ -211,7 +211,7 @@ func TestWallOfASlowProfileLeavesOneOwner(t *testing.T) {
 	})
 }
 
-func TestOneOfTwoThatTheOtherReceivesNothingFromIsSilent(t *testing.T) {
+func TestOfTwoSpeakersTheOneThatIsNotReceivedAnswersNothing(t *testing.T) {
 	each(t, 2, 6, func(t *testing.T, w *world) {
 		at := time.Now()
 		w.cutFrom("n2", "n1")
@@ -333,7 +333,7 @@ func TestSwitchThatReboots(t *testing.T) {
 
 // What a speaker reported last stays while it stands still; that its kubelet gets no answer shows that it
 // does not count.
-func TestSeparatedNodes_OneThatStandsStillIsReplaced(t *testing.T) {
+func TestSeparatedNodes_StalledNodeIsReplaced(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		does func(*world)

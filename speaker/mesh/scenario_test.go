@@ -304,7 +304,7 @@ func TestARestartThatNeverEnds(t *testing.T) {
 	})
 }
 
-func TestOneThatStartsWhileAnotherRestarts(t *testing.T) {
+func TestNodeStartsWhileAnotherRestarts(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.crash("n1", false)
 		w.pass(10 * time.Second)
@@ -323,7 +323,7 @@ func TestOneThatStartsWhileAnotherRestarts(t *testing.T) {
 	})
 }
 
-func TestACarerThatRestarts(t *testing.T) {
+func TestCoveringSpeakerRestarts(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		before, at := settled(t, w), time.Now()
 		w.leave("n3")
@@ -366,7 +366,7 @@ func TestTheLastOfThreeGoesOnWhenTheOthersHaveLeft(t *testing.T) {
 	}
 }
 
-func TestACarerThatCrashes(t *testing.T) {
+func TestCoveringSpeakerCrashes(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.leave("n3")
 		w.pass(time.Second)
@@ -383,7 +383,7 @@ func TestACarerThatCrashes(t *testing.T) {
 	})
 }
 
-func TestANodeThatIsCutOffIsSilent(t *testing.T) {
+func TestIsolatedNodeAnswersNothing(t *testing.T) {
 	for _, count := range []int{3, 5} {
 		each(t, count, 12, func(t *testing.T, w *world) {
 			at := time.Now()
@@ -411,7 +411,7 @@ func TestANodeThatIsCutOffIsSilent(t *testing.T) {
 	}
 }
 
-func TestOneThatIsCutOffAndKnowsOthersAreDown(t *testing.T) {
+func TestIsolatedNodeWhileOthersAreDown(t *testing.T) {
 	each(t, 3, 6, func(t *testing.T, w *world) {
 		w.part("n1")
 		w.crash("n2", true)
@@ -465,7 +465,7 @@ func TestASplitHeals(t *testing.T) {
 	})
 }
 
-func TestOneThatStoodStillAsksFirst(t *testing.T) {
+func TestStalledNodeProbesFirst(t *testing.T) {
 	for _, still := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 320 * time.Millisecond, 400 * time.Millisecond, 5 * time.Second} {
 		each(t, 4, 12, func(t *testing.T, w *world) {
 			w.freeze("n2")
@@ -481,7 +481,7 @@ func TestOneThatStoodStillAsksFirst(t *testing.T) {
 	}
 }
 
-func TestOneThatStoodStillWhileAnotherLeftAnswersAgain(t *testing.T) {
+func TestNodeStalledWhileAnotherLeftAnswersAgain(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.freeze("n3")
 		w.pass(time.Second)
@@ -498,7 +498,7 @@ func TestOneThatStoodStillWhileAnotherLeftAnswersAgain(t *testing.T) {
 	})
 }
 
-func TestAOneWayCutKillsNobody(t *testing.T) {
+func TestOneWayLossConfirmsNoNodeDead(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		before := settled(t, w)
 		w.cutFrom("n1", "n2")
@@ -529,7 +529,7 @@ func TestNodeThatIsNotReceivedFrom_GivesUp(t *testing.T) {
 }
 
 // A node sends and does not receive: its announcements would reach all.
-func TestOneThatReceivesNothingIsSilent(t *testing.T) {
+func TestNodeThatReceivesNothingAnswersNothing(t *testing.T) {
 	for _, count := range []int{2, 4} {
 		var gaps, twice []time.Duration
 		each(t, count, 12, func(t *testing.T, w *world) {

@@ -185,7 +185,7 @@ func TestWatcher_InterruptedList(t *testing.T) {
 	})
 }
 
-func TestWatcher_InterfaceThatIsGone(t *testing.T) {
+func TestWatcher_DeletedInterface(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Second, "2 192.0.2.2/24")
 		n.set(func() { n.links = []int{1} })

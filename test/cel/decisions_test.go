@@ -27,9 +27,9 @@ type written interface {
 	metav1.Object
 }
 
-// TestPolicies_BoundWhatASpeakerStores has the requests of the speaker of a node, each with the
+// TestPolicies_BoundReportsOfASpeaker has the requests of the speaker of a node, each with the
 // part of the refusal; empty: it is allowed.
-func TestPolicies_BoundWhatASpeakerStores(t *testing.T) {
+func TestPolicies_BoundReportsOfASpeaker(t *testing.T) {
 	const node = "node-a"
 	long := strings.Repeat("a", 150) + "." + strings.Repeat("b", 102)
 	short := long[:124] + "x" + long[len(long)-124:]

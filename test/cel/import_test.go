@@ -70,7 +70,7 @@ func (a acceptance) problems(t *testing.T, manifest []byte) (problems []string) 
 	return problems
 }
 
-func TestImport_TheAPIServerAcceptsWhatTheLibraryGives(t *testing.T) {
+func TestImport_APIServerAcceptsTheLibrary(t *testing.T) {
 	accepts := newAcceptance(t)
 	files, err := filepath.Glob(filepath.Join("..", "import", "*", "stack.yaml"))
 	if err != nil || len(files) < 15 {
@@ -91,9 +91,9 @@ func TestImport_TheAPIServerAcceptsWhatTheLibraryGives(t *testing.T) {
 	}
 }
 
-// TestImport_WhateverTheInputHas replaces values of the library by others: what is written is accepted, and
+// TestImport_ArbitraryValues replaces values of the library by others: what is written is accepted, and
 // each field of the input is in the report.
-func TestImport_WhateverTheInputHas(t *testing.T) {
+func TestImport_ArbitraryValues(t *testing.T) {
 	accepts := newAcceptance(t)
 	files, err := filepath.Glob(filepath.Join("..", "import", "*", "input.yaml"))
 	if err != nil || len(files) == 0 {

@@ -56,7 +56,7 @@ func endpointNodes(t *testing.T) (nodes []string) {
 	return slices.Compact(nodes)
 }
 
-func TestARoutedAddressIsServedByAllItsNodesAndSaysSo(t *testing.T) {
+func TestRoutedAddressIsServedByAllItsNodesAndReportsThem(t *testing.T) {
 	address, nodes := routed(t)
 	if len(nodes) < 2 {
 		t.Fatalf("the backend runs on %v only", nodes)
@@ -163,7 +163,7 @@ func TestPlannedChangesOfRoutedNodesLoseNoConnection(t *testing.T) {
 	})
 }
 
-func TestWhatASpeakerSaidThatHangsIsNotBelieved(t *testing.T) {
+func TestReportOfASpeakerThatHangsDoesNotCount(t *testing.T) {
 	address, nodes := routed(t)
 	hangs := nodes[0]
 	signal := func(name string) {
@@ -254,7 +254,7 @@ func TestARoutedAddressMayBeAnnouncedAtLayer2AsWell(t *testing.T) {
 	})
 }
 
-func TestAWrongASNIsToldAndDisturbsNothing(t *testing.T) {
+func TestWrongASNIsReportedAndDisturbsNoOtherPeer(t *testing.T) {
 	address, nodes := routed(t)
 	ctx := background(t)
 	patch := `{"spec":{"bgpPeers":[{"name":"wrong","myASN":64512,"peerASN":64999,"peerAddress":"fd00:192:168:1::1","connectRetrySeconds":1},

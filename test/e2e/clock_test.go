@@ -61,7 +61,7 @@ func readStep() {
 
 // The clock of a node is ahead, its speaker starts so, the clock is set right and then back, as by NTP,
 // and the speaker starts again: its address has one owner all the time, and what it sends counts.
-func TestClockStepsMoveNoAddressAndSilenceNobody(t *testing.T) {
+func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 	installed(t)
 	address := served(t)
 	former := image(t)

@@ -84,7 +84,7 @@ func TestDeletedServiceFreesItsAddress(t *testing.T) {
 	}
 }
 
-func TestDeletedStackTakesDownWhatItMadeAndNothingElse(t *testing.T) {
+func TestDeletedStackRemovesItsOwnObjectsOnly(t *testing.T) {
 	installed(t)
 	address := served(t)
 	own := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: "administrators"}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{"10.99.0.0/24"}}}

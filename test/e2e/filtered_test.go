@@ -98,7 +98,7 @@ func speakerSays(ctx context.Context, node, reason string) error {
 
 // The node of the owner receives from the others and cannot send to them: they find it dead and
 // take its addresses over, and it is silent.
-func TestSpeakerThatNobodyReceivesFromIsSilent(t *testing.T) {
+func TestSpeakerThatNoPeerReceivesFromStopsAnnouncing(t *testing.T) {
 	installed(t)
 	address := served(t)
 	owner, err := bed.Settled(background(t), address)
@@ -137,7 +137,7 @@ func TestSpeakerThatNobodyReceivesFromIsSilent(t *testing.T) {
 
 // The network card of the owner sends and does not receive, so that its announcements would still reach
 // everybody: it gives its addresses up, and others take them over.
-func TestNodeThatReceivesNothingIsSilent(t *testing.T) {
+func TestNodeThatReceivesNothingStopsAnnouncing(t *testing.T) {
 	installed(t)
 	address := served(t)
 	owner, err := bed.Settled(background(t), address)

@@ -44,7 +44,7 @@ func announced(t *testing.T, service string, status metav1.ConditionStatus, reas
 	return message
 }
 
-func TestAServiceSaysWhoAnnouncesIt(t *testing.T) {
+func TestServiceNamesItsAnnouncingNode(t *testing.T) {
 	installed(t)
 	address := served(t)
 	owner, err := bed.Settled(background(t), address)
@@ -57,7 +57,7 @@ func TestAServiceSaysWhoAnnouncesIt(t *testing.T) {
 	}
 }
 
-func TestAServiceWithoutEndpointsIsNotAnnouncedAndSaysSo(t *testing.T) {
+func TestServiceWithoutEndpointsIsNotAnnouncedAndReportsIt(t *testing.T) {
 	installed(t)
 	address := served(t)
 	scale(t, 0)

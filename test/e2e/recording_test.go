@@ -21,10 +21,10 @@ var update = flag.Bool("update", false, "write what the pages are to show")
 // recordedAddress is that of the sample Service in the pages.
 const recordedAddress = "192.168.1.240"
 
-// TestRecording_PagesShowWhatThePluginPrints runs the command lines in blocks of the kind "console" of these pages, with the sample
+// TestRecording_PagesShowTheOutputOfThePlugin runs the command lines in blocks of the kind "console" of these pages, with the sample
 // stack and Service, in the order in which they are there. What is printed has the same lines and words as the page, whatever the
 // addresses, names, times and numbers of this cluster are.
-func TestRecording_PagesShowWhatThePluginPrints(t *testing.T) {
+func TestRecording_PagesShowTheOutputOfThePlugin(t *testing.T) {
 	installed(t)
 	address := served(t)
 	program := filepath.Join(bed.Repo, "bin", "test", "kubectl-lbstack")

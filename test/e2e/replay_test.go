@@ -8,7 +8,7 @@ import (
 
 // A hostile host of the segment has recorded what a node sent, and sends it again when the node
 // has died: its addresses are taken over as soon as without that.
-func TestRecordedDatagramsOfADeadNodeKeepNoAddress(t *testing.T) {
+func TestRecordedDatagramsDoNotDelayTakeover(t *testing.T) {
 	installed(t)
 	address := served(t)
 	owner, err := bed.Settled(background(t), address)

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestAdvertisementOnTheLocalNetworkSaysWhatIsWrongWithIt(t *testing.T) {
+func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 	b := newBed(t)
 	b.machine("node1", map[string]string{"rack": "1"})
 	b.controller()

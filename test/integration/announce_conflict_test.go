@@ -80,7 +80,7 @@ func TestHeldBackAddressIsGivenAgainWhenTheTimeIsOver(t *testing.T) {
 	b.keeps("web", "10.9.0.2")
 }
 
-func TestServiceThatAsksForAnAddressKeepsItFromAForeignHost(t *testing.T) {
+func TestServiceThatAsksForAnAddressHasItDespiteAForeignHost(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	controller := b.controller()
@@ -156,7 +156,7 @@ func TestServiceStaysOnAForeignHostsAddressUntilThereIsAnother(t *testing.T) {
 	b.free("10.9.0.1")
 }
 
-func TestReservedAddressTellsOfTheForeignHost(t *testing.T) {
+func TestReservedAddressReportsTheForeignHost(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()

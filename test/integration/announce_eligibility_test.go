@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-func TestServiceTellsThatItsPoolDoesNotListItsAddress(t *testing.T) {
+func TestServiceReportsThatItsPoolDoesNotListItsAddress(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -32,7 +32,7 @@ func TestServiceTellsThatItsPoolDoesNotListItsAddress(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1")
 }
 
-func TestServiceTellsWhichInterfacesAreMissing(t *testing.T) {
+func TestServiceReportsMissingInterfaces(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -71,7 +71,7 @@ func TestServiceTellsWhichInterfacesAreMissing(t *testing.T) {
 	})
 }
 
-func TestServiceTellsWhyItsAddressStaysOnAnExcludedNode(t *testing.T) {
+func TestServiceReportsWhyItsAddressStaysOnAnExcludedNode(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", map[string]string{corev1.LabelNodeExcludeBalancers: ""})

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-func TestServiceTellsWhyNobodyAnnouncesItAndWhoDoes(t *testing.T) {
+func TestServiceReportsItsNodeOrWhyThereIsNone(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -55,7 +55,7 @@ func TestServiceTellsWhyNobodyAnnouncesItAndWhoDoes(t *testing.T) {
 	b.unsaid("none")
 }
 
-func TestServiceTellsWhereItsAddressMovedTo(t *testing.T) {
+func TestServiceReportsTheNewNodeOfItsAddress(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -89,7 +89,7 @@ func TestServiceTellsWhereItsAddressMovedTo(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
 }
 
-func TestServiceOfSeveralAddressesTellsOfAll(t *testing.T) {
+func TestServiceOfSeveralAddressesReportsAll(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9", several)
 	b.machine("node1", nil)
@@ -106,7 +106,7 @@ func TestServiceOfSeveralAddressesTellsOfAll(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1", "; 10.9.0.2 is announced by node2")
 }
 
-func TestServicesThatShareAnAddressTellTheSame(t *testing.T) {
+func TestServicesThatShareAnAddressReportTheSame(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-func TestServiceTellsWhichRoutersKnowIt(t *testing.T) {
+func TestServiceReportsItsRouters(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -86,7 +86,7 @@ func TestServiceTellsWhichRoutersKnowIt(t *testing.T) {
 }
 
 // A node drains: its speaker withdraws its routes, and its SpeakerState can arrive after that.
-func TestAnnouncedByBGP_DrainedNodeIsGoneWithinFiveSeconds(t *testing.T) {
+func TestAnnouncedByBGP_DrainedNodeIsNotReportedAfterFiveSeconds(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.machine("node1", nil)
@@ -164,7 +164,7 @@ func TestAnnounced_InvalidBGPAdvertisementStaysInEffect(t *testing.T) {
 	})
 }
 
-func TestRouterTellsOfItsSessions(t *testing.T) {
+func TestRouterReportsItsSessions(t *testing.T) {
 	b := newBed(t)
 	b.machine("node1", nil)
 	b.machine("node2", nil)
@@ -190,7 +190,7 @@ func TestRouterTellsOfItsSessions(t *testing.T) {
 	b.event("tor", v1beta1.ReasonSessionLost)
 }
 
-func TestWhatBGPAdvertisementsNameMustExist(t *testing.T) {
+func TestBGPAdvertisement_ReferencesMustExist(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()

@@ -13,7 +13,7 @@ import (
 )
 
 // An administrator sets a class on a running stack, and takes it back.
-func TestServicesKeepTheirAddressesWhenTheClassChanges(t *testing.T) {
+func TestServicesStayOnTheirAddressesWhenTheClassChanges(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	const class = "example.com/lb"

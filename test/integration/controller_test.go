@@ -47,7 +47,7 @@ func TestServicesGetAddresses(t *testing.T) {
 	})
 }
 
-func TestDeletedServiceFreesItsAddressForWhoWaits(t *testing.T) {
+func TestDeletedServiceFreesItsAddressForWaitingServices(t *testing.T) {
 	b := newBed(t)
 	b.pool("tiny", "192.168.1.240")
 	b.controller()
@@ -59,7 +59,7 @@ func TestDeletedServiceFreesItsAddressForWhoWaits(t *testing.T) {
 	b.has("second", "192.168.1.240")
 }
 
-func TestRefusalsAreToldAndMendThemselves(t *testing.T) {
+func TestRefusalsAreReportedAndEndByThemselves(t *testing.T) {
 	b := newBed(t)
 	b.controller()
 	b.service("early")
@@ -87,7 +87,7 @@ func TestRefusalsAreToldAndMendThemselves(t *testing.T) {
 	b.refused("both", v1beta1.ReasonNoPool)
 }
 
-func TestRequestThatCannotBeMetKeepsTheAddress(t *testing.T) {
+func TestRequestThatCannotBeMetLeavesTheAddress(t *testing.T) {
 	b := newBed(t)
 	b.pool("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -104,7 +104,7 @@ func TestRequestThatCannotBeMetKeepsTheAddress(t *testing.T) {
 	b.free("10.9.0.1")
 }
 
-func TestBadPoolsAreToldAndDisturbNobody(t *testing.T) {
+func TestInvalidPoolsAreReportedAndDisturbNoOtherPool(t *testing.T) {
 	b := newBed(t)
 	b.pool("good", "10.9.0.1-10.9.0.2")
 	b.controller()
@@ -178,7 +178,7 @@ func TestKilledControllerAdoptsBeforeItGives(t *testing.T) {
 	})
 }
 
-func TestOfTwoServicesWithOneAddressTheOlderKeepsIt(t *testing.T) {
+func TestOfTwoServicesWithOneAddressTheOlderHasIt(t *testing.T) {
 	b := newBed(t)
 	b.pool("pool", "10.9.0.1-10.9.0.9")
 	b.unclaimed("older", "10.9.0.3")

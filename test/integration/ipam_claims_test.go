@@ -28,7 +28,7 @@ func (b *bed) reservedFor(address string, names ...string) *v1beta1.IPAddressCla
 }
 
 // MetalLB has nothing of the kind.
-func TestAddressIsKeptForAServiceThatDoesNotExistYet(t *testing.T) {
+func TestAddressIsReservedForAServiceThatDoesNotExistYet(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -65,7 +65,7 @@ func TestReservationIsLeftAloneByAServiceThatAsksForAnother(t *testing.T) {
 	b.free("10.9.0.5")
 }
 
-func TestReservationOfAnAddressThatNoPoolGivesIsTold(t *testing.T) {
+func TestReservationOfAnAddressThatNoPoolGivesIsReported(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -77,7 +77,7 @@ func TestReservationOfAnAddressThatNoPoolGivesIsTold(t *testing.T) {
 	b.poolCounts("pool", "10/1/9", "")
 }
 
-func TestHolderThatCannotShareIsToldAndTakenOff(t *testing.T) {
+func TestHolderThatCannotShareLosesTheAddressWithAReason(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -121,7 +121,7 @@ func TestAddressIsHandedFromOneServiceToAnother(t *testing.T) {
 }
 
 // A reservation, or a name that is misspelt, takes nothing from a Service by itself.
-func TestAddressInUseIsTakenOverOnlyIfTheClaimSaysSo(t *testing.T) {
+func TestAddressInUseIsTakenOverOnlyIfTheClaimAllowsIt(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -312,7 +312,7 @@ func TestRetainedAddressIsFreedAlsoByAControllerThatStartsLater(t *testing.T) {
 }
 
 // MetalLB has no quota.
-func TestQuotaBoundsWhatANamespaceHasFromAPool(t *testing.T) {
+func TestQuotaBoundsAddressesOfANamespace(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9", func(spec *v1beta1.IPAddressPoolSpec) {
 		spec.Quota = &v1beta1.PoolQuota{MaxAddressesPerNamespace: 2}
@@ -370,7 +370,7 @@ func TestReservationOutlivesTheController(t *testing.T) {
 	b.has("next", "10.9.0.1")
 }
 
-func TestClaimWhoseHoldersAreTakenAwayReservesItsAddressForNobody(t *testing.T) {
+func TestClaimWithoutHoldersReservesItsAddressForNoService(t *testing.T) {
 	b := newBed(t)
 	b.pool("pool", "10.9.0.1-10.9.0.9")
 	b.controller()

@@ -22,7 +22,7 @@ func withAddresses(items ...v1beta1.AddressRange) func(*v1beta1.IPAddressPoolSpe
 }
 
 // MetalLB takes such addresses away at once.
-func TestAddressesThatLeaveAPoolAreKeptAndTold(t *testing.T) {
+func TestAddressesThatLeaveAPoolAreRetainedAndReported(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	controller := b.controller()
@@ -54,7 +54,7 @@ func TestAddressesThatLeaveAPoolAreKeptAndTold(t *testing.T) {
 	b.free("10.9.0.1")
 }
 
-func TestBuggyAddressIsKeptWhenTheFieldIsTurnedOn(t *testing.T) {
+func TestBuggyAddressIsRetainedWhenTheFieldIsTurnedOn(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.0-10.9.0.9")
 	b.controller()
@@ -112,7 +112,7 @@ func (b *bed) eitherHas(address string, names ...string) (which string) {
 	return which
 }
 
-func TestTightenedSelectorsKeepOrEvict(t *testing.T) {
+func TestTightenedSelectorsRetainOrEvict(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.poolWith("z-other", "10.9.1.1-10.9.1.9", onlyWhenNamed)
@@ -161,7 +161,7 @@ func TestDeletedPoolsLeaveTheAddressesWithTheServices(t *testing.T) {
 	b.poolCounts("again", "9/2/7", "")
 }
 
-func TestPoolThatBecomesWrongKeepsWhatItGave(t *testing.T) {
+func TestPoolThatBecomesInvalidTakesNoAddressBack(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9", evicting)
 	b.controller()
@@ -203,7 +203,7 @@ func TestCountsFollowAndHandEditedStatusOfAPoolIsPutRight(t *testing.T) {
 	b.poolCounts("pool", "8/0/8", "36893488147419103232/0/36893488147419103232")
 }
 
-func TestScarcityIsToldBeforeAndWhenItIsThere(t *testing.T) {
+func TestScarcityIsReportedBeforeAndWhenItIsThere(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.10 2001:db8::/64")
 	b.controller()

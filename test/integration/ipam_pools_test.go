@@ -98,7 +98,7 @@ func TestPoolWithoutAutoAssignGivesOnlyWhenNamed(t *testing.T) {
 }
 
 // MetalLB has no such state: autoAssign: false still gives to who names the pool.
-func TestDrainingPoolKeepsWhatItGaveAndGivesNothingNew(t *testing.T) {
+func TestDrainingPoolTakesNothingBackAndGivesNothingNew(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("old", "10.9.0.1-10.9.0.9")
 	b.controller()
@@ -125,7 +125,7 @@ func TestDrainingPoolKeepsWhatItGaveAndGivesNothingNew(t *testing.T) {
 
 // MetalLB refuses pools that overlap in its webhook, or takes none of the
 // configuration.
-func TestOfPoolsThatOverlapTheOlderKeepsAndTheRestIsGiven(t *testing.T) {
+func TestOfPoolsThatOverlapTheOlderOwnsTheAddresses(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("z-older", "10.9.0.2-10.9.0.3", onlyWhenNamed)
 	nextSecond(b)
@@ -154,7 +154,7 @@ func TestOfPoolsThatOverlapTheOlderKeepsAndTheRestIsGiven(t *testing.T) {
 	b.poolSays("a-younger", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 }
 
-func TestAddressesThatAPoolListsTwiceAreToldAndGivenOnce(t *testing.T) {
+func TestAddressesThatAPoolListsTwiceAreReportedAndGivenOnce(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.2 10.9.0.2")
 	b.controller()
@@ -198,7 +198,7 @@ func TestAddressesOfNodesAndTheirPodsAreHeldBack(t *testing.T) {
 	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 }
 
-func TestAddressThatBecomesANodesStaysWithItsServiceAndIsTold(t *testing.T) {
+func TestAddressThatBecomesANodesStaysWithItsServiceAndIsReported(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.3")
 	b.controller()
@@ -217,7 +217,7 @@ func TestAddressThatBecomesANodesStaysWithItsServiceAndIsTold(t *testing.T) {
 }
 
 // The API server takes any text for a node's address, and the kubelet writes it.
-func TestANodeThatSaysItHasAllAddressesTakesNone(t *testing.T) {
+func TestNodeThatReportsAllAddressesReservesNone(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.3 2001:db8:9::1", func(s *v1beta1.IPAddressPoolSpec) { s.OutsidePoolPolicy = v1beta1.EvictOutsidePool })
 	b.controller()

@@ -49,7 +49,7 @@ func (b *bed) noClaims(address, message string) (end func()) {
 	}
 }
 
-func TestClaimRefusedByAPolicy_ServiceSaysSoAndKeepsWhatItHas(t *testing.T) {
+func TestClaimRefusedByAPolicy_ServiceReportsItAndStaysUnchanged(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	const message = "claims of this address are not welcome"
@@ -84,7 +84,7 @@ func TestClaimRefusedByAPolicy_ServiceSaysSoAndKeepsWhatItHas(t *testing.T) {
 }
 
 // The claim that reserves an address for a Service is written when the Service shows it.
-func TestClaimRefusedWhenAReservedAddressIsTakenUp_ServiceHasItAndSaysSo(t *testing.T) {
+func TestClaimRefusedWhenAReservedAddressIsTakenUp_ServiceHasItAndReportsIt(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.reservedFor("10.9.0.2", "web")

@@ -93,7 +93,7 @@ func TestPoolAndAddressTogetherMustAgree(t *testing.T) {
 }
 
 // MetalLB drops the address first and fails then.
-func TestRequestsThatCannotBeMetKeepTheAddress(t *testing.T) {
+func TestRequestsThatCannotBeMetLeaveTheAddress(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.poolWith("full", "10.9.1.1")
@@ -134,7 +134,7 @@ func TestRequestsThatCannotBeMetKeepTheAddress(t *testing.T) {
 }
 
 // MetalLB overwrites both.
-func TestWhatOthersWroteIntoTheStatusStays(t *testing.T) {
+func TestStatusFieldsOfOtherWritersStay(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	svc := b.service("web")

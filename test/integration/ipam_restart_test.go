@@ -12,7 +12,7 @@ import (
 )
 
 // As MetalLB's e2e A03.
-func TestOwnerKeepsItsAddressThroughRestartsWhileOthersWait(t *testing.T) {
+func TestOwnerHasItsAddressThroughRestartsWhileOthersWait(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1")
 	controller := b.controller()
@@ -79,7 +79,7 @@ func TestServiceThatIsCreatedAnewHasAClaimOfItsOwn(t *testing.T) {
 }
 
 // A pool edit and the deletion of a pool take no address away.
-func TestSharersOfTwoNamespacesKeepTheirAddressWhateverBecomesOfThePool(t *testing.T) {
+func TestSharersOfTwoNamespacesStayOnTheirAddressWhenThePoolChanges(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(b *bed)

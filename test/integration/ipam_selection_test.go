@@ -119,7 +119,7 @@ func TestPoolForLabelsOfServicesAndNamespaces(t *testing.T) {
 }
 
 // MetalLB treats a pool whose namespaceSelectors select nothing as one for all.
-func TestPoolWhoseSelectorsSelectNothingIsForNobody(t *testing.T) {
+func TestPoolWhoseSelectorsMatchNoNamespaceServesNone(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("nobody", "10.9.0.1-10.9.0.9", allocation(v1beta1.ServiceAllocation{NamespaceSelectors: matching("no", "such")}))
 	b.controller()
@@ -129,7 +129,7 @@ func TestPoolWhoseSelectorsSelectNothingIsForNobody(t *testing.T) {
 	b.refused("named", v1beta1.ReasonPoolNotAllowed)
 }
 
-func TestSelectorThatMeansNothingIsToldAndStopsNoOtherPool(t *testing.T) {
+func TestInvalidSelectorIsReportedAndStopsNoOtherPool(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("wrong", "10.9.0.1-10.9.0.9", allocation(v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{
 		{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Sometimes"}}},

@@ -61,7 +61,7 @@ func TestTrafficPolicyDecidesWhoSharesAnAddress(t *testing.T) {
 }
 
 // In MetalLB whoever knows a key joins.
-func TestKeyIsOfItsNamespaceUnlessThePoolSaysOtherwise(t *testing.T) {
+func TestSharingKeyIsOfItsNamespaceUnlessThePoolAllowsOthers(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	other := b.elsewhere(nil)

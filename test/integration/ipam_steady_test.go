@@ -40,7 +40,7 @@ func TestServicesThatWaitAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 	b.has("b", "10.9.0.3")
 }
 
-func TestServicesThatWaitAreServedInLineWhenAPoolGrows(t *testing.T) {
+func TestWaitingServicesAreServedInOrderWhenAPoolGrows(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1")
 	b.controller()

@@ -59,7 +59,7 @@ func reviews(t *testing.T, metrics string) float64 {
 }
 
 // The API server decides who may read the metrics of each program.
-func TestMetrics_WhoMayRead(t *testing.T) {
+func TestMetrics_ReadAccess(t *testing.T) {
 	b := newBed(t)
 	b.machine("exposed", nil)
 	reader, pod := metricsReader(b, "reader"), account(b, "pod")

@@ -43,7 +43,7 @@ func TestAListThatTwoManagersSetCanBeTakenAway(t *testing.T) {
 	b.isGone(router)
 }
 
-func TestAnEditOfTheStackWritesOnlyWhatItChanges(t *testing.T) {
+func TestAnEditOfTheStackWritesOnlyChangedObjects(t *testing.T) {
 	b := newReadyBed(t)
 	before := b.rests()
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) {

@@ -164,7 +164,7 @@ func TestPasswords_SpeakersReadTheCopyOnly(t *testing.T) {
 	}
 }
 
-func TestSecrets_WhoMayReadThem(t *testing.T) {
+func TestSecrets_ReadAccess(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	b.stack(aSpec())

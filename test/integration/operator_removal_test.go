@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-func TestRemovedStackLeavesNothingAndTakesNothingOfOthers(t *testing.T) {
+func TestRemovedStackDeletesItsOwnObjectsOnly(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	b.stack(aSpec())

@@ -212,7 +212,7 @@ func TestAllFieldsOfAnAdvertisementCanBeTakenAway(t *testing.T) {
 	b.becomes(ad, func(client.Object) bool { return len(ad.Spec.IPAddressPools) == 0 })
 }
 
-func TestWhatIsNoLongerWantedIsPruned(t *testing.T) {
+func TestStack_PrunesUnwantedObjects(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	b.stack(aSpec())

@@ -267,8 +267,8 @@ func TestPlugin_ReleaseSparesAnAddressThatIsTakenUp(t *testing.T) {
 	crash(controller)
 }
 
-// TestPlugin_DrainMarksWhatTheStackAsksFor has the stack name a label, and none of the others.
-func TestPlugin_DrainMarksWhatTheStackAsksFor(t *testing.T) {
+// TestPlugin_DrainSetsTheLabelOfTheStack has the stack name a label, and none of the others.
+func TestPlugin_DrainSetsTheLabelOfTheStack(t *testing.T) {
 	b := newBed(t)
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	create(t, b.Client, stack)

@@ -168,7 +168,7 @@ func (b *operatorBed) patches(object client.Object, patch string) {
 	}
 }
 
-func TestSpeakerAnnouncesWhatPoolsListWithTheRightsOfItsRole(t *testing.T) {
+func TestSpeakerAnnouncesPoolAddressesWithTheRightsOfItsRole(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	spec := aSpec()

@@ -159,7 +159,7 @@ protocol bfd {
 	})
 }
 
-func TestBFDNoticesARouterThatIsGone(t *testing.T) {
+func TestBFDNoticesARouterThatFails(t *testing.T) {
 	_, r, w := watchedRouter(t)
 	killed := time.Now()
 	r.Kill()
@@ -171,7 +171,7 @@ func TestBFDNoticesARouterThatIsGone(t *testing.T) {
 	}
 }
 
-func TestBFDTellsARouterThatHangsFromOneThatIsTakenDown(t *testing.T) {
+func TestBFDDistinguishesAHangingRouterFromAdminDown(t *testing.T) {
 	_, r, w := watchedRouter(t)
 	r.Tell("configure terminal\nbfd\npeer 192.168.1.1\nshutdown")
 	got := w.becomes(toRouter, 2*time.Second, "taken down by the router's administrator", func(s bfd.Status) bool { return s.RemoteAdminDown() })
@@ -187,7 +187,7 @@ func TestBFDTellsARouterThatHangsFromOneThatIsTakenDown(t *testing.T) {
 	w.becomesUp(toRouter)
 }
 
-func TestBFDOfASpeakerThatIsGoneIsNoticed(t *testing.T) {
+func TestBFDOfASpeakerThatFailsIsNoticed(t *testing.T) {
 	_, r, w := watchedRouter(t)
 	w.kill()
 	got := sees(t, r, "192.168.1.1", 2*time.Second, "down", down)

@@ -38,7 +38,7 @@ func birdShows(t *testing.T, r *router.Router, prefix, protocol string, lines ..
 	})
 }
 
-func TestBIRDHearsAttributes(t *testing.T) {
+func TestBIRDReceivesAttributes(t *testing.T) {
 	b := newBed(t, "node", "inner", "bird")
 	bird := router.BIRD(t, b.prefix+"bird", birdConfig(`
 protocol bgp outer { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import all; export none; }; }

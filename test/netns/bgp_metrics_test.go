@@ -110,7 +110,7 @@ func (m metricsOf) all() map[string]float64 {
 	}
 }
 
-func TestBGPMetricsSayWhatTheRouterSays(t *testing.T) {
+func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 	const second4, third4 = "203.0.113.2/32", "203.0.113.3/32"
 	b := newBed(t, "node", "router")
 	r := b.bfdFRR("router", watchedBy(""))

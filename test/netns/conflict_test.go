@@ -56,7 +56,7 @@ func (n *node) reports(hardware net.HardwareAddr, announced bool, addresses ...n
 	})
 }
 
-func TestAnAddressOfAForeignHostIsHeldUntilItIsGone(t *testing.T) {
+func TestAddressOfAForeignHostIsHeldBackUntilThatHostLeaves(t *testing.T) {
 	b := newBed(t, "client", "node1", printer)
 	n := b.node("node1")
 	foreign := b.link(printer).Hardware
@@ -79,9 +79,9 @@ func TestAnAddressOfAForeignHostIsHeldUntilItIsGone(t *testing.T) {
 	}
 }
 
-// TestHostThatOnlyProbes_DoesNotKeepAnAddress sends what switches that track devices send,
+// TestHostThatOnlyProbes_DoesNotHoldBackAnAddress sends what switches that track devices send,
 // and hosts that look for duplicates, with each look: at least once a second.
-func TestHostThatOnlyProbes_DoesNotKeepAnAddress(t *testing.T) {
+func TestHostThatOnlyProbes_DoesNotHoldBackAnAddress(t *testing.T) {
 	for _, address := range []netip.Addr{vip, vip6} {
 		t.Run(address.String(), func(t *testing.T) {
 			b := newBed(t, "client", "node1", printer)
@@ -187,7 +187,7 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 	}
 }
 
-func TestARestartingNodesMACIsToldFromAnotherNode(t *testing.T) {
+func TestCoveringNodeAnswersWithTheMACOfTheRestartingNode(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
 	care := map[netip.Addr]layer2.Owned{}

@@ -78,7 +78,7 @@ func answerAbout(conn *ndp.Conn, target netip.Addr) (net.HardwareAddr, error) {
 	}
 }
 
-func TestSolicitationsAreAnsweredForWhatIsOwned(t *testing.T) {
+func TestSolicitationsAreAnsweredForOwnedAddresses(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
 	tests := []struct {
@@ -109,7 +109,7 @@ func TestSolicitationsAreAnsweredForWhatIsOwned(t *testing.T) {
 	}
 }
 
-func TestNdisc6FindsWhatIsOwned(t *testing.T) {
+func TestNdisc6FindsOwnedAddresses(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
 	n.SetOwned(own(vip6))
@@ -137,7 +137,7 @@ func TestNeighboursThatAskAgainStayReachable(t *testing.T) {
 	}
 }
 
-func TestAHostThatConfiguresAnOwnedAddressIsToldSo(t *testing.T) {
+func TestHostThatConfiguresAnOwnedAddressFindsADuplicate(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
 	n.SetOwned(own(vip6))

@@ -43,7 +43,7 @@ func (b *bed) sends(host string, address netip.Addr) {
 	})
 }
 
-func TestRequestsAreAnsweredForWhatIsOwned(t *testing.T) {
+func TestRequestsAreAnsweredForOwnedAddresses(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
 	b.ip("node1", "link", "set", "eth0", "promisc", "on")

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// TestProbe_FindsWhoAnswers asks from node1 as kubectl lbstack who --probe does, beside the speaker of node1.
-func TestProbe_FindsWhoAnswers(t *testing.T) {
+// TestProbe_FindsTheAnsweringHost asks from node1 as kubectl lbstack who --probe does, beside the speaker of node1.
+func TestProbe_FindsTheAnsweringHost(t *testing.T) {
 	b := newBed(t, "node1", "node2", printer)
 	b.node("node1").SetOwned(own(netip.MustParseAddr("192.168.1.241")))
 	speaker := b.node("node2")

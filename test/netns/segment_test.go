@@ -71,7 +71,7 @@ func (a *asking) until(what string, is func(segment.Results) bool) {
 	})
 }
 
-func TestSegment_AnswersForWhatIsInUse(t *testing.T) {
+func TestSegment_AnswersForAddressesInUse(t *testing.T) {
 	b := newBed(t, "node1", printer)
 	n := b.asking("node1")
 	mac := segment.Hardware(b.link(printer).Hardware)

@@ -97,7 +97,7 @@ func TestLastLines(t *testing.T) {
 	}
 }
 
-func TestEveryCommandThatIsShownSaysWhatItDoes(t *testing.T) {
+func TestEveryListedCommandHasADescription(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
 		if !c.Hidden && c.Short == "" {

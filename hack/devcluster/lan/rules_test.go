@@ -44,7 +44,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-func TestTheClientKeepsTheKernelsNeighbourSettingsAndDoesNotForward(t *testing.T) {
+func TestClientHasDefaultNeighbourSettingsAndDoesNotForward(t *testing.T) {
 	client, _ := plan.Find(1, plan.Client)
 	for _, s := range hostSysctls(client) {
 		switch s.name {

@@ -41,7 +41,7 @@ func TestNothingIsTwiceInTheLargestCluster(t *testing.T) {
 	}
 }
 
-func TestRangesLieWithinTheirWholes(t *testing.T) {
+func TestRangesLieWithinTheirNetworks(t *testing.T) {
 	for _, h := range Hosts(MaxNodes) {
 		if !LANv4.Contains(h.V4) || !LANv6.Contains(h.V6) {
 			t.Errorf("host %s: got %s and %s, want them in %s and %s", h.Name, h.V4, h.V6, LANv4, LANv6)

@@ -37,7 +37,7 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-func TestAProcessIsKnownByItsStartToo(t *testing.T) {
+func TestProcessIsIdentifiedByItsStartTimeToo(t *testing.T) {
 	self, err := Of(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestAProcessIsKnownByItsStartToo(t *testing.T) {
 	}
 }
 
-func TestAProcessThatEndedIsGone(t *testing.T) {
+func TestProcessThatEndedDoesNotRun(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

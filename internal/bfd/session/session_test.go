@@ -135,7 +135,7 @@ func TestOnlyAFailureIsOne(t *testing.T) {
 	}
 }
 
-func TestTheAdministratorOfTheOtherSideIsKnown(t *testing.T) {
+func TestAdminDownOfTheRemoteSystemIsReported(t *testing.T) {
 	m := in(t, bfd.Up, quick)
 	p := from(bfd.AdminDown)
 	p.Diagnostic = bfd.AdministrativelyDown
@@ -151,7 +151,7 @@ func TestTheAdministratorOfTheOtherSideIsKnown(t *testing.T) {
 	}
 }
 
-func TestAdminDownIsToldUntilItEnds(t *testing.T) {
+func TestAdminDownIsSentUntilItEnds(t *testing.T) {
 	m := in(t, bfd.Up, quick)
 	out := m.SetAdminDown(start, true)
 	out = append(out, m.Tick(start.Add(time.Second))...)
@@ -197,7 +197,7 @@ func TestAPassiveSideWaitsToBeSpokenTo(t *testing.T) {
 	}
 }
 
-func TestASilentSideIsForgottenInEveryState(t *testing.T) {
+func TestRemoteStateIsForgottenAfterTheDetectionTime(t *testing.T) {
 	for _, s := range []bfd.State{bfd.Down, bfd.Init, bfd.Up} {
 		m := in(t, s, quick)
 		if s == bfd.Down {

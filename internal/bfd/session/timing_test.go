@@ -48,7 +48,7 @@ func TestTheIntervalsAreNegotiated(t *testing.T) {
 	}
 }
 
-func TestTheJitterKeepsToItsBounds(t *testing.T) {
+func TestJitterStaysWithinItsBounds(t *testing.T) {
 	for _, tt := range []struct {
 		multiplier uint8
 		chance     float64
@@ -69,7 +69,7 @@ func TestTheJitterKeepsToItsBounds(t *testing.T) {
 	}
 }
 
-func TestItIsSlowWhileNotUp(t *testing.T) {
+func TestPacketsAreSlowWhileTheSessionIsNotUp(t *testing.T) {
 	m := New(start, mine, quick, always)
 	out := m.Tick(start)
 	if len(out) != 1 || out[0].DesiredMinTx != time.Second || due(t, m) != time.Second {
@@ -110,7 +110,7 @@ func settled(t *testing.T, p bfd.Profile) *Machine {
 	return m
 }
 
-func TestALiveChangeGoesThroughAPoll(t *testing.T) {
+func TestChangeOfARunningSessionGoesThroughAPoll(t *testing.T) {
 	for _, tt := range []struct {
 		name                 string
 		next                 bfd.Profile
@@ -148,7 +148,7 @@ func TestALiveChangeGoesThroughAPoll(t *testing.T) {
 	}
 }
 
-func TestWhatTheOtherSideSendsLessOftenIsWaitedForAtOnce(t *testing.T) {
+func TestLongerIntervalOfTheRemoteSystemCountsAtOnce(t *testing.T) {
 	m := settled(t, bfd.Profile{Transmit: 100 * ms, Receive: 10 * ms, Multiplier: 3})
 	if got := m.Status().Detection; got != 300*ms {
 		t.Fatalf("it waits %s, want 300ms", got)
@@ -161,7 +161,7 @@ func TestWhatTheOtherSideSendsLessOftenIsWaitedForAtOnce(t *testing.T) {
 	}
 }
 
-func TestAChangeDuringAPollIsToldByTheNextOne(t *testing.T) {
+func TestChangeDuringAPollIsSentByTheNextPoll(t *testing.T) {
 	m := settled(t, quick)
 	m.SetProfile(bfd.Profile{Transmit: 200 * ms, Receive: 100 * ms, Multiplier: 3})
 	m.SetProfile(bfd.Profile{Transmit: 400 * ms, Receive: 100 * ms, Multiplier: 3})
@@ -217,7 +217,7 @@ func TestDemandOfTheOtherSideStopsPeriodicPacketsOnly(t *testing.T) {
 	}
 }
 
-func TestOneWhoDidNotRunBlamesNobody(t *testing.T) {
+func TestSystemThatDidNotRunFailsNoSession(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		ticks  []time.Duration
@@ -251,7 +251,7 @@ func TestOneWhoDidNotRunBlamesNobody(t *testing.T) {
 	})
 }
 
-func TestIntervalsThatCannotBeToldAreCut(t *testing.T) {
+func TestIntervalsAreCutToWhatThePacketCanCarry(t *testing.T) {
 	m := New(start, mine, bfd.Profile{Receive: time.Nanosecond, Transmit: 100 * time.Hour, Multiplier: 3}, always)
 	out := m.Tick(start)
 	if len(out) != 1 || out[0].RequiredMinRx != time.Microsecond || out[0].DesiredMinTx != wire.MaxInterval {

@@ -218,7 +218,7 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-func TestWhatIsNegotiated(t *testing.T) {
+func TestNegotiatedCapabilities(t *testing.T) {
 	c := with(func(c *Config) {
 		c.IPv6, c.RestartTime, c.Keepalive = true, time.Minute, 4*time.Second
 	})
@@ -241,7 +241,7 @@ func TestWhatIsNegotiated(t *testing.T) {
 	}
 }
 
-func TestASpeakerThatRestartedSaysSo(t *testing.T) {
+func TestOpenAfterARestartHasTheRestartFlag(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		m := New(zero, with(func(c *Config) { c.RestartTime, c.Restarted = time.Minute, restarted }))
 		m.Start(zero)

@@ -108,7 +108,7 @@ func TestARouterWithoutFamiliesMeansIPv4(t *testing.T) {
 	}
 }
 
-func TestWhatMeansNothingIsRefusedWithWhy(t *testing.T) {
+func TestMalformedMessageIsRefusedWithTheNotification(t *testing.T) {
 	marker := strings.Repeat("\xff", 16)
 	for name, tt := range map[string]struct {
 		octets string

@@ -70,7 +70,7 @@ func reply(senderIP, targetIP netip.Addr) []byte {
 	return layout(here, client, 2, client, senderIP, here, targetIP)
 }
 
-func TestWhatIsSent(t *testing.T) {
+func TestEncode(t *testing.T) {
 	everybody, nobody := packet.Broadcast(), packet.MAC{}
 	asked := packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}
 	probed := packet.Message{Asks: vip, Probe: true, From: none, Sender: client}
@@ -120,7 +120,7 @@ func TestIPv6IsNotAnnouncedByARP(t *testing.T) {
 	}
 }
 
-func TestWhatIsRead(t *testing.T) {
+func TestDecode(t *testing.T) {
 	good := request(asker, vip)
 	changed := func(at int, value byte) []byte {
 		b := slices.Clone(good)
@@ -194,7 +194,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func TestTheFilterPassesWhatIsAboutOwnedAddresses(t *testing.T) {
+func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
 	lastOf := netip.MustParseAddr("192.168.1.241")
 	vm, err := bpf.NewVM(filter([]netip.Addr{vip, lastOf}, 64))
 	if err != nil {

@@ -94,7 +94,7 @@ func question(options ...[]byte) []byte {
 	return layout(groupFrame, client, asker, groupOfVIP, 135, 0, vip, options...)
 }
 
-func TestWhatIsSent(t *testing.T) {
+func TestEncode(t *testing.T) {
 	asked := packet.Message{Asks: vip, From: asker, Sender: client}
 	probed := packet.Message{Asks: vip, Probe: true, From: none, Sender: client}
 	tests := []struct {
@@ -139,7 +139,7 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
-func TestAProbeOfOurOwnThatComesBackSaysNothing(t *testing.T) {
+func TestOwnProbeThatComesBackIsIgnored(t *testing.T) {
 	c, s := conn()
 	for range 2 {
 		if err := c.Probe(vip); err != nil {
@@ -178,7 +178,7 @@ func TestOldNoncesAreForgotten(t *testing.T) {
 	}
 }
 
-func TestWhatIsRead(t *testing.T) {
+func TestDecode(t *testing.T) {
 	asked := packet.Message{Asks: vip, From: asker, Sender: client}
 	probed := packet.Message{Asks: vip, Probe: true, From: none, Sender: client}
 	claimed := packet.Message{Claims: vip, From: local, Sender: client}
@@ -274,7 +274,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func TestTheFilterPassesWhatIsAboutOwnedAddresses(t *testing.T) {
+func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
 	vm, err := bpf.NewVM(filter([]netip.Addr{vip}, 64))
 	if err != nil {
 		t.Fatal(err)

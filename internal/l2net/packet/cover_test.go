@@ -71,7 +71,7 @@ func anyAddress(v6 bool) *rapid.Generator[netip.Addr] {
 	})
 }
 
-func TestTheFilterPassesExactlyWhatItsRangesHold(t *testing.T) {
+func TestFilterPassesExactlyItsRanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v6 := rapid.Bool().Draw(t, "IPv6")
 		owned := rapid.SliceOfN(anyAddress(v6), 0, 100).Draw(t, "owned")

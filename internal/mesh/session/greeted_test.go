@@ -7,7 +7,7 @@ import (
 
 // Greeted is true for a greeting that wants an answer, of any instance,
 // and not for a recording of one.
-func TestOpen_Greeted(t *testing.T) {
+func TestOpen_AfterAGreeting(t *testing.T) {
 	b := newBed(t, []Key{key(t, 1)}, "a", "b")
 	greeting := func() sent {
 		b.now = b.now.Add(time.Second)

@@ -207,7 +207,7 @@ func TestReplay_AnswersAreBounded(t *testing.T) {
 }
 
 // A datagram counts for the process that it was made for, and for no other.
-func TestOpen_RefusesWhatIsForAnotherProcess(t *testing.T) {
+func TestOpen_RefusesMessagesForAnotherProcess(t *testing.T) {
 	message := func(b *bed, from, to lb.NodeName) sent {
 		datagram, ok := b.tables[from].Seal(to, []byte("message"))
 		if !ok {
@@ -256,7 +256,7 @@ func TestOpen_RefusesWhatIsForAnotherProcess(t *testing.T) {
 }
 
 // The peer has not noticed the restart, and its messages are for the process before.
-func TestOpen_RefusesWhatIsForTheProcessBefore(t *testing.T) {
+func TestOpen_RefusesMessagesForTheProcessBefore(t *testing.T) {
 	b := newBed(t, []Key{key(t, 1)}, "a", "b")
 	b.run(confirmed)
 	a := b.start("a", key(t, 1))

@@ -196,7 +196,7 @@ func TestOpen_RefusesBeforeItDecrypts(t *testing.T) {
 	}
 }
 
-func TestSeal_RefusesWhatItCannotSend(t *testing.T) {
+func TestSeal_RefusesMessagesThatItCannotSend(t *testing.T) {
 	b := newBed(t, []Key{key(t, 1)}, "a", "b")
 	a := b.tables["a"]
 	if _, ok := a.Seal("b", []byte("early")); ok {

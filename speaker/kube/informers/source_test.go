@@ -80,7 +80,7 @@ func (s *source) sees(t *testing.T, looks, services int) {
 	}
 }
 
-func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
+func TestNothingIsComputedBeforeAllKindsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 10*time.Second, 0)
 		pass(10*time.Second + retryWatch.Last)
@@ -93,7 +93,7 @@ func TestNobodyLooksBeforeEverythingWasSeen(t *testing.T) {
 	})
 }
 
-func TestAChangeIsLookedAtInThatMomentAndWhatFollowsOnceItHasSettled(t *testing.T) {
+func TestFirstChangeIsComputedAtOnceAndFollowingOnesTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := run(t, 0, 0)
 		s.informer.Synced()
@@ -115,7 +115,7 @@ func TestAChangeIsLookedAtInThatMomentAndWhatFollowsOnceItHasSettled(t *testing.
 	})
 }
 
-func TestALookThatTookLongIsFollowedByRestWhereOneMayRest(t *testing.T) {
+func TestLongComputationIsFollowedByAPause(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		rest int

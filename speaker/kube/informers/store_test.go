@@ -82,7 +82,7 @@ func newStore() *Store {
 	return s
 }
 
-func TestOnlyWhatIsNewIsTold(t *testing.T) {
+func TestOnlyChangesAreReported(t *testing.T) {
 	type services = map[lb.ServiceKey]*eligibility.Holder
 	type claims = map[netip.Addr]*eligibility.Claim
 	held := &eligibility.Claim{Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}
@@ -171,7 +171,7 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 	look("node that changes makes no endpoint news", nil)
 }
 
-func TestAllThatThereIsCanBeTold(t *testing.T) {
+func TestAllObjectsCanBeReported(t *testing.T) {
 	s := newStore()
 	r := s.NewReader()
 	for _, o := range []client.Object{service(), claim("10.0.0.1", "10.0.0.1")} {
@@ -186,7 +186,7 @@ func TestAllThatThereIsCanBeTold(t *testing.T) {
 	})
 }
 
-func TestObjectsOfOtherKindsAreNewsByKind(t *testing.T) {
+func TestChangesOfOtherKindsAreReportedByKind(t *testing.T) {
 	s := NewStore(func(o client.Object) bool { return o.GetLabels()["ours"] != "no" })
 	r := s.NewReader()
 	node := func(name, ours string) *corev1.Node {
@@ -259,7 +259,7 @@ func TestEndpointsThatBecomeAnotherServicesLeaveTheirOld(t *testing.T) {
 	})
 }
 
-func TestWhatDoesNotCountWakesNobody(t *testing.T) {
+func TestChangeThatDoesNotCountWakesNothing(t *testing.T) {
 	before := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor", Generation: 1, ResourceVersion: "1"}}
 	told := before.DeepCopy()
 	told.Status.Established, told.ResourceVersion = 3, "2"
@@ -295,7 +295,7 @@ func TestWhatDoesNotCountWakesNobody(t *testing.T) {
 	}
 }
 
-func TestTheLabelsOfANamespaceAreNewsOfItsServices(t *testing.T) {
+func TestLabelsOfANamespaceAreChangesOfItsServices(t *testing.T) {
 	s := NewStore(all)
 	r := s.NewReader()
 	namespace := func(name string, labels map[string]string) *metav1.PartialObjectMetadata {

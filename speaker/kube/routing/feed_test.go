@@ -202,7 +202,7 @@ func TestAPeerThatIsWrongDisturbsNoOther(t *testing.T) {
 	b.complains("an advertisement", `the BGPAdvertisement "odd" is ignored`)
 }
 
-func TestWhatIsChangedSoThatItMeansNothingStaysAsItWas(t *testing.T) {
+func TestObjectThatBecomesInvalidStaysAsItWas(t *testing.T) {
 	b := newBed(t)
 	alias := &v1beta1.Community{ObjectMeta: named("aliases"), Spec: v1beta1.CommunitySpec{Communities: []v1beta1.CommunityAlias{{Name: "transit", Value: "64512:7"}}}}
 	marked := func(names ...v1beta1.CommunityReference) *v1beta1.BGPAdvertisement {
@@ -267,7 +267,7 @@ func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	}
 }
 
-func TestAPeerGoesWithoutBFDUntilThereIsItsProfileAndThenKeepsIt(t *testing.T) {
+func TestPeerRunsWithoutBFDUntilItsProfileExists(t *testing.T) {
 	b := newBed(t)
 	b.sees(node(), peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" }))
 	if len(b.sessions.peers) != 1 || b.sessions.peers[0].BFD != nil {
@@ -427,7 +427,7 @@ func TestOtherNodesAndSecretsOfOthersDoNotCount(t *testing.T) {
 	}
 }
 
-func TestAChangeIsMeasuredFromWhenTheFirstOfItsEventsWasSeen(t *testing.T) {
+func TestChangeIsMeasuredFromItsFirstEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.sees(append(served("web", "10.0.0.1"), node(), all(), peer("tor", plain))...)
@@ -467,7 +467,7 @@ func TestAddressesThatNoPoolListsAreNotAnnouncedAndReported(t *testing.T) {
 	}
 }
 
-func TestFeed_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
+func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 	names := func(b *bed) (list []bgp.PeerName) {
 		for _, p := range b.sessions.peers {
 			list = append(list, p.Name)
@@ -507,7 +507,7 @@ func TestFeed_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 	}
 }
 
-func TestFeed_ASourceThatTheKernelChoosesIsCompared(t *testing.T) {
+func TestConfigWatcher_SourceThatTheKernelChoosesIsCompared(t *testing.T) {
 	b := newBed(t)
 	b.feed.Source = func(netip.Addr, string) netip.Addr { return netip.MustParseAddr("192.168.1.11") }
 	source := func(address string) func(*v1beta1.BGPPeerSpec) {
@@ -520,7 +520,7 @@ func TestFeed_ASourceThatTheKernelChoosesIsCompared(t *testing.T) {
 	}
 }
 
-func TestFeed_InternalIPsOfTheNodeArePassedOn(t *testing.T) {
+func TestConfigWatcher_PassesOnInternalIPsOfTheNode(t *testing.T) {
 	b := newBed(t)
 	n := node()
 	b.sees(n, peer("tor", plain))

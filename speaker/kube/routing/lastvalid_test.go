@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-func TestAnObjectThatMeansNothingIsWhatItWasUntilItIsMendedOrGone(t *testing.T) {
+func TestInvalidObjectHasItsLastValidConfigUntilValidOrDeleted(t *testing.T) {
 	peers := func(specs ...string) (list []*v1beta1.BGPPeer) {
 		for _, spec := range specs {
 			name, address, _ := strings.Cut(spec, "=")

@@ -331,7 +331,7 @@ func TestNothingIsAnnouncedThatCouldNotBeProbed(t *testing.T) {
 	}
 }
 
-func TestAForeignHostMustBeSilentTwiceInARow(t *testing.T) {
+func TestForeignHostMustMissTwoProbesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
@@ -388,7 +388,7 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 	})
 }
 
-func TestDetection_DecidesWhatAForeignHostCosts(t *testing.T) {
+func TestDetection_DecidesTheEffectOfAForeignHost(t *testing.T) {
 	tests := []struct {
 		detection layer2.Detection
 		probes    int

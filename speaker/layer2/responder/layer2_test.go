@@ -124,7 +124,7 @@ func TestIPv6IsAnnouncedOverNDP(t *testing.T) {
 	})
 }
 
-func TestAnswersForWhatIsOwnedOnly(t *testing.T) {
+func TestAnswersForOwnedAddressesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
@@ -170,7 +170,7 @@ func (b *bed) counted(t *testing.T) map[string]float64 {
 	return counted
 }
 
-func TestWhatIsLostIsNotAnsweredForOnceSetOwnedHasReturned(t *testing.T) {
+func TestLostAddressIsNotAnsweredForOnceSetOwnedHasReturned(t *testing.T) {
 	b := newBed(t)
 	b.v4.hang = make(chan struct{})
 	b.SetLinks([]layer2.Link{eth0})
@@ -279,7 +279,7 @@ func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
 	}
 }
 
-func TestCovering_NodeThatStaysSilentIsAskedLessOften(t *testing.T) {
+func TestCovering_NodeThatDoesNotAnswerIsProbedLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
@@ -302,7 +302,7 @@ func TestCovering_NodeThatStaysSilentIsAskedLessOften(t *testing.T) {
 	})
 }
 
-func TestWhoStopsCaringAnnounces(t *testing.T) {
+func TestSpeakerThatStopsCoveringAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
@@ -319,7 +319,7 @@ func TestWhoStopsCaringAnnounces(t *testing.T) {
 	})
 }
 
-func TestWhatIsOwnedIsRepeated(t *testing.T) {
+func TestOwnedAddressesAreRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})

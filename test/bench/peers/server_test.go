@@ -18,7 +18,7 @@ apiserver_request_total{code="200",group="coordination.k8s.io",resource="leases"
 process_cpu_seconds_total 12.5
 `
 
-func TestParseServed_CountsWhatALoadBalancerDoes(t *testing.T) {
+func TestParseServed_CountsRequestsOfALoadBalancer(t *testing.T) {
 	got, err := parseServed(strings.NewReader(metrics))
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// play runs a scenario in a world of its own, in which all nodes run and everything
-// is owned when it begins.
+// play runs a scenario in a new world. If there are addresses, all nodes run and every address has an
+// owner when the scenario begins.
 func play(t *testing.T, seed uint64, count, addresses int, scenario func(*testing.T, *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func each(t *testing.T, nodes, addresses int, scenario func(*testing.T, *world))
 	}
 }
 
-// pass lets time pass, of which there is as much as one likes.
+// pass advances the clock of the bubble, which costs no real time.
 func (w *world) pass(d time.Duration) { time.Sleep(d) }
 
 func draining(s layer2.Snapshot) []lb.NodeName {

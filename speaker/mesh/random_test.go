@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// randomSeeds is how many scenarios are played; LBSTACK_SEEDS says otherwise, and
-// LBSTACK_SEED plays a single one.
+// randomSeeds is how many scenarios are played by default. LBSTACK_SEEDS sets another number;
+// LBSTACK_SEED plays the scenario of one seed.
 const randomSeeds = 30
 
 func seedsToPlay(t *testing.T) []uint64 {
@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	most, err := time.ParseDuration(os.Getenv("LBSTACK_SOAK"))
 	first := uint64(orElse(count("LBSTACK_SEED"), int(time.Now().Unix())))
 	if err != nil {
-		most, first = time.Millisecond, 1000 // one scenario shows that it runs: make soak-mesh plays many
+		most, first = time.Millisecond, 1000 // a single scenario tests the soak itself; make soak-mesh plays many
 	}
 	var all outcome
 	reported := time.Now()
@@ -62,17 +62,17 @@ func TestSoak(t *testing.T) {
 	t.Log(all.String())
 }
 
-// outcome is of many scenarios.
+// outcome counts the results of many scenarios.
 type outcome struct {
 	played, failed, steps int
 	gaps, twice           []time.Duration
 }
 
 func (o *outcome) String() string {
-	return fmt.Sprintf("%d scenarios, %d failed, %d steps; nobody answered: %s; several answered: %s", o.played, o.failed, o.steps, quantiles(o.gaps), quantiles(o.twice))
+	return fmt.Sprintf("%d scenarios, %d failed, %d steps; no node answered: %s; several nodes answered: %s", o.played, o.failed, o.steps, quantiles(o.gaps), quantiles(o.twice))
 }
 
-// playRandom plays what comes of a seed.
+// playRandom plays the scenario of a seed.
 func playRandom(t *testing.T, seed uint64, all *outcome) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 99))
@@ -109,8 +109,8 @@ func quantiles(d []time.Duration) string {
 	return fmt.Sprintf("%d times, median %s, 90 %% %s, 99 %% %s, most %s", len(d), at(0.5), at(0.9), at(0.99), at(1))
 }
 
-// storm has things happen to the nodes, one after the other and sometimes before the
-// last one is over, and at the end looks whether everything is owned.
+// storm injects random faults one after the other, some before the fault before has ended. At the end
+// it checks that every address has an owner.
 func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.mu.Lock()
 	w.loss = []float64{0, 0, 0.01, 0.05, 0.1, 0.2}[rng.IntN(6)]
@@ -121,14 +121,14 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.storage = rng.IntN(3) == 0
 	w.mixed = w.storage
 	for i, mac := range rng.Perm(len(w.names)) {
-		w.nodes[w.names[i]].mac = byte(mac) // of those with one epoch the lower one wins, whatever their names
+		w.nodes[w.names[i]].mac = byte(mac) // of two claims with one epoch the lower hardware address wins: not in the order of names
 	}
 	go w.replayAlways(rand.New(rand.NewPCG(w.seed, 98)))
 	go w.askForAddresses()
 	grace := time.Second + time.Duration(rng.Int64N(int64(8*time.Second)))
-	go w.watchNodes(grace) // 40 s in a cluster: sooner, so that more happens afterwards
-	// Where two are left, one believes the other dead when three or four beats in a row
-	// are lost.
+	go w.watchNodes(grace) // 40 s in a cluster; shorter here, so that more faults follow
+	// Of two nodes that are left, each confirms the other dead when three or four heartbeats in
+	// a row are lost.
 	w.firm = w.loss+w.late <= 0.01
 	w.note("%d nodes, %s, loss %.2f, doubled %.2f, late %.2f, not ready after %s, a second segment: %v", len(w.names), profile, w.loss, w.dup, w.late, grace, w.mixed)
 	w.mu.Unlock()
@@ -138,7 +138,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	}
 	w.wants(1 + rng.IntN(12))
 	if rng.IntN(4) == 0 {
-		w.wall(s.several()...) // they have never met
+		w.wall(s.several()...) // before they have ever received from each other
 	}
 	w.run(w.names...)
 	w.pass(11 * time.Second)
@@ -156,21 +156,21 @@ func shuffled(rng *rand.Rand, names []lb.NodeName) []lb.NodeName {
 	return order
 }
 
-// stormy is a world in which things happen.
+// stormy is a world with random faults.
 type stormy struct {
 	*world
 	rng   *rand.Rand
 	grace time.Duration
 	order []lb.NodeName
 	part  func(...lb.NodeName)
-	// away: the API server is, for all; apart: for some.
+	// away: no node reaches the API server. apart: some nodes do not.
 	away, apart bool
 }
 
-// several returns some nodes, not all, which are the first in an order of the storm's own.
+// several returns some nodes, never all: the first ones of the random order.
 func (s *stormy) several() []lb.NodeName { return s.order[:1+s.rng.IntN(len(s.order)-1)] }
 
-// happen has one thing happen, to any node.
+// happen injects one random fault, or ends one.
 func (s *stormy) happen() {
 	w, rng := s.world, s.rng
 	n := w.names[rng.IntN(len(w.names))]
@@ -189,7 +189,7 @@ func (s *stormy) happen() {
 		s.away, s.apart = !s.away, false
 		w.outage(s.away)
 	case what == 15 && !cut && !s.away:
-		// A cut takes the API server from some as well, and lasts until they are called NotReady.
+		// The cut separates one side from the API server as well, and lasts until that side is NotReady.
 		side := s.several()
 		if rng.IntN(2) == 0 {
 			w.wall(side...)
@@ -200,7 +200,7 @@ func (s *stormy) happen() {
 		w.unreachable(side...)
 		w.pass(s.grace)
 	case what == 14 && !s.away:
-		// Some nodes lose the API server: one, or all that are on one side of a cut.
+		// One node, or all nodes on one side of a cut, lose the API server.
 		if s.apart = !s.apart; s.apart {
 			w.unreachable(w.aside(n)...)
 		} else {
@@ -248,15 +248,15 @@ func (s *stormy) happen() {
 	case cut:
 		w.heal()
 	case s.apart:
-		// Those without the API server would not learn what is wanted
+		// A change of the wanted addresses would not reach the nodes without the API server.
 	default:
 		w.wants(1 + rng.IntN(12))
 		w.fresh()
 	}
 }
 
-// cutSome cuts one direction, from a node to another one, all that goes to it, or the messages from it to
-// all, or those between two.
+// cutSome drops one of these: all messages of the mesh from a node, the messages of the mesh between two
+// nodes, everything to a node, or everything from one node to another.
 func (s *stormy) cutSome(n lb.NodeName) {
 	to := s.order[0]
 	if to == n {
@@ -268,7 +268,7 @@ func (s *stormy) cutSome(n lb.NodeName) {
 	case 1:
 		s.wallBetween(n, to)
 	case 2:
-		if s.apart { // one that receives nothing has no API server either, and may not be the only one that has
+		if s.apart { // a node that receives nothing has no API server: it must not be the last node that has one
 			s.cutFrom(n, to)
 			return
 		}
@@ -278,8 +278,8 @@ func (s *stormy) cutSome(n lb.NodeName) {
 	}
 }
 
-// narrow returns whether two of several speakers do not receive from each other, and nothing else is
-// cut: others vouch for both, so that either may restart. The caller holds the lock.
+// narrow returns whether the only fault of the network is that two of several speakers do not receive from
+// each other. The others relay the states of both, so that either may restart. The caller holds the lock.
 func (w *world) narrow() bool {
 	for way := range w.walls {
 		if !w.walls[[2]lb.NodeName{way[1], way[0]}] {
@@ -289,7 +289,7 @@ func (w *world) narrow() bool {
 	return len(w.walls) == 2 && len(w.cuts)+len(w.second.cuts) == 0 && len(w.names) > 2
 }
 
-// reboot has the switch of all nodes reboot; the links may lose their carriers meanwhile.
+// reboot reboots the switch of all nodes. The links may lose their carriers meanwhile.
 func (s *stormy) reboot() {
 	carrier := s.rng.IntN(2) == 0
 	s.cutAll()
@@ -308,7 +308,7 @@ func (s *stormy) reboot() {
 	s.heal()
 }
 
-// end has everything work again.
+// end ends all faults.
 func (s *stormy) end() {
 	w := s.world
 	w.heal()
@@ -331,17 +331,17 @@ func (s *stormy) end() {
 	}
 	w.change(func(s *layer2.Snapshot) { clear(s.Draining) })
 	w.pass(15 * time.Second)
-	// Where a fifth of the packets is lost, a node takes another for dead now and then, and
-	// answers as well until it hears of it again.
+	// Where a fifth of the packets is lost, a node now and then confirms another dead that is alive. Both
+	// answer until the node receives from the other again.
 	for until := time.Now().Add(falseAlarm); !single(w) && time.Now().Before(until); {
 		w.pass(100 * time.Millisecond)
 	}
 }
 
-// falseAlarm is how long a node may take another for dead that is not.
+// falseAlarm is how long a node may have another confirmed dead that is alive.
 const falseAlarm = 3 * time.Second
 
-// single says whether every address has exactly one owner.
+// single returns whether every address has exactly one owner.
 func single(w *world) bool {
 	for _, owner := range w.owners() {
 		if !slices.Contains(w.names, owner) {
@@ -351,7 +351,8 @@ func single(w *world) bool {
 	return true
 }
 
-// alone notes when only one node is left: it may be silent, since it lost all others.
+// alone sets the time of the last fault when only one node is left: this node may answer nothing, since
+// it lost all others.
 func (w *world) alone() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -366,7 +367,7 @@ func (w *world) alone() {
 	}
 }
 
-// fresh notes that there are addresses that nobody had before.
+// fresh sets the time of the last fault, since addresses are wanted that no node had before.
 func (w *world) fresh() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,11 +9,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// now is the time as the processes of a node read it: the wall clock of the node, which may be set
-// while they run, and the monotonic clock, which nothing sets. Times of testing/synctest have no
-// monotonic reading, and the package time has no way to give them one: a Time with both has, below
-// its highest bit, the seconds since 1885 in 33 bits and the nanoseconds in 30, and the monotonic
-// reading in the second word.
+// now returns the time as the processes of a node read it. It has the wall clock of the node, which
+// the test sets while processes run, and the monotonic clock, which nothing sets. Times of
+// testing/synctest have no monotonic reading, and the package time has no function that adds one.
+// The layout of a Time with both: the highest bit, the seconds since 1885 in 33 bits and the
+// nanoseconds in 30 bits; the second word is the monotonic reading.
 func (n *node) now() time.Time {
 	var t time.Time
 	words := (*[2]uint64)(unsafe.Pointer(&t))
@@ -46,7 +46,7 @@ func TestClockOfANodeThatIsSet(t *testing.T) {
 	})
 }
 
-// wait waits for a time, and returns false once the process has ended.
+// wait waits for d. It returns false as soon as the process ends.
 func (p *process) wait(d time.Duration) bool {
 	select {
 	case <-p.ctx.Done():

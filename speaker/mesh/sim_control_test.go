@@ -11,13 +11,13 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// The API server and the controller of the simulation: the report of a speaker stands in its
-// SpeakerState within 0.7 s, the controller looks at all of them, and a speaker in a minority
-// reads once a second what it has found. A speaker that is deaf does neither.
+// The API server and the controller of the simulation. The report of a speaker is in its SpeakerState
+// within 0.7 s. The controller evaluates all SpeakerStates. A speaker in a minority reads the result
+// once a second. A speaker without the API server (world.deaf) neither writes nor reads.
 
 const readInterval = time.Second
 
-// reported has a report written, as speaker/kube does.
+// reported has a report of the engine written, as speaker/kube does.
 func (p *process) reported(r layer2.Report) {
 	p.gate()
 	w := p.n.w
@@ -28,8 +28,9 @@ func (p *process) reported(r layer2.Report) {
 	p.write()
 }
 
-// write has the latest report stand in the SpeakerState soon, unless the API server is away: it is
-// written when it is back, or the process stands still. The caller holds the lock.
+// write writes the latest report into the SpeakerState after a delay. A frozen process writes when it
+// runs again. Without the API server nothing is written: unreachable and outage call write when the
+// API server is back. The caller holds the lock.
 func (p *process) write() {
 	w := p.n.w
 	delay := 200*time.Millisecond + time.Duration(p.n.rng.Int64N(int64(500*time.Millisecond)))
@@ -73,8 +74,8 @@ func (p *process) readState() {
 	}
 }
 
-// probed is how long a kubelet takes to report that a speaker stands still: three probes that take 5 s
-// each. unreadyFor is how long that must be so to count: the constant of the controller.
+// probed is how long a kubelet takes to report that a speaker stands still: three probes of 5 s each.
+// unreadyFor is how long the report must last to count: the constant of the controller.
 const probed, unreadyFor = 21 * time.Second, 5 * time.Second
 
 // isUnready returns whether the kubelet of a node has reported for some time that its speaker stands
@@ -86,12 +87,12 @@ func (w *world) isUnready(name lb.NodeName, lasts time.Duration) bool {
 	}
 	since := p.froze.Add(probed)
 	if w.attached.After(since) {
-		since = w.attached // the kubelet could not report it before
+		since = w.attached // before, the kubelet did not reach the API server either
 	}
 	return time.Since(since) >= lasts
 }
 
-// reportsNow returns the reports as the controller takes them. The caller holds the lock.
+// reportsNow returns the reports as the controller evaluates them. The caller holds the lock.
 func (w *world) reportsNow() map[lb.NodeName]reports.Report {
 	all := maps.Clone(w.states)
 	for name, r := range all {
@@ -101,8 +102,8 @@ func (w *world) reportsNow() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// partitionedFor is for how long that a speaker is cut from a larger group counts: the constant
-// of the engine.
+// partitionedFor is how long a report counts that a speaker is cut from a larger group: the
+// constant of the engine.
 const partitionedFor = 30 * time.Second
 
 func (p *process) setPartitioned(since time.Time) {
@@ -115,8 +116,8 @@ func (p *process) setPartitioned(since time.Time) {
 	p.engine.SetPartitioned(since)
 }
 
-// separate cuts nodes from all others, at layer 2 as well, while all reach the gateway, as
-// private VLANs between nodes do.
+// separate cuts nodes from all others, in the mesh and in the segment, while all reach the gateway.
+// Private VLANs between nodes do the same.
 func (w *world) separate(some ...lb.NodeName) {
 	w.part(some...)
 	w.mu.Lock()
@@ -127,7 +128,7 @@ func (w *world) separate(some ...lb.NodeName) {
 	w.note("all reach the gateway")
 }
 
-// lost has the API server call these nodes NotReady, and no others.
+// lost sets exactly these nodes NotReady.
 func (w *world) lost(nodes ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -140,7 +141,7 @@ func (w *world) lost(nodes ...lb.NodeName) {
 	}
 }
 
-// unreachable has these nodes not reach the API server, and all others reach it.
+// unreachable cuts exactly these nodes from the API server.
 func (w *world) unreachable(nodes ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -155,8 +156,8 @@ func (w *world) unreachable(nodes ...lb.NodeName) {
 	}
 }
 
-// watchNodes does what the node lifecycle controller does: it calls those nodes NotReady that
-// have not reached the API server for a grace period. While none does, it learns nothing.
+// watchNodes sets nodes NotReady that have not reached the API server for a grace period, as the
+// node lifecycle controller does. While no node reaches the API server, nothing changes.
 func (w *world) watchNodes(grace time.Duration) {
 	reached := map[lb.NodeName]time.Time{}
 	for _, name := range w.names {

@@ -9,11 +9,11 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// mostRecorded is how many datagrams an attacker has, of all that have arrived. One that was lost is as good as
-// one that is late when it is sent again: that it comes from its sender is true.
+// mostRecorded is how many of the datagrams that arrived an attacker has. Lost datagrams are not recorded: a lost
+// datagram that is sent again is like a late one, since its sender did send it.
 const mostRecorded = 4096
 
-// record keeps a datagram that has arrived, in place of another one of any age. The caller holds the lock.
+// record stores a datagram that has arrived, in place of a random older one. The caller holds the lock.
 func (w *world) record(rng *rand.Rand, d datagram) {
 	if len(w.recorded) < mostRecorded {
 		w.recorded = append(w.recorded, d)
@@ -22,8 +22,8 @@ func (w *world) record(rng *rand.Rand, d datagram) {
 	w.recorded[rng.IntN(mostRecorded)] = d
 }
 
-// replayAlways has recorded datagrams sent again until the world ends: to the same receiver or
-// another one, from the address of the same sender or another one.
+// replayAlways sends recorded datagrams again until the world ends: to the same or another receiver,
+// from the address of the same or another sender.
 func (w *world) replayAlways(rng *rand.Rand) {
 	for {
 		select {
@@ -49,7 +49,7 @@ func (w *world) replayAlways(rng *rand.Rand) {
 	}
 }
 
-// parted returns whether some speakers cannot talk to others. The caller holds the lock.
+// parted returns whether a cut, a wall or different keys separate speakers. The caller holds the lock.
 func (w *world) parted() bool {
 	return w.cutOrWalled() || time.Now().Before(w.rekeyed)
 }
@@ -57,11 +57,12 @@ func (w *world) parted() bool {
 // cutOrWalled returns whether there is a cut or a wall. The caller holds the lock.
 func (w *world) cutOrWalled() bool { return len(w.cuts)+len(w.walls)+len(w.second.cuts) > 0 }
 
-// rotateFor is how long all take to learn a key that replaces another one at once.
+// rotateFor is how long it takes until all nodes have a new key.
 const rotateFor = 4 * time.Second
 
-// rotate replaces the key; each node learns of it at its own time. Either all accept both
-// before one has only the new one, or none has ever both: then it is a wall for as long.
+// rotate replaces the key. Each node gets the new key at a random time. If both is set, all nodes
+// accept both keys before the first node drops the old key. Otherwise no node ever accepts both, and
+// nodes with different keys are separated as by a wall.
 func (w *world) rotate(rng *rand.Rand, both bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +89,7 @@ func (w *world) rotate(rng *rand.Rand, both bool) {
 	w.note("key %d replaces the one before, accepted side by side: %v", w.key, both)
 }
 
-// setKeys replaces what is in the Secret as a node has it.
+// setKeys replaces the content of the Secret on a node.
 func (w *world) setKeys(name lb.NodeName, keys ...session.Key) {
 	w.mu.Lock()
 	if w.over {
@@ -118,7 +119,7 @@ func (p *process) takeKeys() {
 	}
 }
 
-// outage has the API server reach no node, or all again.
+// outage cuts all nodes from the API server, or connects all of them again.
 func (w *world) outage(is bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,7 +142,7 @@ func (w *world) lose(name lb.NodeName) {
 	w.nodes[name].kept = layer2.Checkpoint{}
 }
 
-// restartAll has all speakers crash at once, and start again one soon after the other.
+// restartAll has all speakers crash at once and start again, each within 0.3 s of the one before.
 func (w *world) restartAll(rng *rand.Rand) {
 	for _, name := range w.names {
 		w.crash(name, false)

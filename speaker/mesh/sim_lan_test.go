@@ -9,14 +9,14 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// lan is a segment of the network, which each node has one link of.
+// lan is a segment of the network. Each node has one link in the segment.
 type lan struct {
 	name  string                  // of the links
 	cuts  map[[2]lb.NodeName]bool // from, to: no frame is carried
-	sides map[lb.NodeName]int     // the parts of the segment that nodes are in
+	sides map[lb.NodeName]int     // the part of the segment that each node is in
 }
 
-// part is a part of the segment that an address is in.
+// part names a part of the segment of an address.
 type part struct {
 	address netip.Addr
 	side    int
@@ -26,7 +26,7 @@ func newLAN(name string) lan {
 	return lan{name, map[[2]lb.NodeName]bool{}, map[lb.NodeName]int{}}
 }
 
-// part cuts some off all others.
+// part cuts some nodes from all others.
 func (l *lan) part(names, some []lb.NodeName) {
 	for _, a := range some {
 		for _, b := range names {
@@ -38,7 +38,7 @@ func (l *lan) part(names, some []lb.NodeName) {
 	}
 }
 
-// partAll cuts each off all others.
+// partAll cuts each node from all others.
 func (l *lan) partAll(names []lb.NodeName) {
 	for i, a := range names {
 		for _, b := range names {
@@ -53,7 +53,7 @@ func (l *lan) heal() {
 	clear(l.sides)
 }
 
-// linkOf returns the link that an address is in the subnet of.
+// linkOf returns the link whose subnet has an address.
 func linkOf(address netip.Addr) string {
 	if address.Is4() && address.As4()[0] == 10 {
 		return "eth1"
@@ -69,7 +69,7 @@ func (w *world) lanOf(link string) *lan {
 	return &w.lan
 }
 
-// partSecond cuts some off all others on the segment without a gateway.
+// partSecond cuts some nodes from all others on the segment without a gateway.
 func (w *world) partSecond(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,7 +78,7 @@ func (w *world) partSecond(some ...lb.NodeName) {
 	w.note("parted on eth1: %v from the others", some)
 }
 
-// cutAll has the switch of the mesh carry nothing, as while it reboots: each node is alone.
+// cutAll has the switch of the mesh carry nothing, as during a reboot of the switch.
 func (w *world) cutAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,8 +90,7 @@ func (w *world) cutAll() {
 	w.note("the switch carries nothing")
 }
 
-// mute has the other speakers receive nothing from one that receives from them: a firewall drops
-// what it sends.
+// mute drops all messages that one speaker sends, as a firewall does. The speaker still receives.
 func (w *world) mute(name lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +103,7 @@ func (w *world) mute(name lb.NodeName) {
 	w.note("no message of %s is carried", name)
 }
 
-// deafen has a node receive nothing, from the gateway neither, while all that it sends arrives.
+// deafen drops all that is sent to a node, by nodes and by the gateway. What the node sends arrives.
 func (w *world) deafen(name lb.NodeName) {
 	for _, n := range w.names {
 		if n != name {
@@ -117,15 +116,15 @@ func (w *world) deafen(name lb.NodeName) {
 	w.note("%s receives nothing", name)
 }
 
-// client is a host on eth1, on all parts of it.
+// client is a host on eth1 that all parts of the segment reach.
 var client = netip.MustParseAddr("10.255.0.1")
 
 // askEvery is how often hosts ask for an address that no host answers for: the kernel of Linux
 // repeats an ARP request after a second.
 const askEvery = time.Second
 
-// askForAddresses has hosts on eth1 ask for the addresses there that no node answers for. A node in a
-// minority recognizes by that that it receives from the segment.
+// askForAddresses has hosts on eth1 request the addresses there that no node answers for. These requests
+// show a node in a minority that it receives from the segment.
 func (w *world) askForAddresses() {
 	for {
 		select {
@@ -148,8 +147,8 @@ func (w *world) askForAddresses() {
 	}
 }
 
-// answered returns whether a node answers for an address in the part of its segment that a node is
-// in. The caller holds the lock.
+// answered returns whether any node answers for an address in the part of the segment that the node
+// in is in. The caller holds the lock.
 func (w *world) answered(in lb.NodeName, address netip.Addr) bool {
 	l := w.lanOf(linkOf(address))
 	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {

@@ -9,10 +9,10 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
 
-// startWait is how long a speaker that starts waits for others.
+// startWait is how long a starting speaker waits for the states of others.
 const startWait = 2 * time.Second
 
-// cutFrom cuts what goes from one to another.
+// cutFrom drops everything that one node sends to another.
 func (w *world) cutFrom(from, to lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -21,7 +21,7 @@ func (w *world) cutFrom(from, to lb.NodeName) {
 	w.note("cut: %s to %s", from, to)
 }
 
-// part cuts some off all others.
+// part cuts some nodes from all others.
 func (w *world) part(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,8 +36,8 @@ func (w *world) part(some ...lb.NodeName) {
 	w.note("parted: %v from the others, the gateway is reached by all but %v", some, slices.Sorted(maps.Keys(w.away)))
 }
 
-// aside returns the nodes of one side of the cut or wall that there is, without the first node; a
-// node if there is none.
+// aside returns the nodes on one side of the present cut or wall: the side without the first node.
+// Without a cut or wall aside returns node alone.
 func (w *world) aside(node lb.NodeName) (side []lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,13 +64,13 @@ func (w *world) heal() {
 	w.note("healed")
 }
 
-// datagram is one on its way.
+// datagram is a datagram between two speakers.
 type datagram struct {
 	from, to lb.NodeName
 	data     []byte
 }
 
-// send takes a datagram to the network. A frozen process sends it when it runs again.
+// send passes a datagram to the network. A frozen process sends the datagram when it runs again.
 func (p *process) send(to lb.NodeName, data []byte) {
 	d := datagram{p.n.name, to, slices.Clone(data)}
 	if p.frozen.Load() != nil {
@@ -103,7 +103,7 @@ func (p *process) post(d datagram) {
 	}
 }
 
-// deliver brings a datagram to its receiver; a forged one is on no way that could be cut.
+// deliver passes a datagram to its receiver. Cuts and walls do not stop a forged datagram.
 func (w *world) deliver(d datagram, forged bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +134,7 @@ func (p *process) listen() {
 	}
 }
 
-// view takes a view of the machine, for the engine and the story.
+// view passes a view of the machine to the engine, and logs its changes.
 func (p *process) view(v machine.View) {
 	live := map[lb.NodeName]bool{}
 	for i := range v.Peers {

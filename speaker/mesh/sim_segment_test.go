@@ -12,26 +12,25 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// The segment of the simulation: kernels answer for the addresses of their nodes, speakers
-// for what they announce, and a gateway for itself. A node whose hardware address a speaker does
-// not know is a foreign host to it. Cuts part the segment as well as the
-// mesh; walls, as of a firewall or of another key, only the mesh.
+// The segment of the simulation: kernels answer for the addresses of their nodes, speakers for the
+// addresses that they announce, and a gateway for itself. To a speaker, a node with an unknown hardware
+// address is a foreign host. A cut separates both the segment and the mesh. A wall (a firewall, or another
+// key) separates the mesh alone.
 
 var (
 	gateway = netip.MustParseAddr("192.168.0.1")
-	// pod is one of each node, on a link of its own that leads nowhere else.
+	// pod is a pod of each node, on a link that reaches nothing but this pod.
 	pod = netip.MustParseAddr("10.244.0.2")
 )
 
-// settleTime is how long another node that announces the same address is given to let go:
-// Timing.Settle of the responder. contestTime is its Timing.Contest, defendTime its
-// Timing.Defend.
+// settleTime is the grace period for another node that announces the same address: Timing.Settle of
+// the responder. contestTime is Timing.Contest and defendTime is Timing.Defend of the responder.
 const settleTime, contestTime, defendTime = 200 * time.Millisecond, time.Second, 10 * time.Second
 
-// rivalTime is rivalInsists of the engine.
+// rivalTime is the constant rivalInsists of the engine.
 const rivalTime = 100 * time.Millisecond
 
-// wall blocks what speakers say to each other between some and all others.
+// wall drops the messages of the mesh between some speakers and all others.
 func (w *world) wall(some ...lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,7 +45,7 @@ func (w *world) wall(some ...lb.NodeName) {
 	w.note("wall: %v from the others", some)
 }
 
-// wallBetween blocks what two speakers say to each other.
+// wallBetween drops the messages of the mesh between two speakers.
 func (w *world) wallBetween(a, b lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,8 +54,8 @@ func (w *world) wallBetween(a, b lb.NodeName) {
 	w.note("wall between %s and %s", a, b)
 }
 
-// blocked returns whether no message goes from one speaker to another. The caller holds the
-// lock.
+// blocked returns whether the messages from one speaker to another are dropped. The caller holds
+// the lock.
 func (w *world) blocked(from, to lb.NodeName) bool {
 	way := [2]lb.NodeName{from, to}
 	return w.cuts[way] || w.walls[way]
@@ -67,12 +66,12 @@ func (w *world) connected(l *lan, a, b lb.NodeName) bool {
 	return w.nodes[a].up[l.name] && w.nodes[b].up[l.name] && !l.cuts[[2]lb.NodeName{a, b}] && !l.cuts[[2]lb.NodeName{b, a}]
 }
 
-// hardware is the address of a link.
+// hardware returns the hardware address of a link.
 func (n *node) hardware(link string) segment.Hardware {
 	return segment.Hardware{map[string]byte{"eth0": 2, "eth1": 6, "cni0": 10}[link], 0, 0, 0, 0, n.mac}
 }
 
-// host is the address that the kernel of a node answers for.
+// host returns the address that the kernel of a node answers for.
 func (n *node) host() netip.Addr {
 	return netip.AddrFrom4([4]byte{192, 168, 0, byte(10 + slices.Index(n.w.names, n.name))})
 }
@@ -111,7 +110,7 @@ func (p *process) Ask(about *layer2.Questions) {
 		neighbours := slices.SortedFunc(maps.Values(p.n.hosts()), netip.Addr.Compare)
 		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...), "cni0": {pod}}
 		if w.storage {
-			q.Witnesses["eth1"] = nil // no route leads over it, and the kernel has no reason to know a neighbour
+			q.Witnesses["eth1"] = nil // no route uses eth1, so that the kernel has no neighbour there
 		}
 		q.Nodes, q.Addresses = map[string][]netip.Addr{"eth0": about.Nodes}, about.Addresses
 		p.awaited = about.Awaited
@@ -148,8 +147,8 @@ func (p *process) keepAsking() {
 	}
 }
 
-// probe has all who have an address answer, and returns whether the probe was sent. The caller
-// holds the lock.
+// probe has all hosts that have an address answer, and returns whether the probe was sent. The
+// caller holds the lock.
 func (w *world) probe(p *process, probe segment.Probe) bool {
 	answer := func(hardware segment.Hardware) {
 		if p.n.rng.Float64() < w.loss {
@@ -198,7 +197,7 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 	return true
 }
 
-// bursts is when an address that was taken is announced, as by the responder.
+// bursts are the times after taking an address at which a node announces it: those of the responder.
 var bursts = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond}
 
 // announce has a node announce addresses for as long as it owns them. The caller holds the
@@ -216,8 +215,8 @@ func (w *world) announce(p *process, addresses []netip.Addr) {
 	}
 }
 
-// announceOnce has other nodes that announce the same addresses receive that this one does.
-// They announce them again if they still do a moment later. The caller holds the lock.
+// announceOnce sends one announcement of each address to the other nodes. A node that owns the same
+// address announces it again after the settle time if it still owns it then. The caller holds the lock.
 func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 	for _, address := range addresses {
 		l := w.lanOf(linkOf(address))
@@ -240,16 +239,16 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 	}
 }
 
-// proveReturn has a node that covers for another one receive that this one announces an address, or
-// answers for it. The caller holds the lock.
+// proveReturn has the covering process q receive that p, the process that returned, announces an address
+// or answers for it. The caller holds the lock.
 func (w *world) proveReturn(p, q *process, address netip.Addr) {
 	if o := q.owned[address]; o.Returned && q.answersWith(address) == p.n.hardware(linkOf(address)) {
 		time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddAnnounced(address) })
 	}
 }
 
-// askReturned has a node ask each second for an address whose owner has restarted, as the responder
-// does.
+// askReturned has a covering process request each second an address whose owner has restarted, as the
+// responder does.
 func (w *world) askReturned(q *process, address netip.Addr) {
 	time.AfterFunc(time.Second, func() {
 		w.mu.Lock()
@@ -268,8 +267,7 @@ func (w *world) askReturned(q *process, address netip.Addr) {
 	})
 }
 
-// contest has a node receive that another one announces an address of its own. The caller
-// holds the lock.
+// contest has q receive that p announces an address that q owns. The caller holds the lock.
 func (w *world) contest(p, q *process, address netip.Addr) {
 	theirs, own := p.n.hardware(linkOf(address)), q.n.hardware(linkOf(address))
 	time.AfterFunc(time.Duration(q.n.rng.Int64N(int64(time.Millisecond))), func() { q.engine.AddRival(address, theirs[:], own[:]) })

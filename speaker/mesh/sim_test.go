@@ -29,48 +29,48 @@ import (
 )
 
 // The simulation runs the engine, the machine and the runner of many nodes in one
-// bubble of testing/synctest, over a network that delays, drops, doubles and
-// reorders what they say, and looks at who answers for what. All chance comes from
-// the seed; goroutines that are due in the same nanosecond run in any order, so that a
-// seed repeats a run nearly, not exactly.
+// bubble of testing/synctest. Its network delays, drops, duplicates and reorders messages.
+// The checker compares which nodes answer for which addresses with what is promised. All
+// chance comes from the seed. Goroutines that are due in the same nanosecond run in any
+// order, so that a seed repeats a run nearly, not exactly.
 //
-// What is not the real thing: the socket; the probing of kernels, which asks the world; a
-// frozen node, whose loops stop at the next step that they take and whose runner is told
-// afterwards that it stood still.
+// Three parts are not the product's: the socket, the probing of kernels (which reads the world),
+// and a frozen node. The loops of a frozen node stop at their next step, and its runner reads
+// from its clock afterwards that it stood still.
 
 const (
 	// probing is how long an address that nobody ever had is probed for.
 	probing = 400 * time.Millisecond
-	// calm is after which time without a fault everything must be as it should be.
+	// calm is the time without a fault after which every promise must hold again.
 	calm = 5 * time.Second
-	// leastDelay and mostDelay are of a message.
+	// leastDelay and mostDelay bound the delay of a message.
 	leastDelay, mostDelay = 100 * time.Microsecond, 5 * time.Millisecond
 )
 
-// span is a time in which something was wrong with an address.
+// span is a time in which no node, or more than one node, answered for an address.
 type span struct {
 	address    netip.Addr
 	start, end time.Time
 	who        []lb.NodeName
-	calm       bool // there was no fault for a while when it began
+	calm       bool // no fault had happened for the time calm when the span began
 }
 
 func (s span) length() time.Duration { return s.end.Sub(s.start) }
 
-// world is all nodes, and the network between them.
+// world has all nodes, and the network between them.
 type world struct {
 	timing machine.Timing
 	start  time.Time
 	names  []lb.NodeName
 	seed   uint64
 	ctx    context.Context
-	// firm: messages are lost so rarely that no living node may be taken for a dead one.
+	// firm: messages are lost so rarely that no node may be confirmed dead that is alive.
 	firm bool
 	// storage: nodes have another link, eth1, which the mesh does not use.
 	storage bool
 	// mixed: every third address that is wanted is in the subnet of eth1.
 	mixed bool
-	// swapped: of two parts of a cut, the gateway stays with the smaller one.
+	// swapped: the gateway stays with the smaller part of a cut.
 	swapped bool
 	// failback: addresses may move although nothing failed.
 	failback bool
@@ -79,51 +79,51 @@ type world struct {
 	nodes     map[lb.NodeName]*node
 	lan                               // of the mesh and of the gateway: eth0
 	second    *lan                    // eth1: a segment without a gateway
-	walls     map[[2]lb.NodeName]bool // from, to: messages are lost, frames are not
-	away      map[lb.NodeName]bool    // from the gateway
+	walls     map[[2]lb.NodeName]bool // from, to: messages of the mesh are lost, other frames are not
+	away      map[lb.NodeName]bool    // nodes that do not reach the gateway
 	keys      map[lb.NodeName][]session.Key
-	recorded  []datagram // some of what has arrived, if replay
+	recorded  []datagram // a sample of the datagrams that arrived, if replay
 	replay    bool
-	loss      float64
+	loss      float64 // share of the messages
 	dup       float64
-	late      float64 // how many come late, and out of order
+	late      float64 // share of the messages that arrive late, and out of order
 	want      layer2.Snapshot
-	wanted    int                  // numbers want
-	changed   time.Time            // when it was
-	deaf      map[lb.NodeName]bool // the API server does not reach it
-	attached  time.Time            // when that last changed
+	wanted    int                  // version of want
+	changed   time.Time            // when want last changed
+	deaf      map[lb.NodeName]bool // nodes without a connection to the API server
+	attached  time.Time            // when deaf last changed
 	states    map[lb.NodeName]reports.Report
 	separated bool      // nodes are cut from each other, and all reach the gateway
-	key       byte      // that all use, or are to
-	rekeyed   time.Time // when all have it, if they cannot talk meanwhile
-	rotated   time.Time // when the change is over
-	steps     int       // how often it was looked at who answers
+	key       byte      // the latest key, which all nodes use or are about to use
+	rekeyed   time.Time // when all nodes have key, if the keys were not accepted side by side
+	rotated   time.Time // when the rotation ends
+	steps     int       // how often the checker ran
 	log       []string
 	answering map[netip.Addr][]lb.NodeName
-	gaps      map[part]*span // that last
+	gaps      map[part]*span // that have not ended
 	doubles   map[part]*span
 	pastGaps  []span
 	pastTwice []span
-	fault     time.Time // when something last happened that may leave nobody answering
-	split     time.Time // when views last came to differ, or to agree again
+	fault     time.Time // when something last happened after which no node may answer for a while
+	split     time.Time // when the views of nodes last began to differ, or to agree again
 	healed    time.Time
 	failures  []string
 	processes uint64
-	over      bool // nobody looks any more
+	over      bool // the checker has stopped
 }
 
-// node is a machine, and the speaker on it, if one runs.
+// node is a machine, and the speaker on the machine, if one runs.
 type node struct {
 	w    *world
 	name lb.NodeName
 
-	// What the lock of the world guards:
+	// The lock of the world guards these fields:
 	rng    *rand.Rand
 	kernel bool            // the machine runs
 	silent bool            // its speaker sends nothing to the segments
-	mac    byte            // the last byte of its hardware addresses: the lower one wins
+	mac    byte            // last byte of the hardware addresses: of two claims with one epoch the lower byte wins
 	up     map[string]bool // links that have a carrier
-	// step is what the wall clock was set by, in nanoseconds.
+	// step is the offset that the wall clock was set by, in nanoseconds.
 	step atomic.Int64
 	kept layer2.Checkpoint
 	p    *process
@@ -133,37 +133,37 @@ type node struct {
 type process struct {
 	n      *node
 	engine *layer2.Engine
-	live   map[lb.NodeName]bool // in the latest view; the lock of the runner guards it
-	// unreached are the nodes whose speakers receive nothing from it, in the latest view.
+	live   map[lb.NodeName]bool // alive in the latest view; the lock of the runner guards it
+	// unreached are the nodes whose speakers receive nothing from this process, in the latest view.
 	unreached []lb.NodeName
 	runner    *runner
 	ctx       context.Context
 	cancel    context.CancelFunc
 	inbox     chan datagram
-	frozen    atomic.Pointer[chan struct{}] // is closed when it runs again; nil: it runs
+	frozen    atomic.Pointer[chan struct{}] // closed when the process runs again; nil: the process runs
 
-	// What the lock of the world guards:
+	// The lock of the world guards these fields:
 	dead   bool
-	froze  time.Time // when it began to stand still, if it does
-	wanted int       // which want it knows
+	froze  time.Time // when the process was frozen, if it is
+	wanted int       // the version of world.want that the process has
 	begun  time.Time
-	alive  int64 // what the runner knew when it froze
+	alive  int64 // runner.alive when the process was frozen
 	owned  map[netip.Addr]layer2.Owned
-	ready  map[netip.Addr]time.Time // when what was probed is answered for
-	// segment asks, while asking.
+	ready  map[netip.Addr]time.Time // when the probing of an address ends and the process answers for it
+	// segment sends probes while asking.
 	segment *segment.Machine
 	asking  bool
-	// ours are hardware addresses of nodes, as far as it knows.
+	// ours are the hardware addresses of nodes that the process has received.
 	ours map[segment.Hardware]bool
-	// latest is what it reported last; silentHere: it announces nothing on eth0, which is the link of the mesh, since no
-	// host answers there.
+	// latest is the last report of the process. silentHere: the process announces nothing on eth0, the link of
+	// the mesh, since no host answers there.
 	latest     reports.Report
 	silentHere bool
-	// partitioned is until when the controller's report counts that it is cut from others.
+	// partitioned is when the report of the controller stops counting that the process is cut from a larger group.
 	partitioned time.Time
-	// awaited are addresses that it recognizes hosts by that ask for them.
+	// awaited are addresses of the second segment: a host that requests one of them shows that the node receives.
 	awaited []netip.Addr
-	// contested is when another node announced an address of this one last.
+	// contested is when another node last announced an address of this process.
 	contested map[netip.Addr]time.Time
 }
 
@@ -191,7 +191,7 @@ func (w *world) note(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf("%9.4f  ", time.Since(w.start).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// fail notes a broken promise; the test goes on, since what follows may explain it.
+// fail logs a broken promise. The test goes on, since later entries of the log may explain the failure.
 func (w *world) fail(format string, args ...any) {
 	sentence := fmt.Sprintf(format, args...)
 	w.note("BROKEN: %s", sentence)
@@ -200,12 +200,12 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// vip is an address of the test.
+// vip returns an address of the test.
 func vip(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{192, 168, byte(1 + i/200), byte(1 + i%200)})
 }
 
-// wants has the cluster want addresses, with these candidates, all by default.
+// wants has the cluster want addresses with these candidates. Without candidates, all nodes are.
 func (w *world) wants(count int, candidates ...lb.NodeName) {
 	if len(candidates) == 0 {
 		candidates = w.names
@@ -226,8 +226,8 @@ func (w *world) wants(count int, candidates ...lb.NodeName) {
 	})
 }
 
-// change changes what the cluster wants. Each node learns of it after a while, if it
-// hears the API server.
+// change changes the wanted snapshot. Each node that reaches the API server receives the new
+// snapshot after a while.
 func (w *world) change(write func(*layer2.Snapshot)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -244,7 +244,8 @@ func (w *world) change(write func(*layer2.Snapshot)) {
 	}
 }
 
-// inform brings what the cluster wants by then to a node. The caller holds the lock.
+// inform sends the wanted snapshot to a node within the time most: the snapshot as it is on
+// arrival. The caller holds the lock.
 func (w *world) inform(p *process, most time.Duration) {
 	delay := time.Duration(p.n.rng.Int64N(int64(most)))
 	time.AfterFunc(delay, func() {
@@ -276,7 +277,7 @@ func (w *world) runOne(name lb.NodeName) {
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
-		w.fault = time.Now() // what waited for somebody waits for it now
+		w.fault = time.Now() // addresses that no node answers for wait for this speaker now
 	}
 	kept := n.kept
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
@@ -372,7 +373,7 @@ func (w *world) crash(name lb.NodeName, power bool) {
 	w.look()
 }
 
-// leave ends a speaker as speaker/app does when it is told to.
+// leave ends a speaker as speaker/app does on a signal.
 func (w *world) leave(name lb.NodeName) {
 	w.mu.Lock()
 	p := w.nodes[name].p
@@ -387,18 +388,18 @@ func (w *world) leave(name lb.NodeName) {
 		w.pass(10 * time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
-	// A node that is not back in time is lost, and its addresses are taken over then.
+	// After this time other nodes take the addresses over, unless the speaker has started again.
 	time.AfterFunc(30*time.Second, func() { w.mu.Lock(); w.fault = time.Now(); w.mu.Unlock() })
 	p.engine.Restart(ctx, restartFor)
 	p.runner.Acknowledged(ctx)
 	cancel()
 	w.stop(name)
 	w.mu.Lock()
-	if !w.deaf[name] { // the last that a speaker writes
+	if !w.deaf[name] { // a speaker that ends writes this report last
 		w.states[name] = reports.Report{Node: name, Stopped: true}
 	}
 	if len(w.gaps) > 0 {
-		w.fault = time.Now() // what it still probed waits for another node now
+		w.fault = time.Now() // addresses that this speaker still probed wait for another node now
 	}
 	w.note("%s has left", name)
 	w.look()
@@ -443,7 +444,7 @@ func (p *process) gate() {
 	}
 }
 
-// clock is what the runner asks whether it stood still.
+// clock is the monotonic clock by which the runner finds that its process stood still.
 func (p *process) clock() time.Duration {
 	p.gate()
 	return time.Since(p.begun)
@@ -468,7 +469,7 @@ func (w *world) setLink(name lb.NodeName, link string, up bool) {
 	}
 }
 
-// differ notes that nodes think differently, for a reason, from now on.
+// differ sets the times from which the views of nodes may differ.
 func (w *world) differ() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -561,23 +562,24 @@ func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	w.look()
 }
 
-// mayLose looks whether there is a reason for a node to lose an address.
+// mayLose fails if a node loses an address without a reason.
 func (w *world) mayLose(p *process, lost []netip.Addr) {
 	if w.failback {
-		return // the spread is one
+		return // addresses may move to spread them evenly
 	}
 	for _, address := range lost {
 		if len(p.owned[address].For) > 0 || !w.able(p.n.name, address) || !w.firm || time.Since(p.begun) < calm || time.Since(w.split) < calm || w.parted() || !w.agreed() || w.isAskedFor(address, p.n.name) {
 			continue
 		}
 		if linkOf(address) == "eth1" && !w.isMost(p) {
-			continue // in a minority it waits until a host asks for it: there is no gateway
+			continue // in a minority, without a gateway, the node waits until a host requests the address
 		}
 		w.fail("%s loses %s without a cause", p.n.name, address)
 	}
 }
 
-// able says whether a node could own an address, in truth.
+// able returns whether a node could own an address in the state of the world, whatever the other
+// nodes have received.
 func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 	n := w.nodes[name]
 	if n.p == nil || n.p.dead || n.p.frozen.Load() != nil || !n.up[linkOf(address)] || w.want.Draining[name] {
@@ -602,7 +604,8 @@ func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool)
 	return !now.Before(p.ready[address]), false
 }
 
-// sample looks at who answers, besides whenever somebody begins or ends to.
+// sample runs the checker at an interval. The checker also runs whenever a node begins or stops
+// answering.
 func (w *world) sample(ctx context.Context) {
 	interval := 5 * time.Millisecond
 	if len(w.names) > 10 {
@@ -620,7 +623,7 @@ func (w *world) sample(ctx context.Context) {
 	}
 }
 
-// owners returns who answers for each address.
+// owners returns the node that answers for each address.
 func (w *world) owners() map[netip.Addr]lb.NodeName {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -637,7 +640,7 @@ func (w *world) owners() map[netip.Addr]lb.NodeName {
 	return owners
 }
 
-// of returns what a node answers for.
+// of returns the addresses that a node answers for.
 func of(owners map[netip.Addr]lb.NodeName, name lb.NodeName) []netip.Addr {
 	var list []netip.Addr
 	for address, owner := range owners {
@@ -671,7 +674,7 @@ func (w *world) longestTwice(after time.Time) time.Duration {
 	return longest(w.pastTwice, after)
 }
 
-// cared says whether somebody answers for an address although its owner restarts.
+// cared returns whether a node covers an address while its owner restarts.
 func (w *world) cared(address netip.Addr) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -695,7 +698,7 @@ func short(addresses []netip.Addr) string {
 	return "[" + strings.Join(list, " ") + "]"
 }
 
-// report fails the test with what was broken, and what happened before.
+// report fails the test with the broken promises and the end of the log.
 func (w *world) report(t *testing.T) {
 	t.Helper()
 	if len(w.failures) == 0 && !t.Failed() {
@@ -708,7 +711,7 @@ func (w *world) report(t *testing.T) {
 	t.Errorf("seed %d, %d nodes:\n%s\nwhat happened:\n%s", w.seed, len(w.names), strings.Join(w.failures, "\n"), strings.Join(last, "\n"))
 }
 
-// claimsOf returns what a node claims, as another one has received it.
+// claimsOf returns the claims of a node, as another node has received them.
 func claimsOf(w *world, name lb.NodeName) ownership.Claims {
 	w.mu.Lock()
 	var other *process

@@ -17,15 +17,15 @@ import (
 
 var benchSizes = []int{24, 100, 300, 1000}
 
-// benchBed is a runner, and the sessions of the others with it.
+// benchBed has a runner, and the session of each peer with this runner.
 type benchBed struct {
 	self   *runner
 	peers  map[lb.NodeName]*session.Table
 	flying []datagram
-	toPeer func(lb.NodeName, []byte) // takes what the runner sends, once all have met
+	toPeer func(lb.NodeName, []byte) // receives what the runner sends, once all sessions are open
 }
 
-// newBenchBed returns a runner among count-1 active peers that it has met.
+// newBenchBed returns a runner that has open sessions with count-1 active peers.
 func newBenchBed(b *testing.B, count int, timing machine.Timing) *benchBed {
 	b.Helper()
 	bed := &benchBed{peers: map[lb.NodeName]*session.Table{}}
@@ -56,7 +56,7 @@ func newBenchBed(b *testing.B, count int, timing machine.Timing) *benchBed {
 	return bed
 }
 
-// meet has all peers meet the runner, and publish that they are active.
+// meet opens the sessions of all peers with the runner, and has each peer publish that it is active.
 func (bed *benchBed) meet(b *testing.B, names []lb.NodeName) {
 	b.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -105,7 +105,7 @@ func (bed *benchBed) sealed(b *testing.B, from lb.NodeName, msg *wire.Message) [
 	return data
 }
 
-// BenchmarkHeartbeatReceived is from a datagram to the end of all that follows from it.
+// BenchmarkHeartbeatReceived measures everything that follows from a received heartbeat.
 func BenchmarkHeartbeatReceived(b *testing.B) {
 	for _, count := range benchSizes {
 		b.Run(fmt.Sprintf("%d-nodes", count), func(b *testing.B) {
@@ -131,9 +131,9 @@ func BenchmarkHeartbeatReceived(b *testing.B) {
 	}
 }
 
-// BenchmarkHeartbeatsSent is a tick in which heartbeats are due: in each one, since the
-// interval is as short as time is measured. Sealed: all but the system calls; sent: on
-// loopback, to a socket that receives from no source.
+// BenchmarkHeartbeatsSent measures a tick in which heartbeats are due. Heartbeats are due in each
+// tick, since the interval is one nanosecond. Sealed: without the system calls. Sent: on loopback, to a
+// socket that accepts no source.
 func BenchmarkHeartbeatsSent(b *testing.B) {
 	for _, count := range benchSizes {
 		for _, way := range []string{"sealed", "sent"} {

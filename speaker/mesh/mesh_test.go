@@ -44,7 +44,7 @@ func start(t *testing.T, number byte, keys ...session.Key) *member {
 
 func loopback(number byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 9, 4, number}) }
 
-// join has each member look for all.
+// join sets all members as the peers of each.
 func join(members ...*member) {
 	all := map[lb.NodeName]netip.Addr{}
 	for _, m := range members {
@@ -55,8 +55,8 @@ func join(members ...*member) {
 	}
 }
 
-// has waits until a member has so many others alive in its view, and so many addresses that
-// they claim.
+// has waits until the view of a member has this number of peers alive, and this number of claims of
+// those peers.
 func (m *member) has(t *testing.T, others, claims int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -106,7 +106,7 @@ func TestMesh_SpeakersReceiveStatesOfAll(t *testing.T) {
 	for _, m := range []*member{one, two, three} {
 		m.has(t, 2, 6)
 	}
-	// More than a datagram holds.
+	// These claims need more than one datagram.
 	three.Publish(wire.State{Phase: ownership.Active, Claims: claims(5000)})
 	one.has(t, 2, 5003)
 	stopped = true
@@ -114,14 +114,14 @@ func TestMesh_SpeakersReceiveStatesOfAll(t *testing.T) {
 		t.Error(err)
 	}
 	one.has(t, 1, 3)
-	// Claims stay while a speaker restarts: its kernel answers.
+	// Claims stay while a speaker restarts, since its kernel still answers.
 	two.Publish(wire.State{Phase: ownership.Restarting, Back: time.Minute, Claims: claims(3)})
 	acknowledged, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	go one.actUntil(acknowledged)
 	two.Acknowledged(acknowledged)
 	if acknowledged.Err() != nil {
-		t.Error("nobody acknowledges that a speaker restarts")
+		t.Error("no peer acknowledges that the speaker restarts")
 	}
 	one.has(t, 1, 3)
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
+// fewDoubles fails if two nodes answered for an address for longer than the bound of the checker.
+func fewDoubles(t *testing.T, w *world, since time.Time) {
+	t.Helper()
+	if got := w.longestTwice(since); got > w.twice() {
+		t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
+	}
+}
+
 func TestSurvivorsOfSeveralServeWithinASecond(t *testing.T) {
 	tests := []struct{ nodes, die int }{{2, 1}, {3, 2}, {5, 2}, {5, 3}, {5, 4}}
 	for _, tt := range tests {
@@ -52,17 +60,13 @@ func TestSpeakerThatReceivesNothingTakesNothing(t *testing.T) {
 		before, at := settled(t, w), time.Now()
 		w.run("n3")
 		w.pass(20 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before n3 started +after):\n%s", diff)
-		}
+		sameOwners(t, w, before, "after n3 started")
 		if twice := w.longestTwice(at); twice > 0 {
 			t.Errorf("two nodes answered for %s, want never", twice)
 		}
 		w.heal()
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after n3 could talk to the others):\n%s", diff)
-		}
+		sameOwners(t, w, before, "after n3 received from the others")
 	})
 }
 
@@ -70,7 +74,7 @@ func TestWallLeavesOneOwner(t *testing.T) {
 	tests := []struct {
 		nodes int
 		some  []lb.NodeName
-		moves bool // what the minority has, to the majority
+		moves bool // addresses of the minority move to the majority
 	}{
 		{2, []lb.NodeName{"n1"}, false},
 		{3, []lb.NodeName{"n1"}, true},
@@ -90,9 +94,7 @@ func TestWallLeavesOneOwner(t *testing.T) {
 					t.Errorf("owners (-before +after):\n%s", diff)
 				}
 				twice = append(twice, w.longestTwice(at))
-				if got := w.longestTwice(at); got > w.twice() {
-					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-				}
+				fewDoubles(t, w, at)
 				if gap := w.longestGap(at); gap > time.Second {
 					t.Errorf("no node answered for %s, want at most a second", gap)
 				}
@@ -109,13 +111,13 @@ func TestWallLeavesOneOwner(t *testing.T) {
 	}
 }
 
-// Where nodes are cut from each other and all reach the gateway, nothing in the network tells
-// them who goes on; the controller does.
-func TestNodesThatAreCutFromEachOtherAndReachTheGateway(t *testing.T) {
+// Where nodes are cut from each other and all reach the gateway, nothing in the network decides which
+// group goes on. The controller decides.
+func TestSeparatedNodesThatReachTheGateway(t *testing.T) {
 	tests := []struct {
 		nodes int
 		some  []lb.NodeName
-		goOn  bool // they are the group that goes on
+		goOn  bool // some is the group that goes on
 	}{
 		{2, []lb.NodeName{"n1"}, true},
 		{3, []lb.NodeName{"n1"}, false},
@@ -137,12 +139,12 @@ func TestNodesThatAreCutFromEachOtherAndReachTheGateway(t *testing.T) {
 				}
 				twice, gaps = append(twice, w.longestTwice(at)), append(gaps, w.longestGap(at))
 				if got := w.longestTwice(at); got == 0 || got > w.separatedFor() {
-					t.Errorf("two nodes answered for %s, want some time, as the controller decides who goes on, and at most %s", got, w.separatedFor())
+					t.Errorf("two nodes answered for %s, want some time, as the controller decides which group goes on, and at most %s", got, w.separatedFor())
 				}
 				if gap := w.longestGap(at); gap > time.Second {
 					t.Errorf("no node answered for %s, want at most a second", gap)
 				}
-				// The group that goes on dies, and the API server knows.
+				// The group that goes on dies, and its nodes become NotReady.
 				left := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(tt.some, n) == tt.goOn })
 				dead := slices.DeleteFunc(slices.Clone(w.names), func(n lb.NodeName) bool { return slices.Contains(left, n) })
 				for _, n := range dead {
@@ -174,9 +176,7 @@ func TestAddressThatBecomesWantedBehindAWall(t *testing.T) {
 		w.wants(12)
 		w.pass(5 * time.Second)
 		settled(t, w)
-		if got := w.longestTwice(at); got > w.twice() {
-			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-		}
+		fewDoubles(t, w, at)
 	})
 }
 
@@ -192,8 +192,8 @@ func TestIsolatedSpeakerStartsAnewWithItsLink(t *testing.T) {
 }
 
 func TestWallOfASlowProfileLeavesOneOwner(t *testing.T) {
-	// The side that is lost is found dead, and its addresses are announced, long before it
-	// finds the others dead itself.
+	// n3 is confirmed dead, and its addresses are announced elsewhere, long before n3 confirms the
+	// others dead.
 	each(t, 3, 0, func(t *testing.T, w *world) {
 		w.mu.Lock()
 		w.timing, w.loss, w.late, w.firm = Relaxed.timing(), 0.1, 0.1, false
@@ -205,9 +205,7 @@ func TestWallOfASlowProfileLeavesOneOwner(t *testing.T) {
 		w.wall("n3")
 		w.pass(8 * time.Second)
 		settled(t, w)
-		if got := w.longestTwice(at); got > w.twice() {
-			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-		}
+		fewDoubles(t, w, at)
 	})
 }
 
@@ -220,18 +218,15 @@ func TestOfTwoSpeakersTheOneThatIsNotReceivedAnswersNothing(t *testing.T) {
 		if got := of(w.owners(), "n1"); len(got) != 6 {
 			t.Errorf("n1 receives nothing from n2 and answers for %v, want all", got)
 		}
-		if got := w.longestTwice(at); got > w.twice() {
-			t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-		}
+		fewDoubles(t, w, at)
 		w.heal()
 		w.pass(10 * time.Second)
 		settled(t, w)
 	})
 }
 
-// A node that the API server calls NotReady because it does not reach it may announce addresses
-// all the same.
-func TestNodesThatAreCalledDownMakeNoMajority(t *testing.T) {
+// A node that is NotReady because it does not reach the API server may still announce addresses.
+func TestNotReadyNodesMakeNoMajority(t *testing.T) {
 	for _, tt := range []struct {
 		nodes int
 		cut   []lb.NodeName // from the API server and, in the mesh alone, from the others
@@ -245,12 +240,8 @@ func TestNodesThatAreCalledDownMakeNoMajority(t *testing.T) {
 				before := settled(t, w)
 				w.lost(tt.cut...)
 				w.pass(20 * time.Second)
-				if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-					t.Errorf("owners (-before +after the nodes were called down):\n%s", diff)
-				}
-				if got := w.longestTwice(at); got > w.twice() {
-					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-				}
+				sameOwners(t, w, before, "after the nodes became NotReady")
+				fewDoubles(t, w, at)
 				w.unreachable()
 				w.lost()
 				w.heal()
@@ -288,9 +279,7 @@ func TestNodesThatHaveNeverMet(t *testing.T) {
 				w.run(w.names[0])
 				w.pass(10 * time.Second)
 				settled(t, w)
-				if got := w.longestTwice(at); got > w.twice() {
-					t.Errorf("two nodes answered for %s, want at most %s", got, w.twice())
-				}
+				fewDoubles(t, w, at)
 				w.heal()
 				w.pass(10 * time.Second)
 				settled(t, w)
@@ -299,7 +288,7 @@ func TestNodesThatHaveNeverMet(t *testing.T) {
 	}
 }
 
-// All nodes are cut off while the switch reboots. The node that was dead before is not waited for.
+// All nodes are isolated while the switch reboots. Afterwards no node waits for nodes that died before.
 func TestSwitchThatReboots(t *testing.T) {
 	for _, dead := range []int{0, 1, 2} {
 		t.Run(fmt.Sprintf("%d of 5 nodes are dead", dead), func(t *testing.T) {
@@ -312,7 +301,7 @@ func TestSwitchThatReboots(t *testing.T) {
 				w.cutAll()
 				w.pass(5 * time.Second)
 				if owners := len(of(w.owners(), "")); owners != 12 {
-					t.Errorf("%d addresses are answered for by nobody while the switch reboots, want 12", owners)
+					t.Errorf("%d addresses have no answer while the switch reboots, want 12", owners)
 				}
 				at := time.Now()
 				w.heal()
@@ -331,8 +320,8 @@ func TestSwitchThatReboots(t *testing.T) {
 	}
 }
 
-// What a speaker reported last stays while it stands still; that its kubelet gets no answer shows that it
-// does not count.
+// The last report of a speaker stays while the speaker is frozen. The failing probes of the kubelet
+// show the controller that the report does not count.
 func TestSeparatedNodes_StalledNodeIsReplaced(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -343,7 +332,7 @@ func TestSeparatedNodes_StalledNodeIsReplaced(t *testing.T) {
 			w.pass(10 * time.Second)
 			w.freeze("n1")
 		}},
-		{"since before the cut, and its report is about an earlier one", func(w *world) {
+		{"since before the cut, with a report about an earlier cut", func(w *world) {
 			w.separate("n1")
 			w.pass(10 * time.Second)
 			w.unreachable("n1")

@@ -8,19 +8,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/ownership"
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// These tests are about addresses that an administrator asks a node for (docs/design/speaker.md).
+// These tests are about addresses for which an administrator requests a node (docs/design/speaker.md).
 
-// begun is until a node has run for long enough to be given an address of a node that may have it.
+// begun is how long a node must run until addresses of another healthy node may move to it.
 const begun = 31 * time.Second
 
-// request has the cluster ask for a node of an address; empty: for none.
+// request requests a node for an address, or withdraws the request if the name is empty.
 func (w *world) request(i int, name lb.NodeName) {
 	w.mu.Lock()
 	w.note("%s asks for %q", vip(i), name)
@@ -38,8 +36,8 @@ func (w *world) request(i int, name lb.NodeName) {
 	})
 }
 
-// isAskedFor returns whether another node than this one is asked for by an address, and could own it, in truth. The caller
-// holds the lock.
+// isAskedFor returns whether the cluster requests a node for the address that is not other and is able to own the
+// address. The caller holds the lock.
 func (w *world) isAskedFor(address netip.Addr, other lb.NodeName) bool {
 	return slices.ContainsFunc(w.want.Addresses, func(a layer2.Announced) bool {
 		return a.Address == address && slices.ContainsFunc(a.Candidates, func(c layer2.Candidate) bool {
@@ -48,7 +46,7 @@ func (w *world) isAskedFor(address netip.Addr, other lb.NodeName) bool {
 	})
 }
 
-// setDeaf has nodes learn nothing of the API server, and all others everything.
+// setDeaf cuts exactly these nodes from the API server.
 func (w *world) setDeaf(names ...lb.NodeName) {
 	w.mu.Lock()
 	clear(w.deaf)
@@ -59,20 +57,30 @@ func (w *world) setDeaf(names ...lb.NodeName) {
 	w.differ()
 }
 
-// ownerOf is who has an address of the test.
+// ownerOf returns the node that answers for an address of the test.
 func (w *world) ownerOf(i int) lb.NodeName { return w.owners()[vip(i)] }
 
-// another is a node that is none of these.
+// another returns a node that is none of these.
 func (w *world) another(names ...lb.NodeName) lb.NodeName {
 	return w.names[slices.IndexFunc(w.names, func(n lb.NodeName) bool { return !slices.Contains(names, n) })]
 }
 
-// highestEpoch is that of an address.
+// highestEpoch returns the highest epoch that any node claims an address with.
 func (w *world) highestEpoch(i int) (highest ownership.Epoch) {
 	for _, n := range w.names {
 		highest = max(highest, claimsOf(w, n)[vip(i)])
 	}
 	return highest
+}
+
+// movesWithoutGap fails if an address had no answer at any time since, or two nodes answered for it
+// for longer than a hand-over takes.
+func movesWithoutGap(t *testing.T, w *world, since time.Time) {
+	t.Helper()
+	noGap(t, w, since)
+	if twice := w.longestTwice(since); twice > handOver {
+		t.Errorf("two nodes answered for %s, want at most %s", twice, handOver)
+	}
 }
 
 func TestRequest_MovesOneAddressWithoutAGapAndItStays(t *testing.T) {
@@ -83,17 +91,11 @@ func TestRequest_MovesOneAddressWithoutAGapAndItStays(t *testing.T) {
 		w.request(0, to)
 		w.pass(2 * time.Second)
 		want[vip(0).String()] = to
-		if diff := cmp.Diff(want, settled(t, w)); diff != "" {
-			t.Errorf("owners after the request (-want +got):\n%s", diff)
-		}
+		sameOwners(t, w, want, "after the request")
 		w.request(0, "")
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(want, settled(t, w)); diff != "" {
-			t.Errorf("owners after the request was withdrawn (-want +got):\n%s", diff)
-		}
-		if gap, twice := w.longestGap(at), w.longestTwice(at); gap > 0 || twice > handOver {
-			t.Errorf("nobody answered for %s, and two for %s, want 0 and at most %s", gap, twice, handOver)
-		}
+		sameOwners(t, w, want, "after the request was withdrawn")
+		movesWithoutGap(t, w, at)
 	})
 }
 
@@ -110,7 +112,7 @@ func TestRequest_EndsWithTheNodeAndIsBackWithIt(t *testing.T) {
 			t.Errorf("%s has the address after %s has died", owner, to)
 		}
 		if gap := w.longestGap(at); gap >= w.timing.Timeout+150*time.Millisecond {
-			t.Errorf("nobody answered for %s, want less than %s", gap, w.timing.Timeout+150*time.Millisecond)
+			t.Errorf("no node answered for %s, want less than %s", gap, w.timing.Timeout+150*time.Millisecond)
 		}
 		at = time.Now()
 		w.run(to)
@@ -124,17 +126,17 @@ func TestRequest_EndsWithTheNodeAndIsBackWithIt(t *testing.T) {
 			t.Errorf("%s is drained and has the address", to)
 		}
 		w.change(func(s *layer2.Snapshot) { s.Draining[to] = false })
-		w.pass(12 * time.Second) // it had lost the address before it learned of the drain, and leaves it alone for a while
+		w.pass(12 * time.Second) // the node lost the address before it received the drain, and takes it only after a grace period
 		if owner := w.ownerOf(0); owner != to {
 			t.Errorf("%s has the address although %s is not drained any more", owner, to)
 		}
 		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s since the node is back", gap)
+			t.Errorf("no node answered for %s since the node is back", gap)
 		}
 	})
 }
 
-func TestRequest_OfWhichOneNodeDoesNotLearn(t *testing.T) {
+func TestRequest_ThatOneNodeDoesNotReceive(t *testing.T) {
 	for name, deaf := range map[string]func(owner, to, other lb.NodeName) lb.NodeName{
 		"its owner":              func(owner, _, _ lb.NodeName) lb.NodeName { return owner },
 		"a node beside the two":  func(_, _, other lb.NodeName) lb.NodeName { return other },
@@ -151,20 +153,18 @@ func TestRequest_OfWhichOneNodeDoesNotLearn(t *testing.T) {
 				w.pass(10 * time.Second)
 				want := to
 				if away == to {
-					want = owner // nobody else takes it
+					want = owner // no other node takes the address
 				}
 				if got := w.ownerOf(0); got != want {
 					t.Errorf("%s has the address, want %s", got, want)
 				}
-				if gap, twice := w.longestGap(at), w.longestTwice(at); gap > 0 || twice > handOver {
-					t.Errorf("nobody answered for %s, and two for %s, want 0 and at most %s", gap, twice, handOver)
-				}
+				movesWithoutGap(t, w, at)
 			})
 		})
 	}
 }
 
-func TestRequest_AnOldOneStartsNoWar(t *testing.T) {
+func TestRequest_OutdatedRequestMovesTheAddressRarely(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.pass(begun)
 		first, at := w.another(w.ownerOf(0)), time.Now()
@@ -175,24 +175,22 @@ func TestRequest_AnOldOneStartsNoWar(t *testing.T) {
 		w.setDeaf(first)
 		w.request(0, second)
 		w.pass(time.Minute)
-		if moves := w.highestEpoch(0) - before; moves > 14 { // one in ten seconds each way, and one to begin
+		if moves := w.highestEpoch(0) - before; moves > 14 { // one in ten seconds in each direction, and one at the beginning
 			t.Errorf("the address moved %d times in a minute", moves)
 		}
 		w.setDeaf()
 		w.request(0, second)
 		w.pass(12 * time.Second)
 		if got := w.ownerOf(0); got != second {
-			t.Errorf("%s has the address once all have learned of the request, want %s", got, second)
+			t.Errorf("%s has the address once all nodes have received the request, want %s", got, second)
 		}
-		if gap, twice := w.longestGap(at), w.longestTwice(at); gap > 0 || twice > handOver {
-			t.Errorf("nobody answered for %s, and two for %s, want 0 and at most %s", gap, twice, handOver)
-		}
+		movesWithoutGap(t, w, at)
 	})
 }
 
-// TestRequest_AnyWhileMuchHappens asks for any node of any address between all that happens in the scenarios at random, whose
-// checker finds two owners and addresses that nobody answers for.
-func TestRequest_AnyWhileMuchHappens(t *testing.T) {
+// TestRequest_DuringRandomFaults requests random nodes for random addresses between random faults. The checker of the
+// simulation finds addresses with two owners and addresses without an answer.
+func TestRequest_DuringRandomFaults(t *testing.T) {
 	for seed := range uint64(orElse(count("LBSTACK_SEEDS"), few(requestSeeds))) {
 		rng := rand.New(rand.NewPCG(seed, 97))
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -218,7 +216,7 @@ func TestRequest_AnyWhileMuchHappens(t *testing.T) {
 				for _, a := range w.want.Addresses {
 					for _, c := range a.Candidates {
 						if owner := w.owners()[a.Address]; c.Requested && owner != c.Node {
-							t.Errorf("%s has %s in the end, and %s is asked for", owner, a.Address, c.Node)
+							t.Errorf("%s has %s in the end, want the requested node %s", owner, a.Address, c.Node)
 						}
 					}
 				}

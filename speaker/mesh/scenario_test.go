@@ -25,6 +25,22 @@ func settled(t *testing.T, w *world) map[string]lb.NodeName {
 	return owners
 }
 
+// sameOwners fails unless every address has exactly one owner, and the same as in want.
+func sameOwners(t *testing.T, w *world, want map[string]lb.NodeName, when string) {
+	t.Helper()
+	if diff := cmp.Diff(want, settled(t, w)); diff != "" {
+		t.Errorf("owners %s (-want +got):\n%s", when, diff)
+	}
+}
+
+// noGap fails if an address had no answer at any time since.
+func noGap(t *testing.T, w *world, since time.Time) {
+	t.Helper()
+	if gap := w.longestGap(since); gap > 0 {
+		t.Errorf("no node answered for %s", gap)
+	}
+}
+
 func TestASingleNodeOwnsEverything(t *testing.T) {
 	each(t, 1, 3, func(t *testing.T, w *world) { settled(t, w) })
 }
@@ -42,7 +58,7 @@ func TestNodesThatStartTogetherShare(t *testing.T) {
 
 func TestACrashedOwnerIsReplaced(t *testing.T) {
 	var gaps, twice []time.Duration
-	defer func() { t.Logf("nobody answered: %s; two answered: %s", quantiles(gaps), quantiles(twice)) }()
+	defer func() { t.Logf("no node answered: %s; two nodes answered: %s", quantiles(gaps), quantiles(twice)) }()
 	for _, power := range []bool{false, true} {
 		each(t, 4, 12, func(t *testing.T, w *world) {
 			before, at := settled(t, w), time.Now()
@@ -56,7 +72,7 @@ func TestACrashedOwnerIsReplaced(t *testing.T) {
 			}
 			gaps, twice = append(gaps, w.longestGap(at)), append(twice, w.longestTwice(at))
 			if gap := w.longestGap(at); gap == 0 || gap >= w.timing.Timeout+150*time.Millisecond {
-				t.Errorf("nobody answered for %s, want less than %s", gap, w.timing.Timeout+150*time.Millisecond)
+				t.Errorf("no node answered for %s, want less than %s", gap, w.timing.Timeout+150*time.Millisecond)
 			}
 		})
 	}
@@ -69,9 +85,7 @@ func TestAReturningNodeTakesNothingBack(t *testing.T) {
 		before := settled(t, w)
 		w.run("n2")
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
+		sameOwners(t, w, before, "at the end")
 	})
 }
 
@@ -91,9 +105,7 @@ func TestAReturningNodeTakesNothingBackAlthoughMessagesAreLost(t *testing.T) {
 			w.loss = 0
 			w.mu.Unlock()
 			w.pass(10 * time.Second)
-			if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-				t.Errorf("owners (-before +after):\n%s", diff)
-			}
+			sameOwners(t, w, before, "at the end")
 		})
 	}
 }
@@ -109,7 +121,7 @@ func TestGradualFailbackMovesOneAddressASecond(t *testing.T) {
 		w.pass(10 * time.Second)
 		before, at := settled(t, w), time.Now()
 		w.run("n2", "n3")
-		w.pass(500 * time.Millisecond) // while one takes over from another, both answer
+		w.pass(500 * time.Millisecond) // during a move both nodes answer for a short time
 		for range 60 {
 			w.pass(time.Second)
 			now := settled(t, w)
@@ -129,9 +141,7 @@ func TestGradualFailbackMovesOneAddressASecond(t *testing.T) {
 				t.Errorf("%s owns %d of 24 addresses, want about 6", n, got)
 			}
 		}
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		noGap(t, w, at)
 	})
 }
 
@@ -164,14 +174,12 @@ func lostLink(t *testing.T, storage bool) {
 			t.Errorf("n1 has no link and owns %v", got)
 		}
 		if gap := w.longestGap(at); gap > 50*time.Millisecond {
-			t.Errorf("nobody answered for %s, want less than a beat: nothing has to be missed", gap)
+			t.Errorf("no node answered for %s, want less than a heartbeat interval: no heartbeat has to be missed", gap)
 		}
 		before := settled(t, w)
 		w.setLinks("n1", true)
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners after the link came back (-before +after):\n%s", diff)
-		}
+		sameOwners(t, w, before, "after the link came back")
 	})
 }
 
@@ -187,24 +195,18 @@ func TestADrainHasNoGap(t *testing.T) {
 		w.leave("n3")
 		w.pass(10 * time.Second)
 		settled(t, w)
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		noGap(t, w, at)
 	})
 }
 
-// startsAgain has the speaker of a node start, and checks that owners are as before and that somebody
-// has answered for each address since a time.
+// startsAgain starts the speaker of a node. It checks that owners are as before and that a node has
+// answered for each address at any time since.
 func startsAgain(t *testing.T, w *world, node lb.NodeName, before map[string]lb.NodeName, since time.Time) {
 	t.Helper()
 	w.run(node)
 	w.pass(10 * time.Second)
-	if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-		t.Errorf("owners (-before +after):\n%s", diff)
-	}
-	if gap := w.longestGap(since); gap > 0 {
-		t.Errorf("nobody answered for %s", gap)
-	}
+	sameOwners(t, w, before, "at the end")
+	noGap(t, w, since)
 }
 
 func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
@@ -216,8 +218,8 @@ func TestAnAnnouncedRestartHasNoGap(t *testing.T) {
 	})
 }
 
-// One that receives nothing from a speaker covers for it as well: others relay that it restarts.
-func TestRestart_WithoutAGapWhereOneReceivesNothingFromIt(t *testing.T) {
+// A speaker that receives nothing from the restarting one covers as well: others relay the restart.
+func TestRestart_WithoutAGapWhereAPeerReceivesNothing(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		before, at := settled(t, w), time.Now()
 		w.wallBetween("n1", "n3")
@@ -228,7 +230,7 @@ func TestRestart_WithoutAGapWhereOneReceivesNothingFromIt(t *testing.T) {
 	})
 }
 
-// setSilent has the speakers that run on a node from now on send nothing to the segments.
+// setSilent sets whether the speakers of a node, the present and later ones, send nothing to the segments.
 func (w *world) setSilent(name lb.NodeName, silent bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -265,12 +267,8 @@ func TestAllRestartOneAfterTheOther(t *testing.T) {
 			w.pass(3 * time.Second)
 		}
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		sameOwners(t, w, before, "at the end")
+		noGap(t, w, at)
 	})
 }
 
@@ -283,7 +281,7 @@ func TestARestartThatNeverEnds(t *testing.T) {
 			settled(t, w)
 		})
 	})
-	t.Run("the node is dead, and one did not receive from it", func(t *testing.T) {
+	t.Run("the node is dead, and a peer did not receive from it", func(t *testing.T) {
 		each(t, 4, 12, func(t *testing.T, w *world) {
 			w.wallBetween("n1", "n3")
 			w.pass(3 * time.Second)
@@ -317,9 +315,7 @@ func TestNodeStartsWhileAnotherRestarts(t *testing.T) {
 		}
 		w.run("n3")
 		w.pass(8 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
+		sameOwners(t, w, before, "at the end")
 	})
 }
 
@@ -334,12 +330,8 @@ func TestCoveringSpeakerRestarts(t *testing.T) {
 		w.pass(time.Second)
 		w.run("n1", "n2", "n3")
 		w.pass(11 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
-		if gap := w.longestGap(at); gap > 0 {
-			t.Errorf("nobody answered for %s", gap)
-		}
+		sameOwners(t, w, before, "at the end")
+		noGap(t, w, at)
 	})
 }
 
@@ -355,7 +347,7 @@ func TestTheLastOfThreeGoesOnWhenTheOthersHaveLeft(t *testing.T) {
 			w.leave("n3")
 			w.pass(29 * time.Second)
 			if gap := w.longestGap(at); gap > 0 {
-				t.Errorf("drained: %v: nobody answered for %s", drained, gap)
+				t.Errorf("drained: %v: no node answered for %s", drained, gap)
 			}
 			w.differ()
 			w.pass(4 * time.Second)
@@ -374,7 +366,7 @@ func TestCoveringSpeakerCrashes(t *testing.T) {
 		w.pass(2 * time.Second)
 		for address, owner := range w.owners() {
 			if owner == "" && !w.cared(address) {
-				t.Errorf("nobody answers for %s", address)
+				t.Errorf("no node answers for %s", address)
 			}
 		}
 		w.run("n3")
@@ -396,17 +388,15 @@ func TestIsolatedNodeAnswersNothing(t *testing.T) {
 				}
 				w.pass(100 * time.Millisecond)
 			}
-			kept := settled(t, w)
+			isolated := settled(t, w)
 			for a, owner := range before {
-				if owner != "n1" && kept[a] != owner {
-					t.Errorf("%s moved from %s to %s, which has nothing to do with n1", a, owner, kept[a])
+				if owner != "n1" && isolated[a] != owner {
+					t.Errorf("%s moved from %s to %s, which has nothing to do with n1", a, owner, isolated[a])
 				}
 			}
 			w.heal()
 			w.pass(10 * time.Second)
-			if diff := cmp.Diff(kept, settled(t, w)); diff != "" {
-				t.Errorf("owners after healing (-before +after):\n%s", diff)
-			}
+			sameOwners(t, w, isolated, "after healing")
 		})
 	}
 }
@@ -438,7 +428,7 @@ func TestTheSurvivorOfTwoGoesOn(t *testing.T) {
 
 func TestASplitHeals(t *testing.T) {
 	var twice []time.Duration
-	defer func() { t.Logf("two answered after healing: %s", quantiles(twice)) }()
+	defer func() { t.Logf("two nodes answered after healing: %s", quantiles(twice)) }()
 	heals := func(t *testing.T, w *world) {
 		w.pass(5 * time.Second)
 		at := time.Now()
@@ -475,7 +465,7 @@ func TestStalledNodeProbesFirst(t *testing.T) {
 			w.pass(5 * time.Second)
 			settled(t, w)
 			if twice := w.longestTwice(at); twice > 2*mostDelay {
-				t.Errorf("still for %s: two answered for %s", still, twice)
+				t.Errorf("still for %s: two nodes answered for %s", still, twice)
 			}
 		})
 	}
@@ -493,7 +483,7 @@ func TestNodeStalledWhileAnotherLeftAnswersAgain(t *testing.T) {
 		p := w.nodes["n3"].p
 		w.mu.Unlock()
 		if !p.runner.MayAnswer() {
-			t.Error("a second after it runs again it waits for the answer of the speaker that restarts")
+			t.Error("a second after n3 runs again n3 still waits for an answer of n2, which restarts")
 		}
 	})
 }
@@ -503,9 +493,7 @@ func TestOneWayLossConfirmsNoNodeDead(t *testing.T) {
 		before := settled(t, w)
 		w.cutFrom("n1", "n2")
 		w.pass(10 * time.Second)
-		if diff := cmp.Diff(before, settled(t, w)); diff != "" {
-			t.Errorf("owners (-before +after):\n%s", diff)
-		}
+		sameOwners(t, w, before, "at the end")
 		w.crash("n1", true)
 		w.pass(time.Second)
 		settled(t, w)
@@ -520,7 +508,7 @@ func TestNodeThatIsNotReceivedFrom_GivesUp(t *testing.T) {
 		w.pass(2 * time.Second)
 		settled(t, w)
 		if got := of(w.owners(), "n1"); len(got) > 0 {
-			t.Errorf("nobody hears n1 and it answers for %v", got)
+			t.Errorf("no node receives from n1, and n1 answers for %v", got)
 		}
 		w.heal()
 		w.pass(10 * time.Second)
@@ -528,7 +516,7 @@ func TestNodeThatIsNotReceivedFrom_GivesUp(t *testing.T) {
 	})
 }
 
-// A node sends and does not receive: its announcements would reach all.
+// A node sends and does not receive, so that its announcements would reach all nodes.
 func TestNodeThatReceivesNothingAnswersNothing(t *testing.T) {
 	for _, count := range []int{2, 4} {
 		var gaps, twice []time.Duration
@@ -545,11 +533,11 @@ func TestNodeThatReceivesNothingAnswersNothing(t *testing.T) {
 			w.pass(10 * time.Second)
 			settled(t, w)
 		})
-		t.Logf("%d nodes: nobody answered: %s; two answered: %s", count, quantiles(gaps), quantiles(twice))
+		t.Logf("%d nodes: no node answered: %s; two nodes answered: %s", count, quantiles(gaps), quantiles(twice))
 	}
 }
 
-func TestOneWithoutTheClusterDoesNotActAndIsPassedOver(t *testing.T) {
+func TestNodeWithoutTheAPIServerIsPassedOver(t *testing.T) {
 	each(t, 4, 0, func(t *testing.T, w *world) {
 		w.wants(0)
 		w.run(w.names...)
@@ -564,7 +552,7 @@ func TestOneWithoutTheClusterDoesNotActAndIsPassedOver(t *testing.T) {
 	})
 }
 
-func TestOneWithAnOldSnapshotStartsNoWar(t *testing.T) {
+func TestNodeWithAnOldSnapshotDoesNotFightForAddresses(t *testing.T) {
 	each(t, 4, 0, func(t *testing.T, w *world) {
 		w.wants(2, "n1", "n2")
 		w.run(w.names...)
@@ -622,12 +610,12 @@ func TestThirtyNodes(t *testing.T) {
 		w.pass(2 * time.Second)
 		unmoved(before, "n7")
 		if gap := w.longestGap(at); gap == 0 || gap >= w.timing.Timeout+150*time.Millisecond {
-			t.Errorf("nobody answered for %s", gap)
+			t.Errorf("no node answered for %s", gap)
 		}
 
 		before = settled(t, w)
 		w.part("n1")
-		// Who hears from few only has to ask the others before he knows.
+		// A node that watches few peers has to probe the others before it finds itself isolated.
 		w.pass(w.timing.Timeout + 4*w.timing.Interval)
 		for range 30 {
 			if got := of(w.owners(), "n1"); len(got) > 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// listening opens a socket that accepts what comes from these addresses, and reads it.
+// listening opens a socket that accepts datagrams from these addresses, and passes them to take.
 func listening(t *testing.T, number byte, take func(netip.Addr, []byte), from ...netip.Addr) *socket {
 	t.Helper()
 	s, err := listen(netip.AddrPortFrom(loopback(number), port), take)
@@ -56,7 +56,7 @@ func TestSocket_DatagramsOfStrangersAreNotRead(t *testing.T) {
 			}
 		}
 	}
-	// A longer one than there can be is cut, so that it is refused.
+	// A datagram over the largest size is cut one byte above that size, so that opening it fails.
 	for i, want := range []int{0, 1, 1201, 1} {
 		select {
 		case got := <-arrived:
@@ -78,7 +78,7 @@ func TestSocket_Hold(t *testing.T) {
 	arrived := make(chan byte, 1000)
 	sender, to := listening(t, 112, func(netip.Addr, []byte) {}), netip.AddrPortFrom(loopback(113), port)
 	receiver := listening(t, 113, func(_ netip.Addr, data []byte) { arrived <- data[0] }, loopback(112))
-	const burst = 50 // on loopback they are in the buffer of the receiver when they are sent
+	const burst = 50 // on loopback a datagram is in the receiver's buffer when send returns
 	send := func(first int) {
 		t.Helper()
 		for i := range burst {
@@ -173,7 +173,7 @@ func TestSocket_Filter(t *testing.T) {
 }
 
 func TestNewPolled_OfABlockingDescriptor(t *testing.T) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC) // blocks: the poller does not take it
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC) // a blocking descriptor, which Go's poller does not accept
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestRunner_SuspendedMachineDoesNotAnswerBeforeItHasAsked(t *testing.T) {
 	if now += timing.Interval; !r.MayAnswer() {
 		t.Errorf("it does not answer %s after it ran last", timing.Interval)
 	}
-	// Go's clock has not moved at all.
+	// A suspended machine does not move Go's monotonic clock.
 	if now += time.Hour; r.MayAnswer() {
 		t.Error("it answers although an hour has passed since it ran last")
 	}
@@ -96,17 +96,17 @@ func TestBootTime_GoesOn(t *testing.T) {
 }
 
 func TestUnansweredProbes(t *testing.T) {
-	const answered, stall = 'a', 'x' // others are silent; stall: and this process stood still
+	const answered, stall = 'a', 'x' // other probes have no answer; stall: this process stood still during the probe
 	for _, tt := range []struct {
 		name, probes string
 		dead         bool
 	}{
 		{"three in a row: the node is dead", "sss", true},
-		{"two: it is not", "ss", false},
-		{"one of them is answered", "ssass", false},
-		{"this process stood still during one of them", "ssxss", false},
-		{"it always does", "xxxxx", false},
-		{"three since it ran again", "sxsss", true},
+		{"two in a row: the node is not dead", "ss", false},
+		{"one probe is answered", "ssass", false},
+		{"this process stood still during one probe", "ssxss", false},
+		{"this process stood still during each probe", "xxxxx", false},
+		{"three in a row since this process ran again", "sxsss", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			probes, dead := unansweredProbes{}, false

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestSpeakerStartsWithoutAPathToSomeItDoesNotWatch: among thirty, most pairs do not watch each
-// other, so that nobody suspects anything; what those that cannot be reached own must stay theirs.
-func TestSpeakerStartsWithoutAPathToSomeItDoesNotWatch(t *testing.T) {
+// Of thirty speakers, most pairs do not watch each other, so that no speaker suspects those which n1 does
+// not reach. Their addresses must stay with them when n1 starts.
+func TestSpeakerStartsWithoutAPathToUnwatchedPeers(t *testing.T) {
 	play(t, 1, 30, 60, func(t *testing.T, w *world) {
 		before := settled(t, w)
 		beyond := w.names[1:6]

@@ -26,15 +26,15 @@ func TestAct_AnnouncesBeforeItPublishes(t *testing.T) {
 		then   func(*bed)
 		want   []string
 	}{
-		{name: "who takes an address from one that lives has announced it when he says so", before: ownership.Claims{a1: 1},
+		{name: "address of a healthy node is announced before the claim is published", before: ownership.Claims{a1: 1},
 			then: p1(ownership.Draining, ownership.Claims{a1: 1}),
 			want: []string{"owned [192.168.1.1]", "publish Active [192.168.1.1]", "acted 3"}},
-		{name: "who gives an address up is silent when he says so", drains: true,
+		{name: "announcing stops before the released claim is published", drains: true,
 			then: p1(ownership.Active, ownership.Claims{a1: 2}),
 			want: []string{"owned []", "publish Draining []", "acted 3"}},
-		{name: "who is isolated is silent when he says so", drains: true, then: func(b *bed) { b.lose("p1") },
+		{name: "announcing stops before the isolation is published", drains: true, then: func(b *bed) { b.lose("p1") },
 			want: []string{"acted 3", "owned []", "publish Isolated []", "acted 3"}},
-		{name: "who changes nothing has acted all the same", before: ownership.Claims{a1: 1},
+		{name: "view that changes nothing is acted on", before: ownership.Claims{a1: 1},
 			then: p1(ownership.Active, ownership.Claims{a1: 1}), want: []string{"acted 3"}},
 	}
 	for _, tt := range tests {
@@ -56,8 +56,8 @@ func TestAct_SetsLinksAndHardwareBeforeOwnedAddresses(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), append(b.view.Peers, peer("p1", nil))
 		b.inform()
-		want := []string{"publish Starting []", "links 1", "ours 2", "owned [192.168.1.1]", "publish Active [192.168.1.1]", "acted 1", "report", "keep"}
-		// It may look once more, if the last news came while it began.
+		want := []string{"publish Starting []", "links 1", "ours 2", "owned [192.168.1.1]", "publish Active [192.168.1.1]", "acted 1", "report", "save"}
+		// The engine may run once more, if the last change arrived during its first run.
 		b.same("what happened", want, b.log[:min(len(b.log), len(want))])
 	})
 }
@@ -126,7 +126,7 @@ func TestReportsAreSentWhenSomethingHasChanged(t *testing.T) {
 		b.same("the reports when nothing has changed", 1, len(b.reports))
 		b.receive(peer("p1", nil))
 		first.Live = 2
-		b.same("the report when another one lives", first, b.reports[len(b.reports)-1])
+		b.same("the report when another peer is alive", first, b.reports[len(b.reports)-1])
 	})
 }
 

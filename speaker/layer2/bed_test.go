@@ -25,9 +25,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// The engine under test runs on the node "self", in a bubble of testing/synctest;
-// what the others say and which links there are is given, and what it has announced
-// and said is written down, in order.
+// The engine under test runs on the node "self", in a bubble of testing/synctest. A test sets the
+// snapshot, the view of the mesh and the links, and reads what the engine did in that order: the
+// addresses that it owned, and the states and reports that it published.
 
 const self lb.NodeName = "self"
 
@@ -38,7 +38,7 @@ var (
 	equate = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 )
 
-// bed is an engine and all that it talks to.
+// bed has an engine and everything that the engine reads and calls.
 type bed struct {
 	*testing.T
 	engine  *layer2.Engine
@@ -47,15 +47,15 @@ type bed struct {
 	view    mesh.View
 	links   []layer2.Link
 
-	happened // until the test looked last
+	happened // a copy of record, since the last call of look
 
 	mu     sync.Mutex
 	record happened
 }
 
-// happened is what the engine has done.
+// happened has the calls that the engine made.
 type happened struct {
-	log     []string // in the order in which it happened
+	log     []string // one line for each call, in order
 	owned   map[netip.Addr]layer2.Owned
 	ours    []net.HardwareAddr
 	states  []wire.State
@@ -63,15 +63,15 @@ type happened struct {
 	saved   []layer2.Checkpoint
 }
 
-// newBed runs an engine. It has nothing yet, but a link, no others and no
-// addresses are ready to be passed to it.
+// newBed runs an engine that has received nothing yet. A call of inform passes one link, no peers and
+// no addresses to the engine, unless the test changes these fields first.
 func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
 	registry := prometheus.NewRegistry()
 	b := &bed{T: t, metrics: registry, view: mesh.View{Checked: true}, links: []layer2.Link{eth("eth0", 1)}}
 	c := layer2.Config{
 		Self: self, Log: logr.Discard(), Announcer: announcer{b}, Mesh: meshRecorder{b}, Metrics: layer2.NewMetrics(registry),
 		Report: func(r layer2.Report) { b.note("report", func(h *happened) { h.reports = append(h.reports, r) }) },
-		Save:   func(k layer2.Checkpoint) { b.note("keep", func(h *happened) { h.saved = append(h.saved, k) }) },
+		Save:   func(k layer2.Checkpoint) { b.note("save", func(h *happened) { h.saved = append(h.saved, k) }) },
 	}
 	for _, f := range change {
 		f(&c)
@@ -81,8 +81,7 @@ func newBed(t *testing.T, change ...func(*layer2.Config)) *bed {
 	return b
 }
 
-// running is a bed of which the engine knows everything already, and has asked for foreign
-// hosts.
+// running returns a bed whose engine received everything a second ago, and has probed for foreign hosts.
 func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	b := beginning(t, want, peers...)
 	b.after(time.Second)
@@ -90,7 +89,7 @@ func running(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	return b
 }
 
-// beginning is a bed whose engine has everything since this moment.
+// beginning returns a bed whose engine has just received everything.
 func beginning(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed {
 	b := newBed(t)
 	b.want.Addresses, b.view.Peers = want, peers
@@ -99,7 +98,7 @@ func beginning(t *testing.T, want []ownership.Address, peers ...mesh.Peer) *bed 
 	return b
 }
 
-// inform passes to the engine everything.
+// inform passes the snapshot, the links and the view to the engine.
 func (b *bed) inform() {
 	want := b.want
 	want.Addresses, want.Draining, want.Down = slices.Clone(want.Addresses), maps.Clone(want.Draining), maps.Clone(want.Down)
@@ -108,7 +107,7 @@ func (b *bed) inform() {
 	b.receive(b.view.Peers...)
 }
 
-// receive passes to the engine which others are alive.
+// receive passes a view with these peers alive to the engine.
 func (b *bed) receive(peers ...mesh.Peer) {
 	b.view.Peers = peers
 	b.view.Version++
@@ -116,15 +115,16 @@ func (b *bed) receive(peers ...mesh.Peer) {
 	b.settle()
 }
 
-// lose passes to the engine that all others are lost. No host answers on its links.
+// lose passes a view without peers to the engine, in which these nodes are missing. No host answers on
+// any link.
 func (b *bed) lose(nodes ...lb.NodeName) {
 	b.view.Missing = missing(nodes...)
 	b.receive()
 	b.after(300 * time.Millisecond)
 }
 
-// survive passes to the engine that all others are lost. Hosts answer on its link, and none for
-// a1 and a2.
+// survive passes a view without peers to the engine, in which these nodes are missing. A host answers
+// on eth0, and no host answers for a1 and a2.
 func (b *bed) survive(nodes ...lb.NodeName) {
 	b.view.Missing = missing(nodes...)
 	b.receive()
@@ -134,8 +134,7 @@ func (b *bed) survive(nodes ...lb.NodeName) {
 	b.reach("eth0", a1, a2)
 }
 
-// reach has a host answer on a link, for as long as the test goes on, and none for these
-// addresses.
+// reach has a host answer on a link until the test ends, and no host answer for the addresses free.
 func (b *bed) reach(link string, free ...netip.Addr) {
 	r := segment.Results{Reached: map[string]time.Time{link: time.Now()}, Free: map[netip.Addr]time.Time{}}
 	for _, a := range free {
@@ -145,25 +144,25 @@ func (b *bed) reach(link string, free ...netip.Addr) {
 	b.settle()
 }
 
-// free has no host answer for addresses, on links that are silent.
+// free has no host answer on any link, and none for these addresses.
 func (b *bed) free(addresses ...netip.Addr) {
 	b.after(300 * time.Millisecond)
 	b.reach("none", addresses...)
 }
 
-// after lets time pass, in the bubble.
+// after advances the clock of the bubble.
 func (b *bed) after(d time.Duration) {
 	time.Sleep(d)
 	b.settle()
 }
 
-// settle waits until the engine has nothing to do, and looks.
+// settle waits until the engine is idle, and calls look.
 func (b *bed) settle() {
 	synctest.Wait()
 	b.look()
 }
 
-// look sees what has happened until now.
+// look copies the record of the calls for the test.
 func (b *bed) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,7 +176,7 @@ func (b *bed) note(what string, write func(*happened)) {
 	write(&b.record)
 }
 
-// forget forgets what has happened, but not what is owned now.
+// forget clears the record, except for the owned addresses and the hardware addresses of nodes.
 func (b *bed) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,7 +184,7 @@ func (b *bed) forget() {
 	b.happened = b.record
 }
 
-// calls returns what happened of some kinds.
+// calls returns the lines of the log that begin with one of these words.
 func (b *bed) calls(kinds ...string) []string {
 	var events []string
 	for _, event := range b.log {
@@ -196,31 +195,31 @@ func (b *bed) calls(kinds ...string) []string {
 	return events
 }
 
-// serves compares how addresses are served.
+// serves compares the owned addresses with want.
 func (b *bed) serves(when string, want map[netip.Addr]layer2.Owned) {
 	b.Helper()
-	b.same("what is served "+when, want, b.owned)
+	b.same("owned addresses "+when, want, b.owned)
 }
 
-// claims compares what was published last.
+// claims compares the last published state with phase and want.
 func (b *bed) claims(when string, phase ownership.Phase, want ownership.Claims) {
 	b.Helper()
 	if len(b.states) == 0 {
-		b.Fatalf("%s, nothing was said", when)
+		b.Fatalf("%s, no state was published", when)
 	}
 	last := b.states[len(b.states)-1]
 	b.same("the phase "+when, phase.String(), last.Phase.String())
 	b.same("the claims "+when, want, last.Claims)
 }
 
-// silentNow says that nothing is announced, and that it says so.
+// silentNow fails unless nothing is announced and the last published state is isolated.
 func (b *bed) silentNow(when string) {
 	b.Helper()
 	b.serves(when, nil)
 	b.claims(when, ownership.Isolated, nil)
 }
 
-// silent says that nothing is announced and nothing claimed.
+// silent fails if anything is announced, or if any published state has a claim.
 func (b *bed) silent(when string) {
 	b.Helper()
 	b.serves(when, nil)
@@ -236,8 +235,8 @@ func (b *bed) same(what string, want, got any) {
 	}
 }
 
-// counted returns the metrics that were counted: moves by cause, how many failovers
-// there were and how long they took together, and how long there were duplicates.
+// counted returns the metrics that are not zero: moves by cause, the number and total duration of
+// failovers, and the duration of duplicates.
 func (b *bed) counted() map[string]float64 {
 	b.Helper()
 	families, err := b.metrics.Gather()
@@ -261,7 +260,7 @@ func (b *bed) counted() map[string]float64 {
 	return counted
 }
 
-// announcer writes down what is announced.
+// announcer records the calls of the engine to layer2.Announcer.
 type announcer struct{ b *bed }
 
 func (a announcer) SetLinks(links []layer2.Link) {
@@ -298,7 +297,7 @@ func (a announcer) SetDetection(d layer2.Detection) {
 	a.b.note("detection "+string(d), func(*happened) {})
 }
 
-// meshRecorder writes down what is said.
+// meshRecorder records the calls of the engine to the mesh.
 type meshRecorder struct{ b *bed }
 
 func (m meshRecorder) Publish(s wire.State) {

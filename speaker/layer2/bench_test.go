@@ -17,22 +17,22 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// nobody listens.
-type nobody struct{}
+// discard ignores all calls of the engine.
+type discard struct{}
 
-func (nobody) SetLinks([]Link)               {}
-func (nobody) SetOwned(map[netip.Addr]Owned) {}
-func (nobody) Repeat(...netip.Addr)          {}
-func (nobody) SetOurs([]net.HardwareAddr)    {}
-func (nobody) SetDetection(Detection)        {}
-func (nobody) Ask(*Questions)                {}
-func (nobody) Publish(wire.State)            {}
-func (nobody) Acted(mesh.View)               {}
+func (discard) SetLinks([]Link)               {}
+func (discard) SetOwned(map[netip.Addr]Owned) {}
+func (discard) Repeat(...netip.Addr)          {}
+func (discard) SetOurs([]net.HardwareAddr)    {}
+func (discard) SetDetection(Detection)        {}
+func (discard) Ask(*Questions)                {}
+func (discard) Publish(wire.State)            {}
+func (discard) Acted(mesh.View)               {}
 
-// settledEngine is one of three nodes that own addresses, as many each.
+// settledEngine returns the engine of one of three nodes that own the same number of addresses each.
 func settledEngine(addresses int) (*Engine, Snapshot) {
 	e := New(Config{
-		Self: "n1", Log: logr.Discard(), Announcer: nobody{}, Mesh: nobody{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Self: "n1", Log: logr.Discard(), Announcer: discard{}, Mesh: discard{}, Metrics: NewMetrics(prometheus.NewRegistry()),
 		Report: func(Report) {}, Save: func(Checkpoint) {},
 	})
 	var want Snapshot

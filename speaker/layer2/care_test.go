@@ -13,11 +13,11 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-func caring(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
+func covering(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
 	return map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": hardware}}}
 }
 
-// restarts is p1 when it restarts, and has an address.
+// restarts returns p1 while it restarts. p1 claims a1.
 func restarts(links ...wire.Link) mesh.Peer {
 	p := in(ownership.Restarting, peer("p1", ownership.Claims{a1: 3}))
 	if len(links) > 0 {
@@ -35,15 +35,15 @@ func TestCoveringSpeakerAnswersWithTheHardwareAddressOfTheRestartingNode(t *test
 	internal.Internal = true
 	tests := []struct {
 		name     string
-		prefixes []netip.Prefix // of eth0 here
+		prefixes []netip.Prefix // of eth0 of this node
 		theirs   []wire.Link
 		want     map[netip.Addr]layer2.Owned
 	}{
-		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: caring(mac(7))},
-		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: caring(mac(8))},
+		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: covering(mac(7))},
+		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: covering(mac(8))},
 		{name: "not on a link of another subnet", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2)}},
 		{name: "not on a link of another name", theirs: []wire.Link{link("eth1", 8)}},
-		{name: "not for a link that the other one does not use", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{internal, link("eth1", 8, net2)}},
+		{name: "not for a link that the restarting node does not use", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{internal, link("eth1", 8, net2)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,9 +52,9 @@ func TestCoveringSpeakerAnswersWithTheHardwareAddressOfTheRestartingNode(t *test
 				b.links[0].Prefixes = tt.prefixes
 				b.inform()
 				b.forget()
-				b.receive(peer("p0", nil), restarts(tt.theirs...)) // p0 has nothing to do with it
+				b.receive(peer("p0", nil), restarts(tt.theirs...)) // p0 has no part in this
 				b.serves("while p1 restarts", tt.want)
-				b.same("what is said while p1 restarts", []string(nil), b.calls("publish"))
+				b.same("what is published while p1 restarts", []string(nil), b.calls("publish"))
 				b.same("the metrics", map[string]float64{}, b.counted())
 			})
 		})
@@ -76,19 +76,19 @@ func TestSpeakerCoversUntilTheHolderIsBackOrDead(t *testing.T) {
 		then []mesh.Peer
 		want map[netip.Addr]layer2.Owned
 	}{
-		{name: "another one is chosen", then: []mesh.Peer{restarts(), p2}, want: caring(mac('1'))},
+		{name: "another node is elected", then: []mesh.Peer{restarts(), p2}, want: covering(mac('1'))},
 		{name: "the holder is back", then: []mesh.Peer{peer("p1", ownership.Claims{a1: 3}), p2}},
-		{name: "the holder is gone", then: []mesh.Peer{p2}},
-		{name: "another one claims it", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 4})}},
-		{name: "another one claims it with a lower epoch", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 2})}, want: caring(mac('1'))},
-		{name: "another one that restarts claims it", then: []mesh.Peer{restarts(), in(ownership.Restarting, peer("p2", ownership.Claims{a1: 4})), peer("p3", nil)}},
+		{name: "the holder is dead", then: []mesh.Peer{p2}},
+		{name: "another node claims it", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 4})}},
+		{name: "another node claims it with a lower epoch", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 2})}, want: covering(mac('1'))},
+		{name: "another restarting node claims it", then: []mesh.Peer{restarts(), in(ownership.Restarting, peer("p2", ownership.Claims{a1: 4})), peer("p3", nil)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", "p2", "p3", self)), peer("p1", ownership.Claims{a1: 3}))
 				b.receive(restarts())
-				b.serves("while p1 restarts", caring(mac('1')))
+				b.serves("while p1 restarts", covering(mac('1')))
 				b.receive(tt.then...)
 				b.serves("in the end", tt.want)
 			})
@@ -116,7 +116,7 @@ func TestSpeakerDoesNotCoverOnALinkThatItMayNotUse(t *testing.T) {
 		b.links = append(b.links, pods)
 		b.inform()
 		b.receive(restarts(wire.Link{Name: "br0", Hardware: [6]byte(mac(8)), IPv4: true}, wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}))
-		b.serves("while p1 restarts", caring(mac(7)))
+		b.serves("while p1 restarts", covering(mac(7)))
 	})
 }
 
@@ -124,11 +124,11 @@ func TestIsolatedSpeakerCoversForNoPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
 		b.receive(restarts(), peer("p2", nil))
-		b.serves("while p1 restarts", caring(mac('1')))
+		b.serves("while p1 restarts", covering(mac('1')))
 		b.view.Missing = missing("p2")
 		b.receive(restarts())
 		b.after(300 * time.Millisecond)
-		b.silentNow("while it is cut off")
+		b.silentNow("while self is isolated")
 	})
 }
 

@@ -43,7 +43,7 @@ func TestRestart_SecondOneIsPublishedToo(t *testing.T) {
 		select {
 		case <-returned:
 		default:
-			t.Error("it did not return")
+			t.Error("the second call did not return")
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// failingBack is a bed in which z1 has both addresses and has lived for long, and self
-// is preferred and has just begun.
+// failingBack returns a bed in which z1 has both addresses and has been alive for long. The node self
+// is preferred and has just started.
 func failingBack(t *testing.T, allowed bool) *bed {
 	b := newBed(t, func(c *layer2.Config) { c.Failback = allowed })
 	b.want.Addresses = want(wanted(a1, self, "p1", "p2", "z1"), wanted(a2, self, "p1", "p2", "z1"))
@@ -53,8 +53,8 @@ func TestNothingMovesBackForASecondAfterAMoveElsewhere(t *testing.T) {
 		then  []mesh.Peer
 		waits bool
 	}{
-		{name: "between two that live", then: []mesh.Peer{peer("p1", nil)}, waits: true},
-		{name: "but at once when the one before is dead"},
+		{name: "between two healthy nodes", then: []mesh.Peer{peer("p1", nil)}, waits: true},
+		{name: "at once when the owner before is dead"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,18 +79,18 @@ func TestNothingMovesBackForASecondAfterAMoveElsewhere(t *testing.T) {
 func TestMorePreferredNodeGetsTheAddressOnceAliveForLong(t *testing.T) {
 	tests := []struct {
 		name  string
-		lives time.Duration // p2, when this node has lived for half a minute
+		alive time.Duration // of p2, when self has been alive for half a minute
 		want  ownership.Claims
 	}{
-		{name: "he has lived for half a minute", lives: 30 * time.Second},
-		{name: "he has not", lives: 29 * time.Second, want: ownership.Claims{a1: 2}},
+		{name: "the more preferred node has been alive for half a minute", alive: 30 * time.Second},
+		{name: "the more preferred node has not", alive: 29 * time.Second, want: ownership.Claims{a1: 2}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t, func(c *layer2.Config) { c.Failback = true })
 				preferred := peer("p2", nil)
-				preferred.Since = time.Now().Add(30*time.Second - tt.lives)
+				preferred.Since = time.Now().Add(30*time.Second - tt.alive)
 				b.want.Addresses = want(wanted(a1, "p2", self, "z1"))
 				b.view.Peers = []mesh.Peer{preferred, peer("z1", ownership.Claims{a1: 1})}
 				b.inform()

@@ -14,9 +14,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// What the tests pass to the engine.
+// Values that the tests pass to the engine.
 
-// wanted is an address that nodes may own, the first one preferred, and so on.
+// wanted returns an address with its candidates in order of preference.
 func wanted(address netip.Addr, nodes ...lb.NodeName) ownership.Address {
 	w := ownership.Address{Address: address}
 	for i, n := range nodes {
@@ -34,14 +34,14 @@ func eth(name string, last byte) layer2.Link {
 	return layer2.Link{Name: name, Index: int(last), Hardware: mac(last), IPv4: true}
 }
 
-// peer is another node with a link eth0, that is active and claims addresses.
+// peer returns another node that is active, has a link eth0, and claims addresses.
 func peer(name lb.NodeName, claims ownership.Claims) mesh.Peer {
 	l := wire.Link{Name: "eth0", IPv4: true}
 	copy(l.Hardware[:], mac(name[len(name)-1]))
 	return mesh.Peer{Node: name, Since: time.Now(), State: wire.State{Phase: ownership.Active, Links: []wire.Link{l}, Claims: claims}}
 }
 
-// in is the same peer in another phase.
+// in returns the same peer in another phase.
 func in(phase ownership.Phase, p mesh.Peer) mesh.Peer {
 	p.State.Phase = phase
 	return p
@@ -54,7 +54,7 @@ func missing(nodes ...lb.NodeName) (list []mesh.Missing) {
 	return list
 }
 
-// on0 serves addresses on eth0; first says that nobody ever had them.
+// on0 returns addresses that are announced on eth0; first: no node ever had them.
 func on0(first bool, addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
 	owned := map[netip.Addr]layer2.Owned{}
 	for _, a := range addresses {

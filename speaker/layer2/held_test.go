@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// holding is p1 when it has an address that a foreign host uses.
+// holding returns p1 with a claim of a1, which p1 holds back because a foreign host uses it.
 func holding(phase ownership.Phase) mesh.Peer {
 	p := in(phase, peer("p1", ownership.Claims{a1: 3}))
 	p.State.Held = []netip.Addr{a1}
@@ -45,7 +45,7 @@ func TestNobodyAnswersForANodeThatRestartsWithAnAddressHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), holding(ownership.Active))
 		b.receive(peer("p2", nil), holding(ownership.Restarting))
-		b.same("what is served", 0, len(b.owned))
+		b.same("owned addresses", 0, len(b.owned))
 	})
 }
 
@@ -62,7 +62,7 @@ func TestHeld_IsPublishedAndSaved(t *testing.T) {
 		b.engine.SetConflicts(nil)
 		b.after(500 * time.Millisecond)
 		if published, saved := last(); len(published)+len(saved) > 0 {
-			t.Errorf("when the foreign host is gone, published %v, and saved %v, want nothing", published, saved)
+			t.Errorf("when the foreign host has left, published %v, and saved %v, want nothing", published, saved)
 		}
 	})
 }
@@ -72,8 +72,8 @@ func TestStartingSpeakerProbesAddressesHeldBack(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7, a2: 7}), func(c *layer2.Config) { c.Resume.Held = []netip.Addr{a1} })
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, self)), []mesh.Peer{peer("p1", nil)}
 		b.inform()
-		b.same("the one that was held back is probed", true, b.owned[a1].First)
-		b.same("the other one is probed", false, b.owned[a2].First)
+		b.same("the address that was held back is probed", true, b.owned[a1].First)
+		b.same("the other address is probed", false, b.owned[a2].First)
 	})
 }
 
@@ -81,7 +81,7 @@ func TestHardwareAddressesOfNodesAreRememberedOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, func(c *layer2.Config) { c.Resume.Ours = []net.HardwareAddr{mac(77)} })
 		b.inform()
-		b.same("what is ours", []net.HardwareAddr{mac(1), mac(77)}, b.ours)
+		b.same("hardware addresses of nodes", []net.HardwareAddr{mac(1), mac(77)}, b.ours)
 		b.same("what is saved", []net.HardwareAddr{mac(1), mac(77)}, b.saved[len(b.saved)-1].Ours)
 	})
 }
@@ -94,10 +94,10 @@ func TestAnAddressThatIsProbedIsHeldBackAsLong(t *testing.T) {
 		last := func() [][]netip.Addr {
 			return [][]netip.Addr{b.states[len(b.states)-1].Held, b.saved[len(b.saved)-1].Held}
 		}
-		b.same("published and saved while it is probed", [][]netip.Addr{{a1}, {a1}}, last())
+		b.same("published and saved while the address is probed", [][]netip.Addr{{a1}, {a1}}, last())
 		b.after(time.Second)
 		b.same("published and saved afterwards", [][]netip.Addr{nil, nil}, last())
-		b.same("it stays the first one", true, b.owned[a1].First)
+		b.same("the address stays marked as first", true, b.owned[a1].First)
 	})
 }
 
@@ -137,7 +137,7 @@ func TestRestart_GivesUpAddressesStillProbed(t *testing.T) {
 				for _, saved := range b.saved {
 					b.same("the claims that are saved", tt.want, saved.Claims)
 				}
-				b.same("what is served", len(tt.want), len(b.owned))
+				b.same("owned addresses", len(tt.want), len(b.owned))
 			})
 		})
 	}

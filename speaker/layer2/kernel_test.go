@@ -33,7 +33,7 @@ func TestKernelOf(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := layer2.New(layer2.Config{Self: "n1"})
 			if node, is := e.KernelOf(a1, mac(tt.hardware)); node != "" || is {
-				t.Errorf("before anything is known: got %q, %v, want none", node, is)
+				t.Errorf("before anything is received: got %q, %v, want none", node, is)
 			}
 			e.SetLinks([]layer2.Link{eth("eth0", '1')})
 			e.SetView(view)

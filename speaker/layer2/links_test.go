@@ -27,30 +27,30 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 		near      bool
 		want      bool
 	}{
-		{name: "inside of its subnets, and others have such links", link: both, near: true, address: "192.168.1.1", want: true},
+		{name: "inside of its subnets, and other candidates have such links", link: both, near: true, address: "192.168.1.1", want: true},
 		{name: "not outside of its subnets, if a candidate has a link inside", link: both, near: true, address: "172.16.0.1"},
-		{name: "one that is named, although a candidate has a link inside", link: both, near: true, candidate: ownership.Candidate{Interfaces: []string{"eth0"}}, address: "172.16.0.1", want: true},
+		{name: "outside of its subnets, if an advertisement names the link, although a candidate has a link inside", link: both, near: true, candidate: ownership.Candidate{Interfaces: []string{"eth0"}}, address: "172.16.0.1", want: true},
 		{name: "IPv4 on a link with both families", link: both, address: "192.168.1.1", want: true},
 		{name: "IPv6 on a link with both families", link: both, address: "fd00::1", want: true},
-		{name: "no IPv4 on a link without", link: link(func(l *wire.Link) { l.IPv4 = false }), address: "192.168.1.1"},
-		{name: "no IPv6 on a link without", link: link(func(l *wire.Link) { l.IPv6 = false }), address: "fd00::1"},
-		{name: "a link that is named", link: both, candidate: ownership.Candidate{Interfaces: []string{"a", "eth0"}}, address: "192.168.1.1", want: true},
-		{name: "not one beside those that are named", link: both, candidate: ownership.Candidate{Interfaces: []string{"eth1"}}, address: "192.168.1.1"},
-		{name: "not one that leads to pods", link: internal, address: "192.168.1.1"},
-		{name: "one that leads to pods, if it is named", link: internal, candidate: ownership.Candidate{Interfaces: []string{"eth0"}}, address: "192.168.1.1", want: true},
+		{name: "no IPv4 on a link without IPv4", link: link(func(l *wire.Link) { l.IPv4 = false }), address: "192.168.1.1"},
+		{name: "no IPv6 on a link without IPv6", link: link(func(l *wire.Link) { l.IPv6 = false }), address: "fd00::1"},
+		{name: "a link that an advertisement names", link: both, candidate: ownership.Candidate{Interfaces: []string{"a", "eth0"}}, address: "192.168.1.1", want: true},
+		{name: "not a link that the advertisement does not name", link: both, candidate: ownership.Candidate{Interfaces: []string{"eth1"}}, address: "192.168.1.1"},
+		{name: "not a link of pods", link: internal, address: "192.168.1.1"},
+		{name: "a link of pods, if the advertisement names it", link: internal, candidate: ownership.Candidate{Interfaces: []string{"eth0"}}, address: "192.168.1.1", want: true},
 		{name: "outside of its subnets", link: both, address: "172.16.0.1", want: true},
-		{name: "inside of its subnets, which is required", link: both, candidate: ownership.Candidate{RequireSubnet: true}, address: "192.168.1.1", want: true},
-		{name: "not outside of its subnets, if that is required", link: both, candidate: ownership.Candidate{RequireSubnet: true}, address: "172.16.0.1"},
-		{name: "not one with no subnet, if one is required", link: link(func(l *wire.Link) { l.Prefixes = nil }), candidate: ownership.Candidate{RequireSubnet: true}, address: "192.168.1.1"},
-		{name: "not one beside those that are named, in spite of its subnet", link: both, candidate: ownership.Candidate{Interfaces: []string{"eth1"}, RequireSubnet: true}, address: "192.168.1.1"},
+		{name: "inside of its subnets, as required", link: both, candidate: ownership.Candidate{RequireSubnet: true}, address: "192.168.1.1", want: true},
+		{name: "not outside of its subnets, if a subnet is required", link: both, candidate: ownership.Candidate{RequireSubnet: true}, address: "172.16.0.1"},
+		{name: "not a link without a subnet, if a subnet is required", link: link(func(l *wire.Link) { l.Prefixes = nil }), candidate: ownership.Candidate{RequireSubnet: true}, address: "192.168.1.1"},
+		{name: "not a link that the advertisement does not name, in spite of its subnet", link: both, candidate: ownership.Candidate{Interfaces: []string{"eth1"}, RequireSubnet: true}, address: "192.168.1.1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			address := netip.MustParseAddr(tt.address)
 			if got := usable(&tt.link, &tt.candidate, address, tt.near); got != tt.want {
-				t.Errorf("it is used: got %t, want %t", got, tt.want)
+				t.Errorf("the link is used: got %t, want %t", got, tt.want)
 			}
-			// Whoever has only this link is able, if it is used.
+			// A node that has this link alone is able to announce the address if the link is used.
 			never := wire.Link{Name: "none"}
 			if got := usableOn([]wire.Link{never, tt.link, never}, func(netip.Addr) bool { return tt.near })(&tt.candidate, address); got != tt.want {
 				t.Errorf("the node is able: got %t, want %t", got, tt.want)
@@ -61,11 +61,11 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 
 func TestANodeWithoutLinksIsNotAble(t *testing.T) {
 	if usableOn(nil, func(netip.Addr) bool { return false })(&ownership.Candidate{}, netip.MustParseAddr("192.168.1.1")) {
-		t.Error("it is able")
+		t.Error("the node is able, want not")
 	}
 }
 
-func TestInterfacesAreThoseThatAreUsedInOrder(t *testing.T) {
+func TestInterfaces_AreTheUsedLinksInOrder(t *testing.T) {
 	links := []wire.Link{{Name: "eth2", IPv4: true}, {Name: "eth1", IPv6: true}, {Name: "br0", IPv4: true, Internal: true}, {Name: "eth0", IPv4: true}}
 	tests := []struct {
 		name      string
@@ -100,10 +100,10 @@ func TestTheCounterpartOfALinkIsOnTheSameNetwork(t *testing.T) {
 	}{
 		{name: "one subnet of several is the same", own: link("eth0", 1, net1, net2), theirs: []wire.Link{link("eth0", 2, net3), link("eth1", 3, net3, net2)}, want: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
 		{name: "without subnets, the name is the same", own: link("eth0", 1), theirs: []wire.Link{link("eth1", 2), link("eth0", 3)}, want: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
-		{name: "the name says nothing when subnets differ", own: link("eth0", 1, net1), theirs: []wire.Link{link("eth0", 2, net3)}},
-		{name: "the name says nothing when only the own one has a subnet", own: link("eth0", 1, net1), theirs: []wire.Link{link("eth0", 2)}},
-		{name: "the name says nothing when only the other one has a subnet", own: link("eth0", 1), theirs: []wire.Link{link("eth0", 2, net1)}},
-		{name: "there is none", own: link("eth0", 1)},
+		{name: "the name does not count when subnets differ", own: link("eth0", 1, net1), theirs: []wire.Link{link("eth0", 2, net3)}},
+		{name: "the name does not count when only the own link has a subnet", own: link("eth0", 1, net1), theirs: []wire.Link{link("eth0", 2)}},
+		{name: "the name does not count when only the other link has a subnet", own: link("eth0", 1), theirs: []wire.Link{link("eth0", 2, net1)}},
+		{name: "there is no other link", own: link("eth0", 1)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestALinkSpeaksAFamilyAndReachesItsSubnets(t *testing.T) {
 
 func TestTwoWaysOfServingAreTheSame(t *testing.T) {
 	on := func(names ...string) Owned { return Owned{Interfaces: names} }
-	care := func(name string, last byte) Owned {
+	covers := func(name string, last byte) Owned {
 		return Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{name: {2, 0, 0, 0, 0, last}}}
 	}
 	tests := []struct {
@@ -169,11 +169,11 @@ func TestTwoWaysOfServingAreTheSame(t *testing.T) {
 		{name: "on the same interfaces", x: on("eth0", "eth1"), y: on("eth0", "eth1"), want: true},
 		{name: "not on more interfaces", x: on("eth0"), y: on("eth0", "eth1")},
 		{name: "whether it is the first time or not", x: Owned{First: true}, y: Owned{}, want: true},
-		{name: "for another one, with one hardware address", x: care("eth0", 1), y: care("eth0", 1), want: true},
-		{name: "not with two", x: care("eth0", 1), y: care("eth0", 2)},
-		{name: "not on different interfaces", x: care("eth0", 1), y: care("eth1", 1)},
-		{name: "not for another one and for itself", x: care("eth0", 1), y: on("eth0")},
-		{name: "not for itself and for another one", x: on("eth0"), y: care("eth0", 1)},
+		{name: "for another node, with the same hardware address", x: covers("eth0", 1), y: covers("eth0", 1), want: true},
+		{name: "not with two hardware addresses", x: covers("eth0", 1), y: covers("eth0", 2)},
+		{name: "not on different interfaces", x: covers("eth0", 1), y: covers("eth1", 1)},
+		{name: "not for another node and for itself", x: covers("eth0", 1), y: on("eth0")},
+		{name: "not for itself and for another node", x: on("eth0"), y: covers("eth0", 1)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// owner is a bed in which self owns a1 with epoch 5 and a2 with epoch 1, and p1 lives.
+// owner returns a bed in which self owns a1 with epoch 5 and a2 with epoch 1, and p1 is alive.
 func owner(t *testing.T) *bed {
 	b := newBed(t, resuming(ownership.Claims{a1: 5, a2: 1}))
 	b.want.Addresses, b.view.Peers = want(wanted(a1, self, "p1"), wanted(a2, self, "p1")), []mesh.Peer{peer("p1", nil)}
@@ -23,14 +23,14 @@ func TestContestedAddressesAreRepeatedAtTheStartAndTheEndOfTheContest(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		b := owner(t)
 		b.receive(peer("p1", ownership.Claims{a1: 4}))
-		b.same("when another one claims it", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
+		b.same("when p1 claims a1", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.after(2 * time.Second)
 		b.inform()
-		b.same("while the other one claims it", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
+		b.same("while p1 claims a1", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.forget()
 		b.after(time.Second)
 		b.receive(peer("p1", nil))
-		b.same("when it is over", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
+		b.same("when the contest is over", []string{"repeat [192.168.1.1]"}, b.calls("repeat"))
 		b.same("the metrics", map[string]float64{"duplicate seconds": 3}, b.counted())
 		b.after(time.Minute)
 		b.inform()
@@ -59,26 +59,26 @@ func TestContestedAddressThatIsLostIsNotRepeated(t *testing.T) {
 	})
 }
 
-func TestEverythingIsRepeatedWhenAnotherOneIsBack(t *testing.T) {
+func TestEverythingIsRepeatedWhenAPeerIsBack(t *testing.T) {
 	tests := []struct {
-		name string
-		want []ownership.Address
-		then func(*bed)
-		says []string
+		name  string
+		want  []ownership.Address
+		then  func(*bed)
+		calls []string
 	}{
-		{name: "one is back", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }, says: []string{"repeat []"}},
-		{name: "one is new", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil), peer("p2", nil)) }, says: []string{"repeat []"}},
-		{name: "one is new, and one is not", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p0", nil), peer("p1", nil)) }, says: []string{"repeat []"}},
-		{name: "one is lost", want: want(wanted(a1, self)), then: func(b *bed) { b.receive() }},
-		{name: "the same ones live", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil)) }},
-		{name: "nothing is owned here", then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }},
+		{name: "a peer is back", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }, calls: []string{"repeat []"}},
+		{name: "a peer is new", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil), peer("p2", nil)) }, calls: []string{"repeat []"}},
+		{name: "a peer is new, and another is not", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p0", nil), peer("p1", nil)) }, calls: []string{"repeat []"}},
+		{name: "a peer is lost", want: want(wanted(a1, self)), then: func(b *bed) { b.receive() }},
+		{name: "the same peers are alive", want: want(wanted(a1, self)), then: func(b *bed) { b.receive(peer("p1", nil)) }},
+		{name: "self owns nothing", then: func(b *bed) { b.receive(); b.receive(peer("p1", nil)) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, tt.want, peer("p1", nil))
 				tt.then(b)
-				b.same("what is repeated", tt.says, b.calls("repeat"))
+				b.same("what is repeated", tt.calls, b.calls("repeat"))
 			})
 		})
 	}
@@ -107,7 +107,7 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 			b.free(a1)
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 0.6}},
 		{name: "the owner is dead and was never received from", then: func(b *bed) { b.survive("p1") }, want: map[string]float64{"failure": 1}},
-		{name: "the owner is dead, and the next one did nothing for two seconds", then: func(b *bed) {
+		{name: "the owner is dead, and the next candidate did nothing for two seconds", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1, "p1", "p2", self))
 			b.receive(b.view.Peers[0], peer("p2", nil))
 			b.inform()
@@ -117,7 +117,7 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 2.3}},
 		{name: "the owner hands over", then: func(b *bed) { b.receive(in(ownership.Draining, peer("p1", ownership.Claims{a1: 1}))) },
 			want: map[string]float64{"handover": 1}},
-		{name: "there is another one that nobody had", then: func(b *bed) {
+		{name: "an address is added that no node ever had", then: func(b *bed) {
 			b.want.Addresses = append(b.want.Addresses, wanted(a2, self))
 			b.inform()
 			b.inform()

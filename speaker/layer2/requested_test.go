@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// A request that is new is met at once. When the node was not able to announce the address meanwhile it is
-// met again after half a minute, so that a link that comes and goes does not move it each time.
+// A new request is met at once. After a time in which the node was not able to announce the address, the
+// request is met after half a minute, so that an unstable link does not move the address each time.
 func TestRequest_IsMetAgainWhenTheNodeHasBeenAbleForAWhile(t *testing.T) {
 	with := func(requested bool) []ownership.Address {
 		w := wanted(a1, self, "p1")
@@ -30,12 +30,12 @@ func TestRequest_IsMetAgainWhenTheNodeHasBeenAbleForAWhile(t *testing.T) {
 				b.silent("without a request")
 				b.want.Addresses = with(true)
 				b.inform()
-				b.claims("when the node is asked for", ownership.Active, ownership.Claims{a1: 5})
+				b.claims("when the node is requested", ownership.Active, ownership.Claims{a1: 5})
 				b.receive(peer("p1", nil))
 				change.lose(b)
 				b.inform()
 				b.receive(peer("p1", ownership.Claims{a1: 6}))
-				b.after(11 * time.Second) // in which it is left alone in any case
+				b.after(11 * time.Second) // the grace period of an address that was released
 				b.forget()
 				change.regain(b)
 				b.inform()

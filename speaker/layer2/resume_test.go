@@ -23,13 +23,13 @@ func TestSpeakerTakesUpTheAddressesOfItsPredecessor(t *testing.T) {
 		peers []mesh.Peer
 		claim ownership.Claims
 	}{
-		// p1 is preferred: what self has, it has since it resumed it.
+		// p1 is preferred, so that self has only addresses that it resumed.
 		{name: "with the epoch it had", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}, claim: ownership.Claims{a1: 7}},
-		{name: "not what is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
-		{name: "not what somebody else claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
-		{name: "not even if the other one claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
-		{name: "not what this node may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
-		{name: "and nothing else", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
+		{name: "not an address that is not wanted any more", want: want(wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", nil)}},
+		{name: "not an address that another node claims by now", want: want(wanted(a1, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 8})}},
+		{name: "not even if the other node claims it with a lower epoch", want: want(wanted(a1, self, "p1")), peers: []mesh.Peer{peer("p1", ownership.Claims{a1: 6})}},
+		{name: "not an address that self may not own any more", want: want(wanted(a1, "p1")), peers: []mesh.Peer{in(ownership.Draining, peer("p1", nil))}},
+		{name: "no other address", want: want(wanted(a1, self), wanted(a2, "p1", self)), peers: []mesh.Peer{peer("p1", ownership.Claims{a2: 1})}, claim: ownership.Claims{a1: 7}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestTheEpochOfTheLastSpeakerIsRemembered(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", ownership.Claims{a1: 3})}
 		b.inform()
-		b.claims("when another one, that may not own it, claims it", ownership.Active, ownership.Claims{a1: 8})
+		b.claims("when p1, which is no candidate, claims it", ownership.Active, ownership.Claims{a1: 8})
 	})
 }
 
@@ -64,23 +64,23 @@ func TestResumedAddressesAreForgottenAfterAnIsolation(t *testing.T) {
 		b.inform()
 		b.claims("at first", ownership.Active, ownership.Claims{a1: 7})
 		b.lose("p1", "p2")
-		b.silentNow("while it is cut off")
+		b.silentNow("while self is isolated")
 		b.view.Missing = nil
 		b.receive(peer("p1", nil), peer("p2", nil))
 		b.claims("afterwards", ownership.Active, nil)
 	})
 }
 
-// A speaker that starts receives from the others one after the other, so that it is in a minority
-// at first. It takes up what it had when it is not any more, although a node is down.
+// A starting speaker receives from its peers one after the other, so that it is in a minority at first.
+// Once in the majority it takes up its former addresses, although a node is down.
 func TestSpeakerThatStartsWhileANodeIsDownTakesUpItsFormerAddresses(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		down  map[lb.NodeName]bool
 		waits time.Duration
 	}{
-		{"the API server calls it NotReady", map[lb.NodeName]bool{"p3": true}, 0},
-		{"the API server does not yet", nil, 2 * time.Second},
+		{"the node is NotReady", map[lb.NodeName]bool{"p3": true}, 0},
+		{"the node is not NotReady yet", nil, 2 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestSpeakerThatStartsWhileANodeIsDownTakesUpItsFormerAddresses(t *testing.T
 	}
 }
 
-// What it had may have been taken by one that it has not met yet.
+// A node that self has not received from yet may have taken the former addresses.
 func TestSpeakerThatIsIsolatedAtItsStartProbesItsFormerAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, resuming(ownership.Claims{a1: 7}))
@@ -107,7 +107,7 @@ func TestSpeakerThatIsIsolatedAtItsStartProbesItsFormerAddresses(t *testing.T) {
 		b.after(3 * time.Second)
 		b.view.Missing = missing("p3")
 		b.receive(peer("p1", nil), peer("p2", nil))
-		b.serves("before the segment was asked", nil)
+		b.serves("before the segment was probed", nil)
 		b.after(400 * time.Millisecond)
 		b.reach("eth0", a1)
 		b.claims("when no host has answered", ownership.Active, ownership.Claims{a1: 8})
@@ -120,20 +120,20 @@ func TestSpeakerThatIsIsolatedAtItsStartWaitsOnce(t *testing.T) {
 		b.want.Addresses, b.view.Missing = want(wanted(a1, "p3", self)), missing("p1", "p2", "p3")
 		b.inform()
 		b.after(500 * time.Millisecond)
-		b.inform() // a round in which it is isolated
+		b.inform() // a round in which self is isolated
 		b.after(time.Second)
 		b.view.Missing = missing("p3")
 		b.receive(peer("p1", nil), peer("p2", nil))
 		b.after(499 * time.Millisecond)
-		b.serves("while it waits", nil)
+		b.serves("while self waits", nil)
 		b.after(time.Millisecond)
-		b.claims("two seconds after it started", ownership.Active, ownership.Claims{a1: 7})
+		b.claims("two seconds after the start", ownership.Active, ownership.Claims{a1: 7})
 	})
 }
 
-// A processor that others take away can keep the first answers from a speaker that starts for
-// longer than it waits for them. It has not run yet, so that other nodes still answer on its
-// behalf for what it had.
+// On a busy processor a starting speaker may read the first answers later than it waits for answers.
+// The speaker has not acted yet, so that other nodes still answer for its former addresses on its
+// behalf.
 func TestStartingSpeaker_TakesUpItsFormerAddressesAfterLateAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

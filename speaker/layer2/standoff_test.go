@@ -14,19 +14,19 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// A speaker of a version that gives nothing up takes an address that this node has: it answers
-// for it until it is replaced.
+// A speaker of an older version, which gives no address up, takes an address that self has. It answers
+// for the address until the speaker is replaced.
 func TestStandoff(t *testing.T) {
 	theirs, another := segment.Hardware(mac('2')), segment.Hardware(mac('7'))
 	for _, tt := range []struct {
 		name     string
 		peers    []mesh.Peer
 		answers  segment.Hardware // for the address
-		goesOn   bool             // for longer than 250 ms
+		goesOn   bool             // the host answers for longer than 250 ms
 		concedes bool
 	}{
 		{"node that goes on has the address conceded", []mesh.Peer{peer("p1", nil)}, theirs, true, true},
-		{"node that gives it up does not", []mesh.Peer{peer("p1", nil)}, theirs, false, false},
+		{"node that gives the address up does not", []mesh.Peer{peer("p1", nil)}, theirs, false, false},
 		{"host that is no node does not", []mesh.Peer{peer("p1", nil)}, another, true, false},
 		{"node that was received from before does not", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, theirs, true, false},
 	} {
@@ -41,12 +41,12 @@ func TestStandoff(t *testing.T) {
 				b.receive(tt.peers[:1]...)
 				b.after(5 * time.Second)
 				b.segmentIs(nil)
-				b.segmentIs(&a1) // a1 is free, and this node takes it
-				b.same("where it is announced before", []string{"eth0"}, b.owned[a1].Interfaces)
+				b.segmentIs(&a1) // a1 is free, and self takes a1
+				b.same("where the address is announced before", []string{"eth0"}, b.owned[a1].Interfaces)
 				b.engine.AddRival(a1, net.HardwareAddr(tt.answers[:]), mac(1))
 				b.after(200 * time.Millisecond)
 				b.segmentIs(nil)
-				b.same("where it is announced while the other one may give it up", []string{"eth0"}, b.owned[a1].Interfaces)
+				b.same("where the address is announced while the other node may give it up", []string{"eth0"}, b.owned[a1].Interfaces)
 				b.after(60 * time.Millisecond)
 				if tt.goesOn {
 					b.inUse(tt.answers)
@@ -58,19 +58,19 @@ func TestStandoff(t *testing.T) {
 					on = nil
 					conceded = layer2.InUse{Count: 1, First: []layer2.Use{{Address: a1, Interface: "eth0", Hardware: tt.answers[:], Node: "p2"}}}
 				}
-				b.same("where it is announced when the other one goes on", on, b.owned[a1].Interfaces)
+				b.same("where the address is announced when the other node goes on", on, b.owned[a1].Interfaces)
 				b.same("what is reported as conceded", conceded, b.reports[len(b.reports)-1].Conceded)
 				b.claims("meanwhile", ownership.Active, ownership.Claims{a1: 1})
 				b.after(10 * time.Second)
 				b.segmentIs(&a1)
-				b.same("where it is announced when no host answers for it any more", []string{"eth0"}, b.owned[a1].Interfaces)
-				b.same("what is reported as conceded then", layer2.InUse{}, b.reports[len(b.reports)-1].Conceded)
+				b.same("where the address is announced when no host answers for it any more", []string{"eth0"}, b.owned[a1].Interfaces)
+				b.same("what is reported as conceded at the end", layer2.InUse{}, b.reports[len(b.reports)-1].Conceded)
 			})
 		})
 	}
 }
 
-// segmentIs has the node of p2 answer for its own address; free is an address that no host answers for.
+// segmentIs has the node of p2 answer for its own address, and no host for the address free.
 func (b *bed) segmentIs(free *netip.Addr) {
 	r := segment.Results{
 		Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: true,

@@ -28,13 +28,13 @@ func TestLinksInASubnetOfTheAddress(t *testing.T) {
 		want  []ownership.Address
 		peer  mesh.Peer
 		links []layer2.Link
-		on    []string // a1 is announced here; none: it is not
+		on    []string // links that a1 is announced on
 	}{
-		{"only the one in the subnet is used", both, peer("p1", nil), []layer2.Link{eth0, eth1}, []string{"eth1"}},
-		{"none is left, and the other candidate has one", both, inLAN(peer("p1", nil)), []layer2.Link{eth0}, nil},
-		{"no candidate has one: all are used", both, peer("p1", nil), []layer2.Link{eth0}, []string{"eth0"}},
-		{"only a node has one that is no candidate", want(wanted(a1, self)), inLAN(peer("p1", nil)), []layer2.Link{eth0}, []string{"eth0"}},
-		{"an advertisement names another one", named, inLAN(peer("p1", nil)), []layer2.Link{eth0, eth1}, []string{"eth0"}},
+		{"only the link in the subnet is used", both, peer("p1", nil), []layer2.Link{eth0, eth1}, []string{"eth1"}},
+		{"no link in the subnet is left, and the other candidate has one", both, inLAN(peer("p1", nil)), []layer2.Link{eth0}, nil},
+		{"no candidate has a link in the subnet: all links are used", both, peer("p1", nil), []layer2.Link{eth0}, []string{"eth0"}},
+		{"only a node that is no candidate has a link in the subnet", want(wanted(a1, self)), inLAN(peer("p1", nil)), []layer2.Link{eth0}, []string{"eth0"}},
+		{"an advertisement names another link", named, inLAN(peer("p1", nil)), []layer2.Link{eth0, eth1}, []string{"eth0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestLinksInASubnetOfTheAddress(t *testing.T) {
 	}
 }
 
-// A node that loses its link in the subnet gives its addresses to one that has such a link.
+// A node that loses its link in the subnet gives its addresses to a node that has such a link.
 func TestLinkInTheSubnetIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}

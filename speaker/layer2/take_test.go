@@ -18,10 +18,10 @@ func TestTheEpochOfAnAddressThatIsTaken(t *testing.T) {
 		claims ownership.Claims
 		first  bool
 	}{
-		{name: "nobody ever had it: it is the first, and probed", claims: ownership.Claims{a1: 1}, first: true},
-		{name: "one is higher than that of an owner that is lost", before: []ownership.Claims{{a1: 4}}, claims: ownership.Claims{a1: 5}},
-		{name: "one is higher than the highest ever seen", before: []ownership.Claims{{a1: 9}, {a1: 4}}, claims: ownership.Claims{a1: 10}},
-		{name: "one is higher than that of an owner that lives and is drained", before: []ownership.Claims{{a1: 4}},
+		{name: "no node ever had the address: epoch 1, and probed", claims: ownership.Claims{a1: 1}, first: true},
+		{name: "one above the epoch of an owner that is lost", before: []ownership.Claims{{a1: 4}}, claims: ownership.Claims{a1: 5}},
+		{name: "one above the highest epoch ever received", before: []ownership.Claims{{a1: 9}, {a1: 4}}, claims: ownership.Claims{a1: 10}},
+		{name: "one above the epoch of a healthy owner that is drained", before: []ownership.Claims{{a1: 4}},
 			then: []mesh.Peer{in(ownership.Draining, peer("p1", ownership.Claims{a1: 4}))}, claims: ownership.Claims{a1: 5}},
 	}
 	for _, tt := range tests {
@@ -72,8 +72,8 @@ func TestNextCandidateTakesAddressThatTheElectedNodeDoesNotClaim(t *testing.T) {
 		want  ownership.Address
 		after time.Duration
 	}{
-		{name: "the next one in order, after two seconds", want: wanted(a1, "p1", self, "p2"), after: 2 * time.Second},
-		{name: "the last one, after two more", want: wanted(a1, "p1", "p2", self), after: 4 * time.Second},
+		{name: "the next candidate, after two seconds", want: wanted(a1, "p1", self, "p2"), after: 2 * time.Second},
+		{name: "the last candidate, after two more seconds", want: wanted(a1, "p1", "p2", self), after: 4 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,21 +88,21 @@ func TestNextCandidateTakesAddressThatTheElectedNodeDoesNotClaim(t *testing.T) {
 	}
 }
 
-func TestTheElectedOneHasTwoSecondsForEachAddress(t *testing.T) {
+func TestElectedNodeHasTwoSecondsForEachAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, "p1", self)), peer("p1", nil))
 		b.after(1500 * time.Millisecond)
 		b.receive(peer("p1", ownership.Claims{a1: 1}))
 		b.after(time.Minute)
 		b.silent("when it was claimed in time")
-		// It is lost with its owner, and another one with the same preference comes.
+		// The address loses its owner, and another candidate with the same preference comes.
 		b.want.Addresses = want(wanted(a1, "p2", self))
 		b.view.Peers = []mesh.Peer{peer("p2", nil)}
 		b.inform()
 		b.after(1999 * time.Millisecond)
 		b.silent("when it has waited for less than two seconds again")
 		b.after(time.Millisecond)
-		b.claims("when it has waited for two seconds again", ownership.Active, ownership.Claims{a1: 2})
+		b.claims("after another two seconds", ownership.Active, ownership.Claims{a1: 2})
 	})
 }
 
@@ -113,9 +113,9 @@ func TestAddressReleasedByAHealthyNodeIsNotTakenAtOnce(t *testing.T) {
 		then func(*bed)
 		wait time.Duration
 	}{
-		{name: "it is alive", then: func(b *bed) { b.receive(in(ownership.Draining, peer("p1", nil))) }, wait: 500 * time.Millisecond},
-		{name: "it is dead", then: func(b *bed) { b.receive() }},
-		{name: "it was not wanted here meanwhile", then: func(b *bed) {
+		{name: "the owner is alive", then: func(b *bed) { b.receive(in(ownership.Draining, peer("p1", nil))) }, wait: 500 * time.Millisecond},
+		{name: "the owner is dead", then: func(b *bed) { b.receive() }},
+		{name: "the address was not wanted meanwhile", then: func(b *bed) {
 			b.want.Addresses = want(wanted(a1))
 			b.view.Peers = []mesh.Peer{in(ownership.Draining, peer("p1", nil))}
 			b.inform()
@@ -164,11 +164,11 @@ func TestAddressTakenByAnotherNodeMeanwhileStaysThere(t *testing.T) {
 
 func TestYieldedAddressIsLeftToTheOtherForTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// As far as is known here, p1 may not own it.
+		// In the snapshot of self, p1 is no candidate.
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
 		b.receive(peer("p1", ownership.Claims{a1: 2}))
-		b.claims("when another one takes it", ownership.Active, nil)
-		b.serves("when another one takes it", nil)
+		b.claims("when p1 takes it", ownership.Active, nil)
+		b.serves("when p1 takes it", nil)
 		b.after(9999 * time.Millisecond)
 		b.claims("before ten seconds are over", ownership.Active, nil)
 		b.after(time.Millisecond)
@@ -180,20 +180,20 @@ func TestANodeThatTheClusterDrainsIsGivenNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.want.Addresses, b.want.Draining = want(wanted(a1, "p1", self)), map[lb.NodeName]bool{"p1": true}
-		b.view.Peers = []mesh.Peer{peer("p1", nil)} // and does not know it yet
+		b.view.Peers = []mesh.Peer{peer("p1", nil)} // p1 has not received yet that it drains
 		b.inform()
 		b.claims("in the end", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
 
-func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
+func TestHigherClaimOfAPeerEndsTheOwnClaim(t *testing.T) {
 	tests := []struct {
 		name  string
 		other ownership.Epoch
 		want  ownership.Claims
 	}{
-		{name: "a better one", other: 3, want: nil},
-		{name: "a worse one", other: 1, want: ownership.Claims{a1: 2}},
+		{name: "a higher epoch", other: 3, want: nil},
+		{name: "a lower epoch", other: 1, want: ownership.Claims{a1: 2}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,7 +202,7 @@ func TestABetterClaimSilencesAndAWorseOneDoesNot(t *testing.T) {
 				b.receive()
 				b.claims("at first", ownership.Active, ownership.Claims{a1: 2})
 				b.receive(peer("p1", ownership.Claims{a1: tt.other}))
-				b.claims("when the other one is received from", ownership.Active, tt.want)
+				b.claims("when the peer is received from", ownership.Active, tt.want)
 			})
 		})
 	}
@@ -215,11 +215,11 @@ func TestAddressesLeftUntakenDuringADrainDoNotCount(t *testing.T) {
 		b.inform()
 		b.want.Addresses, b.want.Draining = want(wanted(a1, self, "p1", "p2")), map[lb.NodeName]bool{self: true}
 		b.inform()
-		b.after(9 * time.Second) // the others do not know that it is wanted
-		b.claims("while it drains", ownership.Draining, nil)
+		b.after(9 * time.Second) // the peers have not received that the address is wanted
+		b.claims("while self drains", ownership.Draining, nil)
 		b.want.Draining = nil
 		b.inform()
-		b.claims("when it drains no more", ownership.Active, ownership.Claims{a1: 1})
+		b.claims("when self drains no more", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
 
@@ -235,7 +235,7 @@ func TestAddressThatAStartingSpeakerDoesNotTakeIsTakenByARunningOne(t *testing.T
 	})
 }
 
-// A node that lets an address wait is passed over, although other nodes come and go meanwhile.
+// A node that does not take its address is passed over, although other nodes come and go meanwhile.
 func TestTurnsGoOnWhileOtherNodesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := beginning(t, want(wanted(a1, "p1", self, "p2")), peer("p1", nil))

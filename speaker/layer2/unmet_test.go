@@ -19,7 +19,7 @@ var (
 	host2 = netip.MustParseAddr("192.168.0.12")
 )
 
-// strangers is a bed of three speakers of which this one has never received from the others. It
+// strangers returns a bed of three speakers, of which self has never received from the others. Self
 // has taken a1, for which no host answered.
 func strangers(t *testing.T, change ...func(*bed)) *bed {
 	b := newBed(t)
@@ -37,7 +37,7 @@ func strangers(t *testing.T, change ...func(*bed)) *bed {
 	return b
 }
 
-// answered has nodes answer on the segment, of all that were asked.
+// answered has these nodes answer on the segment. All nodes were probed.
 func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
 	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.Host]time.Time{}, Nodes: nodes, NodesAsked: true}
 	for _, hardware := range nodes {
@@ -50,7 +50,7 @@ func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
 func TestNodesThatWereNeverReceivedFromAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := strangers(t)
-		b.same("what is asked first", "ask [] and nodes [192.168.0.11 192.168.0.12]", b.calls("ask")[0])
+		b.same("what is probed first", "ask [] and nodes [192.168.0.11 192.168.0.12]", b.calls("ask")[0])
 		b.forget()
 		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1'))})
 		b.same("the hardware addresses of nodes", []net.HardwareAddr{mac(1), mac('1')}, b.ours)
@@ -59,12 +59,12 @@ func TestNodesThatWereNeverReceivedFromAreAskedFor(t *testing.T) {
 		b.same("the hardware addresses that are saved", []net.HardwareAddr{mac(1)}, b.saved[len(b.saved)-1].Ours)
 		b.forget()
 		b.answered(map[netip.Addr]segment.Hardware{host1: segment.Hardware(mac('1')), netip.MustParseAddr("192.168.0.99"): {9}})
-		b.same("what is done when nothing is new", []string(nil), b.calls("ours", "repeat"))
+		b.same("what is called when nothing changes", []string(nil), b.calls("ours", "repeat"))
 		b.view.Missing = missing("p2")
 		other := peer("p1", nil)
 		other.State.Links[0].Hardware[5] = '7'
 		b.receive(other)
-		b.same("when p1 is received from and has another one", []net.HardwareAddr{mac(1), mac('7')}, b.ours)
+		b.same("when p1 is received from and has another hardware address", []net.HardwareAddr{mac(1), mac('7')}, b.ours)
 	})
 }
 
@@ -74,7 +74,7 @@ func TestRivalThatWasNeverReceivedFrom(t *testing.T) {
 		name  string
 		nodes map[netip.Addr]segment.Hardware
 		from  net.HardwareAddr
-		keeps bool
+		stays bool
 	}{
 		{"its hardware address is lower", p1, mac('1'), false},
 		{"its hardware address is not known", nil, mac('1'), true},
@@ -91,15 +91,15 @@ func TestRivalThatWasNeverReceivedFrom(t *testing.T) {
 					b.engine.AddRival(a1, tt.from, mac('2'))
 					b.after(60 * time.Millisecond)
 				}
-				_, keeps := b.owned[a1]
-				b.same("it keeps the address", tt.keeps, keeps)
+				_, stays := b.owned[a1]
+				b.same("self still has the address", tt.stays, stays)
 			})
 		})
 	}
 }
 
-// A node that the majority has never received from gives way, as long as it receives that
-// another one announces the address.
+// A node that the majority has never received from gives way as long as it receives the
+// announcements of another node.
 func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -109,7 +109,7 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 		repeats int
 	}{
 		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 3, 3},
-		{"the same, and the host goes on for a minute", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 60, 5 + 5},
+		{"a node is missing that was never received from, and the host announces for a minute", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 60, 5 + 5},
 		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, 3, 0},
 		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, 3, 0},
 	} {
@@ -133,7 +133,7 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 	}
 }
 
-// What a node announces that was never received from looks as if no node had it.
+// An address that an unknown node announces looks like an address without an owner.
 func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 	answers := func(hardware net.HardwareAddr) segment.Results {
 		return segment.Results{
@@ -150,14 +150,14 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 		results func() segment.Results
 		serves  map[netip.Addr]layer2.Owned
 		later   map[netip.Addr]layer2.Owned // after two seconds
-		reports layer2.InUse                // then, of what is conceded
+		reports layer2.InUse                // conceded addresses, after two seconds
 	}{
 		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil, nil, layer2.InUse{}},
 		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes, takes, layer2.InUse{}},
 		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil, nil, uses('2', "p2")},
-		{"the node of a peer answers, which may have it from the speaker before, and then its kernel does", func() segment.Results { return answers(mac('1')) }, nil, probes, layer2.InUse{}},
+		{"the node of a peer answers: at first it may still have the address of its former speaker, later its kernel has it", func() segment.Results { return answers(mac('1')) }, nil, probes, layer2.InUse{}},
 		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes, probes, layer2.InUse{}},
-		{"a host answers before the nodes were asked", func() segment.Results {
+		{"a host answers before the nodes were probed", func() segment.Results {
 			r := answers(mac('9'))
 			r.Nodes, r.NodesAsked = nil, false
 			return r
@@ -170,7 +170,7 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 				b.want.Addresses, b.view.Missing, b.view.Peers = want(wanted(a1, self)), missing("p2"), []mesh.Peer{peer("p1", nil)}
 				b.inform()
 				b.after(3 * time.Second)
-				b.same("what is asked", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.calls("ask"))
+				b.same("what is probed", []string{"ask [192.168.1.1] and nodes [192.168.0.12]"}, b.calls("ask"))
 				b.engine.SetSegment(tt.results())
 				b.settle()
 				b.serves("", tt.serves)
@@ -179,7 +179,7 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 				b.same("what is reported as conceded", tt.reports, b.reports[len(b.reports)-1].Conceded)
 				b.receive(peer("p1", nil), peer("p2", nil))
 				b.after(time.Second)
-				b.same("what is asked when the node is received from", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
+				b.same("what is probed when the node is received from", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
 			})
 		})
 	}
@@ -195,16 +195,16 @@ func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 		hosts     map[lb.NodeName]netip.Addr
 		takes     bool
 	}{
-		{"Enforce: it leaves the address", layer2.Enforce, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Report: it takes the address", layer2.ReportOnly, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
-		{"Off: it takes the address", layer2.Off, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Enforce: self leaves the address", layer2.Enforce, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Report: self takes the address", layer2.ReportOnly, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Off: self takes the address", layer2.Off, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
 		{"Off: the host is a node", layer2.Off, segment.Hardware(mac('1')), true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Off: not all nodes were asked", layer2.Off, host, false, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Off: a node that cannot be asked may be the host", layer2.Off, host, true, nil, false},
+		{"Off: not all nodes were probed", layer2.Off, host, false, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Off: a node that cannot be probed may be the host", layer2.Off, host, true, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// p1 was received from, and p2 never was.
+				// Self has received from p1, and never from p2.
 				b := running(t, want(wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}))
 				b.want.Detection = tt.detection
 				b.inform()
@@ -217,7 +217,7 @@ func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 				}
 				b.settle()
 				_, takes := b.owned[a2]
-				b.same("it takes the address", tt.takes, takes)
+				b.same("self takes the address", tt.takes, takes)
 			})
 		})
 	}

@@ -22,7 +22,7 @@ func TestANodeThatCannotAnnounceOnItsLinkGivesItsAddressesUp(t *testing.T) {
 		report := b.reports[len(b.reports)-1]
 		b.same("what is reported", []layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}}, report.Unserved)
 		b.receive(peer("p1", ownership.Claims{a1: 2}))
-		b.same("what is served when another one has taken it", 0, len(b.owned))
+		b.same("owned addresses when another node has taken the address", 0, len(b.owned))
 		b.engine.SetUnserved(nil)
 		b.settle()
 		b.same("the links that are published when it can", 1, len(b.states[len(b.states)-1].Links))

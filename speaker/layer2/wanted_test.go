@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// changed is a change in which addresses are wanted, or wanted otherwise, and some gone.
+// changed returns a change with addresses that are new or changed, and addresses that are not wanted any more.
 func changed(wanted []ownership.Address, gone ...netip.Addr) layer2.Change {
 	return layer2.Change{Snapshot: layer2.Snapshot{Addresses: wanted}, Gone: gone}
 }
@@ -23,24 +23,24 @@ func TestChangesAddUp(t *testing.T) {
 		does func(*layer2.Engine)
 		want ownership.Claims
 	}{
-		{name: "one more", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)))) }, want: ownership.Claims{a1: 1, a2: 1}},
-		{name: "one less", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a1)) }},
-		{name: "one for another", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)), a1)) }, want: ownership.Claims{a2: 1}},
-		{name: "one that came and went", does: func(e *layer2.Engine) {
+		{name: "an address is added", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)))) }, want: ownership.Claims{a1: 1, a2: 1}},
+		{name: "an address is removed", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a1)) }},
+		{name: "an address replaces another", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a2, self)), a1)) }, want: ownership.Claims{a2: 1}},
+		{name: "an address is added and removed", does: func(e *layer2.Engine) {
 			e.SetChange(changed(want(wanted(a2, self))))
 			e.SetChange(changed(nil, a2))
 		}, want: ownership.Claims{a1: 1}},
-		{name: "one that went and came", does: func(e *layer2.Engine) {
+		{name: "an address is removed and added", does: func(e *layer2.Engine) {
 			e.SetChange(changed(nil, a1))
 			e.SetChange(changed(want(wanted(a1, self))))
 		}, want: ownership.Claims{a1: 1}},
-		{name: "one that somebody else may own now", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a1, "p1")))) }},
-		{name: "one that was not there is gone", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a2)) }, want: ownership.Claims{a1: 1}},
-		{name: "what is set as a whole replaces it", does: func(e *layer2.Engine) {
+		{name: "another node is the candidate now", does: func(e *layer2.Engine) { e.SetChange(changed(want(wanted(a1, "p1")))) }},
+		{name: "an unknown address is removed", does: func(e *layer2.Engine) { e.SetChange(changed(nil, a2)) }, want: ownership.Claims{a1: 1}},
+		{name: "a snapshot replaces all changes", does: func(e *layer2.Engine) {
 			e.SetChange(changed(nil, a1))
 			e.SetSnapshot(layer2.Snapshot{Addresses: want(wanted(a2, self))})
 		}, want: ownership.Claims{a2: 1}},
-		{name: "what was saved comes too late", does: func(e *layer2.Engine) {
+		{name: "the checkpoint comes too late", does: func(e *layer2.Engine) {
 			e.SetChange(changed(want(wanted(a2, self))))
 			e.SetCheckpoint(layer2.Snapshot{})
 		}, want: ownership.Claims{a1: 1, a2: 1}},
@@ -77,7 +77,7 @@ func TestSetChange_SetsWhichNodesDrain(t *testing.T) {
 		b.claims("when it drains", ownership.Draining, ownership.Claims{a1: 1})
 		b.engine.SetChange(changed(nil))
 		b.settle()
-		b.claims("when it does not any more", ownership.Active, ownership.Claims{a1: 1})
+		b.claims("when it drains no more", ownership.Active, ownership.Claims{a1: 1})
 	})
 }
 
@@ -95,7 +95,7 @@ func TestSave_AtOnceWhenTheSpeakerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil))
 		b.engine.SetChange(changed(want(wanted(a2, self))))
-		b.after(600 * time.Millisecond) // it is announced
+		b.after(600 * time.Millisecond) // the address is announced
 		b.engine.SetChange(changed(nil, a1))
 		b.settle()
 		b.engine.Restart(t.Context(), 10*time.Second)

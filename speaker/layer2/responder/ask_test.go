@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// results returns what the segment answered last.
+// results returns the latest results of the probes.
 func (b *bed) results() segment.Results {
 	synctest.Wait()
 	b.mu.Lock()
@@ -19,7 +19,7 @@ func (b *bed) results() segment.Results {
 	return b.segment
 }
 
-// asking is a responder that asks whether it may take vip, and for a node.
+// asking returns a responder that probes vip and the address of a node.
 func asking(t *testing.T, node netip.Addr) *bed {
 	b := newBed(t)
 	lan, other := eth0, eth1
@@ -58,7 +58,7 @@ func TestProbesThatCannotBeSentMakeNoAddressFree(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				equal(t, "free while it lasts", 0, len(b.results().Free))
 				if tt.name == "there is no socket" {
-					return // the one of the bed is closed
+					return // the connection of the bed is closed
 				}
 				tt.begin(b, false)
 				time.Sleep(500 * time.Millisecond)
@@ -90,7 +90,7 @@ func TestNodesAreAskedForInTheirSubnet(t *testing.T) {
 					asked = asked || e.Address == tt.node
 				}
 				equal(t, "asked", tt.asked, asked)
-				w.says(packet.Message{Claims: tt.node, From: tt.node, Sender: stranger})
+				w.receive(packet.Message{Claims: tt.node, From: tt.node, Sender: stranger})
 				time.Sleep(segment.Interval)
 				_, known := b.results().Nodes[tt.node]
 				equal(t, "its hardware address is known", tt.asked, known)
@@ -99,7 +99,7 @@ func TestNodesAreAskedForInTheirSubnet(t *testing.T) {
 	}
 }
 
-// The engine decides which of them are nodes.
+// The engine decides which of the hosts are nodes.
 func TestAllThatAnnounceAnAddressAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBedWith(t, layer2.Off)

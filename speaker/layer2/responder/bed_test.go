@@ -37,34 +37,34 @@ var (
 	byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 )
 
-// event is something that was sent.
+// event is an announcement or a probe that was sent.
 type event struct {
 	At      time.Duration
 	Address netip.Addr
 }
 
-// answer is what was told about an address.
+// answer is an answer that was sent for an address.
 type answer struct {
 	Address netip.Addr
 	MAC     packet.MAC
 }
 
-// wire is a link's connection that notes what is sent and when.
+// wire is the connection of a link. It records each packet that is sent, and when.
 type wire struct {
 	start time.Time
 	in    chan packet.Message
 	done  chan struct{}
 	once  sync.Once
-	hang  chan struct{} // an answer waits until it is closed; nil: not
-	// kernel of a node answers each probe while it is set.
+	hang  chan struct{} // an answer waits until hang is closed; nil: no answer waits
+	// kernel: the kernel of a node answers each probe.
 	kernel atomic.Bool
 
 	mu                sync.Mutex
 	announced, probed []event
 	answered          []answer
 	watched           []netip.Addr
-	broken            bool // a probe cannot be sent
-	unheard           bool // an answer left before the address was watched
+	broken            bool // probes cannot be sent
+	unwatched         bool // a packet was sent about an address that was not watched
 }
 
 func newWire() *wire {
@@ -89,7 +89,7 @@ func (w *wire) Read() (packet.Message, bool, error) {
 
 func (w *wire) Answer(m packet.Message, at packet.MAC) error {
 	w.mu.Lock()
-	w.unheard = w.unheard || !slices.Contains(w.watched, m.Asks)
+	w.unwatched = w.unwatched || !slices.Contains(w.watched, m.Asks)
 	w.mu.Unlock()
 	if w.hang != nil {
 		<-w.hang
@@ -104,7 +104,7 @@ func (w *wire) Announce(a netip.Addr) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.announced = append(w.announced, event{At: time.Since(w.start), Address: a})
-	w.unheard = w.unheard || !slices.Contains(w.watched, a)
+	w.unwatched = w.unwatched || !slices.Contains(w.watched, a)
 	return nil
 }
 
@@ -123,33 +123,33 @@ func (w *wire) Probe(a netip.Addr) error {
 			}
 		}()
 	}
-	w.unheard = w.unheard || !slices.Contains(w.watched, a)
+	w.unwatched = w.unwatched || !slices.Contains(w.watched, a)
 	return nil
 }
 
 func (*wire) Dropped() uint64 { return 1 }
 func (w *wire) Close() error  { w.fail(); return nil }
 
-// fail ends Read with an error, as a socket whose interface is gone.
+// fail ends Read with an error, as a socket whose interface was deleted.
 func (w *wire) fail() { w.once.Do(func() { close(w.done) }) }
 
-// says brings a message to the responder, and waits for what it does.
-func (w *wire) says(m packet.Message) {
+// receive passes a message to the responder, and waits until the responder is idle.
+func (w *wire) receive(m packet.Message) {
 	w.in <- m
 	synctest.Wait()
 }
 
-// asks brings a question of a client.
+// asks passes a request of a client to the responder.
 func (w *wire) asks(a netip.Addr) {
-	w.says(packet.Message{Asks: a, Claims: asker, From: asker, Sender: stranger})
+	w.receive(packet.Message{Asks: a, Claims: asker, From: asker, Sender: stranger})
 }
 
-// claims brings an announcement.
+// claims passes an announcement to the responder.
 func (w *wire) claims(a netip.Addr, sender packet.MAC) {
-	w.says(packet.Message{Asks: a, Claims: a, From: a, Sender: sender})
+	w.receive(packet.Message{Asks: a, Claims: a, From: a, Sender: sender})
 }
 
-// take returns what was sent since the last time, and whether there were answers.
+// take returns the packets that were sent since the last call.
 func (w *wire) take() (announced, probed []event, answered []answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,7 +158,7 @@ func (w *wire) take() (announced, probed []event, answered []answer) {
 	return announced, probed, answered
 }
 
-// times are when an address was announced since the last time.
+// times returns when addresses were announced since the last call.
 func (w *wire) times() (times []time.Duration) {
 	announced, _, _ := w.take()
 	for _, e := range announced {
@@ -167,19 +167,19 @@ func (w *wire) times() (times []time.Duration) {
 	return times
 }
 
-// bed is a responder with two links, the first of which speaks IPv6 as well.
+// bed is a responder with two links. The first link has IPv6 as well.
 type bed struct {
 	*Responder
 	v4, v6, second *wire
 	mute           atomic.Bool
-	kernel         atomic.Bool // what has nodeMAC is the kernel of node2
+	kernel         atomic.Bool // nodeMAC is the address of the kernel of node2
 	binds          atomic.Bool // the service proxy puts addresses on interfaces
 	registry       *prometheus.Registry
 
 	mu       sync.Mutex
 	reported [][]layer2.Conflict
 	rivals   []packet.MAC
-	returned []netip.Addr    // that nodes have announced which this one covers for
+	returned []netip.Addr    // addresses that the node which the responder covers for has announced
 	segment  segment.Results // the latest
 }
 
@@ -228,8 +228,8 @@ func newBedWith(t *testing.T, detection layer2.Detection) *bed {
 	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
 	t.Cleanup(func() {
 		for name, w := range map[string]*wire{"v4": b.v4, "v6": b.v6, "second": b.second} {
-			if w.unheard {
-				t.Errorf("%s: something was sent about an address that was not watched", name)
+			if w.unwatched {
+				t.Errorf("%s: a packet was sent about an address that was not watched", name)
 			}
 		}
 	})
@@ -237,13 +237,13 @@ func newBedWith(t *testing.T, detection layer2.Detection) *bed {
 }
 
 func (b *bed) report(list []layer2.Conflict) {
-	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()}) // needs the lock: it is not held
+	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()}) // deadlocks if the responder reports with its lock held
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reported = append(b.reported, list)
 }
 
-// reports returns what was reported since the last time.
+// reports returns the reports since the last call.
 func (b *bed) reports() [][]layer2.Conflict {
 	synctest.Wait()
 	b.mu.Lock()

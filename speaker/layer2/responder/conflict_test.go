@@ -10,9 +10,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// probe brings a probe of somebody who wants an address.
+// probe passes a probe of a host that is about to use an address.
 func (w *wire) probe(a netip.Addr, sender packet.MAC) {
-	w.says(packet.Message{Asks: a, Probe: true, Sender: sender})
+	w.receive(packet.Message{Asks: a, Probe: true, Sender: sender})
 }
 
 func TestAFirstAddressIsProbed(t *testing.T) {
@@ -34,8 +34,8 @@ func TestAFirstAddressIsProbed(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 			w.asks(tt.address)
-			w.claims(tt.address, packet.MAC{}) // means nothing
-			w.claims(tt.address, ours)         // we hear ourselves
+			w.claims(tt.address, packet.MAC{}) // invalid
+			w.claims(tt.address, ours)         // our own announcement
 			w.probe(tt.address, nodeMAC)       // another node
 			w.claims(tt.address, nodeMAC)
 			time.Sleep(10 * time.Second)
@@ -60,11 +60,11 @@ func TestAFirstAddressIsProbed(t *testing.T) {
 func TestAnAddressOfAForeignHostIsNotAnnounced(t *testing.T) {
 	tests := []struct {
 		name  string
-		hears func(*wire)
+		sends func(*wire)
 	}{
-		{"it answers", func(w *wire) { w.says(packet.Message{Claims: w.watched[0], Sender: stranger}) }},
-		{"it announces", func(w *wire) { w.claims(w.watched[0], stranger) }},
-		{"it asks for something else", func(w *wire) { w.says(packet.Message{Asks: asker, Claims: w.watched[0], Sender: stranger}) }},
+		{"the host answers", func(w *wire) { w.receive(packet.Message{Claims: w.watched[0], Sender: stranger}) }},
+		{"the host announces", func(w *wire) { w.claims(w.watched[0], stranger) }},
+		{"the host requests another address", func(w *wire) { w.receive(packet.Message{Asks: asker, Claims: w.watched[0], Sender: stranger}) }},
 	}
 	for _, tt := range tests {
 		for _, address := range []netip.Addr{vip, vip6} {
@@ -78,27 +78,27 @@ func TestAnAddressOfAForeignHostIsNotAnnounced(t *testing.T) {
 						w = b.v6
 					}
 					time.Sleep(300 * time.Millisecond)
-					tt.hears(w)
+					tt.sends(w)
 					since := time.Now()
 					want := layer2.Conflict{Address: address, Interface: "eth0", Hardware: stranger.Hardware(), Since: since}
 					equal(t, "conflicts", [][]layer2.Conflict{{want}}, b.reports())
 					time.Sleep(29 * time.Second)
-					tt.hears(w) // it is still there
+					tt.sends(w) // the host still uses the address
 					w.asks(address)
 					_, before, _ := w.take()
-					time.Sleep(32 * time.Second) // one check in which it is silent
+					time.Sleep(32 * time.Second) // one check without an answer
 					_, probed, answered := w.take()
 					if len(before) == 0 || len(probed) != len(before) && address.Is6() {
 						t.Errorf("probed %d times at first, %d times later", len(before), len(probed))
 					}
 					equal(t, "answered", nil, answered)
 					equal(t, "reported more than once", nil, b.reports())
-					time.Sleep(31 * time.Second) // and another one
+					time.Sleep(31 * time.Second) // a second check without an answer
 					equal(t, "withdrawn", [][]layer2.Conflict{nil}, b.reports())
 					w.asks(address)
 					announced, _, answered := w.take()
 					if len(announced) == 0 || announced[0].At-since.Sub(w.start) < 60*time.Second {
-						t.Errorf("announced %v, want it after two silent checks", announced)
+						t.Errorf("announced %v, want it after two checks without an answer", announced)
 					}
 					equal(t, "answered", []answer{{address, ours}}, answered)
 				})
@@ -113,10 +113,10 @@ func TestProbe_OfAnotherHost(t *testing.T) {
 	tests := []struct {
 		name     string
 		every    time.Duration // between its probes
-		lasts    time.Duration // its probes
-		claims   bool          // it claims the address after its last probe
-		rounds   int           // of probes of the responder, at least, until it announces
-		most     int           // and at most
+		lasts    time.Duration // how long the host probes
+		claims   bool          // the host claims the address after its last probe
+		rounds   int           // least rounds of probes of the responder until it announces
+		most     int           // most rounds
 		conflict bool
 	}{
 		{name: "host that probes once is waited for once", every: 100 * time.Millisecond, lasts: 200 * time.Millisecond, rounds: 2, most: 2},
@@ -207,7 +207,7 @@ func TestAnAddressThatIsInUseIsDefended(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		since := time.Now()
-		b.v4.probe(vip, stranger) // answered, and no conflict
+		b.v4.probe(vip, stranger) // is answered, and is no conflict
 		equal(t, "a probe", nil, b.reports())
 		for range 15 {
 			b.v4.claims(vip, stranger)
@@ -252,7 +252,7 @@ func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
 		equal(t, "announced at", ms(10200, 11200), b.v4.times())
 		b.v4.claims(vip, nodeMAC)
 		time.Sleep(100 * time.Millisecond)
-		b.SetOwned(nil) // the other is the next owner
+		b.SetOwned(nil) // the other node is the next owner
 		time.Sleep(time.Second)
 		equal(t, "announced after it was given up", nil, b.v4.times())
 		equal(t, "conflicts", nil, b.reports())
@@ -281,7 +281,7 @@ func TestAConflictEndsWithTheAddress(t *testing.T) {
 	})
 }
 
-func TestOnlySoManyConflictsAreReported(t *testing.T) {
+func TestReportedConflictsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
@@ -339,13 +339,13 @@ func TestForeignHostMustMissTwoProbesInARow(t *testing.T) {
 		synctest.Wait()
 		b.v4.claims(vip, stranger)
 		for range 5 {
-			time.Sleep(35 * time.Second) // one check
+			time.Sleep(35 * time.Second) // one check of the responder
 			b.v4.claims(vip, stranger)
 		}
 		equal(t, "announced", nil, b.v4.times())
 		time.Sleep(70 * time.Second)
 		if len(b.v4.times()) == 0 {
-			t.Error("not announced after two silent checks")
+			t.Error("not announced after two checks without an answer")
 		}
 	})
 }
@@ -378,7 +378,7 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 		reports := b.reports()
 		equal(t, "heard on", "eth1", reports[0][0].Interface)
 		equal(t, "announced", nil, b.v4.times())
-		// Losing it and taking it over from somebody who has announced it needs no probe.
+		// An address that is taken over from a node that announced it needs no probe.
 		b.SetOwned(nil)
 		b.v4.take()
 		b.SetOwned(owns("eth0"))
@@ -395,7 +395,7 @@ func TestDetection_DecidesTheEffectOfAForeignHost(t *testing.T) {
 		announced bool
 		reported  bool
 	}{
-		{layer2.Enforce, 1, false, true}, // it is held from the first probe on
+		{layer2.Enforce, 1, false, true}, // the first probe is answered, and the address is held back
 		{layer2.ReportOnly, 3, true, true},
 		{layer2.Off, 0, true, false},
 	}
@@ -419,9 +419,9 @@ func TestDetection_DecidesTheEffectOfAForeignHost(t *testing.T) {
 					last := reports[len(reports)-1]
 					equal(t, "reported as announced", []bool{tt.announced}, []bool{len(last) == 1 && last[0].Announced})
 				}
-				time.Sleep(2 * time.Minute) // the host is gone
+				time.Sleep(2 * time.Minute) // without the host
 				if left := b.reports(); tt.detection == layer2.ReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
-					t.Errorf("reports %v after the host was silent, want the conflict withdrawn", left)
+					t.Errorf("reports %v after the host left, want the conflict withdrawn", left)
 				}
 			})
 		})
@@ -434,7 +434,7 @@ func TestSetDetection_TakesEffectAtOnce(t *testing.T) {
 		name          string
 		before, after layer2.Detection
 		owned         map[netip.Addr]layer2.Owned
-		claims        bool // the foreign host, before the change and after it
+		claims        bool // the foreign host announces, before the change and after it
 		want          state
 	}{
 		{"address that is held is announced with Report", layer2.Enforce, layer2.ReportOnly, first(vip), true, state{true, true, true}},
@@ -474,7 +474,7 @@ func TestSetDetection_TakesEffectAtOnce(t *testing.T) {
 	}
 }
 
-// Anybody can announce any number of addresses: the engine is not woken up for each.
+// Any host can send any number of announcements. The engine does not run for each of them.
 func TestStrangersAreReportedAtABoundedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// on returns the connection for an address.
+// on returns the connection for the family of an address.
 func (b *bed) on(a netip.Addr) *wire {
 	if a.Is6() {
 		return b.v6
@@ -17,7 +17,7 @@ func (b *bed) on(a netip.Addr) *wire {
 	return b.v4
 }
 
-// serves says whether a client that asks for an address is answered.
+// serves returns whether the responder answers a client that requests an address.
 func (b *bed) serves(a netip.Addr) bool {
 	b.on(a).take()
 	b.on(a).asks(a)
@@ -25,18 +25,18 @@ func (b *bed) serves(a netip.Addr) bool {
 	return len(answered) > 0
 }
 
-// TestKernelOfANode_FirstAddress is about an address that nobody has announced before and that the
+// TestKernelOfANode_FirstAddress is about an address that no node has announced before and that the
 // kernel of another node answers for.
 func TestKernelOfANode_FirstAddress(t *testing.T) {
 	tests := []struct {
 		name      string
 		detection layer2.Detection
 		binds     bool // the service proxy puts addresses on interfaces
-		speaks    bool // it is the speaker of the node that answers
+		speaks    bool // the speaker of the node answers, not its kernel
 		reported  bool
 		served    bool
 	}{
-		{name: "held as one of a foreign host", detection: layer2.Enforce, reported: true},
+		{name: "held back as an address of a foreign host", detection: layer2.Enforce, reported: true},
 		{name: "announced where only reports are wanted", detection: layer2.ReportOnly, reported: true, served: true},
 		{name: "announced where the service proxy has all nodes answer", detection: layer2.Enforce, binds: true, reported: true, served: true},
 		{name: "nothing is reported where detection is off", detection: layer2.Off, served: true},
@@ -59,7 +59,7 @@ func TestKernelOfANode_FirstAddress(t *testing.T) {
 						want = [][]layer2.Conflict{{{Address: address, Interface: "eth0", Hardware: nodeMAC.Hardware(), Node: "node2", Announced: tt.served, Since: got[0][0].Since}}}
 					}
 					if len(got) == 0 && tt.reported {
-						t.Fatal("nothing is reported")
+						t.Fatal("got no report")
 					}
 					equal(t, "reported while it answers", want, got)
 					equal(t, "served while it answers", tt.served, b.serves(address))
@@ -80,14 +80,14 @@ func TestKernelOfANode_AddressInUse(t *testing.T) {
 	tests := []struct {
 		name      string
 		detection layer2.Detection
-		goesOn    bool // it answers probes as well
-		speaks    bool // it is the speaker of the node that claims it
+		goesOn    bool // the other node answers probes as well
+		speaks    bool // the speaker of the other node claims the address, not its kernel
 		probes    int  // within 10 s
 		reported  bool
 	}{
 		{name: "claims that go on are reported", detection: layer2.Enforce, goesOn: true, probes: 1, reported: true},
-		{name: "claims that end, as at a hand-over, are not", detection: layer2.Enforce, probes: 1},
-		{name: "nor are those of a speaker", detection: layer2.Enforce, goesOn: true, speaks: true, probes: 1},
+		{name: "claims that end, as at a hand-over, are not reported", detection: layer2.Enforce, probes: 1},
+		{name: "claims of a speaker are not reported", detection: layer2.Enforce, goesOn: true, speaks: true, probes: 1},
 		{name: "nothing is probed where detection is off", detection: layer2.Off, goesOn: true},
 	}
 	for _, tt := range tests {
@@ -129,13 +129,13 @@ func TestKernelOfANode_AddressInUse(t *testing.T) {
 	}
 }
 
-// TestKernelOfANode_Own is about an address that an interface of this node has: no answer comes from
-// there, and other hosts get that of the speaker with the same hardware address.
+// TestKernelOfANode_Own is about an address that an interface of this node has. The kernel does not answer
+// its own node, and other hosts get an answer of the speaker with the same hardware address.
 func TestKernelOfANode_Own(t *testing.T) {
 	has := eth0
 	has.Addresses = []netip.Addr{vip}
 	want := layer2.Conflict{Address: vip, Interface: "eth0", Hardware: ours.Hardware(), Node: "node1"}
-	t.Run("first address is held until the interface does not have it", func(t *testing.T) {
+	t.Run("first address is held back while the interface has it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			b.SetLinks([]layer2.Link{has})

@@ -32,36 +32,36 @@ func TestAnnouncementSchedule(t *testing.T) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
-		{name: "an address that is lost is announced no more", play: func(b *bed) {
+		{name: "a lost address is announced no more", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 			time.Sleep(300 * time.Millisecond)
 			b.SetOwned(nil)
 		}, want: ms(0, 50, 200)},
-		{name: "an address that is taken again begins anew, once", play: func(b *bed) {
+		{name: "the schedule of an address that is taken again begins anew, once", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 			time.Sleep(100 * time.Millisecond)
 			b.SetOwned(nil)
 			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 100, 150, 300, 1200, 2300, 5100)},
-		{name: "saying the same again announces nothing", play: func(b *bed) {
+		{name: "setting the same again announces nothing", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 			time.Sleep(10 * time.Second)
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
-		{name: "a link that comes up is told what is owned", play: func(b *bed) {
+		{name: "owned addresses are announced on a link that comes up", play: func(b *bed) {
 			b.SetOwned(owns("eth0"))
 			time.Sleep(10 * time.Second)
 			b.SetLinks(links)
 		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
-		{name: "a link that the address is not for is told nothing", play: func(b *bed) {
+		{name: "an address is not announced on other links than its own", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth1"))
 		}},
-		{name: "an interface that is added is told, one that is there already is not", play: func(b *bed) {
+		{name: "an address is announced on an added interface, and not again on the interface before", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth1"))
 			time.Sleep(10 * time.Second)
@@ -69,7 +69,7 @@ func TestAnnouncementSchedule(t *testing.T) {
 			time.Sleep(time.Second)
 			b.SetOwned(owns("eth0"))
 		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
-		{name: "a link without IPv4 is told nothing", play: func(b *bed) {
+		{name: "nothing is announced on a link without IPv4", play: func(b *bed) {
 			mute := eth0
 			mute.IPv4 = false
 			b.SetLinks([]layer2.Link{mute})
@@ -88,7 +88,7 @@ func TestAnnouncementSchedule(t *testing.T) {
 			time.Sleep(time.Second)
 			b.Repeat(vip, vip2)
 		}, want: ms(0, 50, 200, 1000, 1050, 1200, 2100, 3200, 6000)},
-		{name: "all are repeated", play: func(b *bed) {
+		{name: "all addresses are repeated", play: func(b *bed) {
 			b.SetLinks(links)
 			b.SetOwned(owns("eth0"))
 			time.Sleep(10 * time.Second)
@@ -100,7 +100,7 @@ func TestAnnouncementSchedule(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				tt.play(b)
-				time.Sleep(15 * time.Second) // the burst is over, nothing is repeated yet
+				time.Sleep(15 * time.Second) // after the burst, before the first refresh
 				equal(t, "announced at", tt.want, b.v4.times())
 				if announced, _, _ := b.v6.take(); announced != nil {
 					t.Errorf("announced over NDP: %v", announced)
@@ -132,9 +132,9 @@ func TestAnswersForOwnedAddressesOnly(t *testing.T) {
 		b.SetOwned(owns("eth0"))
 		b.v4.asks(vip)
 		b.v4.asks(vip2)
-		b.v4.says(packet.Message{})                                        // malformed
-		b.v4.says(packet.Message{Asks: vip, Probe: true, Sender: nodeMAC}) // whoever probes is answered
-		b.v4.claims(vip, nodeMAC)                                          // no question, but an announcement
+		b.v4.receive(packet.Message{})                                        // malformed
+		b.v4.receive(packet.Message{Asks: vip, Probe: true, Sender: nodeMAC}) // a probe is answered
+		b.v4.claims(vip, nodeMAC)                                             // an announcement is no request
 		b.second.asks(vip)
 		b.mute.Store(true)
 		b.v4.asks(vip)
@@ -203,8 +203,8 @@ func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
-		care := layer2.Owned{Interfaces: []string{"eth0"}, First: true, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: care, vip6: care})
+		covered := layer2.Owned{Interfaces: []string{"eth0"}, First: true, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}
+		b.SetOwned(map[netip.Addr]layer2.Owned{vip: covered, vip6: covered})
 		for _, w := range []*wire{b.v4, b.v6} {
 			w.claims(w.watched[0], nodeMAC)
 			w.claims(w.watched[0], stranger)
@@ -218,7 +218,7 @@ func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
 			announced, probed, answered := w.take()
 			equal(t, "announced", nil, announced)
 			equal(t, "probed", nil, probed)
-			// The claim of a stranger is a question as well.
+			// The announcement of the foreign host is a request for the address as well.
 			equal(t, "answered", []answer{{w.watched[0], nodeMAC}, {w.watched[0], nodeMAC}}, answered)
 		}
 		equal(t, "conflicts", nil, b.reports())
@@ -233,9 +233,9 @@ func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
 	announcement := packet.Message{Asks: vip, Claims: vip, From: vip, Sender: nodeMAC}
 	other := packet.MAC{2, 0, 0, 0, 0, 3}
 	for _, tt := range []struct {
-		name string
-		says []packet.Message
-		want []netip.Addr
+		name  string
+		sends []packet.Message
+		want  []netip.Addr
 	}{
 		{"announcement", []packet.Message{announcement}, []netip.Addr{vip}},
 		{"answer", []packet.Message{{Claims: vip, From: vip, Sender: nodeMAC}}, []netip.Addr{vip}},
@@ -250,24 +250,24 @@ func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
 				b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware(), other.Hardware()})
 				b.SetLinks([]layer2.Link{eth0})
 				b.SetOwned(cover(false))
-				b.v4.says(announcement)
+				b.v4.receive(announcement)
 				time.Sleep(10 * time.Second)
 				equal(t, "reported while it restarts", nil, b.returned)
 				_, probed, _ := b.v4.take()
 				equal(t, "probed while it restarts", nil, probed)
 				b.SetOwned(cover(true))
-				for _, m := range tt.says {
-					b.v4.says(m)
+				for _, m := range tt.sends {
+					b.v4.receive(m)
 				}
 				equal(t, "reported", tt.want, b.returned)
 				b.v4.take()
 				time.Sleep(3*time.Second + time.Millisecond)
 				_, probed, _ = b.v4.take()
 				if asks := len(probed) > 0; asks != (tt.want == nil) || len(probed) > 4 {
-					t.Errorf("the node is asked %d times in three seconds, want each second while it has not announced, and not at all then", len(probed))
+					t.Errorf("got %d requests to the node in three seconds, want one each second until it has announced, and none afterwards", len(probed))
 				}
 				if _, probed, _ = b.v6.take(); len(probed) == 0 {
-					t.Error("the node is not asked for the IPv6 address")
+					t.Error("got no request to the node for the IPv6 address")
 				}
 				b.v4.asks(vip)
 				_, _, answered := b.v4.take()
@@ -394,7 +394,7 @@ func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if diff := cmp.Diff(want, told, cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("%s (-want +told):\n%s", what, diff)
+				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 			told = nil
 		}
@@ -454,13 +454,13 @@ func TestAFailedLinkIsOpenedAgain(t *testing.T) {
 	})
 }
 
-// deaf is a connection whose filter cannot be set at first.
-type deaf struct {
+// failingFilter is a connection whose filter cannot be set at first.
+type failingFilter struct {
 	*wire
 	failures int
 }
 
-func (d *deaf) Watch(addresses []netip.Addr) error {
+func (d *failingFilter) Watch(addresses []netip.Addr) error {
 	if d.failures--; d.failures >= 0 {
 		return errors.New("no buffer space available")
 	}
@@ -469,7 +469,7 @@ func (d *deaf) Watch(addresses []netip.Addr) error {
 
 func TestAFilterThatCouldNotBeSetIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &deaf{wire: newWire(), failures: 3}
+		d := &failingFilter{wire: newWire(), failures: 3}
 		r := New(t.Context(), logr.Discard(), Options{
 			ARP: func(layer2.Link) (Conn, error) { return d, nil }, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})

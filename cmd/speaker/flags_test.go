@@ -32,7 +32,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Detection != mesh.Fast || !s.GradualFailback || s.Node != "n1" {
-		t.Errorf("got %+v, want what was said", s)
+		t.Errorf("got %+v, want the values of the flags", s)
 	}
 }
 

@@ -112,11 +112,11 @@ func diffWoken(t *testing.T, what string, got *[]lb.ServiceKey, want ...int) {
 // holds compares what a Service has taken up, and what is kept for it.
 func holds(t *testing.T, l *View, i int, has, kept []string) {
 	t.Helper()
-	gotHas, gotKept := l.HeldBy(key(i))
+	gotHas, gotReserved := l.HeldBy(key(i))
 	if diff := cmp.Diff(has, texts(gotHas)); diff != "" {
 		t.Errorf("what %s has (-want +got):\n%s", key(i), diff)
 	}
-	if diff := cmp.Diff(kept, texts(gotKept)); diff != "" {
+	if diff := cmp.Diff(kept, texts(gotReserved)); diff != "" {
 		t.Errorf("what is kept for %s (-want +got):\n%s", key(i), diff)
 	}
 }
@@ -281,7 +281,7 @@ func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
 
 func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
-	l.Observe(Claimed{}, keptFor(1))
+	l.Observe(Claimed{}, reservedFor(1))
 	for range 2 { // the first decision came to nothing
 		if diff := cmp.Diff(addrList(at), l.Assign(request(1)).TakenUp, byValue); diff != "" {
 			t.Errorf("taken up (-want +got):\n%s", diff)
@@ -302,12 +302,12 @@ func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 	}
 }
 
-// The Service was to move, could not be told, and asks for something that is invalid
+// The Service was to move, its status could not be written, and its request is invalid
 // now: it keeps what it shows, and nothing besides.
 func TestInvalidRequest_TakesUpNoReservedAddress(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, "10.0.0.3"))
-	l.Observe(Claimed{}, keptFor(1))
+	l.Observe(Claimed{}, reservedFor(1))
 	mustAssign(t, l, request(1))
 	o := l.Refuse(request(1), &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if diff := cmp.Diff([]string{"10.0.0.3"}, texts(o.Keep)); diff != "" {

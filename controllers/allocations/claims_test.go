@@ -13,7 +13,7 @@ import (
 // at is the address that most of these tests are about.
 const at = "10.0.0.1"
 
-// by is what the claim of that address says that names these Services.
+// by returns a claim of the address that names these Services as holders.
 func by(services ...int) Claimed {
 	c := Claimed{Address: addr(at), Pool: "p0"}
 	for _, i := range services {
@@ -23,7 +23,7 @@ func by(services ...int) Claimed {
 }
 
 // keptFor is the same of a Service that has not taken the address up.
-func keptFor(i int) Claimed {
+func reservedFor(i int) Claimed {
 	c := by(i)
 	c.Holders[0].Reserved = true
 	return c
@@ -111,7 +111,7 @@ func TestObserve(t *testing.T) {
 	}{
 		{name: "a claim without holders reserves", now: by(), taken: true},
 		{name: "a claim gives its holder the address", now: by(1), taken: true, want: []int{1}},
-		{name: "a claim of an administrator keeps it for the holder", now: keptFor(1), taken: true, want: []int{1}, kept: true},
+		{name: "a claim of an administrator keeps it for the holder", now: reservedFor(1), taken: true, want: []int{1}, kept: true},
 		{name: "holders that may share all have it, in their order", now: shared("k", 2, 1), taken: true, want: []int{2, 1}},
 		{name: "of holders that may not share the first one has it", now: by(2, 1), taken: true, want: []int{2}, refuse: []int{1}},
 		{name: "of holders with one port the first one has it", now: Claimed{Address: addr(at), Holders: []Holder{{Service: key(2), Terms: shares("k", 80)}, {Service: key(1), Terms: shares("k", 80)}}},
@@ -242,7 +242,7 @@ func TestARefusalEndsWithItsReason(t *testing.T) {
 		then   func(*View)
 		want   []netip.Addr
 	}{
-		{name: "it is told once", before: taken, then: func(l *View) { l.Observe(Claimed{}, by(1)) }, want: addrList(at)},
+		{name: "the change is reported once", before: taken, then: func(l *View) { l.Observe(Claimed{}, by(1)) }, want: addrList(at)},
 		{name: "it ends when the claim names the Service no more", before: taken, then: func(l *View) { l.Observe(by(1), by()) }},
 		{name: "it ends when the claim is gone", before: taken, then: func(l *View) { l.Deleted(by(1)) }},
 		{name: "it ends when the Service is taken off", before: taken, then: func(l *View) { l.Release(addr(at), key(1)) }},
@@ -255,7 +255,7 @@ func TestARefusalEndsWithItsReason(t *testing.T) {
 			l.Assign(request(1, at))
 			l.Observe(by(1), by(1))
 		}},
-		{name: "it ends when the API server says that the Service has the address", before: taken, then: func(l *View) { l.Agree(by(1), key(3)) }},
+		{name: "the reservation ends when the API server has the Service as holder", before: taken, then: func(l *View) { l.Agree(by(1), key(3)) }},
 		{name: "it ends when the first holder leaves the claim", before: func(l *View) { l.Observe(Claimed{}, by(3, 1)) }, then: func(l *View) { l.Observe(by(3, 1), by(1)) }},
 		{name: "that of another address stays", before: func(l *View) {
 			taken(l)

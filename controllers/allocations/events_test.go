@@ -50,8 +50,8 @@ func TestGone(t *testing.T) {
 		{name: "a reservation of what a Service has ends without harm", before: func(l *View) { l.Assign(request(1, at)) }, gone: by(), taken: true, want: []int{1}},
 		{name: "a Service keeps what it wrote the claim of", before: func(l *View) { l.Assign(request(1, at)); l.Confirm(addr(at), key(1)) }, gone: by(1), taken: true, want: []int{1}},
 		{name: "a Service that this process knows from the cache only has lost it", before: func(l *View) { l.Observe(Claimed{}, by(1)) }, gone: by(1)},
-		{name: "what was kept for a Service is free", before: func(l *View) { l.Observe(Claimed{}, keptFor(1)) }, gone: keptFor(1)},
-		{name: "what was kept is free even if the claim was read past the cache", before: func(l *View) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{keptFor(1)}) }, gone: keptFor(1)},
+		{name: "what was kept for a Service is free", before: func(l *View) { l.Observe(Claimed{}, reservedFor(1)) }, gone: reservedFor(1)},
+		{name: "what was kept is free even if the claim was read past the cache", before: func(l *View) { l.Load(plan(t, nil, "10.0.0.0/30"), []Claimed{reservedFor(1)}) }, gone: reservedFor(1)},
 		{name: "of several each is looked at by itself", before: func(l *View) { l.Observe(Claimed{}, shared("k", 1, 2)); l.Confirm(addr(at), key(2)) }, gone: shared("k", 1, 2), taken: true, want: []int{2}},
 		{name: "the claim of another takes nothing away", before: func(l *View) { l.Assign(request(1, at)) }, gone: by(2), taken: true, want: []int{1}},
 	}
@@ -113,7 +113,7 @@ func TestServiceThatJoinsAClaimStaysOnItsTerms(t *testing.T) {
 	}
 }
 
-// The cache tells late: events of claims that this process has written and deleted
+// The cache is late: events of claims that this process has written and deleted
 // since come in any order with what it does itself.
 func TestEventsThatComeLateDoNoHarm(t *testing.T) {
 	tests := []struct {
@@ -148,7 +148,7 @@ func TestEventsThatComeLateDoNoHarm(t *testing.T) {
 			l.Confirm(addr(at), key(2))
 			l.Observe(Claimed{}, by(2))
 		}, taken: true, want: []int{2}},
-		{name: "one joins and leaves before the cache tells", story: func(l *View) {
+		{name: "one joins and leaves before the cache has the events", story: func(l *View) {
 			l.Assign(sharing(request(1, at), shares("k", 1)))
 			l.Confirm(addr(at), key(1))
 			l.Assign(sharing(request(2, at), shares("k", 2)))
@@ -179,7 +179,7 @@ func TestAReservationThatIsHandedToAServiceIsTakenUp(t *testing.T) {
 	mustAssign(t, l, request(1, "10.0.0.3"))
 	l.Observe(Claimed{}, by())
 	got := woken(l)
-	l.Observe(by(), keptFor(1))
+	l.Observe(by(), reservedFor(1))
 	holds(t, l, 1, []string{"10.0.0.3"}, []string{at})
 	o := l.Assign(request(1))
 	if keep, drop := texts(o.Keep), texts(o.Drop); len(keep) != 1 || keep[0] != at || len(drop) != 1 || drop[0] != "10.0.0.3" {

@@ -72,7 +72,7 @@ func TestWaitQueue_ServedServiceHoldsTheAddressUntilRelease(t *testing.T) {
 		{name: "and then it keeps it", then: func(t *testing.T, l *View) { mustAssign(t, l, request(1)) }, has: map[int][]string{1: {free}}},
 		{name: "also if a younger one asks in between", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(2)) }, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for something else by now that it cannot have", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(1, "10.9.9.9")) }, has: map[int][]string{1: {free}}},
-		{name: "also if its request means nothing by now", then: func(_ *testing.T, l *View) {
+		{name: "also if its request is invalid by now", then: func(_ *testing.T, l *View) {
 			l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 		}, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for nothing any more", then: func(_ *testing.T, l *View) { l.Forget(key(1)) }, has: map[int][]string{1: {free}}},

@@ -129,11 +129,11 @@ func TestDecide(t *testing.T) {
 		{"nobody can", []facts{may(factsOf(one), "n1 its speaker has not reported", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported), n2 (not ready); look at these nodes, and at the speaker's pods"},
 		{"many may", []facts{may(factsOf(one), "n1", "n2", "n3", "n4", "n5", "n6", "n7")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2, n3, n4, n5, 2 more"},
-		{"a foreign host uses it", []facts{factsOf(one, hears(owns("n1", 1, one), false, one))}, no, v1beta1.ReasonAddressConflict,
+		{"a foreign host uses it", []facts{factsOf(one, withHost(owns("n1", 1, one), false, one))}, no, v1beta1.ReasonAddressConflict,
 			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
-		{"a foreign host uses it and nobody lists it", []facts{may(factsOf(one, hears(owns("n1", 1), false, one)), "n1")}, no, v1beta1.ReasonAddressConflict,
+		{"a foreign host uses it and nobody lists it", []facts{may(factsOf(one, withHost(owns("n1", 1), false, one)), "n1")}, no, v1beta1.ReasonAddressConflict,
 			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
-		{"a foreign host uses what is announced", []facts{factsOf(one, hears(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
+		{"a foreign host uses what is announced", []facts{factsOf(one, withHost(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"no candidate has an interface", []facts{unable(factsOf(one), "n1 has no interface eth7", "n2 has no IPv4 address on eth0")}, no, v1beta1.ReasonNoInterface,
 			"192.168.1.240 is not announced: no node that may announce it has an interface for it: n1 (has no interface eth7), n2 (has no IPv4 address on eth0): change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes"},
@@ -187,7 +187,7 @@ func TestEvents(t *testing.T) {
 	n1, n2 := factsOf(one, owns("n1", 1, one)), factsOf(one, owns("n2", 2, one))
 	both := []facts{n2, factsOf(two, owns("n1", 1, two))}
 	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), eligibility.NoEndpoints, "no pod")
-	host, visited := factsOf(one, hears(owns("n1", 1), false, one)), factsOf(one, hears(owns("n1", 1, one), true, one))
+	host, visited := factsOf(one, withHost(owns("n1", 1), false, one)), factsOf(one, withHost(owns("n1", 1, one), true, one))
 	type look struct {
 		at    time.Duration
 		facts []facts
@@ -212,13 +212,13 @@ func TestEvents(t *testing.T) {
 		{"a gap is no news if it is short", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
 		{"and none at all if the owner is the same", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n1}, nil, 0}}},
 		{"a gap that lasts, once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{none}, nil, s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{none}, nil, 0}}},
-		{"another reason is told by itself", nil, []look{{0, []facts{none}, nil, 2 * s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{noPods}, nil, 2 * s}, {11 * s, []facts{noPods}, late(noPods), 0}}},
+		{"another reason has its own event", nil, []look{{0, []facts{none}, nil, 2 * s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{noPods}, nil, 2 * s}, {11 * s, []facts{noPods}, late(noPods), 0}}},
 		{"reasons that alternate wait no longer", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{noPods}, nil, s}, {2 * s, []facts{none}, late(none), 0}}},
 		{"a foreign host at once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{host}, late(host), 0}, {2 * s, []facts{host}, nil, 0}}},
 		{"one on what is announced, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0},
 			{s, []facts{visited}, []string{"Warning AddressConflict: " + visited.describe()}, 0}, {2 * s, []facts{visited}, nil, 0}, {3 * s, []facts{n1}, nil, 0}}},
-		{"nothing that a controller before told", []facts{n1}, []look{{0, []facts{n1}, nil, 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
-		{"no reason that one before told", []facts{none}, []look{{0, []facts{none}, nil, 0}, {9 * s, []facts{none}, nil, 0}}},
+		{"no event that a controller before sent", []facts{n1}, []look{{0, []facts{n1}, nil, 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"no reason that a controller before reported", []facts{none}, []look{{0, []facts{none}, nil, 0}, {9 * s, []facts{none}, nil, 0}}},
 		{"what happened while there was none", []facts{n1}, []look{{0, []facts{n2}, announced("is announced by n2"), 0}}},
 	}
 	for _, tt := range tests {
@@ -237,7 +237,7 @@ func TestEvents(t *testing.T) {
 					got = append(got, n.kind+" "+n.reason+": "+n.text)
 				}
 				if diff := cmp.Diff(l.want, got); diff != "" || again != l.again {
-					t.Errorf("look %d: again after %s, want %s; told (-want +got):\n%s", i, again, l.again, diff)
+					t.Errorf("look %d: again after %s, want %s; events (-want +got):\n%s", i, again, l.again, diff)
 				}
 			}
 		})
@@ -272,7 +272,7 @@ func TestNotAnnouncedIsNotReportedTooEarly(t *testing.T) {
 		"the address has just come":        {next: waits, want: quiet},
 		"it came a moment ago":             {next: waits, at: quiet / 5, want: quiet - quiet/5},
 		"it has been there for long":       {next: waits, at: quiet},
-		"something was said before":        {was: &metav1.Condition{}, next: waits},
+		"a condition was reported before":  {was: &metav1.Condition{}, next: waits},
 		"somebody announces it":            {next: memory{}},
 		"waiting for speakers is no use":   {next: memory{reason: v1beta1.ReasonNoAdvertisement, since: start}},
 		"long after it should have looked": {next: waits, at: time.Hour},

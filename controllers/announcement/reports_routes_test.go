@@ -14,7 +14,7 @@ import (
 
 var byPrefix = cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })
 
-// route is a prefix that these peers were told.
+// route is a prefix that is announced to these peers.
 func route(prefix string, peers ...bgp.PeerName) reports.Route {
 	return reports.Route{Prefix: netip.MustParsePrefix(prefix), Peers: peers}
 }
@@ -36,7 +36,7 @@ func TestPutRoutes_ReturnsChangedRoutes(t *testing.T) {
 	}{
 		{"all of a new slice", slice("n1-0", "n1", route("192.168.1.240/32", "a"), route("192.168.1.0/24", "a")), []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
 		{"nothing of the same again", slice("n1-0", "n1", route("192.168.1.240/32", "a"), route("192.168.1.0/24", "a")), nil, false},
-		{"what a node tells that reports now", report("n1"), []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
+		{"the routes of a node that reports again", report("n1"), []string{"192.168.1.0/24", "192.168.1.240/32"}, false},
 		{"another peer", slice("n1-0", "n1", route("192.168.1.240/32", "a", "b"), route("192.168.1.0/24", "a")), []string{"192.168.1.240/32"}, false},
 		{"another slice", slice("n1-1", "n1", route("192.168.1.241/32", "a")), []string{"192.168.1.241/32"}, false},
 		{"a prefix that moves to another slice", slice("n1-1", "n1", route("192.168.1.241/32", "a"), route("192.168.1.0/24", "a")), []string{"192.168.1.0/24"}, false},

@@ -29,7 +29,7 @@ func owns(node lb.NodeName, epoch int64, addresses ...netip.Addr) reports.Report
 	return r
 }
 
-func hears(r reports.Report, inUse bool, address netip.Addr) reports.Report {
+func withHost(r reports.Report, inUse bool, address netip.Addr) reports.Report {
 	r.Foreign = append(r.Foreign, reports.Foreign{Address: address, Node: r.Node, Interface: "eth0", MAC: mac, InUse: inUse, Since: start})
 	return r
 }
@@ -46,9 +46,9 @@ func TestPut_ReturnsChanges(t *testing.T) {
 		{"nothing of the same again", func() []netip.Addr { return put(owns("n1", 1, one, two)) }, nil},
 		{"what is gone", func() []netip.Addr { return put(owns("n1", 1, two)) }, []netip.Addr{one}},
 		{"another epoch", func() []netip.Addr { return put(owns("n1", 2, two)) }, []netip.Addr{two}},
-		{"a foreign host", func() []netip.Addr { return put(hears(owns("n1", 2, two), false, one)) }, []netip.Addr{one}},
-		{"which address it is on", func() []netip.Addr { return put(hears(owns("n1", 2, two), false, two)) }, []netip.Addr{one, two}},
-		{"that what it is on is announced", func() []netip.Addr { return put(hears(owns("n1", 2, two), true, two)) }, []netip.Addr{two}},
+		{"a foreign host", func() []netip.Addr { return put(withHost(owns("n1", 2, two), false, one)) }, []netip.Addr{one}},
+		{"which address it is on", func() []netip.Addr { return put(withHost(owns("n1", 2, two), false, two)) }, []netip.Addr{one, two}},
+		{"that what it is on is announced", func() []netip.Addr { return put(withHost(owns("n1", 2, two), true, two)) }, []netip.Addr{two}},
 		{"another node", func() []netip.Addr { return put(owns("n2", 1, two)) }, []netip.Addr{two}},
 		{"a node that is gone", func() []netip.Addr { return b.Remove("n1").Addresses }, []netip.Addr{two}},
 		{"one that never was", func() []netip.Addr { return b.Remove("n3").Addresses }, nil},
@@ -65,7 +65,7 @@ func TestPut_ReturnsChanges(t *testing.T) {
 func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
-	b.Put(hears(owns("n2", 2, one), true, one))
+	b.Put(withHost(owns("n2", 2, one), true, one))
 	if l := b.Of(one, Trusted{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
 		t.Errorf("one: got %+v, want n2 and the foreign host", l)
 	}
@@ -103,7 +103,7 @@ func TestReports_SpeakerThatOthersMissIsIgnored(t *testing.T) {
 		t.Errorf("nothing new, changed (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") || b.Left("n1") {
-		t.Errorf("n2 hears n1 again, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+		t.Errorf("n2 receives from n1 again, n1 is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
 	}
 }
 

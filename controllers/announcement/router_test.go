@@ -19,7 +19,7 @@ import (
 )
 
 // routedFacts are those of an address after these reports, with nodes that are down.
-func routedFacts(address netip.Addr, down []lb.NodeName, list ...said) facts {
+func routedFacts(address netip.Addr, down []lb.NodeName, list ...speakerReport) facts {
 	b := NewReports()
 	for _, s := range list {
 		b.Put(s.Report)
@@ -34,21 +34,21 @@ func routedFacts(address netip.Addr, down []lb.NodeName, list ...said) facts {
 	return f
 }
 
-// said is a report, and what the node has told routers.
-type said struct {
+// speakerReport is the report of a speaker, with the routes that it announces.
+type speakerReport struct {
 	reports.Report
 	routes []reports.Route
 }
 
-// tells adds that the node announces a prefix to these peers.
-func tells(s said, prefix string, peers ...bgp.PeerName) said {
+// withRoute adds a prefix that the node announces to these peers.
+func withRoute(s speakerReport, prefix string, peers ...bgp.PeerName) speakerReport {
 	s.routes = append(s.routes, route(prefix, peers...))
 	return s
 }
 
-// toldOf reports that the node has told these peers of an address.
-func toldOf(node lb.NodeName, peers ...bgp.PeerName) said {
-	return tells(said{Report: reports.Report{Node: node}}, one.String()+"/32", peers...)
+// announcedTo returns the report of a node that announces the address one to these peers.
+func announcedTo(node lb.NodeName, peers ...bgp.PeerName) speakerReport {
+	return withRoute(speakerReport{Report: reports.Report{Node: node}}, one.String()+"/32", peers...)
 }
 
 // mayRoute reports that these nodes may announce the address to tor-a and tor-b; those
@@ -97,20 +97,20 @@ func TestDecideWithRouters(t *testing.T) {
 		reason  string
 		message string
 	}{
-		{"three nodes tell two routers", routedFacts(one, nil, toldOf("n2", "tor-a"), toldOf("n1", "tor-a", "tor-b"), toldOf("n3", "tor-b")), yes, v1beta1.ReasonAnnounced,
+		{"three nodes announce to two routers", routedFacts(one, nil, announcedTo("n2", "tor-a"), announcedTo("n1", "tor-a", "tor-b"), announcedTo("n3", "tor-b")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1, n2 and n3 to the peers tor-a and tor-b"},
-		{"one node tells one", routedFacts(one, nil, toldOf("n1", "tor-a")), yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
-		{"many do", routedFacts(one, nil, toldOf("n1", "1", "2", "3", "4", "5"), toldOf("n2", "6"), toldOf("n3", "6"), toldOf("n4", "6"), toldOf("n5", "6"), toldOf("n6", "7"), toldOf("n7", "7")), yes, v1beta1.ReasonAnnounced,
+		{"one node announces to one router", routedFacts(one, nil, announcedTo("n1", "tor-a")), yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
+		{"many do", routedFacts(one, nil, announcedTo("n1", "1", "2", "3", "4", "5"), announcedTo("n2", "6"), announcedTo("n3", "6"), announcedTo("n4", "6"), announcedTo("n5", "6"), announcedTo("n6", "7"), announcedTo("n7", "7")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1, n2, n3, n4, n5 and 2 more to the peers 1, 2, 3, 4, 5 and 2 more"},
-		{"a wider prefix holds it", routedFacts(one, nil, tells(tells(said{Report: reports.Report{Node: "n1"}}, "192.168.1.0/24", "tor-a"), "192.168.0.0/16", "tor-b")), yes, v1beta1.ReasonAnnounced,
+		{"a wider prefix holds it", routedFacts(one, nil, withRoute(withRoute(speakerReport{Report: reports.Report{Node: "n1"}}, "192.168.1.0/24", "tor-a"), "192.168.0.0/16", "tor-b")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP in 192.168.1.0/24 from n1 to the peers tor-a and tor-b"},
-		{"a node that died is not told of", routedFacts(one, []lb.NodeName{"n2"}, toldOf("n1", "tor-a"), toldOf("n2", "tor-b")), yes, v1beta1.ReasonAnnounced,
+		{"a node that died is not named", routedFacts(one, []lb.NodeName{"n2"}, announcedTo("n1", "tor-a"), announcedTo("n2", "tor-b")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a"},
-		{"in both ways", routedFacts(one, nil, tells(said{Report: owns("n1", 1, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"in both ways", routedFacts(one, nil, withRoute(speakerReport{Report: owns("n1", 1, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			layer2 + ", and by BGP from n1 to the peer tor-a"},
-		{"in both ways, and a foreign host uses it", routedFacts(one, nil, tells(said{Report: hears(owns("n1", 1, one), true, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"in both ways, and a foreign host uses it", routedFacts(one, nil, withRoute(speakerReport{Report: withHost(owns("n1", 1, one), true, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
-		{"a foreign host keeps it from the local network only", routedFacts(one, nil, tells(said{Report: hears(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
+		{"a foreign host keeps it from the local network only", routedFacts(one, nil, withRoute(speakerReport{Report: withHost(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"only an L2Advertisement is about it", unrouted(may(factsOf(one), "n1"), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
 		{"none of either kind is", unrouted(not(), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
@@ -175,33 +175,33 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	const s = time.Second
-	both := []said{toldOf("n1", "tor-a"), toldOf("n2", "tor-b")}
+	both := []speakerReport{announcedTo("n1", "tor-a"), announcedTo("n2", "tor-b")}
 	type look struct {
-		at    time.Duration
-		told  []said
-		want  string
-		again time.Duration
+		at       time.Duration
+		reported []speakerReport
+		want     string
+		again    time.Duration
 	}
-	wide := []said{both[0], tells(said{Report: reports.Report{Node: "n2"}}, "192.168.1.0/24", "tor-b")}
+	wide := []speakerReport{both[0], withRoute(speakerReport{Report: reports.Report{Node: "n2"}}, "192.168.1.0/24", "tor-b")}
 	all := "by BGP from n1 and n2 to the peers tor-a and tor-b"
 	for _, tt := range []struct {
 		name  string
 		looks []look
 		left  lb.NodeName // a node that drains after the first look
 	}{
-		{"who joins is told at once", []look{{0, both[:1], "by BGP from n1 to the peer tor-a", 0}, {s, both, all, 0}}, ""},
-		{"who is away for a moment is told of all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}, ""},
+		{"a node that joins is named at once", []look{{0, both[:1], "by BGP from n1 to the peer tor-a", 0}, {s, both, all, 0}}, ""},
+		{"a node that is away for a short time is named all the while", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {20 * s, both[:1], all, 11 * s}, {21 * s, both, all, 0}}, ""},
 		{"one after the other", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {29 * s, both[1:], all, 30 * s}, {40 * s, both[1:], all, 19 * s}, {41 * s, both, all, 0}}, ""},
 		{"who stays away is not", []look{{0, both, all, 0}, {s, both[:1], all, 30 * s}, {31 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}, ""},
-		{"a wider prefix is told of when the node stays away", []look{{0, wide, all, 0}, {s, wide[1:], all, 30 * s}, {31 * s, wide[1:], "by BGP in 192.168.1.0/24 from n2 to the peer tor-b", 0}}, ""},
-		{"that nobody is left is told at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}, ""},
-		{"a node that drains is not told of when its route is gone", []look{{0, both, all, 0}, {s, both, all, 0}, {2 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}, "n2"},
+		{"a wider prefix is named when the node stays away", []look{{0, wide, all, 0}, {s, wide[1:], all, 30 * s}, {31 * s, wide[1:], "by BGP in 192.168.1.0/24 from n2 to the peer tor-b", 0}}, ""},
+		{"that no node is left is reported at once", []look{{0, both, all, 0}, {s, nil, "", 0}, {2 * s, both[1:], "by BGP from n2 to the peer tor-b", 0}}, ""},
+		{"a draining node without a route is not named", []look{{0, both, all, 0}, {s, both, all, 0}, {2 * s, both[:1], "by BGP from n1 to the peer tor-a", 0}}, "n2"},
 		{"a node that drains is no reason to leave another one out", []look{{0, both, all, 0}, {s, both[1:], "by BGP from n1 and n2 to the peer tor-b", 30 * s}}, "n2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m memory
 			for i, l := range tt.looks {
-				list := []facts{routedFacts(one, nil, l.told...)}
+				list := []facts{routedFacts(one, nil, l.reported...)}
 				routers, again := settle(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
 				m.routers = routers
 				got := ""
@@ -217,10 +217,10 @@ func TestSettle(t *testing.T) {
 }
 
 func TestEventsOfRouters(t *testing.T) {
-	n1, all := routedFacts(one, nil, toldOf("n1", "tor-a")), routedFacts(one, nil, toldOf("n1", "tor-a"), toldOf("n2", "tor-a"))
+	n1, all := routedFacts(one, nil, announcedTo("n1", "tor-a")), routedFacts(one, nil, announcedTo("n1", "tor-a"), announcedTo("n2", "tor-a"))
 	none := mayRoute(refused(factsOf(one), eligibility.NoAdvertisement, "x"), "n1 not ready")
 	const s = time.Second
-	tell := "Normal Announced: 192.168.1.240 is announced by BGP from n1 to the peer tor-a"
+	announcedEvent := "Normal Announced: 192.168.1.240 is announced by BGP from n1 to the peer tor-a"
 	late := "Warning NotAnnounced: " + none.judge().message
 	for _, tt := range []struct {
 		name  string
@@ -229,10 +229,10 @@ func TestEventsOfRouters(t *testing.T) {
 		after []time.Duration
 		want  []string
 	}{
-		{"once, whoever joins", nil, []facts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{tell}},
-		{"a gap is no news", nil, []facts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{tell}},
-		{"one that was told ends with news", nil, []facts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{tell, late, tell}},
-		{"nothing that a controller before told", &n1, []facts{n1, all}, []time.Duration{0, s}, nil},
+		{"once, whoever joins", nil, []facts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
+		{"a short gap has no event", nil, []facts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
+		{"a gap that was reported ends with an event", nil, []facts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{announcedEvent, late, announcedEvent}},
+		{"no event that a controller before sent", &n1, []facts{n1, all}, []time.Duration{0, s}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m memory
@@ -250,15 +250,15 @@ func TestEventsOfRouters(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
 // since returns a report of a node that has announced the address to a router since a time.
-func since(node lb.NodeName, at time.Time) said {
-	s := toldOf(node, "tor")
+func since(node lb.NodeName, at time.Time) speakerReport {
+	s := announcedTo(node, "tor")
 	s.routes[0].Since = at
 	return s
 }
@@ -268,13 +268,13 @@ func TestSettle_Since(t *testing.T) {
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	for _, tt := range []struct {
 		name  string
-		looks [][]said
+		looks [][]speakerReport
 		want  []time.Time // at each look; zero: not known, or not announced
 	}{
-		{"the first of two nodes counts", [][]said{{since("n1", at(m)), since("n2", at(0))}}, []time.Time{at(0)}},
-		{"restart of the first node changes nothing", [][]said{{since("n1", at(0)), since("n2", at(m))}, {since("n2", at(m))}, {since("n1", at(2*m)), since("n2", at(3*m))}}, []time.Time{at(0), at(0), at(0)}},
-		{"begins anew after nobody has announced it", [][]said{{since("n1", at(0))}, nil, {since("n1", at(m))}}, []time.Time{at(0), {}, at(m)}},
-		{"is not known", [][]said{{toldOf("n1", "tor")}, {since("n1", at(m))}}, []time.Time{{}, at(m)}},
+		{"the first of two nodes counts", [][]speakerReport{{since("n1", at(m)), since("n2", at(0))}}, []time.Time{at(0)}},
+		{"restart of the first node changes nothing", [][]speakerReport{{since("n1", at(0)), since("n2", at(m))}, {since("n2", at(m))}, {since("n1", at(2*m)), since("n2", at(3*m))}}, []time.Time{at(0), at(0), at(0)}},
+		{"begins anew after nobody has announced it", [][]speakerReport{{since("n1", at(0))}, nil, {since("n1", at(m))}}, []time.Time{at(0), {}, at(m)}},
+		{"is not known", [][]speakerReport{{announcedTo("n1", "tor")}, {since("n1", at(m))}}, []time.Time{{}, at(m)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m memory

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// cluster has these nodes; what stands behind the name says how the session is:
+// cluster has these nodes. The suffix of the name is the state of the session:
 // "n1 Established", "n2 Active connection refused", "n3 silent" (a report without a
 // session), "n4" (no report), "n5 Idle NoNextHop: why" (a session with a problem),
 // "n6 Established*4 why" (one that has ended four times), "n7 Active@32 why" (the next
@@ -163,9 +163,9 @@ func TestEstablished(t *testing.T) {
 			"0 of 2 nodes; n1: PasswordMissing, see the condition Ready; n2: PortClosed: why"},
 		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
 		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0, n1, n2 and 6 more: Idle"},
-		{"so is what a speaker said that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker on it: look at its pod"},
+		{"so is the report of a speaker that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker on it: look at its pod"},
 		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
-		{"what a dead node said is over", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
+		{"the report of a dead node does not count", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},
 		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},

@@ -74,15 +74,15 @@ func TestReconcile_SessionsThatEndAndComeBack(t *testing.T) {
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionEstablished); c.Reason != look.reason || got.Status.ObservedGeneration != 1 {
 			t.Errorf("%s: got %+v, want %s", look.name, got.Status, look.reason)
 		}
-		var told []string
+		var reported []string
 		for len(recorder.Events) > 0 {
 			e := <-recorder.Events
 			if n := len("Warning Flapping "); len(e) > n && e[:n] == "Warning Flapping " {
 				e = e[:n]
 			}
-			told = append(told, e)
+			reported = append(reported, e)
 		}
-		if diff := cmp.Diff(look.events, told); diff != "" {
+		if diff := cmp.Diff(look.events, reported); diff != "" {
 			t.Errorf("%s: events (-want +got):\n%s", look.name, diff)
 		}
 	}

@@ -136,7 +136,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// The claim of a Service says so while no pool gives the address, and else nothing.
+// The claim of a Service has the condition only while no pool gives the address.
 func TestClaim_ReportsThatNoPoolGivesItsAddress(t *testing.T) {
 	pools := func(cidr string) []ipam.Pool {
 		list := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix(cidr))}}}
@@ -161,7 +161,7 @@ func TestClaim_ReportsThatNoPoolGivesItsAddress(t *testing.T) {
 	}
 	l.SetPools(pools("10.0.0.0/30"))
 	if !r.concerned(c) {
-		t.Fatal("concerned: got false, want true while the claim says so")
+		t.Fatal("concerned: got false, want true while the claim has the condition")
 	}
 	if c = r.desired(c); len(c.Status.Conditions) != 0 || r.concerned(c) {
 		t.Errorf("conditions: got %v, want none", c.Status.Conditions)

@@ -53,8 +53,8 @@ func shown(t *testing.T, claim *v1beta1.IPAddressClaim, columns ...string) (list
 }
 
 func TestColumns(t *testing.T) {
-	alone := &Reconciler{Allocations: book(nil)}
-	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
+	alone := &Reconciler{Allocations: viewWith(nil)}
+	visited := &Reconciler{Allocations: viewWith(map[string]bool{at: false})}
 	for _, tt := range []struct {
 		name  string
 		by    *Reconciler

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// book has the pool p, with hosts on addresses of it.
-func book(hosts map[string]bool) *allocations.View {
+// viewWith returns allocations with the pool p, and foreign hosts on addresses of the pool.
+func viewWith(hosts map[string]bool) *allocations.View {
 	var taken []ipam.Taken
 	for address, inUse := range hosts {
 		a := netip.MustParseAddr(address)
@@ -35,7 +35,7 @@ func made(c *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	return c
 }
 
-// conditions tells those of a claim: type=reason.
+// conditions returns the conditions of a claim as type=reason.
 func conditions(c *v1beta1.IPAddressClaim) string {
 	var words []string
 	for _, x := range c.Status.Conditions {
@@ -45,18 +45,18 @@ func conditions(c *v1beta1.IPAddressClaim) string {
 }
 
 func TestClaims_ReportForeignHosts(t *testing.T) {
-	alone := &Reconciler{Allocations: book(nil)}
-	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
+	alone := &Reconciler{Allocations: viewWith(nil)}
+	visited := &Reconciler{Allocations: viewWith(map[string]bool{at: false})}
 	tests := []struct {
 		name  string
 		by    *Reconciler
 		claim *v1beta1.IPAddressClaim
 		want  string
 	}{
-		{"one of the controller's has nothing to say", alone, made(claim(at, "a")), ""},
-		{"one of the controller's tells of the host", visited, made(claim(at, "a")), "Conflict=ForeignHost"},
-		{"when the host is gone it has nothing to say again", alone, visited.desired(made(claim(at, "a"))), ""},
-		{"one of an administrator's tells how it stands", alone, claim(at), "Ready=Reserves"},
+		{"a claim of the controller has no condition", alone, made(claim(at, "a")), ""},
+		{"a claim of the controller reports the host", visited, made(claim(at, "a")), "Conflict=ForeignHost"},
+		{"the condition ends when the host has left", alone, visited.desired(made(claim(at, "a"))), ""},
+		{"a claim of an administrator reports its state", alone, claim(at), "Ready=Reserves"},
 		{"and of the host", visited, claim(at), "Ready=Reserves Conflict=ForeignHost"},
 		{"and when that is gone how it stands", alone, visited.desired(claim(at)), "Ready=Reserves"},
 		{"a host on another address is nothing to it", visited, claim("10.0.0.2"), "Ready=Reserves"},
@@ -82,7 +82,7 @@ func TestClaims_ReportWhetherTheAddressIsAnnounced(t *testing.T) {
 		false: "a foreign host with the MAC m uses 10.0.0.1. The address is not announced: turn it off",
 		true:  "a foreign host with the MAC m also uses 10.0.0.1. The address stays announced, since a Service used it before; traffic can reach that host or the Service: turn it off",
 	} {
-		got := (&Reconciler{Allocations: book(map[string]bool{at: inUse})}).desired(claim(at, "a"))
+		got := (&Reconciler{Allocations: viewWith(map[string]bool{at: inUse})}).desired(claim(at, "a"))
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {
 			t.Errorf("in use %v: got %+v\nwant %s", inUse, c, want)
 		}
@@ -90,8 +90,8 @@ func TestClaims_ReportWhetherTheAddressIsAnnounced(t *testing.T) {
 }
 
 func TestClaims_ThatAreReconciled(t *testing.T) {
-	alone := &Reconciler{Allocations: book(nil)}
-	visited := &Reconciler{Allocations: book(map[string]bool{at: false})}
+	alone := &Reconciler{Allocations: viewWith(nil)}
+	visited := &Reconciler{Allocations: viewWith(map[string]bool{at: false})}
 	for name, tt := range map[string]struct {
 		by    *Reconciler
 		claim *v1beta1.IPAddressClaim

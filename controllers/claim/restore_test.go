@@ -48,7 +48,7 @@ func TestReconcile_BacksOffAgainstAnotherWriter(t *testing.T) {
 				}
 				object := claim(at)
 				c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
-				r := &Reconciler{Client: c, Events: &events.FakeRecorder{}, Allocations: book(nil), Load: func(context.Context) error { return nil }}
+				r := &Reconciler{Client: c, Events: &events.FakeRecorder{}, Allocations: viewWith(nil), Load: func(context.Context) error { return nil }}
 				look := func() (wait time.Duration) {
 					t.Helper()
 					result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)})

@@ -23,7 +23,7 @@ var (
 	byAddr = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 )
 
-// host uses 10.0.0.1 since the start, as node1 heard.
+// host returns a foreign host that uses 10.0.0.1 since the start, as node1 reports.
 func host() foreign {
 	return foreign{Foreign: reports.Foreign{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
 }
@@ -70,9 +70,9 @@ func TestRemember(t *testing.T) {
 		{name: "the end does not move", before: []foreign{until(host(), 15)}, now: reporting(), at: 14, want: []foreign{until(host(), 15)}},
 		{name: "the time is over", before: []foreign{until(host(), 15)}, now: reporting(), at: 15},
 		{name: "it is there again", before: []foreign{until(host(), 15)}, now: reporting(host()), at: 14, want: []foreign{host()}},
-		{name: "who heard it announces the address", before: []foreign{host()}, now: owning("node1", -1), at: 5},
+		{name: "the reporting node announces the address", before: []foreign{host()}, now: owning("node1", -1), at: 5},
 		{name: "another node announces it since", before: []foreign{until(host(), 15)}, now: owning("node2", 2), at: 5},
-		{name: "what a dead node had before says nothing", before: []foreign{host()}, now: owning("node2", -1), at: 5, want: []foreign{until(host(), 15)}},
+		{name: "the report of a dead node does not count", before: []foreign{host()}, now: owning("node2", -1), at: 5, want: []foreign{until(host(), 15)}},
 		{name: "a Service that had it keeps it when the report is gone for a moment", before: []foreign{inUse(host())}, now: reporting(), at: 5, want: []foreign{until(inUse(host()), 15)}},
 	}
 	for _, tt := range tests {
@@ -95,11 +95,11 @@ func TestRemember(t *testing.T) {
 func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 	hosts := map[netip.Addr]foreign{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
-	plan, verdicts := validity.Pools(pools, takenBy(hosts))
+	plan, results := validity.Pools(pools, takenBy(hosts))
 	for i := range pools {
 		for _, p := range plan {
 			if string(p.Name) == pools[i].Name {
-				v := verdicts[p.Name]
+				v := results[p.Name]
 				v.Foreign = listed(p, hosts)
 				pools[i].Status = status(&pools[i], v, ipam.State{})
 			}
@@ -122,8 +122,8 @@ func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 
 func TestPoolConditionOfForeignHosts(t *testing.T) {
 	overlap := ipam.Conflict{Range: lb.Range{First: one.Next(), Last: one.Next()}, With: `the node "n"`}
-	heard := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Who(false), Foreign: true}
-	used := heard
+	foreignConflict := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Who(false), Foreign: true}
+	used := foreignConflict
 	used.InUse = true
 	const (
 		rest = ": such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses"
@@ -136,10 +136,10 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 		reason, message string
 	}{
 		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to belong to something else"},
-		{"a host", []ipam.Conflict{heard}, v1beta1.ReasonForeignHost, by + rest},
+		{"a host", []ipam.Conflict{foreignConflict}, v1beta1.ReasonForeignHost, by + rest},
 		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since it was in use before" + rest},
 		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},
-		{"both", []ipam.Conflict{heard, overlap}, v1beta1.ReasonForeignHost, by + rest + ". Besides, " + node},
+		{"both", []ipam.Conflict{foreignConflict, overlap}, v1beta1.ReasonForeignHost, by + rest + ". Besides, " + node},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 		})
 	}
 	if got := until(host(), 1).Who(true); !strings.Contains(got, "last reported") {
-		t.Errorf("got %q, want it to say that it is not reported any more", got)
+		t.Errorf("got %q, want that the host is not reported any more", got)
 	}
 }
 

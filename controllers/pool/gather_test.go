@@ -81,7 +81,7 @@ func TestWhichChangesAreLookedAt(t *testing.T) {
 		is   bool
 		want bool
 	}{
-		{name: "a node that only beats", is: nodeChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: busier})},
+		{name: "a node with a new heartbeat alone", is: nodeChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: busier})},
 		{name: "a node with another address", is: nodeChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: moved}), want: true},
 		{name: "a node with another network", is: nodeChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: more}), want: true},
 		{name: "a node that comes", is: nodeChanged.Create(event.CreateEvent{Object: before}), want: true},

@@ -44,8 +44,8 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, a
 	r.list = append(r.list, fmt.Sprintf("%s %s: %s", kind, reason, fmt.Sprintf(format, args...)))
 }
 
-// reported has a pool look at itself once more, and returns what it wrote and said.
-func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written int, said []string) {
+// reported reconciles a pool once, and returns the number of writes and the events.
+func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written int, eventTexts []string) {
 	t.Helper()
 	w, e := &writer{}, &recorder{}
 	next := status(p, v, ipam.State{})
@@ -60,38 +60,38 @@ func TestPoolEvents(t *testing.T) {
 	p := object("p", 1)
 	stories := []struct {
 		name    string
-		verdict validity.Pool
+		result  validity.Pool
 		written int
 		want    []string
 	}{
-		{name: "a new pool", verdict: ready, written: 1, want: []string{"Normal PoolReady: fine"}},
-		{name: "nothing new", verdict: ready},
-		{name: "it is wrong", verdict: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
+		{name: "a new pool", result: ready, written: 1, want: []string{"Normal PoolReady: fine"}},
+		{name: "nothing new", result: ready},
+		{name: "it is wrong", result: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
 		{name: "and still is"},
 	}
-	stories[3].verdict = stories[2].verdict
+	stories[3].result = stories[2].result
 	for _, story := range stories {
-		written, said := reported(t, &p, story.verdict)
+		written, eventTexts := reported(t, &p, story.result)
 		if written != story.written {
 			t.Errorf("%s: got %d writes, want %d", story.name, written, story.written)
 		}
-		if diff := cmp.Diff(story.want, said); diff != "" {
+		if diff := cmp.Diff(story.want, eventTexts); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", story.name, diff)
 		}
 	}
 }
 
-// The API server refuses an event whose note is longer, and nobody hears of it.
+// The API server refuses an event whose note is longer, and the event is lost.
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	p := object("p", 1)
-	_, said := reported(t, &p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
-	for _, e := range said {
+	_, eventTexts := reported(t, &p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
+	for _, e := range eventTexts {
 		if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 			t.Errorf("got a note of %d bytes, want 1024 at most", len(note))
 		}
 	}
-	if len(said) != 2 {
-		t.Errorf("got %d events, want one that the pool is ready and one of the conflict", len(said))
+	if len(eventTexts) != 2 {
+		t.Errorf("got %d events, want one that the pool is ready and one of the conflict", len(eventTexts))
 	}
 }
 

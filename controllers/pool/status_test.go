@@ -41,8 +41,8 @@ func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1be
 
 var ready = validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
 
-// says returns a condition of a status as: status reason message.
-func says(s v1beta1.IPAddressPoolStatus, kind string) string {
+// conditionText returns a condition of a status as: status reason message.
+func conditionText(s v1beta1.IPAddressPoolStatus, kind string) string {
 	c := meta.FindStatusCondition(s.Conditions, kind)
 	if c == nil {
 		return "nothing"
@@ -112,10 +112,10 @@ func TestHowFullAPoolIs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
 			got := status(&p, ready, ipam.State{Usage: tt.usage})
-			if got := says(got, v1beta1.ConditionExhausted); got != tt.none {
+			if got := conditionText(got, v1beta1.ConditionExhausted); got != tt.none {
 				t.Errorf("Exhausted: got %s\nwant %s", got, tt.none)
 			}
-			if got := says(got, v1beta1.ConditionNearlyExhausted); got != tt.nearly {
+			if got := conditionText(got, v1beta1.ConditionNearlyExhausted); got != tt.nearly {
 				t.Errorf("NearlyExhausted: got %s\nwant %s", got, tt.nearly)
 			}
 		})
@@ -141,33 +141,33 @@ func TestPoolStatus(t *testing.T) {
 	one := conflicts(1)
 	one[0].With = "x"
 	tests := []struct {
-		name    string
-		verdict validity.Pool
-		state   ipam.State
-		want    map[string]string
-		impact  int
+		name   string
+		result validity.Pool
+		state  ipam.State
+		want   map[string]string
+		impact int
 	}{
-		{name: "all is well", verdict: ready, want: map[string]string{
+		{name: "all is well", result: ready, want: map[string]string{
 			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
 			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
-		{name: "a pool that drains is ready", verdict: validity.Pool{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
-		{name: "a pool that is wrong is not", verdict: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
-		{name: "a conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
+		{name: "a pool that drains is ready", result: validity.Pool{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
+		{name: "a pool that is wrong is not", result: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
+		{name: "a conflict", result: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
-		{name: "addresses that no host can have are reported and no conflict", verdict: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+		{name: "addresses that no host can have are reported and no conflict", result: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
-		{name: "addresses outside", verdict: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
+		{name: "addresses outside", result: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
-		{name: "more of them than can be told", verdict: ready, state: ipam.State{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
+		{name: "more addresses outside than the message can name", result: ready, state: ipam.State{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 65 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
-			got := status(&p, tt.verdict, tt.state)
+			got := status(&p, tt.result, tt.state)
 			for kind, want := range tt.want {
-				if got := says(got, kind); got != want {
+				if got := conditionText(got, kind); got != want {
 					t.Errorf("%s: got %s\nwant %s", kind, got, want)
 				}
 			}
@@ -187,9 +187,9 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	p := object("p", 1)
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
-	verdict := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
+	result := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
 	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
-	first := status(&p, verdict, state)
+	first := status(&p, result, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
 		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
 	}
@@ -201,7 +201,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	}
 	p.Status = first
 	x, _ := json.Marshal(first)
-	y, _ := json.Marshal(status(&p, verdict, state))
+	y, _ := json.Marshal(status(&p, result, state))
 	if diff := cmp.Diff(string(x), string(y)); diff != "" {
 		t.Errorf("computed again (-first +second):\n%s", diff)
 	}
@@ -219,7 +219,7 @@ func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))
 		}
 	}
-	if got := says(got, v1beta1.ConditionConflict); !strings.Contains(got, "and 4992 more: ") {
+	if got := conditionText(got, v1beta1.ConditionConflict); !strings.Contains(got, "and 4992 more: ") {
 		t.Errorf("Conflict: got %s\nwant it to count the rest", got)
 	}
 	values := make([]string, 4000)
@@ -230,8 +230,8 @@ func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 		exists := metav1.LabelSelectorRequirement{Key: "team", Operator: metav1.LabelSelectorOpExists, Values: values}
 		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{exists}}}}
 	})
-	_, verdicts := validity.Pools([]v1beta1.IPAddressPool{wrong}, nil)
-	if got := says(status(&wrong, verdicts["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
+	_, results := validity.Pools([]v1beta1.IPAddressPool{wrong}, nil)
+	if got := conditionText(status(&wrong, results["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
 		t.Errorf("Ready: got %d bytes that begin with %.40s, want what the API server takes, and that the pool is not", len(got), got)
 	}
 }

@@ -36,7 +36,7 @@ func TestPicture_HasOnlyFieldsThatCount(t *testing.T) {
 	claimed := func(pool string) client.Object {
 		return &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "10.0.0.1"}, Spec: v1beta1.IPAddressClaimSpec{Address: "10.0.0.1", Pool: v1beta1.ObjectName(pool)}}
 	}
-	hears := func(name string) client.Object {
+	conflictReport := func(name string) client.Object {
 		return &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1beta1.SpeakerStateStatus{
 			Conflicts: []v1beta1.SpeakerConflict{{Address: "10.0.0.1", Interface: "eth0", HardwareAddress: mac, Since: metav1.NewTime(start)}}}}
 	}
@@ -52,12 +52,12 @@ func TestPicture_HasOnlyFieldsThatCount(t *testing.T) {
 		known         map[netip.Addr]foreign
 		hosts, owners []lb.NodeName // that reported
 	}{
-		{name: "conflict of a candidate", there: []client.Object{node("n1", "1"), advertised("p"), claimed("p"), hears("n1")}, hosts: n1},
-		{name: "conflict of a node that does not exist", there: []client.Object{advertised("p"), claimed("p"), hears("n1")}},
-		{name: "conflict of a node that no advertisement selects", there: []client.Object{node("n1", "2"), advertised("p"), claimed("p"), hears("n1")}},
-		{name: "conflict on an address of a pool that no advertisement is about", there: []client.Object{node("n1", "1"), advertised("other"), claimed("p"), hears("n1")}},
-		{name: "conflict on an address whose claim is from a pool that is gone", there: []client.Object{node("n1", "1"), advertised("gone"), claimed("gone"), hears("n1")}, hosts: n1},
-		{name: "conflict on an address that nobody has claimed", there: []client.Object{node("n1", "1"), advertised("p"), hears("n1")}},
+		{name: "conflict of a candidate", there: []client.Object{node("n1", "1"), advertised("p"), claimed("p"), conflictReport("n1")}, hosts: n1},
+		{name: "conflict of a node that does not exist", there: []client.Object{advertised("p"), claimed("p"), conflictReport("n1")}},
+		{name: "conflict of a node that no advertisement selects", there: []client.Object{node("n1", "2"), advertised("p"), claimed("p"), conflictReport("n1")}},
+		{name: "conflict on an address of a pool that no advertisement is about", there: []client.Object{node("n1", "1"), advertised("other"), claimed("p"), conflictReport("n1")}},
+		{name: "conflict on an address whose claim is from a pool that is gone", there: []client.Object{node("n1", "1"), advertised("gone"), claimed("gone"), conflictReport("n1")}, hosts: n1},
+		{name: "conflict on an address that nobody has claimed", there: []client.Object{node("n1", "1"), advertised("p"), conflictReport("n1")}},
 		{name: "ownership of an address that was a foreign host's and is claimed no more", there: []client.Object{node("n1", "1"), advertised("p"), owns("n1")}, known: before, owners: n1},
 		{name: "ownership by a node that no advertisement selects", there: []client.Object{node("n1", "2"), advertised("p"), claimed("p"), owns("n1")}, known: before},
 		{name: "ownership of an address that no foreign host uses is not looked at", there: []client.Object{node("n1", "1"), advertised("p"), claimed("p"), owns("n1")}},

@@ -91,9 +91,9 @@ func TestAdoption(t *testing.T) {
 		{name: "two that share keep their address", services: []corev1.Service{shares(aged(web, 1, "10.0.0.1"), 80), shares(aged(other, 1, "10.0.0.1"), 81)}, web: list{holding("10.0.0.1", "auto", web)}, other: list{holding("10.0.0.1", "auto", other)}},
 		{name: "a claim counts more than age", claims: []v1beta1.IPAddressClaim{inUse("10.0.0.1", other)}, services: []corev1.Service{aged(web, 9, "10.0.0.1")}, other: list{holding("10.0.0.1", "auto", other)}},
 		{name: "a reservation counts more than a status", claims: []v1beta1.IPAddressClaim{*claim("10.0.0.1", "10.0.0.1")}, services: []corev1.Service{aged(web, 9, "10.0.0.1")}},
-		{name: "what a Service has is what its claim says, not its status", claims: []v1beta1.IPAddressClaim{inUse("10.0.0.2", web)}, services: []corev1.Service{aged(web, 1, "10.0.0.1")}, web: list{holding("10.0.0.2", "auto", web)}},
+		{name: "the claim decides what a Service has, not its status", claims: []v1beta1.IPAddressClaim{inUse("10.0.0.2", web)}, services: []corev1.Service{aged(web, 1, "10.0.0.1")}, web: list{holding("10.0.0.2", "auto", web)}},
 		{name: "what is reserved for a Service that shows it is its own", claims: []v1beta1.IPAddressClaim{*claim("10.0.0.2", "10.0.0.2", web)}, services: []corev1.Service{aged(web, 1, "10.0.0.2")}, web: list{holding("10.0.0.2", "auto", web)}},
-		{name: "a claim that means nothing is left out", claims: []v1beta1.IPAddressClaim{*claim("10.0.0.1", "10.0.0.2", other)}, services: []corev1.Service{aged(web, 1, "10.0.0.1")}, web: list{holding("10.0.0.1", "auto", web)}},
+		{name: "an invalid claim is left out", claims: []v1beta1.IPAddressClaim{*claim("10.0.0.1", "10.0.0.2", other)}, services: []corev1.Service{aged(web, 1, "10.0.0.1")}, web: list{holding("10.0.0.1", "auto", web)}},
 		{name: "an address in no pool is not lbstack's", services: []corev1.Service{aged(web, 1, "192.0.2.1", "10.0.0.1")}, web: list{holding("10.0.0.1", "auto", web)}},
 		{name: "a host name is no address", services: []corev1.Service{named}, web: list{holding("10.0.0.3", "auto", web)}},
 		{name: "a Service that is no load balancer keeps nothing", services: []corev1.Service{clusterIP}},
@@ -198,17 +198,17 @@ func TestLoadTriesAgainAfterAnError(t *testing.T) {
 	}
 }
 
-// deleting deletes a claim while the Services are listed, and tells the view.
+// deleting deletes a claim while the Services are listed, and reports the deletion to the view.
 type deleting struct {
 	*lists
-	tell func()
+	report func()
 }
 
 func (d *deleting) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	err := d.lists.List(ctx, list, opts...)
 	if _, is := list.(*corev1.ServiceList); is && len(d.claims) > 0 {
 		d.claims = nil
-		d.tell()
+		d.report()
 	}
 	return err
 }
@@ -218,7 +218,7 @@ func TestAClaimThatIsDeletedWhileTheClusterIsReadIsNotAdopted(t *testing.T) {
 	c := taken(claim(at, at, web))
 	l := &lists{claims: []v1beta1.IPAddressClaim{*c}}
 	a := adopter(l, "", pools3())
-	a.Reader = &deleting{lists: l, tell: func() {
+	a.Reader = &deleting{lists: l, report: func() {
 		claims{allocations: a.Allocations, changed: a.BeforeChange}.Delete(t.Context(), event.DeleteEvent{Object: c}, &asked{})
 	}}
 	if err := a.Load(t.Context()); err != nil {

@@ -116,7 +116,7 @@ func TestClaimedBy(t *testing.T) {
 			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}}},
 		{name: "an address that a Service has", claim: taken(claim("2001-0db8-0000-0000-0000-0000-0000-0001", "2001:db8::1", web)),
 			want: allocations.Claimed{Address: addr("2001:db8::1"), Pool: "auto", Holders: []allocations.Holder{{Service: web}}}},
-		{name: "an address that two share; one whose ports mean nothing shares with nobody", claim: shared,
+		{name: "an address that two share; a Service with invalid ports shares with none", claim: shared,
 			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{
 				{Service: web, Terms: lb.Sharing{Key: "k", Traffic: "app=web", Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "TCP", Number: 443}}}},
 				{Service: other},

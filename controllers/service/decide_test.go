@@ -46,10 +46,10 @@ func TestDecide(t *testing.T) {
 
 		{name: "what a Service has stays when the pool that it names does not exist", svc: service(poolKey, "nope"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonUnknownPool},
 		{name: "what a Service has stays when the address that it wants is taken", svc: service(addressKey, "10.0.0.0"), held: list{theirs, mine, second}, keep: list{mine, second}, refusal: v1beta1.ReasonAddressInUse},
-		{name: "what a Service has stays when its request means nothing", svc: service(addressKey, "web.example"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
+		{name: "addresses of a Service stay when its request is invalid", svc: service(addressKey, "web.example"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
 		{name: "what a Service has stays when it requires a family that cannot be had", svc: dualStack(require, poolKey, "auto"), held: list{mine}, keep: list{mine}, refusal: v1beta1.ReasonNoPool},
 		{name: "a new Service that cannot be served has nothing", svc: service(poolKey, "nope"), held: list{theirs}, refusal: v1beta1.ReasonUnknownPool},
-		{name: "a new Service whose request means nothing has nothing", svc: service(addressKey, "web.example"), held: list{theirs}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
+		{name: "a new Service with an invalid request gets nothing", svc: service(addressKey, "web.example"), held: list{theirs}, refusal: v1beta1.ReasonInvalidRequest, invalid: true},
 	}
 	reason := func(r *ipam.Refusal) ipam.Reason {
 		if r == nil {
@@ -142,19 +142,19 @@ func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 		{name: "what a pool has, and nobody holds, becomes its own", svc: shows(service(), "10.0.0.3"), keep: list{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
 		{name: "even from a pool that must be named", svc: shows(service(), "10.0.1.3"), keep: list{holding("10.0.1.3", "manual", web)}, want: []string{"10.0.1.3"}},
 		{name: "even if its request cannot be met", svc: shows(service(poolKey, "nope"), "10.0.0.3"), keep: list{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
-		{name: "even if its request means nothing", svc: shows(service(addressKey, "x"), "10.0.0.3"), keep: list{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
+		{name: "even if its request is invalid", svc: shows(service(addressKey, "x"), "10.0.0.3"), keep: list{holding("10.0.0.3", "auto", web)}, want: []string{"10.0.0.3"}},
 		{name: "of both families", svc: shows(dualStack(prefer), "10.0.0.3", "2001:db8::2"), keep: list{holding("10.0.0.3", "auto", web), holding("2001:db8::2", "six", web)}, want: []string{"10.0.0.3", "2001:db8::2"}},
 		{name: "of a family of which it holds nothing", svc: shows(dualStack(prefer), "10.0.0.3", "2001:db8::2"), held: list{holding("10.0.0.2", "auto", web)},
 			keep: list{holding("10.0.0.2", "auto", web), holding("2001:db8::2", "six", web)}, want: []string{"10.0.0.2", "2001:db8::2"}},
 		{name: "not of a family of which it holds something", svc: shows(service(), "10.0.0.3"), held: list{holding("10.0.0.2", "auto", web)}, keep: list{holding("10.0.0.2", "auto", web)}, want: []string{"10.0.0.2"}},
 		{name: "an address in no pool stays while there is nothing to put in its place", svc: shows(service(poolKey, "nope"), "192.0.2.7"), want: []string{"192.0.2.7"}},
-		{name: "and while its request means nothing", svc: shows(service(addressKey, "x"), "192.0.2.7"), want: []string{"192.0.2.7"}},
+		{name: "and while its request is invalid", svc: shows(service(addressKey, "x"), "192.0.2.7"), want: []string{"192.0.2.7"}},
 		{name: "and is replaced when there is", svc: shows(service(), "192.0.2.7"), keep: list{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"}},
 		{name: "an address that is another Service's does not stay", svc: shows(service(poolKey, "nope"), "10.0.0.0", "192.0.2.7"), want: []string{"192.0.2.7"},
 			taken: []string{"the Service showed 10.0.0.0, which belongs to the Service default/other"}},
 		{name: "an address that is reserved does not stay", svc: shows(service(poolKey, "nope"), "2001:db8::3"),
 			taken: []string{"the Service showed 2001:db8::3, which an IPAddressClaim reserves"}},
-		{name: "each loss is told", svc: shows(service(), "10.0.0.0", "2001:db8::3"), keep: list{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"},
+		{name: "each loss is reported", svc: shows(service(), "10.0.0.0", "2001:db8::3"), keep: list{holding("10.0.0.1", "auto", web)}, want: []string{"10.0.0.1"},
 			taken: []string{"the Service showed 10.0.0.0, which belongs to the Service default/other", "the Service showed 2001:db8::3, which an IPAddressClaim reserves"}},
 	}
 	for _, tt := range tests {

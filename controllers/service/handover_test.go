@@ -69,8 +69,8 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 	one, two := "10.0.0.1", "10.0.0.2"
 	l := filled(t, holding(one, "auto", web), holding(two, "auto", other))
-	l.Observe(said(holding(one, "auto", web)), said(holding(one, "auto", other)))
-	l.Observe(said(holding(two, "auto", other)), said(holding(two, "auto", web)))
+	l.Observe(recorded(holding(one, "auto", web)), recorded(holding(one, "auto", other)))
+	l.Observe(recorded(holding(two, "auto", other)), recorded(holding(two, "auto", web)))
 	first, second := showing(service(), given(one)), showing(service(), given(two))
 	second.Name = other.Name
 

@@ -40,8 +40,8 @@ func pools3() []ipam.Pool {
 	return pools
 }
 
-// said is what the claim of a holding says; that of nobody reserves the address.
-func said(h ipam.Holding) allocations.Claimed {
+// recorded returns the claim of a holding. A claim without a Service reserves the address.
+func recorded(h ipam.Holding) allocations.Claimed {
 	c := allocations.Claimed{Address: h.Address, Pool: h.Pool}
 	if h.Service != (lb.ServiceKey{}) {
 		c.Holders = []allocations.Holder{{Service: h.Service}}
@@ -54,7 +54,7 @@ func filled(t *testing.T, held ...ipam.Holding) *allocations.View {
 	t.Helper()
 	var claims []allocations.Claimed
 	for _, h := range held {
-		claims = append(claims, said(h))
+		claims = append(claims, recorded(h))
 	}
 	l := allocations.New()
 	l.Load(pools3(), claims)

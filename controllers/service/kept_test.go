@@ -95,11 +95,11 @@ func on(t *testing.T, c *cluster) *Reconciler {
 	t.Helper()
 	var claims []allocations.Claimed
 	for _, claim := range c.claims {
-		said, err := claimedBy(claim)
+		recorded, err := claimedBy(claim)
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims = append(claims, said)
+		claims = append(claims, recorded)
 	}
 	l := allocations.New()
 	l.Load(pools3(), claims)
@@ -131,7 +131,7 @@ func TestExpire(t *testing.T) {
 		{name: "what is retained stays for some time", claim: state(v1beta1.ClaimRetained, time.Minute, web), want: v1beta1.ClaimRetained, next: time.Minute},
 		{name: "what is retained for ever stays", claim: state(v1beta1.ClaimRetained, 0, web), want: v1beta1.ClaimRetained},
 		{name: "what was retained long enough goes", claim: state(v1beta1.ClaimRetained, -time.Second, web), wrote: []string{"delete " + at}},
-		{name: "what says that it is in use, and is not, is reserved", claim: state(v1beta1.ClaimInUse, 0, web), wrote: []string{"update " + at}, want: v1beta1.ClaimReserved},
+		{name: "a claim that has a holder which does not use it is reserved", claim: state(v1beta1.ClaimInUse, 0, web), wrote: []string{"update " + at}, want: v1beta1.ClaimReserved},
 		{name: "what another has is in use", claim: state(v1beta1.ClaimInUse, 0, other, web), want: v1beta1.ClaimInUse},
 	}
 	for _, tt := range tests {
@@ -193,8 +193,8 @@ func TestLeaveRefused(t *testing.T) {
 	}
 }
 
-// A claim that is kept for the Service says that it is to have the address; as soon as
-// it reports that it has it, nothing tells it from the one that the Service had before.
+// A claim that reserves an address for the Service is marked so. Once the claim has the Service as holder,
+// it no longer differs from the claim of the address that the Service had before.
 func TestTheOrderOfWrites(t *testing.T) {
 	const at = "10.0.0.1"
 	old := taken(claim("10.0.0.3", "10.0.0.3", web))
@@ -226,7 +226,7 @@ func TestTheOrderOfWrites(t *testing.T) {
 			}
 			for _, held := range has(r.Allocations, web) {
 				if got := c.claims[held.Address.String()]; got == nil || got.Spec.State != v1beta1.ClaimInUse || got.Spec.Holders[0].UID != "uid-web" {
-					t.Errorf("claim of %s: got %+v, want one that says that the Service has it", held.Address, got)
+					t.Errorf("claim of %s: got %+v, want one with the Service as holder", held.Address, got)
 				}
 			}
 		})

@@ -94,8 +94,8 @@ func TestWithout(t *testing.T) {
 	}{
 		{name: "the controller's claim is deleted", claim: ofController},
 		{name: "also when its Service is gone", claim: ofController, gone: true},
-		{name: "also when the pool says that it releases", claim: ofController, gone: true, reclaim: &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRelease, RetainSeconds: 60}},
-		{name: "also when the pool retains, but the Service lives on", claim: ofController, reclaim: retain},
+		{name: "also when the pool releases", claim: ofController, gone: true, reclaim: &v1beta1.PoolReclaim{Policy: v1beta1.ReclaimRelease, RetainSeconds: 60}},
+		{name: "also when the pool retains, but the Service still exists", claim: ofController, reclaim: retain},
 		{name: "also when its pool is gone", claim: fromNowhere, gone: true, reclaim: retain},
 		{name: "the pool retains it for ever", claim: ofController, gone: true, reclaim: retain, want: retained(nil), kept: true},
 		{name: "not for a Service whose namespace is gone", claim: ofController, gone: true, reclaim: retain, without: true},

@@ -20,7 +20,7 @@ import (
 
 // whoHas returns who has an address, or what happens to a third Service that asks
 // for it.
-func whoHas(l *allocations.View, address string) string {
+func holderOf(l *allocations.View, address string) string {
 	asks := lb.ServiceKey{Namespace: "default", Name: "asks"}
 	for _, key := range []lb.ServiceKey{web, other} {
 		taken, kept := l.HeldBy(key)
@@ -90,7 +90,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 			if diff := cmp.Diff(want, q.list); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
-			if got := whoHas(c.allocations, at); got != tt.want {
+			if got := holderOf(c.allocations, at); got != tt.want {
 				t.Errorf("%s: got %s, want %s", at, got, tt.want)
 			}
 		})

@@ -46,8 +46,8 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	api.svc = service()
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
-	said, _ := claimedBy(was)
-	r.Allocations.Observe(allocations.Claimed{}, said)
+	recorded, _ := claimedBy(was)
+	r.Allocations.Observe(allocations.Claimed{}, recorded)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); slices.Contains(got, addr(at)) {
@@ -55,8 +55,8 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	}
 	// now the event arrives
 	now, _ := claimedBy(is)
-	said, _ = claimedBy(was)
-	r.Allocations.Observe(said, now)
+	recorded, _ = claimedBy(was)
+	r.Allocations.Observe(recorded, now)
 	o := service()
 	o.Name = "other"
 	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
@@ -72,14 +72,14 @@ func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	api.svc = service()
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
-	said, _ := claimedBy(was)
-	r.Allocations.Observe(allocations.Claimed{}, said)
+	recorded, _ := claimedBy(was)
+	r.Allocations.Observe(allocations.Claimed{}, recorded)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
 		t.Errorf("web shows %v; claims in the cluster: %v", got, api.claims)
 	}
-	r.Allocations.Deleted(said)
+	r.Allocations.Deleted(recorded)
 	o := service()
 	o.Name = "other"
 	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
@@ -128,7 +128,7 @@ func TestAsManyShareAnAddressAsGoIntoItsClaim(t *testing.T) {
 	}
 }
 
-// web has .2; the administrator pledges .1 to it, and takes it back a moment later.
+// web has .2; the administrator reserves .1 for web, and then takes the reservation back.
 func TestReservationThatIsTakenBackLeavesTheServiceAsItWas(t *testing.T) {
 	const at, old = "10.0.0.1", "10.0.0.2"
 	was, is := claim(at, at, web), claim(at, at, other)
@@ -142,7 +142,7 @@ func TestReservationThatIsTakenBackLeavesTheServiceAsItWas(t *testing.T) {
 	t.Log(err, api.wrote)
 	_, ok := api.claims[old]
 	if !ok {
-		t.Errorf("web has lost %s, and shows %v, which the claim says is other's", old, apiconv.StatusAddresses(api.svc))
+		t.Errorf("web has lost %s, and shows %v, which the claim has for other", old, apiconv.StatusAddresses(api.svc))
 	}
 }
 

@@ -47,8 +47,8 @@ var (
 )
 
 // An administrator hands 10.0.0.1 to web, which has 10.0.0.3. Whatever becomes of the
-// writes of its status, the claim of 10.0.0.1 is what tells a restart to go on: it
-// must not say, before web shows the address, that web has it as it has the other.
+// writes of its status, a controller that starts goes on because of the claim of 10.0.0.1. The claim
+// must not have web as an ordinary holder before web shows the address.
 func TestHandOverIsCompletedByTheNextControllerAfterACrash(t *testing.T) {
 	const at, old = "10.0.0.1", "10.0.0.3"
 	tests := []struct {

@@ -65,7 +65,7 @@ func TestReportEvents(t *testing.T) {
 		{name: "another address", svc: with(old), d: kept(mine), want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"`}},
 		{name: "one of two families", svc: with(same(kept(mine))), d: partly, want: []string{`Normal PartlyAllocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; it prefers addresses of both families, but no IPv6`}},
 		{name: "a refusal, as it is written", svc: with(old), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
-		{name: "a refusal is not told again", svc: with(same(refused(refusal))), d: refused(refusal)},
+		{name: "a refusal has no second event", svc: with(same(refused(refusal))), d: refused(refusal)},
 		{name: "a refusal for another reason is", svc: with(same(refused(&ipam.Refusal{Reason: ipam.ReasonNoPool, Message: refusal.Message}))), d: refused(refusal), want: []string{`Warning UnknownPool AllocateAddress: no such pool (100% sure)`}},
 		{name: "a condition of another does not count", svc: with(metav1.Condition{Type: "example.com/Other", Reason: old.Reason, Message: same(kept(mine)).Message}), d: passed,
 			want: []string{`Normal Allocated AllocateAddress: the Service has 10.0.0.1 from the pool "auto"; not used: "a" is draining; "b" is full`}},
@@ -83,9 +83,9 @@ func TestReportEvents(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			said := &recorder{}
-			(&Reconciler{Events: said}).sendEvents(tt.svc, tt.d)
-			if diff := cmp.Diff(tt.want, said.list); diff != "" {
+			recorded := &recorder{}
+			(&Reconciler{Events: recorded}).sendEvents(tt.svc, tt.d)
+			if diff := cmp.Diff(tt.want, recorded.list); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		})
@@ -99,9 +99,9 @@ func TestNotesOfEventsAreBounded(t *testing.T) {
 	losing.Lost = []ipam.OutsidePool{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
 	losing.taken = []string{long}
 	for _, d := range []decision{passed, losing} {
-		said := &recorder{}
-		(&Reconciler{Events: said}).sendEvents(service(), d)
-		for _, e := range said.list {
+		recorded := &recorder{}
+		(&Reconciler{Events: recorded}).sendEvents(service(), d)
+		for _, e := range recorded.list {
 			if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 				t.Errorf("got a note of %d bytes, want 1024 at most", len(note))
 			}

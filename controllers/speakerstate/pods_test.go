@@ -44,7 +44,7 @@ func pod(node string, containers ...corev1.ContainerStatus) corev1.Pod {
 	}
 }
 
-// stoppedAt is when the state says that the speaker was stopped.
+// stoppedAt is when the speaker was stopped, by its state.
 func stoppedAt(at time.Time) func(*v1beta1.SpeakerStateStatus) {
 	return func(s *v1beta1.SpeakerStateStatus) {
 		stops(s)
@@ -62,19 +62,19 @@ func TestAbsences(t *testing.T) {
 		want  string
 		again time.Duration
 	}{
-		"runs":                               {state("a"), []corev1.Pod{pod("a", running)}, 0, "", 0},
-		"was killed":                         {state("a"), []corev1.Pod{pod("a", killed)}, 0, crashed, 0},
-		"ends again and again":               {state("a"), []corev1.Pod{pod("a", crashing)}, 0, "its container does not run (CrashLoopBackOff)", 0},
-		"could not open a port":              {state("a"), []corev1.Pod{pod("a", withWords(killed))}, 0, "its container does not run (Error): " + taken, 0},
-		"cannot open a port again and again": {state("a"), []corev1.Pod{pod("a", withWords(crashing))}, 0, "its container does not run (CrashLoopBackOff): " + taken, 0},
-		"one was killed, and the next runs":  {state("a"), []corev1.Pod{pod("a", killed), pod("a", running)}, 0, "", 0},
-		"the kubelet is late to say it runs": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", starting},
-		"the next one cannot start":          {state("a"), []corev1.Pod{pod("a", creating)}, starting, none, 0},
-		"its pod was deleted by force":       {state("a"), []corev1.Pod{pod("b", running)}, starting, none, 0},
-		"no pods are known":                  {state("a"), nil, starting, "", 0},
-		"was stopped a moment ago":           {state("a", stoppedAt(now.Add(-time.Second))), []corev1.Pod{pod("a", killed)}, 0, "", restarting - time.Second},
-		"was stopped, and none has started":  {state("a", stoppedAt(now.Add(-restarting))), nil, 0, stopped, 0},
-		"has not reported yet":               {state("a", func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }), []corev1.Pod{pod("a", killed)}, starting, "", 0},
+		"runs":                                     {state("a"), []corev1.Pod{pod("a", running)}, 0, "", 0},
+		"was killed":                               {state("a"), []corev1.Pod{pod("a", killed)}, 0, crashed, 0},
+		"ends again and again":                     {state("a"), []corev1.Pod{pod("a", crashing)}, 0, "its container does not run (CrashLoopBackOff)", 0},
+		"could not open a port":                    {state("a"), []corev1.Pod{pod("a", withWords(killed))}, 0, "its container does not run (Error): " + taken, 0},
+		"cannot open a port again and again":       {state("a"), []corev1.Pod{pod("a", withWords(crashing))}, 0, "its container does not run (CrashLoopBackOff): " + taken, 0},
+		"one was killed, and the next runs":        {state("a"), []corev1.Pod{pod("a", killed), pod("a", running)}, 0, "", 0},
+		"the kubelet is late to report it running": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", starting},
+		"the next one cannot start":                {state("a"), []corev1.Pod{pod("a", creating)}, starting, none, 0},
+		"its pod was deleted by force":             {state("a"), []corev1.Pod{pod("b", running)}, starting, none, 0},
+		"no pods are known":                        {state("a"), nil, starting, "", 0},
+		"was stopped a moment ago":                 {state("a", stoppedAt(now.Add(-time.Second))), []corev1.Pod{pod("a", killed)}, 0, "", restarting - time.Second},
+		"was stopped, and none has started":        {state("a", stoppedAt(now.Add(-restarting))), nil, 0, stopped, 0},
+		"has not reported yet":                     {state("a", func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }), []corev1.Pod{pod("a", killed)}, starting, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a absences

@@ -34,8 +34,8 @@ func withOtherClass() served {
 	return served{addressed: 1, announced: 1, otherClass: []string{"shop/web"}}
 }
 
-// says tells the conditions of a status without their messages.
-func says(status v1beta1.LoadBalancerStackStatus) map[string]string {
+// conditionTexts returns the conditions of a status without their messages.
+func conditionTexts(status v1beta1.LoadBalancerStackStatus) map[string]string {
 	all := map[string]string{}
 	for _, c := range status.Conditions {
 		if c.Type != v1beta1.ConditionConfigurationValid { // TestConfigurationValid
@@ -65,7 +65,7 @@ func TestAssess(t *testing.T) {
 	}{
 		{name: "all is as the spec asks", found: findings{components: all}, summary: "Ready", version: "v2",
 			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
-		{name: "what is over is no longer said", previous: stalled, found: findings{components: all}, summary: "Ready", version: "v2",
+		{name: "a failure that ended is no longer reported", previous: stalled, found: findings{components: all}, summary: "Ready", version: "v2",
 			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "before anything is installed nothing is served", summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
@@ -77,7 +77,7 @@ func TestAssess(t *testing.T) {
 			summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
-		{name: "a pod that fails is waited for and told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
+		{name: "a failing pod is waited for and reported", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
 			summary: "ComponentFailing", version: "v1",
 			want: map[string]string{"Ready": "False ComponentFailing", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "True ComponentFailing", "Reconciling": "True ComponentFailing"}},
@@ -150,7 +150,7 @@ func TestAssess(t *testing.T) {
 				"Degraded": "True SpecInvalid", "Stalled": "True SpecInvalid"}},
 		{name: "removed stack is as its spec asks and serves nothing", previous: stalled, found: findings{removed: true}, summary: "Removed",
 			want: map[string]string{"Ready": "True Removed", "Available": "False Removed", "Progressing": "False Removed", "Degraded": "False Removed"}},
-		{name: "a stack that is taken down says so", previous: served, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
+		{name: "a stack that is removed reports the removal", previous: served, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
 		{name: "one that only a person could have mended is taken down all the same", previous: stalled, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
@@ -170,7 +170,7 @@ func TestAssess(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.previous.Version, tt.found.version, tt.found.generation = "v1", "v2", 7
 			got := assess(tt.previous, tt.found)
-			if diff := cmp.Diff(tt.want, says(got)); diff != "" {
+			if diff := cmp.Diff(tt.want, conditionTexts(got)); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
 			if got.Summary != tt.summary || got.Version != tt.version || got.ObservedGeneration != 7 {
@@ -192,17 +192,17 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
 				"Progressing": seeReady, "Reconciling": seeReady,
 				"Available": "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
-		{name: "all faults are told, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
+		{name: "all failures are reported, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
 			want: map[string]string{
 				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReady,
 				"Reconciling": seeReady, "Stalled": "PoolNotReady: " + seeReady,
 				"Available": "controller and speakers run; no Service has an address", "Progressing": "nothing is under way"}},
-		{name: "what fails is said once", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
+		{name: "a failure is reported once", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
 				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
 				"Available": "controller and speakers run; no Service has an address"}},
-		{name: "what fails is said once while a rollout waits for it", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
+		{name: "a failure is reported once while a rollout waits for it", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
 			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers are ready on v2; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers are ready on v2; waiting for n1: no such image"}}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers are ready on v2; waiting for n1",
@@ -237,7 +237,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "restraint comes first", found: findings{components: []component{workload("controller", 1)}, restraint: &restraint{"Paused", "paused"}, peersDown: []string{"no session"}, absent: "1 objects do not exist"},
 			want: map[string]string{"Ready": "paused; no session; 1 objects do not exist", "Degraded": "PeersDown: " + seeReady, "Progressing": "nothing is under way",
 				"Available": "controller and speakers run; no Service has an address"}},
-		{name: "a removal says what it waits for", found: findings{removing: &down},
+		{name: "a removal names what it waits for", found: findings{removing: &down},
 			want: map[string]string{"Ready": down, "Available": seeReady, "Degraded": seeReady, "Progressing": seeReady, "Reconciling": seeReady}},
 	}
 	for _, tt := range tests {
@@ -262,11 +262,11 @@ func TestFailuresForAPersonAndForTheOperatorAreBothReported(t *testing.T) {
 	got := assess(v1beta1.LoadBalancerStackStatus{}, found)
 	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled} {
 		if !meta.IsStatusConditionTrue(got.Conditions, kind) {
-			t.Errorf("%s: got %v, want it True", kind, says(got))
+			t.Errorf("%s: got %v, want it True", kind, conditionTexts(got))
 		}
 	}
-	if want := v1beta1.ReasonPoolNotReady; got.Summary != want || says(got)[v1beta1.ConditionReady] != "False "+want {
-		t.Errorf("got summary %q and %v, want the heavier reason %s", got.Summary, says(got), want)
+	if want := v1beta1.ReasonPoolNotReady; got.Summary != want || conditionTexts(got)[v1beta1.ConditionReady] != "False "+want {
+		t.Errorf("got summary %q and %v, want the heavier reason %s", got.Summary, conditionTexts(got), want)
 	}
 }
 

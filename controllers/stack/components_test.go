@@ -92,7 +92,7 @@ func TestSettle(t *testing.T) {
 	}{
 		{name: "all are up to date and ready", desired: 2, updated: 2, ready: 2},
 		{name: "more than enough are enough", desired: 2, updated: 3, ready: 3},
-		{name: "numbers before the change say nothing", unobserved: true, desired: 2, updated: 2, ready: 2, want: "its controller has not observed the change yet"},
+		{name: "numbers from before the change do not count", unobserved: true, desired: 2, updated: 2, ready: 2, want: "its controller has not observed the change yet"},
 		{name: "a change comes before the lack of nodes", unobserved: true, want: "its controller has not observed the change yet"},
 		{name: "none is wanted because no node fits", want: "no node can run it"},
 		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
@@ -149,20 +149,20 @@ func TestSee(t *testing.T) {
 	}{
 		{name: "pool that is not ready is reported with its own words", object: pool(2, 2, metav1.ConditionFalse), want: findings{pools: []string{"the pool p: it overlaps"}}},
 		{name: "pool that is not ready for a conflict is reported once", object: overlapping, want: findings{pools: []string{"the pool p: a node has one"}}},
-		{name: "what was said of an older spec does not count", object: pool(2, 1, metav1.ConditionFalse)},
+		{name: "a condition of an older spec does not count", object: pool(2, 1, metav1.ConditionFalse)},
 		{name: "a pool that is ready is no finding", object: pool(2, 2, metav1.ConditionTrue)},
 		{name: "a pool that nobody has looked at is no finding", object: unread},
-		{name: "a peer that means nothing is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: wrong}},
+		{name: "an invalid peer is reported", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BGPPeer p: why"}}},
-		{name: "peer without any session is told", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSession}},
+		{name: "peer without any session is reported", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSession}},
 			want: findings{peersDown: []string{"the BGPPeer p: why"}}},
 		{name: "peer whose nodes have no speaker is reported apart", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: noSpeaker}},
 			want: findings{noSpeaker: []string{"the BGPPeer p: why"}}},
-		{name: "peer whose sessions flap is told as that", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: flapping}},
+		{name: "peer whose sessions flap is reported as flapping", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: flapping}},
 			want: findings{flapping: []string{"the BGPPeer p: why"}}},
 		{name: "pool with addresses of others is reported in the words of the pool", object: conflicting, want: findings{conflicts: []string{"the pool p: a node has one"}}},
 		{name: "peer without some sessions is not", object: &v1beta1.BGPPeer{TypeMeta: ours("BGPPeer"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPPeerStatus{Conditions: down}}},
-		{name: "a profile that means nothing is", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
+		{name: "an invalid profile is reported", object: &v1beta1.BFDProfile{TypeMeta: ours("BFDProfile"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BFDProfileStatus{Conditions: wrong}},
 			want: findings{peers: []string{"the BFDProfile p: why"}}},
 		{name: "so is an advertisement", object: &v1beta1.BGPAdvertisement{TypeMeta: ours("BGPAdvertisement"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.BGPAdvertisementStatus{Conditions: wrong}},
 			want: findings{advertisements: []string{"the BGPAdvertisement p: why"}}},
@@ -172,7 +172,7 @@ func TestSee(t *testing.T) {
 			want: findings{advertisements: []string{"the Community p: why"}}},
 		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers, lost{})}}},
 		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers, lost{})}}},
-		{name: "other kinds tell nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},
+		{name: "other kinds report nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

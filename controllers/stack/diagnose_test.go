@@ -21,7 +21,7 @@ func terminated(reason string, code int32, message string) *corev1.ContainerStat
 	return &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code, Message: message}
 }
 
-func said(list []problem) string {
+func problemText(list []problem) string {
 	var words []string
 	for _, p := range list {
 		words = append(words, p.String())
@@ -45,7 +45,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{name: "no pods"},
 		{name: "pods that only start", pods: []corev1.Pod{waitingPod("n1", "ContainerCreating", ""), waitingPod("n2", "PodInitializing", "")}},
-		{name: "equal problems are told once, with the nodes", pods: []corev1.Pod{noImage("n2"), waitingPod("n3", "ContainerCreating", ""), noImage("n1")},
+		{name: "equal problems are reported once, with the nodes", pods: []corev1.Pod{noImage("n2"), waitingPod("n3", "ContainerCreating", ""), noImage("n1")},
 			want: "on n1, n2: the image cannot be pulled: no such image"},
 		{name: "both reasons of one image are one problem", pods: []corev1.Pod{noImage("n1"), waitingPod("n2", "ImagePullBackOff", `Back-off pulling image "a/b:1": ErrImagePull: no such image`)},
 			want: "on n1, n2: the image cannot be pulled: no such image"},
@@ -55,7 +55,7 @@ func TestDiagnose(t *testing.T) {
 				waitingPod("n2", "ErrImagePull", "dial tcp: lookup r.example on 10.0.0.9:53: read udp [fd00::2]:40001->10.0.0.9:53: i/o timeout")},
 			want: "on n1, n2: the image cannot be pulled: dial tcp: lookup r.example on 10.0.0.9:53: read udp 10.0.0.9:53: i/o timeout"},
 		{name: "pods on nodes that are down and pods that end do not count", pods: []corev1.Pod{noImage("down"), deleted}},
-		{name: "different problems are told in one order", pods: []corev1.Pod{waitingPod("n3", "CreateContainerError", "b"), waitingPod("n2", "CreateContainerError", "a")},
+		{name: "different problems are reported in one order", pods: []corev1.Pod{waitingPod("n3", "CreateContainerError", "b"), waitingPod("n2", "CreateContainerError", "a")},
 			want: "on n2: CreateContainerError: a; on n3: CreateContainerError: b"},
 		{name: "pod of a DaemonSet that fits its node not", pods: []corev1.Pod{pending}, want: "on n4: Unschedulable: no free ports"},
 		{name: "many nodes are counted", pods: []corev1.Pod{noImage("n1"), noImage("n2"), noImage("n3"), noImage("n4"), noImage("n5"), noImage("n6"), noImage("n7")},
@@ -63,7 +63,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := said(diagnose(tt.pods, map[string]bool{"down": true})); got != tt.want {
+			if got := problemText(diagnose(tt.pods, map[string]bool{"down": true})); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -87,7 +87,7 @@ func TestUnready(t *testing.T) {
 
 func TestDiagnoseIsBounded(t *testing.T) {
 	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblem))}
-	if got := said(diagnose(pods, nil)); len(got) != len("on n1: ")+maxProblem {
+	if got := problemText(diagnose(pods, nil)); len(got) != len("on n1: ")+maxProblem {
 		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblem)
 	}
 }
@@ -132,15 +132,15 @@ func TestProblemOf(t *testing.T) {
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1}}}}}}},
 		{name: "the second container is looked at when the first runs", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), want: "the image cannot be pulled: bad"},
 		{name: "the second container is looked at when the first only starts", pod: after(waitingPod("", "InvalidImageName", "bad"), corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}), want: "the image cannot be pulled: bad"},
-		{name: "a pod that fits no node says why", pod: placed(corev1.PodScheduled, corev1.PodReasonUnschedulable), want: "Unschedulable: 0/3 nodes are available"},
-		{name: "a pod whose port another pod has says so", pod: func() corev1.Pod {
+		{name: "a pod that fits no node has the reason", pod: placed(corev1.PodScheduled, corev1.PodReasonUnschedulable), want: "Unschedulable: 0/3 nodes are available"},
+		{name: "a pod whose port another pod has reports the port", pod: func() corev1.Pod {
 			pod := placed(corev1.PodScheduled, corev1.PodReasonUnschedulable)
 			pod.Status.Conditions[0].Message += ": 1 node(s) didn't have free ports for the requested pod ports"
 			return pod
 		}(), want: "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: " +
 			"Unschedulable: 0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports"},
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
-		{name: "only the scheduler says what fits no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},
+		{name: "the scheduler alone reports pods that fit no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},
 	}
 	for _, reason := range pulling {
 		tests = append(tests, test{name: reason, pod: waitingPod("", reason, "why"), want: "the image cannot be pulled: why"})

@@ -30,7 +30,7 @@ func TestFailuresOf(t *testing.T) {
 		{name: "invalid peer needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", person}}},
 		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", person}}},
 		{name: "a pool that gives nothing needs a person", found: findings{pools: []string{"why"}}, want: []fault{{v1beta1.ReasonPoolNotReady, "why", person}}},
-		{name: "of the components those that fail are told", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
+		{name: "failing components are reported", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
 			want: []fault{{v1beta1.ReasonComponentFailing, "the speaker fails: ErrImagePull", retried}}},
 		{name: "what several components have in common is a single fact",
 			found: findings{components: []component{

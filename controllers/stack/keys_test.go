@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-func meshKey(number uint64, letter string) keyring.Entry {
-	return keyring.New(number, [keyring.Size]byte(bytes.Repeat([]byte(letter), keyring.Size)))
+func meshKey(number uint64, char string) keyring.Entry {
+	return keyring.New(number, [keyring.Size]byte(bytes.Repeat([]byte(char), keyring.Size)))
 }
 
 func TestRotation(t *testing.T) {
@@ -64,7 +64,7 @@ func TestAssess_KeyRotationIsPresentOnlyWhileUnderWay(t *testing.T) {
 	}{
 		{"one key", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(1, "a")}}}, false},
 		{"two keys", under, true},
-		{"a pass that does not read the Secret says nothing new", findings{readFailed: "no"}, true},
+		{"a pass that does not read the Secret reports no change", findings{readFailed: "no"}, true},
 		{"the former key is gone", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b")}}}, false},
 		{"two keys again", under, true},
 		{"the stack is removed", findings{removing: new("waiting")}, false},
@@ -102,8 +102,8 @@ func TestPutKeys(t *testing.T) {
 	}
 	since := time.Date(2026, 11, 29, 13, 0, 0, 999, time.FixedZone("", 3600))
 	putKeys(object, keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}, Since: since, Done: "x"})
-	text := func(letter string) string {
-		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(letter, keyring.Size)))
+	text := func(char string) string {
+		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(char, keyring.Size)))
 	}
 	if diff := cmp.Diff(any(map[string]any{"key-1": text("a"), "key-2": text("b")}), object.Object["data"]); diff != "" {
 		t.Errorf("data (-want +got):\n%s", diff)

@@ -101,7 +101,7 @@ func TestPlace(t *testing.T) {
 			want:   []v1beta1.UnavailableNode{unavailable("b", v1beta1.ReasonSpeakerUnreachable), unavailable("c", v1beta1.ReasonSpeakerUnreachable)}, able: 3, counted: 2},
 		{name: "one speaker alone misses another one", nodes: []corev1.Node{node("a"), node("b")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", yes)},
 			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b")}, able: 2},
-		{name: "speaker that keeps ending is missed too, and its pod says why", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no), speakerPod("c", yes)},
+		{name: "speaker that keeps ending is missed too, and its pod has the reason", nodes: []corev1.Node{node("a"), node("b"), node("c")}, pods: []corev1.Pod{speakerPod("a", yes), speakerPod("b", no), speakerPod("c", yes)},
 			states: []v1beta1.SpeakerState{missing("a", "b"), missing("b"), missing("c", "b")}, able: 3},
 		{name: "nodes that cannot run a speaker come last", nodes: []corev1.Node{node("a", labelled(corev1.LabelOSStable, "windows")), node("b", tainted("gpu", corev1.TaintEffectNoSchedule)), node("c", dead), node("d")},
 			pods: []corev1.Pod{speakerPod("d", yes)},

@@ -147,7 +147,7 @@ func TestSpeakerProblems(t *testing.T) {
 	}
 	got := speakerProblems([]v1beta1.SpeakerState{
 		state("n2", v1beta1.ReasonInterfaceFailed, "no NET_RAW"), state("n1", v1beta1.ReasonInterfaceFailed, "no NET_RAW"),
-		state("n3", v1beta1.ReasonPeersDown, "the peer says it"), state("down", v1beta1.ReasonCheckpointFailed, "old"), {},
+		state("n3", v1beta1.ReasonPeersDown, "the peer reports it"), state("down", v1beta1.ReasonCheckpointFailed, "old"), {},
 	}, map[string]bool{"down": true})
 	if diff := cmp.Diff([]string{"the speaker on n1, n2: no NET_RAW"}, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
@@ -174,7 +174,7 @@ func TestDiffers(t *testing.T) {
 	heartbeat.ResourceVersion, heartbeat.Status.Conditions[0].LastHeartbeatTime = "2", metav1.NewTime(noon)
 	heartbeat.Status.Images, heartbeat.Annotations = []corev1.ContainerImage{{SizeBytes: 1}}, map[string]string{"a": "b"}
 	pod, ready := speakerPod("a", corev1.ConditionFalse), speakerPod("a", corev1.ConditionTrue)
-	state, told := missing("a"), missing("a", "b")
+	state, reported := missing("a"), missing("a", "b")
 	counted := missing("a")
 	counted.Status.AddressCount = 7
 	service, other := announcedService("s", metav1.ConditionTrue, "Announced", 0), announcedService("s", metav1.ConditionTrue, "Announced", 0)
@@ -188,7 +188,7 @@ func TestDiffers(t *testing.T) {
 		want        bool
 	}{
 		{"heartbeat of a node", &up, &heartbeat, false}, {"node that dies", &up, &down, true},
-		{"pod that becomes ready", &pod, &ready, true}, {"speaker that misses another", &state, &told, true}, {"speaker that owns more", &state, &counted, false},
+		{"pod that becomes ready", &pod, &ready, true}, {"speaker that misses another", &state, &reported, true}, {"speaker that owns more", &state, &counted, false},
 		{"Service that moves", &service, &other, false}, {"Service that nothing announces", &service, &gone, true}, {"claim of another pool", claim, moved, true},
 	} {
 		if got := differs(event.UpdateEvent{ObjectOld: strip(tt.before), ObjectNew: strip(tt.now)}); got != tt.want {

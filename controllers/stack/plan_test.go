@@ -119,7 +119,7 @@ func TestIsOurs(t *testing.T) {
 		meta metav1.ObjectMeta
 		want bool
 	}{
-		{name: "the label says so", meta: metav1.ObjectMeta{Labels: label}, want: true},
+		{name: "the label requests it", meta: metav1.ObjectMeta{Labels: label}, want: true},
 		{name: "what the operator applied is its own when the label is gone", meta: metav1.ObjectMeta{ManagedFields: entry(fieldOwner, metav1.ManagedFieldsOperationApply)}, want: true},
 		{name: "what the operator only updated is not", meta: metav1.ObjectMeta{ManagedFields: entry(fieldOwner, metav1.ManagedFieldsOperationUpdate)}},
 		{name: "what somebody else applied is not", meta: metav1.ObjectMeta{ManagedFields: entry("argocd", metav1.ManagedFieldsOperationApply)}},

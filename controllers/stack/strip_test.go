@@ -133,7 +133,7 @@ func TestCacheOptions_StoreFieldsThatAreRead(t *testing.T) {
 	pod.Spec.Affinity = affinityTo("n1")
 	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "panic: x"}}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: 3, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended}}
-	podKept := pod.DeepCopy()
+	podBefore := pod.DeepCopy()
 	pod.Labels["a"], pod.Spec.HostNetwork = "b", true
 	for _, tt := range []struct{ object, want client.Object }{
 		{object: &corev1.Secret{ObjectMeta: meta, Data: map[string][]byte{"a": nil}}, want: &corev1.Secret{ObjectMeta: meta}},
@@ -144,7 +144,7 @@ func TestCacheOptions_StoreFieldsThatAreRead(t *testing.T) {
 				Status: appsv1.DeploymentStatus{Replicas: 5, UpdatedReplicas: 4, ReadyReplicas: 3, AvailableReplicas: 2, Conditions: []appsv1.DeploymentCondition{refusal}}},
 		},
 		{object: &appsv1.DaemonSet{ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{MinReadySeconds: 1}, Status: counts}, want: &appsv1.DaemonSet{ObjectMeta: meta, Status: counts}},
-		{object: &pod, want: podKept},
+		{object: &pod, want: podBefore},
 	} {
 		if diff := cmp.Diff(any(tt.want), transformed(t, tt.object)); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", tt.object, diff)

@@ -27,7 +27,7 @@ func TestSpecEditors(t *testing.T) {
 		{name: "annotations of the workload are nobody's business", entry: entry("kube-controller-manager", update, "", `{"f:metadata":{"f:annotations":{"f:deployment.kubernetes.io/revision":{}}}}`)},
 		{name: "the status is not the spec", entry: entry("kube-controller-manager", update, "status", `{"f:status":{"f:replicas":{}}}`)},
 		{name: "scaling holds the replicas only", entry: entry("kubectl", update, "scale", `{"f:spec":{"f:replicas":{}}}`)},
-		{name: "who applies says so and is left alone", entry: entry("argocd", apply, "", `{"f:spec":{"f:minReadySeconds":{}}}`)},
+		{name: "another applier of the field is left alone", entry: entry("argocd", apply, "", `{"f:spec":{"f:minReadySeconds":{}}}`)},
 		{name: "the operator is no other", entry: entry(fieldOwner, update, "", `{"f:spec":{"f:minReadySeconds":{}}}`)},
 	}
 	for _, tt := range tests {

@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// reviewer decides by the text of a token, as an API server would that is up unless away says
+// reviewer decides by the text of a token, as an API server would. The API server is up unless away is set
 // otherwise.
 type reviewer struct {
 	reviews int

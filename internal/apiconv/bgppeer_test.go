@@ -18,7 +18,7 @@ import (
 
 var addresses = cmpopts.EquateComparable(netip.Addr{})
 
-// aPeer is the least that a peer can say.
+// aPeer has the required fields alone.
 func aPeer(edits ...func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
 	object := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 65000, PeerASN: 65001, PeerAddress: "10.0.0.1"}}
 	for _, edit := range edits {
@@ -189,9 +189,9 @@ func TestParseBFDProfile(t *testing.T) {
 		want    bfd.Profile
 		refused string
 	}{
-		{name: "nothing said, the defaults", want: bfd.Profile{Receive: 300 * time.Millisecond, Transmit: 300 * time.Millisecond, Multiplier: 3, MinimumTTL: 254}},
+		{name: "no optional field, the defaults", want: bfd.Profile{Receive: 300 * time.Millisecond, Transmit: 300 * time.Millisecond, Multiplier: 3, MinimumTTL: 254}},
 		{
-			name: "everything said",
+			name: "every field",
 			spec: v1beta1.BFDProfileSpec{ReceiveIntervalMilliseconds: 10, TransmitIntervalMilliseconds: 60000, DetectMultiplier: 255, PassiveMode: true, MinimumTTL: 1},
 			want: bfd.Profile{Receive: 10 * time.Millisecond, Transmit: time.Minute, Multiplier: 255, Passive: true, MinimumTTL: 1},
 		},
@@ -239,7 +239,7 @@ func TestParsePassword(t *testing.T) {
 				t.Errorf("got %v; want the password", err)
 			}
 			if tt.refused != "" && (err == nil || !strings.Contains(err.Error(), tt.refused) || strings.Contains(err.Error(), "tell")) {
-				t.Errorf("got %v; want a refusal with %q that tells nothing", err, tt.refused)
+				t.Errorf("got %v; want a refusal with %q without the password", err, tt.refused)
 			}
 		})
 	}

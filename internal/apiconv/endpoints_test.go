@@ -43,7 +43,7 @@ func TestParseEndpoints(t *testing.T) {
 		{"no slices give no endpoints", nil, ServiceEndpoints{}},
 		{"the slices of a Service are summed up", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", yes, yes), on("n2", yes, yes)), slice("web", v4, on("n1", yes, yes))},
 			only(eligibility.Endpoints{Serving: 3, Nodes: nodes("n1", "n2")})},
-		{"what is not said means ready", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", nil, nil))}, only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n1")})},
+		{"an endpoint without conditions is ready", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", nil, nil))}, only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n1")})},
 		{"an endpoint that is not ready does not count", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, no), on("n2", no, nil))}, only(eligibility.Endpoints{})},
 		{"a terminating endpoint does not count beside a ready one", []discoveryv1.EndpointSlice{slice("web", v4, on("n1", no, yes)), slice("web", v4, on("n2", yes, yes))},
 			only(eligibility.Endpoints{Serving: 1, Nodes: nodes("n2")})},

@@ -34,7 +34,7 @@ func TestParseNode(t *testing.T) {
 		node corev1.Node
 		want eligibility.Node
 	}{
-		{"a node that says nothing may announce", corev1.Node{}, eligibility.Node{}},
+		{"a node without labels and taints may announce", corev1.Node{}, eligibility.Node{}},
 		{"a cordoned node may announce", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, eligibility.Node{}},
 		{"the exclusion label excludes whatever its value", labelled(corev1.LabelNodeExcludeBalancers, "false"),
 			eligibility.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers", KeepsAnnounced: true}},
@@ -45,12 +45,12 @@ func TestParseNode(t *testing.T) {
 		{"a taint drains", tainted("maintenance"), eligibility.Node{Draining: true}},
 		{"another taint does not", tainted("gpu"), eligibility.Node{}},
 		{"a label drains", labelled(key, ""), eligibility.Node{Draining: true}},
-		{"a label that says false does not", labelled(key, "false"), eligibility.Node{}},
+		{"a label with the value false does not", labelled(key, "false"), eligibility.Node{}},
 		{"an annotation drains", annotated("true"), eligibility.Node{Draining: true}},
-		{"an annotation that says false does not", annotated("false"), eligibility.Node{}},
+		{"an annotation with the value false does not", annotated("false"), eligibility.Node{}},
 		{"a node that shuts down drains and is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "[node is shutting down, x]"), eligibility.Node{Draining: true, Down: true}},
 		{"a node that is not ready is down", condition(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "no runtime"), eligibility.Node{Down: true}},
-		{"a node that is not heard of is down", condition(corev1.NodeReady, corev1.ConditionUnknown, "NodeStatusUnknown", ""), eligibility.Node{Down: true}},
+		{"a node without reports is down", condition(corev1.NodeReady, corev1.ConditionUnknown, "NodeStatusUnknown", ""), eligibility.Node{Down: true}},
 		{"a ready node is not down", condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", ""), eligibility.Node{}},
 	}
 	for _, tt := range tests {

@@ -35,7 +35,7 @@ func TestParsePool(t *testing.T) {
 		want ipam.Pool
 	}{
 		{name: "a plain pool gives to everybody", want: ipam.Pool{AutoAssign: true}},
-		{name: "autoAssign is true if it says so", spec: spec{AutoAssign: &yes}, want: ipam.Pool{AutoAssign: true}},
+		{name: "autoAssign: true", spec: spec{AutoAssign: &yes}, want: ipam.Pool{AutoAssign: true}},
 		{name: "autoAssign can be false", spec: spec{AutoAssign: &no}},
 		{name: "avoidBuggyIPs", spec: spec{AvoidBuggyIPs: true}, want: ipam.Pool{AutoAssign: true, AvoidBuggy: true}},
 		{name: "state Active", spec: spec{State: v1beta1.PoolActive}, want: ipam.Pool{AutoAssign: true}},
@@ -161,7 +161,7 @@ func TestInvalidPoolNamesFieldAndReason(t *testing.T) {
 				t.Errorf("what is wrapped: got %v, want %s", inner, tt.want)
 			}
 			if got.Name != "p" || !got.AutoAssign || !got.Draining || got.Unusable != tt.want {
-				t.Errorf("what was understood: got %+v, want the pool p, draining, that says why it is unusable", got)
+				t.Errorf("got %+v, want the pool p, draining, with the reason why it is unusable", got)
 			}
 		})
 	}

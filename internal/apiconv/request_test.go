@@ -75,7 +75,7 @@ func TestParseRequest(t *testing.T) {
 		{name: "RequireDualStack", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, v6, v4), want: ipam.Request{Families: both, Policy: ipam.RequireDualStack}},
 		{name: "a family that nobody knows is left out", svc: stacked("", "IPv7", v4), want: ipam.Request{Families: only4}},
 
-		{name: "a Service that shares says on which terms", svc: annotated("lbstack.io/allow-shared-ip", "k"), want: ipam.Request{Families: only4, Terms: lb.Sharing{Key: "k"}}},
+		{name: "a Service that shares has its terms", svc: annotated("lbstack.io/allow-shared-ip", "k"), want: ipam.Request{Families: only4, Terms: lb.Sharing{Key: "k"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

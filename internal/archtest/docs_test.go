@@ -10,7 +10,7 @@ import (
 )
 
 // PackageComments returns a sentence for each package that has no package
-// comment, several, or one that does not say its name. A folder with nothing
+// comment, several, or one that does not begin with its name. A folder with nothing
 // but tests is a package as well.
 func PackageComments(files []File) []string {
 	folders := map[string][]File{}

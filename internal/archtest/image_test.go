@@ -85,7 +85,7 @@ func TestIgnorePatterns(t *testing.T) {
 		{"two stars in the middle match any depth", "*\n!config/**/*.yaml", "config/crd/bases/a.yaml", true},
 		{"two stars in the middle match no depth at all", "*\n!config/**/*.yaml", "config/a.yaml", true},
 		{"a folder's name is no prefix", "test", "testing/a.go", true},
-		{"comments and empty lines say nothing", "# *\n\n", "a", true},
+		{"comments and empty lines do not count", "# *\n\n", "a", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

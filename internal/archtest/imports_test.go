@@ -34,7 +34,7 @@ const (
 	direct
 )
 
-// ImportRule says what some packages must not import. Patterns are import paths;
+// ImportRule lists what some packages must not import. Patterns are import paths;
 // one that begins with "./" is below the main module, one that ends in "/..."
 // takes in what is below it.
 type ImportRule struct {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// FileRule says what a file must look like.
+// FileRule is a rule about the content of a file.
 type FileRule struct {
 	Name   string
 	Check  func(File) []string
@@ -159,7 +159,7 @@ func packageName(f File) []string {
 	return []string{fmt.Sprintf("%s is in a package called %s", f.Path, f.Syntax.Name.Name)}
 }
 
-// sentences tells where the selectors are.
+// sentences has the place of the selectors.
 func (f File) sentences(found []*ast.SelectorExpr) []string {
 	var broken []string
 	for _, s := range found {

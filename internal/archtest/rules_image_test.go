@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Ignore is what a .dockerignore says: the last pattern that matches a path
+// Ignore has the patterns of a .dockerignore: the last pattern that matches a path
 // decides, and one that begins with "!" lets in.
 type Ignore []ignorePattern
 
@@ -95,7 +95,7 @@ func ImageSources(root string) ([]string, error) {
 	}
 }
 
-// Recipe is what a Makefile or a Dockerfile says about the image.
+// Recipe is the part of a Makefile or a Dockerfile that makes the image.
 type Recipe struct {
 	// Programs that are built, in order, and the paths that they get in the image.
 	Programs, Paths []string

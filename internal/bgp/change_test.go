@@ -33,7 +33,7 @@ func other(t *testing.T, field reflect.StructField) any {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return reflect.ValueOf(7).Convert(field.Type).Interface()
 	}
-	t.Fatalf("say what is another %s than none", field.Name)
+	t.Fatalf("add another value of %s to this test", field.Name)
 	return nil
 }
 

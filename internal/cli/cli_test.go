@@ -55,7 +55,7 @@ func TestRun_CommandLines(t *testing.T) {
 		{"import of a file", "import -f " + filepath.Join(example, "input.yaml"), "", 0, string(want), "15 fields mapped, 1 with another meaning, 1 not mapped"},
 		{"import of the standard input", "import -f -", string(input), 0, string(want), "Not mapped:"},
 		{"import of a directory leaves out what is no manifest", "import -f " + files, "", 0, string(want), "Not mapped:"},
-		{"import of a directory says which manifests it leaves out", "import -f " + files, "", 0, string(want), "left out: " + filepath.Join(files, "values.yaml") + ": document 1: is no object"},
+		{"import of a directory names manifests that it leaves out", "import -f " + files, "", 0, string(want), "left out: " + filepath.Join(files, "values.yaml") + ": document 1: is no object"},
 		{"import of directories below", "import -R -f " + files, "", 0, string(want), "18 are no configuration"},
 		{"import as JSON", "import -o json -f " + files, "", 0, `"kind":"LoadBalancerStack"`, ""},
 		{"import that must be complete", "import --strict -f " + files, "", 1, string(want), "error: 1 fields are not mapped, and --strict is set"},

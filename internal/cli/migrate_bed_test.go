@@ -42,7 +42,7 @@ type switching struct {
 	applied func(l2 bool)
 	// away is until when the API server does not answer the command.
 	away time.Time
-	// pods guards grace, and MetalLB's DaemonSet while its pods are made as it says.
+	// pods guards grace, and MetalLB's DaemonSet while its pods are made after it.
 	pods sync.Mutex
 	// grace is the period that the command gives pods to end, in seconds, by name.
 	grace map[string]int64
@@ -110,7 +110,7 @@ func switchingBed(t *testing.T) *switching {
 // actor is in the context of requests that are not the command's.
 type actor struct{}
 
-// watch has the API server answer the command as away says, and looks at what the command writes.
+// watch has the API server answer the command unless away is set, and reads what the command writes.
 func (s *switching) watch() {
 	answers := func(ctx context.Context) error {
 		switch {
@@ -244,7 +244,7 @@ func (s *switching) metallb(ctx context.Context) {
 	}
 }
 
-// lbstack claims, announces and reports as its stack says, and notes when MetalLB announces the same.
+// lbstack claims, announces and reports as in its stack, and notes when MetalLB announces the same.
 func (s *switching) lbstack(ctx context.Context) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)

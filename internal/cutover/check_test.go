@@ -197,7 +197,7 @@ func TestEvidence(t *testing.T) {
 		{"all are announced", running(t).Unannounced(running(t, announced("True", "")), ""), ""},
 		{"one is not", running(t).Unannounced(running(t, announced("False", "NoNode")), ""), "Service shop/api is not announced (NoNode): the message"},
 		{"one has no endpoints", running(t).Unannounced(running(t, announced("False", v1beta1.ReasonNoEndpoints)), ""), ""},
-		{"nothing is said about one", running(t).Unannounced(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
+		{"one address has no report", running(t).Unannounced(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
 		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).Unannounced(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).Missing(running(t)), ""},
 		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},

@@ -93,7 +93,7 @@ func TestAddressInUseStays(t *testing.T) {
 		{"the claim moves to a pool that is not there yet", func(p *eligibility.Planner) {
 			p.SetClaim(one, &eligibility.Claim{Pool: "new", Holders: heldBy(web).Holders})
 		}, true},
-		{"a node says later that the address is its own", func(p *eligibility.Planner) { p.SetConfig([]ad{{}}, gold(), own) }, true},
+		{"a node reports the address as its own later", func(p *eligibility.Planner) { p.SetConfig([]ad{{}}, gold(), own) }, true},
 		{"the Service loses its endpoints, the pool shrinks, and they come back", func(p *eligibility.Planner) {
 			s := holder(one)
 			s.Endpoints = nil

@@ -78,7 +78,7 @@ func BenchmarkPlannerSetConfig(b *testing.B) {
 	}
 }
 
-// plannerOf was told of the first Services.
+// plannerOf returns a planner that has the first Services.
 func plannerOf(in eligibility.Input, services int) *eligibility.Planner {
 	p := eligibility.NewPlanner()
 	p.SetConfig(in.Advertisements, in.Pools, in.Nodes)

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// facts are what a planner was told.
+// facts are the input of a planner.
 type facts struct {
 	ads      []ad
 	pools    []eligibility.Pool
@@ -38,7 +38,7 @@ func (f *facts) admit() {
 	}
 }
 
-// wanted is what Resolve says of the whole.
+// wanted returns the result of Resolve for all facts.
 func (f *facts) wanted() map[netip.Addr][]eligibility.Candidate {
 	in := eligibility.Input{Advertisements: f.ads, Pools: f.pools, Nodes: f.nodes}
 	for key, s := range f.services {
@@ -104,7 +104,7 @@ func (f *facts) config(t *rapid.T) {
 	}
 }
 
-// change does one thing, and tells the planner.
+// change makes one change, and passes it to the planner.
 func (f *facts) change(t *rapid.T, p *eligibility.Planner) {
 	switch rapid.SampledFrom([]string{"config", "Service", "Service", "Service", "claim", "claim", "all forgotten"}).Draw(t, "change") {
 	case "config":
@@ -139,38 +139,38 @@ func (f *facts) change(t *rapid.T, p *eligibility.Planner) {
 	}
 }
 
-// apply adds a change to what was told before, and says what is wrong with it.
-func apply(t *rapid.T, told map[netip.Addr][]eligibility.Candidate, c eligibility.Change) {
+// apply adds a change to the sum of the changes before, and fails if the change repeats something.
+func apply(t *rapid.T, sum map[netip.Addr][]eligibility.Candidate, c eligibility.Change) {
 	for _, a := range c.Addresses {
-		if before, known := told[a.Address]; known && cmp.Equal(before, a.Candidates) {
-			t.Errorf("%s is told again, with the same candidates %+v", a.Address, before)
+		if before, known := sum[a.Address]; known && cmp.Equal(before, a.Candidates) {
+			t.Errorf("%s is in a change again, with the same candidates %+v", a.Address, before)
 		}
-		told[a.Address] = a.Candidates
+		sum[a.Address] = a.Candidates
 	}
 	for _, address := range c.Gone {
-		if _, known := told[address]; !known {
+		if _, known := sum[address]; !known {
 			t.Errorf("%s is gone, and was not there", address)
 		}
-		delete(told, address)
+		delete(sum, address)
 	}
 }
 
 func TestSumOfChangesEqualsResolve(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := &facts{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}
-		p, told := eligibility.NewPlanner(), map[netip.Addr][]eligibility.Candidate{}
+		p, sum := eligibility.NewPlanner(), map[netip.Addr][]eligibility.Candidate{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			f.change(t, p)
 			f.admit()
 			if rapid.IntRange(0, 2).Draw(t, "asked") == 0 {
 				continue
 			}
-			apply(t, told, p.Changes())
-			if diff := cmp.Diff(f.wanted(), told, byValue); diff != "" {
-				t.Fatalf("wanted (-Resolve +told):\n%s", diff)
+			apply(t, sum, p.Changes())
+			if diff := cmp.Diff(f.wanted(), sum, byValue); diff != "" {
+				t.Fatalf("wanted (-Resolve +sum of changes):\n%s", diff)
 			}
-			for x, y := range told {
-				for other, list := range told {
+			for x, y := range sum {
+				for other, list := range sum {
 					if len(y) > 0 && cmp.Equal(y, list) && &y[0] != &list[0] {
 						t.Errorf("%s and %s do not share their candidates", x, other)
 					}

@@ -145,7 +145,7 @@ func TestWhoMayAnnounce(t *testing.T) {
 			ad{Preferred: []eligibility.Preference{{Weight: 10, Selector: has("zone", "a")}, {Weight: 5, Selector: has("fast", "yes")}}},
 			ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Preferred: []eligibility.Preference{{Weight: 100, Selector: has("zone", "a")}, {Weight: 7, Selector: has("zone", "b")}}}),
 			candidates{{Node: "n1", Preference: 10}, {Node: "n2", Preference: 15}, {Node: "n3", Preference: 7}}},
-		{"an advertisement of other Services says nothing about interfaces", base(
+		{"an advertisement of other Services does not limit interfaces", base(
 			ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Interfaces: []string{"eth1"}}, ad{Scope: scope{ServiceSelectors: anyOf(has("app", "db"))}}),
 			candidates{{Node: "n3", Interfaces: []string{"eth1"}}}},
 		{"an endpoint without a node serves all nodes", with(base(ad{}), serves(eligibility.Service{Key: web,

@@ -46,7 +46,7 @@ func TestHold(t *testing.T) {
 
 func TestHold_HasTheCurrentPool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
-	take(t, a, "a", "10.0.0.1@other") // what a claim says may be older than the pools
+	take(t, a, "a", "10.0.0.1@other") // the pool in a claim may be older than the pools
 	take(t, a, "b", "10.1.0.1@gone")
 	for name, want := range map[string]string{"a": "10.0.0.1@p", "b": "10.1.0.1@gone"} {
 		if got := heldBy(a, name); got != want {

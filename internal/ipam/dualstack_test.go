@@ -16,7 +16,7 @@ func TestDualStack(t *testing.T) {
 		{name: "Prefer takes both of a pool that has both", pools: pools(four, six, two), req: prefer(), want: "keep 10.0.1.1@two 2001:db8:1::1@two"},
 		{name: "Prefer takes the one family that there is", pools: pools(four), req: prefer(), want: "keep 10.0.0.1@four, missing NoPool"},
 		{name: "Prefer takes the second family if there is only that", pools: pools(six), req: prefer(), want: "keep 2001:db8::1@six, missing NoPool"},
-		{name: "Prefer with IPv6 first says nothing else", pools: pools(six), req: options(both(PreferDualStack, v64)), want: "keep 2001:db8::1@six, missing NoPool"},
+		{name: "Prefer with IPv6 first has the same result", pools: pools(six), req: options(both(PreferDualStack, v64)), want: "keep 2001:db8::1@six, missing NoPool"},
 		{name: "Prefer is refused if there is neither", pools: pools(newPool("hand", "10.0.0.1 2001:db8::1", manual)), req: prefer(), want: "refused NoPool"},
 		// MetalLB wants both from one pool (#1156).
 		{name: "Prefer takes the families of two pools", pools: pools(four, six), req: prefer(), want: "keep 10.0.0.1@four 2001:db8::1@six"},

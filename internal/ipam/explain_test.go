@@ -102,17 +102,17 @@ func TestResultsOfEveryPoolAreInOrder(t *testing.T) {
 		{"six", "", `"six" has free addresses`},
 	}
 	if diff := cmp.Diff(want, a.Explain(ask("web"), lb.IPv4)); diff != "" {
-		t.Errorf("verdicts (-want +got):\n%s", diff)
+		t.Errorf("results (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]PoolResult{{"hand", "", `"hand" has free addresses`}}, a.Explain(ask("web", from("hand")), lb.IPv4)); diff != "" {
-		t.Errorf("verdicts of the named pool (-want +got):\n%s", diff)
+		t.Errorf("results of the named pool (-want +got):\n%s", diff)
 	}
 	if got := a.Explain(ask("web", from("nope")), lb.IPv4); len(got) != 0 {
-		t.Errorf("verdicts of no pool: got %v, want none", got)
+		t.Errorf("results of no pool: got %v, want none", got)
 	}
 	six := a.Explain(ask("web", both(PreferDualStack, v46)), lb.IPv6)
 	if got, want := six[2], (PoolResult{"six", ReasonPoolExhausted, `"six" has no free IPv6 address`}); got != want {
-		t.Errorf("verdict of the pool with both families: got %v, want %v in its place", got, want)
+		t.Errorf("result of the pool with both families: got %v, want %v in its place", got, want)
 	}
 	// A refusal carries the same.
 	for _, free := range []string{"10.0.0.1", "10.0.7.1"} {
@@ -120,7 +120,7 @@ func TestResultsOfEveryPoolAreInOrder(t *testing.T) {
 	}
 	d := a.Assign(ask("web"))
 	if diff := cmp.Diff(a.Explain(ask("web"), lb.IPv4), d.Refusal.Pools); diff != "" {
-		t.Errorf("verdicts of the refusal (-want +got):\n%s", diff)
+		t.Errorf("results of the refusal (-want +got):\n%s", diff)
 	}
 }
 
@@ -138,19 +138,19 @@ func TestMessageIsBounded(t *testing.T) {
 	}
 	for n, want := range map[int]string{8: "", 9: "and so on for 1 more", 20: "and so on for 12 more"} {
 		_, refusal := build(n)
-		if told := strings.Count(refusal.Message, "pool-"); told != 8 {
-			t.Errorf("%d pools: got %d pools told of, want 8: %s", n, told, refusal.Message)
+		if reported := strings.Count(refusal.Message, "pool-"); reported != 8 {
+			t.Errorf("%d pools: got %d pools named, want 8: %s", n, reported, refusal.Message)
 		}
 		if got := strings.Contains(refusal.Message, "and so on"); got != (want != "") || !strings.Contains(refusal.Message, want) {
 			t.Errorf("%d pools: got %q, want %q in it", n, refusal.Message, want)
 		}
 		if len(refusal.Pools) != n {
-			t.Errorf("%d pools: got %d verdicts, want all", n, len(refusal.Pools))
+			t.Errorf("%d pools: got %d results, want all", n, len(refusal.Pools))
 		}
 	}
 	a, _ := build(20)
 	if got := strings.Count(a.Assign(ask("web", from("nope"))).Refusal.Message, "pool-"); got != 8 {
-		t.Errorf("unknown pool: got %d pools told of, want 8", got)
+		t.Errorf("unknown pool: got %d pools named, want 8", got)
 	}
 }
 

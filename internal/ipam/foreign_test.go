@@ -15,7 +15,7 @@ func host(address string, inUse bool) Taken {
 	return Taken{Range: rangesIn(address)[0], By: "a host", Foreign: true, InUse: inUse}
 }
 
-func hear(a *Allocator, taken []Taken, pools ...Pool) map[lb.PoolName][]Conflict {
+func setPoolsWith(a *Allocator, taken []Taken, pools ...Pool) map[lb.PoolName][]Conflict {
 	conflicts := Resolve(pools, taken)
 	a.SetPools(pools)
 	return conflicts
@@ -30,7 +30,7 @@ func TestAddressOfAForeignHost(t *testing.T) {
 		pools []Pool
 		inUse bool
 		req   []requestOption
-		has   string // what web has before the host is heard
+		has   string // addresses of web before the host is reported
 		other string // what others have besides
 		want  string
 	}{
@@ -56,7 +56,7 @@ func TestAddressOfAForeignHost(t *testing.T) {
 			for i, what := range strings.Fields(tt.other) {
 				take(t, a, fmt.Sprint("other-", i), what)
 			}
-			hear(a, []Taken{host("10.0.0.1", tt.inUse)}, tt.pools...)
+			setPoolsWith(a, []Taken{host("10.0.0.1", tt.inUse)}, tt.pools...)
 			settle(t, a, ask("web", tt.req...), tt.want)
 			for name, state := range a.States() {
 				if len(state.OutsidePool) > 0 {
@@ -83,7 +83,7 @@ func TestAddressOfAKernel_IsLeftThoughTheNodeHasIt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := allocator(p)
 			take(t, a, "web", "10.0.0.1@p")
-			hear(a, tt.taken, p)
+			setPoolsWith(a, tt.taken, p)
 			settle(t, a, ask("web"), tt.want)
 		})
 	}
@@ -93,7 +93,7 @@ func TestServiceThatLeavesAForeignHostsAddressHasTheReason(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
-	hear(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
 	d := settle(t, a, ask("web"), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 	want := []OutsidePool{{holding("web", "10.0.0.1@p"), "a host uses it"}}
 	if diff := cmp.Diff(want, d.Fled, byValue); diff != "" {
@@ -110,7 +110,7 @@ func TestServicesThatShareAForeignHostsAddressLeaveItTogether(t *testing.T) {
 	a := allocator(p)
 	take(t, a, "tcp", "10.0.0.1@p", share("key", 80))
 	take(t, a, "tls", "10.0.0.1@p", share("key", 443))
-	hear(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
 	settle(t, a, ask("tcp", on(share("key", 80))), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 	settle(t, a, ask("tls", on(share("key", 443))), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 }
@@ -120,7 +120,7 @@ func TestReservedAddressIsNotTakenUpWhileAForeignHostUsesIt(t *testing.T) {
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
 	a.ReserveFor(addr("10.0.0.1"), service("web"))
-	hear(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
 	settle(t, a, ask("web"), "keep 10.0.0.2@p")
 	setPools(a, p)
 	settle(t, a, ask("web"), "keep 10.0.0.1@p, drop 10.0.0.2@p")
@@ -130,11 +130,11 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 	node := Taken{Range: rangesIn("10.0.0.2")[0], By: "a node"}
 	list := pools(newPool("old", "10.0.0.1-10.0.0.2"), newPool("young", "10.0.0.1-10.0.0.9", without("10.0.0.9")))
 	a := New()
-	got := hear(a, []Taken{host("10.0.0.1", false), node, host("10.0.0.2", false), host("10.0.0.3", true), host("10.0.0.9", false)}, list...)
-	var said []string
+	got := setPoolsWith(a, []Taken{host("10.0.0.1", false), node, host("10.0.0.2", false), host("10.0.0.3", true), host("10.0.0.9", false)}, list...)
+	var recorded []string
 	for _, name := range []lb.PoolName{"old", "young"} {
 		for _, c := range got[name] {
-			said = append(said, fmt.Sprintf("%s: %s", name, c))
+			recorded = append(recorded, fmt.Sprintf("%s: %s", name, c))
 		}
 	}
 	want := []string{
@@ -142,7 +142,7 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 		`young: 10.0.0.1-10.0.0.2 is of the older pool "old"`,
 		"young: 10.0.0.3 is used by a host, and stays announced while a Service has it, since it was in use before",
 	}
-	if diff := cmp.Diff(want, said); diff != "" {
+	if diff := cmp.Diff(want, recorded); diff != "" {
 		t.Errorf("conflicts (-want +got):\n%s", diff)
 	}
 	for address, want := range map[string]lb.PoolName{"10.0.0.1": "old", "10.0.0.2": "", "10.0.0.3": "young", "10.0.0.9": ""} {

@@ -185,7 +185,7 @@ func local(selector string, terms lb.Sharing) lb.Sharing {
 	return terms
 }
 
-// outcome tells a decision in one line, such as "keep 10.0.0.1@p, drop 10.0.0.2@p".
+// outcome returns a decision in one line, such as "keep 10.0.0.1@p, drop 10.0.0.2@p".
 func outcome(d Decision) string {
 	var words []string
 	add := func(what string, list []Holding) {

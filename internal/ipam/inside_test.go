@@ -65,7 +65,7 @@ type inside struct {
 	Namespace map[lb.PoolName]map[string]int
 }
 
-// checkInside compares the indexes of an allocator with what the accounts say,
+// checkInside compares the indexes of an allocator with the accounts,
 // counted without any of them.
 func checkInside(t tester, a *Allocator) {
 	t.Helper()
@@ -229,7 +229,7 @@ func naiveGiver(a *Allocator, address netip.Addr) *pool {
 	return nil
 }
 
-// endsBuggy is buggy, told from how the address is written.
+// endsBuggy is buggy, decided by the text of the address.
 func endsBuggy(address netip.Addr) bool {
 	var a, b, c, last int
 	n, _ := fmt.Sscanf(address.String(), "%d.%d.%d.%d", &a, &b, &c, &last)

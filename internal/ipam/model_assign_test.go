@@ -7,13 +7,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// verdict is what the model says of a request: the addresses, without the words.
-type verdict struct {
+// result is the result of the model for a request: the addresses, without messages.
+type result struct {
 	keep, drop, lost []netip.Addr
 	refused, missing bool
 }
 
-func (m *model) assign(req Request) (v verdict) {
+func (m *model) assign(req Request) (v result) {
 	var standing, fleeing []netip.Addr
 	for _, a := range m.has(req.Service) {
 		at := assignment{a, req.Service}

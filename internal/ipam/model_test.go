@@ -17,7 +17,7 @@ type model struct {
 	origin   map[netip.Addr]lb.PoolName     // as it was when the pools had the address last
 	terms    map[assignment]lb.Sharing
 	reserved map[assignment]bool
-	dropped  map[assignment]bool // was told to let go
+	dropped  map[assignment]bool // has to release the address
 }
 
 func newModel() *model {

@@ -95,7 +95,7 @@ func TestTakenByNodes(t *testing.T) {
 				var got []string
 				for _, taken := range TakenByNodes(nodes) {
 					if !taken.Node {
-						t.Errorf("%v: got no mark that a node says so", taken)
+						t.Errorf("%v: got no mark that a node reports it", taken)
 					}
 					text := Conflict{Range: taken.Range, With: taken.By, As: taken.As}.String()
 					if taken.ReportedOnly {
@@ -111,7 +111,7 @@ func TestTakenByNodes(t *testing.T) {
 	}
 }
 
-// Whatever a node, its kubelet and its speaker say, it keeps few addresses from a pool.
+// Whatever a node, its kubelet and its speaker report, the reports take few addresses from a pool.
 func TestOneNodeTakesFewAddresses(t *testing.T) {
 	evil := newNode("evil", "", pods("10.0.0.0/24 10.0.1.0/24"))
 	for i := range 1000 {
@@ -180,7 +180,7 @@ func TestPodCIDRsInAPool(t *testing.T) {
 	}
 }
 
-// What nodes say takes nothing from a Service, not even where the pool evicts.
+// Reports of nodes take nothing from a Service, not even where the pool evicts.
 func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 	taken := []Taken{{Range: rangesIn("10.0.0.0/24")[0], By: `the node "evil"`, Node: true}}
 	list := func(options ...poolOption) []Pool {
@@ -193,7 +193,7 @@ func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 		want  string
 		kept  int
 	}{
-		{"an address that a node says is its own stays", list(), taken, "keep 10.0.0.7@p", 1},
+		{"an address that a node reports as its own stays", list(), taken, "keep 10.0.0.7@p", 1},
 		{"and if a foreign host uses it besides and it is announced", list(), append(slices.Clone(taken), host("10.0.0.7", true)), "keep 10.0.0.7@p", 1},
 		{"the pool itself still evicts", list(without("10.0.0.7")), taken, "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
 		{"and so does a network of the cluster", list(), append(slices.Clone(taken), Taken{Range: rangesIn("10.0.0.0/25")[0], By: "the Services"}), "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},

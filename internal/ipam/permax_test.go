@@ -15,7 +15,7 @@ func TestAPoolBoundsTheAddressesOfAService(t *testing.T) {
 	}{
 		{"one address of each family is fine", "", options(wants("10.0.0.1", "2001:db8::1"), using(v46)), "keep 10.0.0.1@one 2001:db8::1@one"},
 		{"two of a family are one too many", "", options(wants("10.0.0.1", "10.0.0.2")), "refused TooManyAddresses"},
-		{"two of a family are fine where the pool says so", "", options(wants("10.1.0.1", "10.1.0.2")), "keep 10.1.0.1@two 10.1.0.2@two"},
+		{"two of a family are fine where the pool allows them", "", options(wants("10.1.0.1", "10.1.0.2")), "keep 10.1.0.1@two 10.1.0.2@two"},
 		{"three are not", "", options(wants("10.1.0.1", "10.1.0.2", "10.1.0.3")), "refused TooManyAddresses"},
 		{"two pools do not add up", "", options(wants("10.1.0.1", "10.0.0.1")), "refused TooManyAddresses"},
 		{"what a Service has it keeps", "10.0.0.1@one 10.0.0.2@one", options(wants("10.0.0.1", "10.0.0.2")), "keep 10.0.0.1@one 10.0.0.2@one"},

@@ -106,8 +106,8 @@ func drawRequest(t *rapid.T) Request {
 	return req
 }
 
-// TestSameAsTheModel runs random histories: of every step the allocator says what
-// the model says, and its indexes are what a recount of its accounts gives.
+// TestSameAsTheModel runs random histories: after every step the allocator has the result of
+// the model, and its indexes are what a recount of its accounts gives.
 func TestSameAsTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, m := New(), newModel()
@@ -127,7 +127,7 @@ func TestSameAsTheModel(t *testing.T) {
 
 func step(t *rapid.T, a *Allocator, m *model) {
 	service, address := drawService(t), drawAddress(t)
-	switch pick(t, "step", "assign", "assign", "assign", "settle", "settle", "pools", "release", "hold", "reserve", "unreserve", "pledge") {
+	switch pick(t, "step", "assign", "assign", "assign", "settle", "settle", "pools", "release", "hold", "reserve", "unreserve", "reserve for") {
 	case "assign":
 		assignBoth(t, a, m, drawRequest(t))
 	case "settle":
@@ -157,7 +157,7 @@ func step(t *rapid.T, a *Allocator, m *model) {
 	case "unreserve":
 		a.Unreserve(address)
 		m.unreserve(address)
-	case "pledge":
+	case "reserve for":
 		if held := m.has(service); len(held) > 0 {
 			address = pick(t, "which", held...)
 			m.reserved[assignment{address, service}] = true

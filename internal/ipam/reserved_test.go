@@ -50,7 +50,7 @@ func TestReservedFor(t *testing.T) {
 	}
 }
 
-// The decision takes the pledge up; a second one, made because a write failed, must
+// The decision takes up the reserved address. A second decision, made because a write failed, must
 // not prefer the lower address that it was to let go.
 func TestHandedAddressStaysChosenUntilTheOldOneIsReleased(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))

@@ -24,7 +24,7 @@ func history(t *rapid.T) (*Allocator, *model) {
 	return a, m
 }
 
-// TestNeverTwice checks what the model does not say in one place: of two holders of
+// TestNeverTwice checks a rule that the model does not have in one place: of two holders of
 // an address neither was let in against the rules of sharing.
 func TestNeverTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -99,7 +99,7 @@ func TestOrderOfLearningDoesNotMatter(t *testing.T) {
 			}
 		}
 		reqs := []Request{drawRequest(t), drawRequest(t), drawRequest(t)}
-		tell := func(list []learned) (told []string) {
+		describe := func(list []learned) (reported []string) {
 			a := New()
 			a.SetPools(m.pools)
 			for range 2 { // twice is as good as once
@@ -111,14 +111,14 @@ func TestOrderOfLearningDoesNotMatter(t *testing.T) {
 			}
 			checkInside(t, a)
 			for _, req := range reqs {
-				told = append(told, outcome(a.Assign(req)))
+				reported = append(reported, outcome(a.Assign(req)))
 			}
 			for _, name := range []string{"m/a", "m/b", "m/c", "m/d", "n/a", "n/b", "n/c", "n/d"} {
-				told = append(told, name+" "+heldBy(a, name))
+				reported = append(reported, name+" "+heldBy(a, name))
 			}
-			return told
+			return reported
 		}
-		if diff := cmp.Diff(tell(list), tell(rapid.Permutation(list).Draw(t, "order"))); diff != "" {
+		if diff := cmp.Diff(describe(list), describe(rapid.Permutation(list).Draw(t, "order"))); diff != "" {
 			t.Fatalf("another order (-in order +permuted):\n%s", diff)
 		}
 	})
@@ -129,11 +129,11 @@ func TestOrderOfLearningDoesNotMatter(t *testing.T) {
 func TestSetPoolsTakesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, m := history(t)
-		before := fmt.Sprint(tellHeld(a))
+		before := fmt.Sprint(describeHeld(a))
 		was := states(a)
 		a.SetPools(drawPools(t))
 		checkInside(t, a)
-		if got := fmt.Sprint(tellHeld(a)); got != before {
+		if got := fmt.Sprint(describeHeld(a)); got != before {
 			t.Fatalf("held after the edit: got %s, want %s", got, before)
 		}
 		a.SetPools(m.pools)
@@ -145,15 +145,15 @@ func TestSetPoolsTakesNothing(t *testing.T) {
 	})
 }
 
-func tellHeld(a *Allocator) (told []string) {
+func describeHeld(a *Allocator) (reported []string) {
 	for _, address := range universe {
 		holders, taken := a.Holders(address)
-		told = append(told, fmt.Sprint(address, taken))
+		reported = append(reported, fmt.Sprint(address, taken))
 		for _, h := range holders {
-			told = append(told, h.Service.String())
+			reported = append(reported, h.Service.String())
 		}
 	}
-	return told
+	return reported
 }
 
 // TestStatesAreARecount counts from what can be seen from outside.
@@ -195,7 +195,7 @@ func TestStatesAreARecount(t *testing.T) {
 	})
 }
 
-// TestExplainAgreesWithAssign: the first pool that is said to be able to give one
+// TestExplainAgreesWithAssign: the first pool that Explain reports as able to give one
 // does, and if there is none, the request is refused for the same reasons.
 func TestExplainAgreesWithAssign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -206,21 +206,21 @@ func TestExplainAgreesWithAssign(t *testing.T) {
 		for _, address := range m.has(req.Service) {
 			a.Release(address, req.Service)
 		}
-		verdicts := a.Explain(req, req.Families[0])
-		at := slices.IndexFunc(verdicts, func(v PoolResult) bool { return v.Reason == "" })
+		results := a.Explain(req, req.Families[0])
+		at := slices.IndexFunc(results, func(v PoolResult) bool { return v.Reason == "" })
 		switch d := a.Assign(req); {
-		case at >= 0 && (d.Refusal != nil || d.Keep[0].Pool != verdicts[at].Pool):
-			t.Fatalf("got %q, want one of %v", outcome(d), verdicts[at])
-		case at < 0 && (d.Refusal == nil || !slices.Equal(d.Refusal.Pools, verdicts)):
-			t.Fatalf("got %q, want a refusal with %v", outcome(d), verdicts)
-		case at < 0 && len(verdicts) > 0 && !slices.ContainsFunc(verdicts, func(v PoolResult) bool { return v.Reason == d.Refusal.Reason }):
-			t.Fatalf("reason: got %s, want one of %v", d.Refusal.Reason, verdicts)
+		case at >= 0 && (d.Refusal != nil || d.Keep[0].Pool != results[at].Pool):
+			t.Fatalf("got %q, want one of %v", outcome(d), results[at])
+		case at < 0 && (d.Refusal == nil || !slices.Equal(d.Refusal.Pools, results)):
+			t.Fatalf("got %q, want a refusal with %v", outcome(d), results)
+		case at < 0 && len(results) > 0 && !slices.ContainsFunc(results, func(v PoolResult) bool { return v.Reason == d.Refusal.Reason }):
+			t.Fatalf("reason: got %s, want one of %v", d.Refusal.Reason, results)
 		}
 	})
 }
 
 // TestCouldAgreesWithAssign: if one address is the only one free, a Service that has
-// nothing and needs one gets it if, and only if, it is said that it could.
+// nothing and needs one gets it if, and only if, Explain reports that the pool could.
 func TestCouldAgreesWithAssign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, m := history(t)
@@ -276,9 +276,9 @@ func TestResolveGivesEachAddressOnce(t *testing.T) {
 				if got, want := inRanges(p.Gives, address), wants && !isTaken && !owned; got != want {
 					t.Fatalf("%s gives %s: got %v, want %v", p.Name, address, got, want)
 				}
-				told := slices.ContainsFunc(conflicts[p.Name], func(c Conflict) bool { return c.Range.Contains(address) })
-				if twice := timesIn(p.Listed, address) > 1; told != (wants && (isTaken || owned) || twice) {
-					t.Fatalf("%s has a conflict about %s: got %v, with %v", p.Name, address, told, conflicts[p.Name])
+				reported := slices.ContainsFunc(conflicts[p.Name], func(c Conflict) bool { return c.Range.Contains(address) })
+				if twice := timesIn(p.Listed, address) > 1; reported != (wants && (isTaken || owned) || twice) {
+					t.Fatalf("%s has a conflict about %s: got %v, with %v", p.Name, address, reported, conflicts[p.Name])
 				}
 				owned = owned || wants
 			}

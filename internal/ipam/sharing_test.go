@@ -10,7 +10,7 @@ import (
 
 func TestMayShareAnAddress(t *testing.T) {
 	udp := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "UDP", Number: 80}}}
-	none := "(no selector of n/web)" // what the caller says of Local without selector
+	none := "(no selector of n/web)" // the caller's value for Local without selector
 	tests := []struct {
 		name         string
 		has, asks    lb.Sharing
@@ -225,7 +225,7 @@ func TestPoolThatEvictsTakesAddressesSharedAcrossNamespaces(t *testing.T) {
 	for _, req := range []Request{first, second, third} {
 		settle(t, a, req, "keep 10.0.0.1@p")
 	}
-	setPools(a, newPool("p", "10.0.0.1-10.0.0.9")) // does not evict: who came later is told of
+	setPools(a, newPool("p", "10.0.0.1-10.0.0.9")) // does not evict: the later Service has the conflict
 	for _, req := range []Request{second, first, third} {
 		settle(t, a, req, "keep 10.0.0.1@p")
 	}

@@ -22,8 +22,8 @@ func TestSpecialAddressesAreHeldBack(t *testing.T) {
 			if diff := cmp.Diff(rangesIn(tt.gives), list[0].Gives, byValue); diff != "" {
 				t.Errorf("gives (-want +got):\n%s", diff)
 			}
-			if told := len(found["p"]) > 0; told != (tt.listed != tt.gives) {
-				t.Errorf("conflicts: got %v, want them told: %v", found["p"], tt.listed != tt.gives)
+			if reported := len(found["p"]) > 0; reported != (tt.listed != tt.gives) {
+				t.Errorf("conflicts: got %v, want them reported: %v", found["p"], tt.listed != tt.gives)
 			}
 			for _, c := range found["p"] {
 				if c.With == "" {

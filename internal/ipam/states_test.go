@@ -130,7 +130,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 	settle(t, a, ask("n/b", on(share("k", 80))), "keep 10.0.0.5@p")
 	settle(t, a, ask("m/z", on(share("k", 82))), "keep 10.0.0.5@p")
 	if len(a.outside) != 0 {
-		t.Errorf("outside: got %v, want nothing: nobody knows what the pool would say", a.outside)
+		t.Errorf("outside: got %v, want nothing: the terms of the pool are unknown", a.outside)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 func TestHeld(t *testing.T) {
 	type read struct {
 		at     time.Duration // since the first
-		folder string        // first letters of the keys, the newest first
+		folder string        // first characters of the keys, the newest first
 		want   string
 	}
 	tests := []struct {
@@ -39,8 +39,8 @@ func TestHeld(t *testing.T) {
 			var h Accepted
 			for i, r := range tt.reads {
 				var folder []Entry
-				for _, letter := range r.folder {
-					folder = append(folder, entry(1, string(letter)))
+				for _, char := range r.folder {
+					folder = append(folder, entry(1, string(char)))
 				}
 				got := ""
 				for _, key := range h.Read(noon.Add(r.at), folder) {

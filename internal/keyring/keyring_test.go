@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func content(letter string) []byte { return bytes.Repeat([]byte(letter), Size) }
+func content(char string) []byte { return bytes.Repeat([]byte(char), Size) }
 
-func entry(number uint64, letter string) Entry { return New(number, [Size]byte(content(letter))) }
+func entry(number uint64, char string) Entry { return New(number, [Size]byte(content(char))) }
 
 func TestParse(t *testing.T) {
 	tests := []struct {
@@ -61,7 +61,7 @@ func TestParse(t *testing.T) {
 				}
 			}
 			if errors.Is(err, ErrNoKey) != (len(tt.want) == 0) {
-				t.Errorf("got the error %v, want ErrNoKey to say that there are no keys", err)
+				t.Errorf("got the error %v, want ErrNoKey", err)
 			}
 		})
 	}

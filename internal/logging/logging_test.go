@@ -7,8 +7,8 @@ func TestNew(t *testing.T) {
 		name, level       string
 		info, debug, fail bool
 	}{
-		{name: "info tells info and hides debug", level: "Info", info: true},
-		{name: "debug tells both", level: "debug", info: true, debug: true},
+		{name: "info logs info and hides debug", level: "Info", info: true},
+		{name: "debug logs both", level: "debug", info: true, debug: true},
 		{name: "error hides both", level: "ERROR"},
 		{name: "a level that does not exist is refused", level: "loud", fail: true},
 	}

@@ -100,8 +100,8 @@ func TestRenderGolden(t *testing.T) {
 		name, file string
 		options    Options
 	}{
-		{name: "a spec that says nothing gives the defaults", file: "default.yaml", options: defaultOptions()},
-		{name: "a spec that says everything is followed", file: "full.yaml", options: fullOptions()},
+		{name: "an empty spec gives the defaults", file: "default.yaml", options: defaultOptions()},
+		{name: "a spec with every field is followed", file: "full.yaml", options: fullOptions()},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func TestNetwork_SpeakersThatRestartStayConnected(t *testing.T) {
 			n.post(name, n.machines[name].Publish(n.now, restartingFor(time.Minute)))
 		}
 		n.run(3 * time.Second)
-		n.nobodyFound(t, fmt.Sprintf("%d speakers", count))
+		n.noneConfirmed(t, fmt.Sprintf("%d speakers", count))
 		n.agreed(t)
 		for _, name := range restarting {
 			if n.machines[name].Acknowledged() {
@@ -92,7 +92,7 @@ func TestNetwork_SpeakersWithDifferentPeerLists(t *testing.T) {
 			n.machines[name].SetPeers(n.now, n.names)
 		}
 		n.run(2 * time.Second)
-		n.nobodyFound(t, when)
+		n.noneConfirmed(t, when)
 		n.agreed(t)
 	}
 }
@@ -108,7 +108,7 @@ func TestNetwork_NodeIsRemovedAndDies(t *testing.T) {
 		n.run(5 * time.Second)
 		n.agreed(t)
 		n.run(removedAfter + 2*time.Second)
-		n.nobodyFound(t, name)
+		n.noneConfirmed(t, name)
 		for _, by := range n.names[1:] {
 			if got := len(n.machines[by].peers); got != 2 {
 				t.Errorf("%s: %s has %d peers, want 2", name, by, got)
@@ -138,7 +138,7 @@ func TestNetwork_TwoReachEachOtherThroughAThird(t *testing.T) {
 	a, b, c := n.names[0], n.names[1], n.names[2]
 	n.cut = cutBoth(a, b)
 	n.run(5 * time.Second)
-	n.nobodyFound(t, "while a third receives from both")
+	n.noneConfirmed(t, "while a third receives from both")
 	n.agreed(t)
 	n.start(a, standard)
 	n.run(time.Second)
@@ -152,7 +152,7 @@ func TestNetwork_TwoReachEachOtherThroughAThird(t *testing.T) {
 		t.Errorf("a new state is relayed with %d claims, want 400", len(got))
 	}
 	n.run(5 * time.Second)
-	n.nobodyFound(t, "with a new process")
+	n.noneConfirmed(t, "with a new process")
 	n.dead[b] = true
 	n.run(time.Second)
 	n.agreed(t)
@@ -168,7 +168,7 @@ func TestNetwork_TwoReachEachOtherThroughAThird(t *testing.T) {
 func TestNetwork_ProfilesMix(t *testing.T) {
 	n := connect(relaxed, standard, fast, relaxed, fast)
 	n.run(10 * time.Second)
-	n.nobodyFound(t, "all send")
+	n.noneConfirmed(t, "all send")
 	n.dead[n.names[3]] = true // its timeout follows from the interval in its messages
 	n.run(650 * ms)
 	for pair := range n.found {
@@ -189,7 +189,7 @@ func TestNetwork_SuspicionsAndRefutationsAreFew(t *testing.T) {
 	if got := n.sent - before; got > 2*regular {
 		t.Errorf("%d messages in 2 s, want at most twice the %d regular heartbeats", got, regular)
 	}
-	n.nobodyFound(t, "others receive from them")
+	n.noneConfirmed(t, "others receive from them")
 }
 
 func TestNetwork_OneDiesWhileAnotherStarts(t *testing.T) {
@@ -217,5 +217,5 @@ func TestNetwork_RestartLeavesTheStateForAStartingSpeaker(t *testing.T) {
 	n.start(a, standard)
 	n.run(time.Second)
 	n.agreed(t)
-	n.nobodyFound(t, "all are back in time")
+	n.noneConfirmed(t, "all are back in time")
 }

@@ -393,12 +393,12 @@ func TestSuspicionOfAPeer_IsRefutedWithItsState(t *testing.T) {
 	s.pass(standard.Interval, "b")
 	s.sent = nil
 	s.heartbeat("c")
-	beats := len(s.take(wire.KindHeartbeat))
+	heartbeats := len(s.take(wire.KindHeartbeat))
 	s.pass(standard.Interval, "b")
 	s.sent = nil
 	s.heartbeat("c")
-	if states := s.take(wire.KindState); beats != 1 || len(states) > 0 {
-		t.Errorf("later: %d heartbeats, states %v, want a heartbeat and no state again", beats, states)
+	if states := s.take(wire.KindState); heartbeats != 1 || len(states) > 0 {
+		t.Errorf("later: %d heartbeats, states %v, want a heartbeat and no state again", heartbeats, states)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestNetwork_TwoThatDoNotWatchEachOtherLoseTheirPath(t *testing.T) {
 	if p := n.peerOf(a, b); p == nil {
 		t.Errorf("%s does not have %s alive, which started without a path between them", a, b)
 	}
-	n.nobodyFound(t, "without a path between two")
+	n.noneConfirmed(t, "without a path between two")
 	n.within(t, (silentRounds+1)*count*standard.Interval, "the lost path in the view", func() bool { return n.peerOf(b, a).Lost && n.peerOf(a, b).Lost })
 	n.dead[a] = true
 	n.within(t, time.Second, "its death", func() bool { return n.peerOf(b, a) == nil })

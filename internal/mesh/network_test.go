@@ -120,7 +120,7 @@ func (n *network) compare(name lb.NodeName) {
 }
 
 // nobodyFound fails if a machine has found a peer dead that is alive.
-func (n *network) nobodyFound(t *testing.T, when string) {
+func (n *network) noneConfirmed(t *testing.T, when string) {
 	t.Helper()
 	for pair := range n.found {
 		if !n.dead[pair[1]] {
@@ -240,7 +240,7 @@ func TestNetwork_LossOfMessagesConfirmsNoPeerDead(t *testing.T) {
 		n := connect(same(standard, count)...)
 		n.loss = 0.02
 		n.run(d)
-		n.nobodyFound(t, fmt.Sprintf("%d speakers", count))
+		n.noneConfirmed(t, fmt.Sprintf("%d speakers", count))
 		n.agreed(t)
 	}
 }
@@ -335,6 +335,6 @@ func TestNetwork_RestartReachesAPeerThatMissedIt(t *testing.T) {
 		n.start(b, standard)
 		n.run(time.Second)
 		restarts(false)
-		n.nobodyFound(t, fmt.Sprintf("%d speakers", count))
+		n.noneConfirmed(t, fmt.Sprintf("%d speakers", count))
 	}
 }

@@ -119,7 +119,7 @@ func leaves(value any) int {
 	return 1
 }
 
-// TestLibrary_MappedFieldsAreInTheStack removes each field that is said to be mapped: the stack must
+// TestLibrary_MappedFieldsAreInTheStack removes each field that the report has as mapped: the stack must
 // not be the same without it, unless the field has its default.
 func TestLibrary_MappedFieldsAreInTheStack(t *testing.T) {
 	// fields with these values are where the stack has the same without them.

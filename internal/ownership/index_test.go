@@ -14,25 +14,25 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// diary is a book that goes on being changed, and what was written into it.
-type diary struct {
+// changedIndex is an index that changes step by step, with all the values that were set.
+type changedIndex struct {
 	*rapid.T
-	book   *Index
-	wanted map[netip.Addr][]Candidate
-	epochs map[netip.Addr]Epoch
-	nodes  map[lb.NodeName]Node
-	told   []Node               // of the last decision
-	own    map[netip.Addr]Claim // as of the last decision
+	index        *Index
+	wanted       map[netip.Addr][]Candidate
+	epochs       map[netip.Addr]Epoch
+	nodes        map[lb.NodeName]Node
+	decidedNodes []Node               // of the last decision
+	own          map[netip.Addr]Claim // as of the last decision
 }
 
 const few = 6 // addresses and nodes
 
-func (d *diary) address() netip.Addr {
+func (d *changedIndex) address() netip.Addr {
 	return address(rapid.IntRange(0, few-1).Draw(d.T, "address"))
 }
 
 // someCandidates may own an address.
-func (d *diary) someCandidates() (list []Candidate) {
+func (d *changedIndex) someCandidates() (list []Candidate) {
 	asked := rapid.IntRange(0, 2*few).Draw(d.T, "asked for")
 	for i := range few {
 		if rapid.IntRange(0, 3).Draw(d.T, "no candidate if 0") > 0 {
@@ -46,24 +46,24 @@ func (d *diary) someCandidates() (list []Candidate) {
 }
 
 // change changes one thing.
-func (d *diary) change() {
+func (d *changedIndex) change() {
 	switch rapid.SampledFrom([]string{"want", "want", "unwant", "remember", "claims", "claims", "node", "no node"}).Draw(d.T, "change") {
 	case "want":
 		a := Address{Address: d.address(), Candidates: d.someCandidates()}
 		d.wanted[a.Address] = a.Candidates
-		d.see(d.told)
-		d.book.Want(a)
+		d.see(d.decidedNodes)
+		d.index.Want(a)
 	case "unwant":
 		a := d.address()
 		delete(d.wanted, a)
 		delete(d.epochs, a)
-		d.book.Unwant(a)
+		d.index.Unwant(a)
 	case "remember":
 		a, epoch := d.address(), Epoch(rapid.IntRange(1, 5).Draw(d.T, "epoch"))
 		if _, wanted := d.wanted[a]; wanted {
 			d.epochs[a] = max(d.epochs[a], epoch)
 		}
-		d.book.Remember(a, epoch)
+		d.index.Remember(a, epoch)
 	case "claims":
 		d.claim(node(rapid.IntRange(1, few-1).Draw(d.T, "of node")))
 	case "node":
@@ -74,7 +74,7 @@ func (d *diary) change() {
 }
 
 // claim gives a node a claim more or less.
-func (d *diary) claim(name lb.NodeName) {
+func (d *changedIndex) claim(name lb.NodeName) {
 	n, lives := d.nodes[name]
 	if !lives {
 		return
@@ -90,7 +90,7 @@ func (d *diary) claim(name lb.NodeName) {
 }
 
 // alter makes a node another one, or has it live.
-func (d *diary) alter(name lb.NodeName) {
+func (d *changedIndex) alter(name lb.NodeName) {
 	n := d.nodes[name]
 	if n.Claims == nil {
 		n.Claims = Claims{}
@@ -104,7 +104,7 @@ func (d *diary) alter(name lb.NodeName) {
 }
 
 // terms are drawn for a decision.
-func (d *diary) terms() Terms {
+func (d *changedIndex) terms() Terms {
 	t := Terms{Passed: map[netip.Addr][]lb.NodeName{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
 	t.Passed[d.address()] = rapid.SliceOfN(rapid.SampledFrom([]lb.NodeName{node(0), node(1), node(2)}), 0, 3).Draw(d.T, "passed")
 	t.Overdue[d.address()] = rapid.Bool().Draw(d.T, "overdue")
@@ -114,7 +114,7 @@ func (d *diary) terms() Terms {
 }
 
 // input is all that was written.
-func (d *diary) input(t Terms) Input {
+func (d *changedIndex) input(t Terms) Input {
 	in := Input{Self: node(0), Terms: t}
 	for _, a := range slices.SortedFunc(maps.Keys(d.wanted), netip.Addr.Compare) {
 		in.Addresses = append(in.Addresses, Address{Address: a, Candidates: d.wanted[a]})
@@ -122,14 +122,14 @@ func (d *diary) input(t Terms) Input {
 	for _, name := range slices.Sorted(maps.Keys(d.nodes)) {
 		in.Nodes = append(in.Nodes, d.nodes[name])
 	}
-	d.told = in.Nodes
+	d.decidedNodes = in.Nodes
 	d.see(in.Nodes)
 	in.Epochs = maps.Clone(d.epochs)
 	return in
 }
 
 // see notes the epochs of what nodes claim and is wanted.
-func (d *diary) see(nodes []Node) {
+func (d *changedIndex) see(nodes []Node) {
 	for _, n := range nodes {
 		for a, epoch := range n.Claims {
 			if _, wanted := d.wanted[a]; wanted {
@@ -139,30 +139,30 @@ func (d *diary) see(nodes []Node) {
 	}
 }
 
-// decides compares what is decided with what a new book would say, and has node0 claim
+// decides compares a decision with the decision of a new index, and has node0 claim
 // what it owns.
-func (d *diary) decides() {
+func (d *changedIndex) decides() {
 	owned := map[netip.Addr]lb.NodeName{}
 	for i := range few {
-		owned[address(i)] = d.book.Owner(address(i))
+		owned[address(i)] = d.index.Owner(address(i))
 	}
 	in := d.input(d.terms())
-	for _, m := range d.book.SetNodes(slices.Clone(in.Nodes)) {
+	for _, m := range d.index.SetNodes(slices.Clone(in.Nodes)) {
 		if owned[m.Address] != m.From || m.From == m.To {
 			d.Fatalf("%s moved from %q to %q, it was owned by %q", m.Address, m.From, m.To, owned[m.Address])
 		}
 		owned[m.Address] = m.To
 	}
-	fresh := bookOf(in)
+	fresh := indexOf(in)
 	for i := range few {
-		if a := address(i); owned[a] != fresh.Owner(a) || d.book.Owner(a) != fresh.Owner(a) {
-			d.Fatalf("%s is owned by %q, and moved to %q, want %q", a, d.book.Owner(a), owned[a], fresh.Owner(a))
+		if a := address(i); owned[a] != fresh.Owner(a) || d.index.Owner(a) != fresh.Owner(a) {
+			d.Fatalf("%s is owned by %q, and moved to %q, want %q", a, d.index.Owner(a), owned[a], fresh.Owner(a))
 		}
 	}
-	if got, want := d.book.share(), fresh.share(); got != want || !slices.Equal(d.book.loads, fresh.loads) || len(d.book.groups) != len(fresh.groups) {
-		d.Fatalf("the share is %d of the loads %v with %d groups, want %d of %v with %d", got, d.book.loads, len(d.book.groups), want, fresh.loads, len(fresh.groups))
+	if got, want := d.index.share(), fresh.share(); got != want || !slices.Equal(d.index.loads, fresh.loads) || len(d.index.groups) != len(fresh.groups) {
+		d.Fatalf("the share is %d of the loads %v with %d groups, want %d of %v with %d", got, d.index.loads, len(d.index.groups), want, fresh.loads, len(fresh.groups))
 	}
-	got, want := d.book.Decide(in.Terms), fresh.Decide(in.Terms)
+	got, want := d.index.Decide(in.Terms), fresh.Decide(in.Terms)
 	for _, a := range got.Looked {
 		delete(d.own, a)
 	}
@@ -172,7 +172,7 @@ func (d *diary) decides() {
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		d.Fatalf("it decides otherwise than one that knows the same and is new (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(fresh.All(), d.book.All(), same); diff != "" {
+	if diff := cmp.Diff(fresh.All(), d.index.All(), same); diff != "" {
 		d.Fatalf("what is wanted (-want +got):\n%s", diff)
 	}
 	self := d.nodes[node(0)]
@@ -186,7 +186,7 @@ func (d *diary) decides() {
 
 func TestChangedIndexDecidesAsANewOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := &diary{T: t, book: NewIndex(node(0)), wanted: map[netip.Addr][]Candidate{}, epochs: map[netip.Addr]Epoch{}, nodes: map[lb.NodeName]Node{}, own: map[netip.Addr]Claim{}}
+		d := &changedIndex{T: t, index: NewIndex(node(0)), wanted: map[netip.Addr][]Candidate{}, epochs: map[netip.Addr]Epoch{}, nodes: map[lb.NodeName]Node{}, own: map[netip.Addr]Claim{}}
 		d.alter(node(0))
 		for range rapid.IntRange(1, 25).Draw(t, "decisions") {
 			for range rapid.IntRange(0, 3).Draw(t, "changes") {
@@ -203,7 +203,7 @@ func TestOnlyChangedAddressesAreDecided(t *testing.T) {
 		in.Nodes[i%3].Claims[address(i)] = 1
 	}
 	in.Self = node(0)
-	b := bookOf(in)
+	b := indexOf(in)
 	looked := func(when string, want ...netip.Addr) {
 		t.Helper()
 		if diff := cmp.Diff(want, b.Decide(Terms{}).Looked, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
@@ -238,7 +238,7 @@ func TestAddressThatMovesWithoutAFailureWasDecided(t *testing.T) {
 		in.Nodes[0].Claims[address(i)] = 1
 	}
 	in.Self = node(1)
-	b := bookOf(in)
+	b := indexOf(in)
 	b.Decide(Terms{})
 	out := b.Decide(Terms{MoveOne: true})
 	if diff := cmp.Diff([]netip.Addr{address(0)}, out.Looked, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -259,14 +259,14 @@ func BenchmarkOneAddress(b *testing.B) {
 				in.Nodes[i%10].Claims[address(i)] = 1
 			}
 			in.Self = node(3)
-			book, more := bookOf(in), Address{Address: address(others), Candidates: in.Addresses[0].Candidates}
-			book.Decide(Terms{})
+			index, more := indexOf(in), Address{Address: address(others), Candidates: in.Addresses[0].Candidates}
+			index.Decide(Terms{})
 			for b.Loop() {
-				book.Want(more)
-				book.SetNodes(in.Nodes)
-				book.Decide(Terms{})
-				book.Unwant(more.Address)
-				book.Decide(Terms{})
+				index.Want(more)
+				index.SetNodes(in.Nodes)
+				index.Decide(Terms{})
+				index.Unwant(more.Address)
+				index.Decide(Terms{})
 			}
 		})
 	}
@@ -279,11 +279,11 @@ func BenchmarkAllAddresses(b *testing.B) {
 		in.Nodes[i%10].Claims[address(i)] = 1
 	}
 	in.Self = node(3)
-	book := bookOf(in)
+	index := indexOf(in)
 	for b.Loop() {
-		book.SetNodes(in.Nodes[:9])
-		book.Decide(Terms{})
-		book.SetNodes(in.Nodes)
-		book.Decide(Terms{})
+		index.SetNodes(in.Nodes[:9])
+		index.Decide(Terms{})
+		index.SetNodes(in.Nodes)
+		index.Decide(Terms{})
 	}
 }

@@ -27,9 +27,9 @@ type Input struct {
 }
 
 // Decide is what a node decides that knows nothing else.
-func Decide(in Input) Output { return bookOf(in).Decide(in.Terms) }
+func Decide(in Input) Output { return indexOf(in).Decide(in.Terms) }
 
-func bookOf(in Input) *Index {
+func indexOf(in Input) *Index {
 	b := NewIndex(in.Self)
 	for _, a := range in.Addresses {
 		b.Want(a)
@@ -219,7 +219,7 @@ func TestOwnership(t *testing.T) {
 				if claim, owns := out.Own[a]; owns {
 					got[in.Self] = claim.Epoch
 				}
-				if holder, cares := out.Care[a]; cares {
+				if holder, covers := out.Care[a]; covers {
 					care[in.Self] = holder
 				}
 			}

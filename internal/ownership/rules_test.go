@@ -176,7 +176,7 @@ func TestNodeReport(t *testing.T) {
 		{name: "nobody waits for what was just let go", change: func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }},
 		{name: "who does not have it waits for the one that takes it over", unclaimed: []lb.NodeName{"node1"},
 			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Draining }},
-		{name: "who yields says so", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
+		{name: "a node that yields reports it", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates = 5, 4, in.Addresses[0].Candidates[1:]
 			}},
@@ -185,7 +185,7 @@ func TestNodeReport(t *testing.T) {
 				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a] = 5, 4
 				in.Nodes[0].Able = func(*Candidate, netip.Addr) bool { return false }
 			}},
-		{name: "who yields says so, where the advertisement names interfaces", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
+		{name: "a node that yields reports it, where the advertisement names interfaces", yielded: []lb.NodeName{"node2"}, unclaimed: []lb.NodeName{"node1"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates[0].Interfaces = 5, 4, []string{"eth1"}
 				in.Nodes[0].Able = func(*Candidate, netip.Addr) bool { return false }
@@ -251,7 +251,7 @@ func TestGradualFailback(t *testing.T) {
 			}
 		}, want: map[lb.NodeName]Claim{"node1": {10, Failback}}},
 		{name: "only if it is asked for", change: func(in *Input) { in.MoveOne = false }},
-		{name: "not to one that has not lived for long enough", change: func(in *Input) { in.Nodes[1].Settled = false }},
+		{name: "not to a node that has not been alive for long enough", change: func(in *Input) { in.Nodes[1].Settled = false }},
 		{name: "not to one that drains", change: func(in *Input) { in.Nodes[1].Drained = true }},
 		{name: "not to one without a link", change: func(in *Input) { in.Nodes[1].Able = cannot }},
 		{name: "not to one that is preferred less", change: func(in *Input) {
@@ -328,8 +328,8 @@ func TestHandedOverAddressesAreSpread(t *testing.T) {
 	}
 }
 
-// A node that is drained hands over address by address, and what others say of it comes in
-// any order: none takes more than it would have taken had it heard nothing yet.
+// A node that is drained hands over address by address, and the states of others arrive in
+// any order. No node takes more than it would have taken without these states.
 func TestAddressThatMovesDoesNotMoveOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(3, 6).Draw(t, "nodes")
@@ -341,23 +341,23 @@ func TestAddressThatMovesDoesNotMoveOthers(t *testing.T) {
 		before := everyone(in)
 		waiting := rapid.IntRange(1, n-1).Draw(t, "who has not decided yet")
 		for i := 1; i < n; i++ {
-			heard := rapid.Bool().Draw(t, "heard")
+			received := rapid.Bool().Draw(t, "received")
 			for a, claim := range before[node(i)].Own {
 				if i == waiting || claim.Cause != HandOver {
 					continue
 				}
 				if gone := rapid.Bool().Draw(t, "let go"); gone {
 					delete(in.Nodes[0].Claims, a)
-					in.Released[a] = !heard
+					in.Released[a] = !received
 				}
-				if heard {
+				if received {
 					in.Nodes[i].Claims[a] = claim.Epoch
 				}
 			}
 		}
 		in.Self = node(waiting)
 		if diff := cmp.Diff(before[in.Self].Own, Decide(in).Own, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-			t.Fatalf("%s takes (-had it heard nothing +now):\n%s", in.Self, diff)
+			t.Fatalf("%s takes (-without the states of others +now):\n%s", in.Self, diff)
 		}
 	})
 }
@@ -459,7 +459,7 @@ func TestFromAnyStateEveryAddressThatSomebodyCanOwnSoonHasOneOwner(t *testing.T)
 		var owners map[netip.Addr]lb.NodeName
 		var twice int
 		for range 4 {
-			for a, carers := range cares(in) {
+			for a, carers := range coverings(in) {
 				if len(carers) > 1 {
 					t.Fatalf("%v answer for %s", carers, a)
 				}
@@ -495,8 +495,8 @@ func TestFromAnyStateEveryAddressThatSomebodyCanOwnSoonHasOneOwner(t *testing.T)
 	})
 }
 
-// cares are who answers for which address.
-func cares(in Input) map[netip.Addr][]lb.NodeName {
+// coverings returns the nodes that cover for each address.
+func coverings(in Input) map[netip.Addr][]lb.NodeName {
 	got := map[netip.Addr][]lb.NodeName{}
 	for node, out := range everyone(in) {
 		for a := range out.Care {
@@ -517,7 +517,7 @@ func TestRestartingNodeHasExactlyOneCoveringNodeIfPossible(t *testing.T) {
 		for i := range in.Addresses {
 			in.Nodes[restarts].Claims[in.Addresses[i].Address] = 2
 		}
-		got := cares(in)
+		got := coverings(in)
 		for i := range in.Addresses {
 			a := &in.Addresses[i]
 			want := 0

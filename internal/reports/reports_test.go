@@ -22,7 +22,7 @@ func owns(node lb.NodeName, epoch int64, since int) Report {
 	return Report{Node: node, Owned: []Owned{{Address: one, Node: node, Epoch: epoch, Since: at(since)}}}
 }
 
-func (r Report) hears(mac string, since int) Report {
+func (r Report) withHost(mac string, since int) Report {
 	r.Foreign = append(r.Foreign, Foreign{Address: one, Node: r.Node, MAC: mac, Since: at(since)})
 	return r
 }
@@ -36,15 +36,15 @@ func TestTogether(t *testing.T) {
 	}{
 		{name: "nobody reports anything"},
 		{"one has the address", []Report{owns("n1", 1, 0)}, "n1", ""},
-		{"the higher epoch has it, whatever a dead node's report says", []Report{owns("n1", 3, 9), owns("n2", 4, 5)}, "n2", ""},
+		{"the higher epoch has it, whatever the report of a dead node has", []Report{owns("n1", 3, 9), owns("n2", 4, 5)}, "n2", ""},
 		{"of equal epochs the newer has it", []Report{owns("n1", 3, 9), owns("n2", 3, 5)}, "n1", ""},
 		{"of equal ones the name decides", []Report{owns("n2", 3, 5), owns("n1", 3, 5)}, "n1", ""},
-		{"a host is heard of an address that nobody has", []Report{Report{Node: "n1"}.hears("a", 1)}, "", "a"},
-		{"the owner hears a host", []Report{owns("n1", 1, 5).hears("a", 1)}, "n1", "a"},
-		{"what a dead node heard before is over", []Report{owns("n1", 1, 0).hears("a", 1), owns("n2", 2, 5)}, "n2", ""},
-		{"what another one hears now counts", []Report{owns("n2", 2, 5), Report{Node: "n1"}.hears("a", 6)}, "n2", "a"},
-		{"the owner's word counts first", []Report{owns("n2", 2, 5).hears("b", 6), Report{Node: "n1"}.hears("a", 9)}, "n2", "b"},
-		{"of others the latest", []Report{Report{Node: "n1"}.hears("a", 9), Report{Node: "n2"}.hears("b", 6)}, "", "a"},
+		{"a host is reported on an address without an owner", []Report{Report{Node: "n1"}.withHost("a", 1)}, "", "a"},
+		{"the owner reports a host", []Report{owns("n1", 1, 5).withHost("a", 1)}, "n1", "a"},
+		{"the report of a dead node does not count", []Report{owns("n1", 1, 0).withHost("a", 1), owns("n2", 2, 5)}, "n2", ""},
+		{"the report of another node counts", []Report{owns("n2", 2, 5), Report{Node: "n1"}.withHost("a", 6)}, "n2", "a"},
+		{"the owner's word counts first", []Report{owns("n2", 2, 5).withHost("b", 6), Report{Node: "n1"}.withHost("a", 9)}, "n2", "b"},
+		{"of others the latest", []Report{Report{Node: "n1"}.withHost("a", 9), Report{Node: "n2"}.withHost("b", 6)}, "", "a"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTogether(t *testing.T) {
 			}
 		})
 	}
-	backwards := []Report{owns("n2", 2, 5), owns("n1", 1, 0).hears("a", 7)}
+	backwards := []Report{owns("n2", 2, 5), owns("n1", 1, 0).withHost("a", 7)}
 	forwards := []Report{backwards[1], backwards[0]}
 	if diff := cmp.Diff(Together(forwards), Together(backwards), value); diff != "" {
 		t.Errorf("the order of the reports changes the picture:\n%s", diff)

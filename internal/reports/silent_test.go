@@ -25,7 +25,7 @@ func TestSilent(t *testing.T) {
 		reports []Report
 		want    []lb.NodeName
 	}{
-		{"all hear each other", []Report{misses("a"), misses("b"), misses("c")}, nil},
+		{"all receive from each other", []Report{misses("a"), misses("b"), misses("c")}, nil},
 		{"one was killed", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}},
 		{"one of two reports alone that it misses the other", []Report{misses("a"), misses("b", "a")}, nil},
 		{"one of two died", []Report{confirmed(misses("a")), misses("b", "a")}, []lb.NodeName{"a"}},
@@ -38,14 +38,14 @@ func TestSilent(t *testing.T) {
 		{"one is dead, and it and the only one that misses it miss each other", []Report{dead(misses("a", "b")), misses("b", "a"), misses("c")}, nil},
 		{"two that miss each other are confirmed", []Report{confirmed(misses("a", "b")), confirmed(misses("b", "a"))}, nil},
 		{"two of four were killed, together or one after the other", []Report{misses("a"), misses("b", "a"), misses("c", "a", "b"), misses("d", "a", "b")}, []lb.NodeName{"a", "b"}},
-		{"one that another still hears", []Report{misses("a"), misses("b", "a"), misses("c")}, nil},
+		{"a node that another still receives from", []Report{misses("a"), misses("b", "a"), misses("c")}, nil},
 		{"one that is cut off and knows it", []Report{misses("a", "b", "c"), misses("b", "a"), misses("c", "a")}, nil},
 		{"two halves", []Report{misses("a", "c", "d"), misses("b", "c", "d"), misses("c", "a", "b"), misses("d", "a", "b")}, nil},
 		{"one that never reported", []Report{misses("b", "a"), misses("c", "a")}, nil},
 		{"healthy one, which one misses while a third one restarts", []Report{misses("a"), misses("b", "a"), stopped(misses("c"))}, nil},
 		{"a stopped speaker is no witness", []Report{confirmed(misses("a")), misses("b", "a"), stopped(misses("c"))}, []lb.NodeName{"a"}},
 		{"nor for what it missed last", []Report{misses("a"), misses("b"), stopped(misses("c", "a"))}, nil},
-		{"who misses itself means nothing", []Report{misses("a", "a"), misses("b")}, nil},
+		{"a node that misses itself does not count", []Report{misses("a", "a"), misses("b")}, nil},
 		{"a single one", []Report{misses("a")}, nil},
 		{"one of three reports alone that it misses both others", []Report{misses("a", "b", "c"), misses("b"), misses("c")}, nil},
 		{"one of four reports alone that it misses all others", []Report{misses("a", "b", "c", "d"), misses("b"), misses("c"), misses("d")}, nil},

@@ -164,7 +164,7 @@ func (o *operator) pass() {
 	}
 }
 
-// apply gives the workloads their templates, and the advertisement what the spec says.
+// apply gives the workloads their templates, and the advertisement the fields of the spec.
 func (o *operator) apply(p Plan) {
 	w := o.w
 	if !w.now.Before(o.refuses) {

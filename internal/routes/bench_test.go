@@ -41,7 +41,7 @@ func large(services, peers int) setup {
 }
 
 // BenchmarkRoutesOneServiceChange: a Service loses its endpoints, or gets them back, and 8
-// peers are told. It must not matter how many other Services there are.
+// the changes of the peers. It must not matter how many other Services there are.
 func BenchmarkRoutesOneServiceChange(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {

@@ -32,7 +32,7 @@ func TestChanges(t *testing.T) {
 		want   changes
 	}{
 		{"nothing, when nothing does", base(ad{}), func(*setup, *routes.Planner) {}, changes{}},
-		{"nothing, when the same is said again", base(ad{}), func(s *setup, p *routes.Planner) {
+		{"nothing, when the same is set again", base(ad{}), func(s *setup, p *routes.Planner) {
 			p.SetConfig(s.config)
 			p.SetService(web, s.services[web])
 			p.SetClaim(one, s.claims[one])
@@ -58,7 +58,7 @@ func TestChanges(t *testing.T) {
 			s.config.Advertisements = []ad{{Attributes: prefer}}
 			p.SetConfig(s.config)
 		}, both(routes.Change{Announce: table{netip.MustParsePrefix("10.0.0.1/32"): &prefer}})},
-		{"another advertisement that says the same changes nothing", base(ad{Scope: scope{Name: "a"}}), func(s *setup, p *routes.Planner) {
+		{"another advertisement with the same attributes changes nothing", base(ad{Scope: scope{Name: "a"}}), func(s *setup, p *routes.Planner) {
 			s.config.Advertisements = []ad{{Scope: scope{Name: "b", Pools: []lb.PoolName{"gold"}}}, {Scope: scope{Name: "c"}}}
 			p.SetConfig(s.config)
 		}, changes{}},

@@ -35,8 +35,8 @@ func TestAdvertisementsOfOneRouteAddUp(t *testing.T) {
 		{"the lowest MED wins", asks(attributes{MED: number(2)}, attributes{MED: number(1)}, attributes{MED: number(3)}), attributes{MED: number(1)}},
 		{"a number that is set wins over one that is not", asks(attributes{}, attributes{LocalPref: number(0), MED: number(9)}, attributes{}), attributes{LocalPref: number(0), MED: number(9)}},
 		{"the longest path wins", asks(attributes{Prepend: 1}, attributes{Prepend: 3}, attributes{Prepend: 2}), attributes{Prepend: 3}},
-		{"those to other peers say nothing", append(asks(attributes{MED: number(2)}), ad{Peers: []bgp.PeerName{"right"}, Attributes: attributes{MED: number(1), Prepend: 1}}), attributes{MED: number(2)}},
-		{"those of another length say nothing", append(asks(attributes{MED: number(2)}), ad{Length: 24, Attributes: attributes{MED: number(1)}}), attributes{MED: number(2)}},
+		{"those to other peers do not count", append(asks(attributes{MED: number(2)}), ad{Peers: []bgp.PeerName{"right"}, Attributes: attributes{MED: number(1), Prepend: 1}}), attributes{MED: number(2)}},
+		{"those of another length do not count", append(asks(attributes{MED: number(2)}), ad{Length: 24, Attributes: attributes{MED: number(1)}}), attributes{MED: number(2)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestConflicts(t *testing.T) {
 	}{
 		{"one advertisement has none", []ad{asks("a", 1)}, nil},
 		{"those who ask for the same have none", []ad{asks("a", 1), asks("b", 1)}, nil},
-		{"one that sets nothing says nothing", []ad{asks("a", 1), {Scope: scope{Name: "b"}, Length: 24}}, nil},
+		{"an advertisement that sets nothing does not count", []ad{asks("a", 1), {Scope: scope{Name: "b"}, Length: 24}}, nil},
 		{"other attributes cause none", []ad{asks("a", 1), {Scope: scope{Name: "b"}, Length: 24, Attributes: routes.Attributes{MED: number(2), Prepend: 1}}}, nil},
 		{"different preferences are one for each peer", []ad{asks("b", 2), asks("a", 1)}, []routes.Conflict{conflict("left", "b", 2, "a", 1), conflict("right", "b", 2, "a", 1)}},
 		{"0 is a preference", []ad{asks("a", 0, "left"), asks("b", 1)}, []routes.Conflict{conflict("left", "b", 1, "a", 0)}},

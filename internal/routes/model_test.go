@@ -64,7 +64,7 @@ func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 func play(t *testing.T, seed uint64) {
 	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
 	p := routes.New()
-	told := map[bgp.PeerName]table{}
+	sum := map[bgp.PeerName]table{}
 	for step := range 60 {
 		did := s.change(p)
 		s.admit()
@@ -74,7 +74,7 @@ func play(t *testing.T, seed uint64) {
 		}
 		same(t, "conflicts", s.conflicts(), p.Conflicts())
 		if s.IntN(3) > 0 {
-			s.tell(t, told, p.Changes())
+			s.apply(t, sum, p.Changes())
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, step %d: %s; play it with LBSTACK_SEED=%d", seed, step, did, seed)
@@ -82,31 +82,31 @@ func play(t *testing.T, seed uint64) {
 	}
 }
 
-// tell applies changes to what was told before.
-func (s *story) tell(t *testing.T, told map[bgp.PeerName]table, changes map[bgp.PeerName]routes.Change) {
-	for peer := range told {
+// apply adds changes to the sum of the changes before.
+func (s *story) apply(t *testing.T, sum map[bgp.PeerName]table, changes map[bgp.PeerName]routes.Change) {
+	for peer := range sum {
 		if !slices.Contains(s.config.Peers, peer) {
-			delete(told, peer)
+			delete(sum, peer)
 		}
 	}
 	for peer, change := range changes {
 		if len(change.Announce)+len(change.Withdraw) == 0 || !slices.Contains(s.config.Peers, peer) {
 			t.Errorf("%s: got the change %v, want none", peer, change)
 		}
-		if told[peer] == nil {
-			told[peer] = table{}
+		if sum[peer] == nil {
+			sum[peer] = table{}
 		}
 		for prefix, attributes := range change.Announce {
-			if had := told[peer][prefix]; had != nil && had.Equal(*attributes) {
+			if had := sum[peer][prefix]; had != nil && had.Equal(*attributes) {
 				t.Errorf("%s: the unchanged route %s is announced again", peer, prefix)
 			}
-			told[peer][prefix] = attributes
+			sum[peer][prefix] = attributes
 		}
 		for _, prefix := range change.Withdraw {
-			if told[peer][prefix] == nil {
+			if sum[peer][prefix] == nil {
 				t.Errorf("%s: the route %s, which was not announced, is withdrawn", peer, prefix)
 			}
-			delete(told[peer], prefix)
+			delete(sum[peer], prefix)
 		}
 		if !slices.IsSortedFunc(change.Withdraw, netip.Prefix.Compare) {
 			t.Errorf("%s: withdrawn without order: %v", peer, change.Withdraw)
@@ -114,10 +114,10 @@ func (s *story) tell(t *testing.T, told map[bgp.PeerName]table, changes map[bgp.
 	}
 	for _, peer := range s.config.Peers {
 		want := s.table(peer)
-		if told[peer] == nil {
-			told[peer] = table{}
+		if sum[peer] == nil {
+			sum[peer] = table{}
 		}
-		same(t, "what was told to "+string(peer), want, told[peer])
+		same(t, "routes of "+string(peer), want, sum[peer])
 	}
 }
 

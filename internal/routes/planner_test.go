@@ -63,7 +63,7 @@ func TestAnnouncedRoutes(t *testing.T) {
 		{"addresses are aggregated", base(ad{Length: 24, LengthV6: 64}).with(shows(one, two, six)), to("10.0.0.0/24", "2001:db8::/64")},
 		{"the whole of a family is an aggregate", base(ad{Length: 1}).with(shows(one)), to("0.0.0.0/1")},
 		{"advertisements of two lengths make two routes", base(ad{Length: 24}, ad{}), to("10.0.0.0/24", "10.0.0.1/32")},
-		{"a length that means nothing does not aggregate", base(ad{Length: 33, LengthV6: 129}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},
+		{"an invalid length does not aggregate", base(ad{Length: 33, LengthV6: 129}).with(shows(one, six)), to("10.0.0.1/32", "2001:db8::1/128")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -115,18 +115,18 @@ func TestControllerReportsTheRoutesOfTheSpeakers(t *testing.T) {
 				}
 			}
 		}
-		said := map[string]bool{}
+		reported := map[string]bool{}
 		for _, r := range routes.Resolve(view) {
 			for _, a := range r.Announcers {
 				for _, peer := range a.Peers {
-					said[fmt.Sprint(r.Address, a.Node, peer)] = true
+					reported[fmt.Sprint(r.Address, a.Node, peer)] = true
 				}
 			}
 			if (r.Reason == "") != (len(r.Announcers) > 0) || (r.Reason == "") != (r.Why == "") || !slices.IsSortedFunc(r.Announcers, func(x, y routes.Announcer) int { return compare(bgp.PeerName(x.Node), "", bgp.PeerName(y.Node), "") }) {
 				t.Errorf("got %+v, want announcers in order, or a reason", r)
 			}
 		}
-		if same(t, "who announces what to whom", announced, said); t.Failed() {
+		if same(t, "who announces what to whom", announced, reported); t.Failed() {
 			t.Fatalf("seed %d; play it with LBSTACK_SEED=%d", seed, seed)
 		}
 	}

@@ -20,7 +20,7 @@ type story struct {
 	setup
 }
 
-// change makes one change of the facts, tells the planner, and says what it was.
+// change makes one change of the facts, passes it to the planner, and returns its description.
 func (s *story) change(p *routes.Planner) string {
 	switch n := s.IntN(20); {
 	case n == 0:

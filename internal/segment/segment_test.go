@@ -82,7 +82,7 @@ func TestAddress(t *testing.T) {
 			l.hosts = tt.hosts
 			l.pass(tt.after)
 			got := l.machine.Results()
-			// The address that is in use has no say in when the other one is free.
+			// The address that is in use does not delay that the other address is free.
 			if diff := cmp.Diff(tt.free, slices.SortedFunc(maps.Keys(got.Free), netip.Addr.Compare), equate); diff != "" && len(tt.hosts) == 0 {
 				t.Errorf("free (-want +got):\n%s", diff)
 			}

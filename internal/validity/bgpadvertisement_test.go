@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		ads    []routes.Advertisement // what is said of the first
+		ads    []routes.Advertisement // of the first
 		reason string
 		part   string
 	}{

@@ -50,7 +50,7 @@ func TestPools(t *testing.T) {
 	}
 	drain := func(s *v1beta1.IPAddressPoolSpec) { s.State = v1beta1.PoolDraining }
 	// Each pool as: reason, what it gives, and its conflicts.
-	type verdict struct {
+	type result struct {
 		Reason    string
 		Gives     []string
 		Conflicts []string
@@ -59,66 +59,66 @@ func TestPools(t *testing.T) {
 		name    string
 		objects objects
 		taken   []ipam.Taken
-		want    map[lb.PoolName]verdict
+		want    map[lb.PoolName]result
 	}{
 		{name: "no pools"},
 		{name: "pools apart are ready", objects: objects{object("a", 2, "10.0.0.0/24"), object("b", 1, "10.0.1.0/24")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.255"}, nil}, "b": {ready, []string{"10.0.1.0-10.0.1.255"}, nil}}},
+			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.255"}, nil}, "b": {ready, []string{"10.0.1.0-10.0.1.255"}, nil}}},
 		{name: "of two that overlap the older one keeps the addresses, and the rest of the younger is given", objects: objects{object("a", 1, "10.0.0.0/28"), object("b", 2, "10.0.0.8-10.0.0.20")},
-			want: map[lb.PoolName]verdict{"a": {overlap, []string{"10.0.0.0-10.0.0.7"}, []string{`10.0.0.8-10.0.0.15 is of the older pool "b"`}}, "b": {ready, []string{"10.0.0.8-10.0.0.20"}, nil}}},
+			want: map[lb.PoolName]result{"a": {overlap, []string{"10.0.0.0-10.0.0.7"}, []string{`10.0.0.8-10.0.0.15 is of the older pool "b"`}}, "b": {ready, []string{"10.0.0.8-10.0.0.20"}, nil}}},
 		{name: "of two of the same age the name decides", objects: objects{object("b", 1, "10.0.0.9"), object("a", 1, "10.0.0.9")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.9"}, nil}, "b": {nothing, nil, []string{`10.0.0.9 is of the older pool "a"`}}}},
-		{name: "a range that runs backwards is told and disturbs nobody", objects: objects{object("a", 2, "10.0.0.9-10.0.0.1"), object("b", 1, "10.0.0.0/30")},
-			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidAddresses, nil, nil}, "b": {ready, []string{"10.0.0.0-10.0.0.3"}, nil}}},
-		{name: "a pool whose selector means nothing keeps its addresses to itself", objects: objects{edited(object("a", 2, "10.0.0.0/31"), wrong), object("b", 1, "10.0.0.0/30")},
-			want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
+			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.9"}, nil}, "b": {nothing, nil, []string{`10.0.0.9 is of the older pool "a"`}}}},
+		{name: "a reversed range is reported and disturbs no other pool", objects: objects{object("a", 2, "10.0.0.9-10.0.0.1"), object("b", 1, "10.0.0.0/30")},
+			want: map[lb.PoolName]result{"a": {v1beta1.ReasonInvalidAddresses, nil, nil}, "b": {ready, []string{"10.0.0.0-10.0.0.3"}, nil}}},
+		{name: "a pool with an invalid selector still owns its addresses", objects: objects{edited(object("a", 2, "10.0.0.0/31"), wrong), object("b", 1, "10.0.0.0/30")},
+			want: map[lb.PoolName]result{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
 		{name: "a node's address is not given", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{of(t, "10.0.0.1", `the node "n1"`), of(t, "10.9.0.0/16", "pods")},
-			want: map[lb.PoolName]verdict{"a": {overlap, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
+			want: map[lb.PoolName]result{"a": {overlap, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
 		{name: "a network of the cluster is not given", objects: objects{object("a", 1, "10.96.0.0/30", "2001:db8::/127")}, taken: []ipam.Taken{of(t, "10.96.0.0/12", "the Services"), of(t, "2001:db8::/108", "the pods")},
-			want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"10.96.0.0-10.96.0.3 is of the Services", "2001:db8::-2001:db8::1 is of the pods"}}}},
+			want: map[lb.PoolName]result{"a": {nothing, nil, []string{"10.96.0.0-10.96.0.3 is of the Services", "2001:db8::-2001:db8::1 is of the pods"}}}},
 		{name: "a pool that lists an address which no host of a subnet can have is ready", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{{Range: of(t, "10.0.0.3", "").Range, By: "the subnet", As: "the broadcast address", Node: true}},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.2"}, []string{"10.0.0.3 is the broadcast address of the subnet"}}}},
+			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.2"}, []string{"10.0.0.3 is the broadcast address of the subnet"}}}},
 		{name: "podCIDR that is only reported leaves a pool ready, although the subnet of the nodes keeps its first address", objects: objects{object("a", 1, "10.0.0.0/30")},
 			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, ReportedOnly: true}, {Range: of(t, "10.0.0.0", "").Range, By: "the subnet", As: "the network address", Node: true}},
-			want:  map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.1-10.0.0.3"}, []string{"10.0.0.0 is the network address of the subnet", "10.0.0.0-10.0.0.3 is of the pods"}}}},
+			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.1-10.0.0.3"}, []string{"10.0.0.0 is the network address of the subnet", "10.0.0.0-10.0.0.3 is of the pods"}}}},
 		{name: "an address that a foreign host uses is not given", objects: objects{object("a", 1, "10.0.0.0/31")},
 			taken: []ipam.Taken{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true}},
-			want:  map[lb.PoolName]verdict{"a": {v1beta1.ReasonForeignHost, []string{"10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
+			want:  map[lb.PoolName]result{"a": {v1beta1.ReasonForeignHost, []string{"10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
 		{name: "a foreign host that is only reported leaves the pool ready", objects: objects{object("a", 1, "10.0.0.0/31")},
 			taken: []ipam.Taken{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true, ReportedOnly: true}},
-			want:  map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
+			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
 		{name: "podCIDR of one node that is younger than the pool leaves the pool ready", objects: objects{object("a", 1, "10.0.0.0/30")},
 			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, PodsOf: "new", Since: start}},
-			want:  map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{"10.0.0.0-10.0.0.3 is of the pods"}}}},
+			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{"10.0.0.0-10.0.0.3 is of the pods"}}}},
 		{name: "podCIDR of one node that is older than the pool is held back", objects: objects{object("a", 1, "10.0.0.0/30")},
 			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/31", "").Range, By: "the pods", Node: true, PodsOf: "old", Since: start.Add(-2 * time.Hour)}},
-			want:  map[lb.PoolName]verdict{"a": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{"10.0.0.0-10.0.0.1 is of the pods"}}}},
+			want:  map[lb.PoolName]result{"a": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{"10.0.0.0-10.0.0.1 is of the pods"}}}},
 		{name: "what is excluded is nobody's conflict", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.1"} })}, taken: []ipam.Taken{of(t, "10.0.0.1", "the node")},
-			want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, nil}}},
+			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, nil}}},
 		{name: "a pool of which all is excluded has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.0/8"} })},
-			want: map[lb.PoolName]verdict{"a": {nothing, nil, nil}}},
+			want: map[lb.PoolName]result{"a": {nothing, nil, nil}}},
 		{name: "a pool of which avoidBuggyIPs holds everything back has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.255-10.0.1.0"), func(s *v1beta1.IPAddressPoolSpec) { s.AvoidBuggyIPs = true })},
-			want: map[lb.PoolName]verdict{"a": {nothing, []string{"10.0.0.255-10.0.1.0"}, nil}}},
-		{name: "a pool that drains is as it should be", objects: objects{edited(object("a", 1, "10.0.0.0/31"), drain)}, want: map[lb.PoolName]verdict{"a": {v1beta1.ReasonDraining, []string{"10.0.0.0-10.0.0.1"}, nil}}},
-		{name: "a pool that drains and has nothing to give says that", objects: objects{edited(object("a", 1, "127.0.0.1"), drain)}, want: map[lb.PoolName]verdict{"a": {nothing, nil, []string{"127.0.0.1 is of loopback (RFC 1122)"}}}},
+			want: map[lb.PoolName]result{"a": {nothing, []string{"10.0.0.255-10.0.1.0"}, nil}}},
+		{name: "a pool that drains is as it should be", objects: objects{edited(object("a", 1, "10.0.0.0/31"), drain)}, want: map[lb.PoolName]result{"a": {v1beta1.ReasonDraining, []string{"10.0.0.0-10.0.0.1"}, nil}}},
+		{name: "a draining pool without free addresses reports that", objects: objects{edited(object("a", 1, "127.0.0.1"), drain)}, want: map[lb.PoolName]result{"a": {nothing, nil, []string{"127.0.0.1 is of loopback (RFC 1122)"}}}},
 		{name: "what no host can have is not given", objects: objects{object("a", 1, "0.0.0.1", "169.254.1.1", "223.255.255.255-224.0.0.1", "255.255.255.255", "::/127", "fe80::1", "feff::1", "ff02::1")},
-			want: map[lb.PoolName]verdict{"a": {overlap, []string{"223.255.255.255", "feff::1"}, []string{
+			want: map[lb.PoolName]result{"a": {overlap, []string{"223.255.255.255", "feff::1"}, []string{
 				"0.0.0.1 is of this network (RFC 791)", "169.254.1.1 is of link-local use (RFC 3927)", "224.0.0.0-224.0.0.1 is of multicast (RFC 5771)", "255.255.255.255 is of no use yet, or broadcast (RFC 1112)",
 				":: is of no host (RFC 4291)", "::1 is of loopback (RFC 4291)", "fe80::1 is of link-local use (RFC 4291)", "ff02::1 is of multicast (RFC 4291)"}}}},
-		{name: "IPv4 mapped into IPv6 is not given", objects: objects{object("a", 1, "::fffe:ffff:fffe-::1:0:0:0")}, want: map[lb.PoolName]verdict{"a": {overlap, []string{"::fffe:ffff:fffe-::fffe:ffff:ffff", "::1:0:0:0"}, []string{"::ffff:0.0.0.0-::ffff:255.255.255.255 is of IPv4 mapped into IPv6 (RFC 4291)"}}}},
-		{name: "what a pool lists twice it gives once, and says so", objects: objects{object("a", 1, "10.0.0.0/30", "10.0.0.2")}, want: map[lb.PoolName]verdict{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{`10.0.0.2 is of the pool "a" twice`}}}},
+		{name: "IPv4 mapped into IPv6 is not given", objects: objects{object("a", 1, "::fffe:ffff:fffe-::1:0:0:0")}, want: map[lb.PoolName]result{"a": {overlap, []string{"::fffe:ffff:fffe-::fffe:ffff:ffff", "::1:0:0:0"}, []string{"::ffff:0.0.0.0-::ffff:255.255.255.255 is of IPv4 mapped into IPv6 (RFC 4291)"}}}},
+		{name: "addresses that a pool lists twice are given once, and reported", objects: objects{object("a", 1, "10.0.0.0/30", "10.0.0.2")}, want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{`10.0.0.2 is of the pool "a" twice`}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before := slices.Clone(tt.objects)
-			pools, verdicts := Pools(tt.objects, tt.taken)
-			got := map[lb.PoolName]verdict{}
+			pools, results := Pools(tt.objects, tt.taken)
+			got := map[lb.PoolName]result{}
 			for i, p := range pools {
-				v := verdict{Reason: verdicts[p.Name].Reason}
+				v := result{Reason: results[p.Name].Reason}
 				for _, r := range p.Gives {
 					v.Gives = append(v.Gives, r.String())
 				}
-				for _, c := range verdicts[p.Name].Conflicts {
+				for _, c := range results[p.Name].Conflicts {
 					v.Conflicts = append(v.Conflicts, c.String())
 				}
 				got[p.Name] = v
@@ -130,7 +130,7 @@ func TestPools(t *testing.T) {
 				}
 			}
 			if tt.want == nil {
-				tt.want = map[lb.PoolName]verdict{}
+				tt.want = map[lb.PoolName]result{}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("pools (-want +got):\n%s", diff)
@@ -143,9 +143,9 @@ func TestPools(t *testing.T) {
 }
 
 func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
-	_, verdicts := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
+	_, results := Pools([]v1beta1.IPAddressPool{object("a", 1, "10.0.0.9-10.0.0.1")}, nil)
 	want := "spec.addresses[0]: 10.0.0.9-10.0.0.1: the first address is after the last one: correct it; until then the pool gives no addresses and keeps those in use"
-	if got := verdicts["a"]; got.Message != want || got.Ready() {
+	if got := results["a"]; got.Message != want || got.Ready() {
 		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
 	}
 	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
@@ -157,10 +157,10 @@ func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
 
 func TestPools_InAnyOrder(t *testing.T) {
 	objects := []v1beta1.IPAddressPool{object("c", 1, "10.0.0.0/28"), object("a", 3, "10.0.0.4"), object("b", 2, "10.0.0.0/29")}
-	pools, verdicts := Pools(objects, nil)
+	pools, results := Pools(objects, nil)
 	slices.Reverse(objects)
-	again, verdictsAgain := Pools(objects, nil)
-	if diff := cmp.Diff(fmt.Sprint(pools, verdicts), fmt.Sprint(again, verdictsAgain)); diff != "" {
+	again, resultsAgain := Pools(objects, nil)
+	if diff := cmp.Diff(fmt.Sprint(pools, results), fmt.Sprint(again, resultsAgain)); diff != "" {
 		t.Errorf("plan (-first +second):\n%s", diff)
 	}
 }

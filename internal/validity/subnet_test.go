@@ -83,7 +83,7 @@ func TestPool_WithSubnets(t *testing.T) {
 	if got.Reason != v1beta1.ReasonNoSubnet || !got.Ready() || !strings.Contains(got.Message, "in a subnet of its IPv4 addresses: hosts reach them only through a router") {
 		t.Errorf("pool without a subnet: got %+v, want Ready with %s", got, v1beta1.ReasonNoSubnet)
 	}
-	for name, v := range map[string]Pool{"worse verdict": {Reason: v1beta1.ReasonOverlap}, "pool that drains": {Reason: v1beta1.ReasonDraining}} {
+	for name, v := range map[string]Pool{"worse result": {Reason: v1beta1.ReasonOverlap}, "pool that drains": {Reason: v1beta1.ReasonDraining}} {
 		if diff := cmp.Diff(v, v.WithSubnets([]lb.Family{lb.IPv4})); diff != "" {
 			t.Errorf("%s stays (-want +got):\n%s", name, diff)
 		}

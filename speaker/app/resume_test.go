@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// The engine decides nothing before the mesh has said which other speakers there are, and the
+// The engine decides nothing before the mesh has reported the other speakers, and the
 // only speaker of a cluster has nobody but its checkpoint that does.
 func TestResume(t *testing.T) {
 	for name, test := range map[string]struct {

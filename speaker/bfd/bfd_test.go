@@ -66,7 +66,7 @@ func TestSessionComesUpAndItsFailureIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
 		if states := a.states(); states[len(states)-1] != bfd.Up {
-			t.Errorf("it was told of %v, want Up at last", states)
+			t.Errorf("reported %v, want Up at last", states)
 		}
 		if got := a.is(t, toRight, bfd.Up); got.Transmit != quick.Transmit || got.Detection != 300*time.Millisecond {
 			t.Errorf("it sends every %s and waits %s, want 100ms and 300ms", got.Transmit, got.Detection)
@@ -103,7 +103,7 @@ func TestNothingListensUnlessAsked(t *testing.T) {
 		a.engine.Set(map[Key]bfd.Profile{toRight: quick})
 		listens(Class{})
 		a.engine.Set(map[Key]bfd.Profile{{Peer: right, Multihop: true}: quick})
-		time.Sleep(time.Second) // the end of the first one is told
+		time.Sleep(time.Second) // the end of the first session is reported
 		listens(Class{Multihop: true})
 		a.engine.Set(nil)
 		time.Sleep(time.Second)
@@ -131,7 +131,7 @@ func TestStopSendsAdminDown(t *testing.T) {
 		before := a.sent
 		a.engine.Stop(context.Background())
 		if got := a.sent - before; got != adminDownRepeats {
-			t.Errorf("the end was told %d times, want %d", got, adminDownRepeats)
+			t.Errorf("the end was reported %d times, want %d", got, adminDownRepeats)
 		}
 	})
 }
@@ -143,7 +143,7 @@ func TestSessionThatIsNoLongerWantedSendsAdminDown(t *testing.T) {
 		if got := b.is(t, toLeft, bfd.Down); !got.RemoteAdminDown() {
 			t.Errorf("the other side has %+v, want AdminDown", got)
 		}
-		// It is wanted again before its end was told.
+		// The session is wanted again before its end was reported.
 		a.engine.Set(map[Key]bfd.Profile{toRight: quick})
 		time.Sleep(5 * time.Second)
 		a.is(t, toRight, bfd.Up)
@@ -182,16 +182,16 @@ func TestChangeOfARunningSessionDoesNotFlap(t *testing.T) {
 func TestEngineThatDidNotRunFailsNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
-		patient := quick
-		patient.Multiplier = 255 // the other side waits for us
+		slow := quick
+		slow.Multiplier = 255 // the other side waits for us
 		elsewhere := Key{Peer: right, Multihop: true}
-		a.engine.Set(map[Key]bfd.Profile{toRight: patient})
+		a.engine.Set(map[Key]bfd.Profile{toRight: slow})
 		time.Sleep(5 * time.Second)
 		a.set(func(s *segment) {
-			s.taken[Class{Multihop: true}] = true // the problem is told, and that takes long
+			s.taken[Class{Multihop: true}] = true // the problem is reported, and the report takes long
 			a.hangs = 2 * time.Second
 		})
-		a.engine.Set(map[Key]bfd.Profile{toRight: patient, elsewhere: quick})
+		a.engine.Set(map[Key]bfd.Profile{toRight: slow, elsewhere: quick})
 		time.Sleep(5 * time.Second)
 		if got := a.is(t, toRight, bfd.Up); got.Flaps != 0 {
 			t.Errorf("there were %d flaps, want 0", got.Flaps)
@@ -214,11 +214,11 @@ func TestPortInUseIsReportedAndTriedAgain(t *testing.T) {
 		b.engine.Set(map[Key]bfd.Profile{toLeft: quick})
 		got := a.is(t, toRight, bfd.Down)
 		if !strings.Contains(got.Problem, "3784 is taken by another program") || len(a.states()) != 1 {
-			t.Errorf("the problem is %q, told %d times; want what is taken, once", got.Problem, len(a.states()))
+			t.Errorf("got the problem %q, reported %d times; want the port in use, once", got.Problem, len(a.states()))
 		}
 		time.Sleep(10 * time.Second)
 		if a.sent > 0 || len(a.states()) != 1 {
-			t.Errorf("%d packets were sent and %d changes told, want none and 1", a.sent, len(a.states()))
+			t.Errorf("%d packets were sent and %d changes reported, want none and 1", a.sent, len(a.states()))
 		}
 		time.Sleep(2 * time.Minute)
 		s.set(func(s *segment) {
@@ -255,10 +255,10 @@ func TestASocketThatFailsIsOpenedAnew(t *testing.T) {
 		if got := a.is(t, toRight, bfd.Down); !strings.Contains(got.Problem, "sending to 192.168.1.2: no such device") {
 			t.Errorf("the problem is %q, want that it cannot send", got.Problem)
 		}
-		told := len(a.states())
+		reportedBefore := len(a.states())
 		time.Sleep(time.Minute)
-		if got := len(a.states()); got != told {
-			t.Errorf("it was told %d times more, want once", got-told)
+		if got := len(a.states()); got != reportedBefore {
+			t.Errorf("the problem was reported %d times more, want once", got-reportedBefore)
 		}
 		a.set(func(s *segment) { s.failing = nil })
 		time.Sleep(20 * time.Second)
@@ -332,12 +332,12 @@ func TestMultihopPacketsMustNotComeFromTooFar(t *testing.T) {
 		a.engine.Set(map[Key]bfd.Profile{k: p})
 		synctest.Wait()
 		down := wire.Encode(wire.Packet{State: bfd.Down, Multiplier: 3, Mine: 1, DesiredMinTx: time.Second, RequiredMinRx: time.Second})
-		hear := func(ttl int) {
+		receive := func(ttl int) {
 			a.deliver(Key{Peer: left, Multihop: true}, Arrival{Packet: down, From: right, To: left, TTL: ttl})
 		}
-		hear(249)
+		receive(249)
 		a.is(t, k, bfd.Down)
-		hear(250)
+		receive(250)
 		a.is(t, k, bfd.Init)
 	})
 }

@@ -85,7 +85,7 @@ func (h *host) listening() (classes []Class) {
 	return classes
 }
 
-// states are those that were told.
+// states returns the states that were reported.
 func (h *host) states() (states []bfd.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -44,7 +44,7 @@ func freePort(t *testing.T) uint16 {
 
 func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
-// observed is a manager that says when something has changed.
+// observed returns a manager that reports changes.
 type observed struct {
 	*Manager
 	changed  chan struct{}
@@ -116,7 +116,7 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
 	becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
 	since := becomes(t, listener, "established", established).Since
-	news := func(want RouteChanges) {
+	expectChanges := func(want RouteChanges) {
 		t.Helper()
 		got := caller.RouteChanges()["listener"]
 		if got.Since.IsZero() == got.Whole {
@@ -124,14 +124,14 @@ func TestASessionOverTheLoopback(t *testing.T) {
 		}
 		got.Since = time.Time{}
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(x, y netip.Prefix) bool { return x == y })); diff != "" {
-			t.Errorf("news (-want +got):\n%s", diff)
+			t.Errorf("changes (-want +got):\n%s", diff)
 		}
 	}
-	news(RouteChanges{Whole: true, Announced: []netip.Prefix{one}})
-	news(RouteChanges{})
+	expectChanges(RouteChanges{Whole: true, Announced: []netip.Prefix{one}})
+	expectChanges(RouteChanges{})
 	caller.SetRoutes("listener", routes.Table{two: blue}, []netip.Prefix{one}, time.Time{})
 	becomes(t, caller, "with another route", func(s Status) bool { return s.Prefixes == 1 && s.Changes >= 3 })
-	news(RouteChanges{Announced: []netip.Prefix{two}, Withdrawn: []netip.Prefix{one}})
+	expectChanges(RouteChanges{Announced: []netip.Prefix{two}, Withdrawn: []netip.Prefix{one}})
 
 	// Both passwords change, and nothing else.
 	toListener.Password, toCaller.Password = "another", "another"
@@ -149,7 +149,7 @@ func TestASessionOverTheLoopback(t *testing.T) {
 	}
 
 	caller.Leave(t.Context())
-	becomes(t, listener, "ended, and says why", func(s Status) bool {
+	becomes(t, listener, "ended, with the reason", func(s Status) bool {
 		return !established(s) && strings.Contains(s.LastError, `administrative shutdown: "the speaker of this node ends"`)
 	})
 }
@@ -231,7 +231,7 @@ func TestAPeerThatChangesOrGoes(t *testing.T) {
 	toListener.ShutdownWait = time.Millisecond
 	caller.SetPeers([]bgp.Peer{toListener}, has(nil))
 	caller.SetPeers(nil, has(nil)) // at once after a change
-	becomes(t, listener, "ended, and says why", func(s Status) bool {
+	becomes(t, listener, "ended, with the reason", func(s Status) bool {
 		return !established(s) && strings.Contains(s.LastError, "peer de-configured")
 	})
 	if list := caller.Statuses(); len(list) != 0 {

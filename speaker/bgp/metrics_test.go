@@ -222,7 +222,7 @@ func TestHowLongARouterWaitsForAChange(t *testing.T) {
 
 		r.setRoutes(routes.Table{one: red}, nil, time.Time{})
 		router.next()
-		waited("nobody said when it was seen", "3 in 6s")
+		waited("without the time of the event", "3 in 6s")
 	})
 }
 

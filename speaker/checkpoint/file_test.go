@@ -108,11 +108,11 @@ func TestAnEmptyAddressIsNotTaken(t *testing.T) {
 
 func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	directory := t.TempDir()
-	var said []string
-	log := funcr.New(func(_, args string) { said = append(said, args) }, funcr.Options{})
+	var logLines []string
+	log := funcr.New(func(_, args string) { logLines = append(logLines, args) }, funcr.Options{})
 	store, _ := Open(directory, "node1", log)
-	if len(said) > 0 {
-		t.Errorf("said %v, want nothing: it is no error that nothing was kept", said)
+	if len(logLines) > 0 {
+		t.Errorf("logged %v, want nothing: an absent checkpoint is no error", logLines)
 	}
 	store.Save(content().Checkpoint)
 	store.Flush()
@@ -127,8 +127,8 @@ func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	}
 	store.Save(layer2.Checkpoint{})
 	store.Flush()
-	if len(said) != 1 {
-		t.Errorf("said %v, want that nothing is kept", said)
+	if len(logLines) != 1 {
+		t.Errorf("logged %v, want that no checkpoint is written", logLines)
 	}
 	after, err := os.ReadFile(path)
 	if err != nil || string(after) != string(before) {
@@ -167,10 +167,10 @@ func TestADirectoryThatCannotBeReadIsReportedAndNotUsed(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(directory, "speaker-node1.json"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var said []string
-	_, got := Open(directory, "node1", funcr.New(func(_, args string) { said = append(said, args) }, funcr.Options{}))
-	if diff := cmp.Diff(Content{}, got, byValue); diff != "" || len(said) != 1 {
-		t.Errorf("said %v, want one error; kept (-want +got):\n%s", said, diff)
+	var logLines []string
+	_, got := Open(directory, "node1", funcr.New(func(_, args string) { logLines = append(logLines, args) }, funcr.Options{}))
+	if diff := cmp.Diff(Content{}, got, byValue); diff != "" || len(logLines) != 1 {
+		t.Errorf("logged %v, want one error; content (-want +got):\n%s", logLines, diff)
 	}
 }
 

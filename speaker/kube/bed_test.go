@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// bed is a watcher on node n1, the objects that it sees, and what it tells.
+// bed is a watcher on node n1, the objects in its cache, and the changes that it reports.
 type bed struct {
 	watcher   *Watcher
 	store     *informers.Store
@@ -109,7 +109,7 @@ func (o *objects) list() []client.Object {
 	return list
 }
 
-// snapshotOf is what is told at first of a cluster.
+// snapshotOf returns the first snapshot of a cluster.
 func snapshotOf(t *testing.T, o objects, policy apiconv.DrainPolicy) layer2.Snapshot {
 	t.Helper()
 	b := newBed(policy)

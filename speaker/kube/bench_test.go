@@ -18,33 +18,33 @@ func BenchmarkWatcherOneServiceChange(b *testing.B) {
 		b.Run(fmt.Sprintf("%d Services", count), func(b *testing.B) {
 			o, bed := large(count), newBed(apiconv.DrainPolicy{})
 			bed.sees(o.list()...)
-			told := 0
-			bed.watcher.OnChange = func(c layer2.Change) { told += len(c.Addresses) }
+			reported := 0
+			bed.watcher.OnChange = func(c layer2.Change) { reported += len(c.Addresses) }
 			slice := &o.endpoints[50]
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note(slice, i%2 == 1)
 				bed.reader.Read(bed.watcher.round)
-				if told != i+1 {
-					b.Fatalf("got %d addresses in %d changes, want one in each", told, i+1)
+				if reported != i+1 {
+					b.Fatalf("got %d addresses in %d changes, want one in each", reported, i+1)
 				}
 			}
 		})
 	}
 }
 
-// BenchmarkAdvertisementChange: all Services are looked at, and told.
+// BenchmarkAdvertisementChange: all Services are computed and reported.
 func BenchmarkAdvertisementChange(b *testing.B) {
 	for _, count := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("%d Services", count), func(b *testing.B) {
 			o, bed := large(count), newBed(apiconv.DrainPolicy{})
 			bed.sees(o.list()...)
-			told := 0
-			bed.watcher.OnChange = func(c layer2.Change) { told = len(c.Addresses) }
+			reported := 0
+			bed.watcher.OnChange = func(c layer2.Change) { reported = len(c.Addresses) }
 			zoneA := ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note([]client.Object{&zoneA, &o.advertisements[0]}[i%2], true)
-				if bed.reader.Read(bed.watcher.round); told != count {
-					b.Fatalf("got %d addresses, want %d", told, count)
+				if bed.reader.Read(bed.watcher.round); reported != count {
+					b.Fatalf("got %d addresses, want %d", reported, count)
 				}
 			}
 		})

@@ -64,7 +64,7 @@ func named(object client.Object) string {
 	return fmt.Sprintf("%T %s", object, client.ObjectKeyFromObject(object))
 }
 
-// happens draws an event of an object, and tells the bed of it.
+// happens draws an event of an object, and passes the event to the bed.
 func (b *bed) happens(t *rapid.T, there map[string]client.Object) {
 	events, object := b.store.Handler(), drawObject(t)
 	key := named(object)
@@ -82,7 +82,7 @@ func (b *bed) happens(t *rapid.T, there map[string]client.Object) {
 	}
 }
 
-// whole is what was told so far, together.
+// whole returns the sum of the changes so far.
 func (b *bed) whole() layer2.Snapshot {
 	now := b.snapshots[0]
 	wanted := map[netip.Addr]layer2.Announced{}
@@ -124,7 +124,7 @@ func TestAnySequenceOfChangesEndsAsANewSpeakerWouldBegin(t *testing.T) {
 			if rapid.Bool().Draw(t, "waits") {
 				continue
 			}
-			told := len(b.changes)
+			reported := len(b.changes)
 			b.sees()
 			fresh := newBed(policy)
 			fresh.watcher.planner.Remember(addressesOf(b.whole()))
@@ -133,8 +133,8 @@ func TestAnySequenceOfChangesEndsAsANewSpeakerWouldBegin(t *testing.T) {
 				t.Fatalf("snapshot (-new +together):\n%s", diff)
 			}
 			b.sees()
-			if got := len(b.changes); got > told+1 {
-				t.Fatalf("got %d changes of what had happened, want one at most", got-told)
+			if got := len(b.changes); got > reported+1 {
+				t.Fatalf("got %d changes of what had happened, want one at most", got-reported)
 			}
 		}
 	})

@@ -48,7 +48,7 @@ func TestReportedIsTheSumOfAllChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, got := has{}, &reportedRoutes{}
 		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
-			news := map[bgp.PeerName]speakerbgp.RouteChanges{}
+			changes := map[bgp.PeerName]speakerbgp.RouteChanges{}
 			before := has{}
 			for peer, prefixes := range want {
 				before[peer] = maps.Clone(prefixes)
@@ -71,11 +71,11 @@ func TestReportedIsTheSumOfAllChanges(t *testing.T) {
 						now[prefix] = true
 					}
 				}
-				want[peer], news[peer] = now, n
+				want[peer], changes[peer] = now, n
 			}
 			was, places := got.lines(), maps.Clone(got.place)
 			clear(got.dirty)
-			got.note(news)
+			got.note(changes)
 			if diff := cmp.Diff(want.lines(), got.lines()); diff != "" {
 				t.Fatalf("routes (-want +got):\n%s", diff)
 			}
@@ -98,33 +98,33 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 	for i := range 1000 {
 		list = append(list, prefixOf(i))
 	}
-	told := &reportedRoutes{}
-	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
-	for i, routes := range told.slices {
+	reported := &reportedRoutes{}
+	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
+	for i, routes := range reported.slices {
 		if want := min(maxRoutesPerSlice, 1000-i*maxRoutesPerSlice); len(routes) != want {
 			t.Errorf("slice %d has %d of 1000 routes, want %d", i, len(routes), want)
 		}
 	}
-	clear(told.dirty)
-	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
-	told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
-	if diff := cmp.Diff(map[int]bool{0: true}, told.dirty); diff != "" || len(told.slices[0]) != maxRoutesPerSlice {
-		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(told.slices[0]), diff)
+	clear(reported.dirty)
+	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
+	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
+	if diff := cmp.Diff(map[int]bool{0: true}, reported.dirty); diff != "" || len(reported.slices[0]) != maxRoutesPerSlice {
+		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(reported.slices[0]), diff)
 	}
-	told.retain(map[bgp.PeerName]bool{"b": true})
-	if told.count() != 0 {
-		t.Errorf("%d routes are left of a peer whose router keeps none", told.count())
+	reported.retain(map[bgp.PeerName]bool{"b": true})
+	if reported.count() != 0 {
+		t.Errorf("%d routes are left of a peer whose router keeps none", reported.count())
 	}
 }
 
 func TestReported_Since(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told, prefix := &reportedRoutes{}, prefixOf(1)
+		reported, prefix := &reportedRoutes{}, prefixOf(1)
 		change := func(n speakerbgp.RouteChanges, peer bgp.PeerName) {
 			time.Sleep(time.Minute)
-			told.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {}, "b": {}, peer: n})
+			reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {}, "b": {}, peer: n})
 		}
-		since := func() time.Time { return told.routes(0)[0].Since.Time }
+		since := func() time.Time { return reported.routes(0)[0].Since.Time }
 		add, remove := speakerbgp.RouteChanges{Announced: []netip.Prefix{prefix}}, speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{prefix}}
 		change(add, "a")
 		first := time.Now()

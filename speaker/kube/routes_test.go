@@ -30,9 +30,9 @@ func TestSessionFailureIsInTheSpeakerState(t *testing.T) {
 		{"an established session is well", speakerbgp.Status{State: session.Established, Since: long}, nil, "", ""},
 		{"a path that cannot be watched is reported although the session is up", speakerbgp.Status{State: session.Established, Since: long}, taken, "port 3784 is taken", "its path is not watched"},
 		{"a router without BFD takes nothing from a session that does not wait for it", speakerbgp.Status{State: session.Established, Since: long}, silent, "", ""},
-		{"a session that waits for BFD says how both sides see it", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
-		{"one that waits for BFD which cannot work says why", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},
-		{"one that waits for a profile says so", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, nil, "BFDProfile is missing", "BFDProfile is missing"},
+		{"a session that waits for BFD reports the states of both sides", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, silent, "strictBFD", "strictBFD"},
+		{"a session that waits for BFD which cannot work has the reason", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, taken, "port 3784 is taken", "port 3784 is taken"},
+		{"a session that waits for a profile reports the profile", speakerbgp.Status{State: session.Idle, Since: long, WaitsForBFD: true}, nil, "BFDProfile is missing", "BFDProfile is missing"},
 		{"one that is down for long is not ready", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, nil, "refused", "no session since"},
 		{"one that has just begun is given time", speakerbgp.Status{State: session.Active, Since: time.Now(), LastError: "refused"}, nil, "refused", ""},
 		{"what broke the session goes before what is wrong with BFD", speakerbgp.Status{State: session.Active, Since: long, LastError: "refused"}, taken, "refused", "refused"},
@@ -126,7 +126,7 @@ func TestReportOfASpeakerThatEnds(t *testing.T) {
 	for i, want := range []left{{"Idle", 0, false}, {"Idle", 1, true}, {"Idle", 0, false}} {
 		p := got.BGPPeers[i]
 		if is := (left{p.State, p.Prefixes, strings.Contains(p.LastError, "keeps its routes")}); is != want || !strings.Contains(p.LastError, "was stopped") {
-			t.Errorf("the session with %s is %+v, want %+v; it says %q", p.Name, is, want, p.LastError)
+			t.Errorf("the session with %s is %+v, want %+v; with the error %q", p.Name, is, want, p.LastError)
 		}
 	}
 	if diff := cmp.Diff(map[bgp.PeerName]bool{"b": true}, stays); diff != "" {

@@ -120,20 +120,20 @@ func TestRouteSlices(t *testing.T) {
 	w := &routeSlices{client: s, self: "n1"}
 	owner := []metav1.OwnerReference{{Kind: "Node", Name: "n1", UID: "u"}}
 	for _, step := range []struct {
-		name  string
-		news  speakerbgp.RouteChanges
-		do    func()
-		fails bool
-		asked []string
-		want  map[string][]string // of n1
+		name    string
+		changes speakerbgp.RouteChanges
+		do      func()
+		fails   bool
+		asked   []string
+		want    map[string][]string // of n1
 	}{
-		{name: "what a speaker left that is no more goes", news: speakerbgp.RouteChanges{Whole: true}, asked: []string{"list SpeakerRouteSliceList", "delete SpeakerRouteSlice"}},
+		{name: "what a speaker left that is no more goes", changes: speakerbgp.RouteChanges{Whole: true}, asked: []string{"list SpeakerRouteSliceList", "delete SpeakerRouteSlice"}},
 		{name: "nothing new costs nothing", asked: nil},
-		{name: "a route", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, asked: []string{"create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]"}}},
-		{name: "another one", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{two}}, asked: []string{"update SpeakerRouteSlice"},
+		{name: "a route", changes: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, asked: []string{"create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]"}}},
+		{name: "another one", changes: speakerbgp.RouteChanges{Announced: []netip.Prefix{two}}, asked: []string{"update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
-		{name: "it goes", news: speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{one}}, asked: []string{"update SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
-		{name: "the API server is away", news: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, do: func() { s.fails = errors.New("away") }, fails: true, asked: []string{"update SpeakerRouteSlice"},
+		{name: "it goes", changes: speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{one}}, asked: []string{"update SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
+		{name: "the API server is away", changes: speakerbgp.RouteChanges{Announced: []netip.Prefix{one}}, do: func() { s.fails = errors.New("away") }, fails: true, asked: []string{"update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.2/32 [tor]"}}},
 		{name: "it is back", do: func() { s.fails = nil }, asked: []string{"list SpeakerRouteSliceList", "update SpeakerRouteSlice"},
 			want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
@@ -141,14 +141,14 @@ func TestRouteSlices(t *testing.T) {
 			_ = s.WithWatch.Delete(context.Background(), &v1beta1.SpeakerRouteSlice{ObjectMeta: metav1.ObjectMeta{Name: "n1-0"}})
 			w.invalidate()
 		}, asked: []string{"delete SpeakerRouteSlice", "list SpeakerRouteSliceList", "create SpeakerRouteSlice"}, want: map[string][]string{"n1-0": {"198.51.0.1/32 [tor]", "198.51.0.2/32 [tor]"}}},
-		{name: "all go", news: speakerbgp.RouteChanges{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
+		{name: "all go", changes: speakerbgp.RouteChanges{Whole: true}, asked: []string{"delete SpeakerRouteSlice"}},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			s.asked = nil
 			if step.do != nil {
 				step.do()
 			}
-			w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": step.news})
+			w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": step.changes})
 			if err := w.write(t.Context(), owner); (err != nil) != step.fails {
 				t.Fatalf("got error %v, want one: %t", err, step.fails)
 			}
@@ -267,20 +267,20 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		for i := range 2000 {
 			all = append(all, prefixOf(i))
 		}
-		news := make(chan speakerbgp.RouteChanges, 1)
-		news <- speakerbgp.RouteChanges{Whole: true, Announced: all}
+		changes := make(chan speakerbgp.RouteChanges, 1)
+		changes <- speakerbgp.RouteChanges{Whole: true, Announced: all}
 		w := NewStateWriter(s, s, "n1", logr.Discard())
 		w.Routing = func() Routing {
 			select {
-			case n := <-news:
+			case n := <-changes:
 				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": n}}
 			default:
 				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}}}
 			}
 		}
-		tell := func(n speakerbgp.RouteChanges) {
+		send := func(n speakerbgp.RouteChanges) {
 			s.questions()
-			news <- n
+			changes <- n
 			w.Nudge()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -292,7 +292,7 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, maxRoutesPerSlice)
 		}
 		after(10 * time.Second)
-		tell(speakerbgp.RouteChanges{Withdrawn: all[:1]})
+		send(speakerbgp.RouteChanges{Withdrawn: all[:1]})
 		after(gathering - time.Millisecond)
 		w.Report(layer2.Report{Live: 2})
 		synctest.Wait()
@@ -303,15 +303,15 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		if diff := cmp.Diff([]string{"update SpeakerState", "update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked (-want +got):\n%s", diff)
 		}
-		tell(speakerbgp.RouteChanges{Announced: all[:1]})
+		send(speakerbgp.RouteChanges{Announced: all[:1]})
 		after(time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice"}, s.questions()); diff != "" {
 			t.Errorf("what the API server was asked when only counts change (-want +got):\n%s", diff)
 		}
-		tell(speakerbgp.RouteChanges{Withdrawn: all[:2]})
+		send(speakerbgp.RouteChanges{Withdrawn: all[:2]})
 		after(10 * time.Second)
 		if diff := cmp.Diff([]string{"update SpeakerRouteSlice", "update SpeakerState"}, s.questions()); diff != "" {
-			t.Errorf("what the API server was asked until the counts were told (-want +got):\n%s", diff)
+			t.Errorf("requests to the API server until the counts were reported (-want +got):\n%s", diff)
 		}
 		state := &v1beta1.SpeakerState{}
 		if err := s.Get(t.Context(), client.ObjectKey{Name: "n1"}, state); err != nil || state.Status.LiveSpeakers != 2 || state.Status.RouteCount != 1998 {

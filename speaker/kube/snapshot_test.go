@@ -61,10 +61,10 @@ func TestSnapshotHasCandidatesOfAddressesThatServicesShow(t *testing.T) {
 		{name: "a claim whose Service is gone is not announced", objects: gone},
 		{name: "a pool can be named", objects: base(ad("gold", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"gold"}})),
 			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
-		{name: "an advertisement of another pool says nothing", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}})), want: nobody},
+		{name: "an advertisement of another pool does not count", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}})), want: nobody},
 		{name: "pools are selected by label", objects: base(ad("high", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "high")})),
 			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
-		{name: "a selector of other pools says nothing", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")})), want: nobody},
+		{name: "a selector of other pools does not count", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")})), want: nobody},
 		{name: "nodes are selected by label", objects: base(ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})),
 			want: []layer2.Announced{{Address: one, Candidates: everyone[:2]}}},
 		{name: "advertisements add up, interfaces are those for each node", objects: base(
@@ -76,7 +76,7 @@ func TestSnapshotHasCandidatesOfAddressesThatServicesShow(t *testing.T) {
 			ad("a", v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth1"}}), ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b")})),
 			want: []layer2.Announced{{Address: one, Candidates: []layer2.Candidate{
 				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}}}},
-		{name: "a broken advertisement is told and disturbs nobody", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken}), ad("all", v1beta1.L2AdvertisementSpec{})),
+		{name: "an invalid advertisement is reported and disturbs no other", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken}), ad("all", v1beta1.L2AdvertisementSpec{})),
 			want: []layer2.Announced{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 	}
 	for _, tt := range tests {
@@ -118,14 +118,14 @@ func TestSnapshotHasDrainingAndFailedNodes(t *testing.T) {
 }
 
 func TestExcludedNodeStaysCandidateOfItsAddresses(t *testing.T) {
-	labelled, lonely, off := node("n1", "a"), node("n2", "a"), node("n3", "a")
+	labelled, isolated, off := node("n1", "a"), node("n2", "a"), node("n3", "a")
 	labelled.Labels[corev1.LabelNodeExcludeBalancers] = ""
-	lonely.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
+	isolated.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}
 	off.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}
 	o := objects{
 		services: []corev1.Service{service("web", "10.0.0.1")}, claims: []v1beta1.IPAddressClaim{claim("10.0.0.1", "gold", "web")},
 		pools: []v1beta1.IPAddressPool{pool("gold", "high")}, endpoints: []discoveryv1.EndpointSlice{endpoints("web", "n1")},
-		nodes: []corev1.Node{labelled, lonely, off}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
+		nodes: []corev1.Node{labelled, isolated, off}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})},
 	}
 	tests := []struct {
 		name     string
@@ -159,11 +159,11 @@ func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
 		t.Errorf("excluded by the label: got draining %v, want true", got)
 	}
 	b.sees(stack(apiconv.DrainPolicy{IgnoreExcludeLabel: true}))
-	if got := b.tells(t, "the label is ignored", 1); got.Draining["n1"] || got.Standby != "" {
+	if got := b.changeAt(t, "the label is ignored", 1); got.Draining["n1"] || got.Standby != "" {
 		t.Errorf("the label is ignored: got %+v, want a node that takes addresses", got.Snapshot)
 	}
 	b.sees(stack(apiconv.DrainPolicy{IgnoreExcludeLabel: true, Annotations: []string{"maintenance"}}))
-	if got := b.tells(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
+	if got := b.changeAt(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
 		t.Errorf("another key drains: got %+v, want a node that drains", got.Snapshot)
 	}
 	if got := b.snapshots[0].Detection; got != layer2.Enforce {
@@ -179,7 +179,7 @@ func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
 		next.Spec.Layer2.ConflictDetection = tt.set
 		stripStack(next)
 		b.sees(next)
-		if got := b.tells(t, string(tt.set), 3+i); got.Detection != tt.want {
+		if got := b.changeAt(t, string(tt.set), 3+i); got.Detection != tt.want {
 			t.Errorf("conflictDetection %s: got detection %q, want %q", tt.set, got.Detection, tt.want)
 		}
 	}

@@ -37,21 +37,21 @@ func TestStatus(t *testing.T) {
 		report layer2.Report
 		reason string
 	}{
-		{name: "a node that drains says so", report: layer2.Report{Links: links, Live: 3, Standby: "is drained"}, reason: v1beta1.ReasonStandby},
-		{name: "a node that no advertisement selects says so", report: layer2.Report{Links: links, Live: 3, Unselected: true}, reason: v1beta1.ReasonNotSelected},
+		{name: "a draining node reports that", report: layer2.Report{Links: links, Live: 3, Standby: "is drained"}, reason: v1beta1.ReasonStandby},
+		{name: "a node that no advertisement selects reports that", report: layer2.Report{Links: links, Live: 3, Unselected: true}, reason: v1beta1.ReasonNotSelected},
 		{name: "a speaker with a link announces", report: layer2.Report{Links: links, Live: 3}, reason: v1beta1.ReasonAnnouncing},
-		{name: "a node without a link says so", report: layer2.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
-		{name: "a speaker that lost all others says so before anything else", report: layer2.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
-		{name: "a minority is said before what is wrong in it", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
+		{name: "a node without a link reports that", report: layer2.Report{Live: 3}, reason: v1beta1.ReasonNoInterface},
+		{name: "a speaker that lost all others reports that before anything else", report: layer2.Report{Phase: "Isolated", Problems: []string{"bad"}}, reason: v1beta1.ReasonIsolated},
+		{name: "a minority is reported before other problems", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
 		{name: "a minority because of nodes that are not ready comes after what is wrong", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 		{name: "a minority because of nodes that are not ready is reported", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
-		{name: "a link that cannot be announced on is said", report: layer2.Report{Links: links, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "a link that cannot be announced on is reported", report: layer2.Report{Links: links, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "a link that cannot be announced on comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
 		{name: "node that announces nothing is named", report: layer2.Report{Links: links, Covered: []layer2.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
 		{name: "an address that is conceded comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conceded: layer2.InUse{Count: 1}}, reason: v1beta1.ReasonAddressConceded},
-		{name: "datagrams that are lost are said", report: layer2.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
-		{name: "foreign hosts are said", report: layer2.Report{Links: links, Conflicts: []layer2.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
-		{name: "a broken advertisement is said", report: layer2.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
+		{name: "lost datagrams are reported", report: layer2.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
+		{name: "foreign hosts are reported", report: layer2.Report{Links: links, Conflicts: []layer2.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
+		{name: "an invalid advertisement is reported", report: layer2.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,9 +151,9 @@ func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 }
 
 func TestStatusHasAPhaseOfTheAPI(t *testing.T) {
-	for told, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
-		if got := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: told}, Routing{}, nil).Phase; got != want {
-			t.Errorf("phase %q: got %q, want %q", told, got, want)
+	for published, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
+		if got := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: published}, Routing{}, nil).Phase; got != want {
+			t.Errorf("phase %q: got %q, want %q", published, got, want)
 		}
 	}
 }
@@ -315,8 +315,8 @@ func BenchmarkRouteChange(b *testing.B) {
 			for _, peer := range []bgp.PeerName{"one", "two", "three", "four"} {
 				whole[peer] = speakerbgp.RouteChanges{Whole: true, Announced: all}
 			}
-			var told reportedRoutes
-			told.note(whole)
+			var published reportedRoutes
+			published.note(whole)
 			for i := 0; b.Loop(); i++ {
 				for peer := range whole {
 					if n := (speakerbgp.RouteChanges{Withdrawn: all[:1]}); i%2 == 0 {
@@ -325,11 +325,11 @@ func BenchmarkRouteChange(b *testing.B) {
 						change[peer] = speakerbgp.RouteChanges{Announced: n.Withdrawn}
 					}
 				}
-				told.note(change)
-				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: told.routes(told.place[all[1]])}
+				published.note(change)
+				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: published.routes(published.place[all[1]])}
 				state := &v1beta1.SpeakerState{}
 				state.Status = status(state, layer2.Report{}, Routing{}, nil)
-				state.Status.RouteCount = int32(told.count())
+				state.Status.RouteCount = int32(published.count())
 				for _, object := range []any{slice, state} {
 					if _, err := json.Marshal(object); err != nil {
 						b.Fatal(err)

@@ -23,8 +23,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// tells returns how many changes there are by now, and returns the last one.
-func (b *bed) tells(t *testing.T, when string, want int) layer2.Change {
+// changeAt fails unless there are want changes by now, and returns the last one.
+func (b *bed) changeAt(t *testing.T, when string, want int) layer2.Change {
 	t.Helper()
 	if len(b.snapshots) != 1 || len(b.changes) != want {
 		t.Fatalf("%s: got %d snapshots and %d changes, want one and %d", when, len(b.snapshots), len(b.changes), want)
@@ -45,33 +45,33 @@ func TestOnlyChangesThatCountAreReported(t *testing.T) {
 	b := newBed(apiconv.DrainPolicy{Labels: []string{"drain"}})
 	one, all, web := served()
 	b.sees(append(web, &one, &all)...)
-	b.tells(t, "at first", 0)
+	b.changeAt(t, "at first", 0)
 	b.sees()
-	b.tells(t, "nothing has changed", 0)
+	b.changeAt(t, "nothing has changed", 0)
 	annotated := one.DeepCopy()
 	annotated.Annotations = map[string]string{"a": "b"}
 	labelled := web[0].DeepCopyObject().(client.Object)
 	labelled.SetLabels(map[string]string{"a": "b"})
 	tin := pool("tin", "high")
 	b.sees(annotated, labelled, &tin)
-	b.tells(t, "something has changed that does not count", 0)
+	b.changeAt(t, "something has changed that does not count", 0)
 
 	address := netip.MustParseAddr("10.0.0.1")
 	b.loses(web[2])
 	nobody := layer2.Change{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
-	if diff := cmp.Diff(nobody, b.tells(t, "the endpoints are gone", 1), byValue); diff != "" {
+	if diff := cmp.Diff(nobody, b.changeAt(t, "the endpoints are gone", 1), byValue); diff != "" {
 		t.Errorf("the endpoints are gone (-want +got):\n%s", diff)
 	}
 	drained := annotated.DeepCopy()
 	drained.Labels["drain"] = ""
 	b.sees(drained)
 	drains := layer2.Change{Snapshot: layer2.Snapshot{Draining: map[lb.NodeName]bool{"n1": true}, Standby: "is drained", Down: map[lb.NodeName]bool{}}}
-	if diff := cmp.Diff(drains, b.tells(t, "the node drains", 2), byValue); diff != "" {
+	if diff := cmp.Diff(drains, b.changeAt(t, "the node drains", 2), byValue); diff != "" {
 		t.Errorf("the node drains (-want +got):\n%s", diff)
 	}
 	b.loses(web[1])
 	drains.Gone = []netip.Addr{address}
-	if diff := cmp.Diff(drains, b.tells(t, "the claim is gone", 3), byValue); diff != "" {
+	if diff := cmp.Diff(drains, b.changeAt(t, "the claim is gone", 3), byValue); diff != "" {
 		t.Errorf("the claim is gone (-want +got):\n%s", diff)
 	}
 }
@@ -80,32 +80,32 @@ func TestWithoutAnAdvertisementNoServiceIsComputed(t *testing.T) {
 	b := newBed(apiconv.DrainPolicy{})
 	one, all, web := served()
 	b.sees(append(web, &one)...)
-	if b.tells(t, "at first", 0); len(b.snapshots[0].Addresses) != 0 {
+	if b.changeAt(t, "at first", 0); len(b.snapshots[0].Addresses) != 0 {
 		t.Errorf("without an advertisement: got %+v, want no address", b.snapshots[0])
 	}
 	dns, held := service("dns", "10.0.0.2"), claim("10.0.0.2", "gold", "dns")
 	b.sees(&dns, &held)
-	b.tells(t, "a Service more without an advertisement", 0)
+	b.changeAt(t, "a Service more without an advertisement", 0)
 	b.loses(&held)
 	b.sees(&all)
-	got := b.tells(t, "the first advertisement", 1)
+	got := b.changeAt(t, "the first advertisement", 1)
 	want := []layer2.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}}}}
 	if diff := cmp.Diff(want, got.Addresses, byValue); diff != "" {
 		t.Errorf("the first advertisement (-want +got):\n%s", diff)
 	}
 	broken := ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Like"}}}}})
 	b.sees(&broken)
-	b.tells(t, "a broken advertisement", 2)
+	b.changeAt(t, "a broken advertisement", 2)
 	b.loses(&all)
-	if diff := cmp.Diff([]layer2.Announced{{Address: want[0].Address}}, b.tells(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
+	if diff := cmp.Diff([]layer2.Announced{{Address: want[0].Address}}, b.changeAt(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
 		t.Errorf("only a broken one is left (-want +got):\n%s", diff)
 	}
 	b.loses(&broken)
-	if diff := cmp.Diff([]netip.Addr{want[0].Address}, b.tells(t, "the last advertisement is gone", 4).Gone, byValue); diff != "" {
+	if diff := cmp.Diff([]netip.Addr{want[0].Address}, b.changeAt(t, "the last advertisement is gone", 4).Gone, byValue); diff != "" {
 		t.Errorf("the last advertisement is gone (-want +got):\n%s", diff)
 	}
 	b.sees(web...)
-	b.tells(t, "a Service changes", 4)
+	b.changeAt(t, "a Service changes", 4)
 }
 
 func TestPeersAreReportedOnlyWhenTheyChange(t *testing.T) {
@@ -114,7 +114,7 @@ func TestPeersAreReportedOnlyWhenTheyChange(t *testing.T) {
 			Spec: corev1.PodSpec{NodeName: name}, Status: corev1.PodStatus{HostIP: ip}}
 	}
 	b := newBed(apiconv.DrainPolicy{})
-	told := func(when string, want ...map[lb.NodeName]netip.Addr) {
+	expectPeers := func(when string, want ...map[lb.NodeName]netip.Addr) {
 		t.Helper()
 		if diff := cmp.Diff(want, b.peers, byValue); diff != "" {
 			t.Errorf("%s: peers (-want +got):\n%s", when, diff)
@@ -122,16 +122,16 @@ func TestPeersAreReportedOnlyWhenTheyChange(t *testing.T) {
 		b.peers = nil
 	}
 	b.sees()
-	told("nobody is there", map[lb.NodeName]netip.Addr{})
+	expectPeers("nobody is there", map[lb.NodeName]netip.Addr{})
 	b.sees(pod("n2", "lbstack-system", "speaker", "10.0.0.2"), pod("n3", "lbstack-system", "controller", "10.0.0.3"), pod("n4", "default", "speaker", "10.0.0.4"))
-	told("a speaker, and others", map[lb.NodeName]netip.Addr{"n2": netip.MustParseAddr("10.0.0.2")})
+	expectPeers("a speaker, and others", map[lb.NodeName]netip.Addr{"n2": netip.MustParseAddr("10.0.0.2")})
 	ready := pod("n2", "lbstack-system", "speaker", "10.0.0.2")
 	ready.Status.Phase = corev1.PodRunning
 	b.sees(ready)
-	told("it is where it was")
+	expectPeers("it is where it was")
 	b.sees(pod("n2", "lbstack-system", "none", "10.0.0.2"))
-	told("it is a speaker no more", map[lb.NodeName]netip.Addr{})
-	b.tells(t, "pods alone", 0)
+	expectPeers("it is a speaker no more", map[lb.NodeName]netip.Addr{})
+	b.changeAt(t, "pods alone", 0)
 }
 
 func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
@@ -160,8 +160,8 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 			reader := store.NewReader()
 			reader.Read(func(informers.Changes) {})
 			store.Handler().OnUpdate(x, y)
-			reader.Read(func(news informers.Changes) {
-				if got := news.Changed(&corev1.Node{}); got != tt.want {
+			reader.Read(func(noted informers.Changes) {
+				if got := noted.Changed(&corev1.Node{}); got != tt.want {
 					t.Errorf("got %v, want %v", got, tt.want)
 				}
 			})
@@ -172,7 +172,7 @@ func TestAKubeletThatWritesTheSameWakesNobody(t *testing.T) {
 	}
 }
 
-// fakeCache is a cache of which each kind is synced when the test says so.
+// fakeCache is a cache of which each kind is synced when the test sets it.
 type fakeCache struct {
 	crcache.Cache
 	of map[reflect.Type]*controllertest.FakeInformer
@@ -211,12 +211,12 @@ func TestSnapshotIsReportedOnceAllKindsAreListed(t *testing.T) {
 			cache.of[reflect.TypeOf(kind)].Synced()
 		}
 		pass()
-		if b.tells(t, "all was seen", 0); len(b.snapshots[0].Addresses) != 1 {
+		if b.changeAt(t, "all was seen", 0); len(b.snapshots[0].Addresses) != 1 {
 			t.Errorf("got %+v, want one address", b.snapshots[0])
 		}
 		cache.of[reflect.TypeOf(web[2])].Delete(web[2])
 		pass()
-		b.tells(t, "the endpoints are gone", 1)
+		b.changeAt(t, "the endpoints are gone", 1)
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("at the end: got %v, want no error", err)

@@ -13,7 +13,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-func covering(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
+func coveredWith(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
 	return map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": hardware}}}
 }
 
@@ -39,8 +39,8 @@ func TestCoveringSpeakerAnswersWithTheHardwareAddressOfTheRestartingNode(t *test
 		theirs   []wire.Link
 		want     map[netip.Addr]layer2.Owned
 	}{
-		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: covering(mac(7))},
-		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: covering(mac(8))},
+		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: coveredWith(mac(7))},
+		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: coveredWith(mac(8))},
 		{name: "not on a link of another subnet", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2)}},
 		{name: "not on a link of another name", theirs: []wire.Link{link("eth1", 8)}},
 		{name: "not for a link that the restarting node does not use", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{internal, link("eth1", 8, net2)}},
@@ -76,11 +76,11 @@ func TestSpeakerCoversUntilTheHolderIsBackOrDead(t *testing.T) {
 		then []mesh.Peer
 		want map[netip.Addr]layer2.Owned
 	}{
-		{name: "another node is elected", then: []mesh.Peer{restarts(), p2}, want: covering(mac('1'))},
+		{name: "another node is elected", then: []mesh.Peer{restarts(), p2}, want: coveredWith(mac('1'))},
 		{name: "the holder is back", then: []mesh.Peer{peer("p1", ownership.Claims{a1: 3}), p2}},
 		{name: "the holder is dead", then: []mesh.Peer{p2}},
 		{name: "another node claims it", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 4})}},
-		{name: "another node claims it with a lower epoch", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 2})}, want: covering(mac('1'))},
+		{name: "another node claims it with a lower epoch", then: []mesh.Peer{restarts(), peer("p2", ownership.Claims{a1: 2})}, want: coveredWith(mac('1'))},
 		{name: "another restarting node claims it", then: []mesh.Peer{restarts(), in(ownership.Restarting, peer("p2", ownership.Claims{a1: 4})), peer("p3", nil)}},
 	}
 	for _, tt := range tests {
@@ -88,7 +88,7 @@ func TestSpeakerCoversUntilTheHolderIsBackOrDead(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, "p1", "p2", "p3", self)), peer("p1", ownership.Claims{a1: 3}))
 				b.receive(restarts())
-				b.serves("while p1 restarts", covering(mac('1')))
+				b.serves("while p1 restarts", coveredWith(mac('1')))
 				b.receive(tt.then...)
 				b.serves("in the end", tt.want)
 			})
@@ -116,7 +116,7 @@ func TestSpeakerDoesNotCoverOnALinkThatItMayNotUse(t *testing.T) {
 		b.links = append(b.links, pods)
 		b.inform()
 		b.receive(restarts(wire.Link{Name: "br0", Hardware: [6]byte(mac(8)), IPv4: true}, wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}))
-		b.serves("while p1 restarts", covering(mac(7)))
+		b.serves("while p1 restarts", coveredWith(mac(7)))
 	})
 }
 
@@ -124,7 +124,7 @@ func TestIsolatedSpeakerCoversForNoPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
 		b.receive(restarts(), peer("p2", nil))
-		b.serves("while p1 restarts", covering(mac('1')))
+		b.serves("while p1 restarts", coveredWith(mac('1')))
 		b.view.Missing = missing("p2")
 		b.receive(restarts())
 		b.after(300 * time.Millisecond)

@@ -555,7 +555,7 @@ func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 			}
 		}
 	}
-	w.note("%s: takes %v, cares for %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
+	w.note("%s: takes %v, covers %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
 	w.mayLose(p, lost)
 	p.owned = maps.Clone(owned)
 	w.announce(p, taken)

@@ -20,7 +20,7 @@ import (
 
 // node is the kernel of a node with the interfaces 1 and 2.
 type node struct {
-	news chan received
+	changes chan received
 
 	mu        sync.Mutex
 	addresses []string // as the kernel lists them
@@ -34,11 +34,11 @@ type node struct {
 func follow(t *testing.T, do func(*node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := &node{news: make(chan received), links: []int{1, 2}, addresses: []string{"1 192.0.2.1/24"}}
+		n := &node{changes: make(chan received), links: []int{1, 2}, addresses: []string{"1 192.0.2.1/24"}}
 		ctx, cancel := context.WithCancel(t.Context())
 		w := Watcher{Log: logr.Discard(), Settle: 5 * time.Millisecond, Look: n.look, List: n.list, links: n.listLinks}
 		ended := make(chan error, 1)
-		go func() { ended <- w.loop(ctx, n.news, nil) }()
+		go func() { ended <- w.loop(ctx, n.changes, nil) }()
 		synctest.Wait()
 		do(n)
 		cancel()
@@ -91,7 +91,7 @@ func (n *node) listLinks() (list []netlink.Link, err error) {
 // "1 192.0.2.1/24 deprecated", and returns after a time.
 func (n *node) sends(after time.Duration, texts ...string) {
 	for _, text := range texts {
-		n.news <- received{events: []event{parse(text)}}
+		n.changes <- received{events: []event{parse(text)}}
 	}
 	time.Sleep(after)
 	synctest.Wait()
@@ -151,12 +151,12 @@ func TestWatcher_ListsAgainAtAPaceWhenEventsAreLost(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Minute)
 		n.set(func() { n.addresses = append(n.addresses, "2 192.0.2.2/24") })
-		n.news <- received{lost: true}
+		n.changes <- received{lost: true}
 		n.sends(10 * time.Millisecond)
 		expect(t, n, "at once", 2, 2, map[int][]string{1: {"192.0.2.1/24"}, 2: {"192.0.2.2/24"}})
 		n.set(func() { n.addresses = n.addresses[:1] })
 		for range 20 {
-			n.news <- received{lost: true}
+			n.changes <- received{lost: true}
 			n.sends(10 * time.Millisecond)
 		}
 		n.set(func() {
@@ -176,7 +176,7 @@ func TestWatcher_InterruptedList(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Minute)
 		n.set(func() { n.fails, n.addresses = netlink.ErrDumpInterrupted, nil })
-		n.news <- received{lost: true}
+		n.changes <- received{lost: true}
 		n.sends(10 * time.Millisecond)
 		expect(t, n, "it stays as it was", 1, 1+interrupted, map[int][]string{1: {"192.0.2.1/24"}})
 		n.set(func() { n.fails = nil })
@@ -189,7 +189,7 @@ func TestWatcher_DeletedInterface(t *testing.T) {
 	follow(t, func(n *node) {
 		n.sends(time.Second, "2 192.0.2.2/24")
 		n.set(func() { n.links = []int{1} })
-		n.news <- received{links: true}
+		n.changes <- received{links: true}
 		n.sends(time.Second)
 		expect(t, n, "its addresses are as well", 3, 1, map[int][]string{1: {"192.0.2.1/24"}})
 	})

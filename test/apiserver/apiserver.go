@@ -48,7 +48,7 @@ func (s *Server) Stop() error { return errors.Join(s.ControlPlane.Stop(), os.Rem
 // before they start. A goroutine that outlives the tests and the server fails them. Use it as
 // the body of TestMain.
 func Main(m *testing.M, set func(*Server)) {
-	ctrllog.SetLogger(logr.Discard()) // the clients have nothing to tell
+	ctrllog.SetLogger(logr.Discard()) // the clients log nothing
 	code, err := run(m, set)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "API server for the tests:", err)

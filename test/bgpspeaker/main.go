@@ -29,7 +29,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 	"github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 )
 
 // leaveWithin is what speaker/app gives routers when it ends.
@@ -70,7 +70,7 @@ func run() error {
 		case <-s.changed:
 			s.report()
 		case line := <-lines:
-			c, err := told.Parse[told.Config](line)
+			c, err := protocol.Parse[protocol.Config](line)
 			if err != nil {
 				return err
 			}
@@ -123,7 +123,7 @@ func newSpeaker(registry prometheus.Registerer) *speaker {
 }
 
 // set does what the feed of the speaker does, in the same order.
-func (s *speaker) set(c told.Config) {
+func (s *speaker) set(c protocol.Config) {
 	seen := time.Now()
 	tables := map[bgp.PeerName]routes.Table{}
 	for _, p := range c.Peers {
@@ -166,7 +166,7 @@ func (s *speaker) shared(a routes.Attributes) *routes.Attributes {
 }
 
 func (s *speaker) report() {
-	r := told.Report{Sessions: s.sessions.Statuses(), Paths: map[bgp.PeerName]bfd.Status{}}
+	r := protocol.Report{Sessions: s.sessions.Statuses(), Paths: map[bgp.PeerName]bfd.Status{}}
 	for _, status := range r.Sessions {
 		if path, watched := s.sessions.Path(status.Peer); watched {
 			r.Paths[status.Peer] = path

@@ -24,7 +24,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// acceptance says what the API server would say about a LoadBalancerStack that is created.
+// acceptance returns the errors of the API server when a LoadBalancerStack is created.
 type acceptance struct {
 	structural *schema.Structural
 	schema     validation.SchemaValidator
@@ -132,7 +132,7 @@ func TestImport_ArbitraryValues(t *testing.T) {
 	}
 }
 
-// change replaces a value somewhere in a tree, and says what it did.
+// change replaces a value somewhere in a tree, and returns a description of the change.
 func change(chance *rand.Rand, content map[string]any) string {
 	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(content)), func(key string) bool { return key == "apiVersion" || key == "kind" })
 	if len(keys) == 0 {

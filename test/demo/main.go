@@ -1,6 +1,6 @@
 // Command demo shows lbstack at work on a test bed that has the operator: one
 // LoadBalancerStack in, a load balancer out, and what happens when the node that
-// serves an address is cut off. It tells what it sees.
+// serves an address is cut off. It prints each step.
 package main
 
 import (
@@ -16,19 +16,19 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// patience bounds each step of the story.
-const patience = 2 * time.Minute
+// stepTimeout bounds each step.
+const stepTimeout = 2 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := tell(ctx); err != nil {
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func tell(ctx context.Context) error {
+func run(ctx context.Context) error {
 	s, err := scenario.Open(ctx)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func route(ctx context.Context, s *scenario.Scenario) (address string, err error
 }
 
 func step(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	return do(ctx)
 }

@@ -66,7 +66,7 @@ func TestRoutedAddressIsServedByAllItsNodesAndReportsThem(t *testing.T) {
 	if client := "192.168.1.200"; !strings.Contains(page, client) {
 		t.Errorf("the backend sees another client than %s: %s", client, page)
 	}
-	// A router has the route before the cluster has heard of it, which it does node by node.
+	// A router has the route before the nodes have reported it to the cluster, one after the other.
 	eventually.Succeed(t, within, "the Service names all that announce it", func(context.Context) error {
 		message := announced(t, scenario.RoutedService, metav1.ConditionTrue, v1beta1.ReasonAnnounced)
 		for _, word := range append(slices.Clone(nodes), address, "BGP", "router") {
@@ -175,7 +175,7 @@ func TestReportOfASpeakerThatHangsDoesNotCount(t *testing.T) {
 		must(t, bed.EveryoneSeesEveryone(background(t)))
 	})
 	signal("STOP")
-	eventually.Succeed(t, within, "the BGPPeer says that nobody hears the speaker", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the BGPPeer reports that no node receives from the speaker", func(ctx context.Context) error {
 		peer := &v1beta1.BGPPeer{}
 		if err := bed.Client.Get(ctx, client.ObjectKey{Name: "router"}, peer); err != nil {
 			return err
@@ -186,14 +186,14 @@ func TestReportOfASpeakerThatHangsDoesNotCount(t *testing.T) {
 		}
 		return nil
 	})
-	eventually.Succeed(t, within, "the Service does not say that the node announces its address", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the Service does not name the node as announcing its address", func(ctx context.Context) error {
 		svc := &corev1.Service{}
 		if err := bed.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: scenario.RoutedService}, svc); err != nil {
 			return err
 		}
 		c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
 		if c == nil || c.Status != metav1.ConditionTrue || strings.Contains(c.Message, hangs) {
-			return fmt.Errorf("it says of %s: %+v", address, c)
+			return fmt.Errorf("the status of %s is %+v", address, c)
 		}
 		return nil
 	})
@@ -264,7 +264,7 @@ func TestWrongASNIsReportedAndDisturbsNoOtherPeer(t *testing.T) {
 	t.Cleanup(func() { // the field manager of the patch owns the item, so that Apply leaves it
 		must(t, bed.Client.Patch(background(t), stack, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"bgpPeers":null}}`))))
 	})
-	eventually.Succeed(t, within, "the speaker tells what is wrong", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the speaker reports the failure", func(ctx context.Context) error {
 		state, err := stateOf(ctx, nodes[0])
 		if err != nil {
 			return err
@@ -342,8 +342,8 @@ func TestANodeThatShallHaveNoSpeakerHasNoSession(t *testing.T) {
 		return nil
 	})
 	// The controller sees that the pod ends before the speaker has written its last state.
-	eventually.Succeed(t, within, "the speaker of "+without+" says that it was stopped", func(ctx context.Context) error {
-		return speakerSays(ctx, without, v1beta1.ReasonStopped)
+	eventually.Succeed(t, within, "the speaker of "+without+" reports that it was stopped", func(ctx context.Context) error {
+		return speakerReports(ctx, without, v1beta1.ReasonStopped)
 	})
 	state, err := stateOf(ctx, without)
 	must(t, err)

@@ -14,7 +14,7 @@ import (
 )
 
 // The nodes of the test bed share the clock of the machine, which no test may set. The speaker of
-// clockImage is built with a standard library in which time.Now adds what a file on its node says, in
+// clockImage is built with a standard library in which time.Now adds the offset in a file on its node, in
 // seconds, to the wall clock, and nothing to the monotonic one: that is what a step of the clock is.
 const (
 	clockOnNode = "/var/lib/lbstack/speaker/clock"
@@ -85,7 +85,7 @@ func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 		t.Run("set by "+step+" s while the speaker runs", func(t *testing.T) {
 			before := time.Now()
 			setClock(t, owner.Node, step)
-			eventually.Stays(t, settles, "one node says that it owns the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
+			eventually.Stays(t, settles, "one node reports that it owns the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
 			answersFrom(t, w, address, before, owner.MAC, settles)
 			must(t, bed.EveryoneSeesEveryone(background(t)))
 		})

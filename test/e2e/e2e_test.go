@@ -24,14 +24,14 @@ func TestPageThroughTheAddress(t *testing.T) {
 	owner, err := bed.Settled(background(t), address)
 	must(t, err)
 	t.Logf("%s announces %s with the MAC %s", owner.Node, address, owner.MAC)
-	eventually.Succeed(t, within, "exactly the owner's SpeakerState tells the address", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "exactly the owner's SpeakerState has the address", func(ctx context.Context) error {
 		var states v1beta1.SpeakerStateList
 		if err := bed.Client.List(ctx, &states); err != nil {
 			return err
 		}
 		for _, s := range states.Items {
-			tells := len(s.Status.Addresses) == 1 && s.Status.Addresses[0].Address == address
-			if tells != (s.Name == owner.Node) {
+			reports := len(s.Status.Addresses) == 1 && s.Status.Addresses[0].Address == address
+			if reports != (s.Name == owner.Node) {
 				return fmt.Errorf("the state of %s lists %v", s.Name, s.Status.Addresses)
 			}
 		}

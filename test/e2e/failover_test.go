@@ -305,7 +305,7 @@ func TestPartition(t *testing.T) {
 		w := watching(t, address)
 		partition(t, nodes[:2], nodes[2:])
 		for _, node := range nodes {
-			eventually.Succeed(t, within, node+" says that it is in a minority", func(ctx context.Context) error { return speakerSays(ctx, node, v1beta1.ReasonMinority) })
+			eventually.Succeed(t, within, node+" reports that it is in a minority", func(ctx context.Context) error { return speakerReports(ctx, node, v1beta1.ReasonMinority) })
 		}
 		// Of two halves the one with the first name goes on.
 		for _, node := range nodes[2:] {
@@ -330,7 +330,7 @@ func TestPartition(t *testing.T) {
 	})
 }
 
-// gaveUp says whether a speaker says that it gives up what a larger group may announce, and has
+// gaveUp returns whether a speaker reports that it gives up what a larger group may announce, and has
 // nothing.
 func gaveUp(ctx context.Context, node string) error {
 	state, err := stateOf(ctx, node)
@@ -350,16 +350,16 @@ func partition(t *testing.T, groups ...[]string) {
 	must(t, bed.Partition(background(t), groups...))
 }
 
-// owners says whether so many nodes say that they own an address.
+// owners returns an error unless this number of nodes report that they own an address.
 func owners(ctx context.Context, address string, want int) error {
 	names, err := ownersOf(ctx, address)
 	if err == nil && len(names) != want {
-		err = fmt.Errorf("%v say that they own %s, want %d", names, address, want)
+		err = fmt.Errorf("%v report that they own %s, want %d", names, address, want)
 	}
 	return err
 }
 
-// ownersOf returns the nodes that say that they own an address.
+// ownersOf returns the nodes that report that they own an address.
 func ownersOf(ctx context.Context, address string) (names []string, err error) {
 	for _, node := range bed.Cluster.Nodes() {
 		state, err := stateOf(ctx, node)

@@ -61,7 +61,7 @@ func theyAnnounce(t *testing.T, nodes ...string) {
 			if err != nil {
 				return err
 			}
-			if err := speakerSays(ctx, node, v1beta1.ReasonAnnouncing); err != nil || int(state.Status.LiveSpeakers) != len(nodes) {
+			if err := speakerReports(ctx, node, v1beta1.ReasonAnnouncing); err != nil || int(state.Status.LiveSpeakers) != len(nodes) {
 				return errors.Join(fmt.Errorf("%s receives from %d of %d", node, state.Status.LiveSpeakers, len(nodes)), err)
 			}
 		}
@@ -163,7 +163,7 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 		w := watching(t, address)
 		partition(t, nodes[:1], nodes[1:])
 		for _, node := range nodes {
-			eventually.Succeed(t, within, node+" says that it is in a minority", func(ctx context.Context) error { return speakerSays(ctx, node, v1beta1.ReasonMinority) })
+			eventually.Succeed(t, within, node+" reports that it is in a minority", func(ctx context.Context) error { return speakerReports(ctx, node, v1beta1.ReasonMinority) })
 		}
 		// The one with the first name goes on.
 		eventually.Succeed(t, within, nodes[1]+" gives its addresses up", func(ctx context.Context) error { return gaveUp(ctx, nodes[1]) })
@@ -206,7 +206,7 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 				return err
 			}
 			return eventually.Poll(ctx, func(ctx context.Context) error {
-				return errors.Join(speakerSays(ctx, owner, v1beta1.ReasonMinority), speakerSays(ctx, other, v1beta1.ReasonMinority))
+				return errors.Join(speakerReports(ctx, owner, v1beta1.ReasonMinority), speakerReports(ctx, other, v1beta1.ReasonMinority))
 			})
 		})
 		must(t, err)

@@ -28,7 +28,7 @@ func TestFirewallBetweenTwoSpeakersMovesNothing(t *testing.T) {
 			return err
 		}
 		return eventually.Poll(ctx, func(ctx context.Context) error {
-			return errors.Join(speakerSays(ctx, owner.Node, v1beta1.ReasonDatagramsLost), speakerSays(ctx, other, v1beta1.ReasonDatagramsLost))
+			return errors.Join(speakerReports(ctx, owner.Node, v1beta1.ReasonDatagramsLost), speakerReports(ctx, other, v1beta1.ReasonDatagramsLost))
 		})
 	})
 	must(t, err)
@@ -57,7 +57,7 @@ func TestFirewallAroundASpeakerLeavesOneOwner(t *testing.T) {
 			return err
 		}
 		return eventually.Poll(ctx, func(ctx context.Context) error {
-			return speakerSays(ctx, owner.Node, v1beta1.ReasonMinority)
+			return speakerReports(ctx, owner.Node, v1beta1.ReasonMinority)
 		})
 	})
 	must(t, err)
@@ -79,19 +79,19 @@ func allAnnounceAfterFirewall(t *testing.T, filtered string) {
 	must(t, bed.LetDatagramsThrough(background(t), filtered))
 	for _, node := range bed.Cluster.Nodes() {
 		eventually.Succeed(t, within, node+" receives from the others again", func(ctx context.Context) error {
-			return speakerSays(ctx, node, v1beta1.ReasonAnnouncing)
+			return speakerReports(ctx, node, v1beta1.ReasonAnnouncing)
 		})
 	}
 }
 
-// speakerSays says whether a speaker gives a reason for being ready or not.
-func speakerSays(ctx context.Context, node, reason string) error {
+// speakerReports returns an error unless the condition Ready of a speaker has the reason.
+func speakerReports(ctx context.Context, node, reason string) error {
 	state, err := stateOf(ctx, node)
 	if err != nil {
 		return err
 	}
 	if ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); ready == nil || ready.Reason != reason {
-		return fmt.Errorf("the speaker of %s says %+v, want the reason %s", node, ready, reason)
+		return fmt.Errorf("the speaker of %s reports %+v, want the reason %s", node, ready, reason)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func TestNodeThatReceivesNothingStopsAnnouncing(t *testing.T) {
 	must(t, bed.Receive(background(t), owner.Node))
 	for _, node := range bed.Cluster.Nodes() {
 		eventually.Succeed(t, within, node+" receives from the others again", func(ctx context.Context) error {
-			return speakerSays(ctx, node, v1beta1.ReasonAnnouncing)
+			return speakerReports(ctx, node, v1beta1.ReasonAnnouncing)
 		})
 	}
 	oneAnswers(t, w, address)

@@ -25,7 +25,7 @@ const (
 	componentNamespace = "lbstack-system"
 )
 
-// background returns a context that ends with the test's patience.
+// background returns a context with the timeout of the test.
 func background(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)
@@ -112,7 +112,7 @@ func pool(t *testing.T, name, addresses string) {
 	must(t, bed.Client.Create(background(t), p))
 }
 
-// crash kills the pods of a component, without a moment to say goodbye.
+// crash kills the pods of a component, without a grace period.
 func crash(t *testing.T, namespace, component string) {
 	t.Helper()
 	var pods corev1.PodList

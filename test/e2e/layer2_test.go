@@ -162,7 +162,7 @@ func TestAnAddressThatAForeignHostUsesIsLeftToIt(t *testing.T) {
 	})
 	message := announced(t, "asks", metav1.ConditionFalse, v1beta1.ReasonAddressConflict)
 	if !strings.Contains(message, mac) {
-		t.Errorf("the message does not tell the MAC %s: %s", mac, message)
+		t.Errorf("the message does not have the MAC %s: %s", mac, message)
 	}
 	// With Report the nodes answer for the address as well, and the MAC is still named. They read
 	// the stack themselves: no speaker restarts.

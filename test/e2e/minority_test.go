@@ -60,15 +60,15 @@ func TestSpeakerThatNoOtherReachesTakesNothing(t *testing.T) {
 	t.Cleanup(func() { must(t, bed.LetDatagramsThrough(background(t), apart)) })
 	_, err = bed.Cluster.Exec(background(t), apart, "sh", "-c", "pkill -KILL -x speaker; rm -rf /var/lib/lbstack/speaker/*")
 	must(t, err)
-	eventually.Succeed(t, within, "the speaker that starts says that it is in a minority", func(ctx context.Context) error {
-		return speakerSays(ctx, apart, v1beta1.ReasonMinority)
+	eventually.Succeed(t, within, "the starting speaker reports that it is in a minority", func(ctx context.Context) error {
+		return speakerReports(ctx, apart, v1beta1.ReasonMinority)
 	})
-	eventually.Stays(t, 10*time.Second, "one node says that it owns the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
+	eventually.Stays(t, 10*time.Second, "one node reports that it owns the address", func(ctx context.Context) error { return owners(ctx, address, 1) })
 	_, err = bed.Page(background(t), address) // the client forgot the address
 	must(t, err)
 	must(t, bed.LetDatagramsThrough(background(t), apart))
 	eventually.Succeed(t, within, "the speaker receives from the others", func(ctx context.Context) error {
-		return speakerSays(ctx, apart, v1beta1.ReasonAnnouncing)
+		return speakerReports(ctx, apart, v1beta1.ReasonAnnouncing)
 	})
 	now, err := bed.Settled(background(t), address)
 	must(t, err)

@@ -35,7 +35,7 @@ type rolloutKind struct {
 	// during is done when it is in the phase in; nil: nothing is.
 	in     v1beta1.RolloutPhase
 	during func(context.Context) error
-	// kills says that during always kills the operator.
+	// kills: during always kills the operator.
 	kills bool
 	// phase in which it ends, with words in the failure, and the image and log level of all speakers.
 	phase               v1beta1.RolloutPhase

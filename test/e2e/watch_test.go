@@ -18,7 +18,7 @@ const (
 	// together is how long two nodes may answer where one that cannot reach the other is found out:
 	// the detection time of the profile Default, and what requests of the watcher leave open.
 	together = 500 * time.Millisecond
-	// settles is how long something stays as it is before a test believes it.
+	// settles is how long a state must last before a test accepts it.
 	settles = 2 * time.Second
 )
 

@@ -1,5 +1,5 @@
 // Package eventually waits, in tests against real programs, until something is
-// true: it polls with a deadline and says what was last seen.
+// true: it polls with a deadline and reports the last state.
 package eventually
 
 import (
@@ -45,7 +45,7 @@ func Poll(ctx context.Context, check func(ctx context.Context) error) error {
 	return PollEvery(ctx, interval, check)
 }
 
-// PollEvery is Poll for a check that costs more than a moment: it says how long to
+// PollEvery is Poll for a check that costs more than a moment: the caller sets how long to
 // wait before the next look.
 func PollEvery(ctx context.Context, pause time.Duration, check func(ctx context.Context) error) error {
 	var last error
@@ -54,7 +54,7 @@ func PollEvery(ctx context.Context, pause time.Duration, check func(ctx context.
 		if err == nil {
 			return nil
 		}
-		// An attempt that the deadline cut short says nothing new.
+		// The error of an attempt that the deadline cut short does not count.
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}

@@ -137,7 +137,7 @@ func (b *bed) earlierChart() string {
 	return target
 }
 
-// isEarlier says whether the CRD has the field of the earlier chart.
+// isEarlier returns whether the CRD has the field of the earlier chart.
 func (b *bed) isEarlier() bool {
 	b.Helper()
 	crd := &unstructured.Unstructured{}

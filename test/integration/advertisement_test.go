@@ -15,9 +15,9 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 	b := newBed(t)
 	b.machine("node1", map[string]string{"rack": "1"})
 	b.controller()
-	says := func(reason string, parts ...string) {
+	hasReason := func(reason string, parts ...string) {
 		t.Helper()
-		b.says("ad", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, reason, parts...)
+		b.hasCondition("ad", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, reason, parts...)
 	}
 	inRack := func(rack string) []metav1.LabelSelector {
 		return []metav1.LabelSelector{{MatchLabels: map[string]string{"rack": rack}}}
@@ -25,12 +25,12 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 	b.advertise("ad", func(spec *v1beta1.L2AdvertisementSpec) {
 		spec.IPAddressPools, spec.NodeSelectors, spec.Interfaces = []v1beta1.ObjectName{"pool"}, inRack("2"), []v1beta1.InterfaceName{"eth0"}
 	})
-	says(v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "pool", which does not exist`)
+	hasReason(v1beta1.ReasonUnknownPool, `spec.ipAddressPools names the IPAddressPool "pool", which does not exist`)
 	b.warned("ad", v1beta1.ReasonUnknownPool, `"pool"`)
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	says(v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 1 nodes")
+	hasReason(v1beta1.ReasonNoNodes, "spec.nodeSelectors match none of the 1 nodes")
 	b.machine("node2", map[string]string{"rack": "2"})
-	says(v1beta1.ReasonAdvertisementValid) // nobody has reported yet
+	hasReason(v1beta1.ReasonAdvertisementValid) // nobody has reported yet
 	node2 := b.speaker("node2")
 	links := func(names ...v1beta1.InterfaceName) {
 		t.Helper()
@@ -41,10 +41,10 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 		node2.write()
 	}
 	links("eth1")
-	says(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", which none of the nodes that the advertisement selects can announce on`, "node2")
+	hasReason(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", which none of the nodes that the advertisement selects can announce on`, "node2")
 	b.warned("ad", v1beta1.ReasonUnknownInterface, `"eth0"`)
 	links("eth0", "eth1")
-	says(v1beta1.ReasonAdvertisementValid)
+	hasReason(v1beta1.ReasonAdvertisementValid)
 	b.event("ad", v1beta1.ReasonAdvertisementValid)
 
 	edited := &v1beta1.L2Advertisement{ObjectMeta: metav1.ObjectMeta{Name: "ad"}}
@@ -52,11 +52,11 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(v1beta1.ReasonAdvertisementValid) // it was put right
+	hasReason(v1beta1.ReasonAdvertisementValid) // it was put right
 
 	b.advertise("wrong", func(spec *v1beta1.L2AdvertisementSpec) {
 		spec.NodeSelectors = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: "Near"}}}}
 	})
-	b.says("wrong", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, v1beta1.ReasonInvalidSelector, "spec.nodeSelectors[0]", "nothing is announced by the advertisement")
-	says(v1beta1.ReasonAdvertisementValid)
+	b.hasCondition("wrong", &v1beta1.L2Advertisement{}, v1beta1.ConditionReady, v1beta1.ReasonInvalidSelector, "spec.nodeSelectors[0]", "nothing is announced by the advertisement")
+	hasReason(v1beta1.ReasonAdvertisementValid)
 }

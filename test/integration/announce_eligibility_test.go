@@ -59,7 +59,7 @@ func TestServiceReportsMissingInterfaces(t *testing.T) {
 	node1.status.Interfaces[0].Subnets = []string{"10.9.0.0/24"}
 	node1.write()
 	b.poolReady("pool", v1beta1.ReasonPoolReady)
-	eventually.Succeed(t, within, "the Service does not tell of subnets any more", func(ctx context.Context) error {
+	eventually.Succeed(t, within, "the Service does not name subnets any more", func(ctx context.Context) error {
 		svc, err := b.get(ctx, "web")
 		if err != nil {
 			return err

@@ -43,7 +43,7 @@ func (b *bed) speaker(node string) *speaker {
 	}}
 }
 
-// owns says that the node has these addresses and no others, since some time that is
+// owns reports that the node has these addresses and no others, since some time that is
 // the same as before for those that it had.
 func (s *speaker) owns(epoch int64, addresses ...string) {
 	s.Helper()
@@ -62,9 +62,9 @@ func (s *speaker) owns(epoch int64, addresses ...string) {
 	s.write()
 }
 
-// hears says that a foreign host uses these addresses and no others; announced says
-// that the node announces them all the same.
-func (s *speaker) hears(announced bool, addresses ...string) {
+// setConflicts reports that a foreign host uses these addresses and no others; announced:
+// the node announces the addresses all the same.
+func (s *speaker) setConflicts(announced bool, addresses ...string) {
 	s.Helper()
 	s.status.Conflicts = nil
 	for _, address := range addresses {
@@ -95,14 +95,14 @@ func (s *speaker) write() {
 	}
 }
 
-// misses says that the speaker misses those of these nodes and no others.
+// misses reports that the speaker misses those of these nodes and no others.
 func (s *speaker) misses(nodes ...v1beta1.NodeName) {
 	s.Helper()
 	s.status.MissingSpeakers = nodes
 	s.write()
 }
 
-// current waits until the controller says whether the state is of now, within the time that it
+// current waits until the controller reports whether the state is current, within the time that it
 // may take.
 func (s *speaker) current(status metav1.ConditionStatus, reason string) {
 	s.Helper()
@@ -130,11 +130,11 @@ func (s *speaker) condition(kind string, status metav1.ConditionStatus, reason s
 	return c
 }
 
-// claimConflict waits until the claim of an address tells of the foreign host, or of
+// claimConflict waits until the claim of an address reports the foreign host, or of
 // none.
 func (b *bed) claimConflict(address string, want bool) {
 	b.Helper()
-	eventually.Succeed(b.T, within, fmt.Sprintf("the claim of %s tells of a foreign host: %v", address, want), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the claim of %s reports a foreign host: %v", address, want), func(ctx context.Context) error {
 		claim, err := b.claim(ctx, address)
 		if err != nil {
 			return err
@@ -147,15 +147,15 @@ func (b *bed) claimConflict(address string, want bool) {
 	})
 }
 
-// poolConflict waits until a pool tells of the foreign host on an address; empty:
+// poolConflict waits until a pool reports the foreign host on an address; empty:
 // that there is none.
 func (b *bed) poolConflict(name, address string) {
 	b.Helper()
 	if address == "" {
-		b.poolSays(name, v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
+		b.poolCondition(name, v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 		return
 	}
-	pool := b.poolSays(name, v1beta1.ConditionConflict, v1beta1.ReasonForeignHost)
+	pool := b.poolCondition(name, v1beta1.ConditionConflict, v1beta1.ReasonForeignHost)
 	c := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionConflict)
 	if !strings.Contains(c.Message, address) || !strings.Contains(c.Message, foreignMAC) {
 		b.Errorf("the pool %s: got %q, want it to name %s and %s", name, c.Message, address, foreignMAC)
@@ -258,7 +258,7 @@ func (b *bed) announced(name, reason string, parts ...string) {
 	if reason == v1beta1.ReasonAnnounced {
 		status = metav1.ConditionTrue
 	}
-	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s says %s and %q", name, reason, parts), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has the reason %s and %q", name, reason, parts), func(ctx context.Context) error {
 		svc, err := b.get(ctx, name)
 		if err != nil {
 			return err
@@ -274,7 +274,7 @@ func (b *bed) announced(name, reason string, parts ...string) {
 // unsaid waits until a Service does not have the condition.
 func (b *bed) unsaid(name string) {
 	b.Helper()
-	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s does not say whether it is announced", name), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has no condition Announced", name), func(ctx context.Context) error {
 		svc, err := b.get(ctx, name)
 		if err != nil {
 			return err
@@ -286,14 +286,14 @@ func (b *bed) unsaid(name string) {
 	})
 }
 
-// told waits for an event on a Service that names all of these.
-func (b *bed) told(name, reason string, parts ...string) {
+// serviceEvent waits for an event on a Service whose note has all of these parts.
+func (b *bed) serviceEvent(name, reason string, parts ...string) {
 	b.Helper()
-	b.toldBy(1, name, reason, parts...)
+	b.serviceEvents(1, name, reason, parts...)
 }
 
-// toldBy waits until as many processes have each sent an event on a Service with a reason and parts of its note.
-func (b *bed) toldBy(processes int, name, reason string, parts ...string) {
+// serviceEvents waits until as many processes have each sent an event on a Service with a reason and parts of its note.
+func (b *bed) serviceEvents(processes int, name, reason string, parts ...string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("%d events %s on %s that name %v", processes, reason, name, parts), func(ctx context.Context) error {
 		notes, err := b.notes(ctx, name, reason)
@@ -327,11 +327,11 @@ func (b *bed) notes(ctx context.Context, name, reason string) (notes []string, e
 	return notes, nil
 }
 
-// quiet waits until all Services with an address have told how they are announced:
-// that nobody does is an event only after some time.
+// quiet waits until all Services with an address have sent the event of their condition Announced:
+// that no node announces is an event only after some time.
 func (b *bed) quiet() {
 	b.Helper()
-	eventually.Succeed(b.T, within, "all Services have told how they are announced", func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, "all Services have sent the event of their condition Announced", func(ctx context.Context) error {
 		var services corev1.ServiceList
 		if err := b.List(ctx, &services, client.InNamespace(b.namespace)); err != nil {
 			return err

@@ -40,7 +40,7 @@ func TestServiceReportsItsNodeOrWhyThereIsNone(t *testing.T) {
 	node1.owns(1, "10.9.0.1")
 	since := node1.status.Addresses[0].Since.UTC().Format(time.RFC3339)
 	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1 on eth0 since "+since)
-	b.told("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1")
+	b.serviceEvent("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by node1")
 	b.has("web", "10.9.0.1") // the other condition is as it was
 	b.nothingIsWritten()
 
@@ -70,12 +70,12 @@ func TestServiceReportsTheNewNodeOfItsAddress(t *testing.T) {
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
 	node2.owns(2, "10.9.0.1") // node1 died: what it reported stays
 	b.announced("web", v1beta1.ReasonAnnounced, "by node2")
-	b.told("web", v1beta1.ReasonAnnounced, "moved from node1 to node2")
+	b.serviceEvent("web", v1beta1.ReasonAnnounced, "moved from node1 to node2")
 	crash(controller)
 	node1.owns(3, "10.9.0.1")
 	b.controller()
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
-	b.toldBy(2, "web", v1beta1.ReasonAnnounced, "is announced by node1") // the first controller has, too
+	b.serviceEvents(2, "web", v1beta1.ReasonAnnounced, "is announced by node1") // the first controller has, too
 	b.nothingIsWritten()
 
 	// The only one that may announce dies, and nobody writes its report anew.
@@ -147,11 +147,11 @@ func TestManyServicesThatMoveAtOnceAreWrittenOnceEach(t *testing.T) {
 				return err
 			}
 			for _, svc := range services.Items {
-				said := false
+				found := false
 				for _, c := range svc.Status.Conditions {
-					said = said || c.Type == v1beta1.ServiceAnnounced && strings.Contains(c.Message, "by "+node)
+					found = found || c.Type == v1beta1.ServiceAnnounced && strings.Contains(c.Message, "by "+node)
 				}
-				if !said {
+				if !found {
 					return fmt.Errorf("%s: %+v", svc.Name, svc.Status.Conditions)
 				}
 			}
@@ -163,7 +163,7 @@ func TestManyServicesThatMoveAtOnceAreWrittenOnceEach(t *testing.T) {
 	began := time.Now()
 	node2.owns(2, addresses...)
 	eventually.Succeed(t, slowly, "all are announced by node2", by("node2"))
-	t.Logf("%d Services told of their move after %s", n, time.Since(began))
+	t.Logf("%d Services reported their move after %s", n, time.Since(began))
 	b.nothingIsWritten()
 	if got := writes(); got != n {
 		t.Errorf("writes of Services: got %d, want one for each of %d", got, n)

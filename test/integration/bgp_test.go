@@ -44,12 +44,12 @@ func TestServiceReportsItsRouters(t *testing.T) {
 		p.Families, p.Problem = []string{"IPv6"}, &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: noNextHop}
 	})
 	b.announced("web", v1beta1.ReasonNotAnnounced, "no session of theirs carries IPv4 routes; on node1: tor-a ("+noNextHop+")")
-	b.says("tor-a", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonNoNextHop, "on the node node1: "+noNextHop)
+	b.hasCondition("tor-a", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonNoNextHop, "on the node node1: "+noNextHop)
 
 	node1.session("tor-a", v1beta1.BGPEstablished, "")
 	node1.routes("10.9.0.1/32", "tor-a")
 	b.announced("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
-	b.told("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
+	b.serviceEvent("web", v1beta1.ReasonAnnounced, "10.9.0.1 is announced by BGP from node1 to the peer tor-a")
 	node2.session("tor-a", v1beta1.BGPEstablished, "")
 	node2.session("tor-b", v1beta1.BGPEstablished, "")
 	node2.routes("10.9.0.0/24", "tor-a", "tor-b") // an aggregate that holds the address
@@ -148,7 +148,7 @@ func TestAnnounced_InvalidBGPAdvertisementStaysInEffect(t *testing.T) {
 	if err := b.Update(t.Context(), ad); err != nil {
 		t.Fatal(err)
 	}
-	b.says("edge", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, "nosuch")
+	b.hasCondition("edge", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, "nosuch")
 	node2.session("tor", v1beta1.BGPEstablished, "")
 	node1.session("tor", v1beta1.BGPEstablished, "flapped") // the Service is looked at
 	node1.routes("10.9.0.1/32", "tor")
@@ -170,23 +170,23 @@ func TestRouterReportsItsSessions(t *testing.T) {
 	b.machine("node2", nil)
 	b.controller()
 	b.peer("tor", func(s *v1beta1.BGPPeerSpec) { s.BFDProfile = "fast" })
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonUnknownBFDProfile, `"fast"`)
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSpeaker, "none of them has a speaker")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonUnknownBFDProfile, `"fast"`)
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNoSpeaker, "none of them has a speaker")
 	create(t, b.Client, &v1beta1.BFDProfile{ObjectMeta: metav1.ObjectMeta{Name: "fast"}})
-	b.says("fast", &v1beta1.BFDProfile{}, v1beta1.ConditionReady, v1beta1.ReasonProfileValid, "900ms")
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonPeerValid)
+	b.hasCondition("fast", &v1beta1.BFDProfile{}, v1beta1.ConditionReady, v1beta1.ReasonProfileValid, "900ms")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonPeerValid)
 
 	node1, node2 := b.speaker("node1"), b.speaker("node2")
 	node1.session("tor", v1beta1.BGPEstablished, "")
 	node2.session("tor", v1beta1.BGPActive, "no route to host", func(p *v1beta1.SpeakerBGPPeer) { p.RetrySeconds = 32 })
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node2: no route to host (next attempt within 32s)")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node2: no route to host (next attempt within 32s)")
 	b.sessions("tor", 1, 2)
 	node2.session("tor", v1beta1.BGPEstablished, "")
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonAllEstablished, "2 of 2 nodes")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonAllEstablished, "2 of 2 nodes")
 	b.sessions("tor", 2, 2)
 	b.event("tor", v1beta1.ReasonEstablished)
 	b.ready("node1", corev1.ConditionFalse)
-	b.says("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node1: the node is not ready")
+	b.hasCondition("tor", &v1beta1.BGPPeer{}, v1beta1.ConditionEstablished, v1beta1.ReasonNotEstablished, "1 of 2 nodes; node1: the node is not ready")
 	b.event("tor", v1beta1.ReasonSessionLost)
 }
 
@@ -198,21 +198,21 @@ func TestBGPAdvertisement_ReferencesMustExist(t *testing.T) {
 		s.Communities, s.Peers = []v1beta1.CommunityReference{"gold"}, []v1beta1.ObjectName{"tor"}
 	})
 	ad := &v1beta1.BGPAdvertisement{}
-	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, `"gold"`, "by its last valid values")
+	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, `"gold"`, "by its last valid values")
 	gold := []v1beta1.CommunityAlias{{Name: "gold", Value: "65000:1"}}
 	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
-	b.says("a", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonCommunityValid)
-	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownPeer, `the BGPPeer "tor", which does not exist`)
+	b.hasCondition("a", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonCommunityValid)
+	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownPeer, `the BGPPeer "tor", which does not exist`)
 	b.event("ad", v1beta1.ReasonUnknownPeer)
 	b.peer("tor")
-	b.says("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonAdvertisementValid)
+	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonAdvertisementValid)
 	b.event("ad", v1beta1.ReasonAdvertisementValid)
 	b.advertiseToRouters("preferred", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = new(int64(200)) })
-	b.says("preferred", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAttributeIgnored, "spec.localPref has no effect", "BGPPeer tor: remove it")
+	b.hasCondition("preferred", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAttributeIgnored, "spec.localPref has no effect", "BGPPeer tor: remove it")
 	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
-	b.says("b", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonDuplicateAlias, "the Community a, which is older")
+	b.hasCondition("b", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonDuplicateAlias, "the Community a, which is older")
 	b.advertiseToRouters("wide", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = 24 })
-	b.says("wide", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAggregateTooWide, "10.9.0.0/24", `"pool"`)
+	b.hasCondition("wide", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAggregateTooWide, "10.9.0.0/24", `"pool"`)
 }
 
 func (b *bed) advertiseToRouters(name string, edits ...func(*v1beta1.BGPAdvertisementSpec)) {
@@ -255,7 +255,7 @@ func (s *speaker) session(peer v1beta1.ObjectName, state v1beta1.BGPState, lastE
 	s.write()
 }
 
-// routes says that the node announces this prefix to these routers and nothing else;
+// routes reports that the node announces this prefix to these routers and nothing else;
 // empty: nothing at all.
 func (s *speaker) routes(prefix string, peers ...v1beta1.ObjectName) {
 	s.Helper()
@@ -272,11 +272,11 @@ func (s *speaker) routes(prefix string, peers ...v1beta1.ObjectName) {
 	}
 }
 
-// says waits for the reason of a condition of an object, and for a message with all of
+// hasCondition waits for the reason of a condition of an object, and for a message with all of
 // these parts.
-func (b *bed) says(name string, object client.Object, kind, reason string, parts ...string) {
+func (b *bed) hasCondition(name string, object client.Object, kind, reason string, parts ...string) {
 	b.Helper()
-	eventually.Succeed(b.T, within, fmt.Sprintf("%T %s says %s: %s and %q", object, name, kind, reason, parts), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("%T %s has the condition %s: %s and %q", object, name, kind, reason, parts), func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKey{Name: name}, object); err != nil {
 			return err
 		}

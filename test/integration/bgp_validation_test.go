@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// aRouter is the least that a BGPPeer can say.
+// aRouter has the required fields of a BGPPeer alone.
 func aRouter(edits ...func(*v1beta1.BGPPeerSpec)) *v1beta1.BGPPeer {
 	object := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 65000, PeerASN: 65001, PeerAddress: "10.0.0.1"}}
 	for _, edit := range edits {
@@ -149,8 +149,8 @@ func TestProfilesAndCommunitiesAreRefusedWithASentence(t *testing.T) {
 		return object
 	}
 	tests := []refusal{
-		{name: "a profile that says nothing is accepted", object: profile(v1beta1.BFDProfileSpec{})},
-		{name: "a profile that says everything is accepted", object: profile(v1beta1.BFDProfileSpec{
+		{name: "an empty profile is accepted", object: profile(v1beta1.BFDProfileSpec{})},
+		{name: "a profile with every field is accepted", object: profile(v1beta1.BFDProfileSpec{
 			ReceiveIntervalMilliseconds: 10, TransmitIntervalMilliseconds: 60000, DetectMultiplier: 255, PassiveMode: true, MinimumTTL: 1})},
 		{name: "too often", object: profile(v1beta1.BFDProfileSpec{ReceiveIntervalMilliseconds: 9}), want: "should be greater than or equal to 10"},
 		{name: "too seldom", object: profile(v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 60001}), want: "should be less than or equal to 60000"},

@@ -23,13 +23,13 @@ func TestServicesStayOnTheirAddressesWhenTheClassChanges(t *testing.T) {
 	b.quiet()
 	keeps := func(name, address, message string) {
 		t.Helper()
-		eventually.Succeed(t, within, fmt.Sprintf("the Service %s keeps %s and says %q", name, address, message), func(ctx context.Context) error {
+		eventually.Succeed(t, within, fmt.Sprintf("the Service %s still has %s, with %q", name, address, message), func(ctx context.Context) error {
 			svc, err := b.get(ctx, name)
 			if err != nil {
 				return err
 			}
 			if c := allocated(svc); ingress(svc) != address || c == nil || !strings.HasSuffix(c.Message, message) {
-				return fmt.Errorf("status has %q, condition %s", ingress(svc), tell(svc))
+				return fmt.Errorf("status has %q, condition %s", ingress(svc), allocatedText(svc))
 			}
 			return b.claimed(ctx, address, svc)
 		})
@@ -45,7 +45,7 @@ func TestServicesStayOnTheirAddressesWhenTheClassChanges(t *testing.T) {
 	b.nothingIsWritten()
 	plain, err := b.get(context.Background(), "plain")
 	if err != nil || ingress(plain) != "" || allocated(plain) != nil {
-		t.Errorf("a new Service without the class: got %q, %v, condition %s, want nothing", ingress(plain), err, tell(plain))
+		t.Errorf("a new Service without the class: got %q, %v, condition %s, want nothing", ingress(plain), err, allocatedText(plain))
 	}
 
 	controller.stop(syscall.SIGTERM)

@@ -96,10 +96,10 @@ func (b *bed) has(name, address string) {
 			return err
 		}
 		if got := ingress(svc); got != address {
-			return fmt.Errorf("status has %q, condition %s", got, tell(svc))
+			return fmt.Errorf("status has %q, condition %s", got, allocatedText(svc))
 		}
 		if c := allocated(svc); c == nil || c.Status != metav1.ConditionTrue || c.Reason != v1beta1.ReasonAllocated {
-			return fmt.Errorf("condition %s", tell(svc))
+			return fmt.Errorf("condition %s", allocatedText(svc))
 		}
 		return b.claimed(ctx, address, svc)
 	})
@@ -114,7 +114,7 @@ func (b *bed) anyOf(name string, addresses ...string) (has string) {
 			return err
 		}
 		if has = ingress(svc); !slices.Contains(addresses, has) {
-			return fmt.Errorf("status has %q, condition %s", has, tell(svc))
+			return fmt.Errorf("status has %q, condition %s", has, allocatedText(svc))
 		}
 		return nil
 	})
@@ -122,7 +122,7 @@ func (b *bed) anyOf(name string, addresses ...string) (has string) {
 	return has
 }
 
-// refused waits until a Service says why it has not what it asks for.
+// refused waits until a Service has the reason why its request is refused.
 func (b *bed) refused(name, reason string) *corev1.Service {
 	b.Helper()
 	var svc *corev1.Service
@@ -132,7 +132,7 @@ func (b *bed) refused(name, reason string) *corev1.Service {
 		}
 		c := allocated(svc)
 		if c == nil || c.Status != metav1.ConditionFalse || c.Reason != reason || c.Message == "" {
-			return fmt.Errorf("condition %s", tell(svc))
+			return fmt.Errorf("condition %s", allocatedText(svc))
 		}
 		return nil
 	})
@@ -204,14 +204,14 @@ func (b *bed) free(address string) {
 // poolReady waits for the reason of a pool's Ready condition.
 func (b *bed) poolReady(name, reason string) *v1beta1.IPAddressPool {
 	b.Helper()
-	return b.poolSays(name, v1beta1.ConditionReady, reason)
+	return b.poolCondition(name, v1beta1.ConditionReady, reason)
 }
 
-// poolSays waits for the reason of a condition of a pool.
-func (b *bed) poolSays(name, kind, reason string) *v1beta1.IPAddressPool {
+// poolCondition waits for the reason of a condition of a pool.
+func (b *bed) poolCondition(name, kind, reason string) *v1beta1.IPAddressPool {
 	b.Helper()
 	pool := &v1beta1.IPAddressPool{}
-	eventually.Succeed(b.T, within, fmt.Sprintf("the pool %s says %s: %s", name, kind, reason), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the pool %s has the condition %s: %s", name, kind, reason), func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKey{Name: name}, pool); err != nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func ingress(svc *corev1.Service) string {
 	return strings.Join(list, ",")
 }
 
-func tell(svc *corev1.Service) string {
+func allocatedText(svc *corev1.Service) string {
 	c := allocated(svc)
 	if c == nil {
 		return "absent"

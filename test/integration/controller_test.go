@@ -116,7 +116,7 @@ func TestInvalidPoolsAreReportedAndDisturbNoOtherPool(t *testing.T) {
 	b.poolReady("backwards", v1beta1.ReasonInvalidAddresses)
 	b.event("backwards", v1beta1.ReasonInvalidAddresses)
 	b.pool("overlapping", "10.9.0.2-10.9.0.200")
-	b.poolSays("overlapping", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	b.poolCondition("overlapping", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.event("overlapping", v1beta1.ReasonOverlap)
 
 	b.service("wants-bad", annotated("lbstack.io/address-pool", "backwards"))
@@ -155,7 +155,7 @@ func TestKilledControllerAdoptsBeforeItGives(t *testing.T) {
 	controller.stop(syscall.SIGKILL)
 
 	// While no controller runs: a Service goes, one is claimed but was never
-	// told (the crash between two writes), one has an address without a claim.
+	// reported (the crash between two writes), one has an address without a claim.
 	remove(t, b.Client, gone)
 	half := b.service("half")
 	create(t, b.Client, claimOf("10.9.0.4", half))
@@ -351,7 +351,7 @@ func (b *bed) handTo(claim *v1beta1.IPAddressClaim, service string) {
 	}
 }
 
-// unclaimed creates a Service that has an address which no claim tells of, as
+// unclaimed creates a Service that has an address which no claim has, as
 // another load balancer would leave it.
 func (b *bed) unclaimed(name, address string) {
 	b.Helper()

@@ -90,7 +90,7 @@ func stories() []story {
 			{do: func(b *bed) {
 				b.machine("node1", nil)
 				b.advertise("story")
-				b.speaker("node1").hears(false, "10.9.0.1")
+				b.speaker("node1").setConflicts(false, "10.9.0.1")
 			}, services: m("web", "10.9.0.2"), claims: m("10.9.0.2", "InUse web")},
 			{do: func(b *bed) { b.service("next") }, services: m("web", "10.9.0.2", "next", "10.9.0.3"), claims: m("10.9.0.2", "InUse web", "10.9.0.3", "InUse next")},
 		}},

@@ -27,7 +27,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// TestCrashAtEveryWrite tells each story once without a crash, and then once for
+// TestCrashAtEveryWrite plays each story once without a crash, and then once for
 // each write of it: the controller dies before that write, or after it but before
 // it knows, and another one goes on. The end, and every step on the way, must be
 // those of the model; and never do two Services that do not share show one address.
@@ -48,7 +48,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 }
 
-// relate tells a story, with a crash at a write, before or after it is done; -1:
+// relate plays a story, with a crash at a write, before or after it is done; -1:
 // without one. It returns how many writes it took.
 func relate(t *testing.T, s story, at int, done bool) (writes int) {
 	t.Helper()
@@ -60,7 +60,7 @@ func relate(t *testing.T, s story, at int, done bool) (writes int) {
 		p := b.process(at, done)
 		for i, step := range s.steps {
 			step.do(b)
-			eventually.Succeed(t, within, fmt.Sprintf("step %d is as the model says", i+1), func(ctx context.Context) error {
+			eventually.Succeed(t, within, fmt.Sprintf("step %d is as in the model", i+1), func(ctx context.Context) error {
 				if p.faults.crashed() {
 					writes += p.stop()
 					p = b.process(-1, false)

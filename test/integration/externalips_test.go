@@ -32,7 +32,7 @@ func ofType(kind corev1.ServiceType) func(*corev1.Service) {
 // reason and a message with all of these parts; an empty reason: until there is none.
 func (b *bed) conflicts(name, reason string, parts ...string) {
 	b.Helper()
-	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s says %q and %q", name, reason, parts), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has %q and %q", name, reason, parts), func(ctx context.Context) error {
 		svc, err := b.get(ctx, name)
 		if err != nil {
 			return err

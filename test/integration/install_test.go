@@ -46,7 +46,7 @@ func TestInstallation_IsTheSameInAllWays(t *testing.T) {
 	}
 }
 
-// installedByBundle is what of the manifest's objects a bundle can say: the ServiceAccounts and their
+// installedByBundle lists the objects of the manifest that a bundle can have: the ServiceAccounts and their
 // bindings follow from the roles.
 func installedByBundle(t *testing.T, manifest objects) map[string]any {
 	t.Helper()

@@ -33,7 +33,7 @@ func TestAddressIsReservedForAServiceThatDoesNotExistYet(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
 	b.reservedFor("10.9.0.1", "late")
-	b.claimSays("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
+	b.claimCondition("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
 	b.service("other")
 	b.has("other", "10.9.0.2")
 	b.service("wants", asking("10.9.0.1"))
@@ -42,10 +42,10 @@ func TestAddressIsReservedForAServiceThatDoesNotExistYet(t *testing.T) {
 		b.service("late")
 		b.has("late", "10.9.0.1")
 		b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "late")
-		b.claimSays("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimInUse)
+		b.claimCondition("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimInUse)
 		b.remove("late")
 		b.claimIs("10.9.0.1", v1beta1.ClaimReserved, "late")
-		b.claimSays("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
+		b.claimCondition("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
 	}
 	if got := ingress(b.shows("wants", "", v1beta1.ReasonAddressInUse)); got != "" {
 		t.Errorf("who waits got %q, want nothing", got)
@@ -70,10 +70,10 @@ func TestReservationOfAnAddressThatNoPoolGivesIsReported(t *testing.T) {
 	b.poolWith("pool", "10.9.0.1-10.9.0.9")
 	b.controller()
 	b.reservedFor("10.9.1.1")
-	b.claimSays("10.9.1.1", metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools)
+	b.claimCondition("10.9.1.1", metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools)
 	b.event("10.9.1.1", v1beta1.ReasonClaimOutsidePools)
 	b.editPool("pool", func(spec *v1beta1.IPAddressPoolSpec) { spec.Addresses = append(spec.Addresses, "10.9.1.1") })
-	b.claimSays("10.9.1.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
+	b.claimCondition("10.9.1.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
 	b.poolCounts("pool", "10/1/9", "")
 }
 
@@ -89,7 +89,7 @@ func TestHolderThatCannotShareLosesTheAddressWithAReason(t *testing.T) {
 	b.event("10.9.0.5", v1beta1.ReasonClaimHolderRefused)
 	b.has("first", "10.9.0.5")
 	b.has("second", "10.9.0.2")
-	b.claimSays("10.9.0.5", metav1.ConditionTrue, v1beta1.ReasonClaimInUse)
+	b.claimCondition("10.9.0.5", metav1.ConditionTrue, v1beta1.ReasonClaimInUse)
 	b.free("10.9.0.1")
 }
 
@@ -163,7 +163,7 @@ func TestAddressInUseIsTakenOverOnlyIfTheClaimAllowsIt(t *testing.T) {
 	b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "next")
 	claim, err := b.claim(context.Background(), "10.9.0.1")
 	if err != nil || claim.Spec.TakeOver {
-		t.Errorf("takeOver: got %v, %v, want false: the next change has to say so again", claim.Spec.TakeOver, err)
+		t.Errorf("takeOver: got %v, %v, want false: the next change has to set it again", claim.Spec.TakeOver, err)
 	}
 	b.remove("next") // and what the controller writes is never refused
 	b.free("10.9.0.1")
@@ -293,7 +293,7 @@ func TestRetainedAddressIsFreeWhenItsTimeIsOver(t *testing.T) {
 	b.refused("waits", v1beta1.ReasonPoolExhausted)
 	b.remove("web")
 	if claim := b.claimIs("10.9.0.1", v1beta1.ClaimRetained, "web"); claim.Spec.RetainUntil == nil {
-		t.Error("the claim does not say until when it is retained")
+		t.Error("the claim has no time until which it is retained")
 	}
 	b.has("waits", "10.9.0.1")
 }
@@ -391,5 +391,5 @@ func TestClaimWithoutHoldersReservesItsAddressForNoService(t *testing.T) {
 		}
 		return nil
 	})
-	b.claimSays("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
+	b.claimCondition("10.9.0.1", metav1.ConditionTrue, v1beta1.ReasonClaimReserves)
 }

@@ -207,9 +207,9 @@ func TestScarcityIsReportedBeforeAndWhenItIsThere(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.10 2001:db8::/64")
 	b.controller()
-	says := func(kind, reason string, status metav1.ConditionStatus) {
+	expectCondition := func(kind, reason string, status metav1.ConditionStatus) {
 		t.Helper()
-		pool := b.poolSays("pool", kind, reason)
+		pool := b.poolCondition("pool", kind, reason)
 		if c := meta.FindStatusCondition(pool.Status.Conditions, kind); c.Status != status {
 			t.Errorf("%s: got %s, want %s", kind, c.Status, status)
 		}
@@ -223,20 +223,20 @@ func TestScarcityIsReportedBeforeAndWhenItIsThere(t *testing.T) {
 	}
 	fill(8)
 	b.poolCounts("pool", "10/8/2", "18446744073709551616/0/18446744073709551616")
-	says(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
+	expectCondition(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
 	b.service("nine")
 	b.has("nine", "10.9.0.9")
-	says(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, metav1.ConditionTrue)
+	expectCondition(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, metav1.ConditionTrue)
 	b.event("pool", v1beta1.ReasonFewFree)
-	says(v1beta1.ConditionExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
+	expectCondition(v1beta1.ConditionExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
 	b.service("ten")
-	says(v1beta1.ConditionExhausted, v1beta1.ReasonNoneFree, metav1.ConditionTrue)
+	expectCondition(v1beta1.ConditionExhausted, v1beta1.ReasonNoneFree, metav1.ConditionTrue)
 	b.event("pool", v1beta1.ReasonNoneFree)
 	b.poolReady("pool", v1beta1.ReasonPoolReady)
 	b.remove("nine")
 	b.remove("ten")
-	says(v1beta1.ConditionExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
-	says(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
+	expectCondition(v1beta1.ConditionExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
+	expectCondition(v1beta1.ConditionNearlyExhausted, v1beta1.ReasonAddressesFree, metav1.ConditionFalse)
 }
 
 func TestKubectlShowsHowPoolsAndClaimsStand(t *testing.T) {

@@ -71,7 +71,7 @@ func (b *bed) poolCounts(name, v4, v6 string) {
 	})
 }
 
-// impact waits until a pool says that these Services, and no others, have an
+// impact waits until a pool reports that these Services, and no others, have an
 // address that it no longer gives: as name=address.
 func (b *bed) impact(name string, want ...string) *v1beta1.IPAddressPool {
 	b.Helper()
@@ -107,7 +107,7 @@ func (b *bed) share(address string, names ...string) {
 				return err
 			}
 			if c := allocated(svc); ingress(svc) != address || c == nil || c.Status != metav1.ConditionTrue {
-				return fmt.Errorf("%s has %q, condition %s", name, ingress(svc), tell(svc))
+				return fmt.Errorf("%s has %q, condition %s", name, ingress(svc), allocatedText(svc))
 			}
 		}
 		return b.holders(ctx, address, names...)
@@ -153,10 +153,10 @@ func (b *bed) claimIs(address string, state v1beta1.ClaimState, names ...string)
 	return claim
 }
 
-// claimSays waits for the reason of the Ready condition of an administrator's claim.
-func (b *bed) claimSays(address string, status metav1.ConditionStatus, reason string) {
+// claimCondition waits for the reason of the Ready condition of an administrator's claim.
+func (b *bed) claimCondition(address string, status metav1.ConditionStatus, reason string) {
 	b.Helper()
-	eventually.Succeed(b.T, slowly, fmt.Sprintf("the claim of %s says %s", address, reason), func(ctx context.Context) error {
+	eventually.Succeed(b.T, slowly, fmt.Sprintf("the claim of %s has the reason %s", address, reason), func(ctx context.Context) error {
 		claim, err := b.claim(ctx, address)
 		if err != nil {
 			return err
@@ -178,7 +178,7 @@ func (b *bed) shows(name, addresses, reason string) *corev1.Service {
 			return err
 		}
 		if c := allocated(svc); ingress(svc) != addresses || c == nil || c.Reason != reason {
-			return fmt.Errorf("status has %q, condition %s", ingress(svc), tell(svc))
+			return fmt.Errorf("status has %q, condition %s", ingress(svc), allocatedText(svc))
 		}
 		return nil
 	})
@@ -194,7 +194,7 @@ func (b *bed) keeps(name, address string) {
 			return err
 		}
 		if got := ingress(svc); got != address {
-			return fmt.Errorf("it has %q, condition %s", got, tell(svc))
+			return fmt.Errorf("it has %q, condition %s", got, allocatedText(svc))
 		}
 		return b.claimed(ctx, address, svc)
 	})

@@ -93,7 +93,7 @@ func TestPoolWithoutAutoAssignGivesOnlyWhenNamed(t *testing.T) {
 	b.editPool("named", func(spec *v1beta1.IPAddressPoolSpec) { yes := true; spec.AutoAssign = &yes })
 	b.has("plain", "10.9.0.2")
 	b.editPool("named", onlyWhenNamed) // turned off it takes nothing away
-	b.poolSays("named", v1beta1.ConditionReady, v1beta1.ReasonPoolReady)
+	b.poolCondition("named", v1beta1.ConditionReady, v1beta1.ReasonPoolReady)
 	b.keeps("plain", "10.9.0.2")
 }
 
@@ -105,7 +105,7 @@ func TestDrainingPoolTakesNothingBackAndGivesNothingNew(t *testing.T) {
 	b.service("stays")
 	b.has("stays", "10.9.0.1")
 	b.editPool("old", draining)
-	b.poolSays("old", v1beta1.ConditionReady, v1beta1.ReasonDraining)
+	b.poolCondition("old", v1beta1.ConditionReady, v1beta1.ReasonDraining)
 	b.event("old", v1beta1.ReasonDraining)
 	b.service("plain")
 	b.refused("plain", v1beta1.ReasonPoolDraining)
@@ -131,14 +131,14 @@ func TestOfPoolsThatOverlapTheOlderOwnsTheAddresses(t *testing.T) {
 	nextSecond(b)
 	b.poolWith("a-younger", "10.9.0.1-10.9.0.4")
 	b.controller()
-	said := b.poolSays("a-younger", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
-	for _, c := range said.Status.Conditions {
+	conflicting := b.poolCondition("a-younger", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	for _, c := range conflicting.Status.Conditions {
 		if c.Type == v1beta1.ConditionConflict && (!strings.Contains(c.Message, "z-older") || !strings.Contains(c.Message, "10.9.0.2-10.9.0.3")) {
 			t.Errorf("message: got %q, want it to name z-older and 10.9.0.2-10.9.0.3", c.Message)
 		}
 	}
 	b.poolReady("a-younger", v1beta1.ReasonOverlap)
-	b.poolSays("z-older", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
+	b.poolCondition("z-older", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 	for i, address := range []string{"10.9.0.1", "10.9.0.4"} {
 		b.service(fmt.Sprint("web-", i))
 		b.has(fmt.Sprint("web-", i), address)
@@ -151,14 +151,14 @@ func TestOfPoolsThatOverlapTheOlderOwnsTheAddresses(t *testing.T) {
 	remove(t, b.Client, pool("z-older"))
 	b.has("full", "10.9.0.2")
 	b.has("wants", "10.9.0.3")
-	b.poolSays("a-younger", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
+	b.poolCondition("a-younger", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 }
 
 func TestAddressesThatAPoolListsTwiceAreReportedAndGivenOnce(t *testing.T) {
 	b := newBed(t)
 	b.poolWith("pool", "10.9.0.1-10.9.0.2 10.9.0.2")
 	b.controller()
-	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.poolReady("pool", v1beta1.ReasonPoolReady)
 	b.poolCounts("pool", "2/0/2", "")
 	b.service("a")
@@ -182,9 +182,9 @@ func TestAddressesOfNodesAndTheirPodsAreHeldBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.poolCounts("pool", "2/0/2", "")
-	said := b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	conflicting := b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.event("pool", v1beta1.ReasonOverlap)
-	if text := fmt.Sprint(said.Status.Conditions); !strings.Contains(text, node.Name) || !strings.Contains(text, "pods of the node") {
+	if text := fmt.Sprint(conflicting.Status.Conditions); !strings.Contains(text, node.Name) || !strings.Contains(text, "pods of the node") {
 		t.Errorf("conditions: got %s, want the node and its pods named", text)
 	}
 	b.service("a")
@@ -195,7 +195,7 @@ func TestAddressesOfNodesAndTheirPodsAreHeldBack(t *testing.T) {
 	b.refused("c", v1beta1.ReasonPoolExhausted)
 	remove(t, b.Client, node)
 	b.has("c", "10.9.0.2")
-	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
+	b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonNoConflict)
 }
 
 func TestAddressThatBecomesANodesStaysWithItsServiceAndIsReported(t *testing.T) {
@@ -232,7 +232,7 @@ func TestNodeThatReportsAllAddressesReservesNone(t *testing.T) {
 	if err := b.Status().Update(context.Background(), node); err != nil {
 		t.Fatal(err)
 	}
-	b.impact("pool", "web=10.9.0.2") // which is told, and not taken away
+	b.impact("pool", "web=10.9.0.2") // the address is reported, and not taken away
 	b.keeps("web", "10.9.0.2")
 	b.poolCounts("pool", "1/0/1", "1/0/1")
 	b.service("new")
@@ -258,7 +258,7 @@ func TestAddressesThatNoHostOfTheNodesSubnetsCanHaveAreNotGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.poolCounts("pool", "3/0/3", "")
-	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonSubnetAddresses)
+	b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonSubnetAddresses)
 	b.poolReady("pool", v1beta1.ReasonPoolReady)
 	b.poolReady("broadcast", v1beta1.ReasonNothingToGive)
 	b.service("web", asking("10.9.1.255"))
@@ -281,7 +281,7 @@ func TestTheClustersOwnServiceAddressesAreHeldBack(t *testing.T) {
 	b.poolWith("pool", strings.Join(network.Spec.CIDRs, " "))
 	b.controller()
 	b.poolReady("pool", v1beta1.ReasonNothingToGive)
-	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	b.service("wants", from("pool"))

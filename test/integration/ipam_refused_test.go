@@ -55,7 +55,7 @@ func TestClaimRefusedByAPolicy_ServiceReportsItAndStaysUnchanged(t *testing.T) {
 	const message = "claims of this address are not welcome"
 	end := b.noClaims("10.9.0.2", message)
 	b.controller()
-	says := func(name, address string) {
+	refusedWithMessage := func(name, address string) {
 		t.Helper()
 		svc := b.refused(name, v1beta1.ReasonClaimRefused)
 		m := allocated(svc).Message
@@ -71,13 +71,13 @@ func TestClaimRefusedByAPolicy_ServiceReportsItAndStaysUnchanged(t *testing.T) {
 	moves := b.service("moves")
 	b.has("moves", "10.9.0.1")
 	b.service("new") // is to have 10.9.0.2
-	says("new", "")
+	refusedWithMessage("new", "")
 	b.remove("new")
 	b.service("next", asking("10.9.0.2")) // what the deleted Service was to have is free
-	says("next", "")
+	refusedWithMessage("next", "")
 	b.remove("next")
 	b.edit(moves, asking("10.9.0.2"))
-	says("moves", "10.9.0.1")
+	refusedWithMessage("moves", "10.9.0.1")
 	b.keeps("moves", "10.9.0.1")
 	end()
 	b.has("moves", "10.9.0.2")

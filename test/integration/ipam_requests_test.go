@@ -124,7 +124,7 @@ func TestRequestsThatCannotBeMetLeaveTheAddress(t *testing.T) {
 			b.edit(web, tt.edit)
 			refused := b.refused("web", tt.reason)
 			if m := allocated(refused).Message; ingress(refused) != "10.9.0.1" || !strings.Contains(m, "keeps 10.9.0.1") {
-				t.Errorf("got %q, message %q, want 10.9.0.1 kept and told", ingress(refused), m)
+				t.Errorf("got %q, message %q, want 10.9.0.1 retained and reported", ingress(refused), m)
 			}
 			b.claimIs("10.9.0.1", v1beta1.ClaimInUse, "web")
 			b.edit(web, none)
@@ -202,7 +202,7 @@ func TestHandEditedStatusOfAServiceIsPutRight(t *testing.T) {
 				return err
 			}
 			if got := ingress(svc); got != "10.9.0.1" || allocated(svc) == nil {
-				return fmt.Errorf("status has %q, condition %s", got, tell(svc))
+				return fmt.Errorf("status has %q, condition %s", got, allocatedText(svc))
 			}
 			return b.claimed(ctx, "10.9.0.1", svc)
 		})

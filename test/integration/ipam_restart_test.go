@@ -32,10 +32,10 @@ func TestOwnerHasItsAddressThroughRestartsWhileOthersWait(t *testing.T) {
 	b.has(b.eitherHas("10.9.0.1", "a", "b", "c"), "10.9.0.1")
 }
 
-// logged waits until a program has said something.
+// logged waits until a program has logged a text.
 func (b *bed) logged(p *process, what string) {
 	b.Helper()
-	eventually.Succeed(b.T, within, "the log says "+what, func(context.Context) error {
+	eventually.Succeed(b.T, within, "the log has "+what, func(context.Context) error {
 		if !strings.Contains(p.log.String(), what) {
 			return fmt.Errorf("it does not")
 		}
@@ -116,7 +116,7 @@ func TestSharersOfTwoNamespacesStayOnTheirAddressWhenThePoolChanges(t *testing.T
 						return err
 					}
 					if ingress(svc) != "10.9.0.1" {
-						return fmt.Errorf("%s has %q, condition %s", name, ingress(svc), tell(svc))
+						return fmt.Errorf("%s has %q, condition %s", name, ingress(svc), allocatedText(svc))
 					}
 				}
 				return b.holders(ctx, "10.9.0.1", "one", "two")

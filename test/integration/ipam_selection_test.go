@@ -79,7 +79,7 @@ func TestRelabelledNamespaceGetsThePoolsForItsNewLabel(t *testing.T) {
 	none.has("next", "10.9.0.3")
 	none.keeps("web", "10.9.2.1") // the generic pool is for it still
 
-	// MetalLB takes the address away; here it is kept, and told.
+	// MetalLB takes the address away; lbstack retains and reports it.
 	two.relabel("tier", "gold")
 	two.impact("silver", "web=10.9.1.1")
 	two.keeps("web", "10.9.1.1")

@@ -73,7 +73,7 @@ func (b *bed) oneOf(name string) (has string) {
 			return err
 		}
 		if has = ingress(svc); has == "" {
-			return fmt.Errorf("condition %s", tell(svc))
+			return fmt.Errorf("condition %s", allocatedText(svc))
 		}
 		return nil
 	})
@@ -153,7 +153,7 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	b.service("full", stacked(prefer, v4, v6), from("nope"))
 	b.refused("full", v1beta1.ReasonUnknownPool)
 	b.poolCounts("pool", "20/15/5", "18446744073709551616/1/18446744073709551615")
-	b.claimSays("10.9.0.20", "True", v1beta1.ReasonClaimReserves)
+	b.claimCondition("10.9.0.20", "True", v1beta1.ReasonClaimReserves)
 	b.event("pool", v1beta1.ReasonPoolReady)
 	b.nothingIsWritten()
 

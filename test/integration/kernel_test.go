@@ -26,7 +26,7 @@ func TestAddressOfAKernel(t *testing.T) {
 	// What an interface has is given to nobody, and taken from nobody.
 	node3.status.Interfaces[0].Addresses = []string{"10.9.0.1", "10.9.0.2", "10.9.0.3"}
 	node3.write()
-	b.poolSays("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
+	b.poolCondition("pool", v1beta1.ConditionConflict, v1beta1.ReasonOverlap)
 	b.service("next")
 	b.has("next", "10.9.0.4")
 	b.service("eager", asking("10.9.0.3"))

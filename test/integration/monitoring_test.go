@@ -114,7 +114,7 @@ func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 
 	// A paused operator restores nothing.
 	b.annotate(v1beta1.AnnotationPause, new("repair"))
-	b.says(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
 	remove(t, b.Client, monitor)
 	b.annotate(v1beta1.AnnotationReconcile, new("paused"))
 	b.shows(v1beta1.ConditionReady, "1 objects of the stack do not exist: ServiceMonitor lbstack-system/lbstack")
@@ -132,13 +132,13 @@ func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 	foreign.Object["spec"] = map[string]any{"endpoints": []any{}, "selector": map[string]any{}}
 	create(t, b.Client, foreign)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Monitoring = v1beta1.MonitoringAuto })
-	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonObjectNotOurs)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonObjectNotOurs)
 	remove(t, b.Client, foreign)
 	b.monitored(true, within)
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	b.monitored(false, within)
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
 	b.monitored(true, within)
@@ -149,7 +149,7 @@ func TestMonitoring_ServiceMonitorFollowsKindAndSpec(t *testing.T) {
 	b.isGone(crd)
 	b.anew("no kind")
 	b.monitored(false, within)
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 // The kind goes while no operator runs: one that starts, and has never known the kind, removes the

@@ -51,7 +51,7 @@ func TestAnEditOfTheStackWritesOnlyChangedObjects(t *testing.T) {
 	})
 	p := pool("first-pool")
 	b.becomes(p, func(client.Object) bool { return len(p.Spec.Addresses) == 1 && p.Spec.Addresses[0] == "192.168.1.60" })
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 	// Once, and once more if the cache had not seen that yet.
 	if got := b.applied(context.Background()) - before; got < 1 || got > 2 {
 		t.Errorf("objects applied for one pool that changed: got %d, want 1 or 2", got)

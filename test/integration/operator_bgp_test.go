@@ -48,13 +48,13 @@ func TestRoutersOfAStackBecomeObjects(t *testing.T) {
 		b.exists(object)
 	}
 	if s := peer.Spec; s.PeerASN != 65001 || s.PeerPort != 179 || s.BFDProfile != "fast" || s.PasswordSecret == nil || s.PasswordSecret.Name != "tor" {
-		t.Errorf("peer: got %+v, want what the stack says", s)
+		t.Errorf("peer: got %+v, want the values of the stack", s)
 	}
 	if s := ad.Spec; len(s.Communities) != 1 || s.AggregationLength != 32 || s.LocalPref == nil || *s.LocalPref != 0 || s.MED != nil {
-		t.Errorf("advertisement: got %+v, want what the stack says", s)
+		t.Errorf("advertisement: got %+v, want the values of the stack", s)
 	}
 	if profile.Spec.TransmitIntervalMilliseconds != 50 || profile.Spec.ReceiveIntervalMilliseconds != 300 || community.Spec.Communities[0].Value != "65000:100" {
-		t.Errorf("got %+v and %+v, want what the stack says", profile.Spec, community.Spec)
+		t.Errorf("got %+v and %+v, want the values of the stack", profile.Spec, community.Spec)
 	}
 	t.Run("an edited peer is put right", func(t *testing.T) {
 		b.patch(bgpPeer("tor-a"), `{"spec":{"peerAddress":"10.0.0.9","passiveMode":true}}`)

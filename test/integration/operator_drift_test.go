@@ -52,7 +52,7 @@ func TestDrift_EveryObjectOfEveryKindIsRestored(t *testing.T) {
 	b.stack(routersSpec())
 	b.installed()
 	b.run()
-	stack := b.says(v1beta1.ConditionProgressing, "False", v1beta1.ReasonAsExpected)
+	stack := b.hasCondition(v1beta1.ConditionProgressing, "False", v1beta1.ReasonAsExpected)
 	seen := map[string]bool{}
 	for _, ref := range stack.Status.Inventory {
 		seen[ref.Kind] = true

@@ -52,7 +52,7 @@ func TestStack_GitOpsToolsFindNoDifference(t *testing.T) {
 				return string(out)
 			}
 			kubectl("apply") // takes the fields over
-			b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+			b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 			b.nothingIsWritten()
 			before := b.versions()
 			if diff := kubectl("diff"); diff != "" {

@@ -69,7 +69,7 @@ func newReadyBed(t *testing.T) *operatorBed {
 	b.operator()
 	b.stack(aSpec())
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 	return b
 }
 
@@ -93,8 +93,8 @@ func (b *operatorBed) install(files ...string) {
 	}
 }
 
-// impersonating writes a kubeconfig of somebody who may do no more than RBAC
-// says: what the operator lacks shows here.
+// impersonating writes a kubeconfig of an account with the rights of the RBAC
+// manifests alone: a right that the operator lacks fails here.
 func (b *operatorBed) impersonating(user string, groups ...string) string {
 	b.Helper()
 	config, err := clientcmd.LoadFromFile(server.KubeconfigPath())
@@ -105,8 +105,8 @@ func (b *operatorBed) impersonating(user string, groups ...string) string {
 	if err := clientcmd.ResolveLocalPaths(config); err != nil {
 		b.Fatal(err)
 	}
-	for _, who := range config.AuthInfos {
-		who.Impersonate, who.ImpersonateGroups = user, groups
+	for _, account := range config.AuthInfos {
+		account.Impersonate, account.ImpersonateGroups = user, groups
 	}
 	path := filepath.Join(b.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, path); err != nil {
@@ -172,12 +172,12 @@ func (b *operatorBed) editStack(edit func(*v1beta1.LoadBalancerStackSpec)) {
 	})
 }
 
-// says waits until a condition of the stack has a status and a reason, for the
+// hasCondition waits until a condition of the stack has a status and a reason, for the
 // spec as it is now.
-func (b *operatorBed) says(kind string, status metav1.ConditionStatus, reason string) *v1beta1.LoadBalancerStack {
+func (b *operatorBed) hasCondition(kind string, status metav1.ConditionStatus, reason string) *v1beta1.LoadBalancerStack {
 	b.Helper()
 	stack := &v1beta1.LoadBalancerStack{}
-	eventually.Succeed(b.T, within, fmt.Sprintf("the stack says %s=%s, %s", kind, status, reason), func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, fmt.Sprintf("the stack has %s=%s, %s", kind, status, reason), func(ctx context.Context) error {
 		if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil {
 			return err
 		}

@@ -62,8 +62,8 @@ func TestStack_RestrainedOperatorWritesOnlyStatus(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.restrain()
-			b.says(v1beta1.ConditionReady, metav1.ConditionUnknown, tt.reason)
-			b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+			b.hasCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, tt.reason)
+			b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 			// An edit, a deletion and a change of the spec.
 			daemonSet := speakerDaemonSet()
 			b.patch(daemonSet, `{"spec":{"template":{"spec":{"nodeSelector":{"no-such":"node"}}}}}`)
@@ -72,7 +72,7 @@ func TestStack_RestrainedOperatorWritesOnlyStatus(t *testing.T) {
 				s.LoadBalancerClass = "example.com/" + tt.name
 				s.IPAddressPools = s.IPAddressPools[:1]
 			})
-			b.says(v1beta1.ConditionReady, metav1.ConditionUnknown, tt.reason)
+			b.hasCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, tt.reason)
 			b.shows(v1beta1.ConditionReady, tt.words, "1 objects of the stack do not exist: L2Advertisement example")
 			b.nothingIsWritten()
 			b.exists(pool("second-pool"))
@@ -88,7 +88,7 @@ func TestStack_RestrainedOperatorWritesOnlyStatus(t *testing.T) {
 			b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.IPAddressPools = aSpec().IPAddressPools })
 			b.exists(pool("second-pool"))
 			b.run()
-			b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+			b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 		})
 	}
 	t.Run("deletion waits", func(t *testing.T) {
@@ -108,14 +108,14 @@ func TestStack_RemovedStays(t *testing.T) {
 	b.stack(aSpec())
 	b.installed()
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 	served := b.servedService("removed", "192.168.1.242", true)
 	state := &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
 	create(t, b.Client, state)
 
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
-	stack := b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonRemoved)
+	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonRemoved)
 	if len(stack.Finalizers) > 0 || len(stack.Status.Inventory) > 0 || len(stack.Status.Components) > 0 || stack.Status.Version != "" {
 		t.Errorf("got finalizers %v and the status %+v, want neither finalizer nor inventory, components and version", stack.Finalizers, stack.Status)
 	}
@@ -125,17 +125,17 @@ func TestStack_RemovedStays(t *testing.T) {
 		}
 	}
 	if b.refresh(served); ingress(served) != "" || allocated(served) != nil {
-		t.Errorf("the Service: got the address %q and %s, want none", ingress(served), tell(served))
+		t.Errorf("the Service: got the address %q and %s, want none", ingress(served), allocatedText(served))
 	}
 	b.nothingIsWritten()
 
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
 	b.installed()
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	crash(operator)
 	b.removeStack() // no operator is needed for that
 }
@@ -169,7 +169,7 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 			b.removeStack()
 			second, err := corner.get(t.Context(), "second")
 			if err != nil || ingress(second) != "" || allocated(second) != nil {
-				t.Fatalf("the Service after the removal: got %q, %s, %v, want neither address nor condition", ingress(second), tell(second), err)
+				t.Fatalf("the Service after the removal: got %q, %s, %v, want neither address nor condition", ingress(second), allocatedText(second), err)
 			}
 			b.stack(spec)
 			b.installed()
@@ -211,9 +211,9 @@ func TestStack_InvalidPatchChangesNothing(t *testing.T) {
 			{Target: v1beta1.PatchTarget{Kind: "DaemonSet", Name: "speaker"}, Patch: "{}"},
 		}
 	})
-	stack := b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
-	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonSpecInvalid)
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonSpecInvalid)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 	want := "spec.patches[1].target: lbstack makes no DaemonSet speaker: nothing in the cluster is changed: correct kind or name"
 	if got := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; got != want {
 		t.Errorf("Ready: got the message %q, want %q", got, want)

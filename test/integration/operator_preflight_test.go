@@ -37,7 +37,7 @@ func TestStack_OutdatedCRDsChangeNothing(t *testing.T) {
 	t.Cleanup(func() { b.serveCommunity(crd, current) })
 	b.operator()
 	b.stack(aSpec())
-	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonCRDsOutdated)
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonCRDsOutdated)
 	b.shows(v1beta1.ConditionReady, "the API server drops the fields Community.spec.communities", "apply the CustomResourceDefinitions of this version")
 	for _, object := range components() {
 		if err := b.Get(t.Context(), client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {

@@ -24,7 +24,7 @@ func TestRemovedStackDeletesItsOwnObjectsOnly(t *testing.T) {
 	b.stack(aSpec())
 	b.installed()
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
 	served, other := b.servedService("served", "192.168.1.240", true), b.servedService("other", "203.0.113.9", false)
 	listing := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "listing"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
@@ -56,7 +56,7 @@ func TestRemovedStackDeletesItsOwnObjectsOnly(t *testing.T) {
 	b.hasCRDs()
 	b.refresh(served)
 	if ingress(served) != "" || allocated(served) != nil || served.Annotations[v1beta1.AnnotationAllocatedFromPool] != "" {
-		t.Errorf("a Service that nobody serves any more: got %q, %s, %v; want neither address nor condition nor annotation", ingress(served), tell(served), served.Annotations)
+		t.Errorf("a Service that nobody serves any more: got %q, %s, %v; want neither address nor condition nor annotation", ingress(served), allocatedText(served), served.Annotations)
 	}
 	if b.refresh(listing); len(listing.Status.Conditions) > 0 {
 		t.Errorf("a ClusterIP Service: got conditions %v, want none", listing.Status.Conditions)
@@ -68,7 +68,7 @@ func TestRemovedStackDeletesItsOwnObjectsOnly(t *testing.T) {
 	}
 }
 
-// servedService is a Service with an address; ours says whether lbstack's
+// servedService is a Service with an address; ours: whether lbstack's
 // controller gave it.
 func (b *operatorBed) servedService(name, address string, ours bool) *corev1.Service {
 	b.Helper()
@@ -124,7 +124,7 @@ func TestKilledOperatorGoesOnWhereItWas(t *testing.T) {
 	b.installed()
 	b.isGone(pool("second-pool"))
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 
 	// In the middle of the removal: a pod does not end.
 	pod := &corev1.Pod{
@@ -135,7 +135,7 @@ func TestKilledOperatorGoesOnWhereItWas(t *testing.T) {
 	create(t, b.Client, pod)
 	remove(t, b.Client, &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}})
 	b.isGone(speakerDaemonSet())
-	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRemoving)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRemoving)
 	eventually.Stays(t, time.Second, "what is left waits for the pod", func(ctx context.Context) error {
 		return b.Get(ctx, nameOnly("first-pool"), pool("first-pool"))
 	})

@@ -37,8 +37,8 @@ func TestStack_Samples(t *testing.T) {
 			t.Cleanup(b.removeStack)
 			b.installed()
 			b.run()
-			stack := b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
-			b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+			stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+			b.hasCondition(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 			made := madeFor(stack.Spec)
 			if len(made) < 2 {
 				t.Errorf("the sample has the objects %v, want a pool and an advertisement at least", made)

@@ -30,16 +30,16 @@ func TestStackBringsEverythingAndThenRests(t *testing.T) {
 	for _, object := range []client.Object{pool("first-pool"), pool("second-pool"), advertisement("example")} {
 		b.exists(object)
 	}
-	stack := b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
 	if c := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReconciling); c == nil || c.Status != metav1.ConditionTrue {
 		t.Errorf("Reconciling while pods are missing: got %s, want True", conditions(stack))
 	}
 
 	b.run()
-	stack = b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
-	b.says(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
-	b.says(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	stack = b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	b.hasCondition(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
 	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled} {
 		if c := meta.FindStatusCondition(stack.Status.Conditions, kind); c != nil {
 			t.Errorf("%s of a stack that is ready: got %+v, want none", kind, c)
@@ -91,7 +91,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 	b := newOperatorBed(t)
 	b.operator()
 	b.stack(aSpec())
-	says := func(want ...string) {
+	hasArgs := func(want ...string) {
 		t.Helper()
 		daemonSet := speakerDaemonSet()
 		b.becomes(daemonSet, func(client.Object) bool {
@@ -99,7 +99,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 			return !slices.ContainsFunc(want, func(arg string) bool { return !slices.Contains(args, arg) })
 		})
 	}
-	says("--failure-detection=default", "--failback=never", "--mesh-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=:7574")
+	hasArgs("--failure-detection=default", "--failback=never", "--mesh-port=7575", "--health-probe-bind-address=127.0.0.1:7573", "--metrics-bind-address=:7574")
 
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"speaker":{"ports":{"mesh":7946}},"layer2":{"failureDetection":"Fast","failback":"Gradual"},"drain":{"taints":["a","b/c"],"labels":[]},
@@ -108,7 +108,7 @@ func TestAnnouncingFollowsTheSpec(t *testing.T) {
 	if err := b.Patch(context.Background(), stack, edit); err != nil {
 		t.Fatal(err)
 	}
-	says("--failure-detection=fast", "--failback=gradual", "--mesh-port=7946", "--health-probe-bind-address=127.0.0.1:7573")
+	hasArgs("--failure-detection=fast", "--failback=gradual", "--mesh-port=7946", "--health-probe-bind-address=127.0.0.1:7573")
 	daemonSet := speakerDaemonSet()
 	b.becomes(daemonSet, func(client.Object) bool {
 		return slices.ContainsFunc(daemonSet.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "mesh" && p.HostPort == 7946 })
@@ -254,18 +254,18 @@ func TestObjectsOfOthersAreNotTouched(t *testing.T) {
 	b.stack(aSpec())
 	b.installed() // the rest goes on
 	b.exists(pool("first-pool"))
-	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	stack := b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
 	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message
 	if !strings.Contains(message, "IPAddressPool second-pool") || stack.Status.Summary != v1beta1.ReasonObjectNotOurs {
 		t.Errorf("summary %q, message %q: want them to name the pool", stack.Status.Summary, message)
 	}
-	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
 	if err := b.Get(context.Background(), nameOnly("second-pool"), foreign); err != nil || foreign.ResourceVersion != version {
 		t.Errorf("the foreign pool: got version %s, %v; want %s, untouched", foreign.ResourceVersion, err, version)
 	}
 
 	remove(t, b.Client, foreign)
-	b.says(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
 	b.exists(pool("second-pool"))
 }
 
@@ -276,7 +276,7 @@ func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 	create(t, b.Client, foreign)
 	b.operator()
 	b.stack(aSpec())
-	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
+	stack := b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonObjectNotOurs)
 	if message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message; !strings.Contains(message, "Secret "+systemNamespace+"/lbstack-mesh-keys") {
 		t.Errorf("message: got %q, want it to name the Secret", message)
 	}
@@ -293,19 +293,19 @@ func TestSpeakersWaitForAKeyThatTheClusterHolds(t *testing.T) {
 
 func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
 	b := newReadyBed(t)
-	b.poolSays(metav1.ConditionFalse, v1beta1.ReasonOverlap, "10.9.0.0-10.9.0.15 is also in the pool older")
-	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonPoolNotReady)
+	b.setPoolCondition(metav1.ConditionFalse, v1beta1.ReasonOverlap, "10.9.0.0-10.9.0.15 is also in the pool older")
+	stack := b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonPoolNotReady)
 	message := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady).Message
 	if !strings.Contains(message, "second-pool") || !strings.Contains(message, "also in the pool older") {
 		t.Errorf("message: got %q, want the pool's name and its own message", message)
 	}
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
-	b.poolSays(metav1.ConditionTrue, v1beta1.ReasonPoolReady, "fine")
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	b.setPoolCondition(metav1.ConditionTrue, v1beta1.ReasonPoolReady, "fine")
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 // poolSays plays the controller, which does not run here.
-func (b *operatorBed) poolSays(status metav1.ConditionStatus, reason, message string) {
+func (b *operatorBed) setPoolCondition(status metav1.ConditionStatus, reason, message string) {
 	b.Helper()
 	p := pool("second-pool")
 	b.exists(p)

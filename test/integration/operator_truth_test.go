@@ -82,7 +82,7 @@ func TestStack_DeadNodeIsNamed(t *testing.T) {
 	n := b.node("dead")
 	b.speakerOn("dead")
 	b.nodeIs(n, corev1.ConditionUnknown)
-	stack := b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonNodesUnavailable)
+	stack := b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonNodesUnavailable)
 	if stack.Status.Version == "" || stack.Status.Summary != v1beta1.ReasonNodesUnavailable {
 		t.Errorf("got the version %q and the summary %q, want a version and %s", stack.Status.Version, stack.Status.Summary, v1beta1.ReasonNodesUnavailable)
 	}
@@ -91,7 +91,7 @@ func TestStack_DeadNodeIsNamed(t *testing.T) {
 	}
 	b.shows(v1beta1.ConditionReady, "dead (NodeNotReady)")
 	b.nodeIs(n, corev1.ConditionTrue)
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
@@ -107,14 +107,14 @@ func TestStack_FailingPodsAreExplainedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.shows(v1beta1.ConditionReady, "the speaker fails: on taken: it keeps ending: "+words)
-	stack := b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
+	stack := b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
 	if n := strings.Count(fmt.Sprintf("%+v", stack.Status), words); n != 1 {
 		t.Errorf("the status has the reason %d times, want once: %s", n, conditions(stack))
 	}
 	if err := b.Delete(context.Background(), p, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 // The speaker works, and a file system of its node does not.
@@ -132,13 +132,13 @@ func TestStack_CheckpointThatCannotBeWrittenIsExplained(t *testing.T) {
 	}
 	const words = "cannot write its checkpoint: /var/lib/lbstack/speaker.json.new is on a full file system"
 	report(metav1.ConditionFalse, v1beta1.ReasonCheckpointFailed, words)
-	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpeakersNotReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonSpeakersNotReady)
 	b.shows(v1beta1.ConditionReady, "the speaker on full: "+words)
 	report(metav1.ConditionTrue, v1beta1.ReasonAnnouncing, "it announces")
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
-// The folder of the checkpoint cannot be mounted: only an event of the kubelet says why the
+// The folder of the checkpoint cannot be mounted: only an event of the kubelet has the reason why the
 // container is not created.
 func TestStack_VolumeThatCannotBeMountedIsExplained(t *testing.T) {
 	b := newReadyBed(t)
@@ -166,12 +166,12 @@ func TestStack_VolumeThatCannotBeMountedIsExplained(t *testing.T) {
 		}
 		return nil
 	})
-	b.says(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
+	b.hasCondition(v1beta1.ConditionDegraded, metav1.ConditionTrue, v1beta1.ReasonComponentFailing)
 	if err := b.Delete(context.Background(), p, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
@@ -189,7 +189,7 @@ func TestStack_PodsThatAreNotMadeAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.shows(v1beta1.ConditionReady, "3 of its pods are not made: "+refusal, "label the namespace "+systemNamespace+" pod-security.kubernetes.io/enforce=privileged")
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
 }
 
 func TestStack_ObjectThatTheAPIServerRefusesStalls(t *testing.T) {
@@ -198,14 +198,14 @@ func TestStack_ObjectThatTheAPIServerRefusesStalls(t *testing.T) {
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}, Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
 	}
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = limits })
-	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonApplyFailed)
 	b.shows(v1beta1.ConditionReady, "applying the DaemonSet", "must be less than or equal to cpu limit", "the object stays as it is: correct spec.speaker.resources")
-	b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
+	b.hasCondition(v1beta1.ConditionConfigurationValid, metav1.ConditionFalse, v1beta1.ReasonSpecInvalid)
 	b.shows(v1beta1.ConditionConfigurationValid, "spec.speaker.resources")
 	b.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.Speaker.Resources = nil })
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
-	b.says(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionConfigurationValid, metav1.ConditionTrue, v1beta1.ReasonAsExpected)
 }
 
 func TestStack_StateOfANodeThatIsToHaveNoSpeakerGoes(t *testing.T) {
@@ -260,7 +260,7 @@ func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {
 	if err := b.Status().Update(context.Background(), d); err != nil {
 		t.Fatal(err)
 	}
-	b.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonNoSpeakerNodes)
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonNoSpeakerNodes)
 	b.shows(v1beta1.ConditionReady, "spec.speaker.nodeSelector (no-such=node) selects no Linux node")
 
 	peer := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}}
@@ -344,16 +344,16 @@ func TestStack_ServicesThatNothingAnnouncesAreCounted(t *testing.T) {
 		}
 	}
 	is(metav1.ConditionFalse, v1beta1.ReasonNoAdvertisement)
-	b.says(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonServicesNotAnnounced)
+	b.hasCondition(v1beta1.ConditionAvailable, metav1.ConditionFalse, v1beta1.ReasonServicesNotAnnounced)
 	b.shows(v1beta1.ConditionAvailable, "0 of 1 Services with an address are announced; not announced: default/unannounced (NoAdvertisement)")
 	is(metav1.ConditionTrue, v1beta1.ReasonAnnounced)
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonServicesOfOtherClass)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonServicesOfOtherClass)
 	b.shows(v1beta1.ConditionReady, "1 Services of another class keep their addresses: default/unannounced: to move them, create them again")
 	b.shows(v1beta1.ConditionAvailable, "all 1 Services with an address are announced")
 	b.editStack(func(spec *v1beta1.LoadBalancerStackSpec) { spec.LoadBalancerClass = "example.com/nobody" })
-	b.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRollingOut) // the controller starts anew
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRollingOut) // the controller starts anew
 	b.run()
-	b.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 // An object that somebody writes all the time cannot be applied; what else there is to report

@@ -94,7 +94,7 @@ func (b *operatorBed) installation() (list []*unstructured.Unstructured) {
 	return list
 }
 
-// tryDelete returns what the API server says to a deletion, which has no effect.
+// tryDelete returns the answer of the API server to a dry run of a deletion.
 func (b *operatorBed) tryDelete(c client.Client, object client.Object) error {
 	return c.Delete(context.Background(), object.DeepCopyObject().(client.Object), client.DryRunAll)
 }

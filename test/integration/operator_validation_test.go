@@ -83,7 +83,7 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 		{name: "a variable of lbstack cannot be set", edit: func(s *v1beta1.LoadBalancerStack) {
 			s.Spec.Speaker.Env = []v1beta1.EnvironmentVariable{{Name: "NODE_IP", Value: "192.0.2.1"}}
 		}, want: "POD_NAMESPACE, NODE_NAME, NODE_IP and MEMORY_LIMIT are set by lbstack: use another name"},
-		{name: "a variable has a name of letters", edit: func(s *v1beta1.LoadBalancerStack) {
+		{name: "a variable has a valid name", edit: func(s *v1beta1.LoadBalancerStack) {
 			s.Spec.Speaker.Env = []v1beta1.EnvironmentVariable{{Name: "A-B"}}
 		}, want: "spec.speaker.env[0].name"},
 		{name: "a label that selects the pods cannot be set", edit: podLabels("app.kubernetes.io/component", "x"), want: "are set by lbstack, which finds its pods with them: use other labels"},

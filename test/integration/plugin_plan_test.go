@@ -48,7 +48,7 @@ type plannedPool struct {
 	anyhow   bool              // no matter which of them has which
 }
 
-// TestPlugin_PlanAgreesWithTheController changes pools at random: what the plan says of each change is what the controller
+// TestPlugin_PlanAgreesWithTheController changes pools at random: the plan of each change is what the controller
 // makes of it, the reason of a pool that is not in effect included. Of Services of a pool that lose addresses at once, or that wait, it is not known
 // which gets which of the free ones: then the addresses are compared, and not who has which.
 func TestPlugin_PlanAgreesWithTheController(t *testing.T) {
@@ -114,7 +114,7 @@ func somePool(chance *rand.Rand, i int) v1beta1.StackIPAddressPool {
 	return pool
 }
 
-// plan returns what the plugin says of a changed stack.
+// plan returns the plugin's plan of a changed stack.
 func (b *bed) plan(stack *v1beta1.LoadBalancerStack) (plan plannedChanges) {
 	b.Helper()
 	file := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: stack.Name}, Spec: stack.Spec}
@@ -134,7 +134,7 @@ func (b *bed) plan(stack *v1beta1.LoadBalancerStack) (plan plannedChanges) {
 	return plan
 }
 
-// of is what a plan says of a pool and its Services, which have these addresses before.
+// of returns the plan of a pool and of its Services, which have these addresses before.
 func (p *plannedChanges) of(pool, namespace string, before map[string]string) plannedPool {
 	want := plannedPool{services: map[string]string{}}
 	for name, addresses := range before {
@@ -177,7 +177,7 @@ func (b *bed) ingresses() map[string]string {
 // planned waits until the controller has looked at all pools as they are, and they and their Services are as is wanted.
 func (b *bed) planned(want map[string]plannedPool) {
 	b.Helper()
-	eventually.Succeed(b.T, within, "pools and Services are what the plan says", func(ctx context.Context) error {
+	eventually.Succeed(b.T, within, "pools and Services are as planned", func(ctx context.Context) error {
 		var services corev1.ServiceList
 		var pools v1beta1.IPAddressPoolList
 		if err := b.List(ctx, &services, client.InNamespace(b.namespace)); err != nil {
@@ -206,14 +206,14 @@ func (b *bed) planned(want map[string]plannedPool) {
 	})
 }
 
-// differs says how a pool and its Services are not as is wanted; nil: they are.
+// differs returns how a pool and its Services differ from the plan; nil: not at all.
 func (p plannedPool) differs(pool *v1beta1.IPAddressPool, all map[string]string) error {
 	ready := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionReady)
 	if pool.Status.ObservedGeneration != pool.Generation || ready == nil {
 		return errors.New("the controller has not looked at it yet")
 	}
 	if good := ready.Reason == v1beta1.ReasonPoolReady || ready.Reason == v1beta1.ReasonDraining; good != (p.reason == "") || !good && ready.Reason != p.reason {
-		return fmt.Errorf("its reason is %s, and the plan says %q", ready.Reason, p.reason)
+		return fmt.Errorf("its reason is %s, and the plan has %q", ready.Reason, p.reason)
 	}
 	got := map[string]string{}
 	for name, addresses := range all {
@@ -225,5 +225,5 @@ func (p plannedPool) differs(pool *v1beta1.IPAddressPool, all map[string]string)
 	if p.services == nil || maps.Equal(got, p.services) || p.anyhow && slices.Equal(x, y) {
 		return nil
 	}
-	return fmt.Errorf("its Services have %v, and the plan says %v", got, p.services)
+	return fmt.Errorf("its Services have %v, and the plan has %v", got, p.services)
 }

@@ -48,7 +48,7 @@ func TestRights_ControllerUsesAllThatItHas(t *testing.T) {
 	b.service("leaves", annotated(v1beta1.AnnotationAddressPool, "once"))
 	b.has("leaves", "10.9.1.1")
 	create(t, b.Client, claimOf("10.9.3.1", nil))
-	b.claimSays("10.9.3.1", metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools)
+	b.claimCondition("10.9.3.1", metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools)
 	// The events about two addresses that are announced at once have one reason: the second one
 	// makes a series of the first, with a patch.
 	b.service("both", asking("10.9.2.1,10.9.2.2"))

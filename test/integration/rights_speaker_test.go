@@ -39,12 +39,12 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 
 	first, second := netip.MustParsePrefix("10.9.0.1/32"), netip.MustParsePrefix("10.9.0.2/32")
 	var mu sync.Mutex
-	news := map[bgp.PeerName]speakerbgp.RouteChanges{}
+	changes := map[bgp.PeerName]speakerbgp.RouteChanges{}
 	_, state := b.startSpeaker(self, func() kube.Routing {
 		mu.Lock()
 		defer mu.Unlock()
-		list := news
-		news = map[bgp.PeerName]speakerbgp.RouteChanges{"tor-a": {}}
+		list := changes
+		changes = map[bgp.PeerName]speakerbgp.RouteChanges{"tor-a": {}}
 		return kube.Routing{Changes: list}
 	})
 	t.Cleanup(func() {
@@ -52,15 +52,15 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 	})
 	state.Report(node.Report{Phase: string(v1beta1.SpeakerActive), Live: 1})
 	for _, step := range []struct {
-		news speakerbgp.RouteChanges
-		want int
+		changes speakerbgp.RouteChanges
+		want    int
 	}{
 		{speakerbgp.RouteChanges{Whole: true, Announced: []netip.Prefix{first}, Since: time.Now()}, 1},
 		{speakerbgp.RouteChanges{Announced: []netip.Prefix{second}}, 2},
 		{speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{first, second}}, 0},
 	} {
 		mu.Lock()
-		news["tor-a"] = step.news
+		changes["tor-a"] = step.changes
 		mu.Unlock()
 		state.Nudge()
 		eventually.Succeed(t, within, fmt.Sprintf("the speaker lists %d routes", step.want), func(ctx context.Context) error {

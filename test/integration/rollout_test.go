@@ -97,10 +97,10 @@ func TestRollout_ChangeReachesOneNodeAfterTheOther(t *testing.T) {
 	if stack.Status.TargetVersion == "" || len(stack.Status.Rollout.CurrentNodes) != 1 || stack.Status.Rollout.GoodRevision == stack.Status.Rollout.Revision {
 		t.Errorf("got target %q, %+v, want a target, one node and another revision than the good one", stack.Status.TargetVersion, stack.Status.Rollout)
 	}
-	f.says(v1beta1.ConditionProgressing, metav1.ConditionTrue, v1beta1.ReasonRollingOut)
+	f.hasCondition(v1beta1.ConditionProgressing, metav1.ConditionTrue, v1beta1.ReasonRollingOut)
 	stack = f.rolled(v1beta1.RolloutComplete)
 	f.haveLevel(t, "debug")
-	f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 	if made, most := f.counted(); made != 6 || most != 1 {
 		t.Errorf("got %d pods made and %d nodes without a speaker at a time, want 6 and 1", made, most)
 	}
@@ -152,9 +152,9 @@ func TestRollout_ChangeThatFailsIsTakenBack(t *testing.T) {
 	stack := f.rolled(v1beta1.RolloutRolledBack)
 	f.haveLevel(t, "info")
 	f.shows(v1beta1.ConditionReady, "manifest unknown", "lbstack-speaker-roll-", "failed on roll-", v1beta1.AnnotationRetry)
-	f.says(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRolledBack)
-	f.says(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonRolledBack)
-	f.says(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRolledBack)
+	f.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonRolledBack)
+	f.hasCondition(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
 	if s := stack.Status.Rollout; s.FailedRevision != s.Revision || s.FailedNode == "" || stack.Status.Version == "" {
 		t.Errorf("got %+v and version %q, want the revision failed on a node, and a version", s, stack.Status.Version)
 	}
@@ -237,8 +237,8 @@ func TestRollout_PauseStopsItAndThePatchGoesOnAfterwards(t *testing.T) {
 	})
 	f.inStep()
 	f.annotate(v1beta1.AnnotationPause, new("repair"))
-	f.says(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
-	f.says(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
+	f.hasCondition(v1beta1.ConditionProgressing, metav1.ConditionFalse, v1beta1.ReasonAsExpected)
 	made, _ := f.counted()
 	eventually.Stays(t, 15*time.Second, "no other speaker is replaced", func(context.Context) error {
 		if now, _ := f.counted(); now > made+1 { // the pod of the step may have been deleted already
@@ -247,7 +247,7 @@ func TestRollout_PauseStopsItAndThePatchGoesOnAfterwards(t *testing.T) {
 		return nil
 	})
 	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.L2Advertisements = nil })
-	observed := f.says(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
+	observed := f.hasCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, v1beta1.ReasonPaused)
 	crash(operator)
 	f.operator()
 	if got := observed.Status.Rollout.Edits; got == nil || got.Generation >= observed.Generation {
@@ -262,7 +262,7 @@ func TestRollout_PauseStopsItAndThePatchGoesOnAfterwards(t *testing.T) {
 	if made, most := f.counted(); made != 6 || most != 1 {
 		t.Errorf("got %d pods made and %d nodes without a speaker at a time, want 6 and 1", made, most)
 	}
-	f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 func TestRollout_RemovalEndsItAndTheNextInstallationBeginsAnew(t *testing.T) {
@@ -270,7 +270,7 @@ func TestRollout_RemovalEndsItAndTheNextInstallationBeginsAnew(t *testing.T) {
 	f.editStack(debug)
 	f.inStep()
 	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Removed })
-	stack := f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
+	stack := f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonRemoved)
 	if s := stack.Status; s.Rollout != nil || s.TargetVersion != "" {
 		t.Errorf("got %+v and the target %q, want neither", s.Rollout, s.TargetVersion)
 	}
@@ -281,7 +281,7 @@ func TestRollout_RemovalEndsItAndTheNextInstallationBeginsAnew(t *testing.T) {
 	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) { s.ManagementState = v1beta1.Managed })
 	f.rolled(v1beta1.RolloutComplete)
 	f.haveLevel(t, "debug")
-	f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
 func TestRollout_NodeThatIsDownIsSkippedUntilItIsBack(t *testing.T) {
@@ -294,7 +294,7 @@ func TestRollout_NodeThatIsDownIsSkippedUntilItIsBack(t *testing.T) {
 	if s := stack.Status.Rollout.Skipped; len(s) != 1 || string(s[0].Name) != f.nodes[lost].Name {
 		t.Errorf("skipped: got %+v, want %s", s, f.nodes[lost].Name)
 	}
-	f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonNodesUnavailable)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonNodesUnavailable)
 	f.isDown(t, lost, false)
 	eventually.Succeed(t, rolls, "the node that is back is updated", func(context.Context) error {
 		if got := f.levels(); slices.ContainsFunc(got, func(level string) bool { return strings.HasSuffix(level, "info") }) {
@@ -302,5 +302,5 @@ func TestRollout_NodeThatIsDownIsSkippedUntilItIsBack(t *testing.T) {
 		}
 		return nil
 	})
-	f.says(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }

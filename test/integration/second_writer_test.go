@@ -48,7 +48,7 @@ func TestAnotherWriterOfTheStatusDoesNotMakeTheAddressFlap(t *testing.T) {
 		}
 		c := allocated(svc)
 		if got := ingress(svc); got != "10.9.0.1" || c.Status != metav1.ConditionTrue || c.Reason != v1beta1.ReasonStatusOverwritten {
-			return fmt.Errorf("status has %q, condition %s", got, tell(svc))
+			return fmt.Errorf("status has %q, condition %s", got, allocatedText(svc))
 		}
 		if !strings.Contains(c.Message, `the field manager "other-lb" overwrites it`) || !strings.Contains(c.Message, "spec.loadBalancerClass") {
 			return fmt.Errorf("the message %q does not name the other writer, or what to do", c.Message)
@@ -89,7 +89,7 @@ func TestAnotherWriterOfTheStatusDoesNotMakeTheAddressFlap(t *testing.T) {
 			return err
 		}
 		if allocated(svc).Reason != v1beta1.ReasonAllocated {
-			return fmt.Errorf("condition %s", tell(svc))
+			return fmt.Errorf("condition %s", allocatedText(svc))
 		}
 		return nil
 	})

@@ -126,8 +126,8 @@ func TestSpeakerState_ForgedReportsDoNotCount(t *testing.T) {
 	node3.misses("node1", "node2")
 	node3.routes("10.9.0.1/32", "tor")
 	node3.owns(1000, "10.9.0.1")
-	node3.hears(false, "10.9.0.1")
-	eventually.Stays(t, 3*time.Second, "the Service says the same", func(ctx context.Context) error {
+	node3.setConflicts(false, "10.9.0.1")
+	eventually.Stays(t, 3*time.Second, "the Service has the same message", func(ctx context.Context) error {
 		svc, err := b.get(ctx, "web")
 		if err != nil {
 			return err
@@ -156,7 +156,7 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 		Spec:       corev1.PodSpec{NodeName: "node1", Containers: []corev1.Container{{Name: "speaker", Image: "lbstack"}}},
 	}
 	create(t, b.Client, pod)
-	says := func(state corev1.ContainerState, last corev1.ContainerState) {
+	setContainerState := func(state corev1.ContainerState, last corev1.ContainerState) {
 		t.Helper()
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", State: state, LastTerminationState: last}}
 		if err := b.Status().Update(t.Context(), pod); err != nil {
@@ -166,7 +166,7 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
 	const words = "port 7575 (udp) is in use by another program"
 	killed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: words + "\n"}}
-	says(running, corev1.ContainerState{})
+	setContainerState(running, corev1.ContainerState{})
 	b.controller()
 	b.service("web")
 	b.endpoints("web", "node1")
@@ -174,14 +174,14 @@ func TestSpeakerState_TheOnlySpeakerEnds(t *testing.T) {
 	node1.owns(1, "10.9.0.1")
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
 
-	says(killed, corev1.ContainerState{})
+	setContainerState(killed, corev1.ContainerState{})
 	node1.current(metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded)
 	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 was announced by node1")
-	says(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, killed)
+	setContainerState(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, killed)
 	if c := node1.condition(v1beta1.ConditionCurrent, metav1.ConditionFalse, v1beta1.ReasonSpeakerEnded); !strings.Contains(c.Message, words) {
 		t.Errorf("got the message %q, want one with %q", c.Message, words)
 	}
-	says(running, killed)
+	setContainerState(running, killed)
 	node1.current(metav1.ConditionTrue, v1beta1.ReasonReporting)
 	b.announced("web", v1beta1.ReasonAnnounced, "by node1")
 }

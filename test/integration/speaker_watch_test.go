@@ -68,8 +68,8 @@ func (w *watching) SetDraining(bool) {}
 
 func (w *watching) SetInternalIPs([]netip.Addr) {}
 
-// says waits until this is what is to be announced.
-func (w *watching) says(t *testing.T, what string, want func(*watching) bool) {
+// announces waits until the speaker has the wanted addresses.
+func (w *watching) announces(t *testing.T, what string, want func(*watching) bool) {
 	t.Helper()
 	eventually.Succeed(t, within, what, func(context.Context) error {
 		w.mu.Lock()
@@ -110,12 +110,12 @@ func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*
 		OnSnapshot: func(s node.Snapshot) { w.change(s, nil) }, OnChange: func(c node.Change) { w.change(c.Snapshot, c.Gone) },
 		OnPeers: func(map[lb.NodeName]netip.Addr) {},
 	}
-	feed := &routing.ConfigWatcher{
+	configWatcher := &routing.ConfigWatcher{
 		Objects: objects, Self: lb.NodeName(self), Namespace: systemNamespace, Sessions: w, Problems: func(routing.Problems) {},
 		Outside: func(list []netip.Addr) { locked(func() { w.outside = list }) },
 		Refused: func(count int, _ []eligibility.Refusal) { locked(func() { w.refused = count }) },
 	}
-	parts := []manager.Runnable{watcher, feed}
+	parts := []manager.Runnable{watcher, configWatcher}
 	if sessions != nil {
 		state.Routing = sessions
 		parts = append(parts, state)
@@ -193,33 +193,33 @@ func TestSpeakerAnnouncesPoolAddressesWithTheRightsOfItsRole(t *testing.T) {
 		}
 	}
 	w := b.startWatching(machine.Name)
-	w.says(t, "the address that the pool lists is wanted, and the other one refused", func(w *watching) bool { return only(web)(w) && w.refused == 1 })
+	w.announces(t, "the address that the pool lists is wanted, and the other one refused", func(w *watching) bool { return only(web)(w) && w.refused == 1 })
 
 	b.patches(pool, `{"spec":{"addresses":["10.77.0.5-10.77.0.9"]}}`)
-	w.says(t, "the pool shrinks, and what is in use stays", func(w *watching) bool {
+	w.announces(t, "the pool shrinks, and what is in use stays", func(w *watching) bool {
 		return only(web)(w) && w.refused == 1 && slices.Equal(w.outside, []netip.Addr{web})
 	})
 	b.patches(pool, `{"spec":{"addresses":["10.77.0.5-10.77.0.9","192.0.2.1"]}}`)
-	w.says(t, "the pool lists the other one", func(w *watching) bool { return only(web, forged)(w) && w.refused == 0 })
+	w.announces(t, "the pool lists the other one", func(w *watching) bool { return only(web, forged)(w) && w.refused == 0 })
 
 	b.patches(ad, `{"spec":{"namespaceSelectors":[{"matchLabels":{"tenant":"a"}}]}}`)
-	w.says(t, "the advertisement selects other namespaces", func(w *watching) bool { return w.wanted[web] == 0 && len(w.wanted) == 2 })
+	w.announces(t, "the advertisement selects other namespaces", func(w *watching) bool { return w.wanted[web] == 0 && len(w.wanted) == 2 })
 	b.patches(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, `{"metadata":{"labels":{"tenant":"a"}}}`)
-	w.says(t, "the namespace gets the label", only(web, forged))
+	w.announces(t, "the namespace gets the label", only(web, forged))
 
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: apiconv.ClaimName(web)}}
 	b.patches(claim, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1beta1.AnnotationAnnounceFrom, machine.Name))
-	w.says(t, "the node is asked for", func(w *watching) bool {
+	w.announces(t, "the node is asked for", func(w *watching) bool {
 		return maps.Equal(w.asked, map[netip.Addr]lb.NodeName{web: lb.NodeName(machine.Name)})
 	})
 	b.patches(claim, fmt.Sprintf(`{"metadata":{"annotations":{%q:null}}}`, v1beta1.AnnotationAnnounceFrom))
-	w.says(t, "no node is asked for any more", func(w *watching) bool { return len(w.asked) == 0 && only(web, forged)(w) })
+	w.announces(t, "no node is asked for any more", func(w *watching) bool { return len(w.asked) == 0 && only(web, forged)(w) })
 
 	b.patches(machine, fmt.Sprintf(`{"metadata":{"labels":{%q:""}}}`, corev1.LabelNodeExcludeBalancers))
-	w.says(t, "the node is excluded and keeps what it has", func(w *watching) bool { return only(web, forged)(w) && w.standby != "" })
+	w.announces(t, "the node is excluded and keeps what it has", func(w *watching) bool { return only(web, forged)(w) && w.standby != "" })
 	b.patches(stack, `{"spec":{"nodes":{"ignoreExcludeLabel":true}}}`)
-	w.says(t, "the label is ignored without a restart", func(w *watching) bool { return only(web, forged)(w) && w.standby == "" })
+	w.announces(t, "the label is ignored without a restart", func(w *watching) bool { return only(web, forged)(w) && w.standby == "" })
 	b.patches(machine, `{"metadata":{"annotations":{"maintenance":""}}}`)
 	b.patches(stack, `{"spec":{"drain":{"annotations":["maintenance"]}}}`)
-	w.says(t, "another key drains without a restart", func(w *watching) bool { return w.standby == "is drained" })
+	w.announces(t, "another key drains without a restart", func(w *watching) bool { return w.standby == "is drained" })
 }

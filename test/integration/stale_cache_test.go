@@ -20,7 +20,7 @@ import (
 
 // behind is a client of the real API server whose reads are older than what that
 // holds: it answers with what it remembers of an object, nil meaning that it has
-// not heard of it yet. Everything else, and every write, is real.
+// not received it yet. Everything else, and every write, is real.
 type behind struct {
 	client.Client
 	remembers map[string]client.Object // by kind and name
@@ -52,7 +52,7 @@ func TestAStaleCacheTakesNoAddressAway(t *testing.T) {
 		// memory is what the cache has of the Service and of its claim.
 		memory func(svc *corev1.Service) map[string]client.Object
 	}{
-		{"a Service that the cache has not heard of yet keeps its address", func(*corev1.Service) map[string]client.Object {
+		{"a Service that the cache has not received yet still has its address", func(*corev1.Service) map[string]client.Object {
 			return map[string]client.Object{"*v1.Service web": nil}
 		}},
 		{"a Service that was of another type once keeps its address", func(svc *corev1.Service) map[string]client.Object {
@@ -110,9 +110,9 @@ func TestAClaimThatOnlyTheCacheRemembersIsWrittenAgain(t *testing.T) {
 // reconciler is the controller's own, with a cache that remembers this.
 func (b *bed) reconciler(memory map[string]client.Object) *service.Reconciler {
 	b.Helper()
-	book := allocations.New()
-	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Allocations: book}
+	view := allocations.New()
+	adopter := &service.Adopter{Reader: b.Client, Pools: pools.Read, Allocations: view}
 	return &service.Reconciler{
-		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Allocations: book, Load: adopter.Load,
+		Client: behind{b.Client, memory}, Reader: b.Client, Events: events.NewFakeRecorder(100), Allocations: view, Load: adopter.Load,
 	}
 }

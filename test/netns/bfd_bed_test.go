@@ -51,11 +51,11 @@ func (o onHost) Dial(k bfd.Key, port uint16) (s bfd.Sender, err error) {
 type watcher struct {
 	*bfd.Engine
 	t        *testing.T
-	kill     context.CancelFunc // it ends and says nothing
+	kill     context.CancelFunc // it ends without a packet
 	registry *prometheus.Registry
 
-	mu   sync.Mutex
-	told []bfd.Status
+	mu       sync.Mutex
+	statuses []bfd.Status
 }
 
 func (b *bed) watcher(host string, sessions map[bfd.Key]watched.Profile) *watcher {
@@ -67,7 +67,7 @@ func (b *bed) watcher(host string, sessions map[bfd.Key]watched.Profile) *watche
 		Changed: func(_ bfd.Key, s bfd.Status) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.told = append(w.told, s)
+			w.statuses = append(w.statuses, s)
 		},
 	})
 	b.Cleanup(func() {
@@ -96,7 +96,7 @@ func (w *watcher) becomesUp(k bfd.Key) bfd.Status {
 	return w.becomes(k, soon, "Up", func(s bfd.Status) bool { return s.State == watched.Up })
 }
 
-// seen is what FRR says of a session.
+// seen is FRR's output for a session.
 type seen struct {
 	Peer               string `json:"peer"`
 	Status             string `json:"status"`
@@ -112,7 +112,7 @@ type seen struct {
 	ControlPacketInput int    `json:"control-packet-input"`
 }
 
-// sees waits until FRR sees a session in a state, and returns what it says of it.
+// sees waits until FRR has a session in a state, and returns FRR's output for the session.
 func sees(t *testing.T, r *router.Router, k string, within time.Duration, what string, is func(seen) bool) (found seen) {
 	t.Helper()
 	eventually.Succeed(t, within, fmt.Sprintf("the router sees the session with %s %s", k, what), func(ctx context.Context) error {

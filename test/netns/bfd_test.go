@@ -173,12 +173,12 @@ func TestBFDNoticesARouterThatFails(t *testing.T) {
 
 func TestBFDDistinguishesAHangingRouterFromAdminDown(t *testing.T) {
 	_, r, w := watchedRouter(t)
-	r.Tell("configure terminal\nbfd\npeer 192.168.1.1\nshutdown")
+	r.MustAsk("configure terminal\nbfd\npeer 192.168.1.1\nshutdown")
 	got := w.becomes(toRouter, 2*time.Second, "taken down by the router's administrator", func(s bfd.Status) bool { return s.RemoteAdminDown() })
 	if got.Failed || got.Flaps != 0 {
 		t.Errorf("got %+v, want no failure", got)
 	}
-	r.Tell("configure terminal\nbfd\npeer 192.168.1.1\nno shutdown")
+	r.MustAsk("configure terminal\nbfd\npeer 192.168.1.1\nno shutdown")
 	w.becomesUp(toRouter)
 
 	r.Freeze()
@@ -192,7 +192,7 @@ func TestBFDOfASpeakerThatFailsIsNoticed(t *testing.T) {
 	w.kill()
 	got := sees(t, r, "192.168.1.1", 2*time.Second, "down", down)
 	if got.Diagnostic != "control detection time expired" {
-		t.Errorf("the router says %q, want that the detection time expired", got.Diagnostic)
+		t.Errorf("the router shows %q, want that the detection time expired", got.Diagnostic)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestBFDThatIsStoppedIsNoFailure(t *testing.T) {
 	w.Stop(context.Background())
 	got := sees(t, r, "192.168.1.1", 2*time.Second, "down", down)
 	if got.RemoteDiagnostic != "administratively down" || got.Diagnostic != "neighbor signaled session down" {
-		t.Errorf("the router says %+v, want that we signalled AdminDown", got)
+		t.Errorf("the router shows %+v, want that we signalled AdminDown", got)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// detail is all that FRR says of a route.
+// detail is FRR's whole output for a route.
 type detail struct {
 	Paths []struct {
 		ASPath struct {
@@ -144,17 +144,17 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 external; ipv4 { import a
 		return err
 	})
 
-	// What does not fit is told, with the number that the router says; who refuses is
+	// A wrong ASN is reported, with the ASN of the router; the side that refuses is
 	// the router, or we.
 	wrong := func(p *bgp.Peer) { p.Remote.ASN = 64999 }
 	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long, wrong), peer("v6", "2001:db8::2", any(bgp.Internal)), peer("bird", "192.168.1.3", wrong)))
-	s.tells("v4", quickly, "the router has the ASN 64513, and peerASN is 64999")
-	s.tells("v6", quickly, "the router has the ASN 64513, which is not that of the nodes (64512)")
-	s.tells("bird", quickly, "the router has the ASN 64513, and peerASN is 64999")
+	s.failsWith("v4", quickly, "the router has the ASN 64513, and peerASN is 64999")
+	s.failsWith("v6", quickly, "the router has the ASN 64513, which is not that of the nodes (64512)")
+	s.failsWith("bird", quickly, "the router has the ASN 64513, and peerASN is 64999")
 	s.set(toAll(plain(first4), peer("v4", "192.168.1.2")))
-	s.tells("v4", quickly, "bad peer AS")
-	// Who is refused is let in again after a while; what is told is why it was refused.
-	eventually.Stays(t, 3*time.Second, "why is told", func(context.Context) error {
+	s.failsWith("v4", quickly, "bad peer AS")
+	// After a while the router accepts connections again. The reported error is still the reason of the refusal.
+	eventually.Stays(t, 3*time.Second, "the reason is reported", func(context.Context) error {
 		if status, _ := s.status("v4"); !strings.Contains(status.LastError, "bad peer AS") {
 			return fmt.Errorf("it is %+v", status)
 		}

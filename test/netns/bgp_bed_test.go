@@ -23,7 +23,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
@@ -75,9 +75,9 @@ type speaking struct {
 	metrics string
 
 	mu     sync.Mutex
-	last   told.Report
+	last   protocol.Report
 	log    strings.Builder
-	config told.Config
+	config protocol.Config
 }
 
 // speaker starts a bgpspeaker on a host. It is killed when the test ends.
@@ -117,7 +117,7 @@ func (s *speaking) listen(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
-		if r, err := told.Parse[told.Report](lines.Bytes()); err == nil {
+		if r, err := protocol.Parse[protocol.Report](lines.Bytes()); err == nil {
 			s.mu.Lock()
 			s.last = r
 			s.mu.Unlock()
@@ -133,8 +133,8 @@ func (s *speaking) Write(p []byte) (int, error) {
 	return s.log.Write(p)
 }
 
-// set says what there should be.
-func (s *speaking) set(c told.Config) {
+// set replaces the configuration of the speaker.
+func (s *speaking) set(c protocol.Config) {
 	s.t.Helper()
 	s.config = c
 	line, err := json.Marshal(c)
@@ -157,7 +157,7 @@ func (s *speaking) printed() string {
 }
 
 // change changes some of it.
-func (s *speaking) change(edit func(*told.Config)) {
+func (s *speaking) change(edit func(*protocol.Config)) {
 	s.t.Helper()
 	c := s.config
 	c.Peers = append([]bgp.Peer(nil), c.Peers...)
@@ -213,10 +213,10 @@ func (s *speaking) establishes(peer bgp.PeerName) speakerbgp.Status {
 	return s.becomes(peer, soon, "established", established)
 }
 
-// tells waits until the session is not established and the last error has a text.
-func (s *speaking) tells(peer bgp.PeerName, within time.Duration, text string) {
+// failsWith waits until the session is not established and the last error has a text.
+func (s *speaking) failsWith(peer bgp.PeerName, within time.Duration, text string) {
 	s.t.Helper()
-	s.becomes(peer, within, fmt.Sprintf("down, with %q told", text), func(status speakerbgp.Status) bool {
+	s.becomes(peer, within, fmt.Sprintf("down, with the error %q", text), func(status speakerbgp.Status) bool {
 		return !established(status) && strings.Contains(status.LastError, text)
 	})
 }
@@ -255,8 +255,8 @@ func plain(prefixes ...string) map[netip.Prefix]routes.Attributes {
 }
 
 // toAll gives all peers the same routes.
-func toAll(table map[netip.Prefix]routes.Attributes, peers ...bgp.Peer) told.Config {
-	c := told.Config{Peers: peers, Routes: map[bgp.PeerName]map[netip.Prefix]routes.Attributes{}}
+func toAll(table map[netip.Prefix]routes.Attributes, peers ...bgp.Peer) protocol.Config {
+	c := protocol.Config{Peers: peers, Routes: map[bgp.PeerName]map[netip.Prefix]routes.Attributes{}}
 	for _, p := range peers {
 		c.Routes[p.Name] = table
 	}

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// TestBGPWithBFDAndGracefulRestart says what real routers do with the routes of a speaker
+// TestBGPWithBFDAndGracefulRestart documents what real routers do with the routes of a speaker
 // that restarts, when they watch the path with BFD, which ends with the speaker.
 func TestBGPWithBFDAndGracefulRestart(t *testing.T) {
 	frr := func(more string) func(*bed) *router.Router {
@@ -92,16 +92,16 @@ func TestBFDWatchesThePathOfAPeerThatIsRemovedUntilItsSessionEnds(t *testing.T) 
 	s.establishes("router")
 	s.pathBecomes("router", "up", pathUp)
 	b.forwards(t, "router", "203.0.113.1", "via 192.168.1.1")
-	s.set(told.Config{})
+	s.set(protocol.Config{})
 	eventually.Succeed(t, time.Second, "the route is marked", func(ctx context.Context) error {
 		if out, err := bird.Ask(ctx, "show route all"); err != nil || !strings.Contains(out, "(65535,0)") {
 			return fmt.Errorf("BIRD has %q (%v)", out, err)
 		}
 		return nil
 	})
-	eventually.Succeed(t, soon, "BIRD is told why", func(ctx context.Context) error {
+	eventually.Succeed(t, soon, "BIRD has the reason", func(ctx context.Context) error {
 		if out, err := bird.Ask(ctx, "show protocols all v4"); err != nil || !strings.Contains(out, "Received: Peer de-configured") {
-			return fmt.Errorf("BIRD says %q (%v)", out, err)
+			return fmt.Errorf("BIRD shows %q (%v)", out, err)
 		}
 		return nil
 	})

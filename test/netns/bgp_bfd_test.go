@@ -11,7 +11,7 @@ import (
 	watched "github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bgp"
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
@@ -24,7 +24,7 @@ func strictly(p *bgp.Peer) {
 	p.StrictBFD = true
 }
 
-// watchedBy are lines for FRR whose BFD is as tight as ours; more is said about the
+// watchedBy are lines for FRR whose BFD is as tight as ours; there is more about the
 // neighbour's BFD.
 func watchedBy(more string) string {
 	return "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 bfd\nneighbor 192.168.1.1 bfd profile tight\n" + more
@@ -73,7 +73,7 @@ protocol bfd { interface "eth0" { min rx interval 100 ms; min tx interval 100 ms
 protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { import all; export none; }; }
 `))
 	s := b.speaker("node")
-	// Late enough for us to look at what is said while they are down.
+	// Late enough to read the status while the sessions are down.
 	retry := func(p *bgp.Peer) { p.ConnectRetry = 5 * time.Second }
 	s.set(toAll(plain(first4), peer("frr", "192.168.1.2", withBFD, retry), peer("bird", "192.168.1.3", withBFD, retry)))
 	since := s.establishes("frr").Since
@@ -83,13 +83,13 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 	has(t, r, "ipv4", first4)
 
 	// The router takes BFD down on purpose: that ends nothing.
-	r.Tell("configure terminal\nbfd\nprofile tight\nshutdown")
+	r.MustAsk("configure terminal\nbfd\nprofile tight\nshutdown")
 	s.pathBecomes("frr", "taken down by the router", func(s speakerbfd.Status) bool { return s.State != watched.Up })
 	s.stays("frr", since, time.Second)
-	r.Tell("configure terminal\nbfd\nprofile tight\nno shutdown")
+	r.MustAsk("configure terminal\nbfd\nprofile tight\nno shutdown")
 	s.pathBecomes("frr", "up", pathUp)
 
-	// We do not hear it any more.
+	// The speaker receives nothing from the router any more.
 	_, before := s.status("frr")
 	end := b.dropBFD("node")
 	drop := time.Now()
@@ -100,11 +100,11 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 		t.Errorf("after %s: %q, want BFD in it, and a detection time of 300 ms, not %s", took, got.LastError, before.Detection)
 	}
 	saw(t, r, "192.168.1.1", "BFD down", func(n bgpNeighbour) bool { return n.LastCode == "060A" })
-	eventually.Succeed(t, soon, "BIRD says why", func(ctx context.Context) error {
+	eventually.Succeed(t, soon, "BIRD shows the reason", func(ctx context.Context) error {
 		text, err := bird.Ask(ctx, "show protocols all v4")
 		// Our Cease (BIRD has no name for RFC 9384) and BFD's last packet leave together.
 		if err == nil && !strings.Contains(text, "BFD") && !strings.Contains(text, "Received: Unknown error 6.10") {
-			err = fmt.Errorf("it says %s", text)
+			err = fmt.Errorf("BIRD shows %s", text)
 		}
 		return err
 	})
@@ -114,7 +114,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 	has(t, r, "ipv4", first4)
 	s.becomes("bird", 120*time.Second, "another one", func(status status) bool { return established(status) && !status.Since.Equal(sinceBird) })
 
-	// The router does not hear us: it ends the session.
+	// The router receives nothing from the speaker, and ends the session.
 	end = b.dropBFD("router")
 	s.becomes("frr", 2*time.Second, "down", func(status status) bool { return !established(status) })
 	end()
@@ -133,28 +133,28 @@ func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
 		return nil
 	})
 	s.becomes("frr", soon, "waiting for BFD", func(status status) bool { return status.WaitsForBFD })
-	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
+	r.MustAsk("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
 	s.establishes("frr")
 	has(t, r, "ipv4", first4)
 	// Without strict mode there is a session without BFD.
-	r.Tell("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
-	s.change(func(c *told.Config) { c.Peers[0].StrictBFD = false })
+	r.MustAsk("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
+	s.change(func(c *protocol.Config) { c.Peers[0].StrictBFD = false })
 	s.pathBecomes("frr", "not up", func(s speakerbfd.Status) bool { return s.State != watched.Up })
-	// What FRR's BFD says last, before it is gone, may end the session once.
+	// The last packet of FRR's BFD, before FRR removes it, may end the session once.
 	s.becomes("frr", soon, "established for a second", func(status status) bool {
 		return established(status) && time.Since(status.Since) > time.Second
 	})
 	// That a path was up once does not count for a session that is begun anew.
-	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
+	r.MustAsk("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
 	s.pathBecomes("frr", "up", pathUp)
-	s.change(func(c *told.Config) { c.Peers[0].BFD = nil })
-	r.Tell("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
+	s.change(func(c *protocol.Config) { c.Peers[0].BFD = nil })
+	r.MustAsk("configure terminal\nrouter bgp 64513\nno neighbor 192.168.1.1 bfd")
 	s.establishes("frr")
-	s.change(func(c *told.Config) { strictly(&c.Peers[0]); c.Peers[0].Hold += time.Second })
+	s.change(func(c *protocol.Config) { strictly(&c.Peers[0]); c.Peers[0].Hold += time.Second })
 	s.becomes("frr", soon, "waiting for BFD", func(status status) bool { return status.WaitsForBFD && !established(status) })
 }
 
-// TestBGPWhenOurSideTakesBFDDown says what routers make of it: they should go on (RFC 5882
+// TestBGPWhenOurSideTakesBFDDown documents what routers do then: they should go on (RFC 5882
 // section 4.2), and do not.
 func TestBGPWhenOurSideTakesBFDDown(t *testing.T) {
 	b := newBed(t, "node", "router", "bird")
@@ -169,7 +169,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; error w
 	for name := range since {
 		s.pathBecomes(name, "up", pathUp)
 	}
-	s.change(func(c *told.Config) {
+	s.change(func(c *protocol.Config) {
 		for i := range c.Peers {
 			c.Peers[i].BFD = nil
 		}
@@ -200,7 +200,7 @@ func TestBGPPathsOverSeveralHopsAreWatched(t *testing.T) {
 			s.establishes("far")
 			s.pathBecomes("far", "up", pathUp)
 			end := b.dropBFD("node")
-			s.tells("far", quickly, "BFD")
+			s.failsWith("far", quickly, "BFD")
 			end()
 			s.establishes("far")
 		})

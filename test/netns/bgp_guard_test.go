@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// quickly is within which an administrator is told what is wrong.
+// quickly is the time within which a failure is reported to the administrator.
 const quickly = 6 * time.Second
 
 // stays fails the test if the session with a peer is another one than it was.
@@ -47,10 +47,10 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 	has(t, r, "ipv6", first6)
 	birdHas(t, bird, "v4", first4)
 
-	// A router with another password: that is said, and the others go on.
-	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
-	s.tells("v4", 2*quickly, "that it has the same password")
-	s.change(func(c *told.Config) {
+	// A router with another password: the failure is reported, and the other sessions go on.
+	r.MustAsk("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
+	s.failsWith("v4", 2*quickly, "that it has the same password")
+	s.change(func(c *protocol.Config) {
 		c.Passwords = maps.Clone(c.Passwords)
 		c.Passwords["v4"] = "another"
 	})
@@ -59,8 +59,8 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 	s.stays("bird", sinceBird, 0)
 
 	// No password on one side only.
-	s.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"v6": "secret", "bird": "birds"} })
-	s.tells("v4", quickly, "whether it requires a password")
+	s.change(func(c *protocol.Config) { c.Passwords = map[bgp.PeerName]string{"v6": "secret", "bird": "birds"} })
+	s.failsWith("v4", quickly, "whether it requires a password")
 	s.stays("v6", since6, time.Second)
 	if strings.Contains(s.printed(), "secret") {
 		t.Error("a password is in the log")
@@ -83,9 +83,9 @@ func TestBGPPasswordIsRotatedWhileTheSessionStays(t *testing.T) {
 			d.Passwords = map[bgp.PeerName]string{"node": "old"}
 			other.set(d)
 			since, sinceOther := s.establishes("other").Since, other.establishes("node").Since
-			s.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"other": "new"} })
-			time.Sleep(3 * time.Second) // the other side gets it later; nothing is heard meanwhile
-			other.change(func(c *told.Config) { c.Passwords = map[bgp.PeerName]string{"node": "new"} })
+			s.change(func(c *protocol.Config) { c.Passwords = map[bgp.PeerName]string{"other": "new"} })
+			time.Sleep(3 * time.Second) // the other side gets the password later; nothing is received meanwhile
+			other.change(func(c *protocol.Config) { c.Passwords = map[bgp.PeerName]string{"node": "new"} })
 			s.stays("other", since, 12*time.Second) // longer than the hold time
 			other.stays("node", sinceOther, 0)
 			// A new connection needs the new one as well.
@@ -105,7 +105,7 @@ func TestBGPThroughAnotherRouter(t *testing.T) {
 	s := b.speaker("node")
 	from := func(p *bgp.Peer) { p.Source = netip.MustParseAddr("10.0.0.1") }
 	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from)))
-	s.tells("far", quickly, "connecting to 10.0.0.2:179: ")
+	s.failsWith("far", quickly, "connecting to 10.0.0.2:179: ")
 	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, func(p *bgp.Peer) { p.Multihop = true })))
 	s.establishes("far")
 	has(t, r, "ipv4", first4)
@@ -128,12 +128,12 @@ func TestBGPHopsAreChecked(t *testing.T) {
 	}
 	has(t, r, "ipv4", first4)
 	has(t, r, "ipv6", first6)
-	// From further away than is allowed nothing is heard.
+	// Packets from further away than allowed are dropped.
 	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, hops(1))))
-	s.tells("far", quickly, "no answer")
-	// The router checks as well: it hears nothing that matters from a node that does not
+	s.failsWith("far", quickly, "no answer")
+	// The router checks as well: it accepts nothing from a node that does not
 	// send with the highest hop limit, whatever that node thinks.
-	s.set(told.Config{})
+	s.set(protocol.Config{})
 	has(t, r, "ipv4")
 	s.set(toAll(plain(first4, first6), peer("v4", "192.168.1.2"), peer("v6", "2001:db8::2")))
 	eventually.Stays(t, 4*time.Second, "the router has no route", func(ctx context.Context) error {
@@ -177,14 +177,14 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 	c.Passwords = map[bgp.PeerName]string{"v4": "secret"}
 	s.set(c)
 	listens("0.0.0.0:179")
-	s.tells("nobody", quickly, "has not connected")
+	s.failsWith("nobody", quickly, "has not connected")
 	s.establishes("v4")
 	since := s.establishes("bird").Since
 	has(t, r, "ipv4", first4)
 	birdHas(t, bird, "v4", first4)
 
 	// Another password: the others do not notice.
-	s.change(func(c *told.Config) {
+	s.change(func(c *protocol.Config) {
 		c.Peers = append(c.Peers, peer("v6", "2001:db8::2", passive, func(p *bgp.Peer) { p.SecurityHops = 1 }))
 		c.Routes["v6"] = plain(first6)
 		c.Passwords = map[bgp.PeerName]string{"v4": "another"}
@@ -193,7 +193,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 	s.establishes("v6")
 	has(t, r, "ipv6", first6)
 	s.becomes("v4", 2*quickly, "down", func(status status) bool { return !established(status) })
-	r.Tell("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
+	r.MustAsk("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 password another")
 	s.establishes("v4")
 	s.stays("bird", since, 0)
 	s.set(toAll(plain(first4), peer("bird", "192.168.1.3")))

@@ -22,7 +22,7 @@ import (
 	watched "github.com/lbstack/lbstack/internal/bfd"
 	"github.com/lbstack/lbstack/internal/bfd/wire"
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 )
 
 const (
@@ -278,7 +278,7 @@ func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {
 	}
 	unnumbered := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.External} }
 	from := func(p *bgp.Peer) { p.ASN = 64513 }
-	signed := func(name bgp.PeerName, edits ...func(*bgp.Peer)) told.Config {
+	signed := func(name bgp.PeerName, edits ...func(*bgp.Peer)) protocol.Config {
 		c := toAll(plain(first6), peer(name, "", append(edits, unnumbered, gracefully)...))
 		c.Passwords = map[bgp.PeerName]string{name: "secret"}
 		return c

@@ -10,7 +10,7 @@ import (
 
 	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/routes"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
@@ -40,7 +40,7 @@ func TestBGPAFrozenRouterDisturbsNobody(t *testing.T) {
 		for p := range list {
 			list[p] = routes.Attributes{MED: number(uint32(i))}
 		}
-		s.change(func(c *told.Config) {
+		s.change(func(c *protocol.Config) {
 			c.Routes = map[bgp.PeerName]map[netip.Prefix]routes.Attributes{"router": list, "other": list}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
@@ -53,7 +53,7 @@ func (s *speaking) scrape(ctx context.Context) (map[string]float64, error) {
 // what only the router, or time, decides: agrees does.
 func (s *speaking) counts(when string, want map[string]float64) (all map[string]float64) {
 	s.t.Helper()
-	eventually.Succeed(s.t, soon, when+", the metrics say so", func(ctx context.Context) (err error) {
+	eventually.Succeed(s.t, soon, when+", the metrics have it", func(ctx context.Context) (err error) {
 		if all, err = s.scrape(ctx); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (s *speaking) counts(when string, want map[string]float64) (all map[string]
 	return all
 }
 
-// agrees waits until the metrics say as many UPDATEs as the router does, in both directions.
+// agrees waits until the metrics have as many UPDATEs as the router, in both directions.
 func (s *speaking) agrees(r *router.Router, peer bgp.PeerName, address string) {
 	s.t.Helper()
 	eventually.Succeed(s.t, soon, "speaker and router agree on the UPDATEs between them", func(ctx context.Context) error {
@@ -115,7 +115,7 @@ func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 	b := newBed(t, "node", "router")
 	r := b.bfdFRR("router", watchedBy(""))
 	s := b.speaker("node")
-	// Late enough for us to look at what is said while the session is down.
+	// Late enough to read the status while the session is down.
 	retry := func(p *bgp.Peer) { p.ConnectRetry = 5 * time.Second }
 	s.set(toAll(plain(first4, second4), peer("frr", "192.168.1.2", retry)))
 	s.establishes("frr")
@@ -123,12 +123,12 @@ func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 	s.agrees(r, "frr", "192.168.1.1")
 
 	// BFD begins now, since FRR begins its own anew when its first session is established.
-	s.change(func(c *told.Config) { c.Peers[0].BFD = &tight })
+	s.change(func(c *protocol.Config) { c.Peers[0].BFD = &tight })
 	s.counts("with BFD", metricsOf{established: 1, began: 1, prefixes: 2, sent: 2, up: 1}.all())
 
-	s.change(func(c *told.Config) { c.Routes = toAll(plain(first4, second4, third4), c.Peers...).Routes })
+	s.change(func(c *protocol.Config) { c.Routes = toAll(plain(first4, second4, third4), c.Peers...).Routes })
 	has(t, r, "ipv4", first4, second4, third4)
-	r.Tell("configure terminal\nrouter bgp 64513\naddress-family ipv4 unicast\nnetwork 192.168.1.0/24")
+	r.MustAsk("configure terminal\nrouter bgp 64513\naddress-family ipv4 unicast\nnetwork 192.168.1.0/24")
 	saw(t, r, "192.168.1.1", "an UPDATE went", func(n bgpNeighbour) bool { return n.Messages.UpdatesSent > 0 })
 	all := s.counts("with one prefix more on each side", metricsOf{established: 1, began: 1, prefixes: 3, sent: 3, up: 1}.all())
 	s.agrees(r, "frr", "192.168.1.1")
@@ -143,12 +143,12 @@ func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 	s.counts("the path is cut", metricsOf{began: 1, ended: 1, sent: 3, down: 1, flaps: 1}.all())
 	// The session comes back without BFD: how often it comes, if BFD is up at once while FRR still
 	// acts on its end, is a matter of chance.
-	s.change(func(c *told.Config) { c.Peers[0].BFD = nil })
+	s.change(func(c *protocol.Config) { c.Peers[0].BFD = nil })
 	// All three prefixes again in one UPDATE, and End-of-RIB.
 	s.counts("it is back", metricsOf{established: 1, began: 2, ended: 1, prefixes: 3, sent: 5, flaps: 1}.all())
 	s.agrees(r, "frr", "192.168.1.1")
 
-	s.change(func(c *told.Config) { c.Peers = []bgp.Peer{} })
+	s.change(func(c *protocol.Config) { c.Peers = []bgp.Peer{} })
 	has(t, r, "ipv4", "192.168.1.0/24")
 	s.counts("the BGPPeer was deleted", map[string]float64{
 		`bfd_sessions{state="Up"}`: 0, `bfd_sessions{state="Down"}`: 0, `bfd_sessions{state="Init"}`: 0, `bfd_sessions{state="AdminDown"}`: 0, "bfd_flaps_total": 1,

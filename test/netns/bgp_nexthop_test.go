@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
@@ -34,8 +34,8 @@ func hasNextHop(t *testing.T, r *router.Router, prefix, want string) {
 	})
 }
 
-func internalIPs(addresses ...string) func(*told.Config) {
-	return func(c *told.Config) {
+func internalIPs(addresses ...string) func(*protocol.Config) {
+	return func(c *protocol.Config) {
 		c.InternalIPs = nil
 		for _, a := range addresses {
 			c.InternalIPs = append(c.InternalIPs, netip.MustParseAddr(a))

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/lbstack/lbstack/internal/routes"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/router"
 )
@@ -63,7 +63,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 	since := s.establishes("bird").Since
 	r.Kill()
 	s.becomes("frr", time.Second, "down", func(status status) bool { return !established(status) })
-	s.change(func(c *told.Config) { c.Routes["frr"] = plain(first4, "203.0.113.3/32") })
+	s.change(func(c *protocol.Config) { c.Routes["frr"] = plain(first4, "203.0.113.3/32") })
 	r = b.frr("router", config, "192.168.1.1")
 	started := time.Now()
 	has(t, r, "ipv4", first4, "203.0.113.3/32")
@@ -75,7 +75,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 	birdHas(t, bird, "v4", first4, "203.0.113.2/32")
 	// A router that asks for all routes again gets them.
 	before := saw(t, r, "192.168.1.1", "established", func(n bgpNeighbour) bool { return n.State == "Established" })
-	r.Tell("clear bgp ipv4 192.168.1.1 in")
+	r.MustAsk("clear bgp ipv4 192.168.1.1 in")
 	saw(t, r, "192.168.1.1", "more updates", func(n bgpNeighbour) bool {
 		return n.State == "Established" && n.Messages.UpdatesReceived > before.Messages.UpdatesReceived && n.Dropped == before.Dropped
 	})
@@ -97,7 +97,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 			birdHas(t, bird, "v4", first4, "203.0.113.2/32")
 			b.forwards(t, "router", "203.0.113.1", "via 192.168.1.1")
 			b.forwards(t, "bird", "203.0.113.1", "via 192.168.1.1")
-			frrKept, birdKept := b.watchRoute("router", "203.0.113.1"), b.watchRoute("bird", "203.0.113.1")
+			frrRoute, birdRoute := b.watchRoute("router", "203.0.113.1"), b.watchRoute("bird", "203.0.113.1")
 			end(s)
 			time.Sleep(2 * time.Second)
 			stale(t, r, first4, true)
@@ -110,7 +110,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 			birdHas(t, bird, "v4", first4, "203.0.113.3/32")
 			stale(t, r, first4, false)
 			time.Sleep(time.Second)
-			for host, k := range map[string]*kept{"router": frrKept, "bird": birdKept} {
+			for host, k := range map[string]*kept{"router": frrRoute, "bird": birdRoute} {
 				looks, misses := k.stop()
 				t.Logf("%s was asked for its route %d times", host, looks)
 				if misses > 0 || looks < 50 {
@@ -200,7 +200,7 @@ func TestBGPRoutesThatAreAboutToGoAreMarked(t *testing.T) {
 	b := newBed(t, "node", "router", "inner")
 	external := b.frr("router", "neighbor 192.168.1.1 remote-as 64512", "192.168.1.1")
 	inner := router.FRR(t, b.prefix+"inner", strings.ReplaceAll(frrConfig("neighbor 192.168.1.1 remote-as 64512", "192.168.1.1"), "router bgp 64513", "router bgp 64512"), "bgpd")
-	wait := func(p *told.Config) {
+	wait := func(p *protocol.Config) {
 		for i := range p.Peers {
 			p.Peers[i].ShutdownWait = 3 * time.Second
 		}
@@ -216,20 +216,20 @@ func TestBGPRoutesThatAreAboutToGoAreMarked(t *testing.T) {
 	shows(t, external, first4, unmarked)
 
 	// The node is drained: marked, then gone, and the sessions stay.
-	s.change(func(c *told.Config) { c.Draining = true })
+	s.change(func(c *protocol.Config) { c.Draining = true })
 	shows(t, external, first4, marked)
 	shows(t, inner, first4, "path Local, IGP, MED -, pref 0, communities graceful-shutdown, large ")
 	has(t, external, "ipv4")
 	has(t, inner, "ipv4")
 	s.stays("router", since, 0)
-	s.change(func(c *told.Config) { c.Draining = false })
+	s.change(func(c *protocol.Config) { c.Draining = false })
 	shows(t, external, first4, unmarked)
 	shows(t, inner, first4, "path Local, IGP, MED -, pref 100, communities , large ")
 
 	// The drain that is called off in time takes nothing back.
-	s.change(func(c *told.Config) { c.Draining = true })
+	s.change(func(c *protocol.Config) { c.Draining = true })
 	shows(t, external, first4, marked)
-	s.change(func(c *told.Config) { c.Draining = false })
+	s.change(func(c *protocol.Config) { c.Draining = false })
 	shows(t, external, first4, unmarked)
 	eventually.Stays(t, 4*time.Second, "the route is there", func(ctx context.Context) error {
 		if found, err := table(ctx, external, "ipv4"); err != nil || len(found) != 1 {
@@ -256,11 +256,11 @@ func TestBGPADrainedNodeThatStopsAnnouncesNothing(t *testing.T) {
 	}
 	s.set(c)
 	has(t, r, "ipv4", first4)
-	s.change(func(c *told.Config) { c.Draining = true })
+	s.change(func(c *protocol.Config) { c.Draining = true })
 	has(t, r, "ipv4")
 	before := saw(t, r, "192.168.1.1", "established", func(n bgpNeighbour) bool { return n.State == "Established" })
 	stopped := time.Now()
-	s.change(func(c *told.Config) {
+	s.change(func(c *protocol.Config) {
 		for i := range c.Peers {
 			c.Peers[i].ShutdownWait = time.Minute // nobody waits for it: there is no route
 		}
@@ -283,7 +283,7 @@ func TestBGPChangesDisturbOnlyTheirOwnSession(t *testing.T) {
 	sinceOther := s.establishes("other").Since
 	has(t, other, "ipv4", first4)
 
-	s.change(func(c *told.Config) { c.Peers[0].Hold = 15 * time.Second })
+	s.change(func(c *protocol.Config) { c.Peers[0].Hold = 15 * time.Second })
 	changed := time.Now()
 	saw(t, r, "192.168.1.1", "the configuration has changed", func(n bgpNeighbour) bool {
 		return strings.Contains(n.LastNotification, "Cease/Other Configuration Change")
@@ -293,17 +293,19 @@ func TestBGPChangesDisturbOnlyTheirOwnSession(t *testing.T) {
 	})
 	t.Logf("the session was back %s after the change", got.Since.Sub(changed))
 	has(t, r, "ipv4", first4)
-	s.change(func(c *told.Config) { c.Peers[0].ConnectRetry, c.Peers[0].ShutdownWait = 5*time.Second, time.Second })
+	s.change(func(c *protocol.Config) {
+		c.Peers[0].ConnectRetry, c.Peers[0].ShutdownWait = 5*time.Second, time.Second
+	})
 	s.stays("router", got.Since, time.Second)
 
 	// A BGPPeer that goes.
-	s.change(func(c *told.Config) { c.Peers = c.Peers[1:] })
+	s.change(func(c *protocol.Config) { c.Peers = c.Peers[1:] })
 	saw(t, r, "192.168.1.1", "the peer is de-configured", func(n bgpNeighbour) bool {
 		return strings.Contains(n.LastNotification, "Cease/Peer De-configured")
 	})
 	has(t, r, "ipv4")
 	s.stays("other", sinceOther, time.Second)
 	if n, err := neighbourOf(context.Background(), other, "192.168.1.1"); err != nil || n.Dropped != 0 || n.Messages.UpdatesReceived > 2 {
-		t.Errorf("the other router says %+v (%v), want one session, one update and the end of them", n, err)
+		t.Errorf("the other router shows %+v (%v), want one session, one update and the end of them", n, err)
 	}
 }

@@ -143,7 +143,7 @@ type bgpNeighbour struct {
 	GracefulRestart map[string]any `json:"gracefulRestartInfo"`
 }
 
-// neighbourOf returns what FRR says of a session.
+// neighbourOf returns FRR's output for a session.
 func neighbourOf(ctx context.Context, r *router.Router, address string) (n bgpNeighbour, err error) {
 	text, err := r.Ask(ctx, "show bgp neighbors "+address+" json")
 	if err != nil {
@@ -160,12 +160,12 @@ func neighbourOf(ctx context.Context, r *router.Router, address string) (n bgpNe
 	return n, nil
 }
 
-// saw waits until FRR says of a session what it should.
+// saw waits until FRR's output for a session is as wanted.
 func saw(t *testing.T, r *router.Router, address, what string, is func(bgpNeighbour) bool) (n bgpNeighbour) {
 	t.Helper()
-	eventually.Succeed(t, soon, fmt.Sprintf("the router says of %s: %s", address, what), func(ctx context.Context) (err error) {
+	eventually.Succeed(t, soon, fmt.Sprintf("the router shows of %s: %s", address, what), func(ctx context.Context) (err error) {
 		if n, err = neighbourOf(ctx, r, address); err == nil && !is(n) {
-			err = fmt.Errorf("it says %+v", n)
+			err = fmt.Errorf("it shows %+v", n)
 		}
 		return err
 	})

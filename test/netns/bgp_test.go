@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/lbstack/lbstack/internal/bgp"
-	"github.com/lbstack/lbstack/test/bgpspeaker/told"
+	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 	"github.com/lbstack/lbstack/test/router"
 )
 
@@ -51,7 +51,7 @@ protocol bgp v6 { local as 64513; neighbor 2001:db8::1 as 64512; ipv4 { import a
 					b.forwards(t, host, "2001:db8:1::1", "via ")
 				}
 			}
-			s.set(told.Config{})
+			s.set(protocol.Config{})
 			has(t, r, "ipv4")
 			has(t, r, "ipv6")
 			birdHas(t, bird, tt.protocol)

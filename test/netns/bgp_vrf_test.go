@@ -9,7 +9,7 @@ import (
 
 // The kernel here has no VRFs. A socket enters one as it is bound to any other device
 // (Documentation/networking/vrf.rst), which is what can be shown: to call, and to listen,
-// on that device only, and to say so where there is none.
+// on that device only, and to report where there is none.
 func TestBGPSessionsAreBoundToTheDeviceOfTheirVRF(t *testing.T) {
 	b := newBed(t, "node", "router", "bird")
 	b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 timers connect 1", "192.168.1.1")
@@ -22,8 +22,8 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; passive; ipv4 {
 	s.establishes("calls")
 	s.establishes("called")
 	birdHas(t, bird, "v4", first4)
-	s.tells("nowhere", quickly, "this node does not have the device blue")
-	// On another device nobody calls, and nobody is heard.
+	s.failsWith("nowhere", quickly, "this node does not have the device blue")
+	// On another device the speaker neither connects nor accepts a connection.
 	s.set(toAll(plain(first4), peer("called", "192.168.1.3", in("lo")), peer("calls", "192.168.1.2", passive, in("lo"))))
 	s.becomes("called", soon, "down", func(status status) bool { return !established(status) })
 	s.becomes("calls", soon, "down", func(status status) bool { return !established(status) })

@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// answersAll has a host say that every address that anybody asks for is at its own hardware
+// answersAll has a host answer every request for any address with its own hardware
 // address, also to those that only probe. A host whose kernel proxies does so for those that
 // ask.
 func (b *bed) answersAll(host string) (stop func()) {
@@ -93,9 +93,9 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 	n.SetOwned(owned)
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
-		b.knows("client", address, n, 5*time.Second)
+		b.hasNeighbour("client", address, n, 5*time.Second)
 	}
-	b.asksNobody("client") // from here on it has only what others send
+	b.dropRequests("client") // from here on it has only what others send
 	stop := b.answersAll(printer)
 	var fresh []netip.Addr
 	for i := range 20 {
@@ -120,7 +120,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 
 	n.SetDetection(layer2.ReportOnly)
 	n.conflictsWith(foreign, fresh, true)
-	b.told("client", fresh[0], n)
+	b.announcedTo("client", fresh[0], n)
 
 	stop()
 	n.SetDetection(layer2.Enforce)
@@ -153,10 +153,10 @@ func (n *node) conflictsWith(hardware net.HardwareAddr, addresses []netip.Addr, 
 	})
 }
 
-// told waits until a node announces an address that a host has in its neighbour table.
-func (b *bed) told(host string, address netip.Addr, n *node) {
+// announcedTo waits until a node announces an address that a host has in its neighbour table.
+func (b *bed) announcedTo(host string, address netip.Addr, n *node) {
 	b.Helper()
 	b.ip(host, "neighbour", "replace", address.String(), "lladdr", "02:00:00:00:00:98", "dev", "eth0", "nud", "stale")
 	n.Repeat(address)
-	b.knows(host, address, n, 5*time.Second)
+	b.hasNeighbour(host, address, n, 5*time.Second)
 }

@@ -74,7 +74,7 @@ func TestAddressOfAForeignHostIsHeldBackUntilThatHostLeaves(t *testing.T) {
 			})
 			b.unassign(printer, address)
 			n.reports(nil, false)
-			b.knows("client", address, n, 5*time.Second)
+			b.hasNeighbour("client", address, n, 5*time.Second)
 		})
 	}
 }
@@ -127,7 +127,7 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	foreign := b.link(printer).Hardware
 	n.SetOwned(own(vip, vip6))
 	b.sends("client", vip)
-	b.knows("client", vip, n, 5*time.Second)
+	b.hasNeighbour("client", vip, n, 5*time.Second)
 	b.sysctl(printer, "net.ipv6.conf.eth0.ndisc_notify", "1")
 	b.assign(printer, vip)
 	b.assign(printer, vip6)
@@ -144,7 +144,7 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	})
 	b.frames(printer, 0x86dd, func(own net.HardwareAddr) [][]byte { return [][]byte{advertisement(vip6, own)} }, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})
 	n.reports(foreign, true, vip, vip6)
-	b.knows("client", vip, n, 5*time.Second) // it is defended
+	b.hasNeighbour("client", vip, n, 5*time.Second) // it is defended
 	n.reports(nil, true)
 }
 
@@ -177,11 +177,11 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 	one.SetOwned(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
-		b.knows("client", address, one, 5*time.Second)
+		b.hasNeighbour("client", address, one, 5*time.Second)
 	}
 	two.SetOwned(first(vip, vip6)) // which asks, and node1 answers
-	b.knows("client", vip, two, 5*time.Second)
-	b.knows("client", vip6, two, 5*time.Second)
+	b.hasNeighbour("client", vip, two, 5*time.Second)
+	b.hasNeighbour("client", vip6, two, 5*time.Second)
 	if got := two.reported(); got != nil {
 		t.Errorf("reported %v, want nothing", got)
 	}
@@ -190,16 +190,16 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 func TestCoveringNodeAnswersWithTheMACOfTheRestartingNode(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	care := map[netip.Addr]layer2.Owned{}
+	covered := map[netip.Addr]layer2.Owned{}
 	for _, address := range []netip.Addr{vip, vip6} {
-		care[address] = layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
+		covered[address] = layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
 	}
 	one.stop()
-	two.SetOwned(care)
+	two.SetOwned(covered)
 	for address, etherType := range map[netip.Addr]int{vip: 0x0806, vip6: 0x86dd} {
 		sources := b.answers("client", etherType, one.link.Hardware)
 		b.sends("client", address)
-		b.knows("client", address, one, 5*time.Second)
+		b.hasNeighbour("client", address, one, 5*time.Second)
 		select {
 		case source := <-sources:
 			if source.String() != two.link.Hardware.String() {
@@ -211,9 +211,9 @@ func TestCoveringNodeAnswersWithTheMACOfTheRestartingNode(t *testing.T) {
 	}
 }
 
-// answers tells where the first frame comes from that tells a hardware address, as
+// answers returns the source of the first frame that has a hardware address as
 // the last six bytes of what ARP calls the sender, or of the option of NDP.
-func (b *bed) answers(host string, etherType int, told net.HardwareAddr) <-chan net.HardwareAddr {
+func (b *bed) answers(host string, etherType int, mac net.HardwareAddr) <-chan net.HardwareAddr {
 	b.Helper()
 	var socket *packet.Conn
 	b.in(host, func() error {
@@ -232,7 +232,7 @@ func (b *bed) answers(host string, etherType int, told net.HardwareAddr) <-chan 
 			if err != nil {
 				return
 			}
-			if n > 14 && strings.Contains(string(frame[14:n]), string(told)) {
+			if n > 14 && strings.Contains(string(frame[14:n]), string(mac)) {
 				found <- net.HardwareAddr(frame[6:12])
 				return
 			}

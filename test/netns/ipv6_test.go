@@ -31,8 +31,8 @@ func (b *bed) state(host string, address netip.Addr, state string, within time.D
 }
 
 // solicit asks from a host where an address is, by a socket of its own, and
-// returns the hardware address that it was told; none if there was no answer.
-func (b *bed) solicit(host string, target netip.Addr) (told net.HardwareAddr) {
+// returns the hardware address in the answer; none without an answer.
+func (b *bed) solicit(host string, target netip.Addr) (mac net.HardwareAddr) {
 	b.Helper()
 	b.in(host, func() error {
 		ifi, err := net.InterfaceByName("eth0")
@@ -53,10 +53,10 @@ func (b *bed) solicit(host string, target netip.Addr) (told net.HardwareAddr) {
 		}}, nil, group); err != nil {
 			return err
 		}
-		told, err = answerAbout(conn, target)
+		mac, err = answerAbout(conn, target)
 		return err
 	})
-	return told
+	return mac
 }
 
 func answerAbout(conn *ndp.Conn, target netip.Addr) (net.HardwareAddr, error) {
@@ -103,7 +103,7 @@ func TestSolicitationsAreAnsweredForOwnedAddresses(t *testing.T) {
 				want = n.link.Hardware.String()
 			}
 			if got := b.solicit("client", netip.MustParseAddr(tt.target)).String(); got != want {
-				t.Errorf("told: got %q, want %q", got, want)
+				t.Errorf("hardware address: got %q, want %q", got, want)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestNeighboursThatAskAgainStayReachable(t *testing.T) {
 	n.SetOwned(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
-		b.knows("client", address, n, 5*time.Second)
+		b.hasNeighbour("client", address, n, 5*time.Second)
 		b.state("client", address, "REACHABLE", 5*time.Second)
 		// The kernel asks the one it knows, by unicast (RFC 4861 section 7.3.3), and
 		// gives up after three seconds without an answer.

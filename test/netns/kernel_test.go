@@ -17,7 +17,7 @@ import (
 )
 
 // knowsPeer has a node know another one, whose speaker is in the mesh and claims nothing.
-func (n *node) knowsPeer(other *node) {
+func (n *node) setPeer(other *node) {
 	l := wire.Link{Name: other.link.Name, IPv4: true}
 	copy(l.Hardware[:], other.link.Hardware)
 	n.engine.SetView(mesh.View{Checked: true, Peers: []mesh.Peer{
@@ -45,7 +45,7 @@ func (n *node) names(other *node, announced bool, address netip.Addr) {
 func TestAddressOfAKernel_IsNotAnnounced(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	one.knowsPeer(two)
+	one.setPeer(two)
 	for _, address := range []netip.Addr{vip, vip6} {
 		t.Run(address.String(), func(t *testing.T) {
 			b.assign("node2", address)
@@ -57,7 +57,7 @@ func TestAddressOfAKernel_IsNotAnnounced(t *testing.T) {
 			}
 			b.unassign("node2", address)
 			one.reports(nil, false)
-			b.knows("client", address, one, 5*time.Second)
+			b.hasNeighbour("client", address, one, 5*time.Second)
 		})
 	}
 }
@@ -67,10 +67,10 @@ func TestAddressOfAKernel_IsNotAnnounced(t *testing.T) {
 func TestAddressOfAKernel_InUse(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	one.knowsPeer(two)
+	one.setPeer(two)
 	one.SetOwned(own(vip))
 	b.sends("client", vip)
-	b.knows("client", vip, one, 5*time.Second)
+	b.hasNeighbour("client", vip, one, 5*time.Second)
 	b.assign("node2", vip)
 	// A question for the address of a third host has the address as its source.
 	b.in("node2", func() error {
@@ -92,7 +92,7 @@ func TestAddressOfAKernel_InUse(t *testing.T) {
 func TestAddressOfAKernel_ServiceProxy(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	one.knowsPeer(two)
+	one.setPeer(two)
 	for _, host := range []string{"node1", "node2"} {
 		b.ip(host, "link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other") // down, as kube-proxy has it
 		b.ip(host, "address", "add", netip.PrefixFrom(vip, 32).String(), "dev", "kube-ipvs0")
@@ -102,5 +102,5 @@ func TestAddressOfAKernel_ServiceProxy(t *testing.T) {
 	b.sysctl("node2", "net.ipv4.conf.all.arp_ignore", "1") // strictARP
 	one.reports(nil, false)
 	b.sends("client", vip)
-	b.knows("client", vip, one, 5*time.Second)
+	b.hasNeighbour("client", vip, one, 5*time.Second)
 }

@@ -18,7 +18,7 @@ import (
 var vip = netip.MustParseAddr("192.168.1.240")
 
 // knows waits until the kernel of a host has a node's MAC for an address.
-func (b *bed) knows(host string, address netip.Addr, n *node, within time.Duration) {
+func (b *bed) hasNeighbour(host string, address netip.Addr, n *node, within time.Duration) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("%s knows %s at %s", host, address, n.link.Hardware), func(context.Context) error {
 		if got := b.neighbour(host, address); !strings.Contains(got, n.link.Hardware.String()) {
@@ -72,7 +72,7 @@ func TestRequestsAreAnsweredForOwnedAddresses(t *testing.T) {
 				t.Errorf("answered: got %v, want %v\n%s", got, tt.want, out)
 			}
 			if tt.want && !strings.Contains(out, n.link.Hardware.String()) {
-				t.Errorf("the answer does not tell %s:\n%s", n.link.Hardware, out)
+				t.Errorf("the answer does not have %s:\n%s", n.link.Hardware, out)
 			}
 		})
 	}
@@ -86,21 +86,21 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 			one.SetOwned(own(address))
 			// The client learns the address as kernels do: by having something to send.
 			b.sends("client", address)
-			b.knows("client", address, one, 5*time.Second)
-			// It asks nobody from now on: what it learns it was told.
-			b.asksNobody("client")
+			b.hasNeighbour("client", address, one, 5*time.Second)
+			// The client sends no request from now on, so that it learns from announcements alone.
+			b.dropRequests("client")
 
 			begin := time.Now()
 			one.stop() // silent at once, as a process that dies
 			two.SetOwned(own(address))
-			b.knows("client", address, two, 5*time.Second)
+			b.hasNeighbour("client", address, two, 5*time.Second)
 			t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
 		})
 	}
 }
 
 // asksNobody has a host send no request for a neighbour any more.
-func (b *bed) asksNobody(host string) {
+func (b *bed) dropRequests(host string) {
 	b.Helper()
 	for _, line := range []string{
 		"add table arp quiet", "add chain arp quiet out { type filter hook output priority 0; }", "add rule arp quiet out arp operation request drop",
@@ -139,13 +139,13 @@ func TestOwnedAddressesAreAnnouncedWhenALinkComesBack(t *testing.T) {
 	n.SetOwned(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
-		b.knows("client", address, n, 5*time.Second)
+		b.hasNeighbour("client", address, n, 5*time.Second)
 	}
 	n.SetLinks(nil)
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.ip("client", "neighbour", "replace", address.String(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
 	}
 	n.SetLinks([]layer2.Link{n.link})
-	b.knows("client", vip, n, 5*time.Second)
-	b.knows("client", vip6, n, 5*time.Second)
+	b.hasNeighbour("client", vip, n, 5*time.Second)
+	b.hasNeighbour("client", vip6, n, 5*time.Second)
 }

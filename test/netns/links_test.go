@@ -20,13 +20,13 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// followed are the links of a host as they were told last, one word for each.
+// followed has the latest reported links of a host, one text for each link.
 type followed struct {
 	mu   sync.Mutex
 	list []string
 }
 
-func (f *followed) tell(list []layer2.Link) {
+func (f *followed) set(list []layer2.Link) {
 	var words []string
 	for _, l := range list {
 		word := l.Name
@@ -67,7 +67,7 @@ func TestInterfacesAreFollowed(t *testing.T) {
 	go func() {
 		defer close(ended)
 		b.in("node", func() error {
-			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), f.tell)
+			links.Watch(ctx, logr.Discard(), netip.MustParseAddr("192.168.1.1"), f.set)
 			return nil
 		})
 	}()
@@ -75,11 +75,11 @@ func TestInterfacesAreFollowed(t *testing.T) {
 	do := func(command string) { t.Helper(); b.ip("node", strings.Fields(command)...) }
 
 	const eth0 = "eth0 4 6 192.168.1.0/24 2001:db8::/64"
-	f.are(t, "the link is told at first", eth0)
+	f.are(t, "the link is reported at first", eth0)
 	do("address add 10.9.0.1/16 dev eth0")
-	f.are(t, "another address is told", "eth0 4 6 10.9.0.0/16 192.168.1.0/24 2001:db8::/64")
+	f.are(t, "another address is reported", "eth0 4 6 10.9.0.0/16 192.168.1.0/24 2001:db8::/64")
 	do("address del 10.9.0.1/16 dev eth0")
-	f.are(t, "an address that is gone is told", eth0)
+	f.are(t, "a removed address is reported", eth0)
 
 	do("link add eth1 type veth peer name far1")
 	do("address add 10.8.0.1/24 dev eth1")
@@ -89,9 +89,9 @@ func TestInterfacesAreFollowed(t *testing.T) {
 	do("link set far1 up")
 	f.are(t, "it is one with a carrier", eth0, "eth1 4 6 10.8.0.0/24")
 	do("link set far1 down")
-	f.are(t, "a carrier that is lost is told", eth0)
+	f.are(t, "a lost carrier is reported", eth0)
 	do("link set far1 up")
-	f.are(t, "a carrier that is back is told", eth0, "eth1 4 6 10.8.0.0/24")
+	f.are(t, "a carrier that is back is reported", eth0, "eth1 4 6 10.8.0.0/24")
 
 	do("link add br0 type bridge")
 	do("link set br0 up")
@@ -101,7 +101,7 @@ func TestInterfacesAreFollowed(t *testing.T) {
 	f.are(t, "a bridge is a link, and its port is none", "br0 4 6 10.8.0.0/24", eth0)
 	do("link del br0")
 	do("link del eth1")
-	f.are(t, "a link that is deleted is told", eth0)
+	f.are(t, "a deleted link is reported", eth0)
 }
 
 // The kernel interrupts the list of a host's addresses when one changes meanwhile, as when

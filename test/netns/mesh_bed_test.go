@@ -142,7 +142,7 @@ func (m *member) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forget returns how many others lived since the last call, in order, and begins anew with
+// forget returns how many others were alive since the last call, in order, and begins anew with
 // the last of it.
 func (m *member) forget() (counts []string) {
 	m.mu.Lock()

@@ -17,13 +17,13 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// hasExtraField says whether the cluster has the CRD of the earlier release.
+// hasExtraField returns whether the cluster has the CRD of the earlier release.
 func hasExtraField(t *testing.T) bool {
 	t.Helper()
 	return strings.Contains(mustKubectl(t, "", "get", "crd/communities.lbstack.io", "-o", "jsonpath={.spec.versions[*].schema}"), extraField)
 }
 
-// rolledOut waits until all components have the image of a version, and the stack says so.
+// rolledOut waits until all components have the image of a version, and the stack reports it.
 func rolledOut(t *testing.T, version string) {
 	t.Helper()
 	eventually.Succeed(t, within, version+" is rolled out", func(ctx context.Context) error {
@@ -63,7 +63,7 @@ func patchStack(t *testing.T, patch string) {
 	mustKubectl(t, "", "patch", "loadbalancerstack/"+v1beta1.LoadBalancerStackName, "--type=merge", "-p", patch)
 }
 
-// rolledBack waits until the operator of the broken version has taken its components back, and the stack says so.
+// rolledBack waits until the operator of the broken version has taken its components back, and the stack reports it.
 func rolledBack(t *testing.T) {
 	t.Helper()
 	eventually.Succeed(t, within, "the broken version is taken back", func(ctx context.Context) error {

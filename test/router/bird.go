@@ -23,5 +23,5 @@ func BIRD(t testing.TB, namespace, config string) *Router {
 func (r *Router) Configure(config string) {
 	r.t.Helper()
 	r.write("bird.conf", config)
-	r.Tell("configure")
+	r.MustAsk("configure")
 }

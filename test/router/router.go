@@ -1,5 +1,5 @@
 // Package router runs real routers, FRR and BIRD, in network namespaces, for tests of
-// what the speaker says to them. Several run side by side; each has a folder of its
+// what the speaker sends to them. Several run side by side; each has a folder of its
 // own, and all that it started is gone when the test ends.
 package router
 
@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// patience is how long a router may take to start, and to end.
-const patience = 20 * time.Second
+// timeout bounds the start and the end of a router.
+const timeout = 20 * time.Second
 
 // Router is a router's programs. Start it with FRR or BIRD.
 type Router struct {
@@ -107,7 +107,7 @@ func (r *Router) start(name string, args ...string) {
 // answers waits until a question is answered.
 func (r *Router) answers(command string) {
 	r.t.Helper()
-	eventually.Succeed(r.t, patience, "the router in "+r.namespace+" answers", func(ctx context.Context) error {
+	eventually.Succeed(r.t, timeout, "the router in "+r.namespace+" answers", func(ctx context.Context) error {
 		for _, p := range r.programs {
 			select {
 			case <-p.gone:
@@ -129,8 +129,8 @@ func (r *Router) Ask(ctx context.Context, command string) (string, error) {
 	return string(out), nil
 }
 
-// Tell is Ask for commands that must succeed.
-func (r *Router) Tell(command string) string {
+// MustAsk is Ask for commands that must succeed.
+func (r *Router) MustAsk(command string) string {
 	r.t.Helper()
 	out, err := r.Ask(context.Background(), command)
 	if err != nil {
@@ -139,7 +139,7 @@ func (r *Router) Tell(command string) string {
 	return out
 }
 
-// Kill ends the router as a power cut does: it says nothing to anybody.
+// Kill ends the router as a power cut does: it sends nothing to its peers.
 func (r *Router) Kill() {
 	r.signal(syscall.SIGKILL)
 	for _, p := range r.programs {
@@ -157,12 +157,12 @@ func (r *Router) Thaw() { r.signal(syscall.SIGCONT) }
 func (r *Router) Stop() {
 	r.Thaw()
 	r.signal(syscall.SIGTERM)
-	patient := time.After(patience)
+	expired := time.After(timeout)
 	for _, p := range r.programs {
 		select {
 		case <-p.gone:
-		case <-patient:
-			r.t.Logf("%s did not end within %s and is killed", p.name, patience)
+		case <-expired:
+			r.t.Logf("%s did not end within %s and is killed", p.name, timeout)
 			r.Kill()
 		}
 	}

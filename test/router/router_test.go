@@ -34,14 +34,14 @@ func TestRoutersRunSideBySideAndLeaveNothing(t *testing.T) {
 		frr := FRR(t, ns, "hostname first\nrouter bgp 64512\n bgp router-id 10.0.0.1\n", "bgpd", "bfdd")
 		bird := BIRD(t, ns, "router id 10.0.0.2;\nprotocol device {}\n")
 		folders = []string{frr.folder, bird.folder}
-		if got := frr.Tell("show running-config"); !strings.Contains(got, "router bgp 64512") {
+		if got := frr.MustAsk("show running-config"); !strings.Contains(got, "router bgp 64512") {
 			t.Errorf("FRR has the configuration %s", got)
 		}
-		frr.Tell("configure terminal\nrouter bgp 64512\nbgp router-id 10.0.0.9")
-		if got := frr.Tell("show running-config"); !strings.Contains(got, "10.0.0.9") {
+		frr.MustAsk("configure terminal\nrouter bgp 64512\nbgp router-id 10.0.0.9")
+		if got := frr.MustAsk("show running-config"); !strings.Contains(got, "10.0.0.9") {
 			t.Errorf("FRR has the configuration %s after a change", got)
 		}
-		if got := bird.Tell("show status"); !strings.Contains(got, "Router ID is 10.0.0.2") {
+		if got := bird.MustAsk("show status"); !strings.Contains(got, "Router ID is 10.0.0.2") {
 			t.Errorf("BIRD answers %s", got)
 		}
 		bird.Configure("router id 10.0.0.3;\nprotocol device {}\n")

@@ -15,7 +15,7 @@ import (
 const (
 	// steady is how long connections must have succeeded before an event.
 	steady = 500 * time.Millisecond
-	// silence tells an outage from the jitter of a busy machine.
+	// silence is the gap from which an outage counts; shorter gaps are jitter of a busy machine.
 	silence = 100 * time.Millisecond
 )
 
@@ -86,9 +86,9 @@ func (s *Scenario) LoseOwner(ctx context.Context, address string, fault Fault) (
 	return f, nil
 }
 
-// Settled waits until the client sends to the one node that says it owns the
+// Settled waits until the client sends to the one node that reports it owns the
 // address, and that has been so for a while; it returns the node. One that was cut
-// off a moment ago still says what it was.
+// off a moment ago still has its old status.
 func (s *Scenario) Settled(ctx context.Context, address string) (owner Owner, err error) {
 	var since time.Time
 	err = eventually.Poll(ctx, func(ctx context.Context) error {
@@ -107,7 +107,7 @@ func (s *Scenario) Settled(ctx context.Context, address string) (owner Owner, er
 	return owner, err
 }
 
-// ownedOnlyBy says whether exactly one node's state lists the address. The state of a speaker that was
+// ownedOnlyBy returns whether exactly one node's state lists the address. The state of a speaker that was
 // stopped has what it did last.
 func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error {
 	var states v1beta1.SpeakerStateList

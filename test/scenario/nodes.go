@@ -38,7 +38,7 @@ func (s *Scenario) Drain(ctx context.Context, node string, drained bool) error {
 	return nil
 }
 
-// Owned returns how many addresses each node says it owns.
+// Owned returns how many addresses each node reports it owns.
 func (s *Scenario) Owned(ctx context.Context) (map[string]int, error) {
 	var states v1beta1.SpeakerStateList
 	if err := s.Client.List(ctx, &states); err != nil {

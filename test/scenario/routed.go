@@ -20,8 +20,8 @@ import (
 // RoutedService is the name of the Service in config/samples/service_routed.yaml.
 const RoutedService = "routed"
 
-// connectPatience is longer than the client has patience with a connection.
-const connectPatience = 2500 * time.Millisecond
+// connectTimeout is longer than the client waits for a connection.
+const connectTimeout = 2500 * time.Millisecond
 
 // Vtysh asks the router, which runs FRR.
 func (s *Scenario) Vtysh(ctx context.Context, command string) (string, error) {
@@ -124,7 +124,7 @@ func (s *Scenario) LoseRoute(ctx context.Context, address, node string, fault Fa
 	}
 	moved := time.Now()
 	err = eventually.Poll(ctx, func(context.Context) error {
-		if time.Since(moved) < connectPatience {
+		if time.Since(moved) < connectTimeout {
 			return fmt.Errorf("connections that were begun before may hang still")
 		}
 		return nil

@@ -52,7 +52,7 @@ type Scenario struct {
 // Open returns the scenario of the test bed that $LBSTACK_CLUSTER names, or of
 // the default one.
 func Open(ctx context.Context) (*Scenario, error) {
-	ctrllog.SetLogger(logr.Discard()) // the client has nothing to tell
+	ctrllog.SetLogger(logr.Discard()) // the client logs nothing
 	repo, err := programs.FindRepo(".")
 	if err != nil {
 		return nil, err

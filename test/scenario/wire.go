@@ -24,7 +24,7 @@ const receiveBuffer = 16 << 20
 type Announcement struct {
 	// At is when.
 	At time.Time
-	// Address that is announced, and the MAC that it is said to be at.
+	// Address that is announced, and the MAC that it is announced with.
 	Address netip.Addr
 	MAC     string
 }

@@ -24,10 +24,10 @@ import (
 type Attempt struct {
 	// Begun and Ended are when the connection was tried and how long that took.
 	Begun, Ended time.Time
-	// OK says whether it was established; Why is the error if it was not.
+	// OK: the connection was established. Why is the error if it was not.
 	OK  bool
 	Why string `json:",omitempty"`
-	// Cut says that it was established, and reset before the client knew of that: a SYN
+	// Cut: the connection was established, and reset before the client knew of that: a SYN
 	// that nobody takes is refused, and only a connection is reset.
 	Cut bool `json:",omitempty"`
 }

@@ -27,7 +27,7 @@ func TestRendering(t *testing.T) {
 		cgroupV1 bool
 	}{
 		{"a node on a machine with cgroup v1 tolerates it", "node2", true},
-		{"a node on a machine with cgroup v2 says nothing of v1", "node1", false},
+		{"a node on a machine with cgroup v2 has no setting of v1", "node1", false},
 		{"the control plane has its programs and no node's files", plan.ControlPlane, true},
 		{"the router runs FRR and nothing of Kubernetes", plan.Router, true},
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/programs"
 )
 
-// patience is for a start on a busy machine; a start takes a few seconds.
-const patience = 3 * time.Minute
+// timeout bounds a start on a busy machine. A start takes a few seconds.
+const timeout = 3 * time.Minute
 
 func binaries(t *testing.T) programs.Binaries {
 	t.Helper()
@@ -30,7 +30,7 @@ func binaries(t *testing.T) programs.Binaries {
 
 func start(t *testing.T, o controlplane.Options) *controlplane.ControlPlane {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	cp, err := controlplane.Start(ctx, o)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestControlPlane(t *testing.T) {
 			t.Fatalf("StopAPIServer: %v", err)
 		}
 		if out, err := cp.Kubectl(t.Context(), "get", "--raw=/readyz"); err == nil {
-			t.Errorf("in the outage the API server says %q", out)
+			t.Errorf("in the outage the API server answers %q", out)
 		}
 		if err := cp.StopAPIServer(); err == nil {
 			t.Error("a second StopAPIServer: got no error, want one")

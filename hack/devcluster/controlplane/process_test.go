@@ -72,7 +72,7 @@ func TestChildrenDieWithAKilledParent(t *testing.T) {
 	}
 }
 
-// endsWithin tells if the process ends within some milliseconds.
+// endsWithin returns whether the process ends within some milliseconds.
 func endsWithin(t *testing.T, pidfd, milliseconds int) bool {
 	t.Helper()
 	for {

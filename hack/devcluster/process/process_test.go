@@ -64,7 +64,7 @@ func TestProcessThatEndedDoesNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := id.Signal(unix.SIGKILL); err != nil {
-		t.Errorf("killing a living process: got %v, want no error", err)
+		t.Errorf("killing a running process: got %v, want no error", err)
 	}
 	_ = cmd.Wait()
 	if id.Alive() {

@@ -32,9 +32,9 @@ func TestEnsureBuildsOnce(t *testing.T) {
 	if got, want := progress.String(), "building the tiny program (once, kept in "+cache+")\n"; got != want {
 		t.Errorf("progress: got %q, want %q", got, want)
 	}
-	said, err := exec.CommandContext(t.Context(), first).CombinedOutput()
-	if err != nil || string(said) != "hello\n" {
-		t.Errorf("the program says %q, %v, want %q", said, err, "hello\n")
+	output, err := exec.CommandContext(t.Context(), first).CombinedOutput()
+	if err != nil || string(output) != "hello\n" {
+		t.Errorf("the program prints %q, %v, want %q", output, err, "hello\n")
 	}
 	progress.Reset()
 	second, err := m.ensure(t.Context(), cache, &progress)
@@ -98,7 +98,7 @@ func TestEnsureEndsWithItsContext(t *testing.T) {
 	}
 	defer unlock()
 	_, err = m.ensure(ctx, cache, writerFunc(func(p []byte) (int, error) {
-		cancel() // it says that it waits
+		cancel() // a waiting build prints that it waits
 		return len(p), nil
 	}))
 	if err == nil || ctx.Err() == nil {

@@ -146,24 +146,24 @@ func TestTwoSidesOverABadLink(t *testing.T) {
 			}
 
 			l.run(time.Second, l.never) // the multipliers arrive
-			// One direction is cut: who no longer hears notices within the detection time,
-			// and tells the other, which doubts it for an interval, or until the detection time
-			// has passed. A passive side may not tell: the other hears nothing either.
-			deaf := random.IntN(2)
-			within := l.side[deaf].Status().Detection
-			l.cut[1-deaf] = true
-			down := func() bool { return l.side[deaf].Status().State == bfd.Down }
+			// One direction is cut: the side that no longer receives notices within the detection time,
+			// and sends Down to the other, which ignores Down for an interval, or until the detection time
+			// has passed. A passive side may send nothing, so that the other receives nothing either.
+			receivesNothing := random.IntN(2)
+			within := l.side[receivesNothing].Status().Detection
+			l.cut[1-receivesNothing] = true
+			down := func() bool { return l.side[receivesNothing].Status().State == bfd.Down }
 			if !l.run(within+l.latest+ms, down) {
 				t.Fatalf("not down %s after the link was cut", within)
 			}
-			if got := l.side[deaf].Status(); got.Diagnostic != bfd.DetectionTimeExpired || !got.Failed {
+			if got := l.side[receivesNothing].Status(); got.Diagnostic != bfd.DetectionTimeExpired || !got.Failed {
 				t.Fatalf("its status is %+v, want a failure by silence", got)
 			}
-			told := l.latest + l.side[1-deaf].Status().Detection + ms
-			if !l.run(told, func() bool { return l.side[1-deaf].Status().State == bfd.Down }) {
-				t.Fatal("the other side was not told")
+			noticed := l.latest + l.side[1-receivesNothing].Status().Detection + ms
+			if !l.run(noticed, func() bool { return l.side[1-receivesNothing].Status().State == bfd.Down }) {
+				t.Fatal("the other side did not go Down")
 			}
-			l.cut[1-deaf] = false
+			l.cut[1-receivesNothing] = false
 			if !l.run(time.Minute, l.both(bfd.Up)) {
 				t.Fatal("not up again")
 			}

@@ -29,7 +29,7 @@ func from(s bfd.State) wire.Packet {
 	return wire.Packet{State: s, Multiplier: 3, Mine: yours, Yours: mine, DesiredMinTx: 100 * ms, RequiredMinRx: 100 * ms}
 }
 
-// in returns a session in a state, reached at start by what the other side sent.
+// in returns a session in a state, which packets of the other side led to at the time start.
 func in(t *testing.T, s bfd.State, p bfd.Profile) *Machine {
 	t.Helper()
 	m := New(start, mine, p, always)
@@ -61,35 +61,35 @@ func run(m *Machine, until time.Time) (out []wire.Packet) {
 
 func TestTheStateMachine(t *testing.T) {
 	for _, tt := range []struct {
-		local, heard, want bfd.State
-		why                bfd.Diagnostic
+		local, received, want bfd.State
+		why                   bfd.Diagnostic
 	}{
-		{local: bfd.AdminDown, heard: bfd.AdminDown, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
-		{local: bfd.AdminDown, heard: bfd.Down, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
-		{local: bfd.AdminDown, heard: bfd.Init, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
-		{local: bfd.AdminDown, heard: bfd.Up, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
-		{local: bfd.Down, heard: bfd.AdminDown, want: bfd.Down},
-		{local: bfd.Down, heard: bfd.Down, want: bfd.Init},
-		{local: bfd.Down, heard: bfd.Init, want: bfd.Up},
-		{local: bfd.Down, heard: bfd.Up, want: bfd.Down},
-		{local: bfd.Init, heard: bfd.AdminDown, want: bfd.Down, why: bfd.NeighborSignaledDown},
-		{local: bfd.Init, heard: bfd.Down, want: bfd.Init},
-		{local: bfd.Init, heard: bfd.Init, want: bfd.Up},
-		{local: bfd.Init, heard: bfd.Up, want: bfd.Up},
-		{local: bfd.Up, heard: bfd.AdminDown, want: bfd.Down, why: bfd.NeighborSignaledDown},
-		{local: bfd.Up, heard: bfd.Down, want: bfd.Down, why: bfd.NeighborSignaledDown},
-		{local: bfd.Up, heard: bfd.Init, want: bfd.Up},
-		{local: bfd.Up, heard: bfd.Up, want: bfd.Up},
+		{local: bfd.AdminDown, received: bfd.AdminDown, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
+		{local: bfd.AdminDown, received: bfd.Down, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
+		{local: bfd.AdminDown, received: bfd.Init, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
+		{local: bfd.AdminDown, received: bfd.Up, want: bfd.AdminDown, why: bfd.AdministrativelyDown},
+		{local: bfd.Down, received: bfd.AdminDown, want: bfd.Down},
+		{local: bfd.Down, received: bfd.Down, want: bfd.Init},
+		{local: bfd.Down, received: bfd.Init, want: bfd.Up},
+		{local: bfd.Down, received: bfd.Up, want: bfd.Down},
+		{local: bfd.Init, received: bfd.AdminDown, want: bfd.Down, why: bfd.NeighborSignaledDown},
+		{local: bfd.Init, received: bfd.Down, want: bfd.Init},
+		{local: bfd.Init, received: bfd.Init, want: bfd.Up},
+		{local: bfd.Init, received: bfd.Up, want: bfd.Up},
+		{local: bfd.Up, received: bfd.AdminDown, want: bfd.Down, why: bfd.NeighborSignaledDown},
+		{local: bfd.Up, received: bfd.Down, want: bfd.Down, why: bfd.NeighborSignaledDown},
+		{local: bfd.Up, received: bfd.Init, want: bfd.Up},
+		{local: bfd.Up, received: bfd.Up, want: bfd.Up},
 	} {
-		t.Run(fmt.Sprintf("%s hears %s", tt.local, tt.heard), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s receives %s", tt.local, tt.received), func(t *testing.T) {
 			m := in(t, tt.local, quick)
-			out := m.Receive(start, from(tt.heard))
+			out := m.Receive(start, from(tt.received))
 			got := m.Status()
-			if got.State != tt.want || got.Diagnostic != tt.why || got.Remote != tt.heard {
-				t.Errorf("it is %s (%s) and the other side %s, want %s (%s) and %s", got.State, got.Diagnostic, got.Remote, tt.want, tt.why, tt.heard)
+			if got.State != tt.want || got.Diagnostic != tt.why || got.Remote != tt.received {
+				t.Errorf("it is %s (%s) and the other side %s, want %s (%s) and %s", got.State, got.Diagnostic, got.Remote, tt.want, tt.why, tt.received)
 			}
-			told := len(out) == 1 && out[0].State == tt.want && out[0].Yours == yours
-			if changed := tt.want != tt.local; changed != told {
+			noticed := len(out) == 1 && out[0].State == tt.want && out[0].Yours == yours
+			if changed := tt.want != tt.local; changed != noticed {
 				t.Errorf("it sent %+v at once, want one packet if the state changed (%v)", out, changed)
 			}
 		})
@@ -98,7 +98,7 @@ func TestTheStateMachine(t *testing.T) {
 
 func TestOnlyAFailureIsOne(t *testing.T) {
 	silence := func(m *Machine, now time.Time) { run(m, now.Add(300*ms)) }
-	hears := func(states ...bfd.State) func(*Machine, time.Time) {
+	receives := func(states ...bfd.State) func(*Machine, time.Time) {
 		return func(m *Machine, now time.Time) {
 			for _, s := range states {
 				m.Receive(now, from(s))
@@ -113,14 +113,14 @@ func TestOnlyAFailureIsOne(t *testing.T) {
 		flaps  uint64
 	}{
 		{"silence in Up is", bfd.Up, []func(*Machine, time.Time){silence}, true, 1},
-		{"Down from the other side is", bfd.Up, []func(*Machine, time.Time){hears(bfd.Down)}, true, 1},
+		{"Down from the other side is", bfd.Up, []func(*Machine, time.Time){receives(bfd.Down)}, true, 1},
 		{"silence in Init is not: nothing was Up", bfd.Init, []func(*Machine, time.Time){silence}, false, 0},
-		{"AdminDown of the other side is not", bfd.Up, []func(*Machine, time.Time){hears(bfd.AdminDown)}, false, 0},
-		{"nor is silence after that", bfd.Up, []func(*Machine, time.Time){hears(bfd.AdminDown), silence}, false, 0},
-		{"nor its return", bfd.Up, []func(*Machine, time.Time){hears(bfd.AdminDown, bfd.Down)}, false, 0},
-		{"AdminDown ends a failure", bfd.Up, []func(*Machine, time.Time){silence, hears(bfd.AdminDown)}, false, 1},
-		{"a failure lasts while the session comes back", bfd.Up, []func(*Machine, time.Time){silence, hears(bfd.Down)}, true, 1},
-		{"and ends when it is Up", bfd.Up, []func(*Machine, time.Time){silence, hears(bfd.Down, bfd.Up)}, false, 1},
+		{"AdminDown of the other side is not", bfd.Up, []func(*Machine, time.Time){receives(bfd.AdminDown)}, false, 0},
+		{"nor is silence after that", bfd.Up, []func(*Machine, time.Time){receives(bfd.AdminDown), silence}, false, 0},
+		{"nor its return", bfd.Up, []func(*Machine, time.Time){receives(bfd.AdminDown, bfd.Down)}, false, 0},
+		{"AdminDown ends a failure", bfd.Up, []func(*Machine, time.Time){silence, receives(bfd.AdminDown)}, false, 1},
+		{"a failure lasts while the session comes back", bfd.Up, []func(*Machine, time.Time){silence, receives(bfd.Down)}, true, 1},
+		{"and ends when it is Up", bfd.Up, []func(*Machine, time.Time){silence, receives(bfd.Down, bfd.Up)}, false, 1},
 		{"our own AdminDown is not", bfd.Up, []func(*Machine, time.Time){func(m *Machine, now time.Time) { m.SetAdminDown(now, true) }}, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -181,10 +181,10 @@ func TestAPassiveSideWaitsToBeSpokenTo(t *testing.T) {
 		t.Errorf("something is due at %s, want nothing", at)
 	}
 	if out := m.Tick(start.Add(time.Hour)); len(out) > 0 {
-		t.Errorf("it sent %+v before it heard anything", out)
+		t.Errorf("sent %+v before anything was received", out)
 	}
 	if out := m.SetAdminDown(start, true); len(out) > 0 {
-		t.Errorf("it sent AdminDown to nobody: %+v", out)
+		t.Errorf("sent AdminDown to an unknown system: %+v", out)
 	}
 	m.SetAdminDown(start, false)
 	if out := m.Receive(start, from(bfd.Down)); len(out) != 1 || out[0].State != bfd.Init {

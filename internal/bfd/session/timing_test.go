@@ -41,7 +41,7 @@ func TestTheIntervalsAreNegotiated(t *testing.T) {
 			m.Receive(start, p)
 			got := m.Status()
 			if got.Transmit != tt.transmit || got.Receive != tt.receive || got.Detection != tt.detected {
-				t.Errorf("it sends every %s, hears every %s and waits %s; want %s, %s and %s",
+				t.Errorf("sends every %s, receives every %s and waits %s; want %s, %s and %s",
 					got.Transmit, got.Receive, got.Detection, tt.transmit, tt.receive, tt.detected)
 			}
 		})
@@ -167,19 +167,19 @@ func TestChangeDuringAPollIsSentByTheNextPoll(t *testing.T) {
 	m.SetProfile(bfd.Profile{Transmit: 400 * ms, Receive: 100 * ms, Multiplier: 3})
 	final := from(bfd.Up)
 	final.Final = true
-	var told []time.Duration
+	var noticed []time.Duration
 	for range 3 {
 		now := m.sent.Add(m.interval())
 		for _, p := range m.Tick(now) {
-			told = append(told, p.DesiredMinTx)
+			noticed = append(noticed, p.DesiredMinTx)
 		}
 		for range 8 { // it is there all the time
 			m.Receive(now, final)
 			now = now.Add(50 * ms)
 		}
 	}
-	if diff := cmp.Diff([]time.Duration{200 * ms, 400 * ms, 400 * ms}, told); diff != "" {
-		t.Errorf("what was told (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]time.Duration{200 * ms, 400 * ms, 400 * ms}, noticed); diff != "" {
+		t.Errorf("DesiredMinTx of the packets (-want +got):\n%s", diff)
 	}
 	if got := m.Status().Transmit; got != 400*ms {
 		t.Errorf("it sends every %s in the end, want 400ms", got)
@@ -209,7 +209,7 @@ func TestDemandOfTheOtherSideStopsPeriodicPacketsOnly(t *testing.T) {
 	}
 	m.SetProfile(bfd.Profile{Transmit: 200 * ms, Receive: 100 * ms, Multiplier: 3})
 	if out := m.Tick(start.Add(100 * ms)); len(out) != 1 || !out[0].Poll {
-		t.Errorf("a change is told by %+v, want a poll", out)
+		t.Errorf("sent %+v after a change, want a poll", out)
 	}
 	p.Poll, p.Final = true, true
 	if out := m.Receive(start.Add(100*ms), p); len(out) != 1 || !out[0].Final {
@@ -228,7 +228,7 @@ func TestSystemThatDidNotRunFailsNoSession(t *testing.T) {
 		{"a little late is not stalled", []time.Duration{100 * ms, 200 * ms, 390 * ms}, 0, bfd.Down},
 		{"stalled for two seconds", []time.Duration{100 * ms, 2200 * ms}, 1, bfd.Up},
 		{"and the other side is silent afterwards", []time.Duration{100 * ms, 2200 * ms, 2300 * ms, 2400 * ms, 4300 * ms}, 1, bfd.Down},
-		{"stalled twice: it gets more time once", []time.Duration{100 * ms, 2200 * ms, 9000 * ms}, 1, bfd.Down},
+		{"stalled twice: the first stall alone is ignored", []time.Duration{100 * ms, 2200 * ms, 9000 * ms}, 1, bfd.Down},
 		{"stalled within the detection time", []time.Duration{100 * ms, 290 * ms}, 0, bfd.Up},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestSystemThatDidNotRunFailsNoSession(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what is heard afterwards ends it", func(t *testing.T) {
+	t.Run("a packet ends the grace period", func(t *testing.T) {
 		m := settled(t, quick)
 		m.Tick(start.Add(2 * time.Second))
 		m.Receive(start.Add(2*time.Second), from(bfd.Up))

@@ -42,13 +42,13 @@ func routerOpen() bgp.Open {
 	return bgp.Open{ASN: 64513, Hold: 90 * time.Second, RouterID: theirs, Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true}}
 }
 
-func says(change func(*bgp.Open)) bgp.Open {
+func openWith(change func(*bgp.Open)) bgp.Open {
 	o := routerOpen()
 	change(&o)
 	return o
 }
 
-// words tells actions in short.
+// words returns actions in short.
 func words(actions []Action) string {
 	var list []string
 	for _, action := range actions {
@@ -98,7 +98,7 @@ func got(side Side, message any) func(*Machine, time.Time) []Action {
 	return func(m *Machine, now time.Time) []Action { return m.Received(now, side, message) }
 }
 func path(up, failed bool) func(*Machine, time.Time) []Action {
-	return func(m *Machine, now time.Time) []Action { return m.Path(now, up, failed, "BFD says so") }
+	return func(m *Machine, now time.Time) []Action { return m.Path(now, up, failed, "BFD reports it") }
 }
 
 // revoked changes the configuration to one whose password was taken back, or is valid again.
@@ -118,7 +118,7 @@ func established(then ...step) []step {
 }
 
 func TestMachine(t *testing.T) {
-	restarter := says(func(o *bgp.Open) { o.Capabilities.GracefulRestart = &bgp.GracefulRestart{Time: time.Minute} })
+	restarter := openWith(func(o *bgp.Open) { o.Capabilities.GracefulRestart = &bgp.GracefulRestart{Time: time.Minute} })
 	tests := []struct {
 		name   string
 		config Config
@@ -143,35 +143,35 @@ func TestMachine(t *testing.T) {
 		{"revoked password rejects a connection that is being made", peerConfig(), []step{{0, start, "dial"}, {1, revoked(true), ""}, {2, dialled, "reject silently"}, {9, tick, ""}}, Idle, ""},
 		{"revoked password: no attempt follows one that fails", peerConfig(), []step{{0, start, "dial"}, {1, revoked(true), ""}, {2, refused, ""}, {9, tick, ""}}, Idle, "refused"},
 		{"valid password after a revoked one: the session comes up at once", peerConfig(), established(step{1, revoked(true), ""}, step{5, lost(Ours), "down"}, step{9, revoked(false), "dial"}), Connect, "lost"},
-		{"a router that says nothing is given up", peerConfig(), established(step{29, tick, "keepalive 0"}, step{30, tick, "close 0 with 4/0, down"}), Active, "hold timer"},
-		{"any message shows that the router lives", peerConfig(), established(step{25, got(Ours, Update{}), ""}, step{50, got(Ours, Keepalive{}), ""}, step{79, tick, "keepalive 0"}), Established, ""},
+		{"a silent router ends the session", peerConfig(), established(step{29, tick, "keepalive 0"}, step{30, tick, "close 0 with 4/0, down"}), Active, "hold timer"},
+		{"any message restarts the hold timer", peerConfig(), established(step{25, got(Ours, Update{}), ""}, step{50, got(Ours, Keepalive{}), ""}, step{79, tick, "keepalive 0"}), Established, ""},
 		{"a hold time of zero means never", with(func(c *Config) { c.Hold = 0 }), established(step{3600, tick, ""}), Established, ""},
 		{"a connection without an OPEN is given up", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {19, tick, ""}, {20, tick, "close 0 with 4/0"}}, Active, "no OPEN"},
-		{"another ASN is refused", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}}, Active, "has the ASN 1, and peerASN is 64513"},
-		{"why a router was refused is told while it closes connections at once", peerConfig(), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"},
+		{"another ASN is refused", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}}, Active, "has the ASN 1, and peerASN is 64513"},
+		{"the reason of a refusal stays while the router closes connections at once", peerConfig(), []step{
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"},
 			{2, tick, "dial"}, {2, dialled, "open 0"}, {2, lost(Ours), ""}}, Active, "has the ASN 1"},
 		{"until something else is wrong", peerConfig(), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}, {2, tick, "dial"}, {2, refused, ""},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN = 1 })), "close 0 with 2/2"}, {2, tick, "dial"}, {2, refused, ""},
 			{4, tick, "dial"}, {4, dialled, "open 0"}, {4, lost(Ours), ""}}, Active, "lost"},
 		{"our identifier is refused in our ASN", with(func(c *Config) { c.Remote.ASN = 64512 }), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN, o.RouterID = 64512, ours })), "close 0 with 2/3"}}, Active, "routerID"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN, o.RouterID = 64512, ours })), "close 0 with 2/3"}}, Active, "routerID"},
 		{"our identifier is taken from another ASN", peerConfig(), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.RouterID = ours })), "keepalive 0"}}, OpenConfirm, ""},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.RouterID = ours })), "keepalive 0"}}, OpenConfirm, ""},
 		{"a hold time below three seconds is refused", peerConfig(), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.Hold = time.Second })), "close 0 with 2/6"}}, Active, "hold time"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.Hold = time.Second })), "close 0 with 2/6"}}, Active, "hold time"},
 		{"any external ASN will do", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), established(), Established, ""},
 		{"our ASN is not external", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 64512 })), "close 0 with 2/2"}}, Active, "External"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN = 64512 })), "close 0 with 2/2"}}, Active, "External"},
 		{"ASN 0 is nobody's", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.External} }), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, says(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "the ASN 0"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, openWith(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "the ASN 0"},
 		{"another ASN is not internal", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.Internal} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, routerOpen()), "close 0 with 2/2"}}, Active, "Internal"},
 		{"an UPDATE before the session is an error", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, Update{}), "close 0 with 5/1"}}, Active, "does not belong"},
 		{"an UPDATE before the router's keepalive too", peerConfig(), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(Ours, routerOpen()), "keepalive 0"}, {0, got(Ours, Update{}), "close 0 with 5/2"}}, Active, "does not belong"},
 		{"a second OPEN is an error", peerConfig(), established(step{1, got(Ours, routerOpen()), "close 0 with 5/3, down"}), Active, "does not belong"},
-		{"what means nothing is answered with why", peerConfig(), established(step{1, got(Ours, Malformed{&bgp.Notification{Code: 1, Subcode: 2}}), "close 0 with 1/2, down"}), Active, "bad message length"},
+		{"a malformed message is answered with a NOTIFICATION", peerConfig(), established(step{1, got(Ours, Malformed{&bgp.Notification{Code: 1, Subcode: 2}}), "close 0 with 1/2, down"}), Active, "bad message length"},
 		{"a notification ends the session", peerConfig(), established(step{1, got(Ours, bgp.Ceased(bgp.AdminShutdown, "maintenance")), "close 0 silently, down"}, step{3, tick, "dial"}), Connect, `administrative shutdown: "maintenance"`},
 		{"the router asks for everything again", peerConfig(), established(step{1, got(Ours, RouteRefresh{}), "refresh"}), Established, ""},
 		{"a connection that is lost is made again", peerConfig(), established(step{5, lost(Ours), "down"}, step{7, tick, "dial"}), Connect, "lost"},
@@ -188,15 +188,15 @@ func TestMachine(t *testing.T) {
 			{0, got(Theirs, routerOpen()), "close 1 with 6/7"}, {0, got(Ours, Keepalive{}), "up"}}, Established, ""},
 		{"a connection that is not open yet goes when the other is established", peerConfig(), []step{
 			{0, start, "dial"}, {0, called, "open 1"}, {0, dialled, "open 0"}, {0, got(Ours, routerOpen()), "keepalive 0"}, {0, got(Ours, Keepalive{}), "close 1 with 6/7, up"}}, Established, ""},
-		{"a path that fails ends the session", peerConfig(), established(step{1, path(true, false), ""}, step{2, path(false, true), "close 0 with 6/10, down"}, step{4, tick, "dial"}), Connect, "BFD says so"},
+		{"a path that fails ends the session", peerConfig(), established(step{1, path(true, false), ""}, step{2, path(false, true), "close 0 with 6/10, down"}, step{4, tick, "dial"}), Connect, "BFD reports it"},
 		{"a path that the router does not watch any more ends nothing", peerConfig(), established(step{1, path(true, false), ""}, step{2, path(false, false), ""}), Established, ""},
 		{"a strict session waits for the path", with(func(c *Config) { c.StrictBFD = true }), []step{{0, start, ""}, {5, tick, ""}, {6, called, "reject with 6/5"}, {7, path(true, false), "dial"}}, Connect, ""},
 		{"a strict session that lost its path waits for it", with(func(c *Config) { c.StrictBFD = true }), []step{
 			{0, start, ""}, {0, path(true, false), "dial"}, {0, dialled, "open 0"}, {1, path(false, true), "close 0 with 6/10"}, {3, tick, ""}, {9, path(true, false), "dial"}}, Connect, "BFD"},
-		{"a side that stops says why", peerConfig(), established(step{1, func(m *Machine, now time.Time) []Action {
+		{"stopping sends the reason", peerConfig(), established(step{1, func(m *Machine, now time.Time) []Action {
 			return m.Stop(now, bgp.Ceased(bgp.AdminShutdown, ""), "it ends")
 		}, "close 0 with 6/2, down"}, step{9, tick, ""}), Idle, "it ends"},
-		{"a side that restarts gracefully says nothing", peerConfig(), established(step{1, func(m *Machine, now time.Time) []Action { return m.Stop(now, nil, "it ends") }, "close 0 silently, down"}), Idle, ""},
+		{"a graceful restart sends nothing", peerConfig(), established(step{1, func(m *Machine, now time.Time) []Action { return m.Stop(now, nil, "it ends") }, "close 0 silently, down"}), Idle, ""},
 		{"a connection that comes after the stop is rejected", peerConfig(), []step{
 			{0, start, "dial"}, {0, func(m *Machine, now time.Time) []Action { return m.Stop(now, nil, "it ends") }, ""}, {1, dialled, "reject with 6/5"}}, Idle, ""},
 	}
@@ -222,7 +222,7 @@ func TestNegotiatedCapabilities(t *testing.T) {
 	c := with(func(c *Config) {
 		c.IPv6, c.RestartTime, c.Keepalive = true, time.Minute, 4*time.Second
 	})
-	router := says(func(o *bgp.Open) {
+	router := openWith(func(o *bgp.Open) {
 		o.Hold = 9 * time.Second
 		o.Capabilities.RouteRefresh = true
 		o.Capabilities.GracefulRestart = &bgp.GracefulRestart{Time: 2 * time.Minute, IPv4: true}

@@ -127,7 +127,7 @@ func (e *end) dial() {
 	}
 }
 
-// offer tells the owner of a connection, if it is still there.
+// offer passes an event to the owner of a connection, if the owner still runs.
 func (c *wireConn) offer() {
 	if c.closed {
 		if c.side == Ours {

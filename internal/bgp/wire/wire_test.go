@@ -151,7 +151,7 @@ func updates(t *testing.T, octets []byte, o *packet.MarshallingOption) (list []*
 	return list
 }
 
-func told(u *packet.BGPUpdate) (words []string) {
+func routesOf(u *packet.BGPUpdate) (words []string) {
 	for _, a := range u.PathAttributes {
 		words = append(words, a.String())
 	}
@@ -201,7 +201,7 @@ func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 		if len(list) != 1 {
 			t.Fatalf("%s: got %d UPDATEs, want 1", name, len(list))
 		}
-		if diff := cmp.Diff(tt.want, told(list[0])); diff != "" {
+		if diff := cmp.Diff(tt.want, routesOf(list[0])); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -283,7 +283,7 @@ func TestManyAttributesFit(t *testing.T) {
 		a.Communities = append(a.Communities, routes.Community(i))
 	}
 	if _, err := s.Announce(lb.IPv4, prefixes, a); err == nil || !strings.Contains(err.Error(), "fewer communities") {
-		t.Errorf("more than fits: got the error %v, want one that says what to do", err)
+		t.Errorf("more than fits: got the error %v, want one with the remedy", err)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestEncode(t *testing.T) {
 			want: [][]byte{layout(everybody, here, 1, here, vip, nobody, vip), layout(everybody, here, 2, here, vip, here, vip)},
 		},
 		{
-			name: "a probe does not say whose the address is", send: func(c *Conn) error { return c.Probe(vip) },
+			name: "a probe has no sender address", send: func(c *Conn) error { return c.Probe(vip) },
 			want: [][]byte{layout(everybody, here, 1, here, none, nobody, vip)},
 		},
 		{
@@ -96,7 +96,7 @@ func TestEncode(t *testing.T) {
 			want: [][]byte{layout(client, here, 2, other, vip, client, asker)},
 		},
 		{
-			name: "who probes is told that the address is in use", send: func(c *Conn) error { return c.Answer(probed, here) },
+			name: "a probe is answered, since the address is in use", send: func(c *Conn) error { return c.Answer(probed, here) },
 			want: [][]byte{layout(client, here, 2, here, vip, client, none)},
 		},
 	}
@@ -132,12 +132,12 @@ func TestDecode(t *testing.T) {
 		frame []byte
 		want  packet.Message // the zero one: malformed
 	}{
-		{name: "a request asks, and tells who the sender is", frame: good, want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
+		{name: "a request has the address of its sender", frame: good, want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "a request with the hardware address of another host is its sender's", frame: changed(header+13, client[5]+1), want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "padding does not matter", frame: append(slices.Clone(good), make([]byte, 18)...), want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "a probe claims nothing", frame: request(none, vip), want: packet.Message{Asks: vip, Probe: true, From: none, Sender: client}},
 		{name: "a reply claims", frame: reply(vip, asker), want: packet.Message{Claims: vip, From: vip, Sender: client}},
-		{name: "reply on behalf of another host claims, and says where it comes from", frame: layout(here, other, 2, client, vip, here, asker), want: packet.Message{Claims: vip, From: vip, Sender: client, Via: other}},
+		{name: "reply on behalf of another host claims, and has the source of the frame", frame: layout(here, other, 2, client, vip, here, asker), want: packet.Message{Claims: vip, From: vip, Sender: client, Via: other}},
 		{name: "a gratuitous request does both", frame: request(vip, vip), want: packet.Message{Asks: vip, Claims: vip, From: vip, Sender: client}},
 		{name: "nothing"},
 		{name: "no packet behind the header", frame: good[:header]},

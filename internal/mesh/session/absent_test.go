@@ -91,7 +91,7 @@ func TestGreetings_AfterAPeerComesBack(t *testing.T) {
 			for b.now.Sub(begun) < 400*time.Millisecond && !(b.tables["a"].Met("peer-199") && b.tables["peer-199"].Met("a")) {
 				b.names = []lb.NodeName{"a", "peer-199"}
 				b.tick()
-				b.toLiving(others)
+				b.toAlive(others)
 				b.now = b.now.Add(time.Millisecond)
 			}
 			if !b.tables["a"].Met("peer-199") || !b.tables["peer-199"].Met("a") {
@@ -100,7 +100,7 @@ func TestGreetings_AfterAPeerComesBack(t *testing.T) {
 			clear(others)
 			for end := b.now.Add(lastWait + 20*time.Millisecond); b.now.Before(end); b.now = b.now.Add(time.Millisecond) {
 				b.tick()
-				b.toLiving(others)
+				b.toAlive(others)
 			}
 			if tt.all && len(others) != len(all)-2 {
 				t.Errorf("%d of the other %d were greeted soon after, want all: they may be back as well", len(others), len(all)-2)
@@ -110,7 +110,7 @@ func TestGreetings_AfterAPeerComesBack(t *testing.T) {
 }
 
 // toLiving delivers what flies to nodes that have a table, and notes the others.
-func (b *bed) toLiving(others map[lb.NodeName]bool) {
+func (b *bed) toAlive(others map[lb.NodeName]bool) {
 	for len(b.flying) > 0 {
 		s := b.flying[0]
 		b.flying = b.flying[1:]

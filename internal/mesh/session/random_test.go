@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// said is a message with the processes that it is from and for.
-type said struct {
+// sealedMessage is a message with its sending and its receiving process.
+type sealedMessage struct {
 	from, to   lb.NodeName
 	sender     wire.Instance
 	receiver   wire.Instance
@@ -24,19 +24,19 @@ type said struct {
 // story is a bed with all that must be true of it, whatever the network does.
 type story struct {
 	*bed
-	t       *rapid.T
-	said    map[string]*said
-	ended   map[wire.Instance]time.Time // processes that do not run any more
-	step    int
-	resets  map[lb.NodeName]map[lb.NodeName]int // steps, by the node that found the other dead
-	numbers map[string]bool                     // key, instance and counter of all datagrams
-	checked int                                 // how many of ever were looked at
+	t        *rapid.T
+	messages map[string]*sealedMessage
+	ended    map[wire.Instance]time.Time // processes that do not run any more
+	step     int
+	resets   map[lb.NodeName]map[lb.NodeName]int // steps, by the node that found the other dead
+	numbers  map[string]bool                     // key, instance and counter of all datagrams
+	checked  int                                 // how many of ever were looked at
 }
 
 func newStory(t *rapid.T) *story {
 	s := &story{
 		bed: newBed(t, ring(t, 1), "a", "b", "c"), t: t,
-		said: map[string]*said{}, ended: map[wire.Instance]time.Time{}, numbers: map[string]bool{},
+		messages: map[string]*sealedMessage{}, ended: map[wire.Instance]time.Time{}, numbers: map[string]bool{},
 		resets: map[lb.NodeName]map[lb.NodeName]int{"a": {}, "b": {}, "c": {}},
 	}
 	s.onOpen = s.check
@@ -53,7 +53,7 @@ func (s *story) check(d sent, o Opened) {
 	if o.Message == nil {
 		return
 	}
-	m := s.said[string(o.Message)]
+	m := s.messages[string(o.Message)]
 	switch {
 	case m == nil || m.from != d.from || m.to != d.to || m.sender != o.Instance:
 		s.t.Fatalf("%s received %q from %s(%v), which was %+v", d.to, o.Message, d.from, o.Instance, m)
@@ -90,10 +90,10 @@ func (s *story) pair() (from, to lb.NodeName) {
 // speak sends a message that there is only once.
 func (s *story) speak() {
 	from, to := s.pair()
-	message := fmt.Sprint("message ", len(s.said))
+	message := fmt.Sprint("message ", len(s.messages))
 	receiver := s.tables[from].peers[to]
 	if s.message(from, to, message) {
-		s.said[message] = &said{from, to, s.tables[from].instance, receiver.instance, s.step, 0}
+		s.messages[message] = &sealedMessage{from, to, s.tables[from].instance, receiver.instance, s.step, 0}
 	}
 }
 

@@ -37,7 +37,7 @@ type source struct {
 
 	mu       sync.Mutex
 	looks    []time.Duration // since the begin
-	services int             // that were told last
+	services int             // in the latest changes
 }
 
 func run(t *testing.T, absent time.Duration, rest int) *source {

@@ -95,10 +95,10 @@ func TestOnlyChangesAreReported(t *testing.T) {
 		want        facts
 	}{
 		{name: "a Service", now: []client.Object{service()}, want: facts{Services: services{web: holder()}}},
-		{name: "a Service without load balancer says nothing", now: []client.Object{internal}},
+		{name: "a Service without load balancer is no change", now: []client.Object{internal}},
 		{name: "a Service that has a load balancer no more is gone", before: []client.Object{service()}, now: []client.Object{internal}, want: facts{Services: services{web: nil}}},
 		{name: "a Service that goes", before: []client.Object{service()}, gone: []client.Object{service()}, want: facts{Services: services{web: nil}}},
-		{name: "endpoints make their Service news", before: []client.Object{service()}, now: []client.Object{slice("a", "web", "n1"), slice("b", "web", "n2")},
+		{name: "endpoints are a change of their Service", before: []client.Object{service()}, now: []client.Object{slice("a", "web", "n1"), slice("b", "web", "n2")},
 			want: facts{Services: services{web: holder("n1", "n2")}}},
 		{name: "endpoints that come before their Service wait for it", before: []client.Object{slice("a", "web", "n1")}, now: []client.Object{service()},
 			want: facts{Services: services{web: holder("n1")}}},
@@ -106,12 +106,12 @@ func TestOnlyChangesAreReported(t *testing.T) {
 			want: facts{Services: services{web: holder("n2")}}},
 		{name: "endpoints that are others replace what was there", before: []client.Object{service(), slice("a", "web", "n1")}, now: []client.Object{slice("a", "web", "n2")},
 			want: facts{Services: services{web: holder("n2")}}},
-		{name: "endpoints of another Service say nothing", before: []client.Object{service()}, now: []client.Object{slice("a", "dns", "n1"), slice("b", "", "n1")}},
+		{name: "endpoints of another Service are no change", before: []client.Object{service()}, now: []client.Object{slice("a", "dns", "n1"), slice("b", "", "n1")}},
 		{name: "a claim", now: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: facts{Claims: claims{one: held}}},
 		{name: "a claim that goes", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, gone: []client.Object{claim("10.0.0.1", "10.0.0.1")}, want: facts{Claims: claims{one: nil}}},
 		{name: "a claim that becomes one for another address is gone", before: []client.Object{claim("10.0.0.1", "10.0.0.1")}, now: []client.Object{claim("10.0.0.1", "10.0.0.2")}, want: facts{Claims: claims{one: nil}}},
-		{name: "a claim whose name is no address says nothing", now: []client.Object{claim("web", "10.0.0.1")}},
-		{name: "what goes and was never there says nothing", gone: []client.Object{service(), claim("10.0.0.1", "10.0.0.1"), slice("a", "web", "n1")}},
+		{name: "a claim whose name is no address is no change", now: []client.Object{claim("web", "10.0.0.1")}},
+		{name: "the deletion of an unknown object is no change", gone: []client.Object{service(), claim("10.0.0.1", "10.0.0.1"), slice("a", "web", "n1")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,10 +136,10 @@ func TestOnlyChangesAreReported(t *testing.T) {
 			}
 			r.Read(func(n Changes) {
 				if diff := cmp.Diff(want, planned(n.Apply), byValue); diff != "" {
-					t.Errorf("told (-want +got):\n%s", diff)
+					t.Errorf("changes (-want +got):\n%s", diff)
 				}
 				if nothing := len(want.Services)+len(want.Claims) == 0; n.Since.IsZero() != nothing {
-					t.Errorf("got the news of %s, want no news at all: %v", n.Since, nothing)
+					t.Errorf("got the changes of %s, want no changes at all: %v", n.Since, nothing)
 				}
 			})
 		})
@@ -154,9 +154,9 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 	look := func(what string, want *eligibility.Holder) {
 		t.Helper()
 		r.Read(func(n Changes) {
-			got, told := planned(n.Apply).Services[web]
-			if diff := cmp.Diff(want, got, byValue); diff != "" || told != (want != nil) {
-				t.Errorf("%s, told: %v (-want +got):\n%s", what, told, diff)
+			got, reported := planned(n.Apply).Services[web]
+			if diff := cmp.Diff(want, got, byValue); diff != "" || reported != (want != nil) {
+				t.Errorf("%s, reported: %v (-want +got):\n%s", what, reported, diff)
 			}
 		})
 	}
@@ -168,7 +168,7 @@ func TestStore_EndpointBeforeItsNode(t *testing.T) {
 	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n9"}}, true)
 	look("endpoint serves on its node when that is known", holder("n9"))
 	s.Note(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n9", Labels: map[string]string{"a": "b"}}}, true)
-	look("node that changes makes no endpoint news", nil)
+	look("a changed node is no change of endpoints", nil)
 }
 
 func TestAllObjectsCanBeReported(t *testing.T) {
@@ -181,7 +181,7 @@ func TestAllObjectsCanBeReported(t *testing.T) {
 	r.Read(func(n Changes) {
 		want := facts{Services: map[lb.ServiceKey]*eligibility.Holder{web: holder()}, Claims: map[netip.Addr]*eligibility.Claim{one: {Pool: "gold", Holders: []eligibility.ClaimHolder{{Key: web}}}}}
 		if diff := cmp.Diff(want, planned(n.ApplyAll), byValue); diff != "" {
-			t.Errorf("told of all (-want +got):\n%s", diff)
+			t.Errorf("first changes (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -210,7 +210,7 @@ func TestChangesOfOtherKindsAreReportedByKind(t *testing.T) {
 			}
 		})
 	}
-	look("at first everything is news", true)
+	look("at first everything is a change", true)
 	look("nothing has happened", false)
 	s.Note(node("b", ""), true)
 	s.Note(node("a", ""), true)
@@ -253,16 +253,16 @@ func TestEndpointsThatBecomeAnotherServicesLeaveTheirOld(t *testing.T) {
 	})
 	h.OnDelete(cache.DeletedFinalStateUnknown{Obj: service()})
 	r.Read(func(n Changes) {
-		if got, told := planned(n.Apply).Services[web]; !told || got != nil {
-			t.Errorf("a Service whose end was missed: told %v of %+v, want that it is gone", told, got)
+		if got, reported := planned(n.Apply).Services[web]; !reported || got != nil {
+			t.Errorf("a Service whose end was missed: reported %v: %+v, want its deletion", reported, got)
 		}
 	})
 }
 
 func TestChangeThatDoesNotCountWakesNothing(t *testing.T) {
 	before := &v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor", Generation: 1, ResourceVersion: "1"}}
-	told := before.DeepCopy()
-	told.Status.Established, told.ResourceVersion = 3, "2"
+	reported := before.DeepCopy()
+	reported.Status.Established, reported.ResourceVersion = 3, "2"
 	edited := before.DeepCopy()
 	edited.Generation = 2
 	labelled := before.DeepCopy()
@@ -280,7 +280,7 @@ func TestChangeThatDoesNotCountWakesNothing(t *testing.T) {
 		before, now client.Object
 		want        bool
 	}{
-		"a status of our own kinds": {before, told, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
+		"a status of our own kinds": {before, reported, false}, "a spec": {before, edited, true}, "a label": {before, labelled, true},
 		"the same, written again": {pod, beaten, false}, "a status of a pod that has a generation": {pod, placed, true},
 		"a status of a Service that has a generation":           {shown, lost, true},
 		"one that was made again while the API server was away": {before, again, true},
@@ -301,26 +301,26 @@ func TestLabelsOfANamespaceAreChangesOfItsServices(t *testing.T) {
 	namespace := func(name string, labels map[string]string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
-	told := func() map[lb.ServiceKey]*eligibility.Holder {
+	reported := func() map[lb.ServiceKey]*eligibility.Holder {
 		var h facts
 		r.Read(func(n Changes) { h = planned(n.Apply) })
 		return h.Services
 	}
 	s.Note(service(), true)
 	s.Note(namespace(web.Namespace, map[string]string{"tenant": "a"}), true)
-	if got := told()[web]; got == nil || got.NamespaceLabels["tenant"] != "a" {
+	if got := reported()[web]; got == nil || got.NamespaceLabels["tenant"] != "a" {
 		t.Errorf("at first: got %+v, want the Service with the labels of its namespace", got)
 	}
 	s.Note(namespace("other", map[string]string{"tenant": "b"}), true)
-	if got := told(); len(got) != 0 {
+	if got := reported(); len(got) != 0 {
 		t.Errorf("another namespace: got %+v, want nothing", got)
 	}
 	s.Note(namespace(web.Namespace, map[string]string{"tenant": "c"}), true)
-	if got := told()[web]; got == nil || got.NamespaceLabels["tenant"] != "c" {
+	if got := reported()[web]; got == nil || got.NamespaceLabels["tenant"] != "c" {
 		t.Errorf("other labels: got %+v, want the Service with them", got)
 	}
 	s.Note(namespace(web.Namespace, nil), false)
-	if got := told()[web]; got == nil || len(got.NamespaceLabels) != 0 {
+	if got := reported()[web]; got == nil || len(got.NamespaceLabels) != 0 {
 		t.Errorf("the namespace is gone: got %+v, want the Service without them", got)
 	}
 }

@@ -24,11 +24,11 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
-// sessions note what they are told.
+// sessions records the calls of the config watcher.
 type sessions struct {
 	peers    []bgp.Peer
 	tables   map[bgp.PeerName]routes.Table
-	told     []string
+	routed   []string
 	draining bool
 	internal []netip.Addr
 	seen     time.Time // when the reason for the last change of routes was
@@ -39,16 +39,16 @@ func (s *sessions) SetPeers(peers []bgp.Peer, table func(bgp.PeerName) routes.Ta
 	for _, p := range peers {
 		s.tables[p.Name] = table(p.Name)
 	}
-	s.told = append(s.told, fmt.Sprintf("%d peers", len(peers)))
+	s.routed = append(s.routed, fmt.Sprintf("%d peers", len(peers)))
 }
 
 func (s *sessions) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, at time.Time) {
 	s.seen = at
 	for _, prefix := range slices.SortedFunc(maps.Keys(announce), netip.Prefix.Compare) {
-		s.told = append(s.told, fmt.Sprintf("%s +%s", peer, prefix))
+		s.routed = append(s.routed, fmt.Sprintf("%s +%s", peer, prefix))
 	}
 	for _, prefix := range withdraw {
-		s.told = append(s.told, fmt.Sprintf("%s -%s", peer, prefix))
+		s.routed = append(s.routed, fmt.Sprintf("%s -%s", peer, prefix))
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *sessions) SetInternalIPs(list []netip.Addr) { s.internal = list }
 // bed is a feed of node n1, and the objects that it sees.
 type bed struct {
 	*testing.T
-	feed     *ConfigWatcher
+	watcher  *ConfigWatcher
 	store    *informers.Store
 	reader   *informers.Reader
 	sessions *sessions
@@ -72,7 +72,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	b := &bed{T: t, sessions: &sessions{}}
-	b.feed = &ConfigWatcher{
+	b.watcher = &ConfigWatcher{
 		Self: "n1", Namespace: "lbstack-system", Sessions: b.sessions,
 		Outside:  func(list []netip.Addr) { b.outside = list },
 		Refused:  func(count int, first []eligibility.Refusal) { b.refused, b.refusals = count, first },
@@ -92,20 +92,20 @@ func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, true)
 	}
-	b.sessions.told = nil
-	b.reader.Read(b.feed.round)
+	b.sessions.routed = nil
+	b.reader.Read(b.watcher.round)
 }
 
 func (b *bed) loses(o client.Object) {
 	b.store.Note(o, false)
-	b.sessions.told = nil
-	b.reader.Read(b.feed.round)
+	b.sessions.routed = nil
+	b.reader.Read(b.watcher.round)
 }
 
-func (b *bed) tells(what string, want ...string) {
+func (b *bed) expect(what string, want ...string) {
 	b.Helper()
-	if diff := cmp.Diff(want, b.sessions.told); diff != "" {
-		b.Errorf("%s: told (-want +got):\n%s", what, diff)
+	if diff := cmp.Diff(want, b.sessions.routed); diff != "" {
+		b.Errorf("%s: calls (-want +got):\n%s", what, diff)
 	}
 }
 
@@ -177,17 +177,17 @@ func TestAChangeOfAServiceTouchesItsRouteOnly(t *testing.T) {
 	b.sees(append(append(served("web", "10.0.0.1"), served("dns", "10.0.0.2")...), node(), all(), peer("tor", plain))...)
 	three := served("new", "10.0.0.3")
 	b.sees(three...)
-	b.tells("a Service more", "tor +10.0.0.3/32")
+	b.expect("a Service more", "tor +10.0.0.3/32")
 	b.loses(three[1])
-	b.tells("its endpoints are gone", "tor -10.0.0.3/32")
+	b.expect("its endpoints are gone", "tor -10.0.0.3/32")
 	b.sees(three[1])
-	b.tells("they are back", "tor +10.0.0.3/32")
+	b.expect("they are back", "tor +10.0.0.3/32")
 	b.loses(three[2])
-	b.tells("its claim is gone", "tor -10.0.0.3/32")
+	b.expect("its claim is gone", "tor -10.0.0.3/32")
 	b.sees(node())
-	b.tells("nothing is new")
+	b.expect("nothing is new")
 	b.sees(peer("other", func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "192.168.1.2" }))
-	b.tells("another peer, with all its routes", "other +10.0.0.1/32", "other +10.0.0.2/32", "2 peers")
+	b.expect("another peer, with all its routes", "other +10.0.0.1/32", "other +10.0.0.2/32", "2 peers")
 }
 
 func TestAPeerThatIsWrongDisturbsNoOther(t *testing.T) {
@@ -215,7 +215,7 @@ func TestObjectThatBecomesInvalidStaysAsItWas(t *testing.T) {
 	for _, step := range []struct {
 		name, problem string
 		sees, loses   client.Object
-		told          []string
+		routed        []string
 	}{
 		{"an alias that there is not yet", `the BGPAdvertisement "all" stays in effect as it was before: spec.communities`, marked("transit", "new"), nil, nil},
 		{"the alias that it had goes, too", `the BGPAdvertisement "all" stays`, nil, alias, nil},
@@ -231,7 +231,7 @@ func TestObjectThatBecomesInvalidStaysAsItWas(t *testing.T) {
 		} else {
 			b.loses(step.loses)
 		}
-		b.tells(step.name, step.told...)
+		b.expect(step.name, step.routed...)
 		b.complains(step.name, step.problem)
 	}
 }
@@ -293,7 +293,7 @@ func TestPeerRunsWithoutBFDUntilItsProfileExists(t *testing.T) {
 	b.loses(&v1beta1.BFDProfile{ObjectMeta: named("fast")})
 	stays("the old one is gone", `keeps the BFD profile that it had`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1}})
-	stays("the other one means nothing", `keeps the BFD profile that it had: the BFDProfile "quick" is invalid`)
+	stays("the other profile is invalid", `keeps the BFD profile that it had: the BFDProfile "quick" is invalid`)
 	b.sees(&v1beta1.BFDProfile{ObjectMeta: named("quick"), Spec: v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 100}})
 	stays("the other one is the same", "")
 	b.sees(peer("tor", plain))
@@ -343,13 +343,13 @@ func TestAnExcludedNodeGoesOnWhileNoOtherNodeCan(t *testing.T) {
 		return n
 	}
 	b.sees(excluded(other), excluded(node()))
-	b.tells("all nodes are excluded")
+	b.expect("all nodes are excluded")
 	b.sees(other)
-	b.tells("another node is not any more", "tor -10.0.0.1/32")
+	b.expect("another node is not any more", "tor -10.0.0.1/32")
 	b.sees(excluded(other))
-	b.tells("it is again: what was taken back is not begun")
+	b.expect("it is again: what was taken back is not begun")
 	b.sees(node())
-	b.tells("this node is not any more", "tor +10.0.0.1/32")
+	b.expect("this node is not any more", "tor +10.0.0.1/32")
 }
 
 func TestStandby_OtherNodeHasNoReadySpeaker(t *testing.T) {
@@ -390,13 +390,13 @@ func TestStandby_OtherNodeHasNoReadySpeaker(t *testing.T) {
 			b = newBed(t)
 			b.sees(append(served("web", "10.0.0.1"), node(), other, all(), peer("tor", plain))...)
 			b.sees(excluded)
-			b.tells("excluded")
+			b.expect("excluded")
 			b.sees(tt.pod)
 			var want []string
 			if tt.handOver {
 				want = []string{"tor -10.0.0.1/32"}
 			}
-			b.tells("excluded, with the pod", want...)
+			b.expect("excluded, with the pod", want...)
 		})
 	}
 }
@@ -437,9 +437,9 @@ func TestChangeIsMeasuredFromItsFirstEvent(t *testing.T) {
 				b.store.Note(object, true)
 				time.Sleep(time.Second)
 			}
-			b.reader.Read(b.feed.round)
+			b.reader.Read(b.watcher.round)
 			if !b.sessions.seen.Equal(at) {
-				t.Errorf("%s: the sessions are told that it was seen at %s, want %s", name, b.sessions.seen, at)
+				t.Errorf("%s: the sessions have the time %s of the event, want %s", name, b.sessions.seen, at)
 			}
 		}
 	})
@@ -449,14 +449,14 @@ func TestAddressesThatNoPoolListsAreNotAnnouncedAndReported(t *testing.T) {
 	b := newBed(t)
 	forged := served("forged", "192.168.1.1")
 	b.sees(append(append(served("web", "10.0.0.1"), forged...), node(), all(), peer("tor", plain))...)
-	b.tells("at first", "tor +10.0.0.1/32", "1 peers")
+	b.expect("at first", "tor +10.0.0.1/32", "1 peers")
 	if want := `its pool "p" does not list it`; b.refused != 1 || b.refusals[0].Why != want {
 		t.Errorf("refused: got %d %v, want one: %s", b.refused, b.refusals, want)
 	}
 	small := served("web", "10.0.0.1")[3].(*v1beta1.IPAddressPool)
 	small.Spec.Addresses = []v1beta1.AddressRange{"192.168.1.0/24"}
 	b.sees(small)
-	b.tells("the pool lists the other one", "tor +192.168.1.1/32")
+	b.expect("the pool lists the other one", "tor +192.168.1.1/32")
 	if b.refused != 0 || len(b.outside) != 1 || b.outside[0] != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("got %d refused and %v outside the pool, want none, and the address that was announced before", b.refused, b.outside)
 	}
@@ -482,7 +482,7 @@ func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 		sees, loses client.Object
 		peers       []bgp.PeerName
 		problem     bgp.PeerName
-		told        []string
+		routed      []string
 	}{
 		{"a second one does not disturb the first", peer("a", plain), nil, []bgp.PeerName{"b"}, "a", nil},
 		{"the first one goes elsewhere", moved, nil, []bgp.PeerName{"a", "b"}, "", []string{"a +10.0.0.1/32", "2 peers"}},
@@ -497,7 +497,7 @@ func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 		if diff := cmp.Diff(step.peers, names(b)); diff != "" {
 			t.Errorf("%s: peers (-want +got):\n%s", step.name, diff)
 		}
-		b.tells(step.name, step.told...)
+		b.expect(step.name, step.routed...)
 		if step.problem == "" {
 			b.complains(step.name, "")
 			continue
@@ -509,7 +509,7 @@ func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 
 func TestConfigWatcher_SourceThatTheKernelChoosesIsCompared(t *testing.T) {
 	b := newBed(t)
-	b.feed.Source = func(netip.Addr, string) netip.Addr { return netip.MustParseAddr("192.168.1.11") }
+	b.watcher.Source = func(netip.Addr, string) netip.Addr { return netip.MustParseAddr("192.168.1.11") }
 	source := func(address string) func(*v1beta1.BGPPeerSpec) {
 		return func(s *v1beta1.BGPPeerSpec) { s.SourceAddress = address }
 	}

@@ -256,7 +256,7 @@ func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
 		time.Sleep(time.Second)
 		equal(t, "announced after it was given up", nil, b.v4.times())
 		equal(t, "conflicts", nil, b.reports())
-		equal(t, "heard", 21, b.counted(t)["duplicate_owners_total"])
+		equal(t, "duplicates counted", 21, b.counted(t)["duplicate_owners_total"])
 	})
 }
 
@@ -376,7 +376,7 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 		b.second.claims(vip, stranger)
 		time.Sleep(10 * time.Second)
 		reports := b.reports()
-		equal(t, "heard on", "eth1", reports[0][0].Interface)
+		equal(t, "link of the conflict", "eth1", reports[0][0].Interface)
 		equal(t, "announced", nil, b.v4.times())
 		// An address that is taken over from a node that announced it needs no probe.
 		b.SetOwned(nil)

@@ -379,7 +379,7 @@ func TestManyAddressesArePaced(t *testing.T) {
 func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var works atomic.Bool
-		var told [][]layer2.Unserved
+		var unserved [][]layer2.Unserved
 		r := New(t.Context(), logr.Discard(), Options{
 			ARP: func(layer2.Link) (Conn, error) {
 				if works.Load() {
@@ -388,15 +388,15 @@ func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 				return nil, errors.New("not permitted")
 			},
 			NDP:     func(layer2.Link) (Conn, error) { return newWire(), nil },
-			Metrics: NewMetrics(prometheus.NewRegistry()), Unserved: func(list []layer2.Unserved) { told = append(told, list) },
+			Metrics: NewMetrics(prometheus.NewRegistry()), Unserved: func(list []layer2.Unserved) { unserved = append(unserved, list) },
 		})
 		is := func(what string, want ...[]layer2.Unserved) {
 			t.Helper()
 			synctest.Wait()
-			if diff := cmp.Diff(want, told, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(want, unserved, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
-			told = nil
+			unserved = nil
 		}
 		r.SetLinks([]layer2.Link{eth0, eth1})
 		both := []layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}, {Interface: "eth1", Problem: "not permitted"}}

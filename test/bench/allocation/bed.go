@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// patience bounds each run.
-	patience = 10 * time.Minute
+	// runTimeout bounds each run.
+	runTimeout = 10 * time.Minute
 	// quiet is how long the controller is watched once all is done.
 	quiet = 10 * time.Second
 	// settle is how long it may take for counts in status to follow.
@@ -54,7 +54,7 @@ func newBed(server *apiserver.Server, program string) (*bed, error) {
 // once measures one start of the controller, and how often it writes afterwards
 // though nothing has changed.
 func (b *bed) once(ctx context.Context, services int) (took time.Duration, writes int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	if err := b.prepare(ctx, services); err != nil {
 		return 0, 0, err

@@ -55,7 +55,7 @@ func run(ctx context.Context, counts string, runs int) error {
 
 // measure prints one line of the table. Each size has an API server of its own,
 // as it is after its start: what a run leaves in etcd's history is the next one's
-// burden, as in a cluster that lives.
+// burden, as in a cluster in use.
 func measure(ctx context.Context, services, runs int) (err error) {
 	server, err := apiserver.Start()
 	if err != nil {

@@ -83,7 +83,7 @@ type process struct {
 }
 
 // startResponder starts this program once more, so that what a responder costs can
-// be told from what the client does. It shares a processor with the client: to wake
+// be separated from what the client does. It shares a processor with the client: to wake
 // up another one takes longer than all the rest, and how long depends on how deep a
 // hypervisor lets it sleep.
 func (b *bed) startResponder(owned int) (*process, error) {

@@ -1,5 +1,5 @@
 // Command arp measures how soon the speaker's responder answers ARP, next to the
-// kernel of the same host, and what it costs to hear the requests of others. Two
+// kernel of the same host, and what it costs to receive the requests of others. Two
 // hosts are network namespaces that a cable joins; it needs root.
 package main
 

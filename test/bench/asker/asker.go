@@ -16,10 +16,10 @@ import (
 const (
 	// pause between two requests: the machine is idle when the next one comes.
 	pause = time.Millisecond
-	// patience with an answer, in seconds.
-	patience = 1
-	arp      = 0x0806
-	header   = 14
+	// answerTimeout bounds the wait for an answer, in seconds.
+	answerTimeout = 1
+	arp           = 0x0806
+	header        = 14
 )
 
 // AnyProcessor leaves it to the kernel where an Asker runs.
@@ -47,7 +47,7 @@ func New(in func(func() error) error, source netip.Addr, processor int) (*Asker,
 		if a.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
-		if err := unix.SetsockoptTimeval(a.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: patience}); err != nil {
+		if err := unix.SetsockoptTimeval(a.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTimeout}); err != nil {
 			return err
 		}
 		return unix.Bind(a.fd, &unix.SockaddrLinklayer{Protocol: arp<<8&0xff00 | arp>>8, Ifindex: ifi.Index})

@@ -19,7 +19,7 @@ import (
 // label is on the Services that are made here.
 const label = "lbstack.io/bench"
 
-// slow is what is told of a single Service.
+// slow is the latency that is printed for a single Service.
 const slow = 100 * time.Millisecond
 
 // intoKernel has BIRD give its kernel what it learns, in a table by which nothing is sent.

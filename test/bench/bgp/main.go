@@ -20,8 +20,8 @@ import (
 // calm is how long nothing must have changed before a node is lost.
 const calm = 5 * time.Second
 
-// patience bounds each measurement.
-const patience = 10 * time.Minute
+// runTimeout bounds each measurement.
+const runTimeout = 10 * time.Minute
 
 func main() {
 	b := &bench{}
@@ -63,7 +63,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 }
 
 func within(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	return do(ctx)
 }

@@ -35,7 +35,7 @@ const (
 
 // manyAtOnce has the speakers announce many addresses to eight routers. It measures how
 // long after the last address the last of four routers has all of them from all nodes; and
-// the same after the pool, without an advertisement until all Services say so, has one
+// the same after the pool, without an advertisement until all Services report that, has one
 // again. Then it weighs the speakers.
 func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 	if b.many == 0 {
@@ -88,7 +88,7 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 // took to have all after the stack was changed, and after the advertisement was there,
 // which the operator makes of that.
 func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange, sinceThere time.Duration, err error) {
-	if err := b.told(ctx, metav1.ConditionTrue); err != nil {
+	if err := b.announced(ctx, metav1.ConditionTrue); err != nil {
 		return 0, 0, err
 	}
 	if err := b.configure(ctx, routers, toRouter); err != nil {
@@ -97,7 +97,7 @@ func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange
 	if err := birds.have(ctx, 0); err != nil {
 		return 0, 0, err
 	}
-	if err := b.told(ctx, metav1.ConditionFalse); err != nil {
+	if err := b.announced(ctx, metav1.ConditionFalse); err != nil {
 		return 0, 0, err
 	}
 	time.Sleep(resting)
@@ -126,22 +126,22 @@ func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange
 	return now.Sub(begun), now.Sub(<-there), nil
 }
 
-// told waits until all Services say whether they are announced: what is written of one
+// announced waits until all Services have this status of the condition Announced: the writes after one
 // change would else slow down the next.
-func (b *bench) told(ctx context.Context, want metav1.ConditionStatus) error {
+func (b *bench) announced(ctx context.Context, want metav1.ConditionStatus) error {
 	return eventually.PollEvery(ctx, time.Second, func(ctx context.Context) error { // to list them all takes its time, too
 		var list corev1.ServiceList
 		if err := b.Client.List(ctx, &list, client.InNamespace("default"), client.HasLabels{label}); err != nil {
 			return fmt.Errorf("listing the Services: %w", err)
 		}
-		said := 0
+		reported := 0
 		for _, svc := range list.Items {
 			if c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced); c != nil && c.Status == want {
-				said++
+				reported++
 			}
 		}
-		if said != b.many {
-			return fmt.Errorf("%d of %d Services say %s", said, b.many, want)
+		if reported != b.many {
+			return fmt.Errorf("%d of %d Services have the status %s", reported, b.many, want)
 		}
 		return nil
 	})
@@ -187,7 +187,7 @@ func (b *bench) configure(ctx context.Context, birds int, advertisements ...stri
 	return nil
 }
 
-// weigh tells how much memory the speakers take.
+// weigh prints how much memory the speakers take.
 func (b *bench) weigh(ctx context.Context) error {
 	for _, node := range b.Cluster.Nodes() {
 		pid, err := b.Cluster.Exec(ctx, node, "pgrep", "-x", "speaker")

@@ -40,7 +40,7 @@ func (b *bench) lastNode(ctx context.Context) error {
 }
 
 func (b *bench) lastOnce(ctx context.Context, away bool) (got scenario.Answers, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	if err := b.whole(ctx); err != nil {
 		return got, err

@@ -15,7 +15,7 @@ import (
 
 // prepare has the sample Service served, with a profile of failure detection.
 func (b *bench) prepare(ctx context.Context, profile string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	if err := b.Apply(ctx, "lbstack_v1beta1_loadbalancerstack.yaml", "web.yaml", "service.yaml"); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (b *bench) lose(ctx context.Context, profile string, fault scenario.Fault) 
 }
 
 func (b *bench) loseOnce(ctx context.Context, fault scenario.Fault) (scenario.Failover, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	if err := b.EveryoneSeesEveryone(ctx); err != nil {
 		return scenario.Failover{}, err

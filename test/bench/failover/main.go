@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// patience bounds each run.
-const patience = 3 * time.Minute
+// runTimeout bounds each run.
+const runTimeout = 3 * time.Minute
 
 func main() {
 	b := &bench{}
@@ -84,7 +84,7 @@ func row(what, profile, figure string, list []time.Duration) {
 	fmt.Printf("| %s | %s | %d | %s | %s |\n", what, profile, len(list), figure, strings.ReplaceAll(distribution(list), ", ", " | "))
 }
 
-// distribution says best, median, p90 and worst in milliseconds.
+// distribution returns best, median, p90 and worst in milliseconds.
 func distribution(list []time.Duration) string {
 	if len(list) == 0 {
 		return ""

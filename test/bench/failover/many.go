@@ -123,7 +123,7 @@ func (b *bench) gather(ctx context.Context, node string, count int) error {
 }
 
 func (b *bench) cut(ctx context.Context, victim string, count int) (first, last time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	// The others are drained no more when all have seen it.
 	if err := b.whole(ctx); err != nil {
@@ -145,7 +145,7 @@ func (b *bench) cut(ctx context.Context, victim string, count int) (first, last 
 	defer func() { err = b.heal(ctx, victim, err) }()
 	err = eventually.Poll(ctx, func(context.Context) error {
 		seen := wire.First(begun, string(mac[:len(mac)-1]))
-		first, last = patience, 0
+		first, last = runTimeout, 0
 		moved := 0
 		for address, at := range seen {
 			if netip.MustParsePrefix("10.77.0.0/20").Contains(address) {
@@ -159,7 +159,7 @@ func (b *bench) cut(ctx context.Context, victim string, count int) (first, last 
 		return nil
 	})
 	if missed, failed := wire.Missed(); err == nil && (failed != nil || missed > 0) {
-		err = errors.Join(failed, fmt.Errorf("%d announcements were not seen: the figure means nothing", missed))
+		err = errors.Join(failed, fmt.Errorf("%d announcements were not seen: the figure is invalid", missed))
 	}
 	return first, last, err
 }
@@ -175,7 +175,7 @@ func (b *bench) heal(ctx context.Context, node string, failed error) error {
 }
 
 func (b *bench) await(ctx context.Context, check func(map[string]int) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		owned, err := b.Owned(ctx)

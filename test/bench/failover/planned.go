@@ -49,7 +49,7 @@ func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 }
 
 func (b *bench) once(ctx context.Context, do func(context.Context, string) error) (c, control scenario.Connections, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	if err := b.whole(ctx); err != nil {
 		return c, control, err

@@ -137,7 +137,7 @@ func (b *bed) rests(ctx context.Context) error {
 	return err
 }
 
-// passes are what the operator's metrics say of all passes until now.
+// passes returns the operator's metrics of all passes until now.
 type passes struct {
 	count int
 	sum   time.Duration

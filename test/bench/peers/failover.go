@@ -118,7 +118,7 @@ func outage(attempts []traffic.Attempt, event time.Time) (longest time.Duration,
 	return longest, atOnce
 }
 
-// established says whether a connection was established after a time.
+// established returns whether a connection was established after a time.
 func established(attempts []traffic.Attempt, after time.Time) bool {
 	return slices.ContainsFunc(attempts, func(a traffic.Attempt) bool { return a.OK && a.Ended.After(after) })
 }

@@ -96,7 +96,7 @@ func (b *bench) turn(ctx context.Context, p *peer) (err error) {
 	return nil
 }
 
-// progress says what was measured, for those who wait.
+// progress prints each measurement at once.
 func progress(p *peer, what string, figure any) {
 	fmt.Fprintf(os.Stderr, "%s: %s: %v\n", p.name, what, figure)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// The configurations, which say the same.
+// The configurations, with the same meaning.
 var (
 	//go:embed lbstack.yaml
 	lbstackConfig []byte

@@ -22,21 +22,21 @@ import (
 func main() {
 	address := flag.String("address", "", "host:port to connect to")
 	interval := flag.Duration("interval", 5*time.Millisecond, "time between two connections")
-	patience := flag.Duration("patience", 2*time.Second, "time that a connection may take")
+	timeout := flag.Duration("timeout", 2*time.Second, "time that a connection may take")
 	get := flag.String("get", "", "fetch this URL once, print the page, and end")
 	flag.Parse()
 	if *get != "" {
-		if err := fetch(*get, *patience); err != nil {
+		if err := fetch(*get, *timeout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	connect(*address, *interval, *patience)
+	connect(*address, *interval, *timeout)
 }
 
-func fetch(url string, patience time.Duration) error {
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+func fetch(url string, timeout time.Duration) error {
+	client := &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(url)
 	if err != nil {
 		return err
@@ -46,13 +46,13 @@ func fetch(url string, patience time.Duration) error {
 	return err
 }
 
-func connect(address string, interval, patience time.Duration) {
+func connect(address string, interval, timeout time.Duration) {
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
 	for range time.Tick(interval) {
 		go func() {
 			a := traffic.Attempt{Begun: time.Now()}
-			conn, err := net.DialTimeout("tcp", address, patience)
+			conn, err := net.DialTimeout("tcp", address, timeout)
 			a.Ended, a.OK = time.Now(), err == nil
 			if err == nil {
 				_ = conn.Close()

@@ -1,5 +1,5 @@
-// Package told is what the program bgpspeaker is told, and what it tells.
-package told
+// Package protocol has the lines that the program bgpspeaker reads and writes.
+package protocol
 
 import (
 	"encoding/json"
@@ -11,10 +11,10 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// Config is a line that it is told: all that there should be from then on.
+// Config is a line that bgpspeaker reads: the whole configuration from then on.
 type Config struct {
 	Peers []bgp.Peer
-	// Passwords are apart: in a peer they are never written.
+	// Passwords of the peers, since a peer is written without its password.
 	Passwords map[bgp.PeerName]string
 	Routes    map[bgp.PeerName]map[netip.Prefix]routes.Attributes
 	Draining  bool
@@ -31,7 +31,7 @@ func (c Config) WithPasswords() []bgp.Peer {
 	return list
 }
 
-// Report is a line that it tells whenever something has changed.
+// Report is a line that bgpspeaker writes after each change.
 type Report struct {
 	Sessions []speakerbgp.Status
 	Paths    map[bgp.PeerName]speakerbfd.Status

@@ -21,8 +21,8 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// routed applies the stack with a router, and a Service whose traffic is served where it
-// arrives. It returns its address, and the nodes that have an endpoint.
+// routed applies the stack with a router, and a Service with externalTrafficPolicy: Local.
+// It returns the address of the Service, and the nodes that have an endpoint.
 func routed(t *testing.T) (address string, nodes []string) {
 	t.Helper()
 	installed(t)
@@ -88,7 +88,7 @@ func TestRoutedAddressIsServedByAllItsNodesAndReportsThem(t *testing.T) {
 	})
 }
 
-// pathsAreWatched waits until BFD is up on all nodes: a router finds out about a node that is lost before that by its hold
+// pathsAreWatched waits until BFD is up on all nodes: before that, a router finds a lost node by its hold
 // time alone.
 func pathsAreWatched(t *testing.T) {
 	t.Helper()
@@ -111,7 +111,7 @@ func pathsAreWatched(t *testing.T) {
 func TestTrafficLeavesARoutedNodeThatIsLost(t *testing.T) {
 	faults := []scenario.Fault{bed.Faults()[0], bed.Faults()[1], {
 		Name: "node without power",
-		// A kernel that is killed by hand closes its connections; one without power does not.
+		// The kernel closes connections of a killed process. A node without power does not.
 		Hurt: func(_ context.Context, node string) error {
 			return errors.Join(bed.Cluster.Link(node, false), bed.Cluster.Kill(node))
 		},
@@ -224,7 +224,7 @@ func TestARouteGoesWithTheLastEndpointOfItsNode(t *testing.T) {
 		return err
 	})
 	t.Logf("the route was gone %d ms after the pods were deleted", time.Since(ended).Milliseconds())
-	// The next pod runs elsewhere, and brings a route to its node.
+	// The next pod runs on another node, which then announces a route.
 	eventually.Succeed(t, within, "the router sends to all nodes with an endpoint", func(ctx context.Context) error {
 		hops, err := bed.NextHops(ctx, address)
 		if now := endpointNodes(t); err == nil && !slices.Equal(hops, now) {

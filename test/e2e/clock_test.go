@@ -15,7 +15,7 @@ import (
 
 // The nodes of the test bed share the clock of the machine, which no test may set. The speaker of
 // clockImage is built with a standard library in which time.Now adds the offset in a file on its node, in
-// seconds, to the wall clock, and nothing to the monotonic one: that is what a step of the clock is.
+// seconds, to the wall clock, and nothing to the monotonic clock, as a step of the clock does.
 const (
 	clockOnNode = "/var/lib/lbstack/speaker/clock"
 	clockSource = `package time
@@ -59,8 +59,8 @@ func readStep() {
 `
 )
 
-// The clock of a node is ahead, its speaker starts so, the clock is set right and then back, as by NTP,
-// and the speaker starts again: its address has one owner all the time, and what it sends counts.
+// The clock of a node is ahead when its speaker starts. The clock is corrected and then set back, as by NTP,
+// and the speaker starts again. Its address has one owner all the time, and its messages count.
 func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -111,7 +111,7 @@ func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 	notBoth(t, w, address, together)
 }
 
-// stepsOfTheClock are what differs in clockImage.
+// stepsOfTheClock are the replacements of clockImage.
 func stepsOfTheClock(t *testing.T) []replacement {
 	t.Helper()
 	root, err := exec.CommandContext(background(t), "go", "-C", bed.Repo, "env", "GOROOT").Output()
@@ -124,7 +124,7 @@ func stepsOfTheClock(t *testing.T) []replacement {
 	}
 }
 
-// setClock has the wall clock of a node's speaker be off by some seconds.
+// setClock sets the wall clock of a node's speaker off by some seconds.
 func setClock(t *testing.T, node, seconds string) {
 	t.Helper()
 	if out, err := bed.Cluster.Exec(background(t), node, "sh", "-c", "echo "+seconds+" > "+clockOnNode); err != nil {
@@ -147,7 +147,7 @@ func startedBy(t *testing.T, node, seconds string) {
 	})
 }
 
-// ownedBy has a node take an address: the others are drained meanwhile.
+// ownedBy has a node take an address, by draining the others meanwhile.
 func ownedBy(t *testing.T, address, node string) {
 	t.Helper()
 	others := except(bed.Cluster.Nodes(), node)

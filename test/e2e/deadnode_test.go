@@ -50,7 +50,7 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 	names(v1beta1.ReasonSpeakerUnreachable)
 	t.Logf("the stack named %s %.1f s after it died", dead, time.Since(killed).Seconds())
 	// The rollout begins before Kubernetes notices that the node is dead, and may take its pod
-	// first: the others have to follow.
+	// first. The rollout must still reach the other nodes.
 	patchStack(t, `{"spec":{"speaker":{"logLevel":"Debug"}}}`)
 	eventually.Succeed(t, within, "the speakers of all other nodes are updated", func(ctx context.Context) error {
 		var pods corev1.PodList
@@ -69,8 +69,8 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 	t.Logf("all other nodes were updated, and the stack was Ready, %.1f s after the node died", time.Since(killed).Seconds())
 }
 
-// All nodes but one lose power at once, so that one speaker is left, and nobody that could agree
-// with it but the kubelets that do not answer. Kubernetes notices some 40 s later.
+// All nodes but one lose power at once. One speaker is left, without a peer to compare with; the
+// kubelets of the dead nodes do not answer. Kubernetes notices some 40 s later.
 // withoutAllControllers returns a node that does not have all pods of the controller: with such a
 // node a controller is lost, and the stack is not Ready until another one runs.
 func withoutAllControllers(t *testing.T) string {
@@ -163,7 +163,7 @@ func patchStack(t *testing.T, patch string) {
 	must(t, bed.Client.Patch(background(t), stack, client.RawPatch(types.MergePatchType, []byte(patch))))
 }
 
-// theStack returns the stack and its condition Ready, for the spec as it is now.
+// theStack returns the stack and its condition Ready, for the present spec.
 func theStack(ctx context.Context) (*v1beta1.LoadBalancerStack, *metav1.Condition, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := bed.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {

@@ -109,7 +109,7 @@ func TestPlannedMovesLoseNoConnection(t *testing.T) {
 	})
 }
 
-// lossless checks that no connection failed while the way to an address changed so many
+// lossless checks that no connection failed while the route to an address changed this number of
 // times.
 func lossless(t *testing.T, c scenario.Connections, changes int) {
 	t.Helper()
@@ -135,7 +135,7 @@ func TestAPIServerAwayStopsNeitherTrafficNorFailover(t *testing.T) {
 	servedByAnother(t, address, owner)
 }
 
-// Every speaker ends at the same moment: who had what is known to the nodes' checkpoints alone.
+// Every speaker ends at the same time, so that only the checkpoints of the nodes have the owners.
 func TestAllSpeakersThatStartWithoutTheAPIServerServeEveryAddressOnce(t *testing.T) {
 	installed(t)
 	addresses := []string{served(t)}
@@ -156,7 +156,7 @@ func TestAllSpeakersThatStartWithoutTheAPIServerServeEveryAddressOnce(t *testing
 		_, err := bed.Cluster.Exec(background(t), node, "pkill", "-KILL", "-x", "speaker")
 		must(t, err)
 	}
-	// A kubelet waits before it starts a speaker again that ended before.
+	// A kubelet waits before it restarts a speaker that has ended before.
 	for _, node := range bed.Cluster.Nodes() {
 		eventually.Succeed(t, within, "a speaker runs on "+node, func(ctx context.Context) error {
 			_, err := bed.Cluster.Exec(ctx, node, "pgrep", "-x", "speaker")
@@ -179,7 +179,7 @@ func away(t *testing.T) {
 	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
 	t.Cleanup(func() {
 		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
-		// One that runs waits for up to half a minute before it lists again what it forwards to.
+		// A running kube-proxy waits for up to half a minute before it lists the endpoints again.
 		for _, node := range bed.Cluster.Nodes() {
 			err := bed.Cluster.StopProgram(node, "kube-proxy")
 			if errors.Is(err, cluster.ErrPoweredOff) {
@@ -195,7 +195,7 @@ func away(t *testing.T) {
 }
 
 // nodesReach waits until the Service kubernetes works on each node: a kube-proxy can wait for a
-// while before it lists what forwards to the API server, and speakers reach it through that.
+// while before it lists the endpoints of the API server, and speakers reach the API server through them.
 func nodesReach(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
@@ -214,7 +214,7 @@ func nodesReach(t *testing.T) {
 }
 
 // controllerWatches waits until the controller acts on a change of a SpeakerState: an informer
-// can wait for some seconds before it asks an API server again that did not know its kind yet.
+// can wait for some seconds after an API server answered that it does not have the kind yet.
 func controllerWatches(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
@@ -244,8 +244,8 @@ func controllerWatches(t *testing.T) {
 	t.Logf("the controller acted on a change of a SpeakerState after %d ms", time.Since(begun).Milliseconds())
 }
 
-// servedByAnother waits until the client is served from another node. The API
-// server is not asked.
+// servedByAnother waits until another node serves the client, without a request to the API
+// server.
 func servedByAnother(t *testing.T, address string, owner scenario.Owner) {
 	t.Helper()
 	eventually.Succeed(t, within, "another node serves the address", func(ctx context.Context) error {
@@ -307,7 +307,7 @@ func TestPartition(t *testing.T) {
 		for _, node := range nodes {
 			eventually.Succeed(t, within, node+" reports that it is in a minority", func(ctx context.Context) error { return speakerReports(ctx, node, v1beta1.ReasonMinority) })
 		}
-		// Of two halves the one with the first name goes on.
+		// Of two halves, the half that has the node with the first name goes on.
 		for _, node := range nodes[2:] {
 			eventually.Succeed(t, within, node+" gives its addresses up", func(ctx context.Context) error { return gaveUp(ctx, node) })
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// speakersOn has only some nodes run a speaker, until the test ends: they are a mesh of their
-// own, as in a cluster that has no other node.
+// speakersOn runs speakers on some nodes alone until the test ends. Their mesh is as in a
+// cluster without other nodes.
 func speakersOn(t *testing.T, nodes ...string) {
 	t.Helper()
 	const label = "lbstack.io/e2e"
@@ -43,7 +43,7 @@ func speakersOn(t *testing.T, nodes ...string) {
 	theyAnnounce(t, nodes...)
 }
 
-// theyAnnounce waits until only these nodes run a speaker, and each receives from all of them.
+// theyAnnounce waits until exactly these nodes run a speaker, and each speaker receives from all others.
 func theyAnnounce(t *testing.T, nodes ...string) {
 	t.Helper()
 	eventually.Succeed(t, within, fmt.Sprintf("%v are all that run a speaker", nodes), func(ctx context.Context) error {
@@ -69,7 +69,7 @@ func theyAnnounce(t *testing.T, nodes ...string) {
 	})
 }
 
-// A speaker that has no other has nobody to agree with.
+// A single speaker has no peers to compare with.
 func TestOneSpeakerServes(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -87,7 +87,7 @@ func TestOneSpeakerServes(t *testing.T) {
 		})
 		must(t, err)
 		lossless(t, c, 0)
-		answersFrom(t, w, address, begun, owner.MAC, within) // the kubelet's part is most of it
+		answersFrom(t, w, address, begun, owner.MAC, within) // most of this time is the kubelet's
 	})
 	t.Run("after it was killed while the API server is away", func(t *testing.T) {
 		away(t)
@@ -98,8 +98,8 @@ func TestOneSpeakerServes(t *testing.T) {
 	})
 }
 
-// anotherProcess waits until another speaker runs than the one of an ID, and returns when that
-// was: how long a kubelet takes is no matter of the speaker.
+// anotherProcess waits until another process than the one with an ID runs, and returns when it
+// started, so that a test can leave out the time of the kubelet.
 func anotherProcess(t *testing.T, node, before string) time.Time {
 	t.Helper()
 	eventually.Succeed(t, within, "another process runs", func(ctx context.Context) error {
@@ -127,7 +127,7 @@ func signalSpeaker(t *testing.T, node, signal string) {
 	must(t, err)
 }
 
-// Of two speakers neither is in the majority when it misses the other.
+// Of two speakers that miss each other, neither is in the majority.
 func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 	nodes := bed.Cluster.Nodes()[:2]
 	begin := func(t *testing.T) (address, owner, other, mac string) {
@@ -165,10 +165,10 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 		for _, node := range nodes {
 			eventually.Succeed(t, within, node+" reports that it is in a minority", func(ctx context.Context) error { return speakerReports(ctx, node, v1beta1.ReasonMinority) })
 		}
-		// The one with the first name goes on.
+		// The node with the first name goes on.
 		eventually.Succeed(t, within, nodes[1]+" gives its addresses up", func(ctx context.Context) error { return gaveUp(ctx, nodes[1]) })
 		oneAnswers(t, w, address)
-		// It stands still later. What it reported stays, and its kubelet gets no answer.
+		// Then this node is frozen. Its last report stays, and its kubelet gets no answer.
 		first := w.All(address).Last
 		stopped := time.Now()
 		t.Cleanup(func() { signalSpeaker(t, nodes[0], "CONT") })

@@ -38,7 +38,7 @@ func TestFirewallBetweenTwoSpeakersMovesNothing(t *testing.T) {
 	if now.Node != owner.Node {
 		t.Errorf("the address moved from %s to %s", owner.Node, now.Node)
 	}
-	// Its death is noticed all the same.
+	// The others still find the node dead.
 	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
 	must(t, bed.Cluster.Link(owner.Node, false))
 	servedByAnother(t, address, owner)
@@ -96,8 +96,8 @@ func speakerReports(ctx context.Context, node, reason string) error {
 	return nil
 }
 
-// The node of the owner receives from the others and cannot send to them: they find it dead and
-// take its addresses over, and it is silent.
+// The node of the owner receives from the others and cannot send to them: the others confirm it dead and
+// take its addresses over, and it stops announcing.
 func TestSpeakerThatNoPeerReceivesFromStopsAnnouncing(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -136,7 +136,7 @@ func TestSpeakerThatNoPeerReceivesFromStopsAnnouncing(t *testing.T) {
 }
 
 // The network card of the owner sends and does not receive, so that its announcements would still reach
-// everybody: it gives its addresses up, and others take them over.
+// all hosts. It gives its addresses up, and others take them over.
 func TestNodeThatReceivesNothingStopsAnnouncing(t *testing.T) {
 	installed(t)
 	address := served(t)

@@ -32,7 +32,7 @@ func background(t *testing.T) context.Context {
 	return ctx
 }
 
-// installed applies the sample stack and backend, plugs all cables in, and waits
+// installed applies the sample stack and backend, connects all nodes to the network, and waits
 // until everything is ready.
 func installed(t *testing.T) {
 	t.Helper()
@@ -46,7 +46,7 @@ func installed(t *testing.T) {
 }
 
 // served applies the sample Service and returns its address once the client
-// gets a page from it. The Service goes with the test.
+// gets a page from the address. The test removes the Service at its end.
 func served(t *testing.T) (address string) {
 	t.Helper()
 	ctx := background(t)
@@ -86,7 +86,7 @@ func balancer(t *testing.T, name string) {
 	balancerWith(t, name, func(*corev1.Service) {})
 }
 
-// balancerWith creates one that is changed first, and goes with the test.
+// balancerWith creates a Service with a change. The test removes the Service at its end.
 func balancerWith(t *testing.T, name string, change func(*corev1.Service)) {
 	t.Helper()
 	svc := ofTypeLoadBalancer(name)
@@ -95,7 +95,7 @@ func balancerWith(t *testing.T, name string, change func(*corev1.Service)) {
 	must(t, bed.Client.Create(background(t), svc))
 }
 
-// ofTypeLoadBalancer is a Service in front of the sample backend.
+// ofTypeLoadBalancer returns a Service in front of the sample backend.
 func ofTypeLoadBalancer(name string) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
@@ -104,7 +104,7 @@ func ofTypeLoadBalancer(name string) *corev1.Service {
 	}
 }
 
-// pool creates a pool that goes with the test.
+// pool creates a pool. The test removes the pool at its end.
 func pool(t *testing.T, name, addresses string) {
 	t.Helper()
 	p := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressPoolSpec{Addresses: []v1beta1.AddressRange{v1beta1.AddressRange(addresses)}}}
@@ -138,7 +138,7 @@ func gone(t *testing.T, object client.Object) {
 	})
 }
 
-// managed lists what exists of a kind with the operator's label.
+// managed lists the objects of a kind that have the operator's label.
 func managed(ctx context.Context, group, version, kind string) ([]string, error) {
 	list := &unstructured.UnstructuredList{}
 	list.SetAPIVersion(version)

@@ -19,7 +19,7 @@ import (
 const (
 	// nextImage has the same programs.
 	nextImage = "ghcr.io/lbstack/lbstack:next"
-	// silentImage has a speaker that does everything but send ARP, NDP and routes: it gets ready, claims
+	// silentImage has a speaker that sends no ARP, NDP and routes. It gets ready, claims
 	// addresses and reports that it announces them.
 	silentImage = "ghcr.io/lbstack/lbstack:silent"
 	// routelessImage has a speaker whose sessions with routers are established, and that announces no
@@ -29,15 +29,15 @@ const (
 	crashingImage = "ghcr.io/lbstack/lbstack:crashing"
 	// clockImage has a speaker whose wall clock a file sets (clock_test.go).
 	clockImage = "ghcr.io/lbstack/lbstack:clock"
-	// absentImage is not there.
+	// absentImage does not exist.
 	absentImage = "registry.invalid/lbstack:none"
 )
 
-// replacement is a text of the source that is another one in an image; without a former text, a whole
+// replacement replaces a text of the source in an image; without a former text, a whole
 // file. The file is in the repository, or has an absolute path.
 type replacement struct{ file, former, text string }
 
-// What is replaced in silentImage and in routelessImage.
+// The replacements of silentImage and of routelessImage.
 var (
 	silences = []replacement{
 		{"speaker/app/respond.go", "MayAnswer: peers.MayAnswer,", "MayAnswer: func() bool { return false },"},
@@ -60,11 +60,11 @@ func loadImages(t *testing.T, good string) {
 	load(t, crashingImage, controller, controller) // which does not know the flags of a speaker
 }
 
-// builds is how long a program may take to build whose standard library is another one.
+// builds bounds the build of a program with a changed standard library.
 const builds = 10 * time.Minute
 
-// build builds a program of which some source is replaced, as `make build` does, so that most of it is
-// in the build cache. It returns its path.
+// build builds a program with replacements, as `make build` does, so that most packages are
+// in the build cache. It returns the path of the program.
 func build(t *testing.T, program string, changes []replacement) (binary string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -94,7 +94,7 @@ func build(t *testing.T, program string, changes []replacement) (binary string) 
 	return binary
 }
 
-// apply returns what a file has in place of what it is.
+// apply returns the content of a file with the replacement.
 func (c replacement) apply(t *testing.T, path string) string {
 	t.Helper()
 	if c.former == "" {

@@ -139,7 +139,7 @@ func TestIPv6IsAnnouncedAndFailsOver(t *testing.T) {
 
 func TestAnAddressThatAForeignHostUsesIsLeftToIt(t *testing.T) {
 	installed(t)
-	// A pool of its own: it holds the address back for some time afterwards.
+	// A pool of its own: the pool holds the address back for some time afterwards.
 	const foreign = "192.168.1.230"
 	pool(t, "taken", "192.168.1.230-192.168.1.232")
 	fromThere := map[string]string{v1beta1.AnnotationAddressPool: "taken"}
@@ -164,8 +164,8 @@ func TestAnAddressThatAForeignHostUsesIsLeftToIt(t *testing.T) {
 	if !strings.Contains(message, mac) {
 		t.Errorf("the message does not have the MAC %s: %s", mac, message)
 	}
-	// With Report the nodes answer for the address as well, and the MAC is still named. They read
-	// the stack themselves: no speaker restarts.
+	// With Report the nodes answer for the address as well, and the MAC is still named. The speakers read
+	// this field of the stack themselves, so that no speaker restarts.
 	detect := func(setting string) {
 		t.Helper()
 		stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// bed is the cluster that `make cluster` brought up. The tests use it one after
-// the other; each begins with what it applies itself and leaves no Service.
+// bed is the cluster that `make cluster` brought up. The tests use the cluster one after
+// the other. Each test applies what it needs, and leaves no Service.
 var bed *scenario.Scenario
 
 func TestMain(m *testing.M) {

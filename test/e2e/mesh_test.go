@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// underTraffic changes something of the mesh while a client connects and the segment is watched:
+// underTraffic makes a change of the mesh while a client connects and the segment is watched:
 // no connection fails, and no two nodes answer for the address.
 func underTraffic(t *testing.T, changes int, do func(ctx context.Context) error) (address string, before scenario.Owner, w *scenario.Watch) {
 	t.Helper()
@@ -103,7 +103,7 @@ func patch(ctx context.Context, object client.Object, text string) error {
 	return nil
 }
 
-// secretHasKeys waits until the Secret has so many.
+// secretHasKeys waits until the Secret has this number of keys.
 func secretHasKeys(ctx context.Context, want int) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		secret := meshKeys()
@@ -129,7 +129,7 @@ func keysOfSpeakers(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// allAcceptNewKey waits until every speaker has a key that none had.
+// allAcceptNewKey waits until every speaker has a key that no speaker had before.
 func allAcceptNewKey(ctx context.Context, former []string) error {
 	if err := hurryKubelets(ctx); err != nil {
 		return err
@@ -149,8 +149,8 @@ func allAcceptNewKey(ctx context.Context, former []string) error {
 	})
 }
 
-// hurryKubelets changes the pods of the speakers: a kubelet then updates their volumes at once,
-// which it does every minute or two otherwise.
+// hurryKubelets changes the pods of the speakers: a kubelet then updates their volumes at once, and
+// otherwise every minute or two.
 func hurryKubelets(ctx context.Context) error {
 	var pods corev1.PodList
 	if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "speaker"}); err != nil {

@@ -113,8 +113,8 @@ func prometheus(t *testing.T, ctx context.Context) (token string) {
 	tokenFile := filepath.Join(dir, "token")
 	must(t, os.WriteFile(tokenFile, []byte(token), 0o600))
 
-	// Prometheus is no pod here and has the token in another file. Debian builds it without the
-	// discovery of Kubernetes: it gets what that finds as static targets.
+	// Prometheus is no pod in this test, and has the token in another file. Debian builds it without the
+	// discovery of Kubernetes, so that it gets the discovered pods as static targets.
 	var settings map[string]any
 	must(t, yaml.Unmarshal([]byte(documented(t, "configuration of Prometheus")), &settings))
 	job := settings["scrape_configs"].([]any)[0].(map[string]any)
@@ -127,7 +127,7 @@ func prometheus(t *testing.T, ctx context.Context) (token string) {
 	file := filepath.Join(dir, "prometheus.yaml")
 	must(t, os.WriteFile(file, text, 0o600))
 
-	// In the network of the node, among the files of this machine.
+	// In the network namespace of the node, with the files of this machine.
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+prometheusAddress)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -169,7 +169,7 @@ func discovered(t *testing.T, ctx context.Context, token string) (found []any) {
 	return found
 }
 
-// target is one that Prometheus reads.
+// target is a scrape target of Prometheus.
 type target struct {
 	URL    string            `json:"scrapeUrl"`
 	Health string            `json:"health"`
@@ -230,7 +230,7 @@ func get(ctx context.Context, url, token string) ([]byte, error) {
 	return page, err
 }
 
-// checked has promtool check the metrics of lbstack on a page; other libraries name the others.
+// checked has promtool check the metrics of lbstack on a page. Metrics of other libraries are left out.
 func checked(t *testing.T, pod string, page []byte) {
 	t.Helper()
 	var own strings.Builder

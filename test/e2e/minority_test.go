@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// answeredBy returns which hardware addresses answer a client that asks for an address.
+// answeredBy returns the hardware addresses that answer a client's request for an address.
 func answeredBy(ctx context.Context, address string) (string, error) {
 	if _, err := bed.Cluster.Exec(ctx, "client", "ip", "neighbour", "flush", "to", address); err != nil {
 		return "", err
@@ -44,7 +44,7 @@ func TestLastNodeTakesAllAddressesWithoutTheAPIServer(t *testing.T) {
 	t.Logf("%s is what is left of %d nodes", left, len(lost)+1)
 }
 
-// The speaker has no checkpoint, so that it has never received from another one.
+// The speaker has no checkpoint, so that it has never received from another speaker.
 func TestSpeakerThatNoOtherReachesTakesNothing(t *testing.T) {
 	installed(t)
 	address := served(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// A control plane that is upgraded is away several times in a row. No program ends by that, and
-// all go on when it is back.
+// A control plane is away several times in a row during an upgrade. No program ends because of that, and
+// all programs go on when the control plane is back.
 func TestOutagesOfTheAPIServerEndNoProgram(t *testing.T) {
 	installed(t)
 	before := processes(t)
@@ -34,7 +34,7 @@ func TestOutagesOfTheAPIServerEndNoProgram(t *testing.T) {
 		eventually.Succeed(t, within, "the API server takes a Service", func(ctx context.Context) error { return bed.Client.Create(ctx, ofTypeLoadBalancer(name)) })
 		back := time.Now()
 		t.Cleanup(func() { withdraw(t, name) })
-		nodesReach(t) // pods reach it through kube-proxy, which waits for up to a minute (decision 0041)
+		nodesReach(t) // pods reach the API server through kube-proxy, which waits for up to a minute (decision 0041)
 		reached := time.Now()
 		_, err := bed.Address(background(t), name)
 		must(t, err)

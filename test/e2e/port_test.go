@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// listen has another program listen on a UDP port of a node, as soon as that is free.
+// listen has another program listen on a UDP port of a node, as soon as the port is free.
 func listen(t *testing.T, node string, port int) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn

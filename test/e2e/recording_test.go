@@ -23,7 +23,7 @@ const recordedAddress = "192.168.1.240"
 
 // TestRecording_PagesShowTheOutputOfThePlugin runs the command lines in blocks of the kind "console" of these pages, with the sample
 // stack and Service, in the order in which they are there. What is printed has the same lines and words as the page, whatever the
-// addresses, names, times and numbers of this cluster are.
+// addresses, names, times and numbers of this cluster.
 func TestRecording_PagesShowTheOutputOfThePlugin(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -68,7 +68,7 @@ var (
 	prompts = regexp.MustCompile(`(?m)^\$ `)
 )
 
-// prints runs a line of a page, which begins with kubectl lbstack, and returns what is on the terminal then.
+// prints runs a line of a page, which begins with kubectl lbstack, and returns its output on a terminal.
 func prints(t *testing.T, program, line string) string {
 	t.Helper()
 	args, is := strings.CutPrefix(line, "kubectl lbstack ")
@@ -96,7 +96,7 @@ func stackVersion(t *testing.T) string {
 	return stack.Status.Version
 }
 
-// varying are what differs from one cluster to the next, and the word in its place.
+// varying has the patterns that differ from one cluster to the next, with their replacements.
 var varying = []struct {
 	is   *regexp.Regexp
 	word string
@@ -116,7 +116,7 @@ var varying = []struct {
 }
 
 // structure returns the lines of a text without what varies. Lines about nodes that follow one another are in order, and each of
-// them counts once: clusters have different numbers of nodes, of which another one may announce the address.
+// them counts once: clusters have different numbers of nodes, and another node may announce the address.
 func structure(text string) (lines []string) {
 	for _, v := range varying {
 		text = v.is.ReplaceAllString(text, v.word)

@@ -30,8 +30,8 @@ func kubectl(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// The operator is removed as somebody does who has forgotten the stack, then in the right order
-// while a node is dead, and is installed again.
+// The operator is removed first without the removal of the stack, then in the right order
+// while a node is dead, and then is installed again.
 func TestRemovalAndInstallationAgain(t *testing.T) {
 	manifest := filepath.Join(bed.Repo, "dist", "install.yaml")
 	install := func() {
@@ -45,7 +45,7 @@ func TestRemovalAndInstallationAgain(t *testing.T) {
 	t.Cleanup(func() { install() })
 	installed(t)
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
-	// The second Service has the lower address once the first is gone: only a memory gives it its own.
+	// The second Service has the lower address once the first is gone: only its claim gives it its own address.
 	first := served(t)
 	balancer(t, "second")
 	second, err := bed.Address(background(t), "second")

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// A machine breaks and another one comes under its name, with a Node, a disk and a network card
-// of its own. What the others know of the former speaker is not held against the new one.
+// A machine breaks, and another machine replaces it under the same name, with a new Node, disk and
+// network card. The states of the former speaker do not hinder the new one.
 func TestNodeReplacedUnderItsNameServes(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -64,8 +64,8 @@ func TestNodeReplacedUnderItsNameServes(t *testing.T) {
 	notBoth(t, w, address, together)
 }
 
-// replaceNode has a node that is off be another machine: its Node is deleted and made anew, and
-// nothing that the speaker or the kubelet wrote is on its disk.
+// replaceNode replaces a node that is off by another machine: the Node is deleted and made anew, and
+// the files of the speaker and the kubelet are deleted.
 func replaceNode(t *testing.T, name string) {
 	t.Helper()
 	former := &corev1.Node{}
@@ -79,7 +79,7 @@ func replaceNode(t *testing.T, name string) {
 	must(t, bed.Client.Create(background(t), next))
 }
 
-// startWith switches a node on that has another network card than before.
+// startWith switches a node on with another network card.
 func startWith(t *testing.T, name, mac string) error {
 	t.Helper()
 	ctx := background(t)

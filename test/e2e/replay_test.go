@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A hostile host of the segment has recorded what a node sent, and sends it again when the node
-// has died: its addresses are taken over as soon as without that.
+// A hostile host of the segment has recorded what a node sent, and sends it again after the node
+// has died. Other nodes take the addresses over as soon as without the attack.
 func TestRecordedDatagramsDoNotDelayTakeover(t *testing.T) {
 	installed(t)
 	address := served(t)

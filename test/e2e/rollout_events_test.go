@@ -19,7 +19,7 @@ import (
 
 // nodeDies freezes a node, with its network, until the rollout is complete without it, and waits
 // until its speaker is replaced as well. The node has no endpoint, no route and no address, so that
-// no connection depends on it: how long those of a node that has one are lost is a matter of
+// no connection depends on it. How long connections of other nodes fail is a question of
 // failover (docs/benchmarks.md) and not of the rollout.
 func (b *rolloutBed) nodeDies(ctx context.Context) (err error) {
 	fault := bed.Faults()[1]
@@ -55,7 +55,7 @@ func (b *rolloutBed) nodeDies(ctx context.Context) (err error) {
 	})
 }
 
-// rolledOut waits until a rollout of the spec as it is now is in a phase.
+// rolledOut waits until a rollout of the present spec is in a phase.
 func rolledOut(ctx context.Context, phase v1beta1.RolloutPhase) (*v1beta1.LoadBalancerStack, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := eventually.Poll(ctx, func(ctx context.Context) error {
@@ -70,7 +70,7 @@ func rolledOut(ctx context.Context, phase v1beta1.RolloutPhase) (*v1beta1.LoadBa
 	return stack, err
 }
 
-// changed waits until the rollout is one of another revision than before.
+// changed waits until the rollout has another revision than before.
 func changed(ctx context.Context, before *v1beta1.LoadBalancerStack) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		stack := &v1beta1.LoadBalancerStack{}
@@ -118,7 +118,7 @@ func wants(image string) func(context.Context) error {
 	}
 }
 
-// killOperators ends the operators of all nodes without a moment to end well.
+// killOperators ends the operators of all nodes without a grace period.
 func killOperators(ctx context.Context) error {
 	var pods corev1.PodList
 	if err := bed.Client.List(ctx, &pods, client.InNamespace(componentNamespace), client.MatchingLabels{v1beta1.LabelComponent: "operator"}); err != nil {

@@ -8,15 +8,15 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// rolloutRow is what was seen in one rollout.
+// rolloutRow has the results of one rollout.
 type rolloutRow struct {
 	// killed: the operator was killed in the middle.
 	killed         bool
 	layer2, routed scenario.Connections
 	// silent is the longest time in which no node answered for the address of layer 2, and absent the
-	// longest in which the router had no route for the other one.
+	// longest in which the router had no route for the address of BGP.
 	silent, absent time.Duration
-	// ended as it should have.
+	// ended: the rollout ended as expected.
 	ended bool
 }
 
@@ -60,7 +60,7 @@ func count(is bool) int {
 	return 0
 }
 
-// total returns the connections of two.
+// total adds the connections of two clients.
 func total(x, y scenario.Connections) scenario.Connections {
 	return scenario.Connections{Tried: x.Tried + y.Tried, Failed: x.Failed + y.Failed, Cut: x.Cut + y.Cut, LongestGap: max(x.LongestGap, y.LongestGap)}
 }

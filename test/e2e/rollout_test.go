@@ -21,29 +21,29 @@ import (
 )
 
 const (
-	// rolls is how long a rollout on the cluster may take, a step that fails included.
+	// rolls bounds a rollout on the cluster, with a failing step.
 	rolls = 5 * time.Minute
-	// runsVariable is how often TestRollout_UnderTraffic runs every kind of rollout; once without it.
+	// runsVariable is how often TestRollout_UnderTraffic runs every kind of rollout; once by default.
 	runsVariable = "LBSTACK_RUNS"
 )
 
 // rolloutKind is one kind of rollout, and how it ends.
 type rolloutKind struct {
 	name string
-	// change begins it.
+	// change begins the rollout.
 	change func(context.Context) error
-	// during is done when it is in the phase in; nil: nothing is.
+	// during is called when the rollout is in the phase in; nil: nothing is called.
 	in     v1beta1.RolloutPhase
 	during func(context.Context) error
 	// kills: during always kills the operator.
 	kills bool
-	// phase in which it ends, with words in the failure, and the image and log level of all speakers.
+	// phase in which the rollout ends, with words of the failure, and the image and log level of all speakers.
 	phase               v1beta1.RolloutPhase
 	words, image, level string
 }
 
-// rolloutBed are the two Services, one announced over layer 2 and one over BGP, that clients connect
-// to in a rollout, and what is known of them.
+// rolloutBed has the two Services that clients connect to in a rollout, one announced over layer 2 and
+// one over BGP, with their addresses and nodes.
 type rolloutBed struct {
 	layer2, routed string
 	// endpoints are the nodes with a pod of both; dies is a node without one, and without a route.
@@ -80,9 +80,9 @@ func TestRollout_UnderTraffic(t *testing.T) {
 	}
 }
 
-// kinds returns the rollouts of a run, in their order, the first of which is to the image next; with
-// kills the operator is killed in the middle of each but the last. Without all it leaves out one of
-// which unit tests show as much, for the time that it takes.
+// kinds returns the rollouts of a run in order. The first rollout is to the image next. With
+// kills the operator is killed in the middle of each but the last. Without all, kinds leaves out one
+// slow kind that unit tests cover as well.
 func (b *rolloutBed) kinds(kills, all bool, next string) []rolloutKind {
 	dies := b.nodeDies
 	var sometimes func(context.Context) error
@@ -115,11 +115,11 @@ func (b *rolloutBed) kinds(kills, all bool, next string) []rolloutKind {
 func readyForRollouts(t *testing.T) *rolloutBed {
 	t.Helper()
 	b := &rolloutBed{}
-	// It runs last: until then a peer refers to the profile.
+	// This cleanup runs last, since a peer refers to the profile until then.
 	t.Cleanup(func() { patchStack(t, `{"spec":{"bfdProfiles":null}}`) })
 	b.routed, b.endpoints = routed(t)
 	// At 3 x 100 ms a router or speaker that waits for a processor counts as lost, on a machine that
-	// holds the whole cluster: that is not what a rollout does.
+	// runs the whole cluster. A rollout does not cause that.
 	patchStack(t, `{"spec":{"bfdProfiles":[{"name":"fast","transmitIntervalMilliseconds":100,"receiveIntervalMilliseconds":500,"detectMultiplier":10}]}}`)
 	b.layer2 = served(t)
 	for _, node := range bed.Cluster.Nodes() {
@@ -139,7 +139,7 @@ func readyForRollouts(t *testing.T) *rolloutBed {
 	return b
 }
 
-// restoreAfter has the cluster as it was when the test ends.
+// restoreAfter restores the cluster when the test ends.
 func restoreAfter(t *testing.T, former string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), rolls)
@@ -153,8 +153,8 @@ func restoreAfter(t *testing.T, former string) {
 	})
 }
 
-// prepare has another node announce the address of layer 2 than the one that dies. The client may have
-// forgotten where the address is: images are built for minutes on a busy machine.
+// prepare has a node announce the address of layer 2 that does not die. The client may have
+// dropped the neighbour entry of the address, since the images take minutes to build.
 func (b *rolloutBed) prepare(t *testing.T) {
 	t.Helper()
 	ctx := background(t)
@@ -183,7 +183,7 @@ func (b *rolloutBed) moved(ctx context.Context) error {
 	return errors.Join(err, bed.Drain(ctx, b.dies, false))
 }
 
-// run has a rollout go from its beginning to its end under traffic, and checks both.
+// run runs a rollout under traffic, and checks the rollout and the traffic.
 func (b *rolloutBed) run(t *testing.T, kind rolloutKind, row *rolloutRow) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), rolls)
@@ -248,7 +248,7 @@ func (k rolloutKind) roll(ctx context.Context) (*v1beta1.LoadBalancerStack, erro
 	return rolledOut(ctx, k.phase)
 }
 
-// ended reports whether every node has one speaker that is ready, as it should be in the end, and all
+// ended returns an error unless every node has one ready speaker as expected at the end, and all
 // controllers are of the same image.
 func (k rolloutKind) ended(ctx context.Context) error {
 	for _, component := range []string{"speaker", "controller"} {

@@ -14,14 +14,14 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// failover is how soon addresses of a node that is lost are answered for by another one.
+// failover bounds the time until another node answers for addresses of a lost node.
 const failover = time.Second
 
 // Nodes have a second network card, in a network without a gateway, and addresses are announced
 // there. The mesh runs over the first one.
 func TestAddressesOnASecondNetworkCard(t *testing.T) {
 	installed(t)
-	served(t) // applies what the sample Service needs
+	served(t) // applies the objects that the sample Service needs
 	t.Cleanup(func() {
 		must(t, bed.RemoveSecondNetwork(context.Background()))
 		for _, node := range bed.Cluster.Nodes() {
@@ -66,7 +66,7 @@ func TestAddressesOnASecondNetworkCard(t *testing.T) {
 
 	last := leader(t)
 	owner := nodeOf(w.All(address).Last)
-	if owner == last { // another one dies
+	if owner == last { // another node dies
 		must(t, bed.Drain(background(t), owner, true))
 		eventually.Succeed(t, within, "another node than "+owner+" answers", func(context.Context) error {
 			if got := w.Since(time.Now().Add(-time.Second), address); len(got.Owners) != 1 || got.Last == macs[owner] {
@@ -82,7 +82,7 @@ func TestAddressesOnASecondNetworkCard(t *testing.T) {
 	takenOver(t, w, address, killed, macs[owner])
 	silentAtMost(t, w, address, killed, failover)
 
-	// All others but one die: the one that is left receives from nobody but hosts that ask.
+	// All others but one die. The node that is left receives requests of hosts alone.
 	next := nodeOf(w.All(address).Last)
 	if next == last {
 		last = except(except(bed.Cluster.Nodes(), owner), next)[0]
@@ -96,10 +96,10 @@ func TestAddressesOnASecondNetworkCard(t *testing.T) {
 	}
 }
 
-// silentAtMost checks that no longer than some time nobody has answered since another time.
+// silentAtMost checks that, since a time, no gap without an answer was longer than a bound.
 func silentAtMost(t *testing.T, w *scenario.Watch, address string, since time.Time, most time.Duration) {
 	t.Helper()
 	if got := w.Since(since, address); got.Silent > most {
-		t.Errorf("nobody answered for %s for %s, want %s at most", address, got.Silent, most)
+		t.Errorf("no node answered for %s for %s, want %s at most", address, got.Silent, most)
 	}
 }

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// soon is within what a test sees on the wire that addresses are served, or have one owner,
-	// on a machine that has more to do. How long it takes is in docs/benchmarks.md.
+	// soon bounds the time until a test sees on the wire that addresses are served, or have one owner,
+	// on a busy machine. docs/benchmarks.md has the measured times.
 	soon = 5 * time.Second
-	// together is how long two nodes may answer where one that cannot reach the other is found out:
-	// the detection time of the profile Default, and what requests of the watcher leave open.
+	// together bounds the time in which two nodes may answer when one does not reach the other:
+	// the detection time of the profile Default, and the interval of the watcher's requests.
 	together = 500 * time.Millisecond
 	// settles is how long a state must last before a test accepts it.
 	settles = 2 * time.Second
 )
 
-// watching records who answers for addresses until the test ends.
+// watching records the hosts that answer for addresses until the test ends.
 func watching(t *testing.T, addresses ...string) *scenario.Watch {
 	t.Helper()
 	w, err := bed.Watch(addresses...)
@@ -39,7 +39,7 @@ func watching(t *testing.T, addresses ...string) *scenario.Watch {
 	return w
 }
 
-// takenOver waits until only others than the former owner answer.
+// takenOver waits until other nodes answer, and the former owner does not.
 func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, mac string) {
 	t.Helper()
 	eventually.Succeed(t, soon, "another node answers for "+address, func(context.Context) error {
@@ -54,7 +54,7 @@ func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, 
 	notBoth(t, w, address, together)
 }
 
-// oneAnswers waits until one node answers, and goes on alone for a while.
+// oneAnswers waits until one node alone answers, and checks for some time that this stays so.
 func oneAnswers(t *testing.T, w *scenario.Watch, address string) {
 	t.Helper()
 	eventually.Succeed(t, soon+settles, "one node answers for "+address, func(context.Context) error {
@@ -65,8 +65,8 @@ func oneAnswers(t *testing.T, w *scenario.Watch, address string) {
 	})
 }
 
-// answersFrom waits until a node answers, and checks that no other has since a time, and how long
-// the silence was.
+// answersFrom waits until a node answers. It checks that no other node has answered since a time, and
+// how long no node answered.
 func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Time, mac string, most time.Duration) {
 	t.Helper()
 	eventually.Succeed(t, most+settles, "somebody answers for "+address, func(context.Context) error {
@@ -83,7 +83,7 @@ func answersFrom(t *testing.T, w *scenario.Watch, address string, since time.Tim
 	}
 }
 
-// onlyAnswers checks that one node has answered all the time, and no other.
+// onlyAnswers checks that one node, and no other, has answered all the time.
 func onlyAnswers(t *testing.T, w *scenario.Watch, address, mac string) {
 	t.Helper()
 	got := w.All(address)
@@ -93,7 +93,7 @@ func onlyAnswers(t *testing.T, w *scenario.Watch, address, mac string) {
 	}
 }
 
-// notBoth checks that two nodes have not answered for longer than some time.
+// notBoth checks that two nodes have not both answered for longer than a time.
 func notBoth(t *testing.T, w *scenario.Watch, address string, most time.Duration) {
 	t.Helper()
 	got := w.All(address)

@@ -19,10 +19,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// foreignMAC is that of a host which is no node of the cluster.
+// foreignMAC is the hardware address of a host that is no node of the cluster.
 const foreignMAC = "02:00:00:00:00:99"
 
-// speaker writes the SpeakerState of a node, as a real one would.
+// speaker writes the SpeakerState of a node, as a real speaker does.
 type speaker struct {
 	*bed
 	node   string
@@ -43,8 +43,8 @@ func (b *bed) speaker(node string) *speaker {
 	}}
 }
 
-// owns reports that the node has these addresses and no others, since some time that is
-// the same as before for those that it had.
+// owns reports that the node has exactly these addresses. Addresses that the node had before
+// are reported with the same time as before.
 func (s *speaker) owns(epoch int64, addresses ...string) {
 	s.Helper()
 	had := map[string]v1beta1.SpeakerAddress{}
@@ -62,7 +62,7 @@ func (s *speaker) owns(epoch int64, addresses ...string) {
 	s.write()
 }
 
-// setConflicts reports that a foreign host uses these addresses and no others; announced:
+// setConflicts reports that a foreign host uses exactly these addresses. announced:
 // the node announces the addresses all the same.
 func (s *speaker) setConflicts(announced bool, addresses ...string) {
 	s.Helper()
@@ -78,7 +78,7 @@ func (s *speaker) setConflicts(announced bool, addresses ...string) {
 func (s *speaker) write() {
 	s.Helper()
 	s.status.AddressCount = int32(len(s.status.Addresses))
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the controller writes two conditions
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the controller writes two conditions of the same object
 		state := &v1beta1.SpeakerState{}
 		if err := s.Get(context.Background(), client.ObjectKey{Name: s.node}, state); err != nil {
 			return err
@@ -95,22 +95,22 @@ func (s *speaker) write() {
 	}
 }
 
-// misses reports that the speaker misses those of these nodes and no others.
+// misses reports that the speaker misses exactly the speakers of these nodes.
 func (s *speaker) misses(nodes ...v1beta1.NodeName) {
 	s.Helper()
 	s.status.MissingSpeakers = nodes
 	s.write()
 }
 
-// current waits until the controller reports whether the state is current, within the time that it
-// may take.
+// current waits until the controller reports whether the state is current, within the time
+// that the controller may take.
 func (s *speaker) current(status metav1.ConditionStatus, reason string) {
 	s.Helper()
 	s.condition(v1beta1.ConditionCurrent, status, reason)
 }
 
-// condition waits until the controller has set one of its conditions, within the time that it
-// may take, and returns it.
+// condition waits until the controller has set a condition of the state, within the time that the
+// controller may take, and returns the condition.
 func (s *speaker) condition(kind string, status metav1.ConditionStatus, reason string) (c *metav1.Condition) {
 	s.Helper()
 	eventually.Succeed(s.T, within, fmt.Sprintf("the state of %s has %s %s %s", s.node, kind, status, reason), func(ctx context.Context) error {
@@ -130,8 +130,8 @@ func (s *speaker) condition(kind string, status metav1.ConditionStatus, reason s
 	return c
 }
 
-// claimConflict waits until the claim of an address reports the foreign host, or of
-// none.
+// claimConflict waits until the claim of an address reports the foreign host, or
+// no host.
 func (b *bed) claimConflict(address string, want bool) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("the claim of %s reports a foreign host: %v", address, want), func(ctx context.Context) error {
@@ -147,8 +147,8 @@ func (b *bed) claimConflict(address string, want bool) {
 	})
 }
 
-// poolConflict waits until a pool reports the foreign host on an address; empty:
-// that there is none.
+// poolConflict waits until a pool reports the foreign host on an address, or without
+// an address until it reports none.
 func (b *bed) poolConflict(name, address string) {
 	b.Helper()
 	if address == "" {
@@ -162,7 +162,7 @@ func (b *bed) poolConflict(name, address string) {
 	}
 }
 
-// warned waits for a warning on an object that names all of these.
+// warned waits for a Warning event on an object whose note has all of these parts.
 func (b *bed) warned(name, reason string, parts ...string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("a warning %s on %s that names %v", reason, name, parts), func(ctx context.Context) error {
@@ -200,7 +200,7 @@ func (b *bed) machine(name string, labels map[string]string) {
 	b.ready(name, corev1.ConditionTrue)
 }
 
-// ready sets whether the cluster holds a node to be ready.
+// ready sets the Ready condition of a node.
 func (b *bed) ready(name string, is corev1.ConditionStatus) {
 	b.Helper()
 	node := &corev1.Node{}
@@ -271,7 +271,7 @@ func (b *bed) announced(name, reason string, parts ...string) {
 	})
 }
 
-// unsaid waits until a Service does not have the condition.
+// unsaid waits until a Service has no condition lbstack.io/Announced.
 func (b *bed) unsaid(name string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has no condition Announced", name), func(ctx context.Context) error {
@@ -292,7 +292,7 @@ func (b *bed) serviceEvent(name, reason string, parts ...string) {
 	b.serviceEvents(1, name, reason, parts...)
 }
 
-// serviceEvents waits until as many processes have each sent an event on a Service with a reason and parts of its note.
+// serviceEvents waits until this number of processes have each sent an event on a Service with a reason and parts of its note.
 func (b *bed) serviceEvents(processes int, name, reason string, parts ...string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("%d events %s on %s that name %v", processes, reason, name, parts), func(ctx context.Context) error {
@@ -313,7 +313,7 @@ func (b *bed) serviceEvents(processes int, name, reason string, parts ...string)
 	})
 }
 
-// notes are those of the events on a Service with a reason.
+// notes returns the notes of the events on a Service with a reason.
 func (b *bed) notes(ctx context.Context, name, reason string) (notes []string, err error) {
 	var list eventsv1.EventList
 	if err := b.List(ctx, &list, client.InNamespace(b.namespace)); err != nil {
@@ -328,7 +328,7 @@ func (b *bed) notes(ctx context.Context, name, reason string) (notes []string, e
 }
 
 // quiet waits until all Services with an address have sent the event of their condition Announced:
-// that no node announces is an event only after some time.
+// that no node announces an address has an event only after some time.
 func (b *bed) quiet() {
 	b.Helper()
 	eventually.Succeed(b.T, within, "all Services have sent the event of their condition Announced", func(ctx context.Context) error {

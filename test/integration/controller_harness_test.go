@@ -21,7 +21,7 @@ import (
 // within is how long a test waits at most for what has to come: on a machine that has much else to do that takes long.
 const within = 3 * time.Minute
 
-// bed is one test's corner of the cluster.
+// bed has the namespace of one test, and the objects outside of it that the test makes.
 type bed struct {
 	*testing.T
 	client.Client
@@ -69,7 +69,7 @@ func (b *bed) pool(name string, addresses ...v1beta1.AddressRange) *v1beta1.IPAd
 	return pool
 }
 
-// service creates a Service of type LoadBalancer; edits change it before.
+// service creates a Service of type LoadBalancer. The edits change the Service first.
 func (b *bed) service(name string, edits ...func(*corev1.Service)) *corev1.Service {
 	b.Helper()
 	svc := &corev1.Service{
@@ -87,7 +87,7 @@ func annotated(key, value string) func(*corev1.Service) {
 	return func(svc *corev1.Service) { metav1.SetMetaDataAnnotation(&svc.ObjectMeta, key, value) }
 }
 
-// has waits until a Service has an address, and everything that goes with it.
+// has waits until a Service has an address, with its condition, claim and event.
 func (b *bed) has(name, address string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("the Service %s has %s", name, address), func(ctx context.Context) error {
@@ -140,8 +140,8 @@ func (b *bed) refused(name, reason string) *corev1.Service {
 	return svc
 }
 
-// event waits for an event on an object: one of this test, since others have
-// objects of the same names.
+// event waits for an event on an object of this test. Objects of other tests have the
+// same names.
 func (b *bed) event(name, reason string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("an event %s on %s", reason, name), func(ctx context.Context) error {
@@ -176,7 +176,7 @@ func (b *bed) claimed(ctx context.Context, address string, svc *corev1.Service) 
 	return nil
 }
 
-// claim finds the claim of an address by its contents.
+// claim returns the claim whose status has an address.
 func (b *bed) claim(ctx context.Context, address string) (*v1beta1.IPAddressClaim, error) {
 	var list v1beta1.IPAddressClaimList
 	if err := b.List(ctx, &list); err != nil {
@@ -190,7 +190,7 @@ func (b *bed) claim(ctx context.Context, address string) (*v1beta1.IPAddressClai
 	return nil, fmt.Errorf("no claim for %s among %d", address, len(list.Items))
 }
 
-// free waits until nobody claims an address.
+// free waits until no claim has an address.
 func (b *bed) free(address string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, address+" is free", func(ctx context.Context) error {

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// A story is what people do to Services, pools and claims, one step after the
-// other, and what must be true after each: the model. It is the same whatever
-// crashes on the way there.
+// A story is a sequence of changes that users make to Services, pools and claims, and
+// the state that must follow each step: the model. The model does not depend on
+// crashes of the controller.
 type story struct {
 	name  string
 	steps []step

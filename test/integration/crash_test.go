@@ -27,10 +27,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// TestCrashAtEveryWrite plays each story once without a crash, and then once for
-// each write of it: the controller dies before that write, or after it but before
-// it knows, and another one goes on. The end, and every step on the way, must be
-// those of the model; and never do two Services that do not share show one address.
+// TestCrashAtEveryWrite plays each story once without a crash, and then twice for
+// each write of the story: the controller dies before the write, and after the write but before
+// the controller has the answer. Another controller goes on. The end and every step must be
+// those of the model. Two Services that do not share must never show the same address.
 func TestCrashAtEveryWrite(t *testing.T) {
 	for _, s := range stories() {
 		t.Run(s.name, func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 }
 
-// relate plays a story, with a crash at a write, before or after it is done; -1:
-// without one. It returns how many writes it took.
+// relate plays a story with a crash at a write, before or after the write is done; at -1
+// without a crash. It returns the number of writes.
 func relate(t *testing.T, s story, at int, done bool) (writes int) {
 	t.Helper()
 	t.Run(fmt.Sprintf("crash at %d, done %v", at, done), func(t *testing.T) {
@@ -105,7 +105,7 @@ func (b *bed) compare(ctx context.Context, want step) error {
 	return nil
 }
 
-// choose settles what the model leaves open, one|other, as the cluster has it.
+// choose replaces an alternative of the model, one|other, by the value that the cluster has.
 func choose(want, got map[string]string) map[string]string {
 	settled := map[string]string{}
 	for name, value := range want {
@@ -131,8 +131,8 @@ func chooseKeys(want, got map[string]string) map[string]string {
 }
 
 // neverTwice watches the Services until the returned function is called, and fails
-// the test if one begins to show an address that another one shows and does not share. Two that part show it
-// both until the controller has read that, which may be down.
+// the test if a Service begins to show an address that another Service shows and does not share. Two Services that
+// stop sharing show the address until the controller, which may be down, has read the change.
 func (b *bed) neverTwice() (stop func()) {
 	b.Helper()
 	now, watched := b.watchServices()
@@ -177,7 +177,7 @@ func inBoth(x, y *corev1.Service) string {
 
 var errCrashed = errors.New("the test has let this controller die")
 
-// faults let a controller die at one of its writes.
+// faults has a controller die at one of its writes.
 type faults struct {
 	mu     sync.Mutex
 	writes int
@@ -192,9 +192,9 @@ func (f *faults) crashed() bool {
 	return f.dead
 }
 
-// write does a write, unless the controller is dead or dies of it. A controller
-// that is to die writes one thing after the other, so that what it has written is
-// known.
+// write does a write, unless the controller is dead or dies before the write. A controller
+// that is about to die does its writes one after the other, so that the test knows which
+// writes are done.
 func (f *faults) write(do func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -207,7 +207,7 @@ func (f *faults) write(do func() error) error {
 	}
 	f.dead = true
 	if f.done {
-		_ = do() // whether it took place is what nobody learns
+		_ = do() // the controller does not get the result
 	}
 	return errCrashed
 }
@@ -239,8 +239,8 @@ type faultyStatus struct {
 	faults *faults
 }
 
-// Patch lets the status of pools and claims pass, and the condition about announcing
-// of Services: nothing depends on these.
+// Patch never fails for the status of pools and claims, and for the condition Announced
+// of Services: nothing depends on these writes.
 func (c faultyStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
 	if _, ok := o.(*corev1.Service); !ok || patch.Type() == types.StrategicMergePatchType {
 		return c.SubResourceWriter.Patch(ctx, o, patch, options...)
@@ -290,8 +290,8 @@ func (b *bed) process(at int, done bool) *controllerInProcess {
 	return p
 }
 
-// stop ends the controller, in which nothing can be written any more, and returns
-// how many writes it did.
+// stop ends the controller, fails its later writes, and returns
+// the number of writes before.
 func (p *controllerInProcess) stop() int {
 	p.faults.mu.Lock()
 	p.faults.dead = true

@@ -18,11 +18,11 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// slowly is how long a test waits for what the controller looks at every half
+// slowly is how long a test waits for changes that the controller reconciles every half
 // minute.
 const slowly = time.Minute
 
-// poolWith creates a pool; edits change its spec before.
+// poolWith creates a pool. The edits change its spec first.
 func (b *bed) poolWith(name string, addresses string, edits ...func(*v1beta1.IPAddressPoolSpec)) *v1beta1.IPAddressPool {
 	b.Helper()
 	pool := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -71,8 +71,8 @@ func (b *bed) poolCounts(name, v4, v6 string) {
 	})
 }
 
-// impact waits until a pool reports that these Services, and no others, have an
-// address that it no longer gives: as name=address.
+// impact waits until a pool reports that exactly these Services have an
+// address that the pool no longer gives, each as name=address.
 func (b *bed) impact(name string, want ...string) *v1beta1.IPAddressPool {
 	b.Helper()
 	pool := &v1beta1.IPAddressPool{}
@@ -96,8 +96,8 @@ func (b *bed) impact(name string, want ...string) *v1beta1.IPAddressPool {
 	return pool
 }
 
-// share waits until these Services have one address together, and returns it. All
-// are in the order in which they came to it.
+// share waits until these Services share one address, and returns the address. The
+// names are in the order in which the Services got the address.
 func (b *bed) share(address string, names ...string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("%v share %s", names, address), func(ctx context.Context) error {
@@ -114,7 +114,7 @@ func (b *bed) share(address string, names ...string) {
 	})
 }
 
-// holders compares those that the claim of an address names.
+// holders compares the holders in the claim of an address with the names.
 func (b *bed) holders(ctx context.Context, address string, names ...string) error {
 	claim, err := b.claim(ctx, address)
 	if err != nil {
@@ -127,7 +127,7 @@ func (b *bed) holders(ctx context.Context, address string, names ...string) erro
 	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
 		return fmt.Errorf("the claim of %s names %v", address, got)
 	}
-	var others []string // what kubectl get shows besides the first
+	var others []string // the column of kubectl get with the holders after the first
 	for _, h := range claim.Spec.Holders[min(1, len(claim.Spec.Holders)):] {
 		others = append(others, h.Namespace+"/"+h.Name)
 	}
@@ -137,7 +137,7 @@ func (b *bed) holders(ctx context.Context, address string, names ...string) erro
 	return nil
 }
 
-// claimIs waits until the claim of an address is in a state, and names these.
+// claimIs waits until the claim of an address is in a state, with these holders.
 func (b *bed) claimIs(address string, state v1beta1.ClaimState, names ...string) *v1beta1.IPAddressClaim {
 	b.Helper()
 	var claim *v1beta1.IPAddressClaim
@@ -185,7 +185,7 @@ func (b *bed) shows(name, addresses, reason string) *corev1.Service {
 	return svc
 }
 
-// keeps makes sure that for some time a Service goes on having an address.
+// keeps checks for some time that a Service still has an address.
 func (b *bed) keeps(name, address string) {
 	b.Helper()
 	eventually.Stays(b.T, 1500*time.Millisecond, fmt.Sprintf("the Service %s keeps %s", name, address), func(ctx context.Context) error {
@@ -200,7 +200,7 @@ func (b *bed) keeps(name, address string) {
 	})
 }
 
-// elsewhere is another namespace of the same test.
+// elsewhere returns a bed with another namespace of the same test.
 func (b *bed) elsewhere(labels map[string]string) *bed {
 	b.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: labels}}
@@ -257,7 +257,7 @@ func asking(addresses string) func(*corev1.Service) {
 
 func from(pool string) func(*corev1.Service) { return annotated(v1beta1.AnnotationAddressPool, pool) }
 
-// local makes the Service one of externalTrafficPolicy: Local, with pods app=NAME.
+// local sets externalTrafficPolicy: Local, and a selector of pods with app=NAME.
 func local(app string) func(*corev1.Service) {
 	return func(svc *corev1.Service) {
 		svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
@@ -265,7 +265,7 @@ func local(app string) func(*corev1.Service) {
 	}
 }
 
-// stacked sets the families, the first one in front.
+// stacked sets the families in this order.
 func stacked(policy corev1.IPFamilyPolicy, families ...corev1.IPFamily) func(*corev1.Service) {
 	return func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy, svc.Spec.IPFamilies = &policy, families }
 }

@@ -28,16 +28,16 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// Where the operator and the components are, and the image that it uses.
+// The namespaces of the operator and of the components, and the image of the components.
 const (
 	systemNamespace = "lbstack-system"
 	operatorImage   = "registry.example/lbstack:test"
 )
 
-// controllerManager is started once: it makes deleted namespaces go.
+// controllerManager starts the program that removes deleted namespaces, once for all tests.
 var controllerManager sync.Once
 
-// operatorBed is a cluster for one stack: tests with it run one after another.
+// operatorBed is the cluster for one stack. Tests with an operatorBed run one after another.
 type operatorBed struct {
 	*testing.T
 	client.Client
@@ -62,7 +62,7 @@ func newOperatorBed(t *testing.T) *operatorBed {
 	return b
 }
 
-// newReadyBed has a stack that is Ready, and an operator that keeps it so.
+// newReadyBed returns a bed with a running operator and a stack that is Ready.
 func newReadyBed(t *testing.T) *operatorBed {
 	t.Helper()
 	b := newOperatorBed(t)
@@ -101,7 +101,7 @@ func (b *operatorBed) impersonating(user string, groups ...string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// Paths in the file are relative to it.
+	// Paths in the file are relative to the file.
 	if err := clientcmd.ResolveLocalPaths(config); err != nil {
 		b.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (b *operatorBed) operatorServing(metrics string, env ...string) *process {
 		"--metrics-bind-address="+metrics, "--health-probe-bind-address=0")
 }
 
-// stack creates the stack; when the test ends it is removed by an operator.
+// stack creates the stack. When the test ends, an operator removes the stack.
 func (b *operatorBed) stack(spec v1beta1.LoadBalancerStackSpec) *v1beta1.LoadBalancerStack {
 	b.Helper()
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: spec}
@@ -173,7 +173,7 @@ func (b *operatorBed) editStack(edit func(*v1beta1.LoadBalancerStackSpec)) {
 }
 
 // hasCondition waits until a condition of the stack has a status and a reason, for the
-// spec as it is now.
+// present generation of the spec.
 func (b *operatorBed) hasCondition(kind string, status metav1.ConditionStatus, reason string) *v1beta1.LoadBalancerStack {
 	b.Helper()
 	stack := &v1beta1.LoadBalancerStack{}
@@ -190,7 +190,7 @@ func (b *operatorBed) hasCondition(kind string, status metav1.ConditionStatus, r
 	return stack
 }
 
-// installed waits until everything is there that a stack needs.
+// installed waits until all objects of a stack exist.
 func (b *operatorBed) installed() {
 	b.Helper()
 	for _, object := range components() {
@@ -222,8 +222,8 @@ func (b *operatorBed) isGone(object client.Object) {
 	})
 }
 
-// run plays kube-controller-manager, which does not run workloads here: both
-// components come up.
+// run takes the part of kube-controller-manager, which runs no workloads in these tests: it reports
+// both components as available.
 func (b *operatorBed) run() {
 	b.Helper()
 	eventually.Succeed(b.T, within, "the components run", func(ctx context.Context) error {
@@ -256,7 +256,7 @@ func components() []client.Object {
 	return objects
 }
 
-// permissions are objects that are installed with the operator: it has no right on them.
+// permissions are objects that are installed with the operator. The operator has no right to change them.
 func permissions() (objects []client.Object) {
 	for _, name := range []string{"lbstack-operator", "lbstack-controller", "lbstack-speaker"} {
 		global, local := metav1.ObjectMeta{Name: name}, metav1.ObjectMeta{Namespace: systemNamespace, Name: name}
@@ -315,5 +315,5 @@ func conditions(stack *v1beta1.LoadBalancerStack) string {
 	return text
 }
 
-// crash ends the operator without a word.
+// crash ends the operator without a shutdown.
 func crash(p *process) { p.stop(syscall.SIGKILL) }

@@ -18,25 +18,25 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// fleet plays the controllers of Deployments and DaemonSets, the kubelets and the speakers of some
-// nodes, of which there are none here.
+// fleet takes the part of the controllers of Deployments and DaemonSets, and of the kubelets and speakers
+// of some nodes. None of these runs in the tests.
 type fleet struct {
 	*operatorBed
 	nodes []*corev1.Node
-	// stop ends what it plays, and all pods; the test need not call it.
+	// stop ends the fleet and all its pods. The end of the test calls stop as well.
 	stop func()
 
 	mu sync.Mutex
 	// fails returns why the container of a pod does not run; empty: it runs.
 	fails func(*corev1.Pod) string
 	down  map[string]bool
-	// made counts the pods that were made; most is how many nodes that are up were without a speaker
-	// that is ready at the same time, since all were.
+	// made counts the pods that were made. most is the highest number of running nodes without a ready
+	// speaker at one time, since all nodes had one.
 	made, most int
 	began      bool
 }
 
-// newFleet has nodes on which the components run.
+// newFleet creates nodes, on which the components run.
 func newFleet(b *operatorBed, names ...string) *fleet {
 	b.Helper()
 	f := &fleet{operatorBed: b, fails: func(*corev1.Pod) string { return "" }, down: map[string]bool{}}
@@ -107,7 +107,7 @@ func (f *fleet) isDown(t *testing.T, i int, down bool) {
 	f.nodeIs(f.nodes[i], corev1.ConditionTrue)
 }
 
-// counted returns how many pods were made, and how many nodes were without a speaker at a time.
+// counted returns the fields made and most.
 func (f *fleet) counted() (made, most int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -134,7 +134,7 @@ func (f *fleet) pass(ctx context.Context) error {
 	dark := 0
 	for _, node := range f.nodes {
 		i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == node.Name })
-		if f.down[node.Name] { // it gets a taint that no speaker tolerates, and is not counted
+		if f.down[node.Name] { // a dead node has a taint that no speaker tolerates, and does not count
 			continue
 		}
 		status.DesiredNumberScheduled++
@@ -184,7 +184,7 @@ func (f *fleet) pass(ctx context.Context) error {
 	return f.Status().Update(ctx, daemonSet)
 }
 
-// deployment has the controllers run.
+// deployment creates the pods of the Deployment of the controller.
 func (f *fleet) deployment(ctx context.Context) error {
 	d := controllerDeployment()
 	if err := f.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil || d.Status.ObservedGeneration == d.Generation {
@@ -206,7 +206,7 @@ func podOf(d *appsv1.DaemonSet, node string, number int) *corev1.Pod {
 	}
 }
 
-// kubelet runs a pod, and the speaker in it reports; or it does not run.
+// kubelet sets the status of a pod to running, and writes the report of its speaker, or lets the pod fail.
 func (f *fleet) kubelet(ctx context.Context, pod *corev1.Pod) error {
 	why := f.fails(pod)
 	c := corev1.ContainerStatus{Name: pod.Spec.Containers[0].Name, Image: "x", ImageID: "x", Ready: why == ""}

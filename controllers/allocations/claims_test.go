@@ -22,7 +22,7 @@ func by(services ...int) Claimed {
 	return c
 }
 
-// keptFor is the same of a Service that has not taken the address up.
+// reservedFor returns a claim of the address for a Service that has not taken the address up.
 func reservedFor(i int) Claimed {
 	c := by(i)
 	c.Holders[0].Reserved = true

@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whoHas returns who has an address, or what happens to a third Service that asks
+// holderOf returns the holder of an address, or what happens to a third Service that asks
 // for it.
 func holderOf(l *allocations.View, address string) string {
 	asks := lb.ServiceKey{Namespace: "default", Name: "asks"}

@@ -119,7 +119,7 @@ func (n *network) compare(name lb.NodeName) {
 	n.views[name] = v
 }
 
-// nobodyFound fails if a machine has found a peer dead that is alive.
+// noneConfirmed fails if a machine has confirmed a peer dead that is alive.
 func (n *network) noneConfirmed(t *testing.T, when string) {
 	t.Helper()
 	for pair := range n.found {

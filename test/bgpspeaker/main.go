@@ -1,6 +1,6 @@
-// Command bgpspeaker is the part of the speaker that talks to routers, without
-// Kubernetes: what there should be it reads from its input, a line of JSON each time,
-// and how its sessions are it prints. Its metrics it serves on a Unix socket. Tests run it in a network namespace, kill it and
+// Command bgpspeaker runs the BGP and BFD sessions of the speaker without
+// Kubernetes. It reads its configuration from standard input, one line of JSON for each change,
+// prints the state of its sessions, and serves its metrics on a Unix socket. Tests run it in a network namespace, kill it and
 // start it again.
 package main
 
@@ -32,7 +32,7 @@ import (
 	"github.com/lbstack/lbstack/test/bgpspeaker/protocol"
 )
 
-// leaveWithin is what speaker/app gives routers when it ends.
+// leaveWithin is the time that speaker/app gives routers at its end.
 const leaveWithin = 65 * time.Second
 
 func main() {
@@ -66,7 +66,7 @@ func run() error {
 			s.leave()
 			return nil
 		case err := <-failed:
-			return err // nil: whoever started it is gone
+			return err // nil: the process that started this program has ended
 		case <-s.changed:
 			s.report()
 		case line := <-lines:
@@ -79,7 +79,7 @@ func run() error {
 	}
 }
 
-// serve serves metrics until it fails. The socket of one before it, which was killed, goes.
+// serve serves metrics until it fails. It removes the socket of a killed process before it.
 func serve(socket string, registry *prometheus.Registry) error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -122,7 +122,7 @@ func newSpeaker(registry prometheus.Registerer) *speaker {
 	return s
 }
 
-// set does what the feed of the speaker does, in the same order.
+// set makes the same calls as the speaker's config watcher, in the same order.
 func (s *speaker) set(c protocol.Config) {
 	seen := time.Now()
 	tables := map[bgp.PeerName]routes.Table{}
@@ -153,8 +153,8 @@ func (s *speaker) set(c protocol.Config) {
 	s.sessions.SetPeers(c.WithPasswords(), func(name bgp.PeerName) routes.Table { return maps.Clone(tables[name]) })
 }
 
-// shared returns the same attributes for all routes that have equal ones, as
-// internal/routes does: these go into the same messages.
+// shared returns the same pointer for equal attributes, as
+// internal/routes does: routes with the same pointer share messages.
 func (s *speaker) shared(a routes.Attributes) *routes.Attributes {
 	for _, known := range s.attributes {
 		if known.Equal(a) {

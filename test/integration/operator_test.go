@@ -304,7 +304,7 @@ func TestPoolThatGivesNothingDegradesTheStack(t *testing.T) {
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonReady)
 }
 
-// poolSays plays the controller, which does not run here.
+// setPoolCondition sets the Ready condition of a pool. The controller does not run in these tests.
 func (b *operatorBed) setPoolCondition(status metav1.ConditionStatus, reason, message string) {
 	b.Helper()
 	p := pool("second-pool")

@@ -87,7 +87,7 @@ func TestAddressesAreFollowedWithoutListingThem(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	t.Logf("%d addresses in %s: %d lists, %d looks", many, took, lists, looks)
-	// One at first. Others follow only after the kernel has dropped events, one a second.
+	// There is one list at first. More follow, one a second, only after the kernel has dropped events.
 	if most := 2 + int(took/time.Second); lists > most || wrong > 0 {
 		t.Errorf("got %d lists of all addresses in %s, and %d looks without that of eth0; want at most %d and none", lists, took, wrong, most)
 	}

@@ -24,8 +24,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// bed is a local network of the test's own: hosts are network namespaces on one
-// bridge, which is in a namespace as well.
+// bed is a local network of one test. Its hosts are network namespaces on one
+// bridge. The bridge is in a namespace as well.
 type bed struct {
 	*testing.T
 	prefix string
@@ -44,7 +44,7 @@ func newBed(t *testing.T, hosts ...string) *bed {
 	b.ip("lan", "link", "set", "br0", "up")
 	for i, host := range hosts {
 		b.namespace(host)
-		// Nobody waits for the detection of duplicates; the test of it turns it on.
+		// Duplicate address detection would delay each test. The test of the detection turns it on.
 		b.sysctl(host, "net.ipv6.conf.default.accept_dad", "0")
 		b.sysctl(host, "net.ipv6.conf.default.autoconf", "0") // no address besides those that the test gives
 		b.run("ip", "link", "add", "eth0", "netns", b.prefix+host, "type", "veth", "peer", "name", host, "netns", b.prefix+"lan")
@@ -72,7 +72,7 @@ func (b *bed) run(args ...string) string {
 	return string(out)
 }
 
-// ip runs the ip command about a host.
+// ip runs the ip command in the namespace of a host.
 func (b *bed) ip(host string, args ...string) string {
 	b.Helper()
 	return b.run(append([]string{"ip", "-n", b.prefix + host}, args...)...)
@@ -90,8 +90,8 @@ func (b *bed) in(host string, fn func() error) {
 	b.Helper()
 	result := make(chan error)
 	go func() {
-		// The thread is not unlocked: it ends with the goroutine, and nobody
-		// else finds itself on the host.
+		// The thread stays locked, so that it ends with the goroutine, and no other
+		// goroutine runs in the namespace of the host.
 		runtime.LockOSThread()
 		handle, err := netns.GetFromName(b.prefix + host)
 		if err == nil {
@@ -107,11 +107,11 @@ func (b *bed) in(host string, fn func() error) {
 	}
 }
 
-// node is a responder that works on a host until the test ends, or it is
+// node is a responder on a host. It runs until the test ends or the node is
 // stopped.
 type node struct {
 	*responder.Responder
-	// engine has what the node knows of others; it does not run.
+	// engine has the node's view of others. The engine does not run.
 	engine *layer2.Engine
 	bed    *bed
 	host   string
@@ -122,7 +122,7 @@ type node struct {
 	conflicts []layer2.Conflict
 }
 
-// impatient is the timing of tests that wait for a foreign host to go.
+// impatient is a short timing for tests that wait until a foreign host has left.
 func impatient() *responder.Timing {
 	timing := responder.DefaultTiming()
 	timing.Check, timing.Forget, timing.Defend, timing.HandOver = 300*time.Millisecond, time.Second, 200*time.Millisecond, 300*time.Millisecond
@@ -150,7 +150,7 @@ func (b *bed) node(host string) *node {
 	return n
 }
 
-// link waits until a host's interface is usable, and returns it.
+// link waits until the interface of a host is usable, and returns the interface.
 func (b *bed) link(host string) (link layer2.Link) {
 	b.Helper()
 	eventually.Succeed(b.T, 10*time.Second, "the interface of "+host+" is usable", func(context.Context) error {
@@ -225,7 +225,7 @@ func (b *bed) sysctl(host, name, value string) {
 	}
 }
 
-// neighbour returns what the kernel of a host knows about an address.
+// neighbour returns the neighbour entry of an address in the kernel of a host.
 func (b *bed) neighbour(host string, address netip.Addr) string {
 	b.Helper()
 	return strings.TrimSpace(b.ip(host, "neighbour", "show", "to", address.String()))

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	soon     = 20 * time.Second // for what takes some seconds
+	soon     = 20 * time.Second // for changes that take some seconds
 	interval = 100 * time.Millisecond
 )
 
-// tight is a profile whose detection time is 300 ms with a router that has the same.
+// tight is a profile whose detection time is 300 ms with a router of the same profile.
 var tight = watched.Profile{Receive: interval, Transmit: interval, Multiplier: 3}
 
 // onHost opens the sockets of an engine on a host.
@@ -51,7 +51,7 @@ func (o onHost) Dial(k bfd.Key, port uint16) (s bfd.Sender, err error) {
 type watcher struct {
 	*bfd.Engine
 	t        *testing.T
-	kill     context.CancelFunc // it ends without a packet
+	kill     context.CancelFunc // ends the engine without a packet
 	registry *prometheus.Registry
 
 	mu       sync.Mutex
@@ -72,13 +72,13 @@ func (b *bed) watcher(host string, sessions map[bfd.Key]watched.Profile) *watche
 	})
 	b.Cleanup(func() {
 		cancel()
-		w.Stop(ctx) // waits until it has ended
+		w.Stop(ctx) // waits until the engine has ended
 	})
 	w.Set(sessions)
 	return w
 }
 
-// becomes waits until a session is in a state, and returns how it is.
+// becomes waits until a session is in a state, and returns its status.
 func (w *watcher) becomes(k bfd.Key, within time.Duration, what string, is func(bfd.Status) bool) (s bfd.Status) {
 	w.t.Helper()
 	eventually.Succeed(w.t, within, fmt.Sprintf("the session with %s is %s", k.Peer, what), func(context.Context) error {

@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// busy is how late the machine of the tests may be.
+// busy is how late a process on the machine of the tests may run.
 const busy = 100 * time.Millisecond
 
 const asTight = "  receive-interval 100\n  transmit-interval 100\n  detect-multiplier 3\n"
@@ -46,7 +46,7 @@ func watchedRouter(t *testing.T) (*bed, *router.Router, *watcher) {
 	return b, r, w
 }
 
-// throughRouter makes addresses of two hosts reach each other by way of a third.
+// throughRouter routes the addresses of two hosts through a third.
 func (b *bed) throughRouter(one, by, other string) {
 	b.Helper()
 	b.sysctl(by, "net.ipv4.ip_forward", "1")
@@ -84,7 +84,7 @@ func (b *bed) throughRouter6(one, by, other string) {
 }
 
 func TestBFDWithRealRouters(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one processor must do
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one processor must suffice
 	b := newBed(t, "node", "router", "bird", "between")
 	b.throughRouter("node", "between", "router")
 	b.throughRouter6("node", "between", "router")
@@ -144,7 +144,7 @@ protocol bfd {
 		})
 	}
 	w.t = t
-	// They stay so, and the end of all is seen as an administrator's.
+	// The sessions stay up, and the router sees AdminDown when they end.
 	eventually.Stays(t, 2*time.Second, "all sessions are Up", func(context.Context) error {
 		for name, k := range sessions {
 			if s, _ := w.Status(k); s.State != watched.Up || s.Flaps > 0 {
@@ -253,7 +253,7 @@ func TestBFDPacketsFromAfarAreIgnored(t *testing.T) {
 		}
 		return nil
 	})
-	spoof(255) // so that the packet would have had an effect
+	spoof(255) // a control: this packet has an effect
 	w.becomes(toRouter, soon, "down for a moment", func(s bfd.Status) bool { return s.Transitions > before })
 }
 

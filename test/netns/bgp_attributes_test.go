@@ -35,7 +35,7 @@ type detail struct {
 	} `json:"paths"`
 }
 
-// shows waits until FRR has a route with what it should.
+// shows waits until FRR has a route with the wanted attributes.
 func shows(t *testing.T, r *router.Router, prefix, want string) {
 	t.Helper()
 	family := "ipv4"
@@ -86,7 +86,7 @@ func TestBGPAttributes(t *testing.T) {
 	shows(t, inner, first4, "path Local, IGP, MED -, pref 100, communities , large ")
 	shows(t, inner, "203.0.113.0/28", "path Local, IGP, MED 30, pref 250, communities 64512:7 no-export, large 4200000000:1:2")
 
-	// Only what changes is sent.
+	// Only changed routes are sent.
 	updates := func(r *router.Router) int {
 		t.Helper()
 		n, err := neighbourOf(context.Background(), r, "192.168.1.1")
@@ -108,7 +108,7 @@ func TestBGPAttributes(t *testing.T) {
 	if got := updates(inner) - beforeInner; got != 0 {
 		t.Errorf("the other router got %d updates, want none", got)
 	}
-	// An aggregate goes when it is not wanted any more; so does everything.
+	// An aggregate that is not wanted any more is withdrawn. So are all routes.
 	c.Routes["router"] = plain(first4)
 	s.set(c)
 	has(t, external, "ipv4", first4)
@@ -145,7 +145,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 external; ipv4 { import a
 	})
 
 	// A wrong ASN is reported, with the ASN of the router; the side that refuses is
-	// the router, or we.
+	// the router or the speaker.
 	wrong := func(p *bgp.Peer) { p.Remote.ASN = 64999 }
 	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long, wrong), peer("v6", "2001:db8::2", any(bgp.Internal)), peer("bird", "192.168.1.3", wrong)))
 	s.failsWith("v4", quickly, "the router has the ASN 64513, and peerASN is 64999")

@@ -27,10 +27,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// buildFlags go to the build of bgpspeaker: "-race" for one that looks for races.
+// buildFlags go to the build of bgpspeaker: "-race" for a build with the race detector.
 const buildFlags = "BGPSPEAKER_BUILD_FLAGS"
 
-// program is bgpspeaker, built when it is first needed; folder has it.
+// program builds bgpspeaker when it is first needed. folder has the built program.
 var program = sync.OnceValues(func() (path string, err error) {
 	folder, err := os.MkdirTemp("", "lbstack-bgpspeaker-")
 	if err != nil {
@@ -71,7 +71,7 @@ type speaking struct {
 	host  string
 	input io.WriteCloser
 	ended chan struct{}
-	// metrics is the socket that they are served on.
+	// metrics is the path of the socket that serves the metrics.
 	metrics string
 
 	mu     sync.Mutex
@@ -126,7 +126,7 @@ func (s *speaking) listen(out io.Reader) {
 	_ = s.cmd.Wait()
 }
 
-// Write takes what the speaker prints as errors.
+// Write receives the standard error of the speaker.
 func (s *speaking) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,17 +146,17 @@ func (s *speaking) set(c protocol.Config) {
 	}
 }
 
-// status is how a session is, for those who look.
+// status is the latest status of a session.
 type status = speakerbgp.Status
 
-// printed returns what the speaker printed as errors.
+// printed returns the standard error of the speaker.
 func (s *speaking) printed() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
 }
 
-// change changes some of it.
+// change edits the configuration of the speaker.
 func (s *speaking) change(edit func(*protocol.Config)) {
 	s.t.Helper()
 	c := s.config
@@ -165,13 +165,13 @@ func (s *speaking) change(edit func(*protocol.Config)) {
 	s.set(c)
 }
 
-// kill ends it as a crash does.
+// kill ends the speaker as a crash does.
 func (s *speaking) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.ended
 }
 
-// stop ends it as Kubernetes does.
+// stop ends the speaker as Kubernetes does.
 func (s *speaking) stop() {
 	s.t.Helper()
 	s.terminate()
@@ -182,7 +182,7 @@ func (s *speaking) stop() {
 	}
 }
 
-// terminate asks it to end.
+// terminate sends SIGTERM to the speaker.
 func (s *speaking) terminate() { _ = s.cmd.Process.Signal(syscall.SIGTERM) }
 
 func (s *speaking) status(peer bgp.PeerName) (status speakerbgp.Status, path speakerbfd.Status) {
@@ -196,7 +196,7 @@ func (s *speaking) status(peer bgp.PeerName) (status speakerbgp.Status, path spe
 	return status, path
 }
 
-// becomes waits until the session with a peer is as it should be.
+// becomes waits until the session with a peer has a wanted status.
 func (s *speaking) becomes(peer bgp.PeerName, within time.Duration, what string, is func(speakerbgp.Status) bool) (status speakerbgp.Status) {
 	s.t.Helper()
 	eventually.Succeed(s.t, within, fmt.Sprintf("the session with %s is %s", peer, what), func(context.Context) error {
@@ -245,7 +245,7 @@ func gracefully(p *bgp.Peer) {
 	p.RestartTime = 30 * time.Second
 }
 
-// plain are routes without attributes.
+// plain returns routes without attributes.
 func plain(prefixes ...string) map[netip.Prefix]routes.Attributes {
 	table := map[netip.Prefix]routes.Attributes{}
 	for _, p := range prefixes {

@@ -14,7 +14,7 @@ import (
 )
 
 // TestBGPWithBFDAndGracefulRestart documents what real routers do with the routes of a speaker
-// that restarts, when they watch the path with BFD, which ends with the speaker.
+// that restarts. They watch the path with BFD, and BFD ends with the speaker.
 func TestBGPWithBFDAndGracefulRestart(t *testing.T) {
 	frr := func(more string) func(*bed) *router.Router {
 		return func(b *bed) *router.Router { return b.bfdFRR("router", helps+watchedBy(more)) }
@@ -24,7 +24,7 @@ func TestBGPWithBFDAndGracefulRestart(t *testing.T) {
 	}
 	stopped := func(s *speaking, _ *router.Router) { s.stop() }
 	killed := func(s *speaking, _ *router.Router) { s.kill() }
-	// A router that looks late finds that BGP and BFD have ended at the same moment.
+	// A slow router finds that BGP and BFD have ended at the same time.
 	unseen := func(s *speaking, r *router.Router) {
 		r.Freeze()
 		time.AfterFunc(200*time.Millisecond, r.Thaw)
@@ -56,7 +56,7 @@ func TestBGPWithBFDAndGracefulRestart(t *testing.T) {
 			s.establishes("router")
 			s.pathBecomes("router", "up", pathUp)
 			b.forwards(t, "router", "203.0.113.1", "via 192.168.1.1")
-			time.Sleep(time.Second) // the router's BGP takes up that BFD is up
+			time.Sleep(time.Second) // time for the router's BGP to use BFD
 			k := b.watchRoute("router", "203.0.113.1")
 			tt.end(s, r)
 			time.Sleep(2 * time.Second)
@@ -75,7 +75,7 @@ func TestBGPWithBFDAndGracefulRestart(t *testing.T) {
 	}
 }
 
-// bfdBIRD is BIRD with BFD in its session with the node, as tight as ours.
+// bfdBIRD is BIRD with BFD in its session with the node, with the profile of the speaker.
 func (b *bed) bfdBIRD(host, bfd string) *router.Router {
 	b.Helper()
 	return router.BIRD(b.T, b.prefix+host, birdConfig(`

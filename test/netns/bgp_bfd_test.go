@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// withBFD has the path of a peer watched.
+// withBFD has BFD watch the path of a peer.
 func withBFD(p *bgp.Peer) { p.BFD = &tight }
 
 func strictly(p *bgp.Peer) {
@@ -24,7 +24,7 @@ func strictly(p *bgp.Peer) {
 	p.StrictBFD = true
 }
 
-// watchedBy are lines for FRR whose BFD is as tight as ours; there is more about the
+// watchedBy returns lines for FRR with the BFD profile of the speaker, and more lines about the
 // neighbour's BFD.
 func watchedBy(more string) string {
 	return "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 bfd\nneighbor 192.168.1.1 bfd profile tight\n" + more
@@ -36,8 +36,8 @@ func (b *bed) bfdFRR(host, neighbours string) *router.Router {
 	return router.FRR(b.T, b.prefix+host, "bfd\n profile tight\n"+indent(asTight)+frrConfig(neighbours, "192.168.1.1"), "bfdd", "bgpd")
 }
 
-// dropBFD has a host drop BFD packets, and nothing else; the function that is returned
-// ends that.
+// dropBFD has a host drop BFD packets alone. The returned function
+// ends the drop.
 func (b *bed) dropBFD(host string) (end func()) {
 	b.Helper()
 	for _, line := range []string{"add table inet drops", "add chain inet drops in { type filter hook input priority 0; }", "add rule inet drops in udp dport { 3784, 4784 } drop"} {
@@ -82,7 +82,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; bfd on; ipv4 { 
 	s.pathBecomes("bird", "up", pathUp)
 	has(t, r, "ipv4", first4)
 
-	// The router takes BFD down on purpose: that ends nothing.
+	// The router takes BFD down on purpose, which ends no session.
 	r.MustAsk("configure terminal\nbfd\nprofile tight\nshutdown")
 	s.pathBecomes("frr", "taken down by the router", func(s speakerbfd.Status) bool { return s.State != watched.Up })
 	s.stays("frr", since, time.Second)
@@ -144,7 +144,7 @@ func TestBGPThatIsStrictWaitsForBFD(t *testing.T) {
 	s.becomes("frr", soon, "established for a second", func(status status) bool {
 		return established(status) && time.Since(status.Since) > time.Second
 	})
-	// That a path was up once does not count for a session that is begun anew.
+	// A path that was up before does not count for a new session.
 	r.MustAsk("configure terminal\nrouter bgp 64513\nneighbor 192.168.1.1 bfd")
 	s.pathBecomes("frr", "up", pathUp)
 	s.change(func(c *protocol.Config) { c.Peers[0].BFD = nil })

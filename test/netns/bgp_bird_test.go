@@ -92,7 +92,7 @@ protocol bgp far { local 10.0.0.2 `+c.bird+`; bfd on; connect retry time 1; erro
 			cut := time.Now()
 			end := b.dropBFD("node")
 			s.becomes("far", quickly, "ended by BFD, ours or the router's", func(status speakerbgp.Status) bool {
-				// Our last BFD packet may bring BIRD to end it before we have.
+				// BIRD may end the session on the speaker's last BFD packet, before the speaker does.
 				return status.LastErrorAt.After(cut) && (strings.Contains(status.LastError, "BFD") || strings.Contains(status.LastError, "the router ended the connection: cease"))
 			})
 			end()

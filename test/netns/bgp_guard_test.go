@@ -19,7 +19,7 @@ import (
 // quickly is the time within which a failure is reported to the administrator.
 const quickly = 6 * time.Second
 
-// stays fails the test if the session with a peer is another one than it was.
+// stays fails the test if the session with a peer ended and began anew.
 func (s *speaking) stays(peer bgp.PeerName, since time.Time, period time.Duration) {
 	s.t.Helper()
 	eventually.Stays(s.t, period, "the session with "+string(peer)+" is the same", func(context.Context) error {
@@ -58,7 +58,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 	s.stays("v6", since6, time.Second)
 	s.stays("bird", sinceBird, 0)
 
-	// No password on one side only.
+	// One side has no password.
 	s.change(func(c *protocol.Config) { c.Passwords = map[bgp.PeerName]string{"v6": "secret", "bird": "birds"} })
 	s.failsWith("v4", quickly, "whether it requires a password")
 	s.stays("v6", since6, time.Second)
@@ -67,7 +67,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; password "birds
 	}
 }
 
-// Two of ours are the routers of each other: real ones begin their session anew when
+// Two speakers are the routers of each other. Real routers begin their session anew when
 // their password changes.
 func TestBGPPasswordIsRotatedWhileTheSessionStays(t *testing.T) {
 	for _, address := range []string{"192.168.1.", "2001:db8::"} {
@@ -88,7 +88,7 @@ func TestBGPPasswordIsRotatedWhileTheSessionStays(t *testing.T) {
 			other.change(func(c *protocol.Config) { c.Passwords = map[bgp.PeerName]string{"node": "new"} })
 			s.stays("other", since, 12*time.Second) // longer than the hold time
 			other.stays("node", sinceOther, 0)
-			// A new connection needs the new one as well.
+			// A new connection needs the new password as well.
 			s.kill()
 			s = b.speaker("node")
 			c.Passwords["other"] = "new"
@@ -132,7 +132,7 @@ func TestBGPHopsAreChecked(t *testing.T) {
 	s.set(toAll(plain(first4), peer("far", "10.0.0.2", from, hops(1))))
 	s.failsWith("far", quickly, "no answer")
 	// The router checks as well: it accepts nothing from a node that does not
-	// send with the highest hop limit, whatever that node thinks.
+	// send with the highest hop limit, whatever the node accepts itself.
 	s.set(protocol.Config{})
 	has(t, r, "ipv4")
 	s.set(toAll(plain(first4, first6), peer("v4", "192.168.1.2"), peer("v6", "2001:db8::2")))
@@ -183,7 +183,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; connect delay t
 	has(t, r, "ipv4", first4)
 	birdHas(t, bird, "v4", first4)
 
-	// Another password: the others do not notice.
+	// A new password does not disturb the other sessions.
 	s.change(func(c *protocol.Config) {
 		c.Peers = append(c.Peers, peer("v6", "2001:db8::2", passive, func(p *bgp.Peer) { p.SecurityHops = 1 }))
 		c.Routes["v6"] = plain(first6)

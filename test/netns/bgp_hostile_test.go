@@ -32,7 +32,7 @@ const (
 	maxGrowth = 8 << 20
 )
 
-// measured is a process of which a test looks at what it takes.
+// measured is a process whose resources a test measures.
 type measured struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -57,7 +57,7 @@ func (s measured) resources() (memory, descriptors int) {
 	return pages * os.Getpagesize(), len(list)
 }
 
-// processor returns the time of the processor that the process has taken.
+// processor returns the processor time that the process has used.
 func (s measured) processor() time.Duration {
 	s.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
@@ -76,7 +76,7 @@ func (s measured) processor() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// holdsUp fails the test if the speaker holds much more than before.
+// holdsUp fails the test if the speaker uses much more memory or descriptors than before.
 func (s measured) holdsUp(memory, descriptors int) {
 	s.t.Helper()
 	m, d := s.resources()
@@ -153,8 +153,8 @@ func TestBGPListenerUnderAttack(t *testing.T) {
 	s.stays("v6", since6, 0)
 }
 
-// Strangers open connections to port 179 as fast as they can: the router connects in time, and the
-// flood costs the speaker no time of the processor.
+// Unknown hosts open connections to port 179 as fast as possible. The router connects in time, and the
+// flood costs the speaker no processor time.
 func TestBGPListenerUnderFlood(t *testing.T) {
 	const within, flooding = 5 * time.Second, 3 * time.Second
 	path := filepath.Join(t.TempDir(), "flood")
@@ -247,7 +247,7 @@ func TestBFDPortsUnderAttack(t *testing.T) {
 }
 
 // spray sends packets from an address with TTL 255 to the ports of BFD and of its echo packets, of
-// which the last one is not open here.
+// which the port of echo packets is not open.
 func spray(from, to netip.Addr, packets ...[]byte) (sent int, err error) {
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
 	if err != nil {
@@ -292,7 +292,7 @@ func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {
 	if n := b.attack("evil", node); n > 0 {
 		t.Errorf("%d of %d connections of another host came to be", n, hostile)
 	}
-	// A host that sends router advertisements, too, and knows no password.
+	// This host sends router advertisements as well, and has no password.
 	evil := b.speaker("evil")
 	evil.set(toAll(nil, peer("node", "", from, unnumbered, gracefully)))
 	s.stays("router", since, 12*time.Second) // longer than the hold time

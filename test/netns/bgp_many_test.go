@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// many are so many single addresses, with the same attributes.
+// many returns a number of single addresses with the same attributes.
 func many(n int) map[netip.Prefix]routes.Attributes {
 	list := map[netip.Prefix]routes.Attributes{}
 	for i := range n {
@@ -34,7 +34,7 @@ func TestBGPAFrozenRouterDisturbsNobody(t *testing.T) {
 	since := s.establishes("other").Since
 	has(t, other, "ipv4", first4)
 	r.Freeze()
-	// Many changes, so that much waits for the one that is frozen.
+	// Many changes, so that many messages wait for the frozen router.
 	list := many(5000)
 	for i := range 5 {
 		for p := range list {
@@ -92,7 +92,7 @@ func TestBGPAThousandRoutesToFourRouters(t *testing.T) {
 	}
 }
 
-// haveAll waits until the routers have so many routes.
+// haveAll waits until the routers have this number of routes.
 func haveAll(t *testing.T, routers map[string]*router.Router, count int) {
 	t.Helper()
 	var all sync.WaitGroup

@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// scrape returns the metrics that a speaker serves, by name{label="value"}, without the lbstack_
-// at the beginning.
+// scrape returns the metrics that a speaker serves, as name{label="value"}, without the prefix
+// lbstack_.
 func (s *speaking) scrape(ctx context.Context) (map[string]float64, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -49,8 +49,8 @@ func (s *speaking) scrape(ctx context.Context) (map[string]float64, error) {
 	return values, nil
 }
 
-// counts waits until the metrics of peers and of BFD are these and no others. Not looked at is
-// what only the router, or time, decides: agrees does.
+// counts waits until the metrics of peers and of BFD are exactly these. It leaves out metrics that
+// depend on the router or on time: agrees checks those.
 func (s *speaking) counts(when string, want map[string]float64) (all map[string]float64) {
 	s.t.Helper()
 	eventually.Succeed(s.t, soon, when+", the metrics have it", func(ctx context.Context) (err error) {
@@ -122,7 +122,7 @@ func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 	s.counts("with two prefixes in one UPDATE, and End-of-RIB", metricsOf{established: 1, began: 1, prefixes: 2, sent: 2}.all())
 	s.agrees(r, "frr", "192.168.1.1")
 
-	// BFD begins now, since FRR begins its own anew when its first session is established.
+	// BFD begins only now, since FRR restarts its BFD when its first session is established.
 	s.change(func(c *protocol.Config) { c.Peers[0].BFD = &tight })
 	s.counts("with BFD", metricsOf{established: 1, began: 1, prefixes: 2, sent: 2, up: 1}.all())
 
@@ -141,8 +141,8 @@ func TestBGPMetricsAgreeWithTheRouter(t *testing.T) {
 
 	b.dropBFD("node")
 	s.counts("the path is cut", metricsOf{began: 1, ended: 1, sent: 3, down: 1, flaps: 1}.all())
-	// The session comes back without BFD: how often it comes, if BFD is up at once while FRR still
-	// acts on its end, is a matter of chance.
+	// The session comes back without BFD. With BFD the number of sessions would be random, since FRR may still
+	// act on the end of BFD when BFD is up again.
 	s.change(func(c *protocol.Config) { c.Peers[0].BFD = nil })
 	// All three prefixes again in one UPDATE, and End-of-RIB.
 	s.counts("it is back", metricsOf{established: 1, began: 2, ended: 1, prefixes: 3, sent: 5, flaps: 1}.all())

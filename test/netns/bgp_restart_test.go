@@ -16,10 +16,10 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// helps are lines that have FRR keep routes of neighbours that restart.
+// helps has lines with which FRR retains routes of restarting neighbours.
 const helps = "bgp graceful-restart\n"
 
-// kept watches the kernel's route on a host until the test ends or stop is called.
+// kept polls the kernel's route on a host until the test ends or stop is called.
 type kept struct {
 	ended  atomic.Bool
 	done   chan struct{}
@@ -42,7 +42,7 @@ func (b *bed) watchRoute(host, prefix string) *kept {
 	return k
 }
 
-// stop returns how often it was looked, and how often the route was not there.
+// stop returns the number of polls, and the number of polls without the route.
 func (k *kept) stop() (looks, misses int) {
 	k.ended.Store(true)
 	<-k.done
@@ -73,7 +73,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 	bird.Kill()
 	bird = router.BIRD(t, b.prefix+"bird", birds)
 	birdHas(t, bird, "v4", first4, "203.0.113.2/32")
-	// A router that asks for all routes again gets them.
+	// A router that requests all routes again receives them.
 	before := saw(t, r, "192.168.1.1", "established", func(n bgpNeighbour) bool { return n.State == "Established" })
 	r.MustAsk("clear bgp ipv4 192.168.1.1 in")
 	saw(t, r, "192.168.1.1", "more updates", func(n bgpNeighbour) bool {
@@ -102,7 +102,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 as 64512; ipv4 { import a
 			time.Sleep(2 * time.Second)
 			stale(t, r, first4, true)
 
-			// Another speaker: one route is not wanted any more, and one is new.
+			// The next speaker has one route less and one new route.
 			s = b.speaker("node")
 			c = toAll(plain(first4, "203.0.113.3/32"), c.Peers...)
 			s.set(c)
@@ -215,7 +215,7 @@ func TestBGPRoutesThatAreAboutToGoAreMarked(t *testing.T) {
 	unmarked, marked := "path 64512, IGP, MED -, pref -, communities 64512:7, large ", "path 64512, IGP, MED -, pref 0, communities 64512:7 graceful-shutdown, large "
 	shows(t, external, first4, unmarked)
 
-	// The node is drained: marked, then gone, and the sessions stay.
+	// The node is drained: routes are marked and then withdrawn, and the sessions stay.
 	s.change(func(c *protocol.Config) { c.Draining = true })
 	shows(t, external, first4, marked)
 	shows(t, inner, first4, "path Local, IGP, MED -, pref 0, communities graceful-shutdown, large ")
@@ -226,7 +226,7 @@ func TestBGPRoutesThatAreAboutToGoAreMarked(t *testing.T) {
 	shows(t, external, first4, unmarked)
 	shows(t, inner, first4, "path Local, IGP, MED -, pref 100, communities , large ")
 
-	// The drain that is called off in time takes nothing back.
+	// A drain that is cancelled in time withdraws nothing.
 	s.change(func(c *protocol.Config) { c.Draining = true })
 	shows(t, external, first4, marked)
 	s.change(func(c *protocol.Config) { c.Draining = false })
@@ -262,7 +262,7 @@ func TestBGPADrainedNodeThatStopsAnnouncesNothing(t *testing.T) {
 	stopped := time.Now()
 	s.change(func(c *protocol.Config) {
 		for i := range c.Peers {
-			c.Peers[i].ShutdownWait = time.Minute // nobody waits for it: there is no route
+			c.Peers[i].ShutdownWait = time.Minute // has no effect without a route
 		}
 	})
 	s.stop()
@@ -298,7 +298,7 @@ func TestBGPChangesDisturbOnlyTheirOwnSession(t *testing.T) {
 	})
 	s.stays("router", got.Since, time.Second)
 
-	// A BGPPeer that goes.
+	// A BGPPeer is deleted.
 	s.change(func(c *protocol.Config) { c.Peers = c.Peers[1:] })
 	saw(t, r, "192.168.1.1", "the peer is de-configured", func(n bgpNeighbour) bool {
 		return strings.Contains(n.LastNotification, "Cease/Peer De-configured")

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// frrConfig is a router in AS 64513 with these lines about its neighbours; it takes
-// routes of both families from those that activate names.
+// frrConfig returns a router in AS 64513 with these lines about its neighbours. The router accepts
+// routes of both families from the neighbours in activate.
 func frrConfig(neighbours string, activate ...string) string {
 	var families strings.Builder
 	for _, family := range []string{"ipv4", "ipv6"} {
@@ -97,7 +97,7 @@ func hasWithin(t *testing.T, within time.Duration, r *router.Router, family stri
 	return found
 }
 
-// forwards waits until the kernel of a host sends packets for a prefix to where it should.
+// forwards waits until the kernel of a host sends packets for a prefix to the wanted next hop.
 func (b *bed) forwards(t *testing.T, host, prefix, to string) {
 	t.Helper()
 	eventually.Succeed(t, soon, fmt.Sprintf("%s forwards %s to %s", host, prefix, to), func(context.Context) error {
@@ -118,7 +118,7 @@ func (b *bed) kernelRoute(host, prefix string) string {
 	return string(out)
 }
 
-// linkLocal returns the link-local address of a host, which it may have alone.
+// linkLocal waits until the link-local address of a host is usable, and returns it.
 func (b *bed) linkLocal(host string) netip.Addr {
 	b.Helper()
 	fields := strings.Fields(b.ip(host, "-6", "-o", "address", "show", "dev", "eth0", "scope", "link"))
@@ -128,7 +128,7 @@ func (b *bed) linkLocal(host string) netip.Addr {
 	return netip.MustParsePrefix(fields[3]).Addr()
 }
 
-// neighbour is a session as FRR has it.
+// bgpNeighbour is a session as FRR has it.
 type bgpNeighbour struct {
 	State            string `json:"bgpState"`
 	Established      int    `json:"connectionsEstablished"`

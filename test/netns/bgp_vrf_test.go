@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/test/router"
 )
 
-// The kernel here has no VRFs. A socket enters one as it is bound to any other device
-// (Documentation/networking/vrf.rst), which is what can be shown: to call, and to listen,
-// on that device only, and to report where there is none.
+// The kernel of the test bed has no VRFs. A socket is bound to a VRF as to any other device
+// (Documentation/networking/vrf.rst), so that the test shows this: the speaker connects and listens
+// on that device only, and reports a missing device.
 func TestBGPSessionsAreBoundToTheDeviceOfTheirVRF(t *testing.T) {
 	b := newBed(t, "node", "router", "bird")
 	b.frr("router", "neighbor 192.168.1.1 remote-as 64512\nneighbor 192.168.1.1 timers connect 1", "192.168.1.1")

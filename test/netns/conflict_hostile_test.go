@@ -17,8 +17,8 @@ import (
 )
 
 // answersAll has a host answer every request for any address with its own hardware
-// address, also to those that only probe. A host whose kernel proxies does so for those that
-// ask.
+// address, probes included. A host whose kernel proxies answers
+// requests in the same way.
 func (b *bed) answersAll(host string) (stop func()) {
 	b.Helper()
 	var stops []func()
@@ -57,8 +57,8 @@ func (b *bed) answersAll(host string) (stop func()) {
 	return stop
 }
 
-// answerTo returns what a host answers that has every address, and to whom; nil: the frame
-// asks for none, or for one of the hosts of the bed.
+// answerTo returns the answer of a host that has every address, and its receiver; nil: the frame
+// requests no address, or the address of a host of the bed.
 func answerTo(frame []byte, own net.HardwareAddr) (to net.HardwareAddr, body []byte) {
 	isService := func(a netip.Addr) bool {
 		return netip.MustParsePrefix("192.168.1.128/25").Contains(a) || netip.MustParsePrefix("2001:db8::200/120").Contains(a)
@@ -82,8 +82,8 @@ func answerTo(frame []byte, own net.HardwareAddr) (to net.HardwareAddr, body []b
 	return nil, nil
 }
 
-// TestHostThatAnswersForAllAddresses is about a hostile or proxying neighbour: what is in use
-// stays announced, and what would come into use waits unless the administrator decides
+// TestHostThatAnswersForAllAddresses is about a hostile or proxying neighbour: addresses in use
+// stay announced, and new addresses wait unless the administrator decides
 // otherwise.
 func TestHostThatAnswersForAllAddresses(t *testing.T) {
 	b := newBed(t, "client", "node1", printer)
@@ -95,7 +95,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, n, 5*time.Second)
 	}
-	b.dropRequests("client") // from here on it has only what others send
+	b.dropRequests("client") // from here on the client learns from packets of others alone
 	stop := b.answersAll(printer)
 	var fresh []netip.Addr
 	for i := range 20 {
@@ -128,7 +128,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 }
 
 // conflicting returns an error unless conflicts with a host are reported about all addresses,
-// each announced or not. One about another address, which is in use, is announced.
+// each announced or not. A conflict about the address in use is always announced.
 func (n *node) conflicting(hardware net.HardwareAddr, addresses []netip.Addr, announced bool) error {
 	found := 0
 	for _, c := range n.reported() {

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// printer is a host that is no node.
+// printer is the name of a host that is no node.
 const printer = "printer"
 
 // assign gives a host an address of its own.
@@ -29,7 +29,7 @@ func (b *bed) unassign(host string, address netip.Addr) {
 	b.ip(host, "address", "del", netip.PrefixFrom(address, address.BitLen()).String(), "dev", "eth0")
 }
 
-// first is what nobody has announced before.
+// first returns owned addresses that no node has announced before.
 func first(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
 	owned := map[netip.Addr]layer2.Owned{}
 	for _, a := range addresses {
@@ -79,8 +79,8 @@ func TestAddressOfAForeignHostIsHeldBackUntilThatHostLeaves(t *testing.T) {
 	}
 }
 
-// TestHostThatOnlyProbes_DoesNotHoldBackAnAddress sends what switches that track devices send,
-// and hosts that look for duplicates, with each look: at least once a second.
+// TestHostThatOnlyProbes_DoesNotHoldBackAnAddress sends the probes of switches that track devices,
+// and of hosts that detect duplicates, at least once a second.
 func TestHostThatOnlyProbes_DoesNotHoldBackAnAddress(t *testing.T) {
 	for _, address := range []netip.Addr{vip, vip6} {
 		t.Run(address.String(), func(t *testing.T) {
@@ -106,18 +106,18 @@ func TestHostThatOnlyProbes_DoesNotHoldBackAnAddress(t *testing.T) {
 	}
 }
 
-// dadProbe asks for an address from nobody (RFC 4862 section 5.4.2).
+// dadProbe returns a solicitation from the unspecified address (RFC 4862 section 5.4.2).
 func dadProbe(address netip.Addr) []byte {
 	target := address.As16()
 	group := netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: target[13], 14: target[14], 15: target[15]})
 	return icmpv6(netip.IPv6Unspecified(), group, append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, target[:]...))
 }
 
-// arpProbe asks for an address from 0.0.0.0 (RFC 5227 section 2.1.1).
+// arpProbe returns a request from 0.0.0.0 (RFC 5227 section 2.1.1).
 func arpProbe(address netip.Addr, hardware net.HardwareAddr) []byte {
 	asked := address.As4()
 	b := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, hardware...)
-	b = append(b, make([]byte, 10)...) // from nobody, to nobody
+	b = append(b, make([]byte, 10)...) // no sender, no target hardware
 	return append(b, asked[:]...)
 }
 
@@ -131,7 +131,7 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	b.sysctl(printer, "net.ipv6.conf.eth0.ndisc_notify", "1")
 	b.assign(printer, vip)
 	b.assign(printer, vip6)
-	// A kernel asks with the address that it sends from, and so claims it.
+	// A kernel sends requests with its own address as the source, and so claims that address.
 	b.in(printer, func() error {
 		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: vip.AsSlice()}}
 		conn, err := dialer.Dial("udp", "192.168.1.1:9")
@@ -144,11 +144,11 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	})
 	b.frames(printer, 0x86dd, func(own net.HardwareAddr) [][]byte { return [][]byte{advertisement(vip6, own)} }, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})
 	n.reports(foreign, true, vip, vip6)
-	b.hasNeighbour("client", vip, n, 5*time.Second) // it is defended
+	b.hasNeighbour("client", vip, n, 5*time.Second) // the node defends the address
 	n.reports(nil, true)
 }
 
-// advertisement is what a host sends that has an address: IPv6 with the message of
+// advertisement returns the packet of a host that has an address: IPv6 with the message of
 // RFC 4861 section 4.4, to all nodes.
 func advertisement(address netip.Addr, hardware net.HardwareAddr) []byte {
 	target := address.As16()
@@ -179,7 +179,7 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, one, 5*time.Second)
 	}
-	two.SetOwned(first(vip, vip6)) // which asks, and node1 answers
+	two.SetOwned(first(vip, vip6)) // node2 probes, and node1 answers
 	b.hasNeighbour("client", vip, two, 5*time.Second)
 	b.hasNeighbour("client", vip6, two, 5*time.Second)
 	if got := two.reported(); got != nil {
@@ -212,7 +212,7 @@ func TestCoveringNodeAnswersWithTheMACOfTheRestartingNode(t *testing.T) {
 }
 
 // answers returns the source of the first frame that has a hardware address as
-// the last six bytes of what ARP calls the sender, or of the option of NDP.
+// the last six bytes of the sender in ARP, or of the option in NDP.
 func (b *bed) answers(host string, etherType int, mac net.HardwareAddr) <-chan net.HardwareAddr {
 	b.Helper()
 	var socket *packet.Conn

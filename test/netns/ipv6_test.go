@@ -19,7 +19,7 @@ import (
 
 var vip6 = netip.MustParseAddr("2001:db8::240")
 
-// state waits until a host's entry for an address is in a state.
+// state waits until the neighbour entry of an address on a host is in a state.
 func (b *bed) state(host string, address netip.Addr, state string, within time.Duration) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("the entry of %s for %s is %s", host, address, state), func(context.Context) error {
@@ -30,7 +30,7 @@ func (b *bed) state(host string, address netip.Addr, state string, within time.D
 	})
 }
 
-// solicit asks from a host where an address is, by a socket of its own, and
+// solicit sends a solicitation for an address from a host with its own socket, and
 // returns the hardware address in the answer; none without an answer.
 func (b *bed) solicit(host string, target netip.Addr) (mac net.HardwareAddr) {
 	b.Helper()
@@ -130,7 +130,7 @@ func TestNeighboursThatAskAgainStayReachable(t *testing.T) {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, n, 5*time.Second)
 		b.state("client", address, "REACHABLE", 5*time.Second)
-		// The kernel asks the one it knows, by unicast (RFC 4861 section 7.3.3), and
+		// The kernel probes the known neighbour by unicast (RFC 4861 section 7.3.3), and
 		// gives up after three seconds without an answer.
 		b.ip("client", "neighbour", "change", address.String(), "dev", "eth0", "lladdr", n.link.Hardware.String(), "nud", "probe")
 		b.state("client", address, "REACHABLE", 2500*time.Millisecond)
@@ -159,7 +159,7 @@ func TestSolicitedNodeGroupsAreJoined(t *testing.T) {
 		t.Helper()
 		eventually.Succeed(t, 5*time.Second, "the group is joined or left", func(context.Context) error {
 			own := b.ip("node1", "-6", "maddress", "show", "dev", "eth0")
-			// What the bridge has learned from the reports on the wire (RFC 3810).
+			// The groups that the bridge has learned from reports on the wire (RFC 3810).
 			seen := b.run("bridge", "-n", b.prefix+"lan", "mdb", "show")
 			if strings.Contains(own, group) != want || strings.Contains(seen, group) != want {
 				return fmt.Errorf("want joined %v; the node has\n%sthe bridge\n%s", want, own, seen)

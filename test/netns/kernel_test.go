@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// knowsPeer has a node know another one, whose speaker is in the mesh and claims nothing.
+// setPeer gives a node a view with another node, whose speaker is in the mesh and claims nothing.
 func (n *node) setPeer(other *node) {
 	l := wire.Link{Name: other.link.Name, IPv4: true}
 	copy(l.Hardware[:], other.link.Hardware)
@@ -26,8 +26,8 @@ func (n *node) setPeer(other *node) {
 	n.SetOurs([]net.HardwareAddr{n.link.Hardware, other.link.Hardware})
 }
 
-// names waits until a node reports that the kernel of another one has an address, and checks that
-// it goes on doing so while the kernel answers.
+// names waits until a node reports that the kernel of another node has an address, and checks that
+// the report lasts while the kernel answers.
 func (n *node) names(other *node, announced bool, address netip.Addr) {
 	n.bed.Helper()
 	n.reports(other.link.Hardware, announced, address)
@@ -62,7 +62,7 @@ func TestAddressOfAKernel_IsNotAnnounced(t *testing.T) {
 	}
 }
 
-// TestAddressOfAKernel_InUse is about a node that gets an address which another one announces, and
+// TestAddressOfAKernel_InUse is about a node that gets an address which another node announces, and
 // uses it.
 func TestAddressOfAKernel_InUse(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
@@ -72,7 +72,7 @@ func TestAddressOfAKernel_InUse(t *testing.T) {
 	b.sends("client", vip)
 	b.hasNeighbour("client", vip, one, 5*time.Second)
 	b.assign("node2", vip)
-	// A question for the address of a third host has the address as its source.
+	// A request for the address of a third host has the announced address as its source.
 	b.in("node2", func() error {
 		conn, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(vip, 0)), &net.UDPAddr{IP: net.IPv4(192, 168, 1, 77), Port: 9})
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package netns tests what the speaker sends and answers against real kernels,
-// in network namespaces of the test's own.
+// Package netns tests the packets of the speaker against real kernels,
+// in network namespaces of each test.
 package netns
 
 import (
@@ -17,7 +17,7 @@ import (
 
 var vip = netip.MustParseAddr("192.168.1.240")
 
-// knows waits until the kernel of a host has a node's MAC for an address.
+// hasNeighbour waits until the kernel of a host has a node's MAC for an address.
 func (b *bed) hasNeighbour(host string, address netip.Addr, n *node, within time.Duration) {
 	b.Helper()
 	eventually.Succeed(b.T, within, fmt.Sprintf("%s knows %s at %s", host, address, n.link.Hardware), func(context.Context) error {
@@ -28,8 +28,8 @@ func (b *bed) hasNeighbour(host string, address netip.Addr, n *node, within time
 	})
 }
 
-// sends has the kernel of a host send a packet, so that it asks where the
-// address is.
+// sends has the kernel of a host send a packet, so that the kernel requests the
+// address.
 func (b *bed) sends(host string, address netip.Addr) {
 	b.Helper()
 	b.in(host, func() error {
@@ -84,14 +84,14 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 			b := newBed(t, "client", "node1", "node2")
 			one, two := b.node("node1"), b.node("node2")
 			one.SetOwned(own(address))
-			// The client learns the address as kernels do: by having something to send.
+			// The client learns the hardware address when it has a packet to send.
 			b.sends("client", address)
 			b.hasNeighbour("client", address, one, 5*time.Second)
 			// The client sends no request from now on, so that it learns from announcements alone.
 			b.dropRequests("client")
 
 			begin := time.Now()
-			one.stop() // silent at once, as a process that dies
+			one.stop() // at once, as a process that dies
 			two.SetOwned(own(address))
 			b.hasNeighbour("client", address, two, 5*time.Second)
 			t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
@@ -99,7 +99,7 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 	}
 }
 
-// asksNobody has a host send no request for a neighbour any more.
+// dropRequests drops the requests for neighbours that a host sends.
 func (b *bed) dropRequests(host string) {
 	b.Helper()
 	for _, line := range []string{

@@ -105,7 +105,7 @@ func TestInterfacesAreFollowed(t *testing.T) {
 }
 
 // The kernel interrupts the list of a host's addresses when one changes meanwhile, as when
-// kube-proxy's IPVS mode adds thousands. A link must not be lost for that: its addresses
+// kube-proxy's IPVS mode adds thousands. A link must not be reported as lost then: its addresses
 // would move to other nodes.
 func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 	b := newBed(t, "node", "other")
@@ -141,7 +141,7 @@ func TestLinkStaysWhileManyAddressesChange(t *testing.T) {
 		for i := range 4000 {
 			fmt.Fprintf(&batch, "address %s 10.96.%d.%d/32 dev kube-ipvs0\n", verb, i/250, i%250+1)
 		}
-		fmt.Fprintf(&batch, "address %s 10.9.0.1/24 dev eth0\n", verb) // of all these the one that counts
+		fmt.Fprintf(&batch, "address %s 10.9.0.1/24 dev eth0\n", verb) // the address that is checked
 		file := filepath.Join(t.TempDir(), verb)
 		if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
 			t.Fatal(err)

@@ -53,7 +53,7 @@ func TestFiveThousandAddressesAreAnswered(t *testing.T) {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 8: 1, 14: byte(i >> 8), 15: byte(i)})
 	}
 	for i := range 2500 {
-		// Every third is somebody else's: there are more gaps than ranges in the filter.
+		// Every third address belongs to another host, so that there are more gaps than ranges in the filter.
 		owned[v4(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
 		owned[v6(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// TestMeshAmongDeadNodes: nobody answers ARP for sixty peers, so that the kernel holds what is
-// sent to them. That must not take the room of the heartbeats, nor of a handshake.
+// TestMeshAmongDeadNodes: no host answers ARP for sixty peers, so that the kernel queues the datagrams
+// to them. The queue must not take the room of heartbeats and handshakes.
 func TestMeshAmongDeadNodes(t *testing.T) {
 	b := newBed(t, "node1", "node2", "node3")
 	peers := map[lb.NodeName]netip.Addr{}
@@ -61,7 +61,7 @@ func TestMeshAmongDeadNodes(t *testing.T) {
 	}
 }
 
-// queues fails if what waits to be sent by the socket of the mesh of a host exceeds a few
+// queues fails if the send queue of the mesh's socket on a host exceeds a few
 // datagrams at any time, and returns how many datagrams the host has sent meanwhile.
 func (b *bed) queues(host string, during time.Duration) (sent int) {
 	b.Helper()

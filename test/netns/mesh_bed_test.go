@@ -25,7 +25,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// meshEnvironment has the meshConfig of a process that is a member of a mesh and no test.
+// meshEnvironment is the environment variable with the meshConfig of a process that is a member of a mesh.
 const meshEnvironment = "LBSTACK_NETNS_MESH"
 
 // meshPort is the port of the mesh.
@@ -34,15 +34,15 @@ const meshPort = 7946
 // meshKey is the key of all members.
 func meshKey() []byte { return bytes.Repeat([]byte{7}, session.KeySize) }
 
-// meshConfig is what a member of a mesh works with.
+// meshConfig is the configuration of a member of a mesh.
 type meshConfig struct {
 	Node    lb.NodeName
 	Address netip.Addr
 	Peers   map[lb.NodeName]netip.Addr
 }
 
-// runMember is the mesh of a speaker in a process of its own. It prints how many others are
-// alive, whenever that may have changed, until its input ends.
+// runMember runs the mesh of a speaker in a process of its own. It prints how many others are
+// alive after each change, until its input ends.
 func runMember(config string) error {
 	var c meshConfig
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
@@ -75,13 +75,13 @@ func runMember(config string) error {
 type member struct {
 	measured
 	mu     sync.Mutex
-	counts []string // how many others did, in order
+	counts []string // the numbers of others alive, in order
 	wrong  strings.Builder
 	input  io.Closer
 	killed bool
 }
 
-// member starts one on a host, which ends with the test.
+// member starts a member on a host. The member ends with the test.
 func (b *bed) member(host string, address netip.Addr, peers map[lb.NodeName]netip.Addr) *member {
 	b.Helper()
 	config, err := json.Marshal(meshConfig{Node: lb.NodeName(host), Address: address, Peers: peers})
@@ -119,11 +119,11 @@ func (m *member) kill() {
 	if err := m.cmd.Process.Kill(); err != nil {
 		m.t.Fatal(err)
 	}
-	_ = m.cmd.Wait() // that it was killed is an error
+	_ = m.cmd.Wait() // reports the kill as an error
 	_ = m.input.Close()
 }
 
-// receivesFrom waits until so many others are alive.
+// receivesFrom waits until this number of others are alive.
 func (m *member) receivesFrom(others string) {
 	m.t.Helper()
 	eventually.Succeed(m.t, 20*time.Second, "a member receives from "+others+" others", func(context.Context) error {
@@ -134,7 +134,7 @@ func (m *member) receivesFrom(others string) {
 	})
 }
 
-// Write takes what the process prints.
+// Write receives the output of the process.
 func (m *member) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -142,8 +142,8 @@ func (m *member) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forget returns how many others were alive since the last call, in order, and begins anew with
-// the last of it.
+// forget returns how many others were alive since the last call, in order. The next call begins with
+// the last number.
 func (m *member) forget() (counts []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

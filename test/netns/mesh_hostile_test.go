@@ -23,7 +23,7 @@ const (
 	flooding, floodRate = 4 * time.Second, 20000
 )
 
-// datagrams are what is sent: no message, and the headers of messages and greetings.
+// datagrams returns the datagrams of the attack: random ones, and ones with headers of messages and greetings.
 var datagrams = map[string][]byte{
 	"empty": {}, "garbage": make([]byte, 1400), "message": append([]byte{0xc1}, make([]byte, 140)...), "greeting": append([]byte{0xc2}, make([]byte, 92)...),
 }
@@ -53,7 +53,7 @@ func TestMeshPortUnderAttack(t *testing.T) {
 			for _, tt := range []struct {
 				from, what string
 				list       [][]byte
-				share      float64 // of a processor that the speaker may take
+				share      float64 // of one processor that the speaker may use
 			}{
 				{"evil", "datagrams of a stranger", append(slices.Collect(maps.Values(datagrams)), forgedGreeting(t)), 0.05},
 				// From the address of a speaker, as a program on its node or a forger can.
@@ -74,8 +74,8 @@ func TestMeshPortUnderAttack(t *testing.T) {
 	}
 }
 
-// forgedGreeting returns a greeting that was changed on its way: it is under the right key, so that
-// only decryption shows it.
+// forgedGreeting returns a greeting that was changed on its way. It has the ID of the right key, so that
+// only decryption finds the change.
 func forgedGreeting(t *testing.T) []byte {
 	t.Helper()
 	key, err := session.ParseKey(meshKey())
@@ -94,11 +94,11 @@ func forgedGreeting(t *testing.T) []byte {
 	return datagram
 }
 
-// flood sends datagrams from a host, in turn, and returns how many.
+// flood sends datagrams from a host, in turn, and returns the number of datagrams.
 func (b *bed) flood(host string, to netip.AddrPort, list [][]byte) (sent int) {
 	b.Helper()
 	b.in(host, func() error {
-		// What counts is what datagrams cost the speaker, and not who gets the processors of this machine.
+		// The test measures the processor time of the speaker, not the scheduling of this machine.
 		thread := unix.Gettid()
 		priority, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
 		if err != nil {
@@ -115,7 +115,7 @@ func (b *bed) flood(host string, to netip.AddrPort, list [][]byte) (sent int) {
 		defer conn.Close()
 		for began := time.Now(); time.Since(began) < flooding; {
 			for _, d := range list {
-				_, _ = conn.Write(d) // the kernel reports what it has no room for
+				_, _ = conn.Write(d) // fails when the kernel has no room
 				sent++
 			}
 			time.Sleep(time.Until(began.Add(time.Duration(sent) * time.Second / floodRate)))

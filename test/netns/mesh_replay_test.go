@@ -18,13 +18,13 @@ const (
 	etherTypeIPv4 = 0x0800
 	// recorded is how many datagrams are recorded: several seconds of a mesh of two.
 	recorded = 60
-	// replaying is how long they are sent again, which is ten times as long as it takes to find
-	// out that a speaker died.
+	// replaying is how long the datagrams are sent again: ten times as long as it takes to find
+	// that a speaker died.
 	replaying = 3 * time.Second
 )
 
-// What a speaker has sent does not make it alive again when it is dead, from its own address and
-// port neither.
+// Recorded datagrams of a dead speaker do not make the speaker alive again, not even from its own address and
+// port.
 func TestRecordedDatagramsOfADeadSpeakerHaveNoEffect(t *testing.T) {
 	b := newBed(t, "node1", "node2")
 	first, second := netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("192.168.1.2")
@@ -48,8 +48,8 @@ func TestRecordedDatagramsOfADeadSpeakerHaveNoEffect(t *testing.T) {
 	one.receivesFrom("1")
 }
 
-// record begins to record the datagrams of the mesh that come to a host from an address. What
-// it returns waits until there are enough.
+// record begins to record the datagrams of the mesh that a host receives from an address. The
+// returned function waits until there are enough.
 func (b *bed) record(host string, from netip.Addr) (enough func() [][]byte) {
 	b.Helper()
 	var socket *packet.Conn
@@ -87,7 +87,7 @@ func (b *bed) record(host string, from netip.Addr) (enough func() [][]byte) {
 	}
 }
 
-// meshPayload returns what a packet has for the mesh, if it is of an address.
+// meshPayload returns the payload of a packet for the mesh, if the packet is from an address.
 func meshPayload(p []byte, from netip.Addr) (payload []byte, isMesh bool) {
 	if len(p) < 20 {
 		return nil, false

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// asking is a node that asks its segment, and what it was answered last.
+// asking is a node that probes its segment, with the latest results.
 type asking struct {
 	*node
 	results chan segment.Results
@@ -41,7 +41,7 @@ func (b *bed) asking(host string) *asking {
 	return a
 }
 
-// ask asks about addresses; none ends it.
+// ask probes addresses. Without addresses the probes end.
 func (a *asking) ask(addresses ...netip.Addr) {
 	var about *layer2.Questions
 	if len(addresses) > 0 {
@@ -118,8 +118,8 @@ func reachedWhileAHostAnswers(t *testing.T, route []string) {
 	})
 }
 
-// A network of clients need not have a gateway. A host that asks for an address that the node
-// waits to announce shows that the node receives from the segment, and is asked from then on.
+// A network of clients need not have a gateway. A host that requests an address which the node
+// waits to announce shows that the node receives from the segment, and is probed from then on.
 func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
 	for _, address := range []netip.Addr{vip, vip6} {
 		t.Run(address.String(), func(t *testing.T) {

@@ -43,7 +43,7 @@ func FRR(t testing.TB, namespace, config string, daemons ...string) *Router {
 	return r
 }
 
-// listens waits until a daemon has read its configuration and takes commands: the
+// listens waits until a daemon has read its configuration and accepts commands: the
 // others connect to zebra when they start.
 func (r *Router) listens(daemon string) {
 	r.t.Helper()

@@ -147,13 +147,13 @@ func (r *Router) Kill() {
 	}
 }
 
-// Freeze lets the router hang; Thaw ends that.
+// Freeze stops the processes of the router. Thaw continues them.
 func (r *Router) Freeze() { r.signal(syscall.SIGSTOP) }
 
 // Thaw lets a frozen router go on.
 func (r *Router) Thaw() { r.signal(syscall.SIGCONT) }
 
-// Stop ends the router as its administrator does. It may be stopped already.
+// Stop ends the router as an administrator does. Stop has no effect on a stopped router.
 func (r *Router) Stop() {
 	r.Thaw()
 	r.signal(syscall.SIGTERM)

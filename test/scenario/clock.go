@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/lan"
 )
 
-// Clock notes when things were seen first.
+// Clock records when values were seen first.
 type Clock struct {
 	mu   sync.Mutex
 	seen map[string]time.Time
@@ -31,7 +31,7 @@ func (c *Clock) note(what string) {
 	}
 }
 
-// At returns when something was seen first, if it was.
+// At returns when a value was seen first, if it was seen.
 func (c *Clock) At(what string) (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *Clock) At(what string) (time.Time, bool) {
 	return t, has
 }
 
-// ClockRoutes notes each address that the kernel of a host has a route for, until the context ends.
+// ClockRoutes records each address that the kernel of a host has a route for, until the context ends.
 func (s *Scenario) ClockRoutes(ctx context.Context, host string) (*Clock, error) {
 	ns, err := netns.GetFromPath(lan.Path(lan.Namespace(s.Cluster.Name(), host)))
 	if err != nil {
@@ -60,8 +60,8 @@ func (s *Scenario) ClockRoutes(ctx context.Context, host string) (*Clock, error)
 	return c, nil
 }
 
-// ClockServices notes each Service of the namespace default that shows an address and has an endpoint that
-// serves: before that there is nothing to announce.
+// ClockServices records each Service of the namespace default that shows an address and has an endpoint that
+// serves. Before that there is nothing to announce.
 func (s *Scenario) ClockServices(ctx context.Context) (*Clock, error) {
 	c := &Clock{seen: map[string]time.Time{}}
 	var mu sync.Mutex

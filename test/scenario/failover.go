@@ -19,10 +19,10 @@ const (
 	silence = 100 * time.Millisecond
 )
 
-// Failover is what was seen from the client host when the owner of an address was
+// Failover has the times on the client host after the owner of an address was
 // lost.
 type Failover struct {
-	// Before and After are who owned the address.
+	// Before and After are the owners of the address.
 	Before, After Owner
 	// TakenOver is the time from the fault to the announcement of the next owner.
 	TakenOver time.Duration
@@ -31,7 +31,7 @@ type Failover struct {
 	Gap time.Duration
 }
 
-// LoseOwner hurts the node that announces an address while the client connects
+// LoseOwner breaks the node that announces an address while the client connects
 // every 5 ms, and waits until it is served from another node. The node stays hurt.
 func (s *Scenario) LoseOwner(ctx context.Context, address string, fault Fault) (Failover, error) {
 	before, err := s.Settled(ctx, address)
@@ -87,8 +87,8 @@ func (s *Scenario) LoseOwner(ctx context.Context, address string, fault Fault) (
 }
 
 // Settled waits until the client sends to the one node that reports it owns the
-// address, and that has been so for a while; it returns the node. One that was cut
-// off a moment ago still has its old status.
+// address, and that this was so for a while. It returns the node. A node that was cut
+// off shortly before still has its old status.
 func (s *Scenario) Settled(ctx context.Context, address string) (owner Owner, err error) {
 	var since time.Time
 	err = eventually.Poll(ctx, func(ctx context.Context) error {
@@ -108,7 +108,7 @@ func (s *Scenario) Settled(ctx context.Context, address string) (owner Owner, er
 }
 
 // ownedOnlyBy returns whether exactly one node's state lists the address. The state of a speaker that was
-// stopped has what it did last.
+// stopped has its last status.
 func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error {
 	var states v1beta1.SpeakerStateList
 	if err := s.Client.List(ctx, &states); err != nil {
@@ -126,22 +126,22 @@ func (s *Scenario) ownedOnlyBy(ctx context.Context, address, node string) error 
 	return nil
 }
 
-// Connections is what a client saw that opened a connection every 5 ms.
+// Connections has the results of a client that opened a connection every 5 ms.
 type Connections struct {
-	// Tried and Failed are how many there were.
+	// Tried and Failed are numbers of connections.
 	Tried, Failed int
-	// Cut is how many were established and reset in the same moment: a change of the way
+	// Cut is the number of connections that were established and reset at the same time: a change of the route
 	// sent their next packet to another node. No load balancer that keeps no state of
 	// connections saves these; there is one at most for each change.
 	Cut int
-	// Why are the errors of those that failed.
+	// Why are the errors of failed connections.
 	Why []string
-	// LongestGap is the longest time between two that were established.
+	// LongestGap is the longest time between two established connections.
 	LongestGap time.Duration
 }
 
-// Connecting opens connections to a host and port while something is done. Those that were
-// begun before, until connections succeeded steadily, do not count.
+// Connecting opens connections to a host and port while a function runs. Connections
+// from before connections succeeded steadily do not count.
 func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Context) error) (Connections, error) {
 	stream, err := traffic.Start(ctx, s.Cluster, s.Connect, to)
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Co
 }
 
 // ConnectingTo is Connecting with a client for each of some hosts and ports at the same time; it
-// returns what each saw, in their order.
+// returns the results of each client, in their order.
 func (s *Scenario) ConnectingTo(ctx context.Context, to []string, do func(context.Context) error) ([]Connections, error) {
 	if len(to) == 0 {
 		return nil, do(ctx)

@@ -18,10 +18,10 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// Namespace is where the samples have the components run.
+// Namespace is the namespace of the components in the samples.
 const Namespace = "lbstack-system"
 
-// drainKey marks a node whose addresses are to be handed over.
+// drainKey is the mark of a node that hands over its addresses.
 const drainKey = "lbstack.io/drain"
 
 // Drain marks a node as to be drained, or takes the mark away.
@@ -57,7 +57,7 @@ func (s *Scenario) RestartSpeakers(ctx context.Context, mark string) error {
 	return s.RestartDaemonSet(ctx, client.ObjectKey{Namespace: Namespace, Name: "lbstack-speaker"}, mark)
 }
 
-// RestartDaemonSet does that with the pods of any DaemonSet, as kubectl rollout restart does.
+// RestartDaemonSet restarts the pods of a DaemonSet, as kubectl rollout restart does.
 func (s *Scenario) RestartDaemonSet(ctx context.Context, key client.ObjectKey, mark string) error {
 	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, mark)
@@ -76,8 +76,8 @@ func (s *Scenario) RestartDaemonSet(ctx context.Context, key client.ObjectKey, m
 	})
 }
 
-// ReplaceSpeaker has a node get a new pod for its speaker, and waits until it is
-// ready. The old pod gets its time: its ports are the node's.
+// ReplaceSpeaker deletes the speaker's pod of a node, and waits until the new pod is
+// ready. The old pod has its grace period, since it uses ports of the node.
 func (s *Scenario) ReplaceSpeaker(ctx context.Context, node string) error {
 	old, err := s.speakerOf(ctx, node)
 	if err != nil {
@@ -119,8 +119,8 @@ func (s *Scenario) speakerOf(ctx context.Context, node string) (*corev1.Pod, err
 	return newest, nil
 }
 
-// Partition cuts groups of nodes off from each other: what comes from a node of
-// another group is dropped as it arrives. Everybody else still reaches all.
+// Partition cuts groups of nodes off from each other: packets from a node of
+// another group are dropped on arrival. All other hosts still reach all nodes.
 func (s *Scenario) Partition(ctx context.Context, groups ...[]string) error {
 	macs := map[string]string{}
 	for _, node := range s.Cluster.Nodes() {
@@ -159,8 +159,8 @@ func (s *Scenario) Heal(ctx context.Context) error {
 	return nil
 }
 
-// DropDatagrams has a node drop the datagrams of the mesh, both ways: those of other nodes or,
-// without any, those of all. LetDatagramsThrough undoes it.
+// DropDatagrams has a node drop the datagrams of the mesh, in both directions: those of other nodes or,
+// without names, those of all nodes. LetDatagramsThrough undoes it.
 func (s *Scenario) DropDatagrams(ctx context.Context, node string, others ...string) error {
 	from, to := "", ""
 	if len(others) > 0 {

@@ -22,11 +22,11 @@ const (
 	meshPort = 7575
 )
 
-// Recording has frames of the mesh as they came to other nodes.
+// Recording has frames of the mesh as other nodes received them.
 type Recording struct{ frames [][]byte }
 
-// Record records the datagrams that a node, by its MAC, sends to others, until it has several
-// seconds of each.
+// Record records the datagrams that a node, by its MAC, sends to others, until there are several
+// seconds of frames at each node.
 func (s *Scenario) Record(ctx context.Context, mac string, others ...string) (*Recording, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -80,7 +80,7 @@ func isMesh(frame []byte) bool {
 	return len(frame) >= header+8 && binary.BigEndian.Uint16(frame[header+2:]) == meshPort
 }
 
-// Replay sends what was recorded from the client host, with the IP addresses of the node that
+// Replay sends the recorded frames from the client host, with the IP addresses of the node that
 // sent it, again and again until the context ends. It returns how many frames it sent.
 func (s *Scenario) Replay(ctx context.Context, r *Recording) (sent int, err error) {
 	socket, err := s.raw("client")

@@ -23,7 +23,7 @@ const RoutedService = "routed"
 // connectTimeout is longer than the client waits for a connection.
 const connectTimeout = 2500 * time.Millisecond
 
-// Vtysh asks the router, which runs FRR.
+// Vtysh runs a command of vtysh on the router, which runs FRR.
 func (s *Scenario) Vtysh(ctx context.Context, command string) (string, error) {
 	out, err := s.Cluster.Exec(ctx, plan.Router, "vtysh", "--vty_socket", config.RouterRunDir, "-c", command)
 	return string(out), err
@@ -74,7 +74,7 @@ func (s *Scenario) RoutedTo(ctx context.Context, address string, nodes ...string
 	})
 }
 
-// watched waits until BFD is up on a node: a session with a router is there some seconds
+// watched waits until BFD is up on a node: a session with a router is up some seconds
 // before, since BFD begins slowly (RFC 5880 section 6.8.3).
 func (s *Scenario) watched(ctx context.Context, node string) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
@@ -94,7 +94,7 @@ func (s *Scenario) watched(ctx context.Context, node string) error {
 	})
 }
 
-// LoseRoute hurts a node that an address is routed to while the client connects every 5
+// LoseRoute breaks a node that an address is routed to while the client connects every 5
 // ms, and returns how long connections failed or hung after that. The node stays hurt.
 func (s *Scenario) LoseRoute(ctx context.Context, address, node string, fault Fault) (time.Duration, error) {
 	if err := s.watched(ctx, node); err != nil {

@@ -32,7 +32,7 @@ type routeChange struct {
 }
 
 // WatchRoute records the notifications of the router's kernel for an address until Close. The router
-// must have a route for it already. To how many nodes that goes does not matter.
+// must have a route for the address already. The number of next hops does not matter.
 func (s *Scenario) WatchRoute(address string) (*RouteWatch, error) {
 	watched, err := netip.ParseAddr(address)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Scenario) WatchRoute(address string) (*RouteWatch, error) {
 	return w, nil
 }
 
-// Close ends it. What was recorded can still be asked for.
+// Close ends the watch. The recorded changes stay available.
 func (w *RouteWatch) Close() {
 	w.stop()
 	<-w.done
@@ -82,7 +82,7 @@ func (w *RouteWatch) Absent(from time.Time) time.Duration {
 
 // longestAbsence returns the longest time without a route; there is one before the first change.
 func longestAbsence(changes []routeChange, from, to time.Time) (longest time.Duration) {
-	var since time.Time // that there is none; zero: there is one
+	var since time.Time // without a route since; zero: there is a route
 	for _, c := range append(changes, routeChange{at: to, has: true}) {
 		switch {
 		case !c.has && since.IsZero():

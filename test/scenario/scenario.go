@@ -1,5 +1,5 @@
-// Package scenario is what the demo and the end-to-end tests do on a test bed
-// with lbstack's operator: apply the samples, look who announces an address, and
+// Package scenario has the steps of the demo and the end-to-end tests on a test bed
+// with lbstack's operator: apply the samples, find the node that announces an address, and
 // fetch pages as a client outside the cluster does.
 package scenario
 
@@ -41,7 +41,7 @@ const SampleService = "web"
 type Scenario struct {
 	// Cluster is the test bed.
 	Cluster *cluster.Cluster
-	// Client may do everything in it.
+	// Client has all rights in the cluster.
 	Client client.WithWatch
 	// Repo is the root of the repository.
 	Repo string
@@ -135,13 +135,13 @@ func (s *Scenario) StackReady(ctx context.Context) error {
 	})
 }
 
-// EveryoneSeesEveryone waits until every node has a speaker that sees those of all
-// others.
+// EveryoneSeesEveryone waits until the speaker of every node reports the speakers of all
+// others as alive.
 func (s *Scenario) EveryoneSeesEveryone(ctx context.Context) error {
 	return s.Sees(ctx, len(s.Cluster.Nodes()))
 }
 
-// Sees waits until the speaker of every node sees so many alive; those of some
+// Sees waits until the speaker of every node reports this number of speakers alive. The speakers of some
 // nodes do not count.
 func (s *Scenario) Sees(ctx context.Context, alive int, except ...string) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
@@ -178,12 +178,12 @@ func (s *Scenario) Address(ctx context.Context, service string) (string, error) 
 	return address, err
 }
 
-// proxiedWithin is how long kube-proxies get to know an address.
+// proxiedWithin bounds the time until kube-proxies have rules for an address.
 const proxiedWithin = 5 * time.Second
 
-// proxied waits a moment until kube-proxy of every node knows an address. A packet that is
-// earlier is forwarded as it is, and the node remembers for two minutes that it does so with
-// this client's port: a later connection from there hangs, whatever is announced by then.
+// proxied waits until kube-proxy of every node has rules for an address. A packet that arrives
+// earlier is forwarded unchanged, and for two minutes the node forwards packets from
+// this port of the client in the same way: a later connection from the port hangs, whatever is announced.
 func (s *Scenario) proxied(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, proxiedWithin)
 	defer cancel()
@@ -193,7 +193,7 @@ func (s *Scenario) proxied(ctx context.Context, address string) {
 		family = "ip6"
 	}
 	for _, node := range s.Cluster.Nodes() {
-		// A node that is away will never know it.
+		// A node that is down never gets the rules.
 		_ = eventually.Poll(ctx, func(ctx context.Context) error {
 			rules, err := s.Cluster.Exec(ctx, node, "nft", "list", "table", family, "kube-proxy")
 			if err == nil && !strings.Contains(string(rules), address+" . ") {
@@ -218,7 +218,7 @@ func (s *Scenario) Page(ctx context.Context, address string) (page string, err e
 type Owner struct {
 	// Node is its name.
 	Node string
-	// Interface and MAC are where it announces the address.
+	// Interface and MAC are those that the node announces the address on.
 	Interface, MAC string
 }
 

@@ -19,7 +19,7 @@ const (
 	switchHost   = "lan"
 )
 
-// secondWatcher is as which addresses are watched there. It is no host.
+// secondWatcher is the source address of the watch on the second network. No host has this address.
 var secondWatcher = netip.MustParseAddr("10.77.0.199")
 
 // SecondNetwork connects the client and all nodes by a second network card and a switch of its
@@ -73,7 +73,7 @@ func (s *Scenario) removeLink(ctx context.Context, name string) error {
 	return nil
 }
 
-// onSwitch runs ip where the switches are.
+// onSwitch runs ip in the namespace of the switches.
 func (s *Scenario) onSwitch(ctx context.Context, args ...string) error {
 	return lan.In(lan.Namespace(s.Cluster.Name(), switchHost), func() error {
 		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {

@@ -18,25 +18,25 @@ import (
 const (
 	// askEvery is how often a Watch asks for each address.
 	askEvery = 20 * time.Millisecond
-	// broken is how long a host that answered does not answer, after which it counts as one
-	// that stopped: several requests, so that a busy processor is not taken for it.
+	// broken is the time without an answer after which a host counts as one
+	// that stopped answering: several requests, so that a busy processor does not count.
 	broken = 5 * askEvery
-	// etherTypeARP and etherHeader are of an Ethernet frame with an ARP packet.
+	// etherTypeARP is the EtherType of ARP; etherHeader is the length of an Ethernet header.
 	etherTypeARP, etherHeader = 0x0806, 14
 )
 
-// The host that asks is no machine, so that no neighbour table learns from the answers what a
-// client finds out on its own.
+// The requests come from an address that no machine has, so that the answers do not fill the neighbour table
+// of a client.
 var (
 	watcherAddress = netip.MustParseAddr("192.168.1.199")
 	watcherMAC     = net.HardwareAddr{0x02, 0x00, 192, 168, 1, 199}
 	broadcastMAC   = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 )
 
-// Watch asks a network segment every 20 ms who has some IPv4 addresses, and records all answers.
+// Watch sends an ARP request for each of some IPv4 addresses every 20 ms, and records all answers.
 type Watch struct {
 	socket *packet.Conn
-	as     netip.Addr // that it asks as
+	as     netip.Addr // source of the requests
 	begun  time.Time
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -51,7 +51,7 @@ type answer struct {
 	mac string
 }
 
-// Answers is who answered for an address while it was watched.
+// Answers has the hosts that answered for an address during the watch.
 type Answers struct {
 	// Owners are the MACs that answered, in the order of their first answers.
 	Owners []string
@@ -128,7 +128,7 @@ func (w *Watch) ask(ctx context.Context, questions [][]byte) {
 	defer ticker.Stop()
 	for {
 		for _, question := range questions {
-			_, _ = w.socket.WriteTo(question, &packet.Addr{HardwareAddr: broadcastMAC}) // what is not sent is not answered
+			_, _ = w.socket.WriteTo(question, &packet.Addr{HardwareAddr: broadcastMAC}) // a request that is not sent has no answer
 		}
 		select {
 		case <-ctx.Done():
@@ -157,7 +157,7 @@ func (w *Watch) read() {
 	}
 }
 
-// Close ends it. The answers can still be asked for.
+// Close ends the watch. The answers stay available.
 func (w *Watch) Close() error {
 	w.stop()
 	err := w.socket.Close()
@@ -165,7 +165,7 @@ func (w *Watch) Close() error {
 	return err
 }
 
-// Since returns who has answered for an address from a time until now.
+// Since returns the answers for an address from a time until now.
 func (w *Watch) Since(from time.Time, address string) Answers {
 	w.mu.Lock()
 	list := slices.Clone(w.answers[netip.MustParseAddr(address)])
@@ -174,7 +174,7 @@ func (w *Watch) Since(from time.Time, address string) Answers {
 	return summarize(list, from, time.Now())
 }
 
-// All returns who has answered for an address since the watch began.
+// All returns the answers for an address since the watch began.
 func (w *Watch) All(address string) Answers { return w.Since(w.begun, address) }
 
 // period is a time in which a host answered without a break.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clientInterface is the client host's.
+// clientInterface is the interface of the client host.
 const clientInterface = "eth0"
 
 // receiveBuffer of the client host's socket, in bytes.
@@ -22,14 +22,14 @@ const receiveBuffer = 16 << 20
 
 // Announcement is a gratuitous ARP packet that the client host received.
 type Announcement struct {
-	// At is when.
+	// At is when the packet was received.
 	At time.Time
 	// Address that is announced, and the MAC that it is announced with.
 	Address netip.Addr
 	MAC     string
 }
 
-// Wire notes the announcements that reach the client host.
+// Wire records the announcements that reach the client host.
 type Wire struct {
 	socket *packet.Conn
 
@@ -37,7 +37,7 @@ type Wire struct {
 	seen []Announcement
 }
 
-// Listen notes announcements until Close.
+// Listen records announcements until Close.
 func (s *Scenario) Listen() (*Wire, error) {
 	w := &Wire{}
 	err := s.Cluster.InHost("client", func() error {
@@ -57,7 +57,7 @@ func (s *Scenario) Listen() (*Wire, error) {
 	return w, nil
 }
 
-// room has the kernel keep what comes at once when a thousand addresses move.
+// room sets a receive buffer for the announcements of a thousand addresses that move at once.
 func room(socket *packet.Conn) error {
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -70,8 +70,8 @@ func room(socket *packet.Conn) error {
 	return errors.Join(err, failed)
 }
 
-// Missed returns how many packets came faster than they were read since it was called
-// last, and are not among what was seen.
+// Missed returns how many packets the kernel dropped since the last call,
+// because they arrived faster than they were read.
 func (w *Wire) Missed() (uint32, error) {
 	stats, err := w.socket.Stats()
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *Wire) Missed() (uint32, error) {
 	return stats.Drops, nil
 }
 
-// Close ends it.
+// Close ends the recording.
 func (w *Wire) Close() error { return w.socket.Close() }
 
 func (w *Wire) read() {
@@ -102,7 +102,7 @@ func (w *Wire) read() {
 }
 
 // First returns, for each address, when it was first announced after a time by
-// somebody else than a MAC.
+// another host than the one with a MAC.
 func (w *Wire) First(after time.Time, except string) map[netip.Addr]time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *Wire) First(after time.Time, except string) map[netip.Addr]time.Time {
 type Fault struct {
 	// Name of it, for tables and tests.
 	Name string
-	// Hurt does it to a node; Heal undoes it.
+	// Hurt breaks a node in this way; Heal repairs the node.
 	Hurt func(ctx context.Context, node string) error
 	Heal func(ctx context.Context, node string) error
 }
@@ -137,7 +137,7 @@ func (s *Scenario) Faults() []Fault {
 			func(_ context.Context, node string) error {
 				return errors.Join(s.Cluster.Link(node, true), s.Cluster.Resume(node))
 			}},
-		// Its kernel goes on forwarding.
+		// The kernel of the node goes on forwarding.
 		{"processes frozen",
 			func(_ context.Context, node string) error { return s.Cluster.Pause(node) },
 			func(_ context.Context, node string) error { return s.Cluster.Resume(node) }},
@@ -146,7 +146,7 @@ func (s *Scenario) Faults() []Fault {
 				_, err := s.Cluster.Exec(ctx, node, "pkill", "-KILL", "-x", "speaker")
 				return err
 			},
-			// The next pod is started at once; a container that died often is not.
+			// A new pod starts at once. A container that died often does not.
 			s.ReplaceSpeaker},
 	}
 }

@@ -109,7 +109,7 @@ func TestGreetings_AfterAPeerComesBack(t *testing.T) {
 	}
 }
 
-// toLiving delivers what flies to nodes that have a table, and notes the others.
+// toAlive delivers messages to nodes that have a table, and records the other nodes.
 func (b *bed) toAlive(others map[lb.NodeName]bool) {
 	for len(b.flying) > 0 {
 		s := b.flying[0]

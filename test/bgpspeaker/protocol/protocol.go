@@ -37,7 +37,7 @@ type Report struct {
 	Paths    map[bgp.PeerName]speakerbfd.Status
 }
 
-// Parse reads a line.
+// Parse decodes a line.
 func Parse[T any](line []byte) (v T, err error) {
 	err = json.Unmarshal(line, &v)
 	return v, err

@@ -28,8 +28,8 @@ func holding(address string, pool lb.PoolName, service lb.ServiceKey) ipam.Holdi
 	return ipam.Holding{Address: addr(address), Pool: pool, Service: service}
 }
 
-// pools3 are auto (10.0.0.0/30), which gives to everybody, manual (10.0.1.0/30),
-// which has to be named, and six (2001:db8::/126), which gives to everybody.
+// pools3 are auto (10.0.0.0/30), which gives addresses to all Services, manual (10.0.1.0/30),
+// which a Service has to name, and six (2001:db8::/126), which gives addresses to all Services.
 func pools3() []ipam.Pool {
 	pools := []ipam.Pool{
 		{Name: "auto", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/30"))}},
@@ -61,7 +61,7 @@ func filled(t *testing.T, held ...ipam.Holding) *allocations.View {
 	return l
 }
 
-// has returns what a Service has taken up.
+// has returns the addresses that a Service has taken up.
 func has(l *allocations.View, service lb.ServiceKey) []ipam.Holding {
 	held, _ := l.HeldBy(service)
 	return held
@@ -86,7 +86,7 @@ func dualStack(policy corev1.IPFamilyPolicy, annotations ...string) *corev1.Serv
 	return svc
 }
 
-// given is the entry of an address as lbstack writes it.
+// given returns the status entry of an address as lbstack writes it.
 func given(address string) corev1.LoadBalancerIngress {
 	mode := corev1.LoadBalancerIPModeVIP
 	return corev1.LoadBalancerIngress{IP: address, IPMode: &mode}
@@ -105,19 +105,19 @@ func shows(svc *corev1.Service, addresses ...string) *corev1.Service {
 	return svc
 }
 
-// kept is a decision by which a Service has these.
+// kept returns a decision by which a Service has these addresses.
 func kept(holdings ...ipam.Holding) decision {
 	return decision{Outcome: allocations.Outcome{Decision: ipam.Decision{Keep: holdings}}}
 }
 
-// refused is one by which it is refused something, and has these.
+// refused returns a decision with a refusal, by which the Service has these addresses.
 func refused(refusal *ipam.Refusal, holdings ...ipam.Holding) decision {
 	d := kept(holdings...)
 	d.Refusal = refusal
 	return d
 }
 
-// claim is the claim of an administrator.
+// claim returns the claim of an administrator.
 func claim(name, address string, holders ...lb.ServiceKey) *v1beta1.IPAddressClaim {
 	c := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: "auto"}}
 	for _, h := range holders {
@@ -126,7 +126,7 @@ func claim(name, address string, holders ...lb.ServiceKey) *v1beta1.IPAddressCla
 	return c
 }
 
-// taken returns the same as the Services' that it names.
+// taken returns the claim as one of the controller for these Services.
 func taken(c *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}
 	c.Spec.State = v1beta1.ClaimInUse
@@ -146,5 +146,5 @@ func addrs(list ...string) (addresses []netip.Addr) {
 
 func metaNow() metav1.Time { return metav1.NewTime(start) }
 
-// start is when these tests happen.
+// start is the time of these tests.
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -37,7 +37,7 @@ func holderOf(l *allocations.View, address string) string {
 	return "nobody"
 }
 
-// asked is a queue that only remembers who was put into it.
+// asked is a queue that only records its items.
 type asked struct {
 	request.Queue
 	list []reconcile.Request

@@ -33,28 +33,28 @@ import (
 type switching struct {
 	*cluster
 	t *testing.T
-	// stuck is a node whose sessions lbstack does not get.
+	// stuck is a node whose BGP sessions do not come up with lbstack.
 	stuck string
 	// bare is a node without a speaker of lbstack.
 	bare string
 	// patched and applied are called after the command has changed MetalLB's DaemonSet, and before it applies a stack.
 	patched func(*appsv1.DaemonSet)
 	applied func(l2 bool)
-	// away is until when the API server does not answer the command.
+	// away is when the API server answers the command again.
 	away time.Time
 	// pods guards grace, and MetalLB's DaemonSet while its pods are made after it.
 	pods sync.Mutex
 	// grace is the period that the command gives pods to end, in seconds, by name.
 	grace map[string]int64
-	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
+	// at is the node from which MetalLB reports that it announces the Service on the local network; empty: there is no report.
 	at string
-	// fixed: lbstack announces from node-1, whatever it is asked for.
+	// fixed: lbstack announces from node-1, whatever node is requested.
 	fixed bool
-	// forbidden is a verb and a kind, for which the command has no right.
+	// forbidden is a verb and a kind for which the command has no right.
 	forbidden string
 	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
 	hasty bool
-	// together is when both announced, and not from one node.
+	// together is when both load balancers announced, from different nodes.
 	together []string
 }
 
@@ -107,7 +107,7 @@ func switchingBed(t *testing.T) *switching {
 	return s
 }
 
-// actor is in the context of requests that are not the command's.
+// actor marks the context of requests that the command did not make.
 type actor struct{}
 
 // watch has the API server answer the command unless away is set, and reads what the command writes.
@@ -191,7 +191,7 @@ func (s *switching) must(err error) {
 	}
 }
 
-// pod of MetalLB's speaker.
+// pod returns a pod of MetalLB's speaker.
 func (s *switching) pod(node string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
 }
@@ -208,7 +208,7 @@ func (s *switching) report(node string) {
 	s.must(s.api.Create(s.t.Context(), status))
 }
 
-// act has all actors do what follows from the objects, each second.
+// act runs all actors each second.
 func (s *switching) act(ctx context.Context) {
 	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
 		s.pods.Lock()
@@ -222,7 +222,7 @@ func (s *switching) act(ctx context.Context) {
 	}
 }
 
-// metallb has its pods be where its DaemonSet wants them.
+// metallb creates and deletes the pods of MetalLB's DaemonSet.
 func (s *switching) metallb(ctx context.Context) {
 	set := &appsv1.DaemonSet{}
 	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
@@ -318,7 +318,7 @@ func (h hostnameOf) Get(label string) string {
 
 func (h hostnameOf) Lookup(label string) (string, bool) { return h.Get(label), h.Has(label) }
 
-// owner is the node that reports to announce the address; empty: none does.
+// owner returns the node that reports that it announces the address; empty: no node does.
 func (s *switching) owner() string {
 	states := &v1beta1.SpeakerStateList{}
 	s.must(s.api.List(context.WithValue(s.t.Context(), actor{}, true), states))
@@ -330,7 +330,7 @@ func (s *switching) owner() string {
 	return ""
 }
 
-// moveReport has MetalLB report another node after a while.
+// moveReport changes the node in MetalLB's report after a while.
 func (s *switching) moveReport(ctx context.Context, after time.Duration, node string) {
 	<-time.After(after)
 	status := &unstructured.Unstructured{}
@@ -349,7 +349,7 @@ func stackFile(t *testing.T, text string) string {
 	return file
 }
 
-// runs has a command line succeed and print parts.
+// runs fails unless a command line succeeds and prints the parts.
 func (s *switching) runs(line string, parts ...string) {
 	s.t.Helper()
 	out, errOut, err := execute(s.t.Context(), s.cluster, line)

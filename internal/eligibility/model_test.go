@@ -22,8 +22,8 @@ type facts struct {
 	admitted map[netip.Addr]bool
 }
 
-// admit notes which held addresses may be announced: those that are listed, and those that
-// were since they are held.
+// admit records the claimed addresses that may be announced: addresses that their pool lists, and
+// addresses that their pool listed at any time since the claim.
 func (f *facts) admit() {
 	for address := range f.admitted {
 		if c := f.claims[address]; c == nil || len(c.Holders) == 0 {

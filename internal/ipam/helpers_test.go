@@ -119,7 +119,7 @@ func labelsOf(items ...string) map[string]string {
 	return labels
 }
 
-// allocator has these pools, oldest first.
+// allocator returns an allocator with these pools, oldest first.
 func allocator(pools ...Pool) *Allocator {
 	a := New()
 	setPools(a, pools...)
@@ -169,7 +169,7 @@ func inNamespaceWith(items ...string) requestOption {
 	return func(r *Request) { r.NamespaceLabels = labelsOf(items...) }
 }
 
-// share is what a Service with that key and those TCP ports shares on.
+// share returns the sharing terms of a Service with this key and these TCP ports.
 func share(key string, ports ...uint16) lb.Sharing {
 	terms := lb.Sharing{Key: key}
 	for _, n := range ports {
@@ -179,7 +179,7 @@ func share(key string, ports ...uint16) lb.Sharing {
 	return terms
 }
 
-// local is the same with externalTrafficPolicy: Local.
+// local returns sharing terms with externalTrafficPolicy: Local.
 func local(selector string, terms lb.Sharing) lb.Sharing {
 	terms.Traffic = selector
 	return terms
@@ -213,7 +213,7 @@ func outcome(d Decision) string {
 	return strings.Join(words, ", ")
 }
 
-// decide assigns, checks what is true of every decision, and compares it.
+// decide assigns, checks the invariants of every decision, and compares the decision.
 func decide(t testing.TB, a *Allocator, req Request, want string) Decision {
 	t.Helper()
 	d := a.Assign(req)
@@ -229,7 +229,7 @@ func decide(t testing.TB, a *Allocator, req Request, want string) Decision {
 	return d
 }
 
-// settle does so, and releases what is dropped, as the controller does.
+// settle calls decide, and releases dropped addresses as the controller does.
 func settle(t testing.TB, a *Allocator, req Request, want string) Decision {
 	t.Helper()
 	d := decide(t, a, req, want)
@@ -255,7 +255,7 @@ func holding(name, what string) Holding {
 	return Holding{Address: addr(address), Pool: lb.PoolName(pool), Service: service(name)}
 }
 
-// heldBy returns what a Service holds: "10.0.0.1@p 10.0.0.2@p".
+// heldBy returns the addresses of a Service: "10.0.0.1@p 10.0.0.2@p".
 func heldBy(a *Allocator, name string) string {
 	var words []string
 	for _, h := range a.HeldBy(service(name)) {
@@ -264,7 +264,7 @@ func heldBy(a *Allocator, name string) string {
 	return strings.Join(words, " ")
 }
 
-// holdersOf returns who holds an address, the first one first.
+// holdersOf returns the holders of an address in their order.
 func holdersOf(a *Allocator, address string) string {
 	holders, _ := a.Holders(addr(address))
 	var words []string

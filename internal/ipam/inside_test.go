@@ -54,7 +54,7 @@ func takenUpAgainstPolicy(a *Allocator, d Decision) bool {
 	return slices.ContainsFunc(d.Keep, func(h Holding) bool { return a.from(h.Address).Evict })
 }
 
-// index of all that an allocator knows twice.
+// inside has all the data that an allocator stores twice: the values of its indexes.
 type inside struct {
 	ByKey     map[string][]netip.Addr
 	Shared    map[netip.Addr]int // holders after the first

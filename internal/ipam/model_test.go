@@ -9,12 +9,12 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// model decides the same as an Allocator, in the plainest way there is: it knows no
-// index, and looks at every address of a pool and at every holder.
+// model decides the same as an Allocator in the plainest way: the model has no
+// index, and reads every address of a pool and every holder.
 type model struct {
 	pools    []Pool
-	held     map[netip.Addr][]lb.ServiceKey // in the order in which they came; none: reserved
-	origin   map[netip.Addr]lb.PoolName     // as it was when the pools had the address last
+	held     map[netip.Addr][]lb.ServiceKey // in the order in which they got the address; none: reserved
+	origin   map[netip.Addr]lb.PoolName     // the last pool that had the address
 	terms    map[assignment]lb.Sharing
 	reserved map[assignment]bool
 	dropped  map[assignment]bool // has to release the address
@@ -77,8 +77,8 @@ func (m *model) agree(x, y lb.Sharing) bool {
 	return x.Key != "" && x.Key == y.Key && x.Traffic == y.Traffic && disjoint
 }
 
-// mayJoin reports whether a Service may have an address, that is not reserved, with
-// those that hold it.
+// mayJoin reports whether a Service may have an address, which is not reserved, together with
+// its holders.
 func (m *model) mayJoin(a netip.Addr, service lb.ServiceKey, terms lb.Sharing, acrossNamespaces bool) bool {
 	for _, other := range m.held[a] {
 		if other != service && (!m.agree(terms, m.terms[assignment{a, other}]) || other.Namespace != service.Namespace && !acrossNamespaces) {
@@ -158,8 +158,8 @@ func (m *model) flees(a netip.Addr, req Request) bool {
 	return false
 }
 
-// outOfScope reports whether a Service of another namespace came before, although the
-// pool lets one namespace share.
+// outOfScope reports whether a Service of another namespace got the address before, although the
+// pool allows sharing within one namespace alone.
 func (m *model) outOfScope(p *Pool, a netip.Addr, service lb.ServiceKey) bool {
 	before := m.held[a][:slices.Index(m.held[a], service)]
 	return !p.ShareAcrossNamespaces && slices.ContainsFunc(before, func(k lb.ServiceKey) bool { return k.Namespace != service.Namespace })
@@ -170,7 +170,7 @@ func isFor(p *Pool, req Request) bool {
 	return s == nil || len(s.Namespaces) == 0 || slices.Contains(s.Namespaces, req.Service.Namespace)
 }
 
-// order is the pools as they are tried.
+// order returns the pools in the order in which they are tried.
 func (m *model) order(req Request) []*Pool {
 	var list []*Pool
 	for i := range m.pools {
@@ -205,8 +205,8 @@ func (m *model) order(req Request) []*Pool {
 	return list
 }
 
-// gives reports whether a pool gives the Service addresses of its own accord, or when
-// one of them is named.
+// gives reports whether a pool gives the Service addresses without being named, or when
+// the request names one of them.
 func gives(p *Pool, req Request, named bool) bool {
 	return p.Unusable == "" && !p.Draining && isFor(p, req) && (p.AutoAssign || named || req.Pool == p.Name)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// universe has few addresses, so that pools, Services and claims meet: both sides
+// universe has few addresses, so that pools, Services and claims collide: both sides
 // of .255 and .0, and some that are far from the start of a large range.
 var universe = func() (list []netip.Addr) {
 	for _, from := range []string{"10.0.0.251", "2001:db8::fffb"} {
@@ -189,7 +189,7 @@ func assignBoth(t *rapid.T, a *Allocator, m *model, req Request) Decision {
 	}
 	got.Refusal, got.Missing = nil, nil
 	byAddress := func(x, y Holding) int { return x.Address.Compare(y.Address) }
-	for _, d := range []*Decision{&got, &want} { // in which order is not promised but for Keep
+	for _, d := range []*Decision{&got, &want} { // only Keep has a promised order
 		d.Drop = slices.SortedFunc(slices.Values(d.Drop), byAddress)
 	}
 	slices.SortFunc(want.Keep, byAddress)

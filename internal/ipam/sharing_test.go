@@ -14,7 +14,7 @@ func TestMayShareAnAddress(t *testing.T) {
 	tests := []struct {
 		name         string
 		has, asks    lb.Sharing
-		from         string // namespace of the one that asks, "n" is that of the holder
+		from         string // namespace of the requesting Service; the holder is in "n"
 		across       bool
 		want, reason string // reason: part of the message
 	}{
@@ -52,7 +52,7 @@ func TestMayShareAnAddress(t *testing.T) {
 			if d.Refusal != nil && !strings.Contains(d.Refusal.Message, tt.reason) {
 				t.Errorf("message: got %q, want it to contain %q", d.Refusal.Message, tt.reason)
 			}
-			// Without naming the address it gets it if it can, and else a free one.
+			// Without naming the address, the Service gets it if it may share, and otherwise a free one.
 			b := allocator(p)
 			take(t, b, "holder", "10.0.0.1@p", tt.has)
 			want := tt.want
@@ -81,7 +81,7 @@ func TestSharedAddressIsFreeWhenTheLastOneLeaves(t *testing.T) {
 	for i, name := range []string{"a", "b", "c"} {
 		settle(t, a, ask(name, on(share("k", uint16(80+i)))), "keep 10.0.0.1@p")
 	}
-	for _, name := range []string{"a", "c", "b"} { // the first holder too may go first
+	for _, name := range []string{"a", "c", "b"} { // the first holder may also leave first
 		decide(t, a, ask("alone"), "refused PoolExhausted")
 		if used := a.States()["p"].Usage[lb.IPv4].Used; used != 1 {
 			t.Errorf("used: got %d, want 1 for an address that several have", used)
@@ -127,7 +127,7 @@ func TestSharedAddressGoesBeforeAFreeOne(t *testing.T) {
 	}
 }
 
-// Acceptance A04: who changes gives way, who is there stays.
+// Acceptance A04: the Service that changes gives way, the other holders stay.
 func TestServiceWhoseTermsChangeGivesWay(t *testing.T) {
 	cluster, x, y := share("k", 80), local("app=x", share("k", 80)), local("app=y", share("k", 80))
 	cluster2, x2 := share("k", 81), local("app=x", share("k", 81))
@@ -179,8 +179,8 @@ func TestServiceThatCanNoLongerShareAndGetsNoOtherLosesTheAddress(t *testing.T) 
 	settle(t, a, ask("a", on(share("k", 80))), "keep 10.0.0.1@p")
 }
 
-// Between the decision about the Service that changes and the release of what that
-// lets go, the others are judged by the terms that they agreed to.
+// Between the decision about the changed Service and the release of its dropped
+// address, the terms count that the other holders agreed to.
 func TestHolderStaysWhileTheOtherLeaves(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	settle(t, a, ask("a", on(share("k", 80))), "keep 10.0.0.1@p")
@@ -207,7 +207,7 @@ func TestServiceThatChangesBackInTimeStays(t *testing.T) {
 	decide(t, a, ask("b"), "keep 10.0.0.1@p")
 }
 
-// Terms are those of an address: a second claim of a Service, written with newer ones
+// Each address has its own terms: a second claim of a Service, written with newer terms
 // before a crash, takes nothing from the others at its first address.
 func TestTermsOfAnotherClaimTakeNothingFromOthers(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
@@ -218,7 +218,7 @@ func TestTermsOfAnotherClaimTakeNothingFromOthers(t *testing.T) {
 	settle(t, a, ask("b", on(share("x", 81))), "keep 10.0.0.2@p, drop 10.0.0.1@p, lost 10.0.0.1@p")
 }
 
-// Promise 2: neither a pool edit nor that a pool goes takes an address.
+// Promise 2: neither the edit nor the deletion of a pool takes an address away.
 func TestPoolThatEvictsTakesAddressesSharedAcrossNamespaces(t *testing.T) {
 	first, second, third := ask("m/a", on(share("k", 80))), ask("n/b", on(share("k", 81))), ask("m/c", on(share("k", 82)))
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9", across))
@@ -237,7 +237,7 @@ func TestPoolThatEvictsTakesAddressesSharedAcrossNamespaces(t *testing.T) {
 	setPools(a, newPool("p", "10.0.0.1-10.0.0.9", evicting))
 	settle(t, a, second, "keep 10.0.0.2@p, drop 10.0.0.1@p, lost 10.0.0.1@p")
 	settle(t, a, first, "keep 10.0.0.1@p")
-	settle(t, a, third, "keep 10.0.0.1@p") // n/b has gone from between
+	settle(t, a, third, "keep 10.0.0.1@p") // n/b no longer stands between
 }
 
 func TestPoolEditsTakeNoSharedAddress(t *testing.T) {
@@ -271,7 +271,7 @@ func TestPoolEditsTakeNoSharedAddress(t *testing.T) {
 					}
 				}
 			}
-			if tt.next != nil { // who comes now is judged by the pool as it is
+			if tt.next != nil { // the present pool counts for a new Service
 				if d := a.Assign(ask("o/c", on(share("k", 82)), wants("10.0.0.1"))); d.Refusal == nil {
 					t.Errorf("a third namespace: got %q, want a refusal", outcome(d))
 				}
@@ -281,7 +281,7 @@ func TestPoolEditsTakeNoSharedAddress(t *testing.T) {
 }
 
 // A Service compares itself with the holders of 64 addresses of its key, in the order in
-// which it would take them, and takes a free one if it can share none of these.
+// which it would take them, and takes a free address if it can share none of these.
 func TestSharedAddressesThatAreCompared(t *testing.T) {
 	crowd := func(t *testing.T, n int, first string) *Allocator {
 		t.Helper()
@@ -325,7 +325,7 @@ func TestSharedAddressesThatAreCompared(t *testing.T) {
 	})
 }
 
-// numbered are n ports from first on.
+// numbered returns n ports from first on.
 func numbered(first, n int) (ports []uint16) {
 	for i := range n {
 		ports = append(ports, uint16(first+i))

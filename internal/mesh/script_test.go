@@ -26,7 +26,7 @@ func restartingFor(back time.Duration) wire.State {
 	return wire.State{Phase: ownership.Restarting, Back: back, Claims: ownership.Claims{vip: 7}}
 }
 
-// script is the machine of node a among peers that send what the test wants. It fails when
+// script is the machine of node a among peers whose messages the test sends. A script fails the test when
 // the view changes and its version does not.
 type script struct {
 	t     *testing.T
@@ -35,7 +35,7 @@ type script struct {
 	sent  []Send // since take was called
 	peers map[lb.NodeName]*scripted
 	last  View
-	// members and peerList are those of the machine after the last event.
+	// members and peerList are copies from the machine after the last event.
 	members  uint64
 	peerList []lb.NodeName
 	// flips counts how often a peer became alive or dead.
@@ -44,11 +44,11 @@ type script struct {
 
 // scripted is a peer of the script.
 type scripted struct {
-	met      bool // by the machine
+	met      bool // the machine has a session with the peer
 	instance wire.Instance
 	sequence uint64
 	suspects []lb.NodeName
-	acksOnly bool // instead of heartbeats
+	acksOnly bool // the peer sends acknowledgements instead of heartbeats
 	sentAt   time.Time
 }
 
@@ -84,7 +84,7 @@ func (s *script) note(sends []Send) {
 		s.peers[node].met = false
 	}
 	if len(s.peers) > 8 && s.m.Version() == s.last.Version {
-		return // views of many are compared in small networks only
+		return // comparing views of many peers takes too long
 	}
 	if members, was := s.m.Members(), s.members; !slices.Equal(s.m.Peers(), s.peerList) && members == was {
 		s.t.Errorf("Peers changed from %v to %v, and Members did not", s.peerList, s.m.Peers())
@@ -100,8 +100,8 @@ func (s *script) note(sends []Send) {
 	s.last = v
 }
 
-// comparable returns a view without what may change while its version does not: when those that
-// are missing were received from last changes with every message of a speaker that has not
+// comparable returns a view without the fields that may change within a version: when the
+// missing peers were last received from changes with every message of a speaker that has not
 // published anything.
 func comparable(v View) View {
 	v.Version, v.Peers, v.Missing = 0, slices.Clone(v.Peers), slices.Clone(v.Missing)
@@ -119,7 +119,7 @@ func difference(x, y []lb.NodeName) []lb.NodeName {
 	return slices.DeleteFunc(both, func(node lb.NodeName) bool { return slices.Contains(x, node) && slices.Contains(y, node) })
 }
 
-// deliver has the machine receive a message; a peer that there is no session with is met.
+// deliver has the machine receive a message. It opens a session with the peer if there is none.
 func (s *script) deliver(node lb.NodeName, msg wire.Message) {
 	s.t.Helper()
 	p := s.peers[node]
@@ -163,13 +163,13 @@ func relayedPieces(about lb.NodeName, instance wire.Instance, sequence uint64, s
 	return messages
 }
 
-// restart replaces the process of a peer; nothing of the new one has come yet.
+// restart replaces the process of a peer. The machine has received nothing from the new process yet.
 func (s *script) restart(node lb.NodeName) {
 	p := s.peers[node]
 	*p = scripted{instance: wire.Instance{p.instance[0] + 1}, sentAt: s.now}
 }
 
-// heartbeat has a peer send one.
+// heartbeat has a peer send a heartbeat.
 func (s *script) heartbeat(node lb.NodeName) {
 	s.t.Helper()
 	p := s.peers[node]
@@ -188,7 +188,7 @@ func ids(nodes ...lb.NodeName) (list []wire.NodeID) {
 	return list
 }
 
-// pass lets time pass in which only some of the others send heartbeats.
+// pass advances the time, while only these peers send heartbeats.
 func (s *script) pass(d time.Duration, sending ...lb.NodeName) {
 	s.t.Helper()
 	for end := s.now.Add(d); s.now.Before(end); {
@@ -220,7 +220,7 @@ func (s *script) state(node lb.NodeName) (wire.State, bool) {
 	return wire.State{}, false
 }
 
-// take returns the last message of a kind to each receiver since it was called last.
+// take returns the last message of a kind to each receiver since the last call.
 func (s *script) take(kind wire.Kind) map[lb.NodeName]*wire.Message {
 	got := map[lb.NodeName]*wire.Message{}
 	for _, send := range s.sent {
@@ -232,7 +232,7 @@ func (s *script) take(kind wire.Kind) map[lb.NodeName]*wire.Message {
 	return got
 }
 
-// named returns whom the heartbeats since the last take name, by receiver.
+// named returns the suspects in the heartbeats since the last take, by receiver.
 func (s *script) named() map[lb.NodeName][]wire.NodeID {
 	got := map[lb.NodeName][]wire.NodeID{}
 	for to, msg := range s.take(wire.KindHeartbeat) {

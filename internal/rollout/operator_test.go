@@ -9,33 +9,33 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// operator is one that acts on decisions in a world. What it knows of the cluster is late.
+// operator acts on decisions in a world. Its view of the cluster is late.
 type operator struct {
 	w        *world
 	stored   Stored // on the API server: it survives the process
 	wanted   Revision
 	retry    string
 	settings Settings
-	upgrades bool              // revisions are of another version of the operator, and of no edit
+	upgrades bool              // a new revision is a new version of the operator, not an edit
 	edits    int64             // of the spec
-	applied  int64             // the last one of the spec that was applied in whole; the status shows it
-	refuses  time.Time         // until when the API server refuses advertisements
+	applied  int64             // the last edit that was applied completely; the status has it
+	refuses  time.Time         // when the API server stops refusing advertisements
 	removals int               // of nodes from the advertisement, which are not applied yet
-	editing  time.Time         // until when it is edited again and again
+	editing  time.Time         // when the repeated edits of the spec end
 	good     map[Revision]bool // revisions whose templates are stored
 
-	// Of the process.
+	// State of the process, lost when it ends.
 	seenSince time.Time
 	views     []State // of the last seconds, the newest last
-	view      int     // of views, the one that the process has got to know
+	view      int     // index of the view that the process has
 	since     map[string]time.Time
 	deleted   map[string]bool
-	away      time.Time // the process does not run before
+	away      time.Time // when the process runs again
 
 	taken   map[lb.NodeName]bool // nodes that are without a speaker because of a deletion
 	moved   time.Time            // when the stored state changed last
 	deletes int
-	killAt  int // the process is killed at this point of the pass; 0: it is not
+	killAt  int // the point of the pass at which the process is killed; 0: none
 	broken  string
 	trace   []string
 }
@@ -52,7 +52,7 @@ func (o *operator) restart(at time.Time) {
 	o.since, o.deleted, o.seenSince = map[string]time.Time{}, map[string]bool{}, at
 }
 
-// want has another revision wanted: by an edit of the spec, or by another version of the operator.
+// want changes the wanted revision: by an edit of the spec, or by another version of the operator.
 func (o *operator) want(r Revision) {
 	if o.wanted != r && !o.upgrades {
 		o.edits++
@@ -60,7 +60,7 @@ func (o *operator) want(r Revision) {
 	o.wanted = r
 }
 
-// look adds what there is to know now.
+// look adds the present view of the cluster.
 func (o *operator) look() {
 	o.views = append(o.views, o.w.facts())
 	if len(o.views) > 4 {
@@ -70,7 +70,7 @@ func (o *operator) look() {
 	o.view += o.w.rng.IntN(len(o.views) - o.view)
 }
 
-// state returns what the process decides from.
+// state returns the input of the process's decisions.
 func (o *operator) state() State {
 	s := o.views[o.view]
 	s.Stored, s.Wanted, s.Retry, s.Settings, s.GoodStored = o.stored, o.wanted, o.retry, o.settings, o.good[o.stored.Good]
@@ -95,8 +95,8 @@ func (o *operator) state() State {
 	return s
 }
 
-// unadvertise edits the spec so that a node may not announce routes any more. The API server may refuse
-// that for some time.
+// unadvertise edits the spec so that a node may no longer announce routes. The API server may refuse
+// the edit for some time.
 func (o *operator) unadvertise() {
 	o.edits++
 	o.removals++
@@ -105,7 +105,7 @@ func (o *operator) unadvertise() {
 	}
 }
 
-// remove takes a node out of the advertisement: one with a step, if any has.
+// remove takes a node out of the advertisement, preferably a node with a step.
 func (o *operator) remove() {
 	n := o.w.nodes[o.w.rng.IntN(len(o.w.nodes))]
 	if len(o.stored.Steps) > 0 {
@@ -164,7 +164,7 @@ func (o *operator) pass() {
 	}
 }
 
-// apply gives the workloads their templates, and the advertisement the fields of the spec.
+// apply writes the templates of the workloads, and the advertisement of the spec.
 func (o *operator) apply(p Plan) {
 	w := o.w
 	if !w.now.Before(o.refuses) {
@@ -209,7 +209,7 @@ func (o *operator) delete(s State, d Deletion) {
 	}
 }
 
-// check finds out which nodes have a speaker again, or have none for another reason.
+// check updates the nodes that are without a speaker because of a deletion.
 func (o *operator) check() {
 	for name := range o.taken {
 		n := o.w.node(name)

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// simulations is how many are run. LBSTACK_SEEDS says otherwise, and LBSTACK_SEED which is the first:
-	// without LBSTACK_SEEDS it runs alone.
+	// simulations is the default number of simulations. LBSTACK_SEEDS sets another number. LBSTACK_SEED sets the first seed:
+	// without LBSTACK_SEEDS that seed runs alone.
 	simulations = 300
-	// failures is how many may fail before the others are not run: the seeds of all show what they have
+	// failures is the number of failed simulations that ends the test: several seeds show what they have
 	// in common.
 	failures = 10
 )
@@ -46,8 +46,8 @@ func TestSimulation(t *testing.T) {
 	t.Logf("seeds from %d: failed %v: %v", first, failed, ends)
 }
 
-// simulate runs a rollout with everything that can happen meanwhile, lets the cluster calm
-// down, and checks how it ends. It returns what was wrong, and whether the end was right.
+// simulate runs a rollout with random disturbances, ends the disturbances,
+// and checks the result. It returns the failure, and whether the rollout ended as expected.
 func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	t.Helper()
 	w := newWorld(seed)
@@ -91,7 +91,7 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	happens := func() { disturb(o, bad) }
 	if bad == none && w.chance(3) { // one edit changes both
 		o.unadvertise()
-		if w.chance(2) { // and nothing else voids what a step shows
+		if w.chance(2) { // no other edit makes the result of a step invalid
 			happens = nil
 		}
 	}
@@ -107,8 +107,8 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	switch {
 	case bad == none:
 		expect("good revision", o.stored.Phase == Complete && o.stored.Good == two && o.everywhere(two))
-	case o.stored.Phase == Canary && o.onlyBroken(): // it says nothing about the revision, and waits for a person
-	case (bad == mute || bad == idle) && o.stored.Phase == Speakers && o.stored.Good == one && !w.announced(two.Speaker): // nor does it here
+	case o.stored.Phase == Canary && o.onlyBroken(): // such a step shows nothing about the revision: the rollout waits for a person
+	case (bad == mute || bad == idle) && o.stored.Phase == Speakers && o.stored.Good == one && !w.announced(two.Speaker): // such a step shows nothing either
 	case o.settings.Halt:
 		expect("bad revision", o.stored.Phase == Halted && o.stored.Failed() == two)
 	default:
@@ -125,9 +125,9 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	return fmt.Sprintf("%s, halt %t", bad, o.settings.Halt), o.broken == ""
 }
 
-// randomFault returns one that shows in the cluster, or none.
+// randomFault returns a fault that the cluster can show, or none.
 func randomFault(w *world) fault {
-	if len(w.nodes) == 1 { // where that node goes down in its step, no other shows what is wrong
+	if len(w.nodes) == 1 { // a single node that goes down in its step cannot show the fault
 		return []fault{none, controls}[w.rng.IntN(2)]
 	}
 	all := []fault{none, none, none, noImage, crashes, silent, sessionless, controls}
@@ -140,14 +140,14 @@ func randomFault(w *world) fault {
 	return all[w.rng.IntN(len(all))]
 }
 
-// disturb lets something happen, or not.
+// disturb makes a random disturbance, or none.
 func disturb(o *operator, bad fault) {
 	w := o.w
 	if w.now.Before(o.editing) && w.chance(5) {
 		o.edits++
 	}
-	// On another try nodes can have the revision already: of what it lacks compared with the good one
-	// nothing shows there any more.
+	// On another try some nodes already have the revision. What the revision lacks compared with the good one
+	// cannot be seen on these nodes any more.
 	again := bad == none || !o.settings.Halt && bad != voiceless && bad != sessionless && bad != routeless && bad != idle
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
 	switch happens := w.rng.IntN(300); {
@@ -166,12 +166,12 @@ func disturb(o *operator, bad fault) {
 		o.views, o.view, o.seenSince = nil, 0, o.away
 	case happens == 12 && bad != sessionless:
 		w.routerDown = w.between(5, 60)
-	case happens <= 14 && len(w.services) > 1: // one stays that shows what the revision does
+	case happens <= 14 && len(w.services) > 1: // one Service stays, to show what the revision does
 		s := w.services[1+w.rng.IntN(len(w.services)-1)]
 		s.changed, s.odd = w.now, w.between(1, 200)
 	case happens == 15 && bad != killer:
 		n.tainted = !n.tainted
-	case happens == 16 && len(o.good) > 1 && w.chance(3) && again: // the change is taken back, and made again
+	case happens == 16 && len(o.good) > 1 && w.chance(3) && again: // the change is reverted, and made again
 		if o.wanted == two {
 			o.want(one)
 		} else {
@@ -181,9 +181,9 @@ func disturb(o *operator, bad fault) {
 		o.retry += "x"
 	case happens == 18 && bad == none:
 		o.unadvertise()
-	case happens == 19 && bad == none: // somebody edits what no node announces, again and again
+	case happens == 19 && bad == none: // repeated edits of addresses that no node announces
 		o.editing = w.between(30, 1800)
-	case happens < 40: // a speaker that covers for another one crashes; one that goes on to do so does not work
+	case happens < 40: // a covering speaker crashes; its successor does not work
 		for _, step := range o.stored.Steps {
 			if by := step.CoveredBy; by != "" && !step.Broken && w.node(by).pod != nil && w.node(by).pod.restarts < 2 && w.chance(2) {
 				w.crash(w.node(by))
@@ -192,8 +192,8 @@ func disturb(o *operator, bad fault) {
 	}
 }
 
-// calm ends all disturbances. A node that a speaker took down comes back by itself, after Kubernetes
-// has noticed that it was down: else nobody could know.
+// calm ends all disturbances. A node that a speaker took down comes back after Kubernetes
+// has noticed that it was down, since otherwise nothing would show the fault.
 func calm(o *operator, bad fault) {
 	o.want(two)
 	o.killAt, o.refuses = 0, o.w.now

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// fault is what is wrong with a revision.
+// fault is a defect of a revision.
 type fault string
 
 const (
@@ -28,7 +28,7 @@ const (
 	controls    fault = "controller that does not get ready"
 )
 
-// world is a cluster as it really is. It advances by seconds.
+// world is the true state of a cluster. It advances by seconds.
 type world struct {
 	rng        *rand.Rand
 	now        time.Time
@@ -40,7 +40,7 @@ type world struct {
 	templateAt time.Time // when the DaemonSet got it
 	controller Hash
 	deployedAt time.Time
-	routerDown time.Time // until when
+	routerDown time.Time // when the router is up again
 	covers     bool      // addresses stay with speakers that restart within 30 s
 	routed     bool      // each node announces a route
 	private    bool      // no speaker receives announcements of another one
@@ -50,8 +50,8 @@ type world struct {
 type simNode struct {
 	name    lb.NodeName
 	up      bool
-	since   time.Time // of up
-	ready   bool      // its condition Ready, which follows late
+	since   time.Time // when up changed
+	ready   bool      // the condition Ready of the node, which follows late
 	pod     *simPod
 	broken  bool // no pod gets ready on it
 	tainted bool
@@ -62,10 +62,10 @@ type simPod struct {
 	id       string
 	revision Hash
 	ready    bool
-	next     time.Time // when it gets ready, or crashes
+	next     time.Time // when the pod gets ready, or crashes
 	restarts int
 	ends     time.Time
-	killed   bool // it has taken its node down
+	killed   bool // the pod has taken its node down
 	started  time.Time
 }
 
@@ -74,11 +74,11 @@ type simService struct {
 	owner   *simNode
 	since   time.Time // not announced since; zero: announced
 	changed time.Time
-	odd     time.Time // until when its owner has it in a state in which nobody announces it
-	lost    time.Time // since when its owner has not worked; others answer for it for a while; zero: it works
-	covered bool      // its owner has restarted since it has it, and does not announce it
-	by      *simNode  // covers for the owner
-	process time.Time // of by, since when; zero: nobody covers any more
+	odd     time.Time // end of the time in which the owner's state keeps all nodes from announcing the Service
+	lost    time.Time // since when the owner has failed; others answer for a while; zero: the owner works
+	covered bool      // the owner has restarted since it took the Service, and does not announce it
+	by      *simNode  // the node that covers for the owner
+	process time.Time // start of the process on by; zero: no node covers any more
 }
 
 func newWorld(seed uint64) *world {
@@ -105,7 +105,7 @@ func (w *world) node(name lb.NodeName) *simNode {
 	return w.nodes[i]
 }
 
-// tick lets a second pass.
+// tick advances the world by a second.
 func (w *world) tick() {
 	w.now = w.now.Add(time.Second)
 	for _, n := range w.nodes {
@@ -153,7 +153,7 @@ func (w *world) kubelet(n *simNode) {
 	}
 }
 
-// create is the DaemonSet controller, which knows a new template late.
+// create is the DaemonSet controller, which gets a new template late.
 func (w *world) create(n *simNode) {
 	w.pods++
 	revision := w.template
@@ -218,8 +218,8 @@ func (w *world) serve(s *simService) {
 	}
 }
 
-// cover has a node cover for the owner of a Service. When its process is replaced, another one does;
-// when it crashes, none: see crash.
+// cover has a node cover for the owner of a Service. When the process of that node is replaced, another node covers;
+// when the process crashes, no node covers: see crash.
 func (w *world) cover(s *simService, works func(*simNode) bool) {
 	if !s.covered || s.by != nil && (s.process.IsZero() || s.by.pod != nil && s.by.pod.started.Equal(s.process)) {
 		return
@@ -232,7 +232,7 @@ func (w *world) cover(s *simService, works func(*simNode) bool) {
 	}
 }
 
-// crash ends the process of a speaker, and no other one covers for the nodes that it covered for.
+// crash ends the process of a speaker, and no other speaker covers for the nodes that it covered for.
 func (w *world) crash(n *simNode) {
 	for _, s := range w.services {
 		if s.by == n {
@@ -250,7 +250,7 @@ func (w *world) announced(revision Hash) bool {
 	})
 }
 
-// facts returns what can be known of the cluster.
+// facts returns everything that the API server has about the cluster.
 func (w *world) facts() State {
 	s := State{Nodes: map[lb.NodeName]Node{}, Template: w.template, Controller: Workload{Template: w.controller, Ready: w.now.Sub(w.deployedAt) > 5*time.Second && w.faults[w.controller] != controls}}
 	if w.now.Sub(w.templateAt) < 2*time.Second {

@@ -34,7 +34,7 @@ var byValue = cmp.Options{
 	cmp.Comparer(func(x, y netip.Prefix) bool { return x == y }),
 }
 
-// has selects what has this label.
+// has returns a selector of this label.
 func has(key, value string) eligibility.Selector {
 	return func(set map[string]string) bool { return set[key] == value }
 }
@@ -43,7 +43,7 @@ func anyOf(s ...eligibility.Selector) []eligibility.Selector { return s }
 
 func number(n uint32) routes.Number { return routes.Number{Value: n, Set: true} }
 
-// on are endpoints on nodes, one each.
+// on returns endpoints on nodes, one for each.
 func on(nodes ...lb.NodeName) eligibility.Endpoints {
 	e := eligibility.Endpoints{Serving: len(nodes), Nodes: map[lb.NodeName]bool{}}
 	for _, n := range nodes {
@@ -52,7 +52,7 @@ func on(nodes ...lb.NodeName) eligibility.Endpoints {
 	return e
 }
 
-// setup is a cluster as the node n1 sees it.
+// setup is the cluster in the view of the node n1.
 type setup struct {
 	config   routes.Config
 	services map[lb.ServiceKey]*eligibility.Holder
@@ -61,12 +61,12 @@ type setup struct {
 	admitted map[netip.Addr]bool
 }
 
-// pool lists all addresses.
+// pool returns a pool that lists all addresses.
 func pool(name lb.PoolName, set labels) eligibility.Pool {
 	return eligibility.Pool{Name: name, Labels: set, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("0.0.0.0/0")), lb.RangeOf(netip.MustParsePrefix("::/0"))}}
 }
 
-// base has one Service that shows an IPv4 address of the pool gold, and two peers.
+// base returns a setup with one Service that shows an IPv4 address of the pool gold, and two peers.
 func base(ads ...ad) setup {
 	return setup{
 		config: routes.Config{
@@ -144,7 +144,7 @@ func shows(addresses ...netip.Addr) func(*setup) {
 	}
 }
 
-// to returns the table of plain routes.
+// to returns a table of routes without attributes.
 func to(prefixes ...string) table {
 	t := table{}
 	for _, p := range prefixes {

@@ -16,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// randomSeeds is how many stories are played; LBSTACK_SEEDS says otherwise, and
-// LBSTACK_SEED plays a single one.
+// randomSeeds is how many stories are played by default. LBSTACK_SEEDS sets another number;
+// LBSTACK_SEED plays the story of one seed.
 const randomSeeds = 200
 
 func seedsToPlay(t *testing.T) []uint64 {
@@ -48,7 +48,7 @@ func seedsToPlay(t *testing.T) []uint64 {
 }
 
 // TestAnyStoryEndsWhereItsFactsLead plays random changes, and compares the planner
-// after each with what the naive model and a new planner make of the same facts.
+// after each change with the naive model and with a new planner of the same facts.
 func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 	failed := 0
 	for _, seed := range seedsToPlay(t) {
@@ -121,8 +121,8 @@ func (s *story) apply(t *testing.T, sum map[bgp.PeerName]table, changes map[bgp.
 	}
 }
 
-// table works out naively what a peer gets: each advertisement by itself, by what
-// advertise says of the whole cluster.
+// table computes the routes of a peer naively: each advertisement by itself, from
+// the result of advertise for the whole cluster.
 func (s *story) table(peer bgp.PeerName) table {
 	want := table{}
 	for prefix, ads := range s.speaking(peer) {
@@ -147,7 +147,7 @@ func (s *story) table(peer bgp.PeerName) table {
 	return want
 }
 
-// speaking returns the advertisements that speak for each prefix to a peer.
+// speaking returns the advertisements that apply to each prefix of a peer.
 func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 	found := map[netip.Prefix]map[string]ad{}
 	in := s.input()
@@ -168,7 +168,7 @@ func (s *story) speaking(peer bgp.PeerName) map[netip.Prefix]map[string]ad {
 				length = all
 			}
 			if c := s.claims[r.Address]; c != nil && !slices.ContainsFunc(s.config.Pools, func(p eligibility.Pool) bool { return p.Name == c.Pool }) {
-				length = all // pools of stories list everything, and one that is gone lists nothing
+				length = all // pools of stories list all addresses, and a deleted pool lists none
 			}
 			prefix := netip.PrefixFrom(r.Address, length).Masked()
 			if found[prefix] == nil {
@@ -199,8 +199,8 @@ func (s *story) input() eligibility.Input {
 	return in
 }
 
-// admit notes which held addresses may be announced: those of a pool that there is, and
-// those of one that was since they are held.
+// admit records the claimed addresses that may be announced: addresses of an existing pool, and
+// addresses of a pool that existed at any time since the claim.
 func (s *story) admit() {
 	for address := range s.admitted {
 		if c := s.claims[address]; c == nil || len(c.Holders) == 0 {

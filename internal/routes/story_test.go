@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// story is a random sequence of changes of a small cluster, in which much is shared
-// and much collides.
+// story is a random sequence of changes of a small cluster, in which objects share
+// and collide often.
 type story struct {
 	*rand.Rand
 	setup
@@ -75,7 +75,7 @@ func (s *story) newConfig() routes.Config {
 	return c
 }
 
-// otherConfig is the one before with another part in one place, so that most routes
+// otherConfig returns the config with one part replaced, so that most routes
 // stay.
 func (s *story) otherConfig() routes.Config {
 	c, other := s.config, s.newConfig()

@@ -21,7 +21,7 @@ var (
 	equate  = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()}
 )
 
-// lan is a segment whose hosts answer at once, and how often each address was probed.
+// lan is a segment whose hosts answer at once. It counts the probes of each address.
 type lan struct {
 	machine *segment.Machine
 	now     time.Time
@@ -42,7 +42,7 @@ func (l *lan) pass(d time.Duration) {
 	}
 }
 
-// send probes, and has the host answer that has the address.
+// send sends a probe, and has the host with the address answer.
 func (l *lan) send(p segment.Probe) bool {
 	if l.broken {
 		return false
@@ -94,7 +94,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// The addresses of a host that is gone are free in less than a second, whenever it goes.
+// The addresses of a host that leaves are free in less than a second, whenever it leaves.
 func TestAddressesOfAHostThatLeft(t *testing.T) {
 	for offset := range 40 {
 		l := newLAN(queries(a1, a2))
@@ -111,7 +111,7 @@ func TestAddressesOfAHostThatLeft(t *testing.T) {
 	}
 }
 
-// A host that answers for one of its addresses no more loses that one in a bounded time.
+// A host that no longer answers for one of its addresses loses that address in a bounded time.
 func TestAddressThatAHostGivesUp(t *testing.T) {
 	l := newLAN(queries(a1, a2))
 	l.hosts[a1], l.hosts[a2] = segment.Hardware{1}, segment.Hardware{1}
@@ -187,7 +187,7 @@ func many(n int) (list []netip.Addr) {
 	return list
 }
 
-// However many witnesses there are, the one that answers is found, and asked from then on.
+// Among many witnesses, the one that answers is found, and probed from then on.
 func TestOneWitnessOfManyAnswers(t *testing.T) {
 	all := many(100)
 	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": all}})
@@ -236,8 +236,8 @@ func TestHardwareAddressesOfNodes(t *testing.T) {
 	first, second := segment.Hardware{1}, segment.Hardware{2}
 	for _, tt := range []struct {
 		name   string
-		before map[netip.Addr]segment.Hardware // who answers for 3 s
-		after  map[netip.Addr]segment.Hardware // who does then
+		before map[netip.Addr]segment.Hardware // hosts that answer for 3 s
+		after  map[netip.Addr]segment.Hardware // hosts that answer afterwards
 		lasts  time.Duration
 		want   map[netip.Addr]segment.Hardware
 	}{
@@ -287,7 +287,7 @@ func TestProbesOfNodes(t *testing.T) {
 	}
 }
 
-// The engine works with the results of the last change: it has to learn that answers go on.
+// The engine uses the results of the last change, so that results must change while answers go on.
 func TestAnswersThatGoOnAreChanges(t *testing.T) {
 	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": {gateway}}})
 	l.hosts[gateway] = segment.Hardware{9}

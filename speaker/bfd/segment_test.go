@@ -19,9 +19,9 @@ import (
 type segment struct {
 	mu      sync.Mutex
 	cut     bool
-	taken   map[Class]bool // ports that another program has
-	refused int            // how often one of those was asked for
-	failing error          // what sending fails with
+	taken   map[Class]bool // classes whose port another program uses
+	refused int            // how often listening on one of those failed
+	failing error          // error of sending
 	hosts   map[netip.Addr]*host
 }
 
@@ -36,7 +36,7 @@ type host struct {
 	engine   *Engine
 	registry *prometheus.Registry
 	changes  []change
-	hangs    time.Duration // in Changed
+	hangs    time.Duration // how long Changed takes
 }
 
 type port struct {
@@ -51,7 +51,7 @@ var left, right = netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("192.1
 
 func newSegment() *segment { return &segment{taken: map[Class]bool{}, hosts: map[netip.Addr]*host{}} }
 
-// host starts an engine, which is stopped when the test ends.
+// host starts an engine. The end of the test stops it.
 func (s *segment) host(t *testing.T, address netip.Addr) *host {
 	h := &host{segment: s, address: address, open: map[Class]*port{}, registry: prometheus.NewRegistry()}
 	s.mu.Lock()
@@ -121,7 +121,7 @@ func (p *port) Read(buffer []byte) (Arrival, error) {
 	}
 }
 
-// Admit lets all pass: the engine drops packets of strangers by itself.
+// Admit admits all: the engine itself drops packets of unknown hosts.
 func (p *port) Admit([]netip.Addr) error { return nil }
 
 func (p *port) Close() error {
@@ -162,7 +162,7 @@ func (o *outlet) Send(packet []byte) error {
 	return nil
 }
 
-// deliver brings a packet to the host that a session of this one is with.
+// deliver passes a packet to the host at the other side of a session.
 func (s *segment) deliver(k Key, a Arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

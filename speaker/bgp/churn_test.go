@@ -29,7 +29,7 @@ const (
 	heldOpen = 64
 )
 
-// footprint is what the process holds.
+// footprint has the resources of the process.
 type footprint struct {
 	descriptors, goroutines int
 	heap                    uint64
@@ -47,7 +47,7 @@ func measure(t *testing.T) footprint {
 	return footprint{len(list), runtime.NumGoroutine(), m.HeapAlloc}
 }
 
-// exceeds returns what is more than before by more than a router may hold at one time.
+// exceeds returns the resources that grew by more than one router may use at one time.
 func (f footprint) exceeds(before footprint) error {
 	switch {
 	case f.descriptors > before.descriptors+8:
@@ -60,7 +60,7 @@ func (f footprint) exceeds(before footprint) error {
 	return nil
 }
 
-// settles waits until the process holds no more than before.
+// settles waits until the process uses no more than before.
 func settles(t *testing.T, when string, before footprint) {
 	t.Helper()
 	deadline, again := time.After(30*time.Second), time.NewTicker(50*time.Millisecond)
@@ -109,7 +109,7 @@ func newHostileRouter(t *testing.T, address netip.Addr, treat func(*hostileRoute
 	return h
 }
 
-// hold keeps a connection open and never answers, until others have come.
+// hold leaves a connection open without an answer until newer connections replace it.
 func (h *hostileRouter) hold(c *net.TCPConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,7 +126,7 @@ func (h *hostileRouter) close() {
 	h.serving.Wait()
 }
 
-// releaseAll resets what is held open.
+// releaseAll resets the open connections.
 func (h *hostileRouter) releaseAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -154,7 +154,7 @@ func reset(c *net.TCPConn) {
 	_ = c.Close()
 }
 
-// sessionAndFlood is what a router sends that comes up and then floods.
+// sessionAndFlood returns the messages of a router whose session comes up and that then floods.
 func sessionAndFlood(t *testing.T) []byte {
 	t.Helper()
 	open, err := wire.Open(bgp.Open{ASN: 64513, Hold: 9 * time.Second, RouterID: netip.MustParseAddr("192.0.2.2"), Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true, RouteRefresh: true}})
@@ -178,7 +178,7 @@ func sessionAndFlood(t *testing.T) []byte {
 	return octets
 }
 
-// hostilities are the ways of routers to treat connections that this side makes.
+// hostilities are the behaviours of hostile routers on connections from this side.
 func hostilities(t *testing.T) map[string]func(*hostileRouter, *net.TCPConn) {
 	garbage, flood := make([]byte, 32<<10), sessionAndFlood(t)
 	return map[string]func(*hostileRouter, *net.TCPConn){
@@ -217,7 +217,7 @@ func churn(t *testing.T, m observed, p bgp.Peer, made func() int64) {
 	m.SetPeers(nil, table)
 }
 
-// reaches waits until so many connections were made.
+// reaches waits until this number of connections were made.
 func reaches(t *testing.T, made func() int64, want int64) {
 	t.Helper()
 	deadline, again := time.After(30*time.Second), time.NewTicker(time.Millisecond)
@@ -231,7 +231,7 @@ func reaches(t *testing.T, made func() int64, want int64) {
 	}
 }
 
-// hasty is a peer whose attempts follow each other without a pause.
+// hasty returns a peer that reconnects without a pause.
 func hasty(router netip.AddrPort) bgp.Peer {
 	return bgp.Peer{
 		Name: "hostile", ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: router.Addr(), Port: router.Port(),
@@ -239,7 +239,7 @@ func hasty(router netip.AddrPort) bgp.Peer {
 	}
 }
 
-// treated has a router treat connections in one way.
+// treated starts a router with one behaviour.
 func treated(t *testing.T, host byte, treat func(*hostileRouter, *net.TCPConn), openWithin time.Duration) {
 	before := measure(t)
 	h := newHostileRouter(t, netip.AddrFrom4([4]byte{127, 0, 1, host}), treat) // ports of closed connections stay taken for a minute
@@ -271,7 +271,7 @@ func TestChurn_RouterThatRefuses(t *testing.T) {
 	settles(t, "when the peer is gone", before)
 }
 
-// A writer that is stuck ends with the link, whichever side ends it.
+// A blocked writer ends with the link, whichever side ends the link.
 func TestChurn_RouterThatReadsNothing(t *testing.T) {
 	table := routes.Table{}
 	var communities []routes.Community // so that the sockets' buffers are full before all is written
@@ -310,7 +310,7 @@ func TestChurn_RouterThatReadsNothing(t *testing.T) {
 	}
 }
 
-// sticks waits until the router has had some of the routes for half a second, and not all.
+// sticks waits until the router has had some, and not all, of the routes for half a second.
 func sticks(t *testing.T, m observed, all int) {
 	t.Helper()
 	last, again := -1, time.NewTicker(500*time.Millisecond)

@@ -43,7 +43,7 @@ func newBed(policy apiconv.DrainPolicy) *bed {
 	return b
 }
 
-// stack has this policy.
+// stack returns a stack with this policy.
 func stack(policy apiconv.DrainPolicy) *v1beta1.LoadBalancerStack {
 	keys := func(list []string) []v1beta1.DrainKey {
 		keys := []v1beta1.DrainKey{}
@@ -61,7 +61,7 @@ func stack(policy apiconv.DrainPolicy) *v1beta1.LoadBalancerStack {
 	}
 }
 
-// sees is a change of objects, and a look at it.
+// sees changes objects in the cache, and computes the change.
 func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, true)
@@ -76,7 +76,7 @@ func (b *bed) loses(objects ...client.Object) {
 	b.reader.Read(b.watcher.round)
 }
 
-// objects are what a cluster has.
+// objects are the objects of a cluster.
 type objects struct {
 	services       []corev1.Service
 	claims         []v1beta1.IPAddressClaim
@@ -120,7 +120,7 @@ func snapshotOf(t *testing.T, o objects, policy apiconv.DrainPolicy) layer2.Snap
 	return b.snapshots[0]
 }
 
-// large has as many Services, of one address each, on three nodes.
+// large returns a cluster of three nodes and this number of Services, with one address each.
 func large(services int) objects {
 	o := objects{pools: []v1beta1.IPAddressPool{pool("gold", "high")}, nodes: []corev1.Node{node("n1", "a"), node("n2", "b"), node("n3", "c")}, advertisements: []v1beta1.L2Advertisement{ad("all", v1beta1.L2AdvertisementSpec{})}}
 	a := netip.MustParseAddr("10.0.0.1")

@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// drawObject returns one of a few objects, as it might be.
+// drawObject returns one of a few objects, with random contents.
 func drawObject(t *rapid.T) client.Object {
 	name := rapid.SampledFrom([]string{"web", "dns"}).Draw(t, "name")
 	address := rapid.SampledFrom([]string{"10.0.0.1", "10.0.0.2", "2001-0db8-0000-0000-0000-0000-0000-0001"}).Draw(t, "address")
@@ -33,7 +33,7 @@ func drawObject(t *rapid.T) client.Object {
 		return &svc
 	case "endpoints":
 		slice := endpoints(name, nodes...)
-		slice.Name = rapid.SampledFrom([]string{"web", "more"}).Draw(t, "slice") // which may become another Service's
+		slice.Name = rapid.SampledFrom([]string{"web", "more"}).Draw(t, "slice") // so that a slice may move to another Service
 		slice.AddressType = rapid.SampledFrom([]discoveryv1.AddressType{discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6}).Draw(t, "family")
 		return &slice
 	case "claim":

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tiny returns a module whose program prints its text.
+// tiny returns a module whose program prints a text.
 func tiny(t *testing.T) module {
 	t.Helper()
 	m := module{name: "tiny", title: "the tiny program", dir: t.TempDir(), ldflags: strip + " -X main.text=hello"}

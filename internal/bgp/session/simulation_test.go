@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// chaos is for how long connections are lost, and calm for how long none is after it.
+	// chaos is how long connections are lost; calm is the following time without losses.
 	chaos, calm = 60 * time.Second, 60 * time.Second
 	runs        = 400
 )
 
-// simulation is two machines that call each other over a bad network.
+// simulation is two machines that connect to each other over a bad network.
 type simulation struct {
 	*testing.T
 	random *rand.Rand
@@ -26,13 +26,13 @@ type simulation struct {
 	ends   [2]*end
 }
 
-// occurrence is what happens at a time.
+// occurrence is an event at a time.
 type occurrence struct {
 	at time.Time
 	do func()
 }
 
-// end is one of the two, with its connections by side.
+// end is one of the two machines, with its connections by side.
 type end struct {
 	sim     *simulation
 	name    string
@@ -42,12 +42,12 @@ type end struct {
 	offered *wireConn
 }
 
-// wireConn is one end of a connection: what it sends arrives in order at peer.
+// wireConn is one end of a connection: messages arrive in order at peer.
 type wireConn struct {
 	owner  *end
 	side   Side
 	peer   *wireConn
-	last   time.Time // when the last message that it sent arrives
+	last   time.Time // when the last sent message arrives
 	closed bool
 }
 
@@ -55,7 +55,7 @@ func (s *simulation) after(d time.Duration, do func()) {
 	s.events = append(s.events, &occurrence{s.now.Add(d), do})
 }
 
-// next takes out what happens first; of several at one time any.
+// next removes the earliest occurrence; of several at one time, a random one.
 func (s *simulation) next() *occurrence {
 	s.random.Shuffle(len(s.events), func(i, j int) { s.events[i], s.events[j] = s.events[j], s.events[i] })
 	first := 0
@@ -69,7 +69,7 @@ func (s *simulation) next() *occurrence {
 	return e
 }
 
-// delay is that of the network: seldom a long one while it is bad.
+// delay returns a delay of the network. While the network is bad, few delays are long.
 func (s *simulation) delay() time.Duration {
 	if s.bad && s.random.IntN(10) == 0 {
 		return time.Duration(s.random.IntN(5000)) * time.Millisecond
@@ -147,7 +147,7 @@ func (c *wireConn) send(message any) {
 	})
 }
 
-// arrive has something happen at the other end, after all that was sent before.
+// arrive schedules an event at the other end, after all messages that were sent before.
 func (c *wireConn) arrive(do func()) {
 	s := c.owner.sim
 	at := s.now.Add(s.delay())
@@ -166,7 +166,7 @@ func (c *wireConn) close(n *bgp.Notification) {
 	c.arrive(c.peer.lose)
 }
 
-// lose has the owner of a connection see that it is gone.
+// lose closes a connection for its owner.
 func (c *wireConn) lose() {
 	c.closed = true
 	if e := c.owner; e.conns[c.side] == c {

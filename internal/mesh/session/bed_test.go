@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// tb is what tests, benchmarks and rapid have in common.
+// tb has the methods that tests, benchmarks and rapid have in common.
 type tb interface {
 	Helper()
 	Fatal(...any)
@@ -26,7 +26,7 @@ func key(t tb, n byte) Key {
 	return k
 }
 
-// counting returns random bytes that are none: distinct in each call, and the same in
+// counting returns a source of bytes in place of random ones: distinct in each call, and the same in
 // each run.
 func counting(seed uint64) func([]byte) {
 	return func(b []byte) {
@@ -55,7 +55,7 @@ func (s sent) String() string {
 	return fmt.Sprintf("%s(%s #%d kind %x) to %s", s.from, h.instance, h.counter, h.kind, s.to)
 }
 
-// received is what a table delivered.
+// received is a message that a table delivered.
 type received struct {
 	to, from lb.NodeName
 	instance wire.Instance
@@ -63,14 +63,14 @@ type received struct {
 	met      bool
 }
 
-// bed has some tables and a network that keeps everything that was ever sent.
+// bed has some tables and a network that stores every datagram.
 type bed struct {
 	t        tb
 	now      time.Time
 	names    []lb.NodeName
 	tables   map[lb.NodeName]*Table
 	started  uint64 // processes
-	flying   []sent // not delivered so far
+	flying   []sent // not delivered yet
 	ever     []sent
 	received []received
 	onOpen   func(s sent, o Opened)
@@ -118,7 +118,7 @@ func (b *bed) message(from, to lb.NodeName, message string) bool {
 	return ok
 }
 
-// open gives a datagram to the table of its receiver; the replies go on the network.
+// open passes a datagram to the table of its receiver, and the replies to the network.
 func (b *bed) open(s sent) Opened {
 	o := b.tables[s.to].Open(b.now, s.from, append([]byte(nil), s.datagram...))
 	for _, r := range o.Replies {
@@ -133,7 +133,7 @@ func (b *bed) open(s sent) Opened {
 	return o
 }
 
-// deliver delivers everything in order until nothing flies.
+// deliver delivers all datagrams and their replies in order.
 func (b *bed) deliver() {
 	b.t.Helper()
 	for n := 0; len(b.flying) > 0; n++ {
@@ -146,7 +146,7 @@ func (b *bed) deliver() {
 	}
 }
 
-// run lets time pass on a network that loses nothing.
+// run advances the time on a network that loses nothing.
 func (b *bed) run(d time.Duration) {
 	b.t.Helper()
 	for end := b.now.Add(d); b.now.Before(end); b.now = b.now.Add(10 * time.Millisecond) {
@@ -155,7 +155,7 @@ func (b *bed) run(d time.Duration) {
 	}
 }
 
-// talks reports whether a message goes from one node to another now.
+// talks reports whether a message from one node reaches another now.
 func (b *bed) talks(from, to lb.NodeName) bool {
 	b.t.Helper()
 	b.deliver()
@@ -173,7 +173,7 @@ func (b *bed) talks(from, to lb.NodeName) bool {
 	return false
 }
 
-// mustTalk fails unless every node reaches every other one.
+// mustTalk fails unless every node reaches every other node.
 func (b *bed) mustTalk(when string) {
 	b.t.Helper()
 	for _, from := range b.names {

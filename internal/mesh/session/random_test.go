@@ -21,7 +21,7 @@ type sealedMessage struct {
 	deliveries int
 }
 
-// story is a bed with all that must be true of it, whatever the network does.
+// story is a bed with the invariants that hold whatever the network does.
 type story struct {
 	*bed
 	t        *rapid.T
@@ -30,7 +30,7 @@ type story struct {
 	step     int
 	resets   map[lb.NodeName]map[lb.NodeName]int // steps, by the node that found the other dead
 	numbers  map[string]bool                     // key, instance and counter of all datagrams
-	checked  int                                 // how many of ever were looked at
+	checked  int                                 // how many datagrams were checked
 }
 
 func newStory(t *rapid.T) *story {
@@ -87,7 +87,7 @@ func (s *story) pair() (from, to lb.NodeName) {
 	return from, rapid.SampledFrom(others).Draw(s.t, "to")
 }
 
-// speak sends a message that there is only once.
+// speak sends a unique message.
 func (s *story) speak() {
 	from, to := s.pair()
 	message := fmt.Sprint("message ", len(s.messages))
@@ -114,7 +114,7 @@ func (s *story) reset() {
 	s.resets[from][to] = s.step
 }
 
-// forget drops a peer and takes it back.
+// forget removes a peer and adds it again.
 func (s *story) forget() {
 	from, to := s.pair()
 	s.tables[from].SetPeers(s.now, slices.DeleteFunc(slices.Clone(s.names), func(n lb.NodeName) bool { return n == to }))
@@ -128,14 +128,14 @@ func (s *story) rotate() {
 	s.tables[node].SetKeys(s.now, ring(s.t, rapid.SampledFrom(rings).Draw(s.t, "ring")...))
 }
 
-// network does something with a datagram on its way, or with an old one.
+// network loses, duplicates or delays a datagram, or sends an old one again.
 func (s *story) network() {
 	if len(s.ever) == 0 {
 		return
 	}
 	if replays := rapid.IntRange(0, 2).Draw(s.t, "replays"); replays > 0 || len(s.flying) == 0 {
 		d := rapid.SampledFrom(s.ever).Draw(s.t, "replayed")
-		if replays == 2 { // to anybody, from anybody
+		if replays == 2 { // to any receiver, from any sender
 			d.from, d.to = s.pair()
 		}
 		s.open(d)
@@ -154,9 +154,9 @@ func (s *story) wait() {
 	s.tick()
 }
 
-// Whatever a network loses, duplicates, reorders, sends back and records, and whatever
-// processes do meanwhile: each message arrives once at most, at the process that it was
-// for, and no process that ended counts. When the network is in order, all talk.
+// Whatever a network loses, duplicates, reorders, reflects and replays, and whatever
+// processes do meanwhile: each message arrives once at most, at the process that it is
+// for, and no ended process counts. Once the network is in order, all nodes reach each other.
 func TestStory_AnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStory(t)

@@ -158,7 +158,7 @@ func TestSplit_MapOrder(t *testing.T) {
 	}
 }
 
-// largest returns a state with all that there may be, and one more of each.
+// largest returns a state with one element more than the bound in each list.
 func largest() State {
 	s := State{Claims: ownership.Claims{}}
 	six := func(i int) netip.Addr {

@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// cached reads what it remembers and writes to the cluster.
+// cached reads the claim and the Service of a stale cache, and everything else from the cluster. It writes to the cluster.
 type cached struct {
 	*cluster
 	claim *v1beta1.IPAddressClaim
@@ -39,10 +39,10 @@ func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, 
 	return c.cluster.Get(ctx, key, o, opts...)
 }
 
-func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
-	const at = "10.0.0.1"
-	was, is := claim(at, at, web), claim(at, at, other)
-	api := clusterOf(is) // the administrator gave it to other a moment ago
+// reconciledWithStaleClaim reconciles the Service web once, while the cache and the view still have the claim
+// was, which the API server does not have any more. It returns the reconciler and the claim in the view.
+func reconciledWithStaleClaim(t *testing.T, api *cluster, was *v1beta1.IPAddressClaim) (*Reconciler, allocations.Claimed) {
+	t.Helper()
 	api.svc = service()
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
@@ -50,18 +50,25 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	r.Allocations.Observe(allocations.Claimed{}, recorded)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
+	return r, recorded
+}
+
+func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
+	const at = "10.0.0.1"
+	was, is := claim(at, at, web), claim(at, at, other)
+	api := clusterOf(is) // the administrator has just given the address to other
+	r, recorded := reconciledWithStaleClaim(t, api, was)
 	if got := apiconv.StatusAddresses(api.svc); slices.Contains(got, addr(at)) {
 		t.Errorf("web shows %v; the claim in the cluster names %v", got, api.claims[at].Spec.Holders)
 	}
 	// now the event arrives
 	now, _ := claimedBy(is)
-	recorded, _ = claimedBy(was)
 	r.Allocations.Observe(recorded, now)
 	o := service()
 	o.Name = "other"
 	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) {
-		t.Errorf("other keeps %v, want what was given to it", d.Keep)
+		t.Errorf("other keeps %v, want the address that was given to it", d.Keep)
 	}
 }
 
@@ -69,13 +76,7 @@ func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	const at = "10.0.0.0"
 	was := claim(at, at, web)
 	api := clusterOf()
-	api.svc = service()
-	r := on(t, clusterOf())
-	r.Reader, r.Client = api, cached{cluster: api, claim: was}
-	recorded, _ := claimedBy(was)
-	r.Allocations.Observe(allocations.Claimed{}, recorded)
-	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
-	t.Log(res, err, api.wrote)
+	r, recorded := reconciledWithStaleClaim(t, api, was)
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
 		t.Errorf("web shows %v; claims in the cluster: %v", got, api.claims)
 	}

@@ -33,28 +33,28 @@ import (
 type switching struct {
 	*cluster
 	t *testing.T
-	// stuck is a node whose BGP sessions do not come up with lbstack.
+	// stuck is a node whose sessions lbstack does not get.
 	stuck string
 	// bare is a node without a speaker of lbstack.
 	bare string
 	// patched and applied are called after the command has changed MetalLB's DaemonSet, and before it applies a stack.
 	patched func(*appsv1.DaemonSet)
 	applied func(l2 bool)
-	// away is when the API server answers the command again.
+	// away is until when the API server does not answer the command.
 	away time.Time
-	// pods guards grace, and MetalLB's DaemonSet while its pods are made after it.
+	// pods guards grace, and MetalLB's DaemonSet while its pods are made as it says.
 	pods sync.Mutex
 	// grace is the period that the command gives pods to end, in seconds, by name.
 	grace map[string]int64
-	// at is the node from which MetalLB reports that it announces the Service on the local network; empty: there is no report.
+	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
 	at string
-	// fixed: lbstack announces from node-1, whatever node is requested.
+	// fixed: lbstack announces from node-1, whatever it is asked for.
 	fixed bool
-	// forbidden is a verb and a kind for which the command has no right.
+	// forbidden is a verb and a kind, for which the command has no right.
 	forbidden string
 	// hasty: the DaemonSet of MetalLB's speakers makes a pod that the command deletes again at once.
 	hasty bool
-	// together is when both load balancers announced, from different nodes.
+	// together is when both announced, and not from one node.
 	together []string
 }
 
@@ -107,10 +107,10 @@ func switchingBed(t *testing.T) *switching {
 	return s
 }
 
-// actor marks the context of requests that the command did not make.
+// actor is in the context of requests that are not the command's.
 type actor struct{}
 
-// watch has the API server answer the command unless away is set, and reads what the command writes.
+// watch has the API server answer the command as away says, and looks at what the command writes.
 func (s *switching) watch() {
 	answers := func(ctx context.Context) error {
 		switch {
@@ -191,7 +191,7 @@ func (s *switching) must(err error) {
 	}
 }
 
-// pod returns a pod of MetalLB's speaker.
+// pod of MetalLB's speaker.
 func (s *switching) pod(node string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
 }
@@ -208,7 +208,7 @@ func (s *switching) report(node string) {
 	s.must(s.api.Create(s.t.Context(), status))
 }
 
-// act runs all actors each second.
+// act has all actors do what follows from the objects, each second.
 func (s *switching) act(ctx context.Context) {
 	for ctx := context.WithValue(ctx, actor{}, true); ctx.Err() == nil; {
 		s.pods.Lock()
@@ -222,7 +222,7 @@ func (s *switching) act(ctx context.Context) {
 	}
 }
 
-// metallb creates and deletes the pods of MetalLB's DaemonSet.
+// metallb has its pods be where its DaemonSet wants them.
 func (s *switching) metallb(ctx context.Context) {
 	set := &appsv1.DaemonSet{}
 	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
@@ -244,7 +244,7 @@ func (s *switching) metallb(ctx context.Context) {
 	}
 }
 
-// lbstack claims, announces and reports as in its stack, and notes when MetalLB announces the same.
+// lbstack claims, announces and reports as its stack says, and notes when MetalLB announces the same.
 func (s *switching) lbstack(ctx context.Context) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
@@ -318,7 +318,7 @@ func (h hostnameOf) Get(label string) string {
 
 func (h hostnameOf) Lookup(label string) (string, bool) { return h.Get(label), h.Has(label) }
 
-// owner returns the node that reports that it announces the address; empty: no node does.
+// owner is the node that reports to announce the address; empty: none does.
 func (s *switching) owner() string {
 	states := &v1beta1.SpeakerStateList{}
 	s.must(s.api.List(context.WithValue(s.t.Context(), actor{}, true), states))
@@ -330,7 +330,7 @@ func (s *switching) owner() string {
 	return ""
 }
 
-// moveReport changes the node in MetalLB's report after a while.
+// moveReport has MetalLB report another node after a while.
 func (s *switching) moveReport(ctx context.Context, after time.Duration, node string) {
 	<-time.After(after)
 	status := &unstructured.Unstructured{}
@@ -349,7 +349,7 @@ func stackFile(t *testing.T, text string) string {
 	return file
 }
 
-// runs fails unless a command line succeeds and prints the parts.
+// runs has a command line succeed and print parts.
 func (s *switching) runs(line string, parts ...string) {
 	s.t.Helper()
 	out, errOut, err := execute(s.t.Context(), s.cluster, line)

@@ -184,7 +184,7 @@ func TestUnwatchedPeer(t *testing.T) {
 	without := func(all []lb.NodeName, node lb.NodeName) []lb.NodeName {
 		return slices.DeleteFunc(slices.Clone(all), func(other lb.NodeName) bool { return other == node })
 	}
-	accuse := func(s *script, node lb.NodeName, by ...lb.NodeName) {
+	suspectedBy := func(s *script, node lb.NodeName, by ...lb.NodeName) {
 		for _, name := range by {
 			s.peers[name].suspects = []lb.NodeName{node}
 			s.heartbeat(name)
@@ -198,17 +198,17 @@ func TestUnwatchedPeer(t *testing.T) {
 	}{
 		{name: "one calls it dead", alive: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[0])
+			suspectedBy(s, node, by[0])
 			s.pass(5*time.Second, others...)
 		}},
 		{name: "most of its watchers call it dead", does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:5]...)
+			suspectedBy(s, node, by[:5]...)
 			s.pass(standard.Interval / 2)
 		}},
 		{name: "most call it dead a moment before its silence is over", does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout-2*step, others...)
-			accuse(s, node, by[:5]...)
+			suspectedBy(s, node, by[:5]...)
 			for _, name := range by {
 				s.peers[name].suspects = nil // their heartbeats go to others
 			}
@@ -216,33 +216,33 @@ func TestUnwatchedPeer(t *testing.T) {
 		}},
 		{name: "most call it dead, and it answers", alive: true, asked: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:5]...)
+			suspectedBy(s, node, by[:5]...)
 			s.pass(step)
 			s.deliver(node, wire.Message{Kind: wire.KindAck})
-			accuse(s, node, by[0])
+			suspectedBy(s, node, by[0])
 			s.pass(standard.Interval)
 		}},
 		{name: "it restarts, and two call it dead", alive: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.publish(node, restartingFor(time.Minute))
 			s.pass(time.Second, others...)
-			accuse(s, node, by[:2]...)
+			suspectedBy(s, node, by[:2]...)
 			s.pass(time.Second, others...)
 		}},
 		{name: "it restarts, and most call it dead", does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.publish(node, restartingFor(time.Minute))
 			for _, name := range by[:5] {
 				s.pass(time.Second, others...)
-				accuse(s, node, name)
+				suspectedBy(s, node, name)
 			}
 		}},
 		{name: "two call it dead, and it does not answer", asked: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:2]...)
+			suspectedBy(s, node, by[:2]...)
 			s.pass(standard.Timeout, others...)
 		}},
 		{name: "two call it dead for long, and it answers", alive: true, asked: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:2]...)
+			suspectedBy(s, node, by[:2]...)
 			for range 200 {
 				s.pass(20*ms, others...)
 				if s.take(wire.KindPull)[node] != nil {
@@ -253,7 +253,7 @@ func TestUnwatchedPeer(t *testing.T) {
 		}},
 		{name: "two that restart call it dead", alive: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:2]...)
+			suspectedBy(s, node, by[:2]...)
 			for _, name := range by[:2] {
 				s.publish(name, restartingFor(time.Minute))
 			}
@@ -261,15 +261,15 @@ func TestUnwatchedPeer(t *testing.T) {
 		}},
 		{name: "most called it dead before it was received from", alive: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout/2, others...)
-			accuse(s, node, by[:5]...)
+			suspectedBy(s, node, by[:5]...)
 			s.pass(step)
 			s.heartbeat(node)
 			s.pass(standard.Timeout) // what ends the suspicions was lost
-			accuse(s, "another", by[0])
+			suspectedBy(s, "another", by[0])
 		}},
 		{name: "it was asked, and then this speaker did not run for a while", alive: true, does: func(s *script, others []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 			s.pass(standard.Timeout, others...)
-			accuse(s, node, by[:2]...)
+			suspectedBy(s, node, by[:2]...)
 			s.now = s.now.Add(10 * time.Second)
 			s.note(s.m.Tick(s.now)) // its answer waits to be read
 		}},

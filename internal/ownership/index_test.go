@@ -75,8 +75,8 @@ func (d *changedIndex) change() {
 
 // claim gives a node a claim more or less.
 func (d *changedIndex) claim(name lb.NodeName) {
-	n, lives := d.nodes[name]
-	if !lives {
+	n, alive := d.nodes[name]
+	if !alive {
 		return
 	}
 	claims, a := maps.Clone(n.Claims), d.address()

@@ -163,10 +163,10 @@ func TestFailbackMovesOneAtATimeUntilItIsEven(t *testing.T) {
 func TestOwnership(t *testing.T) {
 	a := address(1)
 	tests := []struct {
-		name   string
-		change func(*Input)
-		want   map[lb.NodeName]Epoch       // who owns it
-		care   map[lb.NodeName]lb.NodeName // who answers for whom
+		name     string
+		change   func(*Input)
+		want     map[lb.NodeName]Epoch       // who owns it
+		covering map[lb.NodeName]lb.NodeName // who answers for whom
 	}{
 		{name: "the highest epoch counts", change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[1].Claims[a] = 3, 4 },
 			want: map[lb.NodeName]Epoch{"node1": 4}},
@@ -184,7 +184,7 @@ func TestOwnership(t *testing.T) {
 			in.Nodes[0].Claims[a], in.Addresses[0].Candidates = 3, nil
 		}},
 		{name: "one that restarts keeps it, and one other answers for it", change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting },
-			want: map[lb.NodeName]Epoch{"node0": 3}, care: map[lb.NodeName]lb.NodeName{"node2": "node0"}},
+			want: map[lb.NodeName]Epoch{"node0": 3}, covering: map[lb.NodeName]lb.NodeName{"node2": "node0"}},
 		{name: "who is preferred takes what nobody has", change: func(in *Input) {
 			in.Addresses[0].Candidates = []Candidate{{Node: "node0"}, {Node: "node1"}, {Node: "node2", Preference: 5}}
 		}, want: map[lb.NodeName]Epoch{"node2": 1}},
@@ -212,7 +212,7 @@ func TestOwnership(t *testing.T) {
 			in := cluster(3, 0)
 			in.Addresses = []Address{{Address: a, Candidates: []Candidate{{Node: "node0"}, {Node: "node1"}, {Node: "node2"}}}}
 			tt.change(&in)
-			got, care := map[lb.NodeName]Epoch{}, map[lb.NodeName]lb.NodeName{}
+			got, covering := map[lb.NodeName]Epoch{}, map[lb.NodeName]lb.NodeName{}
 			for i := range in.Nodes {
 				in.Self = in.Nodes[i].Name
 				out := Decide(in)
@@ -220,13 +220,13 @@ func TestOwnership(t *testing.T) {
 					got[in.Self] = claim.Epoch
 				}
 				if holder, covers := out.Care[a]; covers {
-					care[in.Self] = holder
+					covering[in.Self] = holder
 				}
 			}
 			if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("owners (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.care, care, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.covering, covering, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("who answers for whom (-want +got):\n%s", diff)
 			}
 		})

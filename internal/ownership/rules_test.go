@@ -162,9 +162,9 @@ func TestTheRules(t *testing.T) {
 func TestNodeReport(t *testing.T) {
 	a := address(1)
 	tests := []struct {
-		name                                string
-		change                              func(*Input)
-		contested, yielded, unclaimed, care []lb.NodeName // who reports it
+		name                                    string
+		change                                  func(*Input)
+		contested, yielded, unclaimed, covering []lb.NodeName // who reports it
 	}{
 		{name: "the winner of two claims reports the other", contested: []lb.NodeName{"node1"},
 			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[1].Claims[a] = 3, 4 }},
@@ -190,17 +190,17 @@ func TestNodeReport(t *testing.T) {
 				in.Nodes[0].Claims[a], in.Nodes[2].Claims[a], in.Addresses[0].Candidates[0].Interfaces = 5, 4, []string{"eth1"}
 				in.Nodes[0].Able = func(*Candidate, netip.Addr) bool { return false }
 			}},
-		{name: "one answers for an owner that restarts", care: []lb.NodeName{"node2"},
+		{name: "one answers for an owner that restarts", covering: []lb.NodeName{"node2"},
 			change: func(in *Input) { in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting }},
-		{name: "the preferred one answers for an owner that restarts", care: []lb.NodeName{"node1"},
+		{name: "the preferred one answers for an owner that restarts", covering: []lb.NodeName{"node1"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Addresses[0].Candidates[1].Preference = 3, Restarting, 1
 			}},
-		{name: "a request does not matter for who answers", care: []lb.NodeName{"node2"},
+		{name: "a request does not matter for who answers", covering: []lb.NodeName{"node2"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[0].Phase, in.Addresses[0].Candidates[1].Requested = 3, Restarting, true
 			}},
-		{name: "load does not matter for who answers", care: []lb.NodeName{"node2"},
+		{name: "load does not matter for who answers", covering: []lb.NodeName{"node2"},
 			change: func(in *Input) {
 				in.Nodes[0].Claims[a], in.Nodes[0].Phase = 3, Restarting
 				for i := 100; i < 120; i++ {
@@ -224,13 +224,13 @@ func TestNodeReport(t *testing.T) {
 			outs := everyone(in)
 			for _, node := range slices.Sorted(maps.Keys(outs)) {
 				out := outs[node]
-				for what, list := range map[string][]netip.Addr{"contested": out.Contested, "yielded": out.Yielded, "unclaimed": unclaimedOf(out), "care": slices.Collect(maps.Keys(out.Care))} {
+				for what, list := range map[string][]netip.Addr{"contested": out.Contested, "yielded": out.Yielded, "unclaimed": unclaimedOf(out), "covering": slices.Collect(maps.Keys(out.Care))} {
 					if slices.Contains(list, a) {
 						got[what] = append(got[what], node)
 					}
 				}
 			}
-			want := map[string][]lb.NodeName{"contested": tt.contested, "yielded": tt.yielded, "unclaimed": tt.unclaimed, "care": tt.care}
+			want := map[string][]lb.NodeName{"contested": tt.contested, "yielded": tt.yielded, "unclaimed": tt.unclaimed, "covering": tt.covering}
 			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreMapEntries(func(_ string, v []lb.NodeName) bool { return len(v) == 0 })); diff != "" {
 				t.Errorf("who reports it (-want +got):\n%s", diff)
 			}

@@ -24,7 +24,7 @@ func TestTrusted(t *testing.T) {
 	owned := func(a netip.Addr, since time.Time, epoch int64) Report {
 		return Report{Node: "n1", Owned: []Owned{{Address: a, Node: "n1", Since: since, Epoch: epoch}}}
 	}
-	heard := func(a netip.Addr, since time.Time) Report {
+	withRival := func(a netip.Addr, since time.Time) Report {
 		return Report{Node: "n1", Foreign: []Foreign{{Address: a, Node: "n1", MAC: "02:00:00:00:00:99", Since: since}}}
 	}
 	nothing := []Report{{Node: "n1"}}
@@ -40,11 +40,11 @@ func TestTrusted(t *testing.T) {
 		{"epoch at the bound counts", owned(own, before, maxEpoch), []Report{owned(own, before, maxEpoch)}},
 		{"epoch out of bounds does not count", owned(own, before, maxEpoch+1), nothing},
 		{"negative epoch does not count", owned(own, before, -1), nothing},
-		{"conflict of a candidate counts", heard(own, before), []Report{heard(own, before)}},
-		{"conflict on an address that the node may not announce does not count", heard(other, before), nothing},
-		{"conflict on an address that nobody has claimed does not count", heard(free, before), nothing},
+		{"conflict of a candidate counts", withRival(own, before), []Report{withRival(own, before)}},
+		{"conflict on an address that the node may not announce does not count", withRival(other, before), nothing},
+		{"conflict on an address that nobody has claimed does not count", withRival(free, before), nothing},
 		{"ownership of an address that nobody has claimed counts: it ends a conflict", owned(free, before, 3), []Report{owned(free, before, 3)}},
-		{"conflict since a later time is since now", heard(own, later), []Report{heard(own, now)}},
+		{"conflict since a later time is since now", withRival(own, later), []Report{withRival(own, now)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

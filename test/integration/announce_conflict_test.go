@@ -13,13 +13,20 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-func TestServiceLeavesAnAddressThatAForeignHostUses(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	controller := b.controller()
+// conflictBed returns a bed with a pool, a running controller, and the speaker of node1, which may announce
+// all addresses.
+func conflictBed(t *testing.T, addresses string) (b *bed, controller *process, node1 *speaker) {
+	t.Helper()
+	b = newBed(t)
+	b.poolWith("pool", addresses)
+	controller = b.controller()
 	b.machine("node1", nil)
 	b.advertise("conflicts")
-	node1 := b.speaker("node1")
+	return b, controller, b.speaker("node1")
+}
+
+func TestServiceLeavesAnAddressThatAForeignHostUses(t *testing.T) {
+	b, controller, node1 := conflictBed(t, "10.9.0.1-10.9.0.9")
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	node1.setConflicts(false, "10.9.0.1")
@@ -29,7 +36,7 @@ func TestServiceLeavesAnAddressThatAForeignHostUses(t *testing.T) {
 	b.poolConflict("pool", "10.9.0.1")
 	b.event("pool", v1beta1.ReasonForeignHost)
 
-	// Nobody has the address now, so that nobody listens: it is held back all the same.
+	// No node has the address now, so that no node can report the host. The address is still held back.
 	node1.setConflicts(false)
 	node1.owns(1, "10.9.0.2")
 	b.service("next")
@@ -48,12 +55,7 @@ func TestServiceLeavesAnAddressThatAForeignHostUses(t *testing.T) {
 }
 
 func TestHeldBackAddressIsGivenAgainWhenTheTimeIsOver(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	b.machine("node1", nil)
-	b.advertise("conflicts")
-	node1 := b.speaker("node1")
-	first := b.controller()
+	b, first, node1 := conflictBed(t, "10.9.0.1-10.9.0.9")
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	node1.setConflicts(false, "10.9.0.1")
@@ -81,12 +83,7 @@ func TestHeldBackAddressIsGivenAgainWhenTheTimeIsOver(t *testing.T) {
 }
 
 func TestServiceThatAsksForAnAddressHasItDespiteAForeignHost(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	controller := b.controller()
-	b.machine("node1", nil)
-	b.advertise("conflicts")
-	node1 := b.speaker("node1")
+	b, controller, node1 := conflictBed(t, "10.9.0.1-10.9.0.9")
 	b.service("web", asking("10.9.0.1"))
 	b.has("web", "10.9.0.1")
 	node1.setConflicts(false, "10.9.0.1")
@@ -114,12 +111,7 @@ func TestServiceThatAsksForAnAddressHasItDespiteAForeignHost(t *testing.T) {
 }
 
 func TestNothingIsTakenAwayWhereTheAddressWasInUseBefore(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	b.controller()
-	b.machine("node1", nil)
-	b.advertise("conflicts")
-	node1 := b.speaker("node1")
+	b, _, node1 := conflictBed(t, "10.9.0.1-10.9.0.9")
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	node1.owns(1, "10.9.0.1")
@@ -138,12 +130,7 @@ func TestNothingIsTakenAwayWhereTheAddressWasInUseBefore(t *testing.T) {
 }
 
 func TestServiceStaysOnAForeignHostsAddressUntilThereIsAnother(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.2")
-	b.controller()
-	b.machine("node1", nil)
-	b.advertise("conflicts")
-	node1 := b.speaker("node1")
+	b, _, node1 := conflictBed(t, "10.9.0.1-10.9.0.2")
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	b.service("other")
@@ -157,12 +144,7 @@ func TestServiceStaysOnAForeignHostsAddressUntilThereIsAnother(t *testing.T) {
 }
 
 func TestReservedAddressReportsTheForeignHost(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.9")
-	b.controller()
-	b.machine("node1", nil)
-	b.advertise("conflicts")
-	node1 := b.speaker("node1")
+	b, _, node1 := conflictBed(t, "10.9.0.1-10.9.0.9")
 	b.reservedFor("10.9.0.7", "later")
 	b.claimCondition("10.9.0.7", "True", v1beta1.ReasonClaimReserves)
 	node1.setConflicts(false, "10.9.0.7")
@@ -203,12 +185,7 @@ func TestConflict_OfANodeThatIsNoCandidate(t *testing.T) {
 
 // TestConflict_HostThatAnswersForAll keeps most of the pool: the Service stops moving.
 func TestConflict_HostThatAnswersForAll(t *testing.T) {
-	b := newBed(t)
-	b.poolWith("pool", "10.9.0.1-10.9.0.4")
-	controller := b.controller()
-	b.machine("node1", nil)
-	b.advertise("all")
-	node1 := b.speaker("node1")
+	b, controller, node1 := conflictBed(t, "10.9.0.1-10.9.0.4")
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	node1.setConflicts(false, "10.9.0.1")

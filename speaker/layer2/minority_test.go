@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// survivor is a bed of three speakers of which only this one is left, and which receives
-// from its link. It has a1, and p1 had a2.
+// survivor returns a bed of three speakers, of which self alone is left and receives from its
+// link. Self has a1, and p1 had a2.
 func survivor(t *testing.T) *bed {
 	b := running(t, want(wanted(a1, self), wanted(a2, "p1", self)), peer("p1", ownership.Claims{a2: 4}), peer("p2", nil))
 	b.view.Missing = missing("p1", "p2")
@@ -29,33 +29,33 @@ func survivor(t *testing.T) *bed {
 func TestSurvivorAsksBeforeItTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
-		b.serves("before the segment was asked", on0(true, a1))
-		b.same("what is asked", []string{"ask []", "ask [192.168.1.2]"}, b.calls("ask"))
+		b.serves("before the segment was probed", on0(true, a1))
+		b.same("what is probed", []string{"ask []", "ask [192.168.1.2]"}, b.calls("ask"))
 		b.after(400 * time.Millisecond)
 		b.reach("eth0")
 		b.serves("while hosts may still answer", on0(true, a1))
 		b.reach("eth0", a2)
 		b.claims("when no host answered", ownership.Active, ownership.Claims{a1: 1, a2: 5})
-		b.same("it is probed once more", false, b.owned[a2].First)
-		b.same("what is asked afterwards", "ask []", b.calls("ask")[len(b.calls("ask"))-1])
+		b.same("the responder probes the address once more", false, b.owned[a2].First)
+		b.same("what is probed afterwards", "ask []", b.calls("ask")[len(b.calls("ask"))-1])
 	})
 }
 
-// An address that was in use is taken from a dead node although a host answers for it that is no
-// node, as in the majority, where it is not probed.
+// An address in use is taken from a dead node although a host answers for the address that is no
+// node. In the majority the address is taken without a probe.
 func TestSurvivorAndHostsThatAnswer(t *testing.T) {
-	host, node := segment.Hardware{7}, segment.Hardware(mac('1')) // of p1, which had a2
+	host, node := segment.Hardware{7}, segment.Hardware(mac('1')) // node: p1, which had a2
 	for _, tt := range []struct {
 		name     string
 		epoch    ownership.Epoch // of a2
 		answers  segment.Hardware
 		notAsked bool
-		stranger bool // a speaker is missed that was never received from
+		stranger bool // a speaker is missing that was never received from
 		takes    bool
 	}{
 		{"a host that is no node", 4, host, false, false, true},
-		{"one that may be a node", 4, host, true, false, false},
-		{"one that may be another interface of a node", 4, host, false, true, false},
+		{"a host that may be a node", 4, host, true, false, false},
+		{"a host that may be another interface of a node", 4, host, false, true, false},
 		{"a node", 4, node, false, false, false},
 		{"a host that has a new address", 0, host, false, false, false},
 	} {
@@ -81,7 +81,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 				}
 				b.settle()
 				if _, takes := b.owned[a2]; takes != tt.takes {
-					t.Errorf("after a minute it has taken the address: %v, want %v", takes, tt.takes)
+					t.Errorf("after a minute self has taken the address: %v, want %v", takes, tt.takes)
 				}
 				var reported layer2.InUse
 				if !tt.takes {
@@ -90,7 +90,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 						reported.First[0].Node = "p1"
 					}
 				}
-				b.same("what is reported to be in use", reported, b.reports[len(b.reports)-1].InUse)
+				b.same("reported addresses in use", reported, b.reports[len(b.reports)-1].InUse)
 			})
 		})
 	}
@@ -100,9 +100,9 @@ func TestSurvivorThatNoLongerReceivesStopsAnswering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := survivor(t)
 		b.after(segment.ReachedFor - 11*time.Millisecond)
-		b.serves("a moment before the last answer is too old", on0(true, a1))
+		b.serves("just before the last answer is too old", on0(true, a1))
 		b.after(11 * time.Millisecond)
-		b.silentNow("when it is")
+		b.silentNow("when the last answer is too old")
 		for range 5 {
 			b.reach("eth0", a1)
 			b.after(500 * time.Millisecond)
@@ -111,7 +111,7 @@ func TestSurvivorThatNoLongerReceivesStopsAnswering(t *testing.T) {
 	})
 }
 
-// twoLinks is a survivor with two links, of which eth1 is in the subnet of a1 and a2, and has no
+// twoLinks returns a survivor with two links. Of these eth1 is in the subnet of a1 and a2, and has no
 // host that answers.
 func twoLinks(t *testing.T) *bed {
 	b := newBed(t)
@@ -145,21 +145,21 @@ func TestSurvivorOnASegmentOnWhichNoHostAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := twoLinks(t)
 		b.serves("while no host answers on eth1", nil)
-		b.same("the links that are reported to be silent", []string{"eth1"}, b.reports[len(b.reports)-1].Silent)
+		b.same("reported links without an answer", []string{"eth1"}, b.reports[len(b.reports)-1].Silent)
 		last := func() string { return b.calls("ask")[len(b.calls("ask"))-1] }
-		b.same("what is asked", "ask [] and await [192.168.1.1 192.168.1.2]", last())
+		b.same("what is probed", "ask [] and await [192.168.1.1 192.168.1.2]", last())
 		b.reachBoth()
-		b.serves("when a host has asked for an address, before the segment was asked", nil)
-		b.same("what is asked", "ask [192.168.1.1 192.168.1.2]", last())
+		b.serves("when a host has requested an address, before the segment was probed", nil)
+		b.same("what is probed", "ask [192.168.1.1 192.168.1.2]", last())
 		b.after(350 * time.Millisecond)
 		b.reachBoth(a1, a2)
 		e := layer2.Owned{Interfaces: []string{"eth1"}}
-		b.serves("when no host has answered for them", map[netip.Addr]layer2.Owned{a1: e, a2: e})
-		b.same("the links that are reported to be silent", []string(nil), b.reports[len(b.reports)-1].Silent)
+		b.serves("when no host has answered for the addresses", map[netip.Addr]layer2.Owned{a1: e, a2: e})
+		b.same("reported links without an answer", []string(nil), b.reports[len(b.reports)-1].Silent)
 	})
 }
 
-// On a link that was silent another node may announce what this one has on the others.
+// On a link on which no host answered, another node may announce the addresses that self has on other links.
 func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
@@ -179,16 +179,16 @@ func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 		}
 		b.serves("while no host answers on eth1", on("eth0"))
 		b.reachBoth(a1)
-		b.serves("when one does, and was not asked yet", on("eth0"))
+		b.serves("when a host answers, before the address was probed there", on("eth0"))
 		b.after(350 * time.Millisecond)
 		b.reachBoth()
-		b.serves("while another node may have it", on("eth0"))
+		b.serves("while another node may have the address", on("eth0"))
 		b.reachBoth(a1)
-		b.serves("when no host has answered for it", on("eth0", "eth1"))
+		b.serves("when no host has answered for the address", on("eth0", "eth1"))
 	})
 }
 
-// Otherwise it would have to begin again when the other one does not take the address.
+// Otherwise self would have to begin again when the starting speaker does not take the address.
 func TestSurvivorThatProbesIsNotPassedOverForAStartingSpeaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a3 := netip.MustParseAddr("192.168.1.3")
@@ -231,15 +231,15 @@ func TestMajority(t *testing.T) {
 	}{
 		{"two of three", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, nil, false},
 		{"one of two", nil, []lb.NodeName{"p1"}, nil, true},
-		{"one of two, and the other's node is not ready", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, true},
+		{"one of two, and the node of the other is NotReady", nil, []lb.NodeName{"p1"}, map[lb.NodeName]bool{"p1": true}, true},
 		{"two of four", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2", "p3"}, nil, true},
-		{"one that restarts is left out", []mesh.Peer{restarting}, nil, nil, false},
-		{"of two that restart one counts", []mesh.Peer{restarting, another}, nil, nil, true},
-		{"of two that restart one counts, and another is received from", []mesh.Peer{peer("p1", nil), restarting, another}, nil, nil, false},
-		{"of two that restart one has a new process", []mesh.Peer{restarting, back}, nil, nil, false},
-		{"one that restarts has a new process, and another is missed", []mesh.Peer{back}, []lb.NodeName{"p1"}, nil, false},
-		{"one that restarts is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
-		{"one that is late is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
+		{"a restarting speaker is left out", []mesh.Peer{restarting}, nil, nil, false},
+		{"one of two restarting speakers counts", []mesh.Peer{restarting, another}, nil, nil, true},
+		{"one of two restarting speakers counts, and another is received from", []mesh.Peer{peer("p1", nil), restarting, another}, nil, nil, false},
+		{"one of two restarting speakers has a new process", []mesh.Peer{restarting, back}, nil, nil, false},
+		{"a restarting speaker has a new process, and another speaker is missing", []mesh.Peer{back}, []lb.NodeName{"p1"}, nil, false},
+		{"a restarting speaker is not received from", []mesh.Peer{restarting}, []lb.NodeName{"p1"}, nil, true},
+		{"a late speaker is not received from", []mesh.Peer{late, peer("p1", nil)}, []lb.NodeName{"p2"}, nil, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestMajority(t *testing.T) {
 				b.forget()
 				b.view.Missing = missing(tt.missing...)
 				b.receive(tt.peers...)
-				b.same("it asks the segment", tt.asks, len(b.calls("ask")) > 0)
+				b.same("self probes the segment", tt.asks, len(b.calls("ask")) > 0)
 			})
 		})
 	}
@@ -261,40 +261,40 @@ func TestSpeakerInTheMajorityAgainWaitsForTheOthers(t *testing.T) {
 		b := survivor(t)
 		b.view.Missing = missing("p1")
 		b.receive(peer("p2", nil))
-		b.serves("while p1 may come too", on0(true, a1))
+		b.serves("while p1 may be received from as well", on0(true, a1))
 		for range 19 {
 			b.after(100 * time.Millisecond)
 			b.reach("eth0")
 		}
-		b.serves("while p1 may come too", on0(true, a1))
+		b.serves("while p1 may be received from as well", on0(true, a1))
 		b.after(100 * time.Millisecond)
-		b.claims("when it has not come", ownership.Active, ownership.Claims{a1: 1, a2: 5})
-		b.same("what is asked in the end", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
+		b.claims("when p1 was not received from", ownership.Active, ownership.Claims{a1: 1, a2: 5})
+		b.same("what is probed at the end", "ask nothing", b.calls("ask")[len(b.calls("ask"))-1])
 	})
 }
 
 func TestRivals(t *testing.T) {
-	lower, own, higher := mac('1'), mac('2'), mac('3') // of p1, this node and p3
+	lower, own, higher := mac('1'), mac('2'), mac('3') // of p1, self and p3
 	tests := []struct {
 		name     string
 		alone    bool
-		receives []net.HardwareAddr // 60 ms apart
-		keeps    bool
-		since    bool // they announced it before this node was alone
+		receives []net.HardwareAddr // sources of announcements, 60 ms apart
+		stays    bool
+		since    bool // the announcements came before self was alone
 	}{
-		{"a node with a lower hardware address keeps it", true, []net.HardwareAddr{lower}, false, false},
-		{"one with a higher one does not", true, []net.HardwareAddr{higher, higher}, true, false},
-		{"but one that insists does", true, []net.HardwareAddr{higher, higher, higher}, false, false},
-		{"a lower one that announced it before this node was alone", true, []net.HardwareAddr{lower}, false, true},
-		{"a higher one that insisted before this node was alone", true, []net.HardwareAddr{higher, higher, higher}, false, true},
-		{"a higher one that announced it once before", true, []net.HardwareAddr{higher}, true, true},
-		{"in the majority this node keeps it", false, []net.HardwareAddr{lower, lower, lower}, true, false},
+		{"a node with a lower hardware address has the address", true, []net.HardwareAddr{lower}, false, false},
+		{"a node with a higher hardware address does not", true, []net.HardwareAddr{higher, higher}, true, false},
+		{"a node with a higher hardware address that insists does", true, []net.HardwareAddr{higher, higher, higher}, false, false},
+		{"a node with a lower one that announced before self was alone does", true, []net.HardwareAddr{lower}, false, true},
+		{"a node with a higher one that insisted before self was alone does", true, []net.HardwareAddr{higher, higher, higher}, false, true},
+		{"a node with a higher one that announced once before does not", true, []net.HardwareAddr{higher}, true, true},
+		{"in the majority self still has the address", false, []net.HardwareAddr{lower, lower, lower}, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
-				b.after(10 * time.Second) // it did not take the address lately
+				b.after(10 * time.Second) // self has not taken the address recently
 				alone := func() {
 					b.view.Missing = missing("p1", "p3")
 					b.receive()
@@ -312,8 +312,8 @@ func TestRivals(t *testing.T) {
 					alone()
 					b.settle()
 				}
-				_, keeps := b.owned[a1]
-				b.same("it keeps the address", tt.keeps, keeps)
+				_, stays := b.owned[a1]
+				b.same("self still has the address", tt.stays, stays)
 			})
 		})
 	}
@@ -373,13 +373,13 @@ func TestRivals_WhileViewIsUnchecked(t *testing.T) {
 		b.settle()
 		b.view.Checked = true
 		b.receive()
-		_, keeps := b.owned[a1]
-		b.same("it keeps the address", false, keeps)
+		_, stays := b.owned[a1]
+		b.same("self still has the address", false, stays)
 	})
 }
 
-// partitioned is a bed of three speakers, of which this one is in a minority since the time
-// that is returned. It has a1, which p1 may announce as well, and a2, which it alone may.
+// partitioned returns a bed of three speakers, of which self is in a minority since the returned
+// time. Self has a1, which p1 may announce as well, and a2, which self alone may announce.
 func partitioned(t *testing.T) (*bed, time.Time) {
 	b := running(t, want(wanted(a1, self, "p1"), wanted(a2, self)), peer("p1", nil), peer("p2", nil))
 	b.view.Missing = missing("p1", "p2")
@@ -387,11 +387,11 @@ func partitioned(t *testing.T) (*bed, time.Time) {
 	b.after(10 * time.Millisecond)
 	b.reach("eth0")
 	since := b.reports[len(b.reports)-1].MinoritySince
-	b.same("since when it is in a minority", time.Now().Truncate(time.Second), since)
+	b.same("start of the minority", time.Now().Truncate(time.Second), since)
 	return b, since
 }
 
-// stay lets a minority last until reports of the controller count.
+// stay advances the time until reports of the controller about the minority count.
 func (b *bed) stay() {
 	for range 2 {
 		b.after(600 * time.Millisecond)
@@ -406,10 +406,10 @@ func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
 		want  map[netip.Addr]layer2.Owned
 		early bool
 	}{
-		{"it gives up what they may announce, and nothing else", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a2), false},
-		{"a report that it reads before the others can have reported that they are isolated does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a1, a2), true},
-		{"what is reported about an earlier minority does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since.Add(-time.Second)) }, on0(true, a1, a2), false},
-		{"it is not cut from them any more", func(b *bed, since time.Time) {
+		{"self gives up addresses that the others may announce, and no others", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a2), false},
+		{"a report from before the others can have reported that they are isolated does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a1, a2), true},
+		{"a report about an earlier minority does not count", func(b *bed, since time.Time) { b.engine.SetPartitioned(since.Add(-time.Second)) }, on0(true, a1, a2), false},
+		{"self is not cut from the others any more", func(b *bed, since time.Time) {
 			b.engine.SetPartitioned(since)
 			b.engine.SetPartitioned(time.Time{})
 		}, on0(true, a1, a2), false},
@@ -418,7 +418,7 @@ func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
 			b.inform()
 			b.engine.SetPartitioned(since)
 		}, on0(true, a1, a2), false},
-		{"it receives from most of the speakers", func(b *bed, since time.Time) {
+		{"self receives from most of the speakers", func(b *bed, since time.Time) {
 			b.view.Missing = missing("p1")
 			b.receive(peer("p2", nil))
 			b.engine.SetPartitioned(since)
@@ -448,15 +448,15 @@ func TestSpeakerThatIsCutFromALargerGroupTakesNothing(t *testing.T) {
 			b.reach("eth0", a1)
 		}
 		b.serves("while the report counts", on0(true, a2))
-		b.same("it reports that", true, b.reports[len(b.reports)-1].Partitioned)
+		b.same("reported as partitioned", true, b.reports[len(b.reports)-1].Partitioned)
 		b.after(100 * time.Millisecond)
 		b.reach("eth0", a1)
-		b.claims("when it has not come again for half a minute", ownership.Active, ownership.Claims{a1: 2, a2: 1})
+		b.claims("half a minute after the last report", ownership.Active, ownership.Claims{a1: 2, a2: 1})
 	})
 }
 
-// Where a firewall or another key keeps speakers from each other, their nodes answer on the
-// segment, and so do those that announce.
+// Where a firewall or another key separates speakers, their nodes answer on the segment, and so do
+// speakers that announce.
 func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 	p1, p2 := segment.Hardware(mac('1')), segment.Hardware(mac('2'))
 	for _, tt := range []struct {
@@ -467,9 +467,9 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 		want    map[netip.Addr]layer2.Owned
 	}{
 		{"the node that may announce a1 answers", p1, "", 0, on0(true, a1, a2)},
-		{"it answered before the speaker was missed", p1, "", 20 * time.Millisecond, on0(true, a2)},
-		{"it answers on the segment of another link", p1, "eth1", 0, on0(true, a2)},
-		{"a node answers whose speaker is missed too, as on this side of the cut", p2, "", 0, on0(true, a2)},
+		{"that node answered before its speaker was missing", p1, "", 20 * time.Millisecond, on0(true, a2)},
+		{"that node answers on the segment of another link", p1, "eth1", 0, on0(true, a2)},
+		{"a node answers whose speaker is missing as well, as on this side of the cut", p2, "", 0, on0(true, a2)},
 		{"a host answers that is no node", segment.Hardware{9}, "", 0, on0(true, a2)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -478,7 +478,7 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 				at := time.Now().Add(-tt.before)
 				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: cmp.Or(tt.on, "eth0"), Hardware: tt.answers}: at}})
 				b.settle()
-				b.stay() // the host is silent meanwhile
+				b.stay() // without an answer of the host
 				b.engine.SetPartitioned(since)
 				b.settle()
 				b.serves("", tt.want)
@@ -487,8 +487,8 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 	}
 }
 
-// Speakers that restarted may be back in a mesh that this one is not in: what their nodes
-// announce counts as that of others it receives nothing from.
+// Restarted speakers may be back in a mesh that self is not in. The announcements of their nodes
+// count as those of others that self receives nothing from.
 func TestRivals_ThatRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p3", nil))
@@ -500,13 +500,13 @@ func TestRivals_ThatRestarted(t *testing.T) {
 			b.engine.AddRival(a1, mac('3'), mac('2'))
 		}
 		b.settle()
-		_, keeps := b.owned[a1]
-		b.same("it keeps the address", false, keeps)
+		_, stays := b.owned[a1]
+		b.same("self still has the address", false, stays)
 	})
 }
 
-// What answers on a link that no address is announced on does not show that others receive what this
-// node announces.
+// An answer on a link without announced addresses does not show that others receive the announcements
+// of self.
 func TestOnlyLinksOfTheAddressesCount(t *testing.T) {
 	subnet := func(l layer2.Link, prefix string) layer2.Link {
 		l.Prefixes = []netip.Prefix{netip.MustParsePrefix(prefix)}
@@ -521,11 +521,11 @@ func TestOnlyLinksOfTheAddressesCount(t *testing.T) {
 		answers  string // the link of the host that answers
 		isolated bool
 	}{
-		{"its own pods answer", []layer2.Link{lan, pods}, want(wanted(a1, self)), "cni0", true},
-		{"its own pods answer, and no address is announced here", []layer2.Link{lan, pods}, want(wanted(a1, "p1")), "cni0", true},
-		{"its own pods answer, and the link of the addresses is gone", []layer2.Link{pods}, want(wanted(a1, self)), "cni0", true},
+		{"pods of self answer", []layer2.Link{lan, pods}, want(wanted(a1, self)), "cni0", true},
+		{"pods of self answer, and self announces no address", []layer2.Link{lan, pods}, want(wanted(a1, "p1")), "cni0", true},
+		{"pods of self answer, and the link of the addresses is lost", []layer2.Link{pods}, want(wanted(a1, self)), "cni0", true},
 		{"hosts of another network answer", []layer2.Link{lan, other}, want(wanted(a1, self)), "eth1", true},
-		{"hosts of another network answer, and no address is announced here", []layer2.Link{lan, other}, want(wanted(a1, "p1")), "eth1", false},
+		{"hosts of another network answer, and self announces no address", []layer2.Link{lan, other}, want(wanted(a1, "p1")), "eth1", false},
 		{"hosts of the network of the addresses answer", []layer2.Link{lan, other, pods}, want(wanted(a1, self)), "eth0", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

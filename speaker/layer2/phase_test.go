@@ -17,9 +17,9 @@ func TestIsolatedSpeakerAnswersNothing(t *testing.T) {
 		down   map[lb.NodeName]bool
 		silent bool
 	}{
-		{name: "all are lost", silent: true},
-		{name: "one of those that are lost is down, and the other is half of those that are left", down: map[lb.NodeName]bool{"p1": true}, silent: true},
-		{name: "all that are lost are down", down: map[lb.NodeName]bool{"p1": true, "p2": true}},
+		{name: "all peers are lost", silent: true},
+		{name: "one lost peer is down, and the other lost peer is half of the rest", down: map[lb.NodeName]bool{"p1": true}, silent: true},
+		{name: "all lost peers are down", down: map[lb.NodeName]bool{"p1": true, "p2": true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -31,22 +31,22 @@ func TestIsolatedSpeakerAnswersNothing(t *testing.T) {
 				b.lose("p1", "p2")
 				b.after(time.Minute)
 				if !tt.silent {
-					b.serves("when all are lost", on0(true, a1))
-					b.same("what was published and asked", []string{"ask []"}, b.calls("publish", "ask"))
+					b.serves("when all peers are lost", on0(true, a1))
+					b.same("what was published and probed", []string{"ask []"}, b.calls("publish", "ask"))
 					return
 				}
-				b.same("what was asked", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.calls("ask"))
-				b.silentNow("when all are lost")
-				b.same("the phase that is reported", "Isolated", b.reports[len(b.reports)-1].Phase)
+				b.same("what was probed", []string{"ask []", "ask [] and await [192.168.1.1]"}, b.calls("ask"))
+				b.silentNow("when all peers are lost")
+				b.same("the reported phase", "Isolated", b.reports[len(b.reports)-1].Phase)
 				addresses, _ := b.engine.Owning()
-				b.same("how many addresses it owns", 0, addresses)
+				b.same("number of owned addresses", 0, addresses)
 				b.same("the claims that are saved", ownership.Claims(nil), b.saved[len(b.saved)-1].Claims)
 			})
 		})
 	}
 }
 
-// A link on which no host answers is no reason to be silent where there is no other node.
+// A link on which no host answers does not stop the announcements of a single node.
 func TestNoLinkAnswersWhileOthersAreNotReady(t *testing.T) {
 	late := peer("p2", nil)
 	late.Late = true
@@ -58,8 +58,8 @@ func TestNoLinkAnswersWhileOthersAreNotReady(t *testing.T) {
 	}{
 		{"all", map[lb.NodeName]bool{"p1": true, "p2": true}, mesh.View{Missing: missing("p1", "p2")}, true},
 		{"one of two", map[lb.NodeName]bool{"p1": true}, mesh.View{Missing: missing("p1", "p2")}, false},
-		{"all, and one of them sends to this one", map[lb.NodeName]bool{"p1": true, "p2": true, "p3": true}, mesh.View{Missing: missing("p1", "p2", "p3"), Unreached: []lb.NodeName{"p1"}}, false},
-		{"those that are missing, and the other one is late", map[lb.NodeName]bool{"p1": true}, mesh.View{Missing: missing("p1"), Peers: []mesh.Peer{late}}, false},
+		{"all, and one of them sends to self", map[lb.NodeName]bool{"p1": true, "p2": true, "p3": true}, mesh.View{Missing: missing("p1", "p2", "p3"), Unreached: []lb.NodeName{"p1"}}, false},
+		{"the missing peer, and the other peer is late", map[lb.NodeName]bool{"p1": true}, mesh.View{Missing: missing("p1"), Peers: []mesh.Peer{late}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -71,23 +71,23 @@ func TestNoLinkAnswersWhileOthersAreNotReady(t *testing.T) {
 				b.receive(tt.view.Peers...)
 				b.after(time.Minute)
 				_, serves := b.owned[a1]
-				b.same("it announces the address", tt.serves, serves)
+				b.same("self announces the address", tt.serves, serves)
 				b.same("the report", tt.serves, b.reports[len(b.reports)-1].Alone)
 			})
 		})
 	}
 }
 
-// Others that receive nothing from this speaker take its addresses, and it receives from them and
-// from hosts: the report says which case of Isolated this is.
+// Peers that receive nothing from self take the addresses of self. Self receives from the peers and from
+// hosts. The report distinguishes this case of Isolated.
 func TestSpeakerThatNoPeerReceivesFromAnswersNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		peers     []mesh.Peer
 		unreached []lb.NodeName
 	}{
-		{"none receives from it", nil, []lb.NodeName{"p1", "p2"}},
-		{"one of two does, and it is in a majority", []mesh.Peer{peer("p1", nil)}, nil},
+		{"no peer receives from self", nil, []lb.NodeName{"p1", "p2"}},
+		{"one of two peers receives, so that self is in a majority", []mesh.Peer{peer("p1", nil)}, nil},
 		{"all have died", nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestSpeakerThatNoPeerReceivesFromAnswersNothing(t *testing.T) {
 				b.receive(tt.peers...)
 				b.reach("eth0")
 				_, serves := b.owned[a1]
-				b.same("it announces its address", len(tt.unreached) == 0, serves)
-				b.same("who does not receive from it, as reported", tt.unreached, b.reports[len(b.reports)-1].Unreached)
+				b.same("self announces its address", len(tt.unreached) == 0, serves)
+				b.same("reported peers that do not receive", tt.unreached, b.reports[len(b.reports)-1].Unreached)
 			})
 		})
 	}
@@ -109,11 +109,11 @@ func TestAnIsolationEnds(t *testing.T) {
 		name string
 		end  func(*bed)
 	}{
-		{name: "when the cluster says that all that are missing are down", end: func(b *bed) {
+		{name: "when all missing nodes are down", end: func(b *bed) {
 			b.want.Down = map[lb.NodeName]bool{"p1": true, "p2": true}
 			b.engine.SetSnapshot(b.want)
 		}},
-		{name: "when one is received from, and then it asks the segment", end: func(b *bed) {
+		{name: "when a peer is received from, and then self probes the segment", end: func(b *bed) {
 			b.view.Missing = missing("p2")
 			b.receive(peer("p1", nil))
 		}},
@@ -124,10 +124,10 @@ func TestAnIsolationEnds(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil))
 				b.lose("p1", "p2")
 				b.after(time.Minute)
-				b.silentNow("while it is isolated")
+				b.silentNow("while self is isolated")
 				tt.end(b)
 				b.settle()
-				b.serves("before the segment was asked", nil)
+				b.serves("before the segment was probed", nil)
 				b.free(a1)
 				b.claims("in the end", ownership.Active, ownership.Claims{a1: 2})
 			})
@@ -144,14 +144,14 @@ func TestDrain_NodeOwnsItsAddressesUntilOthersClaimThem(t *testing.T) {
 		b.want.Draining = map[lb.NodeName]bool{self: true}
 		b.inform()
 		b.after(time.Minute)
-		b.serves("while nobody claims it", on0(true, a1))
-		b.claims("while nobody claims it", ownership.Draining, ownership.Claims{a1: 1})
-		b.same("the phase that is reported", "Draining", b.reports[len(b.reports)-1].Phase)
+		b.serves("while no peer claims the address", on0(true, a1))
+		b.claims("while no peer claims the address", ownership.Draining, ownership.Claims{a1: 1})
+		b.same("the reported phase", "Draining", b.reports[len(b.reports)-1].Phase)
 		addresses, draining = b.engine.Owning()
 		b.same("meanwhile: addresses", 1, addresses)
 		b.same("meanwhile: draining", true, draining)
 		b.receive(peer("p1", ownership.Claims{a1: 2, a2: 1}))
-		b.serves("when p1 claims it", nil)
+		b.serves("when p1 claims the address", nil)
 		addresses, draining = b.engine.Owning()
 		b.same("afterwards: addresses", 0, addresses)
 		b.same("afterwards: draining", true, draining)
@@ -165,32 +165,32 @@ func TestOwning_IsZeroBeforeTheSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		addresses, draining := newBed(t).engine.Owning()
 		if addresses != 0 || draining {
-			t.Errorf("it owns %d addresses, draining: %t", addresses, draining)
+			t.Errorf("got %d addresses, draining: %t", addresses, draining)
 		}
 	})
 }
 
 func TestRestart_IsPublishedAndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// p1 is there for those who restart, and self is drained too: to restart comes first.
+		// p1 can take the addresses, and self is drained as well. The restart comes before the drain.
 		b := running(t, want(wanted(a1, self, "p1")), peer("p1", nil))
 		b.want.Draining = map[lb.NodeName]bool{self: true}
 		b.inform()
 		b.forget()
 		b.engine.Restart(t.Context(), 20*time.Second)
 		b.look()
-		b.same("what was said when it returns", []string{"publish Restarting [192.168.1.1]"}, b.calls("publish"))
-		b.same("when it will be back", 20*time.Second, b.states[0].Back)
+		b.same("what was published when Restart returns", []string{"publish Restarting [192.168.1.1]"}, b.calls("publish"))
+		b.same("published time until the restart ends", 20*time.Second, b.states[0].Back)
 		b.settle()
 		b.same("what was announced", []string(nil), b.calls("owned", "repeat"))
-		b.serves("while it restarts", on0(true, a1))
-		b.same("the phase that is reported", "Active", b.reports[len(b.reports)-1].Phase)
+		b.serves("while self restarts", on0(true, a1))
+		b.same("the reported phase", "Active", b.reports[len(b.reports)-1].Phase)
 		b.receive(peer("p1", nil))
 		b.after(10 * time.Second)
-		b.same("what was said meanwhile", 1, len(b.states))
+		b.same("published states meanwhile", 1, len(b.states))
 		b.after(10 * time.Second)
 		b.receive(peer("p1", nil))
-		b.claims("when the time is up and it still runs", ownership.Draining, ownership.Claims{a1: 1})
+		b.claims("when the time is up and self still runs", ownership.Draining, ownership.Claims{a1: 1})
 	})
 }
 
@@ -204,7 +204,7 @@ func TestRestart_IsNotPublishedBeforeTheSpeakerRuns(t *testing.T) {
 		b.after(time.Second)
 		select {
 		case <-returned:
-			t.Error("it returned although nothing was said")
+			t.Error("Restart returned before it was published")
 		default:
 		}
 		b.view.Checked = true
@@ -212,9 +212,9 @@ func TestRestart_IsNotPublishedBeforeTheSpeakerRuns(t *testing.T) {
 		select {
 		case <-returned:
 		default:
-			t.Error("it did not return although it was said")
+			t.Error("Restart did not return after it was published")
 		}
-		b.same("in which time it will be back", 59*time.Second, b.states[len(b.states)-1].Back)
+		b.same("published time until the restart ends", 59*time.Second, b.states[len(b.states)-1].Back)
 	})
 }
 
@@ -225,6 +225,6 @@ func TestRestart_ThatCannotBePublishedEnds(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		b.engine.Restart(ctx, time.Minute)
-		b.same("how long it took", time.Second, time.Since(start))
+		b.same("duration of the call", time.Second, time.Since(start))
 	})
 }

@@ -16,13 +16,13 @@ import (
 
 var segment1 = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 
-// onSegment is a peer whose link has a subnet.
+// onSegment returns the peer with a subnet on its link.
 func onSegment(p mesh.Peer) mesh.Peer {
 	p.State.Links = []wire.Link{{Name: "eth0", Hardware: p.State.Links[0].Hardware, IPv4: true, Prefixes: segment1}}
 	return p
 }
 
-// covering is an engine that answers for p1, which restarts and has a1 and a2.
+// covering returns a bed whose engine covers for p1, which restarts and has a1 and a2.
 func covering(t *testing.T) *bed {
 	b := running(t, want(wanted(a1, "p1", "p2", self), wanted(a2, "p1", "p2", self)), onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
 	b.links[0].Prefixes = segment1
@@ -33,7 +33,7 @@ func covering(t *testing.T) *bed {
 	return b
 }
 
-// restarted is p1 with a1 and a2, in a phase.
+// restarted returns p1 with a1 and a2, in a phase.
 func restarted(phase ownership.Phase) mesh.Peer {
 	return in(phase, onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
 }
@@ -50,7 +50,7 @@ func coversWith(last byte, returned bool, addresses ...netip.Addr) map[netip.Add
 	return owned
 }
 
-// reported returns the nodes of the last report that do not announce what they have.
+// reported returns the nodes in the last report that do not announce their addresses.
 func (b *bed) reported() []layer2.Covered {
 	if len(b.reports) == 0 {
 		return nil
@@ -61,17 +61,17 @@ func (b *bed) reported() []layer2.Covered {
 func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := covering(t)
-		b.engine.AddAnnounced(a1) // by the process that ends
+		b.engine.AddAnnounced(a1) // sent by the process that ends
 		b.settle()
 		b.serves("while p1 restarts", covers(false, a1, a2))
 		b.receive(restarted(ownership.Active))
 		b.serves("when p1 runs again", covers(true, a1, a2))
 		b.engine.AddAnnounced(a1)
 		b.settle()
-		b.serves("when p1 has announced one", covers(true, a2))
+		b.serves("when p1 has announced one address", covers(true, a2))
 		b.engine.AddAnnounced(a2)
 		b.settle()
-		b.serves("when p1 has announced both", nil)
+		b.serves("when p1 has announced both addresses", nil)
 		b.after(time.Minute)
 		b.same("nodes that are covered for", []layer2.Covered(nil), b.reported())
 	})
@@ -85,10 +85,10 @@ func TestCovering_EndsAfterAnAnnouncementWhileViewIsUnchecked(t *testing.T) {
 		b.receive(restarted(ownership.Active))
 		b.engine.AddAnnounced(a1)
 		b.settle()
-		b.serves("while the others are asked what they own", covers(true, a1, a2))
+		b.serves("while self waits for the states of the others", covers(true, a1, a2))
 		b.view.Checked = true
 		b.receive(restarted(ownership.Active))
-		b.serves("when they have answered", covers(true, a2))
+		b.serves("when the peers have answered", covers(true, a2))
 	})
 }
 
@@ -101,11 +101,11 @@ func TestCovering_GoesOnUntilTheNodeAnnounces(t *testing.T) {
 		want map[netip.Addr]layer2.Owned
 	}{
 		{"nothing changes", restarted(ownership.Active), covers(true, a1, a2)},
-		{"it hands them over to this node", restarted(ownership.Draining), map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}}, a2: {Interfaces: []string{"eth0"}}}},
-		{"it restarts once more", restarted(ownership.Restarting), covers(false, a1, a2)},
+		{"p1 hands the addresses over to self", restarted(ownership.Draining), map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}}, a2: {Interfaces: []string{"eth0"}}}},
+		{"p1 restarts once more", restarted(ownership.Restarting), covers(false, a1, a2)},
 		{"another node takes the addresses", onSegment(peer("p2", ownership.Claims{a1: 4, a2: 2})), coversWith('2', true, a1, a2)},
-		{"it gives the addresses up", onSegment(peer("p1", nil)), nil},
-		{"it does not announce them because of foreign hosts", held, nil},
+		{"p1 gives the addresses up", onSegment(peer("p1", nil)), nil},
+		{"p1 does not announce the addresses because of foreign hosts", held, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -133,14 +133,14 @@ func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
 		name        string
 		after, lost time.Duration // when the link is lost, and for how long
 		want        map[netip.Addr]layer2.Owned
-		// Whether the node is reported without the link, with it again, and 5 s later.
+		// The node is reported without the link, with the link again, and 5 s later.
 		without, with, later bool
 	}{
-		{"node that was reported stays so", 6 * second, 9 * second, covers(true, a1, a2), true, true, true},
-		{"node that was reported stays so for the time of a step", 6 * second, 5 * time.Minute, covers(true, a1, a2), true, true, true},
-		{"node that was reported is not for ever", 6 * second, 10*time.Minute + second, nil, false, false, false},
-		{"node that had no time to announce gets it again", 4 * second, 9 * second, covers(true, a1, a2), false, false, true},
-		{"node that had no time to announce is not awaited for long", 4 * second, 10 * second, nil, false, false, false},
+		{"reported node stays reported", 6 * second, 9 * second, covers(true, a1, a2), true, true, true},
+		{"reported node stays reported for the time of a step", 6 * second, 5 * time.Minute, covers(true, a1, a2), true, true, true},
+		{"reported node does not stay reported for ever", 6 * second, 10*time.Minute + second, nil, false, false, false},
+		{"node without time to announce gets the time again", 4 * second, 9 * second, covers(true, a1, a2), false, false, true},
+		{"node without time to announce is not awaited for long", 4 * second, 10 * second, nil, false, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -151,13 +151,13 @@ func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
 				b.engine.SetLinks(nil)
 				b.after(tt.lost)
 				b.serves("without the link", nil)
-				b.same("it is reported without the link", tt.without, len(b.reported()) > 0)
+				b.same("reported without the link", tt.without, len(b.reported()) > 0)
 				b.engine.SetLinks(links)
 				b.settle()
 				b.serves("with the link", tt.want)
-				b.same("it is reported with the link", tt.with, len(b.reported()) > 0)
+				b.same("reported with the link", tt.with, len(b.reported()) > 0)
 				b.after(unannouncedAfter)
-				b.same("it is reported later", tt.later, len(b.reported()) > 0)
+				b.same("reported later", tt.later, len(b.reported()) > 0)
 			})
 		})
 	}
@@ -170,7 +170,7 @@ func TestCovering_DoesNotOutlastAnIsolation(t *testing.T) {
 		b.view.Missing = missing("p2", "p1")
 		b.receive()
 		b.after(300 * time.Millisecond)
-		b.silentNow("while it is isolated")
+		b.silentNow("while self is isolated")
 		b.view.Missing = nil
 		b.receive(restarted(ownership.Active), onSegment(peer("p2", nil)))
 		b.after(10 * time.Second)
@@ -181,7 +181,7 @@ func TestCovering_DoesNotOutlastAnIsolation(t *testing.T) {
 func TestCovering_FollowsTheAddressToTheNextOwner(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		after time.Duration // the node is found dead
+		after time.Duration // until the node is confirmed dead
 		want  map[netip.Addr]layer2.Owned
 	}{
 		{"at once", 0, coversWith('2', true, a1)},
@@ -195,7 +195,7 @@ func TestCovering_FollowsTheAddressToTheNextOwner(t *testing.T) {
 				b.want.Addresses = want(wanted(a1, "p1", "p2", self))
 				b.inform()
 				p1 := in(ownership.Restarting, onSegment(peer("p1", ownership.Claims{a1: 3})))
-				p2 := onSegment(in(ownership.Draining, peer("p2", nil))) // so that this node covers
+				p2 := onSegment(in(ownership.Draining, peer("p2", nil))) // so that self covers
 				b.receive(p1, p2)
 				b.serves("while p1 restarts", covers(false, a1))
 				b.want.Draining = map[lb.NodeName]bool{self: true}

@@ -29,11 +29,11 @@ func TestNothingIsAnnouncedBeforeEverythingHasComeOnce(t *testing.T) {
 				}
 				b.after(time.Minute)
 				b.same("before", []string(nil), b.log)
-				b.same("it is synced before", false, b.engine.Synced())
+				b.same("synced before", false, b.engine.Synced())
 				informLast(b)
 				b.settle()
 				b.serves("afterwards", on0(true, a1))
-				b.same("it is synced afterwards", true, b.engine.Synced())
+				b.same("synced afterwards", true, b.engine.Synced())
 			})
 		})
 	}
@@ -46,10 +46,10 @@ func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
 		down    map[lb.NodeName]bool
 		waits   bool
 	}{
-		{name: "nobody is missing"},
-		{name: "one is missing", missing: []lb.NodeName{"p1"}, waits: true},
-		{name: "the one that is missing is down", missing: []lb.NodeName{"p1"}, down: map[lb.NodeName]bool{"p1": true}},
-		{name: "one of two that are missing is down", missing: []lb.NodeName{"p1", "p2"}, down: map[lb.NodeName]bool{"p1": true}, waits: true},
+		{name: "no peer is missing"},
+		{name: "a peer is missing", missing: []lb.NodeName{"p1"}, waits: true},
+		{name: "the missing peer is down", missing: []lb.NodeName{"p1"}, down: map[lb.NodeName]bool{"p1": true}},
+		{name: "one of two missing peers is down", missing: []lb.NodeName{"p1", "p2"}, down: map[lb.NodeName]bool{"p1": true}, waits: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,15 +59,15 @@ func TestASpeakerThatStartsWaitsForThoseThatShouldBeThere(t *testing.T) {
 				b.inform()
 				if tt.waits {
 					b.after(1999 * time.Millisecond)
-					b.silent("while it waits")
-					b.same("it is synced while it waits", false, b.engine.Synced())
+					b.silent("while self waits")
+					b.same("synced while self waits", false, b.engine.Synced())
 					b.reach("eth0", a1)
 					b.after(time.Millisecond)
 				}
 				if tt.down["p1"] && !tt.waits {
 					b.free(a1)
 				}
-				// Of what the segment was asked about there is no doubt.
+				// Probed addresses need no further probe of the responder.
 				b.serves("in the end", on0(len(tt.missing) == 0, a1))
 			})
 		})
@@ -80,10 +80,10 @@ func TestASpeakerThatStartsGoesOnAsSoonAsAllAreThere(t *testing.T) {
 		b.want.Addresses, b.view.Missing = want(wanted(a1, self)), missing("p1")
 		b.inform()
 		b.after(time.Second)
-		b.silent("while it waits")
+		b.silent("while self waits")
 		b.view.Missing = nil
 		b.receive(peer("p1", nil))
-		b.serves("when all are there", on0(true, a1))
+		b.serves("when all peers are received from", on0(true, a1))
 	})
 }
 
@@ -92,14 +92,14 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 		name   string
 		before ownership.Phase
 		then   ownership.Phase
-		after  time.Duration // since when the other one waits no more
+		after  time.Duration // until the peer no longer waits
 		until  time.Duration
 	}{
 		{"at once", ownership.Starting, ownership.Active, time.Second, time.Second},
 		{"at half a second", ownership.Starting, ownership.Active, 100 * time.Millisecond, 500 * time.Millisecond},
-		{"the other one was isolated", ownership.Isolated, ownership.Active, time.Second, time.Second},
-		{"the node of the other one is drained", ownership.Starting, ownership.Draining, time.Second, time.Second},
-		{"the other one ran before", ownership.Active, ownership.Active, time.Second, 2 * time.Second},
+		{"the peer was isolated", ownership.Isolated, ownership.Active, time.Second, time.Second},
+		{"the node of the peer is drained", ownership.Starting, ownership.Draining, time.Second, time.Second},
+		{"the peer ran before", ownership.Active, ownership.Active, time.Second, 2 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -112,10 +112,10 @@ func TestOfSpeakersThatStartTogetherNoneWaitsLongerThanTheFirst(t *testing.T) {
 				b.receive(in(tt.then, peer("p1", nil)))
 				if tt.until > tt.after {
 					b.after(tt.until - tt.after - time.Millisecond)
-					b.same("it waits no more before", false, b.engine.Synced())
+					b.same("synced before that", false, b.engine.Synced())
 					b.after(time.Millisecond)
 				}
-				b.same("it waits no more", true, b.engine.Synced())
+				b.same("synced", true, b.engine.Synced())
 			})
 		})
 	}
@@ -135,7 +135,7 @@ func TestSpeakerThatWasIsolatedTakesAddressesThatNoHostAnswersFor(t *testing.T) 
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
-				b.view.Missing = missing("p1", "p2", "p3") // this one is cut off
+				b.view.Missing = missing("p1", "p2", "p3") // self is isolated
 				b.receive()
 				b.after(2 * time.Second)
 				b.serves("while no host answers", nil)
@@ -154,7 +154,7 @@ func TestASpeakerThatRunsDoesNotWaitForAnybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 1}))
 		b.survive("p1")
-		b.claims("when the other one is lost", ownership.Active, ownership.Claims{a1: 2})
+		b.claims("when the peer is lost", ownership.Active, ownership.Claims{a1: 2})
 	})
 }
 
@@ -164,11 +164,11 @@ func TestStartingSpeakerWaitsUntilAllHaveAnswered(t *testing.T) {
 		b.want.Addresses, b.view.Checked = want(wanted(a1, self)), false
 		b.inform()
 		b.after(time.Minute)
-		b.silent("while they are asked")
-		b.same("what is said while they are asked", []string{"publish Starting []"}, b.log)
+		b.silent("while self waits for states")
+		b.same("what is published while self waits for states", []string{"publish Starting []"}, b.log)
 		b.view.Checked = true
 		b.receive()
-		b.serves("when they have answered", on0(true, a1))
+		b.serves("when the peers have answered", on0(true, a1))
 	})
 }
 
@@ -182,8 +182,8 @@ func TestStart_IsPublishedOnce(t *testing.T) {
 		b.after(900 * time.Millisecond)
 		b.reach("eth0", a1)
 		b.inform()
-		b.same("while it waits", []string{"publish Starting []"}, b.calls("publish"))
-		b.same("the links that it publishes", 1, len(b.states[0].Links))
+		b.same("while self waits", []string{"publish Starting []"}, b.calls("publish"))
+		b.same("published links", 1, len(b.states[0].Links))
 		b.reach("eth0", a1)
 		b.after(900 * time.Millisecond)
 		b.reach("eth0", a1)
@@ -201,9 +201,9 @@ func TestCheckpoint_IsUsedUntilTheSnapshot(t *testing.T) {
 		does func(*layer2.Engine)
 		want ownership.Claims
 	}{
-		{name: "nothing comes from the cluster", does: func(e *layer2.Engine) { e.SetCheckpoint(saved) }, want: ownership.Claims{a1: 1}},
-		{name: "something comes from the cluster later", does: func(e *layer2.Engine) { e.SetCheckpoint(saved); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
-		{name: "something has come from the cluster before", does: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetCheckpoint(saved) }, want: ownership.Claims{a2: 1}},
+		{name: "no snapshot arrives", does: func(e *layer2.Engine) { e.SetCheckpoint(saved) }, want: ownership.Claims{a1: 1}},
+		{name: "a snapshot arrives later", does: func(e *layer2.Engine) { e.SetCheckpoint(saved); e.SetSnapshot(fresh) }, want: ownership.Claims{a2: 1}},
+		{name: "a snapshot arrived before", does: func(e *layer2.Engine) { e.SetSnapshot(fresh); e.SetCheckpoint(saved) }, want: ownership.Claims{a2: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -29,7 +29,7 @@ func TestSurvivorsOfSeveralServeWithinASecond(t *testing.T) {
 				each(t, tt.nodes, 12, func(t *testing.T, w *world) {
 					w.mu.Lock()
 					for _, n := range w.names {
-						w.deaf[n] = true // the API server is away
+						w.noAPI[n] = true // the API server is away
 					}
 					w.mu.Unlock()
 					w.differ()

@@ -46,12 +46,12 @@ func (w *world) isAskedFor(address netip.Addr, other lb.NodeName) bool {
 	})
 }
 
-// setDeaf cuts exactly these nodes from the API server.
-func (w *world) setDeaf(names ...lb.NodeName) {
+// setNoAPI cuts exactly these nodes from the API server.
+func (w *world) setNoAPI(names ...lb.NodeName) {
 	w.mu.Lock()
-	clear(w.deaf)
+	clear(w.noAPI)
 	for _, name := range names {
-		w.deaf[name] = true
+		w.noAPI[name] = true
 	}
 	w.mu.Unlock()
 	w.differ()
@@ -137,7 +137,7 @@ func TestRequest_EndsWithTheNodeAndIsBackWithIt(t *testing.T) {
 }
 
 func TestRequest_ThatOneNodeDoesNotReceive(t *testing.T) {
-	for name, deaf := range map[string]func(owner, to, other lb.NodeName) lb.NodeName{
+	for name, noAPI := range map[string]func(owner, to, other lb.NodeName) lb.NodeName{
 		"its owner":              func(owner, _, _ lb.NodeName) lb.NodeName { return owner },
 		"a node beside the two":  func(_, _, other lb.NodeName) lb.NodeName { return other },
 		"the one that is to own": func(_, to, _ lb.NodeName) lb.NodeName { return to },
@@ -147,8 +147,8 @@ func TestRequest_ThatOneNodeDoesNotReceive(t *testing.T) {
 				w.pass(begun)
 				owner, at := w.ownerOf(0), time.Now()
 				to := w.another(owner)
-				away := deaf(owner, to, w.another(owner, to))
-				w.setDeaf(away)
+				away := noAPI(owner, to, w.another(owner, to))
+				w.setNoAPI(away)
 				w.request(0, to)
 				w.pass(10 * time.Second)
 				want := to
@@ -172,13 +172,13 @@ func TestRequest_OutdatedRequestMovesTheAddressRarely(t *testing.T) {
 		w.pass(2 * time.Second)
 		before := w.highestEpoch(0)
 		second := w.another(first)
-		w.setDeaf(first)
+		w.setNoAPI(first)
 		w.request(0, second)
 		w.pass(time.Minute)
 		if moves := w.highestEpoch(0) - before; moves > 14 { // one in ten seconds in each direction, and one at the beginning
 			t.Errorf("the address moved %d times in a minute", moves)
 		}
-		w.setDeaf()
+		w.setNoAPI()
 		w.request(0, second)
 		w.pass(12 * time.Second)
 		if got := w.ownerOf(0); got != second {

@@ -246,7 +246,7 @@ func TestRestart_SpeakerThatDoesNotAnnounceIsCovered(t *testing.T) {
 		w.run("n3")
 		w.pass(40 * time.Second)
 		for address, owner := range before {
-			if got := w.cared(netip.MustParseAddr(address)); got != (owner == "n3") {
+			if got := w.covered(netip.MustParseAddr(address)); got != (owner == "n3") {
 				t.Errorf("%s of %s: another node answers for it: %t", address, owner, got)
 			}
 		}
@@ -365,7 +365,7 @@ func TestCoveringSpeakerCrashes(t *testing.T) {
 		w.crash("n1", true)
 		w.pass(2 * time.Second)
 		for address, owner := range w.owners() {
-			if owner == "" && !w.cared(address) {
+			if owner == "" && !w.covered(address) {
 				t.Errorf("no node answers for %s", address)
 			}
 		}
@@ -543,7 +543,7 @@ func TestNodeWithoutTheAPIServerIsPassedOver(t *testing.T) {
 		w.run(w.names...)
 		w.pass(10 * time.Second)
 		w.mu.Lock()
-		w.deaf["n2"] = true
+		w.noAPI["n2"] = true
 		w.mu.Unlock()
 		w.differ()
 		w.wants(12)
@@ -558,7 +558,7 @@ func TestNodeWithAnOldSnapshotDoesNotFightForAddresses(t *testing.T) {
 		w.run(w.names...)
 		w.pass(11 * time.Second)
 		w.mu.Lock()
-		w.deaf["n1"] = true
+		w.noAPI["n1"] = true
 		w.mu.Unlock()
 		w.differ()
 		w.wants(2, "n3")
@@ -579,7 +579,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	each(t, 4, 12, func(t *testing.T, w *world) {
 		w.mu.Lock()
 		for _, n := range w.names {
-			w.deaf[n] = true
+			w.noAPI[n] = true
 		}
 		w.mu.Unlock()
 		w.crash("n2", true)

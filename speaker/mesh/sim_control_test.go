@@ -13,7 +13,7 @@ import (
 
 // The API server and the controller of the simulation. The report of a speaker is in its SpeakerState
 // within 0.7 s. The controller evaluates all SpeakerStates. A speaker in a minority reads the result
-// once a second. A speaker without the API server (world.deaf) neither writes nor reads.
+// once a second. A speaker without the API server (world.noAPI) neither writes nor reads.
 
 const readInterval = time.Second
 
@@ -38,7 +38,7 @@ func (p *process) write() {
 		p.gate()
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !p.dead && !w.deaf[p.n.name] {
+		if !p.dead && !w.noAPI[p.n.name] {
 			w.states[p.n.name] = p.latest
 		}
 	})
@@ -58,14 +58,14 @@ func (p *process) readState() {
 		}
 		p.gate()
 		w.mu.Lock()
-		own, deaf := w.states[p.n.name], w.deaf[p.n.name]
+		own, noAPI := w.states[p.n.name], w.noAPI[p.n.name]
 		all := w.reportsNow()
 		stale := reports.Stale(all, func(n lb.NodeName) bool { return w.want.Down[n] })
 		maps.DeleteFunc(stale, func(n lb.NodeName, s reports.Staleness) bool { return s != reports.Stopped && !w.want.Down[n] })
 		_, cut := reports.Partitioned(all, stale)[p.n.name]
 		w.mu.Unlock()
 		switch {
-		case deaf || own.MinoritySince.IsZero():
+		case noAPI || own.MinoritySince.IsZero():
 		case cut:
 			p.setPartitioned(own.MinoritySince)
 		default:
@@ -82,7 +82,7 @@ const probed, unreadyFor = 21 * time.Second, 5 * time.Second
 // still. The caller holds the lock.
 func (w *world) isUnready(name lb.NodeName, lasts time.Duration) bool {
 	p := w.nodes[name].p
-	if p == nil || p.dead || p.frozen.Load() == nil || w.deaf[name] {
+	if p == nil || p.dead || p.frozen.Load() == nil || w.noAPI[name] {
 		return false
 	}
 	since := p.froze.Add(probed)
@@ -148,8 +148,8 @@ func (w *world) unreachable(nodes ...lb.NodeName) {
 	w.note("without the API server: %v", nodes)
 	w.attached = time.Now()
 	for _, name := range w.names {
-		w.deaf[name] = slices.Contains(nodes, name)
-		if p := w.nodes[name].p; !w.deaf[name] && p != nil && !p.dead {
+		w.noAPI[name] = slices.Contains(nodes, name)
+		if p := w.nodes[name].p; !w.noAPI[name] && p != nil && !p.dead {
 			w.inform(p, 50*time.Millisecond)
 			p.write()
 		}
@@ -170,10 +170,10 @@ func (w *world) watchNodes(grace time.Duration) {
 		case <-time.After(500 * time.Millisecond):
 		}
 		w.mu.Lock()
-		away := !slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return !w.deaf[n] })
+		away := !slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return !w.noAPI[n] })
 		var down []lb.NodeName
 		for _, name := range w.names {
-			if away || w.nodes[name].kernel && !w.deaf[name] {
+			if away || w.nodes[name].kernel && !w.noAPI[name] {
 				reached[name] = time.Now()
 			}
 			if time.Since(reached[name]) >= grace {

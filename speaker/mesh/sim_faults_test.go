@@ -125,7 +125,7 @@ func (w *world) outage(is bool) {
 	defer w.mu.Unlock()
 	w.note("the API server is away: %v", is)
 	for _, name := range w.names {
-		w.deaf[name] = is
+		w.noAPI[name] = is
 		if p := w.nodes[name].p; !is && p != nil && !p.dead {
 			w.inform(p, 50*time.Millisecond)
 			p.write()

@@ -156,17 +156,17 @@ func (w *world) answered(in lb.NodeName, address netip.Addr) bool {
 		if p == nil || l.sides[n] != l.sides[in] {
 			return false
 		}
-		owner, carer := p.answers(address, time.Now())
-		return owner || carer
+		owner, covers := p.answers(address, time.Now())
+		return owner || covers
 	})
 }
 
-// caresFor returns whether a process answers for an address on behalf of a node that restarts.
-func (p *process) caresFor(address netip.Addr) bool { return len(p.owned[address].For) > 0 }
+// coversFor returns whether a process answers for an address on behalf of a node that restarts.
+func (p *process) coversFor(address netip.Addr) bool { return len(p.owned[address].For) > 0 }
 
 // answersWith returns the hardware address that a process answers with.
 func (p *process) answersWith(address netip.Addr) segment.Hardware {
-	if theirs, caring := p.owned[address].For[linkOf(address)]; caring {
+	if theirs, covering := p.owned[address].For[linkOf(address)]; covering {
 		return segment.Hardware(theirs)
 	}
 	return p.n.hardware(linkOf(address))

@@ -190,7 +190,7 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 		if q == nil {
 			continue
 		}
-		if owner, carer := q.answers(probe.Address, time.Now()); owner || carer {
+		if owner, covers := q.answers(probe.Address, time.Now()); owner || covers {
 			answer(q.answersWith(probe.Address))
 		}
 	}
@@ -228,11 +228,11 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 			if name == p.n.name || q == nil || l.cuts[[2]lb.NodeName{p.n.name, name}] {
 				continue
 			}
-			owner, carer := q.answers(address, time.Now())
+			owner, covers := q.answers(address, time.Now())
 			switch {
 			case owner:
 				w.contest(p, q, address)
-			case carer:
+			case covers:
 				w.proveReturn(p, q, address)
 			}
 		}

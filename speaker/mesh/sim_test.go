@@ -90,8 +90,8 @@ type world struct {
 	want      layer2.Snapshot
 	wanted    int                  // version of want
 	changed   time.Time            // when want last changed
-	deaf      map[lb.NodeName]bool // nodes without a connection to the API server
-	attached  time.Time            // when deaf last changed
+	noAPI     map[lb.NodeName]bool // nodes without a connection to the API server
+	attached  time.Time            // when noAPI last changed
 	states    map[lb.NodeName]reports.Report
 	separated bool      // nodes are cut from each other, and all reach the gateway
 	key       byte      // the latest key, which all nodes use or are about to use
@@ -170,7 +170,7 @@ type process struct {
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
 		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
-		nodes: map[lb.NodeName]*node{}, lan: newLAN("eth0"), walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, deaf: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, key: 1,
+		nodes: map[lb.NodeName]*node{}, lan: newLAN("eth0"), walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, noAPI: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, key: 1,
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[part]*span{}, doubles: map[part]*span{},
 	}
 	second := newLAN("eth1")
@@ -251,12 +251,12 @@ func (w *world) inform(p *process, most time.Duration) {
 	time.AfterFunc(delay, func() {
 		p.gate()
 		w.mu.Lock()
-		s, deaf := w.want, w.deaf[p.n.name]
-		if !deaf {
+		s, noAPI := w.want, w.noAPI[p.n.name]
+		if !noAPI {
 			p.wanted = w.wanted
 		}
 		w.mu.Unlock()
-		if !deaf {
+		if !noAPI {
 			p.engine.SetSnapshot(s)
 		}
 	})
@@ -283,7 +283,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.note("%s starts, it had %v", name, short(slices.SortedFunc(maps.Keys(kept.Claims), netip.Addr.Compare)))
 	p.engine = layer2.New(layer2.Config{
 		Self: name, Log: logr.Discard(), Now: n.now, Announcer: p, Resume: kept, Failback: w.failback,
-		Report: p.reported, Save: p.keep,
+		Report: p.reported, Save: p.saveCheckpoint,
 		Metrics: layer2.NewMetrics(prometheus.NewRegistry()),
 	})
 	chance := rand.New(rand.NewPCG(w.seed, w.processes<<32)) // the lock of the runner guards it
@@ -323,7 +323,7 @@ func (w *world) runOne(name lb.NodeName) {
 	})
 }
 
-func (p *process) keep(k layer2.Checkpoint) {
+func (p *process) saveCheckpoint(k layer2.Checkpoint) {
 	p.n.w.mu.Lock()
 	defer p.n.w.mu.Unlock()
 	p.n.kept = k
@@ -395,7 +395,7 @@ func (w *world) leave(name lb.NodeName) {
 	cancel()
 	w.stop(name)
 	w.mu.Lock()
-	if !w.deaf[name] { // a speaker that ends writes this report last
+	if !w.noAPI[name] { // a speaker that ends writes this report last
 		w.states[name] = reports.Report{Node: name, Stopped: true}
 	}
 	if len(w.gaps) > 0 {
@@ -532,7 +532,7 @@ func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	if p.dead {
 		return
 	}
-	var lost, taken, cared []netip.Addr
+	var lost, taken, covered []netip.Addr
 	for address := range p.owned {
 		if _, ok := owned[address]; !ok {
 			lost = append(lost, address)
@@ -542,7 +542,7 @@ func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 		before, had := p.owned[address]
 		switch {
 		case len(o.For) > 0:
-			cared = append(cared, address)
+			covered = append(covered, address)
 			if o.Returned && !before.Returned {
 				w.askReturned(p, address)
 			}
@@ -555,7 +555,7 @@ func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
 			}
 		}
 	}
-	w.note("%s: takes %v, covers %v, gives up %v", p.n.name, short(taken), short(cared), short(lost))
+	w.note("%s: takes %v, covers %v, gives up %v", p.n.name, short(taken), short(covered), short(lost))
 	w.mayLose(p, lost)
 	p.owned = maps.Clone(owned)
 	w.announce(p, taken)
@@ -593,7 +593,7 @@ func (w *world) able(name lb.NodeName, address netip.Addr) bool {
 	return false
 }
 
-func (p *process) answers(address netip.Addr, now time.Time) (owner, carer bool) {
+func (p *process) answers(address netip.Addr, now time.Time) (owner, covers bool) {
 	o, ok := p.owned[address]
 	if !ok || p.dead || p.n.silent || p.frozen.Load() != nil || !p.n.up[linkOf(address)] || !slices.Contains(o.Interfaces, linkOf(address)) || !p.runner.MayAnswer() {
 		return false, false
@@ -674,8 +674,8 @@ func (w *world) longestTwice(after time.Time) time.Duration {
 	return longest(w.pastTwice, after)
 }
 
-// cared returns whether a node covers an address while its owner restarts.
-func (w *world) cared(address netip.Addr) bool {
+// covered returns whether a node covers an address while its owner restarts.
+func (w *world) covered(address netip.Addr) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
@@ -683,8 +683,8 @@ func (w *world) cared(address netip.Addr) bool {
 		if p == nil {
 			return false
 		}
-		_, carer := p.answers(address, time.Now())
-		return carer
+		_, covers := p.answers(address, time.Now())
+		return covers
 	})
 }
 

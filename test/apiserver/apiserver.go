@@ -28,8 +28,8 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/programs"
 )
 
-// startTimeout covers building the Kubernetes programs on a machine that has
-// never done so.
+// startTimeout bounds the start, with a build of the Kubernetes programs on a machine that has
+// not built them before.
 const startTimeout = 40 * time.Minute
 
 // Server is a running API server.
@@ -41,7 +41,7 @@ type Server struct {
 	policies string
 }
 
-// Stop ends the API server, and removes what it has on disk.
+// Stop ends the API server, and removes its files.
 func (s *Server) Stop() error { return errors.Join(s.ControlPlane.Stop(), os.RemoveAll(s.policies)) }
 
 // Main runs the tests of a package against one API server, which set receives
@@ -68,11 +68,11 @@ func run(m *testing.M, set func(*Server)) (int, error) {
 }
 
 // abandonedWatch is the goroutine of a watch whose cache was stopped while an event was on
-// its way: watch.Filter, around each watch of controller-runtime, sends the event to nobody
+// its way: watch.Filter, around each watch of controller-runtime, then blocks on sending the event
 // for ever. Caches of the programs stop when their process does.
 var abandonedWatch = goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*filteredWatch).loop")
 
-// Start starts the API server, and builds it first where that was never done.
+// Start starts the API server, and builds it before the first start.
 func Start() (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func StartEmpty(ctx context.Context) (*Server, error) {
 	return &Server{ControlPlane: plane, Repo: repo, policies: policies}, nil
 }
 
-// Config returns the configuration of a client that may do everything.
+// Config returns the configuration of a client with all rights.
 func (s *Server) Config() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", s.KubeconfigPath())
 	if err != nil {
@@ -132,7 +132,7 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// Client returns a client that may do everything and caches nothing.
+// Client returns a client with all rights and without a cache.
 func (s *Server) Client() (client.Client, error) {
 	config, err := s.Config()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// auditPolicy has the API server write down every request with a token of lbstack's
+// auditPolicy has the API server log every request with a token of lbstack's
 // ServiceAccounts.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -34,7 +34,7 @@ func auditFlags(dir string) ([]string, error) {
 	return []string{"--audit-policy-file=" + path, "--audit-log-path=" + auditLog, "--audit-log-mode=blocking"}, nil
 }
 
-// Request is one of the audit log.
+// Request is a request in the audit log.
 type Request struct {
 	User      struct{ Username string }
 	Verb      string
@@ -43,7 +43,7 @@ type Request struct {
 	ResponseStatus struct{ Code int }
 }
 
-// Requests returns those of a ServiceAccount so far, in order.
+// Requests returns the requests of a ServiceAccount so far, in order.
 func (s *Server) Requests(account string) (list []Request, err error) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(s.KubeconfigPath()), auditLog))
 	if err != nil {

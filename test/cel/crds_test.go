@@ -1,7 +1,7 @@
 // Package cel compiles the CEL expressions that lbstack ships with the library of the
 // API server, and needs no API server for it: the rules of the CRDs, whose estimated
 // cost is compared with the limits, and the admission policies. An expression that
-// does not compile keeps its whole CRD or policy from being installed.
+// does not compile prevents the installation of its whole CRD or policy.
 package cel
 
 import (
@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// oldest has the functions of the oldest Kubernetes of docs/requirements.md.
+// oldest is the environment with the functions of the oldest Kubernetes of docs/requirements.md.
 var oldest = environment.MustBaseEnvSet(version.MajorMinor(1, 31))
 
 func TestCRDs_AcceptedByTheAPIServer(t *testing.T) {
@@ -96,7 +96,7 @@ func TestCRDs_BrokenRuleIsFound(t *testing.T) {
 	}
 }
 
-// load reads the CRDs that are installed.
+// load reads the CRDs of the installation.
 func load(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "config", "crd", "bases", "*.yaml"))

@@ -28,7 +28,7 @@ type written interface {
 }
 
 // TestPolicies_BoundReportsOfASpeaker has the requests of the speaker of a node, each with the
-// part of the refusal; empty: it is allowed.
+// part of the refusal; empty: the request is allowed.
 func TestPolicies_BoundReportsOfASpeaker(t *testing.T) {
 	const node = "node-a"
 	long := strings.Repeat("a", 150) + "." + strings.Repeat("b", 102)
@@ -160,7 +160,7 @@ func unstructuredOf(t *testing.T, o written) runtime.Object {
 	return &unstructured.Unstructured{Object: content}
 }
 
-// validator makes what the API server makes of a policy.
+// validator compiles a policy as the API server does.
 func validator(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy) validating.Validator {
 	t.Helper()
 	compiler, err := plugin.NewCompositedCompiler(oldest)

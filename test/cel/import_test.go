@@ -46,7 +46,7 @@ func newAcceptance(t *testing.T) acceptance {
 	return acceptance{structural, bySchema, cel.NewValidator(structural, true, celconfig.PerCallLimit)}
 }
 
-// problems of a manifest, unknown fields among them.
+// problems returns the problems of a manifest, unknown fields included.
 func (a acceptance) problems(t *testing.T, manifest []byte) (problems []string) {
 	t.Helper()
 	text, err := yaml.YAMLToJSONStrict(manifest)
@@ -91,7 +91,7 @@ func TestImport_APIServerAcceptsTheLibrary(t *testing.T) {
 	}
 }
 
-// TestImport_ArbitraryValues replaces values of the library by others: what is written is accepted, and
+// TestImport_ArbitraryValues replaces values of the library by others: the result is accepted, and
 // each field of the input is in the report.
 func TestImport_ArbitraryValues(t *testing.T) {
 	accepts := newAcceptance(t)
@@ -168,7 +168,7 @@ func change(chance *rand.Rand, content map[string]any) string {
 	return fmt.Sprintf("%s: %.60v", key, content[key])
 }
 
-// changeText changes a document that is kept as text.
+// changeText changes a document that is stored as text.
 func changeText(chance *rand.Rand, content map[string]any, key string) string {
 	tree := map[string]any{}
 	text, _ := content[key].(string)
@@ -184,7 +184,7 @@ func changeText(chance *rand.Rand, content map[string]any, key string) string {
 	return key + "." + done
 }
 
-// odd is a value that does not belong there.
+// odd returns a value of the wrong kind.
 func odd(chance *rand.Rand) any {
 	long := string(bytes.Repeat([]byte("x"), 300))
 	return []any{

@@ -168,7 +168,7 @@ func (b *bed) writesAfter(ctx context.Context) (int, error) {
 	return int(writes.Load()), err
 }
 
-// distinct makes sure that what was fast is right.
+// distinct returns an error unless all Services have different addresses.
 func (b *bed) distinct(ctx context.Context, services int) error {
 	var list corev1.ServiceList
 	if err := b.List(ctx, &list, client.InNamespace(namespace)); err != nil {

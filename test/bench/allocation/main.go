@@ -54,8 +54,8 @@ func run(ctx context.Context, counts string, runs int) error {
 }
 
 // measure prints one line of the table. Each size has an API server of its own,
-// as it is after its start: what a run leaves in etcd's history is the next one's
-// burden, as in a cluster in use.
+// as it is after its start: the history that a run leaves in etcd is a
+// burden for the next run, as in a cluster in use.
 func measure(ctx context.Context, services, runs int) (err error) {
 	server, err := apiserver.Start()
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	processor = 0
 )
 
-// bed is two hosts with a cable between them.
+// bed is two hosts with a link between them.
 type bed struct {
 	client, server string // names of namespaces
 }
@@ -83,8 +83,8 @@ type process struct {
 }
 
 // startResponder starts this program once more, so that what a responder costs can
-// be separated from what the client does. It shares a processor with the client: to wake
-// up another one takes longer than all the rest, and how long depends on how deep a
+// be separated from the cost of the client. It shares a processor with the client: waking
+// another processor takes longer than everything else, and the time depends on how deep a
 // hypervisor lets it sleep.
 func (b *bed) startResponder(owned int) (*process, error) {
 	self, err := os.Executable()
@@ -118,7 +118,7 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// share returns which part of a core the responder used while a function ran.
+// share returns the part of a core that the responder used while a function ran.
 func (p *process) share(fn func() error) (float64, error) {
 	before, err := p.used()
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *process) share(fn func() error) (float64, error) {
 	return (after - before).Seconds() / time.Since(begin).Seconds(), err
 }
 
-// used is the time that the process has computed: fields 14 and 15 of its stat
+// used returns the processor time of the process: fields 14 and 15 of its stat
 // (proc(5)), in hundredths of a second.
 func (p *process) used() (time.Duration, error) {
 	path := fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)

@@ -1,6 +1,6 @@
 // Command arp measures how soon the speaker's responder answers ARP, next to the
 // kernel of the same host, and what it costs to receive the requests of others. Two
-// hosts are network namespaces that a cable joins; it needs root.
+// hosts are network namespaces joined by a link. The command needs root.
 package main
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/test/bench/asker"
 )
 
-// settle is how long a responder is left alone before it is measured: until what
-// it owns has been announced.
+// settle is the time before a responder is measured, until the
+// announcements of its addresses have ended.
 const settle = 12 * time.Second
 
 func main() {
@@ -72,7 +72,7 @@ func run(requests int, owned string, flood, seconds int) (err error) {
 	return nil
 }
 
-// measure prints the line of a responder with so many addresses.
+// measure prints the line of a responder with a number of addresses.
 func (b *bed) measure(asking *asker.Asker, owned, requests, flood, seconds int) error {
 	r, err := b.startResponder(owned)
 	if err != nil {

@@ -25,8 +25,8 @@ func ownedAddress(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 }
 
-// beResponder answers on the host that it runs on until the input ends, and says
-// when it has begun.
+// beResponder answers on the host that it runs on until the input ends, and prints
+// when it is ready.
 func beResponder(owned int) error {
 	// As the speaker does.
 	runtime.GOMAXPROCS(1)

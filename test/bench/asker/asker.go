@@ -22,11 +22,11 @@ const (
 	header        = 14
 )
 
-// AnyProcessor leaves it to the kernel where an Asker runs.
+// AnyProcessor lets the kernel choose the processor of an Asker.
 const AnyProcessor = -1
 
 // Asker sends requests from a host. Its socket blocks, so that Go's scheduler
-// has no part in what is measured.
+// has no part in the measurement.
 type Asker struct {
 	fd        int
 	mac       net.HardwareAddr
@@ -58,7 +58,7 @@ func New(in func(func() error) error, source netip.Addr, processor int) (*Asker,
 	return a, nil
 }
 
-// Close ends it.
+// Close closes the socket.
 func (a *Asker) Close() { _ = unix.Close(a.fd) }
 
 // request is an ARP request for an address (RFC 826), broadcast.
@@ -68,7 +68,7 @@ func (a *Asker) request(target netip.Addr) []byte {
 		a.source.AsSlice(), make([]byte, 6), target.AsSlice())
 }
 
-// Ask returns how long each of the answers took.
+// Ask sends requests and returns the time of each answer.
 func (a *Asker) Ask(target netip.Addr, requests int) ([]time.Duration, error) {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the program
 	if a.processor != AnyProcessor {
@@ -112,7 +112,7 @@ func (a *Asker) Ask(target netip.Addr, requests int) ([]time.Duration, error) {
 	return took, nil
 }
 
-// Flood asks for addresses of others, so many a second, evenly.
+// Flood sends requests for addresses of others at an even rate.
 func (a *Asker) Flood(each, seconds int) error {
 	perTick := each / 1000
 	begin := time.Now()

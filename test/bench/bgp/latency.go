@@ -16,17 +16,17 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// label is on the Services that are made here.
+// label is on the Services of this program.
 const label = "lbstack.io/bench"
 
 // slow is the latency that is printed for a single Service.
 const slow = 100 * time.Millisecond
 
-// intoKernel has BIRD give its kernel what it learns, in a table by which nothing is sent.
+// intoKernel has BIRD write its routes into a table of the kernel that routes no packets.
 const intoKernel = `protocol kernel { kernel table 100; ipv4 { import none; export all; }; }
 `
 
-// clocks note when a Service could be announced, and when the kernels of the router, which
+// clocks record when a Service could be announced, and when the kernels of the router, which
 // runs FRR, and of the client host, which runs BIRD, had a route for an address.
 type clocks struct{ shown, frr, bird *scenario.Clock }
 
@@ -41,8 +41,8 @@ func (b *bench) clocks(ctx context.Context) (c clocks, err error) {
 	return c, err
 }
 
-// took waits until both have a route for the address of a Service, and returns after what
-// time that was.
+// took waits until both kernels have a route for the address of a Service, and returns the
+// times until then.
 func (c *clocks) took(ctx context.Context, name, address string) (frr, bird time.Duration, err error) {
 	err = eventually.Poll(ctx, func(context.Context) error {
 		from, seen := c.shown.At(name)
@@ -60,7 +60,7 @@ func (c *clocks) took(ctx context.Context, name, address string) (frr, bird time
 	return frr, bird, err
 }
 
-// routedByBoth has BIRD as a peer as well, and waits until both routers have routes.
+// routedByBoth adds BIRD as a peer, and waits until both routers have routes.
 func (b *bench) routedByBoth(ctx context.Context, bird *scenario.Clock) error {
 	address, err := b.Address(ctx, scenario.RoutedService)
 	if err != nil {
@@ -139,7 +139,7 @@ func service(name string) *corev1.Service {
 	}
 }
 
-// removeServices removes what was made, and waits until it is gone.
+// removeServices deletes the Services of this program, and waits until they are deleted.
 func (b *bench) removeServices(ctx context.Context) {
 	err := within(ctx, func(ctx context.Context) error {
 		return eventually.Poll(ctx, func(ctx context.Context) error {

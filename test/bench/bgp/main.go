@@ -1,6 +1,6 @@
 // Command bgp measures on a test bed that has the operator, whose router runs FRR: how
-// soon an address that a Service got is a route in the router's kernel, how soon many are
-// announced to four routers, how long traffic is lost when a node is, and what the speaker
+// soon a new address of a Service is a route in the router's kernel, how soon many addresses are
+// announced to four routers, how long traffic is lost when a node is lost, and what the speaker
 // takes meanwhile. It prints distributions as tables.
 package main
 
@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// calm is how long nothing must have changed before a node is lost.
+// calm is the time without a change before a node is lost.
 const calm = 5 * time.Second
 
 // runTimeout bounds each measurement.
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// bench is the bed and how much is done on it.
+// bench has the bed and the number of measurements.
 type bench struct {
 	*scenario.Scenario
 	services, many, runs int

@@ -85,8 +85,8 @@ func (b *bench) manyAtOnce(ctx context.Context) (err error) {
 }
 
 // anew advertises the pool again after a while without. It returns how long the routers
-// took to have all after the stack was changed, and after the advertisement was there,
-// which the operator makes of that.
+// took to have all routes after the change of the stack, and after the advertisement existed,
+// which the operator creates after that change.
 func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange, sinceThere time.Duration, err error) {
 	if err := b.announced(ctx, metav1.ConditionTrue); err != nil {
 		return 0, 0, err
@@ -127,7 +127,7 @@ func (b *bench) anew(ctx context.Context, birds *birds, routes int) (sinceChange
 }
 
 // announced waits until all Services have this status of the condition Announced: the writes after one
-// change would else slow down the next.
+// change would otherwise slow down the next.
 func (b *bench) announced(ctx context.Context, want metav1.ConditionStatus) error {
 	return eventually.PollEvery(ctx, time.Second, func(ctx context.Context) error { // to list them all takes its time, too
 		var list corev1.ServiceList
@@ -147,7 +147,7 @@ func (b *bench) announced(ctx context.Context, want metav1.ConditionStatus) erro
 	})
 }
 
-// removeStack leaves the bed as it was before: fields that this program and another set
+// removeStack restores the bed: fields that this program and another set
 // in turn are more than server-side apply can take (kubernetes/kubernetes#134902).
 func (b *bench) removeStack(ctx context.Context) {
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
@@ -165,14 +165,14 @@ func (b *bench) removeStack(ctx context.Context) {
 	}
 }
 
-// What is advertised.
+// The configuration of the advertisement.
 const (
 	toRouter = `{"name":"routed","ipAddressPools":["routed"],"peers":["router"]}`
 	toBoth   = `{"name":"routed","ipAddressPools":["routed"],"peers":["router","bird-0"]}`
 	toAll    = `{"name":"many","ipAddressPools":["many"]}`
 )
 
-// configure has the router and so many BIRDs as peers.
+// configure sets the router and a number of BIRDs as peers.
 func (b *bench) configure(ctx context.Context, birds int, advertisements ...string) error {
 	var peers strings.Builder
 	for i := range birds {
@@ -187,7 +187,7 @@ func (b *bench) configure(ctx context.Context, birds int, advertisements ...stri
 	return nil
 }
 
-// weigh prints how much memory the speakers take.
+// weigh prints the memory of the speakers.
 func (b *bench) weigh(ctx context.Context) error {
 	for _, node := range b.Cluster.Nodes() {
 		pid, err := b.Cluster.Exec(ctx, node, "pgrep", "-x", "speaker")
@@ -210,7 +210,7 @@ type birds struct {
 	running []*exec.Cmd
 }
 
-// birds starts so many of them, with more in their configuration.
+// birds starts a number of BIRDs, with more lines in their configuration.
 func (b *bench) birds(ctx context.Context, count int, more string) (*birds, error) {
 	folder, err := os.MkdirTemp("", "lbstack-bench-")
 	if err != nil {
@@ -240,7 +240,7 @@ protocol bgp nodes { local %s as 64514; neighbor range 192.168.1.0/24 as 64512; 
 	return all, nil
 }
 
-// have waits until the routers that are looked at have so many routes.
+// have waits until the watched routers have a number of routes.
 func (b *birds) have(ctx context.Context, count int) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		for i := range looked {

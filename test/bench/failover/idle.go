@@ -17,13 +17,13 @@ const (
 	perSecond = 100
 )
 
-// usage is what a speaker's process has used so far.
+// usage has the resources that a speaker's process has used so far.
 type usage struct {
 	ticks    int64 // of processor time
 	resident int64 // KiB
 }
 
-// idle shows what speakers cost that have nothing to do.
+// idle prints the cost of idle speakers.
 func (b *bench) idle(ctx context.Context, addresses int) error {
 	fmt.Fprintf(os.Stderr, "%d addresses: looking at idle speakers for %s\n", addresses, idleFor)
 	if err := pause(ctx, calm); err != nil {

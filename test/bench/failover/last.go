@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// lastNode has all nodes but one lose power at once, and prints for how long nobody answered
+// lastNode has all nodes but one lose power at once, and prints how long no node answered
 // for an address of a node that was lost.
 func (b *bench) lastNode(ctx context.Context) error {
 	if b.last == 0 {
@@ -82,7 +82,7 @@ func (b *bench) lastOnce(ctx context.Context, away bool) (got scenario.Answers, 
 // settled is how long the segment is watched after the nodes were lost.
 const settled = 5 * time.Second
 
-// restore has everything run again.
+// restore starts all nodes again.
 func (b *bench) restore(ctx context.Context, away bool, lost []string) error {
 	if away {
 		if err := b.Cluster.StartControlPlane("kube-apiserver"); err != nil {

@@ -29,7 +29,7 @@ func (b *bench) prepare(ctx context.Context, profile string) error {
 	return b.whole(ctx)
 }
 
-// whole waits until nothing is wrong.
+// whole waits until the bed works without a failure.
 func (b *bench) whole(ctx context.Context) error {
 	if err := b.StackReady(ctx); err != nil {
 		return err

@@ -1,7 +1,7 @@
 // Command failover measures on a test bed that has the operator how long a client
 // is without an address when its owner is lost, how soon many addresses move, and
-// what a client sees of planned moves. It prints distributions as tables; what is
-// done to the bed is undone before the next run.
+// what a client sees of planned moves. It prints distributions as tables. It undoes each
+// change of the bed before the next run.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// bench is the bed and how often things are done on it.
+// bench has the bed and the number of runs.
 type bench struct {
 	*scenario.Scenario
 	runs, planned, last int

@@ -22,7 +22,7 @@ import (
 // manyRuns is how often a node with many addresses is lost.
 const manyRuns = 5
 
-// label is on the Services that are made here.
+// label is on the Services of this program.
 const label = "lbstack.io/bench"
 
 // manyAddresses measures how soon all addresses of a lost node have been announced
@@ -56,7 +56,7 @@ func (b *bench) manyAddresses(ctx context.Context, counts []string) error {
 	return nil
 }
 
-// services has so many Services with an address.
+// services creates a number of Services, and waits until each has an address.
 func (b *bench) services(ctx context.Context, count int) error {
 	fmt.Fprintf(os.Stderr, "making %d Services\n", count)
 	for i := range count {
@@ -103,7 +103,7 @@ func (b *bench) loseMany(ctx context.Context, count int) error {
 	return nil
 }
 
-// gather brings all addresses to one node, by draining the others for a while.
+// gather moves all addresses to one node by draining the others for a while.
 func (b *bench) gather(ctx context.Context, node string, count int) error {
 	for _, other := range b.Cluster.Nodes() {
 		if other == node {

@@ -15,7 +15,7 @@ import (
 )
 
 // plannedMoves restarts the speakers and drains owners while a client connects; and
-// connects to a node's own address as well, which never moves: gaps of these connections
+// it also connects to a node's own address, which never moves: gaps of these connections
 // are those of the machine.
 func (b *bench) plannedMoves(ctx context.Context, profile string) error {
 	steps := []struct {
@@ -69,7 +69,7 @@ func (b *bench) once(ctx context.Context, do func(context.Context, string) error
 	return c, control, err
 }
 
-// nodePort returns a way to the same Service that no speaker is on.
+// nodePort returns an address of the same Service that does not depend on a speaker.
 func (b *bench) nodePort(ctx context.Context) (string, error) {
 	svc, node := &corev1.Service{}, &corev1.Node{}
 	if err := b.Client.Get(ctx, client.ObjectKey{Namespace: "default", Name: scenario.SampleService}, svc); err != nil {
@@ -86,7 +86,7 @@ func (b *bench) nodePort(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("the node %s has no address", node.Name)
 }
 
-// drainOwner has the owner of an address hand it over.
+// drainOwner drains the owner of an address.
 func (b *bench) drainOwner(ctx context.Context, address string) error {
 	before, err := b.Settled(ctx, address)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Command mesh measures the mesh of the speakers, by the number of nodes: what they send
-// while nothing happens, how long they take to agree that a node is dead while datagrams
+// in a quiet cluster, how long they take to agree that a node is dead while datagrams
 // are lost, and what one real process costs among simulated ones. Machines and sessions
-// are real, the network between them is not. What it reads are results of `go test -bench`,
+// are real, the network between them is simulated. The input are results of `go test -bench`,
 // which fill the other columns of the table.
 package main
 

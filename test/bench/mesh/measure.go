@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// rest is what a node sends while nothing happens.
+// rest has what a node sends in a quiet cluster.
 type rest struct{ packets, bytes float64 }
 
-// atRest counts what is sent for a while, for each node and second. As much is received.
+// atRest counts what each node sends per second in a quiet cluster. Each node receives as much.
 func (n *network) atRest(d time.Duration) rest {
 	n.packets, n.bytes = 0, 0
 	n.run(d)
@@ -18,7 +18,7 @@ func (n *network) atRest(d time.Duration) rest {
 	return rest{float64(n.packets) / per, float64(n.bytes) / per}
 }
 
-// deaths is how long it takes from the death of nodes until no other one has them alive.
+// deaths is how long it takes from the death of nodes until no other node has them alive.
 type deaths struct {
 	took  []time.Duration
 	wrong int // how often a node that was alive was found dead
@@ -27,7 +27,7 @@ type deaths struct {
 // mostTime is how long agreement may take for the measurement to go on.
 const mostTime = 30 * time.Second
 
-// agreement has so many nodes die at once, again and again, while one of a hundred datagrams is
+// agreement has a number of nodes die at once, several times, while one of a hundred datagrams is
 // lost.
 func (n *network) agreement(times, together int) (deaths, error) {
 	var d deaths

@@ -25,7 +25,7 @@ const (
 // standard is the timing of the profile Default.
 var standard = machine.Timing{Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond}
 
-// network is many machines with their sessions. Its time is not that of the clock: it passes
+// network is many machines with their sessions. Its time is not the time of the clock. It passes
 // as fast as the processor can.
 type network struct {
 	now    time.Time
@@ -71,7 +71,7 @@ type datagram struct {
 
 func nodeName(i int) lb.NodeName { return lb.NodeName(fmt.Sprintf("node-%04d.example.com", i)) }
 
-// newNetwork returns nodes that have met.
+// newNetwork returns nodes with open sessions.
 func newNetwork(count int) (*network, error) {
 	n := &network{
 		now: time.Unix(1_800_000_000, 0), rng: rand.New(rand.NewPCG(1, uint64(count))), index: map[lb.NodeName]int{},
@@ -100,7 +100,7 @@ func (n *network) complete() error {
 	return nil
 }
 
-// key is the one that all share.
+// key is the key of all nodes.
 func key() (session.Key, error) { return session.ParseKey(make([]byte, session.KeySize)) }
 
 // state is what a node publishes: a link, and an address that it owns.
@@ -131,7 +131,7 @@ func (n *network) start(i int) error {
 	return nil
 }
 
-// act does with what a machine wants to send as a runner does.
+// act sends the messages of a machine, as a runner does.
 func (n *network) act(i int, sends []machine.Send) {
 	node := n.nodes[i]
 	var last *wire.Message
@@ -167,7 +167,7 @@ func (n *network) send(from, to int, data []byte) {
 	}
 }
 
-// receive gives a datagram to its receiver.
+// receive passes a datagram to its receiver.
 func (n *network) receive(d datagram) {
 	node := n.nodes[d.to]
 	if node.dead || n.outside == nil && n.nodes[d.from].dead {
@@ -192,7 +192,7 @@ func (n *network) receive(d datagram) {
 	}
 }
 
-// tick has a node do what is due.
+// tick has a node send the messages that are due.
 func (n *network) tick(i int) {
 	node := n.nodes[i]
 	for _, g := range node.sessions.Tick(n.now) {
@@ -208,14 +208,14 @@ func (n *network) tick(i int) {
 	}
 }
 
-// run lets time pass.
+// run advances the time.
 func (n *network) run(d time.Duration) {
 	for end := n.now.Add(d); n.now.Before(end); {
 		n.advance(n.now.Add(step))
 	}
 }
 
-// advance lets the time be another one.
+// advance sets the time.
 func (n *network) advance(now time.Time) {
 	n.now = now
 	arriving := n.flying

@@ -15,9 +15,9 @@ import (
 const settle = 10 * time.Second
 
 // idleAmong has a real process take the place of node 0. A thousand machines that run beside it
-// need more than a processor, are late, suspect each other, and send that to the real process
-// too. So what they send to node 0 while nothing happens is recorded first, and their sessions
-// send that at its time. The machines of the others answer the real process, and do nothing of
+// need more than one processor, are late, suspect each other, and send the suspicions to the real process
+// as well. Therefore their messages to node 0 in a quiet cluster are recorded first, and their sessions
+// send the recording at its times. The machines of the others only answer the real process.
 // their own.
 func (n *network) idleAmong(during time.Duration) (i idle, err error) {
 	n.run(nextInterval(n.now).Sub(n.now))
@@ -52,7 +52,7 @@ func (n *network) idleAmong(during time.Duration) (i idle, err error) {
 	return i, errors.Join(n.play(begun, length, arrived, done), err)
 }
 
-// nextInterval is when heartbeats are sent next.
+// nextInterval returns when the next heartbeats are sent.
 func nextInterval(now time.Time) time.Time {
 	return now.Truncate(standard.Interval).Add(standard.Interval)
 }
@@ -70,7 +70,7 @@ func read(s *net.UDPConn, to int, arrived chan<- datagram) {
 	}
 }
 
-// play sends what was recorded from a time on, again and again, until it is over. The time of
+// play sends the recording from a time on, in a loop, until the measurement ends. The time of
 // the network passes as the clock does. Nodes whose clocks agree send at the same moments.
 func (n *network) play(from time.Time, length time.Duration, arrived <-chan datagram, done <-chan error) error {
 	begun, base := nextInterval(time.Now()), nextInterval(n.now).Add(standard.Interval)

@@ -30,13 +30,13 @@ func address(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 57, byte(i >> 8), byte(i)}), port)
 }
 
-// usage is what a process has used so far.
+// usage has the resources that a process has used so far.
 type usage struct {
 	processor time.Duration
 	resident  int // bytes
 }
 
-// serve is the real process, on node 0 of so many. It prints a line once all others are
+// serve runs the real process on node 0 of a number of nodes. It prints a line once all others are
 // alive, and its usage for each line that it reads.
 func serve(count int) error {
 	// As speaker/app does, but on one processor: its peers run on the other one.
@@ -77,7 +77,7 @@ func serve(count int) error {
 	return m.Stop()
 }
 
-// used is what this process has used.
+// used returns the usage of this process.
 func used() (usage, error) {
 	var r unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
@@ -94,7 +94,7 @@ func used() (usage, error) {
 	return usage{time.Duration(r.Utime.Nano() + r.Stime.Nano()), pages * os.Getpagesize()}, nil
 }
 
-// idle is what a real process uses among the others while nothing happens.
+// idle is the usage of a real process among the others in a quiet cluster.
 type idle struct {
 	share    float64 // of a processor
 	resident int     // bytes, at the end

@@ -71,7 +71,7 @@ func newBed(ctx context.Context, server *apiserver.Server, speakers int) (*bed, 
 	return b, err
 }
 
-// stack has so many pools, and as many routers, and waits until they are there.
+// stack creates a stack with a number of pools and as many routers, and waits until they exist.
 func (b *bed) stack(ctx context.Context, size int) error {
 	var spec v1beta1.LoadBalancerStackSpec
 	for i := range size {
@@ -114,7 +114,7 @@ func (b *bed) stack(ctx context.Context, size int) error {
 	})
 }
 
-// addresses of pool i, other ones for each version.
+// addresses returns the addresses of pool i, different for each version.
 func addresses(i, version int) v1beta1.AddressRange {
 	return v1beta1.AddressRange(fmt.Sprintf("10.%d.%d.0/24", i+1, version%200))
 }
@@ -172,7 +172,7 @@ func (b *bed) passes(ctx context.Context) (p passes, err error) {
 	return p, nil
 }
 
-// pass has the operator make a pass for which nothing has changed, and returns how long it took.
+// pass has the operator make a pass without a change, and returns the duration.
 func (b *bed) pass(ctx context.Context, run int) (time.Duration, error) {
 	before, err := b.passes(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/lbstack/lbstack/test/apiserver"
 )
 
-// limit bounds what is waited for.
+// limit bounds each wait.
 const limit = time.Minute
 
 func main() {

@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/test/apiserver"
 )
 
-// informed are the informer stores of so many speakers, with a watch each. seen gets the range of the pool
-// that is changed, once from each store that has it.
+// informed has the informer stores of a number of speakers, with a watch each. seen receives the range of the changed pool
+// once from each store.
 type informed struct {
 	count int
 	seen  chan v1beta1.AddressRange

@@ -25,7 +25,7 @@ const (
 	watched = 15 * time.Second
 )
 
-// losses are the ways in which the announcing node is lost; the program alone is in the last one.
+// losses are the ways in which the announcing node is lost; the last one ends the program alone.
 func (b *bench) losses(p *peer) []scenario.Fault {
 	each := func(node, signal string) error {
 		_, err := b.Cluster.Exec(context.Background(), node, "pkill", signal, "-x", p.program)
@@ -67,8 +67,8 @@ func (b *bench) failover(ctx context.Context, p *peer, address string) error {
 	return nil
 }
 
-// lose hurts the node that announces an address while a client connects every 5 ms, and heals it. It returns
-// for how long the client had no connection; zero if it always had.
+// lose breaks the node that announces an address while a client connects every 5 ms, and repairs the node. It returns
+// how long the client had no connection; zero without a gap.
 func (b *bench) lose(ctx context.Context, p *peer, address string, fault scenario.Fault) (gap time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
@@ -102,8 +102,8 @@ func (b *bench) lose(ctx context.Context, p *peer, address string, fault scenari
 }
 
 // outage returns the longest time without an established connection after an event, zero if that is only jitter, and
-// whether there is one that began with the event. One may begin later: a node whose announcer was killed forwards as before
-// until another one announces.
+// whether an outage began with the event. An outage may begin later: a node whose announcer was killed forwards as before
+// until another node announces.
 func outage(attempts []traffic.Attempt, event time.Time) (longest time.Duration, atOnce bool) {
 	last := event
 	for _, a := range attempts {
@@ -140,8 +140,8 @@ func flows(ctx context.Context, stream *traffic.Stream, from time.Time) error {
 	})
 }
 
-// settled waits until all of the load balancer works and one node alone has answered ARP for an address for a
-// while; it returns that node.
+// settled waits until all parts of the load balancer work and one node alone has answered ARP for an address for a
+// while. It returns this node.
 func (b *bench) settled(ctx context.Context, p *peer, address string) (node string, err error) {
 	if err := p.whole(ctx); err != nil {
 		return "", err

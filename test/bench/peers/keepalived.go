@@ -16,11 +16,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// keepalivedAddress is in the same pool as what the others give.
+// keepalivedAddress is in the same pool as the addresses of the others.
 const keepalivedAddress = "192.168.1.250"
 
 // vrrp is the configuration of a node: VRRPv3 (RFC 9568), an advertisement every 100 ms, so that the address moves
-// after 300 ms and a part that grows with the rank. It is not taken back. Wants the rank, from 0 for the first node.
+// after 300 ms and a part that grows with the rank. The address does not move back. The argument is the rank, 0 for the first node.
 const vrrp = `global_defs {
   vrrp_version 3
 }
@@ -97,8 +97,8 @@ func (r *redundancy) start(ctx context.Context, node string) error {
 	return nil
 }
 
-// restore starts it again on a node where it was killed. The address that a killed one leaves is removed, as its
-// service does when it starts.
+// restore starts keepalived again on a node where it was killed. It removes the address that the killed process left, as the
+// service of keepalived does at its start.
 func (r *redundancy) restore(ctx context.Context, node string) error {
 	r.mu.Lock()
 	cmd := r.running[node]
@@ -113,7 +113,7 @@ func (r *redundancy) restore(ctx context.Context, node string) error {
 }
 
 // ended waits for a keepalived that was killed. The program that started it in the namespaces of its node stops when
-// it is stopped, and does not go on by itself.
+// keepalived is stopped, and does not continue by itself.
 func ended(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(syscall.SIGCONT)
 	_ = cmd.Wait()

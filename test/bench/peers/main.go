@@ -1,7 +1,7 @@
 // Command peers measures lbstack, MetalLB and keepalived in turns on one test bed that has lbstack's operator:
-// failover, a planned restart, the answers to ARP, routes, many waiting Services, and what is used when idle.
-// It prints one table. All of them have the same addresses, Services and router, and the settings that they
-// come with.
+// failover, a planned restart, the answers to ARP, routes, many waiting Services, and the idle usage.
+// It prints one table. All of them have the same addresses, Services and router, and their default
+// settings.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/test/scenario"
 )
 
-// turn bounds what one load balancer is measured for in one round.
+// turn bounds the measurement of one load balancer in one round.
 const turn = 90 * time.Minute
 
 func main() {
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// bench is the bed, how much is measured on it, and what was found.
+// bench has the bed, the numbers of measurements, and the results.
 type bench struct {
 	*scenario.Scenario
 	rounds, faults, restarts, requests, routes, services int

@@ -136,8 +136,8 @@ func (b *bench) start(ctx context.Context, p *peer) (address string, err error) 
 	return address, err
 }
 
-// service is one with an address of a pool, in front of the sample backend. Both lbstack and MetalLB read
-// this annotation. Of keepalived, which does not know Services, it has a class that nothing else takes.
+// service returns a Service with an address of a pool, in front of the sample backend. Both lbstack and MetalLB read
+// this annotation. For keepalived, which does not read Services, the Service has a class that no other load balancer serves.
 func (b *bench) service(p *peer, name, pool string) *corev1.Service {
 	svc := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: name, Labels: map[string]string{label: ""},
@@ -151,7 +151,7 @@ func (b *bench) service(p *peer, name, pool string) *corev1.Service {
 	return svc
 }
 
-// remove removes the Services and then the load balancer, so that none finds what another left.
+// remove removes the Services and then the load balancer, so that the next load balancer finds no objects of this one.
 func (b *bench) remove(ctx context.Context, p *peer) error {
 	ctx, cancel := context.WithTimeout(ctx, gracePeriod)
 	defer cancel()
@@ -164,7 +164,7 @@ func (b *bench) remove(ctx context.Context, p *peer) error {
 	return nil
 }
 
-// removeServices deletes the Services that were made here and waits until they are gone.
+// removeServices deletes the Services of this program, and waits until they are deleted.
 func (b *bench) removeServices(ctx context.Context) error {
 	return eventually.PollEvery(ctx, time.Second, func(ctx context.Context) error {
 		if err := b.Client.DeleteAllOf(ctx, &corev1.Service{}, client.InNamespace(metav1.NamespaceDefault), client.HasLabels{label}); err != nil {
@@ -181,7 +181,7 @@ func (b *bench) removeServices(ctx context.Context) error {
 	})
 }
 
-// deleted deletes an object and waits until it is gone.
+// deleted deletes an object and waits until it does not exist.
 func (b *bench) deleted(ctx context.Context, object client.Object) error {
 	return eventually.Poll(ctx, func(ctx context.Context) error {
 		err := b.Client.Delete(ctx, object)
@@ -192,7 +192,7 @@ func (b *bench) deleted(ctx context.Context, object client.Object) error {
 	})
 }
 
-// replacePods has a node get new pods of a DaemonSet, and waits until they are ready: a container that was killed
+// replacePods deletes the pods of a DaemonSet on a node, and waits until new ones are ready: a container that was killed
 // often is not started again at once.
 func (b *bench) replacePods(ctx context.Context, set client.ObjectKey, node string) error {
 	former, err := b.pods(ctx, set, node)

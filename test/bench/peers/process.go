@@ -20,7 +20,7 @@ type identity struct {
 	pid           int
 }
 
-// usage is what a process has used so far.
+// usage has the resources that a process has used so far.
 type usage struct {
 	started   time.Time // to 10 ms
 	processor time.Duration
@@ -77,7 +77,7 @@ func parseStat(line string) (pid int, u usage, err error) {
 	}, nil
 }
 
-// booted is when the machine was, from which processes count their starts.
+// booted returns when the machine was booted. The start times of processes count from then.
 func booted() (time.Time, error) {
 	text, err := os.ReadFile("/proc/uptime")
 	if err != nil {

@@ -18,14 +18,14 @@ import (
 	"github.com/lbstack/lbstack/test/eventually"
 )
 
-// served is what the API server has done so far, for all of its clients.
+// served counts what the API server has done so far for all of its clients.
 type served struct {
 	requests, writes int64
 	processor        float64 // seconds
 	byWrite          map[string]int64
 }
 
-// others are the resources that Kubernetes itself writes and reads all the time: what is done to them is not counted.
+// others are the resources that Kubernetes itself writes and reads all the time. Requests for them do not count.
 var others = []string{"leases", "nodes", "pods", "deployments", "replicasets", "tokenreviews", "subjectaccessreviews", "serviceaccounts", "apiservices", ""}
 
 // writing are the verbs that change something.
@@ -45,7 +45,7 @@ func (s served) String() string {
 	return fmt.Sprintf("%d requests, %d of them writes %v, %.2f s of a processor", s.requests, s.writes, s.byWrite, s.processor)
 }
 
-// calmServer waits until nothing has been written for a while, and returns what the API server has done until then.
+// calmServer waits until nothing has been written for a while, and returns the counts of the API server until then.
 func (b *bench) calmServer(ctx context.Context) (now served, err error) {
 	config, err := clientcmd.BuildConfigFromFlags("", b.Cluster.KubeconfigPath())
 	if err != nil {

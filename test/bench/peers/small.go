@@ -44,7 +44,7 @@ func (b *bench) restart(ctx context.Context, p *peer, address string) error {
 	return nil
 }
 
-// arp asks from the client host for an address.
+// arp measures ARP requests for an address from the client host.
 func (b *bench) arp(ctx context.Context, p *peer, address string) error {
 	if b.requests == 0 {
 		return nil
@@ -71,10 +71,10 @@ func (b *bench) arp(ctx context.Context, p *peer, address string) error {
 	return nil
 }
 
-// clientAddress is the client host's.
+// clientAddress is the address of the client host.
 var clientAddress = netip.MustParseAddr("192.168.1.200")
 
-// routed makes Services one after the other and measures for each from when it shows its address, and has an endpoint,
+// routed makes Services one after the other and measures for each the time from when it shows its address, and has an endpoint,
 // until the kernel of the router, which runs FRR, has a route.
 func (b *bench) routed(ctx context.Context, p *peer, _ string) error {
 	if b.routes == 0 {
@@ -151,7 +151,7 @@ func (b *bench) idle(ctx context.Context, p *peer) error {
 	return nil
 }
 
-// calm is how long nothing must have happened before idle programs are watched.
+// calm is the quiet time before idle programs are measured.
 const calm = 20 * time.Second
 
 func pause(ctx context.Context, d time.Duration) error {

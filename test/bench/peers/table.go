@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// key is a row of the table: what was measured, with its unit, of which load balancer.
+// key is a row of the table: a measurement with its unit, and the load balancer.
 type key struct{ what, peer string }
 
-// table has all that was measured, in the order in which it came first.
+// table has all figures, in the order of their first addition.
 type table struct {
 	whats   []string
 	peers   []string
 	figures map[key][]float64
 }
 
-// add notes one figure of a load balancer.
+// add records one figure of a load balancer.
 func (t *table) add(p *peer, what string, figure float64) {
 	if t.figures == nil {
 		t.figures = map[key][]float64{}
@@ -35,7 +35,7 @@ func (t *table) add(p *peer, what string, figure float64) {
 // reference is the load balancer that ratios refer to.
 const reference = "lbstack"
 
-// markdown returns the table: each thing that was measured, and a row for each load balancer.
+// markdown returns the table: each measurement, with a row for each load balancer.
 func (t *table) markdown() string {
 	if len(t.whats) == 0 {
 		return ""
@@ -71,7 +71,7 @@ func median(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// number writes a figure with as many digits as it deserves.
+// number returns a figure with a suitable number of digits.
 func number(x float64) string {
 	switch {
 	case x == math.Trunc(x), x >= 100:

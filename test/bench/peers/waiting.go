@@ -26,8 +26,8 @@ const (
 	quiet = 3 * time.Second
 )
 
-// waiting starts the controller while many Services wait for an address, and measures until all show one, and what
-// that costs the API server until nothing is written any more. What the programs use when idle is measured then.
+// waiting starts the controller while many Services wait for an address, and measures the time until all show one, and the
+// load of the API server until nothing is written any more. Then it measures the idle usage of the programs.
 func (b *bench) waiting(ctx context.Context, p *peer, _ string) (err error) {
 	if b.services == 0 {
 		return nil
@@ -103,7 +103,7 @@ func (b *bench) firstController(ctx context.Context, p *peer) (first time.Time, 
 	return first, nil
 }
 
-// stop ends the controller, and what would start it again; it returns how many replicas it had.
+// stop scales the controller, and the operators that would start it again, to 0. It returns the former number of replicas.
 func (b *bench) stop(ctx context.Context, p *peer) (replicas int32, err error) {
 	deployment := &appsv1.Deployment{}
 	if err := b.Client.Get(ctx, p.controller, deployment); err != nil {
@@ -169,7 +169,7 @@ func (b *bench) makeServices(ctx context.Context, p *peer) error {
 	})
 }
 
-// allServed reads the watch until so many waiting Services show an address, and returns when that was.
+// allServed reads the watch until a number of waiting Services show an address, and returns the time.
 func allServed(watched watch.Interface, services int) (time.Time, error) {
 	has := map[string]bool{}
 	for event := range watched.ResultChan() {

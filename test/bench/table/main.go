@@ -1,6 +1,6 @@
 // Command table reads what `go test -bench` prints and writes a Markdown table:
 // of each figure the best, the median and the worst of the repetitions. Lines that
-// are no results go to the error output, so that one sees it at work.
+// are no results go to the error output, so that the progress is visible.
 package main
 
 import (
@@ -68,7 +68,7 @@ func (f *figure) row() string {
 	return fmt.Sprintf("| %s | %s | %d | %s | %s | %s |", f.name, f.unit, len(f.values), number(best), number(f.values[len(f.values)/2]), number(worst))
 }
 
-// number writes three digits that count, and no fraction above a hundred.
+// number returns three significant digits, and no fraction above a hundred.
 func number(v float64) string {
 	if v >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

@@ -15,7 +15,7 @@ var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// plan returns pools as the allocator gets them; edit changes the first of them.
+// plan returns pools as the allocator gets them. edit changes the first pool.
 func plan(t *testing.T, edit func(*ipam.Pool), cidrs ...string) []ipam.Pool {
 	t.Helper()
 	var pools []ipam.Pool
@@ -72,7 +72,7 @@ func mustAssign(t *testing.T, l *View, req ipam.Request) []string {
 	return texts(o.Keep)
 }
 
-// mustRefuse lets a Service wait, and returns how often in a row that was so.
+// mustRefuse fails unless a request is refused, and returns the number of refusals in a row.
 func mustRefuse(t *testing.T, l *View, req ipam.Request) int {
 	t.Helper()
 	o := l.Assign(req)
@@ -89,14 +89,14 @@ func texts(holdings []ipam.Holding) (list []string) {
 	return list
 }
 
-// woken collects who is woken from now on.
+// woken collects the Services that are woken from now on.
 func woken(l *View) *[]lb.ServiceKey {
 	list := &[]lb.ServiceKey{}
 	l.OnChange(func(k lb.ServiceKey) { *list = append(*list, k) })
 	return list
 }
 
-// diffWoken compares who was woken with Services by number, and begins anew.
+// diffWoken compares the woken Services with Services by number, and clears the collection.
 func diffWoken(t *testing.T, what string, got *[]lb.ServiceKey, want ...int) {
 	t.Helper()
 	keys := []lb.ServiceKey{}
@@ -109,7 +109,7 @@ func diffWoken(t *testing.T, what string, got *[]lb.ServiceKey, want ...int) {
 	*got = []lb.ServiceKey{}
 }
 
-// holds compares what a Service has taken up, and what is kept for it.
+// holds compares the addresses that a Service has taken up, and those reserved for it.
 func holds(t *testing.T, l *View, i int, has, kept []string) {
 	t.Helper()
 	gotHas, gotReserved := l.HeldBy(key(i))
@@ -243,7 +243,7 @@ func TestAdoptShown(t *testing.T) {
 	}
 }
 
-// What a Service shows is a part of its request, so that one who waits gets that.
+// The shown addresses of a Service are a part of its request, so that a waiting Service gets them.
 func TestARequestAdoptsWhatTheServiceShows(t *testing.T) {
 	showing := func(req ipam.Request, addresses ...string) ipam.Request {
 		req.Shows = addrList(addresses...)
@@ -303,7 +303,7 @@ func TestOutcome_HasReservedAddressUntilServiceTakesItUp(t *testing.T) {
 }
 
 // The Service was to move, its status could not be written, and its request is invalid
-// now: it keeps what it shows, and nothing besides.
+// now: it has the addresses that it shows, and no others.
 func TestInvalidRequest_TakesUpNoReservedAddress(t *testing.T) {
 	l := with(t, "10.0.0.0/30")
 	mustAssign(t, l, request(1, "10.0.0.3"))

@@ -29,7 +29,7 @@ func reservedFor(i int) Claimed {
 	return c
 }
 
-// shared is the same of Services that share with that key, on the port of their number.
+// shared returns a claim of Services that share with a key, each on the port of its number.
 func shared(key string, services ...int) Claimed {
 	c := by(services...)
 	for n, i := range services {
@@ -38,7 +38,7 @@ func shared(key string, services ...int) Claimed {
 	return c
 }
 
-// leaving compares which other Service may still show an address; -1: none.
+// leaving compares the other Service that may still show an address; -1: none.
 func leaving(t *testing.T, l *View, address string, i, want int) {
 	t.Helper()
 	var wantKey lb.ServiceKey
@@ -50,7 +50,7 @@ func leaving(t *testing.T, l *View, address string, i, want int) {
 	}
 }
 
-// holdersOf compares who holds the address, and whether it is taken.
+// holdersOf compares the holders of the address, and whether it is taken.
 func holdersOf(t *testing.T, l *View, taken bool, want ...int) {
 	t.Helper()
 	holders, gotTaken := l.Holders(addr(at))
@@ -212,7 +212,7 @@ func TestServicesThatMayStillShowAnAddress(t *testing.T) {
 	}
 }
 
-// An administrator gives to one Service what two share.
+// An administrator gives an address that two Services share to one of them.
 func TestAddressThatTwoServicesShow_IsFreeWhenBothReleasedIt(t *testing.T) {
 	tests := []struct {
 		name        string

@@ -18,8 +18,8 @@ func TestConcurrentRequestsGetDifferentAddresses(t *testing.T) {
 	noneTwice(t, l, 256, 256)
 }
 
-// noneTwice checks that the Services hold one address each at most, together that
-// many, and none of them twice.
+// noneTwice checks that the Services hold one address each at most, together this
+// number, and no address twice.
 func noneTwice(t *testing.T, l *View, services, want int) {
 	t.Helper()
 	seen := map[netip.Addr]lb.ServiceKey{}
@@ -41,7 +41,7 @@ func noneTwice(t *testing.T, l *View, services, want int) {
 }
 
 // Sixteen workers serve Services that come and go, twice as many as there are
-// addresses, while others look on.
+// addresses, while other goroutines read.
 func TestManyServicesThatComeAndGoShareTheAddresses(t *testing.T) {
 	const services, workers, rounds = 64, 16, 50
 	l := with(t, "10.0.0.0/27") // 32 addresses
@@ -78,8 +78,8 @@ func TestManyServicesThatComeAndGoShareTheAddresses(t *testing.T) {
 	}
 }
 
-// One after the other lets its address go, and who is woken for it takes it: in the
-// end everybody has had one.
+// One Service after the other releases its address, and the Service that is woken takes it. At the
+// end every Service has had an address.
 func TestAddressesArePassedOnUntilNobodyWaits(t *testing.T) {
 	const services = 200
 	l := with(t, "10.0.0.0/30")

@@ -114,7 +114,7 @@ func TestServiceThatJoinsAClaimStaysOnItsTerms(t *testing.T) {
 }
 
 // The cache is late: events of claims that this process has written and deleted
-// since come in any order with what it does itself.
+// since arrive in any order relative to its own writes.
 func TestEventsThatComeLateDoNoHarm(t *testing.T) {
 	tests := []struct {
 		name  string

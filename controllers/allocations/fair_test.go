@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// One namespace cannot make each address that becomes free cost more and more.
+// One namespace cannot raise the cost of each address that becomes free without bound.
 func TestWaitQueue_IsBoundedPerNamespace(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	woken := map[lb.ServiceKey]int{}
@@ -47,7 +47,7 @@ func TestWaitQueue_IsBoundedPerNamespace(t *testing.T) {
 	}
 }
 
-// When one leaves the line the next one of its namespace joins.
+// When a Service leaves the wait queue, the next Service of its namespace joins.
 func TestWaitQueue_ServiceThatLeavesMakesRoom(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	key := func(i int) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: fmt.Sprintf("s%04d", i)} }

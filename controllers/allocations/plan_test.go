@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// world is what a controller with these allocations makes of Services, without an API server.
+// world runs a controller's decisions with these allocations, without an API server.
 type world struct {
 	view     *allocations.View
 	services map[lb.ServiceKey]*corev1.Service
@@ -38,7 +38,7 @@ func newWorld() *world {
 	return w
 }
 
-// settle looks at Services that are woken, one after the other, until none is.
+// settle decides woken Services, one after the other, until none is woken.
 func (w *world) settle() {
 	for len(w.woken) > 0 {
 		key := w.woken[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// crowded returns a view whose two addresses the Services 8 and 9 have; 10.0.1.0
+// crowded returns a view whose two addresses the Services 8 and 9 have. 10.0.1.0
 // is free, but must be named.
 func crowded(t *testing.T) *View {
 	t.Helper()
@@ -52,7 +52,7 @@ func TestAnAddressThatBecomesFreeWakesTheFirstThatCouldUseIt(t *testing.T) {
 	}
 }
 
-// Who is woken for an address has it already, so that nobody is quicker.
+// A Service that is woken for an address has it already, so that no other Service is quicker.
 func TestWaitQueue_ServedServiceHoldsTheAddressUntilRelease(t *testing.T) {
 	const free = "10.0.0.0"
 	gone := func(l *View, i int) {
@@ -121,8 +121,8 @@ func TestAnAddressThatIsNotAllThatIsMissingGoesToTheNext(t *testing.T) {
 	holds(t, l, 2, []string{"10.0.0.0"}, nil)
 }
 
-// What lacks one family, which may be for good, is not asked about each address of the
-// other.
+// A Service that lacks one family, perhaps for ever, is not woken for each address of the
+// other family.
 func TestWaitQueue_ServiceThatCannotUseTheAddressIsNotWoken(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -180,7 +180,7 @@ func TestWaitQueue_ChangedTermsServeServicesThatMayShareNow(t *testing.T) {
 	holds(t, l, 1, []string{"10.0.0.0"}, nil)
 }
 
-// The address that is freed is not the one that is asked for, but it counted.
+// The freed address is not the requested one, but it counted.
 func TestAQuotaThatIsFreedServesThoseOfTheNamespace(t *testing.T) {
 	l := New()
 	l.Load(plan(t, func(p *ipam.Pool) { p.MaxPerNamespace = 1 }, "10.0.0.0/30"), nil)
@@ -206,8 +206,8 @@ func TestAQuotaThatIsFreedServesThoseOfTheNamespace(t *testing.T) {
 	}
 }
 
-// An address that was handed to a Service in line is written as taken up by the
-// decision that its own reconcile makes, whoever was served in between.
+// An address that was handed to a waiting Service is written as taken up by the
+// decision of its own reconcile, whichever Services were served in between.
 func TestWaitQueue_HandedOverAddressIsStillReportedAsTakenUp(t *testing.T) {
 	both := request(1)
 	both.Families, both.Policy = []lb.Family{lb.IPv4, lb.IPv6}, ipam.PreferDualStack
@@ -232,7 +232,7 @@ func TestWaitQueue_HandedOverAddressIsStillReportedAsTakenUp(t *testing.T) {
 	}
 }
 
-// The first in line gets one of them: the other one must not lie there while the
+// The first waiting Service gets one address. The other address must not stay free while the
 // second waits for up to ten minutes.
 func TestOfTwoAddressesThatBecomeFreeEachIsUsed(t *testing.T) {
 	tests := []struct {

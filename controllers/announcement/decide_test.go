@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// factsOf are those of an address after these reports.
+// factsOf returns the facts of an address after these reports.
 func factsOf(address netip.Addr, list ...reports.Report) facts {
 	b := NewReports()
 	for _, r := range list {
@@ -32,7 +32,7 @@ func refused(f facts, reason eligibility.Reason, why string) facts {
 	return f
 }
 
-// may reports that these nodes may announce; those with a word behind them cannot now:
+// may reports that these nodes may announce; nodes with a reason after the name cannot now:
 // "n2 not ready".
 func may(f facts, nodes ...string) facts {
 	f.idle = map[lb.NodeName]string{}
@@ -51,7 +51,7 @@ func down(f facts) facts {
 	return f
 }
 
-// unable reports that the candidates with a word behind them have no interface.
+// unable reports that the candidates with a reason after the name have no interface.
 func unable(f facts, nodes ...string) facts {
 	f = may(f, nodes...)
 	f.unable, f.idle = f.idle, map[lb.NodeName]string{}

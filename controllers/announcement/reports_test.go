@@ -107,7 +107,7 @@ func TestReports_SpeakerThatOthersMissIsIgnored(t *testing.T) {
 	}
 }
 
-// One that stops keeps its addresses while the next one starts, until it counts as ended.
+// A speaker that stops has its addresses while the next process starts, until it counts as ended.
 func TestReports_SpeakerStopsForGood(t *testing.T) {
 	b := NewReports()
 	r := owns("n1", 1, one)

@@ -18,7 +18,7 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// routedFacts are those of an address after these reports, with nodes that are down.
+// routedFacts returns the facts of an address after these reports, with nodes that are down.
 func routedFacts(address netip.Addr, down []lb.NodeName, list ...speakerReport) facts {
 	b := NewReports()
 	for _, s := range list {
@@ -52,7 +52,7 @@ func announcedTo(node lb.NodeName, peers ...bgp.PeerName) speakerReport {
 }
 
 // mayRoute reports that these nodes may announce the address to tor-a and tor-b; those
-// with a word behind them cannot now.
+// with a reason after the name cannot now.
 func mayRoute(f facts, nodes ...string) facts {
 	f.router.idle, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
 	for _, text := range nodes {

@@ -22,7 +22,7 @@ import (
 // session), "n4" (no report), "n5 Idle NoNextHop: why" (a session with a problem),
 // "n6 Established*4 why" (one that has ended four times), "n7 Active@32 why" (the next
 // attempt is within 32 s). "!" before the name: the node is down; "-": it may not
-// announce; "?": all others miss its speaker; "=": it was stopped, and nobody misses it.
+// announce; "?": all others miss its speaker; "=": it was stopped, and no speaker misses it.
 func cluster(nodes ...string) clusterState {
 	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, silent: map[lb.NodeName]bool{}, left: map[lb.NodeName]bool{}, profiles: map[string]*v1beta1.BFDProfile{
 		"fast": {}, "odd": {Spec: v1beta1.BFDProfileSpec{DetectMultiplier: 1}},

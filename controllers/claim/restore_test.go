@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Another writer undoes each write to a claim, five times a second: it is answered under a
-// back-off, and what is wanted newly is written at once.
+// Another writer undoes each write to a claim, five times a second. The controller restores under a
+// back-off, and writes new values at once.
 func TestReconcile_BacksOffAgainstAnotherWriter(t *testing.T) {
 	const period = 200 * time.Millisecond
 	tests := []struct {

@@ -29,7 +29,7 @@ func reported(svc *corev1.Service) *corev1.Service {
 	return svc
 }
 
-// recorded is a store that notes which Services have changed.
+// recorded is a store that records the changed Services.
 type recorded struct {
 	store
 	mu   sync.Mutex
@@ -156,7 +156,7 @@ func TestStore_Bound(t *testing.T) {
 	}
 }
 
-// What is left out is looked at, and again when there is room for it.
+// A Service that is left out is reconciled, and reconciled again when there is room.
 func TestStore_LeftOut(t *testing.T) {
 	s := newRecorded(2)
 	for _, svc := range []*corev1.Service{service("a", "10.9.0.1"), service("b", "10.9.0.2")} {

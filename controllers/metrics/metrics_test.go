@@ -19,7 +19,7 @@ import (
 
 func key(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
 
-// values collects all that is counted, one a line: name{label="value"} number. Of a
+// values collects all metrics, one a line: name{label="value"} number. Of a
 // histogram these are the count and the sum.
 func values(t *testing.T, m *Metrics) (lines []string) {
 	t.Helper()

@@ -221,8 +221,8 @@ func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
 	}
 }
 
-// A pool has lost as many addresses as it may, and the host is silent for so long that they are
-// given again, when a new controller starts: within the hour it loses no other ones.
+// A pool has lost as many addresses as it may, and the host has not been seen for so long that they are
+// given again, when a new controller starts: within the hour the pool loses no others.
 func TestLosses_CountAfterARestart(t *testing.T) {
 	hosts := func(first byte) map[netip.Addr]foreign {
 		list := map[netip.Addr]foreign{}

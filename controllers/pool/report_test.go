@@ -95,7 +95,7 @@ func TestNotesOfEventsAreBounded(t *testing.T) {
 	}
 }
 
-// overwriters are what another writer does with the status of a pool, again and again.
+// overwriters are the repeated changes of another writer to the status of a pool.
 var overwriters = map[string]func(s *v1beta1.IPAddressPoolStatus, round int){
 	"it clears the status": func(s *v1beta1.IPAddressPoolStatus, _ int) { *s = v1beta1.IPAddressPoolStatus{} },
 	"it removes one condition": func(s *v1beta1.IPAddressPoolStatus, round int) {

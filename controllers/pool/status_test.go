@@ -25,7 +25,7 @@ func counts(total, used int64) ipam.Usage { return ipam.Usage{Total: big.NewInt(
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// object is a pool of that age in hours.
+// object returns a pool of this age in hours.
 func object(name string, age int, addresses ...v1beta1.AddressRange) v1beta1.IPAddressPool {
 	return v1beta1.IPAddressPool{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 4, CreationTimestamp: metav1.NewTime(start.Add(-time.Duration(age) * time.Hour))},
@@ -33,7 +33,7 @@ func object(name string, age int, addresses ...v1beta1.AddressRange) v1beta1.IPA
 	}
 }
 
-// edited is the same with another spec.
+// edited returns the pool with another spec.
 func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1beta1.IPAddressPool {
 	edit(&p.Spec)
 	return p
@@ -122,7 +122,7 @@ func TestHowFullAPoolIs(t *testing.T) {
 	}
 }
 
-// conflicts returns as many as that, of names as long as they can be.
+// conflicts returns n conflicts with names of the greatest length.
 func conflicts(n int) (list []ipam.Conflict) {
 	for i := range n {
 		r, _ := apiconv.ParseRange(fmt.Sprintf("2001:db8:1111:2222:3333:4444:5555:%x-2001:db8:1111:2222:3333:4444:5555:ffff", i))

@@ -147,7 +147,7 @@ func TestWhoUndidIt(t *testing.T) {
 	}
 }
 
-// Objects that are calm are forgotten, so that those that never come again cost nothing; one that
+// Calm objects are forgotten, so that objects which never come again cost no memory. An object that
 // is not calm still waits.
 func TestRestores_ForgetsThoseThatAreCalm(t *testing.T) {
 	var r retry.Restores[int]

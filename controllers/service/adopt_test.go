@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// lists is what the API server lists.
+// lists has the objects that the API server lists.
 type lists struct {
 	client.Reader
 	claims   []v1beta1.IPAddressClaim
@@ -38,7 +38,7 @@ func (l *lists) List(_ context.Context, list client.ObjectList, _ ...client.List
 	return l.err
 }
 
-// adopter returns one whose cluster has these pools.
+// adopter returns an adopter whose cluster has these pools.
 func adopter(l *lists, class string, pools []ipam.Pool) *Adopter {
 	return &Adopter{
 		Reader: l, Allocations: allocations.New(), Class: class,
@@ -46,7 +46,7 @@ func adopter(l *lists, class string, pools []ipam.Pool) *Adopter {
 	}
 }
 
-// aged is a Service of that age in hours, with addresses in its status. It names a
+// aged returns a Service of this age in hours, with addresses in its status. It names a
 // pool that does not exist, so that it gets nothing new.
 func aged(key lb.ServiceKey, age int, addresses ...string) corev1.Service {
 	svc := shows(service(poolKey, "nope"), addresses...)

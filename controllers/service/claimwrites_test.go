@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/request"
 )
 
-// noQueue takes requests and forgets them: the tests look by themselves.
+// noQueue takes requests and forgets them: the tests reconcile by themselves.
 type noQueue struct{ request.Queue }
 
 func (noQueue) Add(reconcile.Request) {}
@@ -173,7 +173,7 @@ func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
 	}
 }
 
-// A Service that takes an address and lets it go again is no disagreement.
+// A Service that takes an address and releases it is no disagreement with another writer.
 func TestClaimWrites_NoWaitWithoutAnotherWriter(t *testing.T) {
 	api := clusterOf()
 	r := on(t, api)

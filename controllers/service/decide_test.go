@@ -178,7 +178,7 @@ func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 }
 
 // What is invalid in a request does not hide on which terms the Service shares:
-// or else it could use a port of another one.
+// otherwise the Service could use a port of another Service.
 func TestTermsOfAServiceCountAlthoughItsRequestIsInvalid(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}
 	l := allocations.New()

@@ -99,7 +99,7 @@ func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 }
 
 // A Service that was moved here from another load balancer waits, and shows what it
-// had there: when a pool comes that has this address, it is the one that it gets.
+// had there. When a pool with this address is added, the Service gets this address.
 func TestAServiceThatWaitsGetsTheAddressThatItShowsWhenAPoolComesThatHasIt(t *testing.T) {
 	l := allocations.New()
 	svc := shows(service(), "10.0.1.2")

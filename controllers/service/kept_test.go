@@ -22,8 +22,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// cluster is an API server that has claims, and one Service or none. It notes what is
-// written, in order.
+// cluster is an API server that has claims, and one Service or none. It records the
+// writes in order.
 type cluster struct {
 	client.Client
 	claims map[string]*v1beta1.IPAddressClaim
@@ -31,7 +31,7 @@ type cluster struct {
 	wrote  []string
 }
 
-// clusterOf has these claims.
+// clusterOf returns a cluster with these claims.
 func clusterOf(claims ...*v1beta1.IPAddressClaim) *cluster {
 	c := &cluster{claims: map[string]*v1beta1.IPAddressClaim{}}
 	for _, claim := range claims {

@@ -20,7 +20,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// onePool knows the pool auto, and nothing else.
+// onePool has the pool auto alone.
 type onePool struct {
 	client.Client
 	reclaim *v1beta1.PoolReclaim

@@ -178,8 +178,8 @@ func TestCandidatesAreSharedWithThoseOfLongAgo(t *testing.T) {
 	}
 }
 
-// TestUnusedEntriesCostNoMemory has endpoints go around, so that ever other nodes may
-// announce.
+// TestUnusedEntriesCostNoMemory moves endpoints from node to node, so that the candidates
+// change all the time.
 func TestUnusedEntriesCostNoMemory(t *testing.T) {
 	p := eligibility.NewPlanner()
 	var all []eligibility.Node

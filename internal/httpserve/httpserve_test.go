@@ -45,7 +45,7 @@ func run(t *testing.T, server *http.Server, listener net.Listener) {
 }
 
 // dial connects from an address of loopback.
-// dial connects; nil: the server has closed the connection before the client has seen that it is there.
+// dial connects; nil: the server closed the connection before the client saw it open.
 func dial(t *testing.T, from, to string) *net.TCPConn {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)), Timeout: 10 * time.Second}
@@ -171,7 +171,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// open guards nothing.
+// open admits all requests.
 func open(_ string, inner http.Handler) http.Handler { return inner }
 
 func TestMetrics(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// healthy are facts in which nothing is wrong.
+// healthy returns facts without a failure.
 func healthy() *Facts {
 	f := &Facts{Snapshot: announced(), Kubernetes: 34, KubernetesVersion: "v1.34.2", Plugin: "v0.1.0", ServiceProxy: "mode: nftables\nipvs:\n  strictARP: false\n", Unread: map[string]string{}}
 	for i := range f.Nodes {

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// TestPlan_ServicesStayOnTheAddressesThatTheyShow: another load balancer has given them, so that no claim has them yet. They are
+// TestPlan_ServicesStayOnTheAddressesThatTheyShow: another load balancer gave the addresses, so that no claim has them yet. They are
 // taken up before anything new is given.
 func TestPlan_ServicesStayOnTheAddressesThatTheyShow(t *testing.T) {
 	service := func(name string, shows ...string) corev1.Service {

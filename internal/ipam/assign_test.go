@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A case is a Service "web" that asks, of pools where others hold addresses.
+// A case is a request of the Service "web" to pools in which other Services hold addresses.
 type assignCase struct {
 	name  string
 	pools []Pool
@@ -83,8 +83,8 @@ func TestAssign_StaysOnItsAddresses(t *testing.T) {
 	})
 }
 
-// Promise 2: a request that cannot be met takes nothing away. MetalLB lets the
-// old address go first.
+// Promise 2: a request that cannot be met takes nothing away. MetalLB releases the
+// old address first.
 func TestRefusedRequestStaysOnItsAddresses(t *testing.T) {
 	alpha := newPool("alpha", "10.0.0.1-10.0.0.2")
 	hand := newPool("hand", "10.0.2.1", manual)

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// What the pool says of an address that it does not give, and of a Service that
-// holds it: to keep it, or to let it go if the pool evicts.
+// What applies to an address that its pool does not give, and to a Service that
+// holds it: the Service retains it, or releases it if the pool evicts.
 func TestAddressesThatAPoolNoLongerGives(t *testing.T) {
 	tests := []struct {
 		name string
@@ -79,7 +79,7 @@ func TestEvictedServiceThatGetsNothingHasNothing(t *testing.T) {
 	settle(t, a, ask("web"), "refused PoolExhausted")
 }
 
-// Also if it names the address, of a pool with autoAssign: false.
+// Also if the Service names the address, in a pool with autoAssign: false.
 func TestEvictedFromAPoolByHand(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.2", manual))
 	decide(t, a, ask("web", wants("10.0.0.1")), "keep 10.0.0.1@p")
@@ -100,7 +100,7 @@ func TestReservedAddressThatThePoolWouldTakeAwayIsNotTakenUp(t *testing.T) {
 	}
 }
 
-// That a pool has autoAssign: false does not hide that it drains.
+// A draining pool with autoAssign: false is reported as draining.
 func TestDrainingPoolGivesNothingNew(t *testing.T) {
 	rest := newPool("q", "10.0.1.1-10.0.1.9")
 	for name, p := range map[string]Pool{"automatic": newPool("p", "10.0.0.1-10.0.0.9", drained), "by hand": newPool("p", "10.0.0.1-10.0.0.9", drained, manual)} {

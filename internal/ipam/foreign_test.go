@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// host uses an address: one that a Service uses all the same with inUse.
+// host returns a foreign host on an address; inUse: a Service uses the address all the same.
 func host(address string, inUse bool) Taken {
 	return Taken{Range: rangesIn(address)[0], By: "a host", Foreign: true, InUse: inUse}
 }

@@ -17,7 +17,7 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// checkDecision checks what is true of every decision: it is recorded, keeps and
+// checkDecision checks the invariants of every decision: it is recorded, keeps and
 // drops nothing twice, and is the same if asked again.
 func checkDecision(t tester, a *Allocator, req Request, d Decision) {
 	t.Helper()
@@ -66,7 +66,7 @@ type inside struct {
 }
 
 // checkInside compares the indexes of an allocator with the accounts,
-// counted without any of them.
+// counted without the indexes.
 func checkInside(t tester, a *Allocator) {
 	t.Helper()
 	holders := map[netip.Addr][]*account{}
@@ -236,8 +236,8 @@ func endsBuggy(address netip.Addr) bool {
 	return n == 4 && (last == 0 || last == 255)
 }
 
-// checkSlots checks that what is in memory and free is what is free, and that
-// nothing in memory is known elsewhere too.
+// checkSlots checks that the free slots in memory are free addresses, and that
+// no slot in memory is stored elsewhere as well.
 func checkSlots(t tester, a *Allocator, s *slots) {
 	t.Helper()
 	if s == nil {
@@ -258,7 +258,7 @@ func hasBit(b *bitset, i uint64) bool {
 	return uint64(len(b[0])) > i/64 && b[0][i/64]&(1<<(i%64)) != 0
 }
 
-// checkEmpty checks that nothing is left of what was held.
+// checkEmpty checks that no data is left of released addresses.
 func checkEmpty(t tester, a *Allocator) {
 	t.Helper()
 	checkInside(t, a)

@@ -66,7 +66,7 @@ func TestHandedAddressStaysChosenUntilTheOldOneIsReleased(t *testing.T) {
 	decide(t, a, ask("web"), "keep 10.0.0.5@p")
 }
 
-// The same, for one that is not released because the Service changes its mind.
+// The same for an address that is not released, because the Service changes its request back.
 func TestLatestChoiceStaysUntilTheOtherIsReleased(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	take(t, a, "web", "10.0.0.5@p")

@@ -69,8 +69,8 @@ func TestAddressesAreGivenInOrder(t *testing.T) {
 	}
 }
 
-// What is held far from the start of a large range is known outside of memory until
-// that has grown as far, and is given again when it is free by then.
+// An address far from the start of a large range is stored outside of the slots until
+// the slots have grown as far, and is given again if it is free by then.
 func TestFarAddressesComeNear(t *testing.T) {
 	for _, prefix := range []string{"10.0.0.0/8", "2001:db8::/32"} {
 		t.Run(prefix, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestFarAddressesComeNear(t *testing.T) {
 	}
 }
 
-// Only so much of a pool is in memory as is needed.
+// The slots have only the needed part of a pool.
 func TestLargePoolsAreNotInMemory(t *testing.T) {
 	for _, prefix := range []string{"10.0.0.0/8", "::/0"} {
 		a := allocator(newPool("p", prefix))
@@ -181,7 +181,7 @@ func TestBuggyIn(t *testing.T) {
 	}
 }
 
-// An address that came into memory when many were held is found there when few are
+// An address that got a slot when many were held is found there when few are
 // left.
 func TestAddressIsFreedWhenFewAreLeft(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.0/24"))
@@ -195,7 +195,7 @@ func TestAddressIsFreedWhenFewAreLeft(t *testing.T) {
 	}
 }
 
-// What is held lets as much again be in memory: the rest is in maps, which cost more.
+// Each held address allows one more slot. The rest is in maps, which cost more.
 func TestSlots_HaveNearbyAddresses(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.0/16"))
 	fillAll(t, a, v4, 100)

@@ -145,7 +145,7 @@ func TestOutsidePool_EndsWhenThePoolFitsAgain(t *testing.T) {
 	}
 }
 
-// What is reserved and not taken up is not what a Service keeps.
+// A reserved address that is not taken up does not count as retained.
 func TestReservedAddressDoesNotStayAgainstThePool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	reserved(t, a, "web", "10.7.0.1@p")

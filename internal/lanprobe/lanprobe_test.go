@@ -79,7 +79,7 @@ func TestDecode_RefusesAnythingButAResult(t *testing.T) {
 	}
 }
 
-// TestDecode_IsBoundedAndPlain: whoever may write the status of the pod writes it, and it is printed on a terminal.
+// TestDecode_IsBoundedAndPlain: any writer of the pod's status can write the result, which is printed on a terminal.
 func TestDecode_IsBoundedAndPlain(t *testing.T) {
 	strange := Result{Problems: []string{strings.Repeat("\x1b[2J", 1000)}}
 	for range 1000 {

@@ -33,7 +33,7 @@ func (s *server) set(away bool) {
 	s.away = away
 }
 
-// handle is how one instance sees the Lease.
+// handle is the access of one instance to the Lease.
 type handle struct {
 	*server
 	name string

@@ -430,7 +430,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	}
 }
 
-// One that is silent may receive from nobody: that is no sign that what this speaker sends is lost.
+// A silent peer may receive from no speaker. That does not show that the messages of this speaker are lost.
 func TestUnreached_SilentPeerIsNot(t *testing.T) {
 	s := begin(t, "b", "c", "d")
 	s.pass(standard.Timeout, "c", "d")
@@ -488,7 +488,7 @@ func TestUnreached_AfterAStall(t *testing.T) {
 }
 
 // A speaker that restarts where its frames reach others and theirs do not reach it never has a session
-// with them: those that it reaches know its process from a third one.
+// with them. The peers that it reaches have its process from a third speaker.
 func TestUnreached_ProcessThatWasNeverMet(t *testing.T) {
 	for _, tt := range []struct {
 		name             string

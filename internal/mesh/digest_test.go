@@ -33,7 +33,7 @@ func (n *network) peerOf(by, name lb.NodeName) *Peer {
 	return nil
 }
 
-// within fails unless something is so before a time has passed.
+// within fails unless a condition holds before a time has passed.
 func (n *network) within(t *testing.T, d time.Duration, what string, so func() bool) {
 	t.Helper()
 	begun := n.now

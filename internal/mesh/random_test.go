@@ -19,7 +19,7 @@ func (n *network) publish(name lb.NodeName, s wire.State) {
 	n.post(name, n.machines[name].Publish(n.now, s))
 }
 
-// event does one thing that happens in a cluster.
+// event makes one random event of a cluster.
 func (n *network) event(rng *rand.Rand) string {
 	name := n.names[rng.IntN(len(n.names))]
 	pick := func() lb.NodeName { return n.names[rng.IntN(len(n.names))] }
@@ -59,7 +59,7 @@ func (n *network) event(rng *rand.Rand) string {
 	return fmt.Sprintf("%s does not know of %s", late, without)
 }
 
-// heal ends all that is wrong but that some are dead: those that announced a restart go on.
+// heal ends all faults except deaths. Nodes that announced a restart run again.
 func (n *network) heal() {
 	n.cut, n.loss = func(_, _ lb.NodeName) bool { return false }, 0.3
 	for _, name := range n.names {
@@ -72,7 +72,7 @@ func (n *network) heal() {
 	n.loss = 0
 }
 
-// left returns what a machine has that it should not have when nothing happens.
+// left returns the data that a machine must not have in a quiet cluster.
 func (m *Machine) left() string {
 	for _, p := range m.peers {
 		for by := range p.accusers {

@@ -211,7 +211,7 @@ func TestSuspectedRestart_IsRelayed(t *testing.T) {
 	}
 }
 
-// A speaker that nothing came from to one before it restarts, and that others relay the restart of.
+// A peer has received nothing from a speaker before it restarts. Others relay the restart.
 func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -247,7 +247,7 @@ func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
 	}
 }
 
-// One that others still take for restarting stays dead where its kernel does not answer.
+// A peer whose restart others still relay stays dead where its kernel does not answer.
 func TestRelayedRestart_DoesNotBringBackADeadPeer(t *testing.T) {
 	s := begin(t, "b", "c")
 	s.publish("b", restartingFor(5*time.Second))
@@ -403,8 +403,8 @@ func TestRecheck_GivesOthersTime(t *testing.T) {
 	}
 }
 
-// Until the new process of a speaker that restarts knows what it has, the state is that of the process before. It is not
-// seen any more when it does not send, or is replaced.
+// Until the new process of a restarting speaker publishes a state, the state is that of the process before. It is not
+// reported any more when the process does not send, or is replaced.
 func TestStartingPeer_IsReported(t *testing.T) {
 	for _, tt := range []struct {
 		name string

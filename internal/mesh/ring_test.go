@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// rings are machines that have met, without messages between them.
+// rings are machines with sessions, without messages between them.
 type rings struct {
 	now        time.Time
 	names      []lb.NodeName // of those that run
@@ -51,7 +51,7 @@ func (r *rings) find() {
 	}
 }
 
-// check fails unless both ends of each pair find it, and others find the same watchers.
+// check fails unless both ends of each pair compute the pair, and others compute the same watchers.
 func (r *rings) check(t *testing.T, when string) {
 	t.Helper()
 	want := min(fullMesh, len(r.names)-1-len(r.restarting))
@@ -319,7 +319,7 @@ func TestManySilent_AreAskedBeforeTheyAreLost(t *testing.T) {
 }
 
 // A heartbeat names 64 suspects at most. Those that a speaker watches are far fewer, even if a
-// tenth of a thousand dies at once: the ring does not know of racks.
+// tenth of a thousand dies at once: the ring does not follow racks.
 func TestSuspects_FitIntoAHeartbeat(t *testing.T) {
 	for seed := range uint64(5) {
 		m, now := among(1000)

@@ -21,12 +21,12 @@ var (
 
 const timeout = 2 * time.Minute
 
-// pod returns one that has been ready for long.
+// pod returns a pod that has been ready for long.
 func pod(name lb.NodeName, r Revision) *Pod {
 	return &Pod{ID: string(name) + "/" + string(r.Speaker), Revision: r.Speaker, Mesh: 7575, Ready: true, Since: start.Add(-time.Hour)}
 }
 
-// cluster returns one of some nodes in which a revision runs everywhere and is the good one.
+// cluster returns a cluster of some nodes in which the good revision runs everywhere.
 func cluster(nodes int, r Revision) State {
 	s := State{
 		Stored: Stored{Phase: Complete, Revision: r, Good: r, Since: start.Add(-time.Hour)}, Wanted: r, GoodStored: true,
@@ -54,7 +54,7 @@ func at(p Phase, nodes int, steps ...Step) State {
 	return s
 }
 
-// step returns one that began some seconds ago.
+// step returns a step that began some seconds ago.
 func step(name lb.NodeName, seconds int) Step {
 	return Step{Node: name, Pod: string(name) + "/" + string(one.Speaker), Since: start.Add(-time.Duration(seconds) * time.Second), Sessions: []bgp.PeerName{"tor"}}
 }
@@ -78,7 +78,7 @@ func (s *State) edited(after time.Duration) {
 	s.Stored.Edits.First, s.Stored.Edits.Last = start.Add(after), start.Add(after)
 }
 
-// settled decides until nothing more is to be stored, and returns the last plan.
+// settled decides until there is nothing more to store, and returns the last plan.
 func settled(t *testing.T, s State) Plan {
 	t.Helper()
 	for range 8 {

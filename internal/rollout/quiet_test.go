@@ -79,7 +79,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 	})
 }
 
-// The canary n1 announced nothing any more when its step passed, and no other node is left for another one.
+// The canary n1 announced nothing any more when its step passed, and no other node is left for another canary.
 func TestDecide_RevisionShowsAfterTheLastStep(t *testing.T) {
 	waits := func(edit func(n1, n2 *Node)) State {
 		s := at(Canary, 2)
@@ -242,7 +242,7 @@ func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration
 	return 0, Stored{}
 }
 
-// Nobody decides anything while the stack is paused, and a process that begins afterwards has seen no edit.
+// No process decides while the stack is paused, and a process that begins afterwards has seen no edit.
 func TestDecide_EditBeforeTheFirstDecisionCounts(t *testing.T) {
 	s := at(Canary, 2)
 	for name := range s.Nodes {
@@ -256,7 +256,7 @@ func TestDecide_EditBeforeTheFirstDecisionCounts(t *testing.T) {
 	}
 }
 
-// An operator that ended, or a request that failed, leaves a spec that is not applied: what follows it is to come.
+// An operator that ended, or a request that failed, leaves a spec that is not applied. Its effect is still to come.
 func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
 	stored := func(p Phase, first, last time.Duration, unapplied bool) State {
 		s := at(p, 2)

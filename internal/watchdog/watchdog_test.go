@@ -28,7 +28,7 @@ func watched(t *testing.T, program func(context.Context, *Watchdog)) (sentence s
 	return sentence, after
 }
 
-// passes has a loop make a pass each period; the one at hangsAt does not end.
+// passes has a loop make a pass each period. The pass at hangsAt does not end.
 func passes(ctx context.Context, l *Loop, period, hangsAt time.Duration) {
 	for began := time.Now(); ctx.Err() == nil; {
 		l.Begin()

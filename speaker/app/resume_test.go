@@ -16,7 +16,7 @@ import (
 )
 
 // The engine decides nothing before the mesh has reported the other speakers, and the
-// only speaker of a cluster has nobody but its checkpoint that does.
+// only speaker of a cluster has this from its checkpoint alone.
 func TestResume(t *testing.T) {
 	for name, test := range map[string]struct {
 		peers map[lb.NodeName]netip.Addr

@@ -23,7 +23,7 @@ import (
 	speakerbfd "github.com/lbstack/lbstack/speaker/bfd"
 )
 
-// unwatched are paths that nobody watches.
+// unwatched are paths without BFD.
 type unwatched struct{}
 
 func (unwatched) Set(map[speakerbfd.Key]bfd.Profile) {}
@@ -73,7 +73,7 @@ func manager(t *testing.T, id string, port uint16) observed {
 	return o
 }
 
-// pair are two managers that are the routers of each other: one calls, one listens. The
+// pair are two managers that are the routers of each other: one connects, one listens. The
 // loopback addresses are 127.0.0.1 and 127.0.0.2.
 func pair(t *testing.T) (caller, listener observed, toListener, toCaller bgp.Peer) {
 	t.Helper()
@@ -90,7 +90,7 @@ func has(table routes.Table) func(bgp.PeerName) routes.Table {
 	return func(bgp.PeerName) routes.Table { return table }
 }
 
-// becomes waits until a manager's only session is as it should be.
+// becomes waits until a manager's only session has the wanted status.
 func becomes(t *testing.T, m observed, what string, is func(Status) bool) Status {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

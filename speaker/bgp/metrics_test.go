@@ -54,7 +54,7 @@ func ofPeers(t *testing.T, m observed) map[string]float64 {
 	return values
 }
 
-// counts waits until the metrics of a manager's peers are these and no others.
+// counts waits until the metrics of a manager's peers are exactly these.
 func counts(t *testing.T, m observed, when string, want map[string]float64) {
 	t.Helper()
 	deadline, again := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)

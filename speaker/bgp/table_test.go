@@ -150,7 +150,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// apply takes the news in.
+// apply applies changes.
 func (n RouteChanges) apply(mirror map[netip.Prefix]bool) {
 	if n.Whole {
 		clear(mirror)

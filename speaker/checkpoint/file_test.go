@@ -55,7 +55,7 @@ func TestAnyContentComesBack(t *testing.T) {
 	})
 }
 
-// comesBack fails unless what is written is what is read.
+// comesBack fails unless the content that is read equals the content that was written.
 func comesBack(t rapid.TB, path string, want Content) {
 	t.Helper()
 	if err := write(path, want); err != nil {

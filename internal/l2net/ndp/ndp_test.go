@@ -26,7 +26,7 @@ var (
 	byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 )
 
-// tape is a socket that gives what is on it, then fails, and notes what is
+// tape is a socket that returns the recorded frames, then fails, and records the frames
 // written to it.
 type tape struct {
 	frames, sent [][]byte

@@ -43,7 +43,7 @@ func TestOpen_AfterAGreeting(t *testing.T) {
 	expect("b restarted: recording of the later one", late, false)
 }
 
-// A silent speaker shows that with its next greeting, which comes soon, also where it has as many keys as
+// A silent speaker shows its silence in its next greeting, which is sent soon, also with as many keys as
 // it can have.
 func TestOpen_Silent(t *testing.T) {
 	for _, count := range []byte{1, MaxKeys} {

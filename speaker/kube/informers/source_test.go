@@ -29,7 +29,7 @@ func (a away) GetInformer(context.Context, client.Object, ...crcache.InformerGet
 	return a.informer, nil
 }
 
-// source runs a source of Services, and notes when it was looked.
+// source runs a source of Services, and records when it computes.
 type source struct {
 	informer *controllertest.FakeInformer
 	began    time.Time
@@ -65,7 +65,7 @@ func (s *source) look(n Changes) {
 	time.Sleep(s.takes)
 }
 
-// pass lets time of the bubble pass, and all that happens meanwhile be done.
+// pass advances the clock of the bubble, and waits until all goroutines are idle.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// facts are what a planner was given.
+// facts are the input of a planner.
 type facts struct {
 	Services map[lb.ServiceKey]*eligibility.Holder
 	Claims   map[netip.Addr]*eligibility.Claim
@@ -73,7 +73,7 @@ func holder(nodes ...lb.NodeName) *eligibility.Holder {
 
 func all(client.Object) bool { return true }
 
-// newStore returns a store that knows the nodes of the tests.
+// newStore returns a store with the nodes of the tests.
 func newStore() *Store {
 	s := NewStore(all)
 	for _, name := range []string{"n1", "n2", "n3"} {

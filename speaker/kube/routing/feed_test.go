@@ -56,7 +56,7 @@ func (s *sessions) SetDraining(draining bool) { s.draining = draining }
 
 func (s *sessions) SetInternalIPs(list []netip.Addr) { s.internal = list }
 
-// bed is a feed of node n1, and the objects that it sees.
+// bed is a config watcher of node n1, and the objects in its cache.
 type bed struct {
 	*testing.T
 	watcher  *ConfigWatcher
@@ -87,7 +87,7 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// sees is a change of objects, and a look at it.
+// sees changes objects in the cache, and computes the change.
 func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, true)
@@ -116,7 +116,7 @@ func (b *bed) complains(what, word string) {
 	}
 }
 
-// hasProblem checks what is wrong with a peer, and whether it has no session because of that.
+// hasProblem checks the problem of a peer, and whether the peer has no session because of it.
 func (b *bed) hasProblem(what string, peer bgp.PeerName, reason bgp.Reason, absent bool) {
 	b.Helper()
 	if got := b.states[peer]; got.Reason != reason || got.AbsentSince.IsZero() == absent {

@@ -39,7 +39,7 @@ func TestRotation(t *testing.T) {
 			words: "the speakers on n1, n2 do not accept the new key " + b.ID + " of the mesh yet"},
 		{name: "all speakers have the new key", plan: both(false), reason: v1beta1.ReasonKeyRotating, words: "the former key is removed within a minute"},
 		{name: "speaker without the new key for long", plan: both(true, "n2"), reason: v1beta1.ReasonKeyNotAccepted,
-			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, and speakers that do not accept the new one are cut off"},
+			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, and speakers that do not accept the new one are isolated"},
 		{name: "key that replaced a deleted one", plan: keyring.Plan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}}, reason: v1beta1.ReasonKeyRotating, words: "the speakers on n1 do not accept the new key"},
 		{name: "key that replaced a deleted one, for long", plan: keyring.Plan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}, Late: true}, reason: v1beta1.ReasonKeyNotAccepted,
 			words: "they go on with keys that the Secret does not have any more: look at their pods"},

@@ -319,8 +319,9 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 			// Both sides had the address. They receive from each other again once a greeting, one a second, was answered.
 			since, bound = w.healed, time.Second
 		}
-		if len(w.names) > watchingAll && time.Now().Before(w.rekeyed) {
-			// A node with the new key watches eight others, and confirms the rest dead in several rounds.
+		if len(w.names) > watchingAll && (time.Now().Before(w.rekeyed) || len(w.walls) > 0) {
+			// A node with the new key, or on the smaller side of a wall, watches eight others, and confirms the rest
+			// dead in several rounds.
 			bound = max(bound, 4*w.timing.Timeout)
 		}
 		if w.oneWay() {

@@ -78,6 +78,8 @@ type minority struct {
 	yielded map[netip.Addr]time.Time // when addresses were given up
 	// partitioned: the speaker gave way to a larger group in the round before.
 	partitioned bool
+	// missed are the nodes whose speakers are missing, with the time since when.
+	missed map[lb.NodeName]time.Time
 	// shared are the segments on which nodes of missing speakers have answered.
 	shared map[sharedSegment]struct{}
 }
@@ -367,17 +369,30 @@ func (e *Engine) cutOff(now time.Time, in inbox) bool {
 }
 
 // noteShared records which nodes of missing speakers have answered on which segments since this
-// speaker came into the minority. One answer is enough: as far as the segment shows, a node that is
-// silent later is down.
+// speaker came into the minority and misses them. One answer is enough: as far as the segment shows, a
+// node that is silent later is down.
 func (e *Engine) noteShared(v *view) {
 	if !e.isMinority() {
 		return
 	}
+	if e.minority.missed == nil {
+		e.minority.missed = map[lb.NodeName]time.Time{}
+	}
+	for _, m := range v.in.view.Missing {
+		if _, known := e.minority.missed[m.Node]; !known {
+			e.minority.missed[m.Node] = v.now
+		}
+	}
+	maps.DeleteFunc(e.minority.missed, func(node lb.NodeName, _ time.Time) bool { return !v.misses(node) })
+	maps.DeleteFunc(e.minority.shared, func(s sharedSegment, _ struct{}) bool { return !v.misses(s.node) })
 	for host, at := range v.in.segment.Hosts {
 		if !at.After(e.minority.latest) {
 			continue
 		}
 		for _, m := range v.in.view.Missing {
+			if !at.After(e.minority.missed[m.Node]) {
+				continue
+			}
 			if v.learned[m.Node] == host.Hardware || hasHardware(e.links[m.Node].links, host.Hardware[:]) {
 				e.minority.shared[sharedSegment{m.Node, host.Link}] = struct{}{}
 			}

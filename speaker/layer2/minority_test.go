@@ -487,6 +487,31 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 	}
 }
 
+// A node whose speaker was missing for a while before the cut answered then: that shows nothing about the cut.
+func TestMinority_AnswersFromAnEarlierTimeDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, since := partitioned(t)
+		answer := func() {
+			at := time.Now()
+			b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: "eth0", Hardware: segment.Hardware(mac('1'))}: at}})
+			b.settle()
+		}
+		b.after(10 * time.Millisecond)
+		answer()
+		b.view.Missing = missing("p2", "p3")
+		b.receive(peer("p1", nil))
+		b.after(10 * time.Millisecond)
+		answer()
+		b.after(10 * time.Millisecond)
+		b.view.Missing = missing("p1", "p2", "p3")
+		b.receive()
+		b.stay()
+		b.engine.SetPartitioned(since)
+		b.settle()
+		b.serves("when p1 is missing again", on0(true, a2))
+	})
+}
+
 // Restarted speakers may be back in a mesh that self is not in. The announcements of their nodes
 // count as those of others that self receives nothing from.
 func TestRivals_ThatRestarted(t *testing.T) {

@@ -284,7 +284,7 @@ func TestStateWriter_ReadsMinorityReportOfTheController(t *testing.T) {
 		if err := s.Status().Update(ctx, current); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(5 * time.Second) // reads are up to half an interval late, by chance
 		synctest.Wait()
 		if last := got[len(got)-1]; !last.Equal(since) {
 			t.Errorf("got a report about %v, want one about the minority since %v", last, since)

@@ -355,11 +355,24 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		// Without the API server separated nodes go on: docs/announcing.md. An earlier report of one of them
 		// can make its group look smaller than it is.
 		goOn := w.separated && slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.noAPI[n] })
-		if now.Sub(since) > bound && !goOn {
+		if now.Sub(since) > bound && !goOn && !w.strangers(answering) {
 			w.fail("%v answer for %s since %s", answering, at.address, double.start.Sub(w.start))
 			double.start = now
 		}
 	}
+}
+
+// strangers returns whether frames go in one direction only between two of these nodes, whose processes have started
+// since: the one that receives cannot tell greetings of the other one from recorded ones, and its own announcements and
+// questions do not arrive.
+func (w *world) strangers(answering []lb.NodeName) bool {
+	began := func(n lb.NodeName) bool { return w.nodes[n].p.begun.After(w.oneWaySince) }
+	for way := range w.cuts {
+		if slices.Contains(answering, way[0]) && slices.Contains(answering, way[1]) && !w.cuts[[2]lb.NodeName{way[1], way[0]}] && began(way[0]) && began(way[1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // oneWay returns whether frames go from one node to another and not back. The caller holds

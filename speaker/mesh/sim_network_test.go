@@ -17,6 +17,7 @@ func (w *world) cutFrom(from, to lb.NodeName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cuts[[2]lb.NodeName{from, to}] = true
+	w.oneWaySince = time.Now()
 	w.fault, w.split = time.Now(), time.Now()
 	w.note("cut: %s to %s", from, to)
 }

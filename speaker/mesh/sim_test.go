@@ -75,41 +75,43 @@ type world struct {
 	// failback: addresses may move although nothing failed.
 	failback bool
 
-	mu        sync.Mutex
-	nodes     map[lb.NodeName]*node
-	lan                               // of the mesh and of the gateway: eth0
-	second    *lan                    // eth1: a segment without a gateway
-	walls     map[[2]lb.NodeName]bool // from, to: messages of the mesh are lost, other frames are not
-	away      map[lb.NodeName]bool    // nodes that do not reach the gateway
-	keys      map[lb.NodeName][]session.Key
-	recorded  []datagram // a sample of the datagrams that arrived, if replay
-	replay    bool
-	loss      float64 // share of the messages
-	dup       float64
-	late      float64 // share of the messages that arrive late, and out of order
-	want      layer2.Snapshot
-	wanted    int                  // version of want
-	changed   time.Time            // when want last changed
-	noAPI     map[lb.NodeName]bool // nodes without a connection to the API server
-	attached  time.Time            // when noAPI last changed
-	states    map[lb.NodeName]reports.Report
-	separated bool      // nodes are cut from each other, and all reach the gateway
-	key       byte      // the latest key, which all nodes use or are about to use
-	rekeyed   time.Time // when all nodes have key, if the keys were not accepted side by side
-	rotated   time.Time // when the rotation ends
-	steps     int       // how often the checker ran
-	log       []string
-	answering map[netip.Addr][]lb.NodeName
-	gaps      map[part]*span // that have not ended
-	doubles   map[part]*span
-	pastGaps  []span
-	pastTwice []span
-	fault     time.Time // when something last happened after which no node may answer for a while
-	split     time.Time // when the views of nodes last began to differ, or to agree again
-	healed    time.Time
-	failures  []string
-	processes uint64
-	over      bool // the checker has stopped
+	mu       sync.Mutex
+	nodes    map[lb.NodeName]*node
+	lan                              // of the mesh and of the gateway: eth0
+	second   *lan                    // eth1: a segment without a gateway
+	walls    map[[2]lb.NodeName]bool // from, to: messages of the mesh are lost, other frames are not
+	away     map[lb.NodeName]bool    // nodes that do not reach the gateway
+	keys     map[lb.NodeName][]session.Key
+	recorded []datagram // a sample of the datagrams that arrived, if replay
+	replay   bool
+	loss     float64 // share of the messages
+	dup      float64
+	late     float64 // share of the messages that arrive late, and out of order
+	want     layer2.Snapshot
+	wanted   int                  // version of want
+	changed  time.Time            // when want last changed
+	noAPI    map[lb.NodeName]bool // nodes without a connection to the API server
+	attached time.Time            // when noAPI last changed
+	states   map[lb.NodeName]reports.Report
+	// oneWaySince is when frames were last cut in one direction.
+	oneWaySince time.Time
+	separated   bool      // nodes are cut from each other, and all reach the gateway
+	key         byte      // the latest key, which all nodes use or are about to use
+	rekeyed     time.Time // when all nodes have key, if the keys were not accepted side by side
+	rotated     time.Time // when the rotation ends
+	steps       int       // how often the checker ran
+	log         []string
+	answering   map[netip.Addr][]lb.NodeName
+	gaps        map[part]*span // that have not ended
+	doubles     map[part]*span
+	pastGaps    []span
+	pastTwice   []span
+	fault       time.Time // when something last happened after which no node may answer for a while
+	split       time.Time // when the views of nodes last began to differ, or to agree again
+	healed      time.Time
+	failures    []string
+	processes   uint64
+	over        bool // the checker has stopped
 }
 
 // node is a machine, and the speaker on the machine, if one runs.

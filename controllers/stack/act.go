@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/bounded"
@@ -122,11 +123,8 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	wanted := object.DeepCopy()
 	storedKeys{}.lock(wanted) // removes the lock: the wanted state is the same without it
 	before, deleted := r.edited(ctx, wanted)
-	err := r.reportTemplate(ctx, stack, wanted)
-	if err == nil {
-		err = r.impose(ctx, object, wanted)
-	}
-	if err != nil {
+	r.reportTemplate(ctx, stack, wanted)
+	if err := r.impose(ctx, object, wanted); err != nil {
 		r.applied.forget(wanted)
 		return err
 	}
@@ -144,20 +142,21 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 
 // reportTemplate names in an event the fields of the pod template of a workload that applying it is about to change,
 // from a dry run: the API server sets the same defaults in both.
-func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) error {
+// If the dry run fails there is no event: an apply that the API server refuses as well shows that.
+func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) {
 	former := r.formerWorkload(ctx, wanted)
 	if former == nil {
-		return nil
+		return
 	}
 	next := wanted.DeepCopy()
 	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldOwner), client.ForceOwnership, client.DryRunAll); err != nil {
-		return fmt.Errorf("trying to apply the %s: %w", describe(refOf(wanted)), err)
+		ctrllog.FromContext(ctx).V(1).Info("the dry run of a workload failed", "object", describe(refOf(wanted)), "error", err.Error())
+		return
 	}
 	if fields := templateChanges(former, next); len(fields) > 0 {
 		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describe(refOf(wanted)), listed(fields))
 		r.Events.Eventf(stack, next, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, action, "%s", bounded.Note(note))
 	}
-	return nil
 }
 
 // edited returns the present metadata of an object for which the operator has applied the same

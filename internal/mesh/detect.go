@@ -340,6 +340,9 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 			p.refuted = now
 			sends = append(sends, m.relay(now, suspect, p)...)
 		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
+			if suspect.suspected.IsZero() {
+				p.refuted = now // the kernel of its node answers this speaker: see Vanished
+			}
 			sends = append(sends, m.relay(now, suspect, p)...)
 		}
 	}

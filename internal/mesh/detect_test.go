@@ -204,7 +204,7 @@ func TestOwnStall_IsExcused(t *testing.T) {
 func TestReceived_OfMissingPeersIsNotChanged(t *testing.T) {
 	for name, does := range map[string]func(*script){
 		"a stall": func(s *script) { s.now = s.now.Add(10 * time.Second); s.note(s.m.Tick(s.now)) },
-		"a check": func(s *script) { s.note(s.m.Recheck(s.now)) },
+		"a check": func(s *script) { s.note(s.m.Recheck(s.now, 0)) },
 	} {
 		s := begin(t, "b", "c", "d")
 		s.setPeers("b", "c", "d", "x")

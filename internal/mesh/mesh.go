@@ -93,6 +93,7 @@ type Machine struct {
 	nextHeartbeat time.Time
 	lastTick      time.Time
 	nonce         uint64    // of the last Recheck
+	stalls        uint64    // how often this process stood still for LongStall or longer
 	rechecked     time.Time // when Recheck was called last
 	checking      bool      // all live peers are asked for their state anew
 	introduced    bool      // SetPeers was called

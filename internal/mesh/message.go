@@ -207,10 +207,17 @@ func (m *Machine) awaits(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
+// LongStall is how long a process must stand still so that a speaker without a session with it, which
+// asks the segment with three probes 100 ms apart, may receive no answer in time and take its addresses.
+const LongStall = 200 * time.Millisecond
+
 // Recheck asks all peers with a session for their state anew: this process stood still, and the
 // others may have taken its addresses meanwhile. Checked reports when all have answered.
-func (m *Machine) Recheck(now time.Time) []Send {
+func (m *Machine) Recheck(now time.Time, stood time.Duration) []Send {
 	m.nonce++
+	if stood >= LongStall {
+		m.stalls++
+	}
 	m.checking, m.rechecked = true, now
 	m.version++
 	var sends []Send

@@ -224,7 +224,7 @@ func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
 			s.now = s.now.Add(time.Second)
 			s.note(s.m.Tick(s.now))
 		}, []lb.NodeName{"b", "c", "d"}},
-		{"neither does asking all anew", func(s *script) { s.note(s.m.Recheck(s.now)) }, []lb.NodeName{"b", "c", "d"}},
+		{"neither does asking all anew", func(s *script) { s.note(s.m.Recheck(s.now, 0)) }, []lb.NodeName{"b", "c", "d"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c", "d")
@@ -363,14 +363,14 @@ func TestRecheck(t *testing.T) {
 		{name: "asked again, earlier answers do not count", does: func(s *script, n uint64) {
 			answer(s, "b", n)
 			answer(s, "c", n)
-			s.note(s.m.Recheck(s.now))
+			s.note(s.m.Recheck(s.now, 0))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c")
-			s.note(s.m.Recheck(s.now))
+			s.note(s.m.Recheck(s.now, 0))
 			s.sent = nil
-			s.note(s.m.Recheck(s.now))
+			s.note(s.m.Recheck(s.now, 0))
 			asked := s.take(wire.KindPull)
 			if len(asked) != 2 || asked["b"].Nonce == 0 || asked["b"].Nonce != asked["c"].Nonce {
 				t.Fatalf("asked %v, want b and c with the same nonce", asked)
@@ -395,7 +395,7 @@ func TestRecheck(t *testing.T) {
 func TestRecheck_GivesOthersTime(t *testing.T) {
 	s := begin(t, "b", "c")
 	s.pass(280*ms, "c")
-	s.note(s.m.Recheck(s.now))
+	s.note(s.m.Recheck(s.now, 0))
 	s.sent = nil
 	s.pass(200*ms, "c")
 	if got := s.named(); len(got) > 0 {
@@ -439,7 +439,7 @@ func TestRecheck_RefutesNothingBeforeThePeerHasAnswered(t *testing.T) {
 	s := begin(t, "b", "c")
 	s.publish("b", active)
 	s.pass(standard.Timeout, "b", "c")
-	s.note(s.m.Recheck(s.now))
+	s.note(s.m.Recheck(s.now, 0))
 	relayed := func() (states int) {
 		s.sent, s.peers["c"].suspects = nil, []lb.NodeName{"b"}
 		s.now = s.now.Add(standard.Interval)

@@ -20,8 +20,8 @@ type View struct {
 	Unreached []lb.NodeName
 	// Checked: all peers have answered the last Recheck, or the time for that is over.
 	Checked bool
-	// Rechecks is how often there was a Recheck: how often this process stood still.
-	Rechecks uint64
+	// Stalls is how often this process stood still for LongStall or longer.
+	Stalls uint64
 }
 
 // Peer is another speaker that is alive.
@@ -61,7 +61,7 @@ func (m *Machine) Version() uint64 { return m.version }
 
 // View returns what is known of the others.
 func (m *Machine) View() View {
-	v := View{Version: m.version, Checked: m.Checked(), Rechecks: m.nonce, Peers: make([]Peer, 0, len(m.peers))}
+	v := View{Version: m.version, Checked: m.Checked(), Stalls: m.stalls, Peers: make([]Peer, 0, len(m.peers))}
 	m.ordered()
 	for _, p := range m.ring.byName {
 		if p.unreached {

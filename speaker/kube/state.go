@@ -32,7 +32,7 @@ const (
 	// not delay the announcements on the network.
 	gathering    = 200 * time.Millisecond
 	freeEntries  = 100
-	perEntry     = 2 * time.Millisecond
+	perEntry     = time.Millisecond
 	longestPause = 10 * time.Second
 	// perWrite is how much longer the time is for each SpeakerRouteSlice that was written: routes often
 	// change in great number, again and again.
@@ -80,6 +80,7 @@ type StateWriter struct {
 	started         metav1.Time           // when the speaker started
 	predecessorRead bool                  // what the speaker before this one reported was read
 	left            bool                  // the speaker ends: Leave was called
+	inMinority      bool                  // the speaker is in a minority: it reads the state often
 	entries         int                   // number of addresses that the state listed last
 	stored          *v1beta1.SpeakerState // on the API server, as it was read or written last; nil: it has to be read again
 	written         time.Time             // when this writer wrote the state last
@@ -167,7 +168,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // pause returns the time to wait between two writes.
 func (w *StateWriter) pause() time.Duration {
-	return min(longestPause, writeInterval+time.Duration(max(0, w.entries-freeEntries))*perEntry) + time.Duration(w.routes.written)*perWrite
+	entries := max(0, w.entries-freeEntries)
+	if w.inMinority {
+		entries = 0 // how long two nodes answer depends on what it reads
+	}
+	return min(longestPause, writeInterval+time.Duration(entries)*perEntry) + time.Duration(w.routes.written)*perWrite
 }
 
 // Leave writes the last state of a speaker that ends. routing is the state before the sessions ended.
@@ -239,8 +244,8 @@ func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error
 
 // reconcile writes the state if it differs, and returns it as it was read; nil: it was not read.
 func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
-	inMinority := !latest.MinoritySince.IsZero()
-	if inMinority && time.Since(w.lastRead) >= readPause(&latest) {
+	w.inMinority = !latest.MinoritySince.IsZero()
+	if w.inMinority && time.Since(w.lastRead) >= readPause(&latest) {
 		w.stored = nil
 	}
 	fresh := w.stored == nil
@@ -248,7 +253,7 @@ func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routi
 	if err != nil {
 		return nil, fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
-	if fresh && w.Partitioned != nil && inMinority {
+	if fresh && w.Partitioned != nil && w.inMinority {
 		w.lastRead = time.Now()
 		w.Partitioned(partitionedSince(state))
 	}

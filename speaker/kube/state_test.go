@@ -235,7 +235,7 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 }
 
 func TestLongStatesAreWrittenLessOften(t *testing.T) {
-	for entries, want := range map[int]time.Duration{0: writeInterval, 100: writeInterval, 600: writeInterval + time.Second, 10000: longestPause} {
+	for entries, want := range map[int]time.Duration{0: writeInterval, 100: writeInterval, 1100: writeInterval + time.Second, 20000: longestPause} {
 		w := StateWriter{entries: entries}
 		if got := w.pause(); got != want {
 			t.Errorf("%d entries: got %s from one write to the next, want %s", entries, got, want)

@@ -51,7 +51,7 @@ func (e *Engine) act(v *view, d decision) {
 		e.Announcer.SetOwned(e.served)
 	}
 	if claimed := e.claim(d); claimed || served {
-		e.noteOwned(d.Looked)
+		e.noteOwned(d.Looked, v.now)
 	}
 	e.publish(v)
 	e.repeat(v, d)

@@ -41,8 +41,8 @@ type view struct {
 // gather puts together what a decision depends on, and updates the nodes in the index of owners. Before
 // that, read has updated its wanted addresses.
 func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Rechecks != e.rechecks}
-	e.rechecks = in.view.Rechecks
+	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Stalls != e.stalls}
+	e.stalls = in.view.Stalls
 	e.noteLinks(v)
 	e.learn(v)
 	if !e.running {

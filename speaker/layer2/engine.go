@@ -131,7 +131,7 @@ type Engine struct {
 	minority    minority
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
-	rechecks    uint64 // Rechecks of the view that was acted on last
+	stalls      uint64 // Stalls of the view that was acted on last
 	moved       time.Time
 	sent        sent
 	// remembered are hardware addresses of nodes from the checkpoint.

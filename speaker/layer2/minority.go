@@ -206,7 +206,7 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
 	case all || now.Sub(e.minority.over) >= startTimeout:
-		e.minority = minority{asked: e.minority.asked}
+		e.minority = minority{asked: e.minority.asked, queries: e.minority.queries} // which decide looks at once more
 		e.ask(nil)
 	}
 }
@@ -421,7 +421,8 @@ func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
 // cutFrom reports whether the speaker of a node is missing and there is one of these links on whose
 // segment the node has not answered either. A node that the API server reports as NotReady does not count.
 func (e *Engine) cutFrom(v *view, node lb.NodeName, links []string) bool {
-	return v.misses(node) && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
+	missed := v.misses(node) && v.now.Sub(e.minority.missed[node]) >= partitionedAfter
+	return missed && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
 		return slices.Contains(links, l.Name) && !e.shares(node, &l)
 	})
 }

@@ -342,7 +342,7 @@ func TestMinority_AsksTheSegmentWhenItStoodStill(t *testing.T) {
 				b.after(500 * time.Millisecond)
 				b.reach("eth0", a1)
 				b.serves("before", on0(true, a1))
-				b.view.Rechecks++
+				b.view.Stalls++
 				b.receive()
 				b.serves("at once", map[netip.Addr]layer2.Owned{a1: {First: true}})
 				b.same("states that were published", 0, len(b.states))
@@ -485,6 +485,32 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The next processes of two peers begin while the segment is asked after a stall: self is in the majority, and
+// nothing is asked any more.
+func TestMinority_ThatEndsWhileTheSegmentIsAskedAfterAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		restarting := func(starting bool) (peers []mesh.Peer) {
+			for _, name := range []lb.NodeName{"p1", "p2", "p3"} {
+				p := in(ownership.Restarting, peer(name, nil))
+				p.Starting = starting
+				peers = append(peers, p)
+			}
+			return peers
+		}
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
+		b.receive(restarting(false)...)
+		b.after(10 * time.Millisecond)
+		b.reach("eth0")
+		b.serves("in the minority", on0(true, a1))
+		b.view.Stalls++
+		b.receive(restarting(false)...)
+		b.serves("after a stall", map[netip.Addr]layer2.Owned{a1: {First: true}})
+		b.same("what is reported meanwhile", []string{"eth0"}, b.reports[len(b.reports)-1].Owned[0].Interfaces)
+		b.receive(restarting(true)...)
+		b.serves("in the majority", on0(true, a1))
+	})
 }
 
 // A node whose speaker was missing for a while before the cut answered then: that shows nothing about the cut.

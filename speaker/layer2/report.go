@@ -145,19 +145,28 @@ func announces(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
+// reportedFor is for how long an address is reported as announced after a stall, while the segment is asked about it: the
+// answers come within that time.
+const reportedFor = time.Second
+
 // noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes
 // a new list: a list that was reported is never changed.
-func (e *Engine) noteOwned(about []netip.Addr) {
+func (e *Engine) noteOwned(about []netip.Addr, at time.Time) {
 	before := e.sent.owned
 	now := make([]OwnedSince, 0, len(before)+len(about))
 	for _, address := range about {
-		at, listed := slices.BinarySearchFunc(before, address, func(o OwnedSince, a netip.Addr) int { return o.Address.Compare(a) })
-		now = append(now, before[:at]...)
-		if before = before[at:]; listed {
+		index, listed := slices.BinarySearchFunc(before, address, func(o OwnedSince, a netip.Addr) int { return o.Address.Compare(a) })
+		now = append(now, before[:index]...)
+		owned := e.served[address]
+		if before = before[index:]; listed {
+			// While the segment is asked after a stall, the report stays as it was.
+			if q, asked := e.minority.queries[address]; asked && at.Sub(q.since) < reportedFor {
+				owned = before[0].Owned
+			}
 			before = before[1:]
 		}
-		if epoch, owned := e.claims[address]; owned {
-			now = append(now, OwnedSince{Owned: e.served[address], Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
+		if epoch, owns := e.claims[address]; owns {
+			now = append(now, OwnedSince{Owned: owned, Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
 		}
 	}
 	if e.sent.owned = append(now, before...); len(e.sent.owned) == 0 {

@@ -245,8 +245,8 @@ func (r *runner) keepRunning(wait func(time.Duration) bool) {
 func (r *runner) pass() (next time.Time, gather bool) {
 	r.passes.Begin()
 	defer r.passes.End()
-	if r.stoodStill() {
-		r.recheck()
+	if stood := r.silentFor(); stood > r.longest() {
+		r.recheck(stood)
 	}
 	r.alive.Store(int64(r.clock()))
 	next, calm := r.tick()
@@ -277,9 +277,9 @@ func (r *runner) longest() time.Duration { return r.timing.Timeout / 2 }
 // recheck asks the others for their states anew. stalled and since change under one lock: otherwise
 // Acted could take a view from before the stall for a newer one. Until pass sets alive, stoodStill is
 // true, so that MayAnswer is false even before stalled is set.
-func (r *runner) recheck() {
+func (r *runner) recheck(stood time.Duration) {
 	r.do(func(now time.Time) []machine.Send {
-		sends := r.machine.Recheck(now)
+		sends := r.machine.Recheck(now, stood)
 		r.since = r.machine.Version()
 		r.stalled.Store(true)
 		return sends
@@ -287,9 +287,10 @@ func (r *runner) recheck() {
 	r.metrics.stalled()
 }
 
-func (r *runner) stoodStill() bool {
-	return r.clock()-time.Duration(r.alive.Load()) > r.longest()
-}
+// silentFor returns for how long this process has not run a pass.
+func (r *runner) silentFor() time.Duration { return r.clock() - time.Duration(r.alive.Load()) }
+
+func (r *runner) stoodStill() bool { return r.silentFor() > r.longest() }
 
 // MayAnswer reports whether this speaker may answer for its addresses. After this process stood still
 // it may not, until the others have answered and it has acted on their answers. MayAnswer is safe for

@@ -27,7 +27,7 @@ func TestRunner_SuspendedMachineDoesNotAnswerBeforeItHasAsked(t *testing.T) {
 	if now += time.Hour; r.MayAnswer() {
 		t.Error("it answers although an hour has passed since it ran last")
 	}
-	r.recheck()
+	r.recheck(time.Hour)
 	r.alive.Store(int64(now))
 	if r.MayAnswer() {
 		t.Error("it answers before it has asked the others")

@@ -1,5 +1,6 @@
-// Command speaker announces the addresses that its node owns. "speaker probe" only sends requests for
-// one address on the local network and returns the answers, for kubectl lbstack who --probe.
+// Command speaker announces addresses from its node: on the local network those that the node owns, and
+// by BGP all that the node may announce. "speaker probe" only sends requests for one address on the
+// local network and returns the answers, for kubectl lbstack who --probe.
 package main
 
 import (

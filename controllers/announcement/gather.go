@@ -20,8 +20,8 @@ import (
 )
 
 // gather returns what is known of the addresses that a Service holds. Which nodes may announce an
-// address is computed only if no working node announces it, so that a thousand Services that move
-// at once cost no such computation.
+// address is computed only if no working node announces it, or its owner is down or on standby, so
+// that a thousand Services that move at once cost no such computation.
 func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
 	held, err := r.held(ctx, svc)
 	if err != nil {
@@ -62,7 +62,9 @@ func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibili
 	if err != nil {
 		return nil, err
 	}
-	if !apiconv.ServedBy(svc, r.Class) { // count only addresses that this very object has used
+	if !apiconv.ServedBy(svc, r.Class) {
+		// Such a Service has only claims with its UID. Others are of an earlier Service of its name, or
+		// reserved for it.
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})
@@ -136,7 +138,8 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
 }
 
-// plan adds to the facts which nodes may announce the open addresses: those that no working node announces.
+// plan adds to the facts of each open address which nodes may announce it. An address is open if no
+// working node announces it, or its owner is down or on standby.
 func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.Address) error {
 	in := eligibility.Input{Addresses: open}
 	broken, err := r.addCluster(ctx, &in)

@@ -88,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 	}
-	routers, settled := settle(memory, list, r.Reports.Left, r.now())
+	routers, settled := addMissing(memory, list, r.Reports.Left, r.now())
 	now := decide(svc, list)
 	notes, next, again := compare(memory, was, now, list, r.now())
 	next.routers = routers

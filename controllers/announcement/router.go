@@ -209,7 +209,7 @@ func (f *facts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 	switch {
 	case !layer2 && !bgp:
-		f.plan.Why, f.router.plan.Why = eligibility.WhyNone(pool, eligibility.L2, eligibility.BGP), ""
+		f.plan.Why, f.router.plan.Why = eligibility.WhyNoneExists(pool, eligibility.L2, eligibility.BGP), ""
 		f.broken, f.router.broken = slices.Concat(f.broken, f.router.broken), nil
 	case !layer2:
 		f.plan.Why, f.router.plan.Why = f.router.plan.Why, ""

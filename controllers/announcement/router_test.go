@@ -202,7 +202,7 @@ func TestSettle(t *testing.T) {
 			var m memory
 			for i, l := range tt.looks {
 				list := []facts{routedFacts(one, nil, l.reported...)}
-				routers, again := settle(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
+				routers, again := addMissing(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
 				m.routers = routers
 				got := ""
 				if list[0].routed.exists() {
@@ -280,7 +280,7 @@ func TestSettle_Since(t *testing.T) {
 			var m memory
 			for i, look := range tt.looks {
 				list := []facts{routedFacts(one, nil, look...)}
-				m.routers, _ = settle(m, list, func(lb.NodeName) bool { return false }, start)
+				m.routers, _ = addMissing(m, list, func(lb.NodeName) bool { return false }, start)
 				if got := list[0].routed.since; !got.Equal(tt.want[i]) {
 					t.Errorf("look %d: got since %v, want %v", i, got, tt.want[i])
 				}

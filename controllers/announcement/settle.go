@@ -11,11 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// bridge is how long the condition still names a node, or a router, that no longer takes part in
-// announcing an address by BGP while others do. When speakers restart one after the other, their
-// sessions come back within seconds: without bridge each Service would be written twice for each
-// restart.
-const bridge = 30 * time.Second
+// nameMissingFor is how long the condition still names a node, or a router, that no longer takes part
+// in announcing an address by BGP while others do. When speakers restart one after the other, their
+// sessions come back within seconds: otherwise each Service would be written twice for each restart.
+const nameMissingFor = 30 * time.Second
 
 // announcers are the nodes and routers that the condition names for an address, with the time since
 // which they are missing; zero: they take part.
@@ -28,10 +27,11 @@ type announcers struct {
 	since time.Time
 }
 
-// settle adds to the facts the nodes and routers that took part in announcing an address within
-// bridge, if others still do. It does not add nodes that are not expected back soon, see Reports.Left.
+// addMissing adds to the facts the nodes and routers that no longer take part in announcing an address,
+// but did so less than nameMissingFor ago, if others still do. It does not add nodes that are not
+// expected back soon, see Reports.Left.
 // It returns the announcers that the condition names then, and when to reconcile again; zero: never.
-func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
+func addMissing(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
 	next = map[netip.Addr]announcers{}
 	for i := range list {
 		f := &list[i]
@@ -39,7 +39,7 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 			continue
 		}
 		before := m.routers[f.address]
-		if before.without(left) && before.prefix.Bits() > f.routed.prefix.Bits() {
+		if before.dropLeft(left) && before.prefix.Bits() > f.routed.prefix.Bits() {
 			before.prefix = f.routed.prefix
 		}
 		nodes, nodesAgain := withMissing(before.nodes, f.routed.nodes, at)
@@ -56,9 +56,9 @@ func settle(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (
 	return next, again
 }
 
-// without drops the nodes that have left, and reports whether there was one. If so, it also drops
+// dropLeft drops the nodes that have left, and reports whether there was one. If so, it also drops
 // all peers, since it is not known to which of them only these nodes announced.
-func (t *announcers) without(left func(lb.NodeName) bool) bool {
+func (t *announcers) dropLeft(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
 	maps.DeleteFunc(t.nodes, func(node lb.NodeName, _ time.Time) bool { return left(node) })
@@ -69,8 +69,8 @@ func (t *announcers) without(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// withMissing returns the items in now, with those of before that have been missing for less than
-// bridge, and how long until the first of these has been missing for bridge.
+// withMissing returns the present items, with those of before that have been missing for less than
+// nameMissingFor, and how long until the first of these has been missing for so long.
 func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {
@@ -83,7 +83,7 @@ func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next
 		if since.IsZero() {
 			since = at
 		}
-		if left := bridge - at.Sub(since); left > 0 {
+		if left := nameMissingFor - at.Sub(since); left > 0 {
 			next[name] = since
 			again = backoff.Sooner(again, left)
 		}

@@ -142,9 +142,9 @@ func (f facts) problem(reason bgp.Reason) validity.Result {
 // on returns "on the node" or "on the nodes" with their names.
 func on(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
-		return eligibility.Named("on the node", nodes)
+		return eligibility.Enumerate("on the node", nodes)
 	}
-	return eligibility.Named("on the nodes", nodes)
+	return eligibility.Enumerate("on the nodes", nodes)
 }
 
 // up is how many of the nodes have a session that is up.
@@ -227,7 +227,7 @@ func (f facts) sessions(up int32) string {
 			more += len(nodes[why])
 			continue
 		}
-		part := strings.TrimSpace(eligibility.Named("", nodes[why])) + ": " + why
+		part := strings.TrimSpace(eligibility.Enumerate("", nodes[why])) + ": " + why
 		if retry[why] > 0 {
 			part += fmt.Sprintf(" (next attempt within %s)", retry[why])
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed is how many addresses, and how many Services of each, a message names; the others
-// it counts.
+// maxNamed is how many listed and how many shared addresses a message names, and how many
+// Services of each address. It counts the others.
 const maxNamed = 3
 
 // facts are what is known of a Service.
@@ -25,7 +25,7 @@ type facts struct {
 	// listed are the addresses in its spec.externalIPs that belong to a pool.
 	listed []listed
 	// shared are the addresses that it has from a pool and that other Services list.
-	shared []shared
+	shared []listedByOthers
 	// more means that its spec.externalIPs has more items than are read.
 	more bool
 	// over means that none of its spec.externalIPs are compared, since the index is full and its
@@ -40,8 +40,8 @@ type listed struct {
 	holders []lb.ServiceKey // that have the address
 }
 
-// shared is an address that a Service has from a pool, and that other Services list.
-type shared struct {
+// listedByOthers is an address that a Service has from a pool, and that other Services list.
+type listedByOthers struct {
 	address netip.Addr
 	by      []lb.ServiceKey
 }
@@ -86,7 +86,7 @@ func (l listed) sentence(namespace string) string {
 	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove it here", l.address, l.pool, describe(l.holders, namespace))
 }
 
-func (s shared) sentence(namespace string) string {
+func (s listedByOthers) sentence(namespace string) string {
 	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove it there; a ValidatingAdmissionPolicy can forbid it", s.address, describe(s.by, namespace))
 }
 

@@ -170,7 +170,7 @@ func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []
 		}
 		holders := r.holders(h.Address)
 		if by = slices.DeleteFunc(by, func(k lb.ServiceKey) bool { return slices.Contains(holders, k) }); len(by) > 0 {
-			f.shared = append(f.shared, shared{h.Address, by})
+			f.shared = append(f.shared, listedByOthers{h.Address, by})
 		}
 	}
 	return f, nil

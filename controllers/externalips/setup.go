@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// collect delays a reconcile after a change, so that one reconcile serves several changes.
-	collect = time.Second
-	// afterPools delays a reconcile after a change of a pool, so that the pool controller updates
+	// collectDelay delays a reconcile after a change, so that one reconcile serves several changes.
+	collectDelay = time.Second
+	// poolDelay delays a reconcile after a change of a pool, so that the pool controller updates
 	// the view of allocations first.
-	afterPools = 2 * time.Second
+	poolDelay = 2 * time.Second
 
 	// byExternalIP is the index of Services of type LoadBalancer by their externalIPs.
 	// anyExternalIP is the index value of all Services that have one.
@@ -37,7 +37,8 @@ const (
 )
 
 // SetupWithManager starts the controller with the manager. Services that are not of type
-// LoadBalancer come from a reflector of this controller, which stores only the index.
+// LoadBalancer come from a reflector of this controller, which stores only their externalIPs and the
+// condition about them (index).
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	watching, err := client.NewWithWatch(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {
@@ -49,7 +50,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	reflect := source.Func(func(ctx context.Context, q request.Queue) error {
 		r.changed = func(key lb.ServiceKey, touched []netip.Addr) {
 			for _, request := range r.affected(key, touched) {
-				q.AddAfter(request, collect)
+				q.AddAfter(request, collectDelay)
 			}
 		}
 		s := &store{index: r.others, changed: r.changed}
@@ -59,10 +60,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("externalips").
-		Watches(&corev1.Service{}, request.Later(collect, r.onService)).
-		Watches(&v1beta1.IPAddressClaim{}, request.Later(collect, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		// The generation, since counters in the status change with each address that is given.
-		Watches(&v1beta1.IPAddressPool{}, request.Later(afterPools, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Service{}, request.Later(collectDelay, r.onService)).
+		Watches(&v1beta1.IPAddressClaim{}, request.Later(collectDelay, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		// Changes of the status are ignored: its counters change with each address that is given.
+		Watches(&v1beta1.IPAddressPool{}, request.Later(poolDelay, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(reflect).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
@@ -117,7 +118,7 @@ func (r *Reconciler) onClaim(ctx context.Context, objects ...client.Object) (req
 		if err != nil {
 			continue // the claim controller reports it
 		}
-		keys, _ := r.listers(ctx, address) // the cache ends with the program
+		keys, _ := r.listers(ctx, address) // reading the cache fails only when the program ends
 		for _, h := range claim.Spec.Holders {
 			keys = append(keys, apiconv.HolderKey(h))
 		}
@@ -128,6 +129,6 @@ func (r *Reconciler) onClaim(ctx context.Context, objects ...client.Object) (req
 
 // onPool returns the requests for all Services with externalIPs.
 func (r *Reconciler) onPool(ctx context.Context, _ ...client.Object) []reconcile.Request {
-	keys, _ := r.balancers(ctx, anyExternalIP) // the cache ends with the program
+	keys, _ := r.balancers(ctx, anyExternalIP) // reading the cache fails only when the program ends
 	return request.Services(slices.Concat(keys, r.others.keys()))
 }

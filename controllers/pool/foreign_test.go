@@ -285,8 +285,8 @@ func TestCommon_NamesTheHostOfMostAddresses(t *testing.T) {
 		{uses("a", "b", "b"), "the host with the MAC b uses 2 of 3 addresses: "},
 		{uses("b", "a", "b", "a"), "the host with the MAC a uses 2 of 4 addresses: "},
 	} {
-		if got := common(tt.list); got != tt.want {
-			t.Errorf("common(%v): got %q, want %q", tt.list, got, tt.want)
+		if got := commonMAC(tt.list); got != tt.want {
+			t.Errorf("commonMAC(%v): got %q, want %q", tt.list, got, tt.want)
 		}
 	}
 }

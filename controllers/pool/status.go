@@ -19,8 +19,8 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// fewFree is the bound of few free addresses: one in fewFree.
-	fewFree = 10
+	// fewFreeOneIn means that few addresses are free when at most one in fewFreeOneIn is.
+	fewFreeOneIn = 10
 )
 
 // status returns the status that a pool should have. It starts from the present one: a
@@ -58,7 +58,7 @@ func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.Stat
 	}
 
 	is, reason, message := conflict(result.Conflicts)
-	message = common(result.Foreign) + message
+	message = commonMAC(result.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
@@ -69,9 +69,9 @@ func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.Stat
 	return next
 }
 
-// common names the MAC that most of the addresses have in common, as the beginning of a
-// message; empty if none has more than one.
-func common(list []v1beta1.ForeignAddress) string {
+// commonMAC names the MAC that uses more of the addresses than any other, as the beginning of a
+// message; empty if each MAC uses only one.
+func commonMAC(list []v1beta1.ForeignAddress) string {
 	uses, most := map[string]int{}, ""
 	for _, f := range list {
 		uses[f.HardwareAddress]++
@@ -148,7 +148,7 @@ func givesNothing(usage map[lb.Family]ipam.Usage) bool {
 	return true
 }
 
-// scarce names the families of which none, and of which few addresses are free.
+// scarce returns the families of which no address is free, and those of which few or none are.
 func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		u, ok := usage[f]
@@ -159,7 +159,7 @@ func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
 		if free.Sign() == 0 {
 			none = append(none, f.String())
 		}
-		if new(big.Int).Mul(free, big.NewInt(fewFree)).Cmp(u.Total) <= 0 {
+		if new(big.Int).Mul(free, big.NewInt(fewFreeOneIn)).Cmp(u.Total) <= 0 {
 			few = append(few, f.String())
 		}
 	}

@@ -19,8 +19,8 @@ import (
 var policy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
 
 // Limiter counts the failures of each request since it succeeded last. It is the rate
-// limiter of a controller's queue, and serves reconcilers that must try again although
-// nothing is wrong, such as after a conflict. The zero value has counted nothing; it is safe
+// limiter of a controller's queue. Reconcilers also call it themselves, to try again without
+// reporting an error, such as after a conflict. The zero value has counted nothing; it is safe
 // for concurrent use.
 type Limiter struct {
 	mu       sync.Mutex

@@ -24,11 +24,11 @@ import (
 // An object is applied again only if the wanted state or the revision has changed. The zero value
 // has no records; it is for one goroutine.
 type applied struct {
-	objects  map[v1beta1.ObjectReference]application
+	objects  map[v1beta1.ObjectReference]lastApply
 	restores retry.Restores[v1beta1.ObjectReference]
 }
 
-type application struct {
+type lastApply struct {
 	wanted *unstructured.Unstructured
 	digest string // of wanted
 	result revision
@@ -76,7 +76,8 @@ func (a *applied) setUnchanged(wanted *unstructured.Unstructured, now time.Time)
 	a.restores.Look(ref, a.objects[ref].digest, true, now)
 }
 
-// wait returns how long to leave an object as another writer has changed it, if that writer undoes each apply.
+// wait returns how long to wait before an object that another writer has changed is applied again; 0 unless that writer
+// has done so repeatedly.
 func (a *applied) wait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
 	return a.restores.Look(identity(refOf(wanted)), digest(wanted), false, now).Wait
 }
@@ -91,10 +92,10 @@ func digest(wanted *unstructured.Unstructured) string {
 
 func (a *applied) note(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
-		a.objects = map[v1beta1.ObjectReference]application{}
+		a.objects = map[v1beta1.ObjectReference]lastApply{}
 	}
 	ref, is := identity(refOf(wanted)), digest(wanted)
-	a.objects[ref] = application{wanted: wanted, digest: is, result: revisionOf(result)}
+	a.objects[ref] = lastApply{wanted: wanted, digest: is, result: revisionOf(result)}
 	a.restores.Wrote(ref, is)
 }
 

@@ -23,7 +23,7 @@ var places = []string{
 	"Makefile",
 }
 
-var current = regexp.MustCompile(`(?m)^VERSION \?= (v\S+)$`)
+var versionLine = regexp.MustCompile(`(?m)^VERSION \?= (v\S+)$`)
 
 func main() {
 	version := flag.String("version", "", "version of lbstack, vMAJOR.MINOR.PATCH")
@@ -43,7 +43,7 @@ func run(root, version string, check bool) error {
 	if err != nil {
 		return fmt.Errorf("reading the version of the repository: %w", err)
 	}
-	found := current.FindSubmatch(makefile)
+	found := versionLine.FindSubmatch(makefile)
 	if found == nil {
 		return errors.New("the Makefile has no line VERSION ?= vMAJOR.MINOR.PATCH")
 	}
@@ -54,7 +54,7 @@ func run(root, version string, check bool) error {
 	return errors.Join(wrong...)
 }
 
-// set replaces the version before by another one in a file. With check it returns an error if the file
+// set replaces one version (before) by another in a file. With check it returns an error if the file
 // would change.
 func set(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
@@ -77,7 +77,7 @@ func set(file, before, version string, check bool) error {
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replace replaces the version before by another one. In the name of the Helm chart archive
+// replace replaces one version (before) by another. In the name of the Helm chart archive
 // the version has no v.
 func replace(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))

@@ -86,7 +86,7 @@ func TestRun_Refuses(t *testing.T) {
 // decision, whose versions are examples and history. None names the next version: it would be a place then.
 func TestPlaces(t *testing.T) {
 	root := "../.."
-	version := current.FindStringSubmatch(read(t, root, "Makefile"))[1]
+	version := versionLine.FindStringSubmatch(read(t, root, "Makefile"))[1]
 	parsed := semver.MustParseSemantic(version)
 	versions := []string{version, "v" + parsed.WithPatch(parsed.Patch()+1).String(), "v" + parsed.WithMinor(parsed.Minor()+1).WithPatch(0).String()}
 	generated := []string{"bundle", "catalog", "charts", "docs/decisions", "bin", "dist", ".git"}

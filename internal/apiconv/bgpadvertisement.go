@@ -87,7 +87,7 @@ func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases Aliases) (route
 	for _, number := range []struct {
 		field string
 		from  *int64
-		to    *routes.Number
+		to    *routes.OptionalNumber
 	}{{"spec.localPref", spec.LocalPref, &a.LocalPref}, {"spec.med", spec.MED, &a.MED}} {
 		if number.from == nil {
 			continue
@@ -95,7 +95,7 @@ func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases Aliases) (route
 		if *number.from < 0 || *number.from > math.MaxUint32 {
 			return a, specError(v1beta1.ReasonInvalidAdvertisement, number.field, fmt.Errorf("%d is not a number from 0 to %d", *number.from, uint32(math.MaxUint32)))
 		}
-		*number.to = routes.Number{Value: uint32(*number.from), Set: true}
+		*number.to = routes.OptionalNumber{Value: uint32(*number.from), Set: true}
 	}
 	if spec.ASPathPrepend < 0 || spec.ASPathPrepend > maxPrepend {
 		return a, specError(v1beta1.ReasonInvalidAdvertisement, "spec.asPathPrepend", fmt.Errorf("%d is not a number from 0 to %d", spec.ASPathPrepend, maxPrepend))

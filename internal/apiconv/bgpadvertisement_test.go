@@ -36,7 +36,7 @@ func TestParseBGPAdvertisementReadsAllFields(t *testing.T) {
 	}
 	ad.PoolSelectors, ad.NodeSelectors = nil, nil
 	want := routes.Advertisement{Scope: eligibility.Scope{Name: "edge", Pools: []lb.PoolName{"gold"}}, Peers: []bgp.PeerName{"tor-b", "tor-a"}, Length: 24, LengthV6: 64, Attributes: routes.Attributes{
-		LocalPref: routes.Number{Value: 200, Set: true}, MED: routes.Number{Set: true}, Prepend: 3,
+		LocalPref: routes.OptionalNumber{Value: 200, Set: true}, MED: routes.OptionalNumber{Set: true}, Prepend: 3,
 		Communities: []routes.Community{65000<<16 | 1, 65000<<16 | 7, 0xFFFFFF01},
 		Large:       []routes.LargeCommunity{{Global: 1, Local1: 9, Local2: 9}, {Global: 2}},
 	}}

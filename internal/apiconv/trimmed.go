@@ -16,11 +16,12 @@ import (
 // Limits of what caches keep of an object that a tenant writes. The API server accepts
 // objects of some 1.5 MiB, which have room for more than a hundred thousand labels.
 const (
-	maxLabels, maxLabelBytes       = 64, 8 << 10
-	maxAnnotations, maxAnnotation  = 32, 4 << 10 // unknown annotations; bytes of the value of one that lbstack reads
-	maxSelector, maxLoadBalancerIP = 8 << 10, 256
-	// cutKey is a key in labels of which only the first were kept. The API server does not
-	// accept it as a key, so that no selector can have it.
+	maxLabels, maxLabelBytes            = 64, 8 << 10
+	maxUnknownAnnotations               = 32
+	maxAnnotationBytes                  = 4 << 10 // of the value of an annotation that lbstack reads
+	maxSelectorBytes, maxLoadBalancerIP = 8 << 10, 256
+	// cutKey marks labels of which TrimLabels kept only the first, and a selector of a Service
+	// that trimSelector replaced by its hash. The API server does not accept it as a key.
 	cutKey = ""
 )
 
@@ -74,7 +75,8 @@ func LabelsCut(labels map[string]string) bool {
 
 // TrimService returns the fields that the controller reads of a Service of type
 // LoadBalancer. Of a list or a text that is too long it keeps only the beginning, which
-// is still too long or invalid, so that ParseRequest refuses it.
+// is still too long or invalid, so that what reads it (ParseRequest, SharingTerms,
+// ExternalIPs) reports that.
 func TrimService(svc *corev1.Service) *corev1.Service {
 	spec := &svc.Spec
 	kept := &corev1.Service{
@@ -96,7 +98,7 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 }
 
 // trimAnnotations returns the annotations that lbstack reads, and the keys of the first
-// maxAnnotations others with one of the prefixes: UnknownAnnotations reports them.
+// maxUnknownAnnotations others with one of the prefixes: UnknownAnnotations reports them.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	unknown := 0
@@ -104,8 +106,8 @@ func trimAnnotations(annotations map[string]string) map[string]string {
 		ours := slices.ContainsFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 		switch {
 		case isRead(key):
-			kept[key] = bounded.Cut(annotations[key], maxAnnotation)
-		case ours && unknown < maxAnnotations:
+			kept[key] = bounded.Cut(annotations[key], maxAnnotationBytes)
+		case ours && unknown < maxUnknownAnnotations:
 			kept[strings.Clone(key)] = ""
 			unknown++
 		}
@@ -123,7 +125,7 @@ func trimSelector(selector map[string]string) map[string]string {
 	for key, value := range selector {
 		size += len(key) + len(value)
 	}
-	if size <= maxSelector {
+	if size <= maxSelectorBytes {
 		return selector
 	}
 	hash := sha256.New()

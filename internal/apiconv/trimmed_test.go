@@ -89,9 +89,9 @@ func TestTrimService_Bounds(t *testing.T) {
 	got := TrimService(svc)
 	for what, is := range map[string]bool{
 		"ports":          len(got.Spec.Ports) <= maxPorts+1,
-		"annotations":    len(got.Annotations) == maxAnnotations+1,
-		"unknown ones":   got.Annotations["lbstack.io/a0"] == "" && len(UnknownAnnotations(got)) == maxAnnotations,
-		"addresses":      len(got.Annotations["lbstack.io/load-balancer-ips"]) <= maxAnnotation,
+		"annotations":    len(got.Annotations) == maxUnknownAnnotations+1,
+		"unknown ones":   got.Annotations["lbstack.io/a0"] == "" && len(UnknownAnnotations(got)) == maxUnknownAnnotations,
+		"addresses":      len(got.Annotations["lbstack.io/load-balancer-ips"]) <= maxAnnotationBytes,
 		"loadBalancerIP": len(got.Spec.LoadBalancerIP) <= maxLoadBalancerIP,
 		"selector":       len(got.Spec.Selector) == 1,
 		"externalIPs":    len(got.Spec.ExternalIPs) == MaxExternalIPs+1,

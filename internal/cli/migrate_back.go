@@ -37,7 +37,7 @@ func (m *migrating) back(ctx context.Context) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
 	}
-	if err := m.checkBackRights(ctx, c); err != nil {
+	if err := m.checkRollbackRights(ctx, c); err != nil {
 		return err
 	}
 	stack := &v1beta1.LoadBalancerStack{}

@@ -14,9 +14,9 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// checkRights tries the writes of a switch or of the way back in dry runs: patches of MetalLB's workloads and of patched, and
-// deletions of deleted. A right found missing in the middle of a switch could leave both load balancers announcing. The right to
-// apply the stack of a switch is tried by accepted.
+// checkRights checks with dry runs that the user has the rights which a switch to lbstack, or a rollback to MetalLB, needs: it
+// patches MetalLB's workloads and the objects in patched, and deletes those in deleted. A right found missing in the middle of
+// a switch could leave both load balancers announcing. The dry run of cluster.accepted checks the right to apply the stack.
 func (m *migrating) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
 	patched = append([]client.Object{
 		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},
@@ -49,8 +49,8 @@ func (m *migrating) checkSwitchRights(ctx context.Context, c *cutover.Cluster) e
 	return m.checkRights(ctx, c, []client.Object{claim}, []client.Object{pod})
 }
 
-// checkBackRights is checkRights for the way back.
-func (m *migrating) checkBackRights(ctx context.Context, c *cutover.Cluster) error {
+// checkRollbackRights is checkRights for a rollback.
+func (m *migrating) checkRollbackRights(ctx context.Context, c *cutover.Cluster) error {
 	stack := func() client.Object {
 		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	}

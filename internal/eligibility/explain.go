@@ -28,18 +28,18 @@ func (r *resolver) why(a Address, d decision) string {
 
 func (r *resolver) whyNoAdvertisement(a Address) string {
 	if len(r.ads) == 0 {
-		return WhyNone(a.Pool, r.kind)
+		return WhyNoneExists(a.Pool, r.kind)
 	}
 	if ads := r.adsForPool(a.Pool); len(ads) > 0 {
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
-			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, firstOf(a))
+			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, decidingService(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
 		r.kind, a.Pool, r.advertisements(indexes(len(r.ads))))
 }
 
-// firstOf names the Service by which advertisements select an address.
-func firstOf(a Address) string {
+// decidingService names the Service by which advertisements select an address.
+func decidingService(a Address) string {
 	switch {
 	case a.severalNamespaces():
 		return "the one that has had the address longest of " + services(a)
@@ -62,9 +62,9 @@ func (r *resolver) selectorFields(ads []int) string {
 	return "spec.serviceSelectors"
 }
 
-// WhyNone returns the message for an address of the pool if there are no advertisements
+// WhyNoneExists returns the message for an address of the pool if there are no advertisements
 // of these kinds at all.
-func WhyNone(pool lb.PoolName, kinds ...Kind) string {
+func WhyNoneExists(pool lb.PoolName, kinds ...Kind) string {
 	words := make([]string, 0, len(kinds))
 	for _, kind := range kinds {
 		words = append(words, "no "+string(kind))
@@ -103,7 +103,7 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
 	}
 	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, which may not announce it",
-		name, Named(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
+		name, Enumerate(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
 	excluded := slices.DeleteFunc(r.serving(h), func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
 		return why + ": " + r.exclusions(excluded)
@@ -113,7 +113,7 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 		names = append(names, string(r.nodes[i].Name))
 	}
 	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
-		why, r.advertisements(ads), verb(ads, "selects", "select"), Named(nodeWord(len(names)), names))
+		why, r.advertisements(ads), verb(ads, "selects", "select"), Enumerate(nodeWord(len(names)), names))
 }
 
 // covered returns the indexes of the nodes that one of the advertisements selects, excluded
@@ -159,11 +159,11 @@ func (r *resolver) advertisements(ads []int) string {
 		return fmt.Sprintf("the %s %s", r.kind, names[0])
 	}
 	slices.Sort(names)
-	return Named(fmt.Sprintf("the %ss", r.kind), names)
+	return Enumerate(fmt.Sprintf("the %ss", r.kind), names)
 }
 
 // severalNamespaces reports whether Services of more than one namespace hold the address. The
-// sentence then names no Service, since all of them get the same one, and users of one namespace
+// sentence then names no Service: all of them get the same sentence, and users of one namespace
 // must not learn the names of Services in another.
 func (a Address) severalNamespaces() bool {
 	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
@@ -181,12 +181,12 @@ func services(a Address) string {
 		return "the Service " + names[0]
 	}
 	slices.Sort(names)
-	return Named("the Services", names)
+	return Enumerate("the Services", names)
 }
 
-// Named returns what, followed by the first names of a list and the number of the others.
-func Named[T ~string](what string, names []T) string {
-	return what + " " + bounded.Names(names, maxNamed)
+// Enumerate returns the words, followed by the first names of a list and the number of the others.
+func Enumerate[T ~string](words string, names []T) string {
+	return words + " " + bounded.Names(names, maxNamed)
 }
 
 func verb[T any](list []T, one, many string) string {

@@ -125,7 +125,7 @@ func versions(f *Facts) (problems []string) {
 		}
 	}
 	if len(others) > 0 {
-		problems = append(problems, fmt.Sprintf("speakers of another version than %s run on %s, and no rollout goes on: look at the pods of the DaemonSet lbstack-speaker", f.Stack.Status.Version, eligibility.Named("nodes", others)))
+		problems = append(problems, fmt.Sprintf("speakers of another version than %s run on %s, and no rollout goes on: look at the pods of the DaemonSet lbstack-speaker", f.Stack.Status.Version, eligibility.Enumerate("nodes", others)))
 	}
 	return problems
 }
@@ -199,7 +199,7 @@ func speakers(f *Facts) (problems []string) {
 			continue
 		}
 		if missing := state.Status.MissingSpeakers; len(missing) > 0 {
-			problems = append(problems, fmt.Sprintf("node %s receives nothing from the speakers of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", state.Name, eligibility.Named("nodes", missing)))
+			problems = append(problems, fmt.Sprintf("node %s receives nothing from the speakers of %s: look whether a firewall drops the mesh port between the nodes, UDP 7575 by default", state.Name, eligibility.Enumerate("nodes", missing)))
 		}
 	}
 	return problems

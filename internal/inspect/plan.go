@@ -372,7 +372,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 			e.why = routed[i].Why
 		}
 		if local.Reason == eligibility.NoAdvertisement && routed[i].Reason == eligibility.NoAdvertisement {
-			e.why = eligibility.WhyNone(held[i].Pool, eligibility.L2, eligibility.BGP)
+			e.why = eligibility.WhyNoneExists(held[i].Pool, eligibility.L2, eligibility.BGP)
 		}
 		for _, node := range nodesOf(routed[i].Candidates) {
 			if peered[node] {
@@ -390,9 +390,9 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 // nodes returns a phrase with the names of nodes.
 func nodes(names []lb.NodeName) string {
 	if len(names) > 1 {
-		return eligibility.Named("nodes", names)
+		return eligibility.Enumerate("nodes", names)
 	}
-	return eligibility.Named("node", names)
+	return eligibility.Enumerate("node", names)
 }
 
 func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {

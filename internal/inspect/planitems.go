@@ -11,7 +11,7 @@ import (
 var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
 // ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces and attributes
-// of routes, can be seen only on nodes and routers, and is not planned.
+// of routes, can be seen only on nodes and routers, and a plan does not show it.
 type ItemChange struct {
 	// List is the name of the field of the spec, and Name the name of the item.
 	List string `json:"list"`
@@ -31,8 +31,8 @@ func (i ItemChange) String() string {
 	return text
 }
 
-// items compares the planned lists of two specs, as decoded from JSON.
-func (c *Changes) items(before, after map[string]any) {
+// addItems compares the planned lists of two specs, as decoded from JSON.
+func (c *Changes) addItems(before, after map[string]any) {
 	for _, list := range planned {
 		old, now := itemsOf(before[list]), itemsOf(after[list])
 		for _, name := range sortedKeys(old, now) {

@@ -32,7 +32,7 @@ func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
 		before = fieldsOf(&from.Spec)
 	}
 	after := fieldsOf(&to.Spec)
-	c.items(before, after)
+	c.addItems(before, after)
 	for _, name := range differing(before, after) {
 		if slices.Contains(planned, name) {
 			continue

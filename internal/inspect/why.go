@@ -142,7 +142,7 @@ func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
 				nodes = append(nodes, name)
 			}
 			slices.Sort(nodes)
-			lines = append(lines, fmt.Sprintf("%s: ready, on %s", family, eligibility.Named("node", nodes)))
+			lines = append(lines, fmt.Sprintf("%s: ready, on %s", family, eligibility.Enumerate("node", nodes)))
 		}
 	}
 	if len(lines) == 0 {

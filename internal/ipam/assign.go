@@ -90,7 +90,7 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		return nil, nil, nil
 	}
 	for _, h := range a.HeldBy(req.Service) {
-		p, at := a.from(h.Address), assignment{h.Address, h.Service}
+		p, at := a.sourcePool(h.Address), assignment{h.Address, h.Service}
 		if why := a.mayNotStay(h.Address, h.Service, req.Terms); why != "" {
 			lost = append(lost, OutsidePool{h, "the Service " + why})
 			continue
@@ -176,7 +176,7 @@ func (a *Allocator) choose(req *Request, held []Holding) (chosen []Holding, miss
 		}
 		chosen = append(chosen, h)
 	}
-	for _, families := range req.anyOf() {
+	for _, families := range req.otherNeeds() {
 		if len(families) == 0 {
 			continue
 		}

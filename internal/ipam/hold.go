@@ -12,7 +12,7 @@ import (
 // address has none.
 func (a *Allocator) holders(address netip.Addr) iter.Seq[*account] {
 	return func(yield func(*account) bool) {
-		first := a.first(address)
+		first := a.firstHolder(address)
 		if first == nil || first == a.nobody || !yield(first) {
 			return
 		}
@@ -53,7 +53,7 @@ func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
 // It reports false, and changes nothing, if the address is reserved, or if a Service
 // holds it that cannot share it with this one.
 func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
-	switch first := a.first(h.Address); {
+	switch first := a.firstHolder(h.Address); {
 	case first == a.nobody:
 		return false
 	case first == nil:
@@ -79,7 +79,7 @@ func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName,
 		return p.Name, true
 	case !p.Selection.allows(req), p.overMax(req, lb.FamilyOf(address)):
 		return "", false
-	case a.first(address) != nil && a.mayNotJoin(address, req.Service, req.Terms, p) != "":
+	case a.firstHolder(address) != nil && a.mayNotJoin(address, req.Service, req.Terms, p) != "":
 		return "", false
 	}
 	return p.Name, a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil)
@@ -93,10 +93,10 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	}
 	at := a.locate(h.Address)
 	var p *pool
-	if a.firstAt(at, h.Address) == nil {
-		p = a.enter(at, h.Address, h.Pool, c)
+	if a.firstHolderAt(at, h.Address) == nil {
+		p = a.occupy(at, h.Address, h.Pool, c)
 	} else {
-		p = a.from(h.Address)
+		p = a.sourcePool(h.Address)
 		a.shared[h.Address] = append(a.shared[h.Address], c)
 	}
 	if p.byNamespace != nil && !a.inNamespace(h.Address, c) {
@@ -136,18 +136,18 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	delete(a.outside, assignment{address, service})
 	delete(a.dropped, assignment{address, service})
 	c := a.accounts.get(service)
-	if p := a.from(address); p.byNamespace != nil && !a.inNamespace(address, c) {
+	if p := a.sourcePool(address); p.byNamespace != nil && !a.inNamespace(address, c) {
 		p.countFor(service.Namespace, -1)
 	}
 	rest := a.shared[address]
 	switch {
-	case a.first(address) != c:
+	case a.firstHolder(address) != c:
 		rest = slices.DeleteFunc(rest, func(x *account) bool { return x == c })
 	case len(rest) > 0:
 		a.put(a.locate(address), address, rest[0])
 		rest = slices.Delete(rest, 0, 1)
 	default:
-		a.leave(address)
+		a.vacate(address)
 	}
 	if len(rest) > 0 {
 		a.shared[address] = rest
@@ -164,9 +164,9 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 // whether it is held or reserved at all.
 func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) {
 	for c := range a.holders(address) {
-		holders = append(holders, Holding{Address: address, Pool: a.from(address).Name, Service: c.key})
+		holders = append(holders, Holding{Address: address, Pool: a.sourcePool(address).Name, Service: c.key})
 	}
-	return holders, a.first(address) != nil
+	return holders, a.firstHolder(address) != nil
 }
 
 // HeldBy returns the holdings of a Service, sorted by address.
@@ -177,7 +177,7 @@ func (a *Allocator) HeldBy(service lb.ServiceKey) []Holding {
 	}
 	held := make([]Holding, 0, 2)
 	for address := range c.addresses() {
-		held = append(held, Holding{Address: address, Pool: a.from(address).Name, Service: service})
+		held = append(held, Holding{Address: address, Pool: a.sourcePool(address).Name, Service: service})
 	}
 	return held
 }

@@ -51,7 +51,7 @@ func checkDecision(t tester, a *Allocator, req Request, d Decision) {
 // takenUpAgainstPolicy reports whether a Service took up what its pool takes away: an
 // administrator handed it out although the pool evicts.
 func takenUpAgainstPolicy(a *Allocator, d Decision) bool {
-	return slices.ContainsFunc(d.Keep, func(h Holding) bool { return a.from(h.Address).Evict })
+	return slices.ContainsFunc(d.Keep, func(h Holding) bool { return a.sourcePool(h.Address).Evict })
 }
 
 // inside has all the data that an allocator stores twice: the values of its indexes.

@@ -118,7 +118,9 @@ type entry struct {
 // entries returns the addresses that are held or reserved, sorted.
 func (a *Allocator) entries() []entry {
 	var list []entry
-	add := func(address netip.Addr, c *account) { list = append(list, entry{address, a.from(address).Name, c}) }
+	add := func(address netip.Addr, c *account) {
+		list = append(list, entry{address, a.sourcePool(address).Name, c})
+	}
 	for _, p := range a.order {
 		for _, s := range p.slots {
 			for i := uint64(0); s != nil && i < uint64(len(s.holders)); i++ {
@@ -140,7 +142,7 @@ func (a *Allocator) reenter(entries []entry) {
 	clear(a.far)
 	clear(a.origin)
 	for _, e := range entries {
-		p := a.enter(a.locate(e.address), e.address, e.pool, e.first)
+		p := a.occupy(a.locate(e.address), e.address, e.pool, e.first)
 		if p.byNamespace != nil {
 			for namespace := range a.namespaces(e.address) {
 				p.countFor(namespace, 1)

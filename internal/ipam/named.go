@@ -17,7 +17,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	if refusal != nil {
 		return Holding{}, refusal
 	}
-	if first := a.first(want); first != nil {
+	if first := a.firstHolder(want); first != nil {
 		if first == a.nobody {
 			return Holding{}, refuse(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
 		}
@@ -50,7 +50,7 @@ func (a *Allocator) Could(request Request, address netip.Addr) bool {
 	if p.bars(req, family, named) != none || (named && p.overMax(req, family)) {
 		return false
 	}
-	if first := a.first(address); first != nil {
+	if first := a.firstHolder(address); first != nil {
 		return first != a.nobody && a.mayNotJoin(address, req.Service, req.Terms, p) == "" &&
 			(a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil))
 	}

@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// place is the pool that gives an address, and the number of the address there.
+// place is the pool whose ranges have an address, and the number of the address there.
 type place struct {
 	pool   *pool // the pool whose Gives have the address; nil: none
 	number uint64
-	gives  bool // false: AvoidBuggy keeps the pool from giving the address
+	gives  bool // false: there is no pool, or AvoidBuggy keeps it from giving the address
 }
 
 func (a *Allocator) locate(address netip.Addr) place {
@@ -40,20 +40,22 @@ func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return "", false
 }
 
-// from returns the pool of a held or reserved address: the pool that gives it
+// sourcePool returns the pool of a held or reserved address: the pool that gives it
 // or, if none does, the pool that it came from.
-func (a *Allocator) from(address netip.Addr) *pool {
+func (a *Allocator) sourcePool(address netip.Addr) *pool {
 	if p, ok := a.giver(address); ok {
 		return p
 	}
 	return a.origin[address]
 }
 
-// first returns the first holder of an address: a.nobody if it is reserved for no
-// Service, nil if it is free.
-func (a *Allocator) first(address netip.Addr) *account { return a.firstAt(a.locate(address), address) }
+// firstHolder returns the first holder of an address: a.nobody if it is reserved and
+// no Service may have it, nil if it is free.
+func (a *Allocator) firstHolder(address netip.Addr) *account {
+	return a.firstHolderAt(a.locate(address), address)
+}
 
-func (a *Allocator) firstAt(at place, address netip.Addr) *account {
+func (a *Allocator) firstHolderAt(at place, address netip.Addr) *account {
 	if at.pool != nil {
 		if s := at.slots(address); at.number < uint64(len(s.holders)) {
 			return s.holders[at.number]
@@ -77,8 +79,8 @@ func (a *Allocator) put(at place, address netip.Addr, c *account) {
 	}
 }
 
-// enter records the first holder of an address that was free.
-func (a *Allocator) enter(at place, address netip.Addr, name lb.PoolName, first *account) *pool {
+// occupy records the first holder of an address that was free.
+func (a *Allocator) occupy(at place, address netip.Addr, name lb.PoolName, first *account) *pool {
 	p := at.pool
 	if !at.gives {
 		p = a.pool(name)
@@ -89,9 +91,10 @@ func (a *Allocator) enter(at place, address netip.Addr, name lb.PoolName, first 
 	return p
 }
 
-// leave makes an address free, and removes its pool if that does not exist any
-// more and no other address came from it.
-func (a *Allocator) leave(address netip.Addr) {
+// vacate makes an address free. If the IPAddressPool that the address came from is
+// deleted, and no other address in use or reserved came from it, vacate also
+// removes the pool from the Allocator.
+func (a *Allocator) vacate(address netip.Addr) {
 	at := a.locate(address)
 	p := at.pool
 	if !at.gives {
@@ -118,9 +121,9 @@ func (p *pool) count(address netip.Addr, gives bool, n int) {
 // false, and changes nothing, if a Service holds the address.
 func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 	at := a.locate(address)
-	switch a.firstAt(at, address) {
+	switch a.firstHolderAt(at, address) {
 	case nil:
-		a.enter(at, address, pool, a.nobody)
+		a.occupy(at, address, pool, a.nobody)
 		return true
 	case a.nobody:
 		return true
@@ -130,7 +133,7 @@ func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 
 // Unreserve makes an address free that Reserve has reserved.
 func (a *Allocator) Unreserve(address netip.Addr) {
-	if a.first(address) == a.nobody {
-		a.leave(address)
+	if a.firstHolder(address) == a.nobody {
+		a.vacate(address)
 	}
 }

@@ -34,7 +34,7 @@ func (a *Allocator) overQuota(p *pool, req *Request, chosen []Holding) bool {
 	has := p.byNamespace[req.Service.Namespace]
 	if c := a.accounts.get(req.Service); c != nil {
 		for address := range c.addresses() {
-			if a.from(address) == p && !a.hasOther(address, req.Service) {
+			if a.sourcePool(address) == p && !a.hasOther(address, req.Service) {
 				has--
 			}
 		}

@@ -49,9 +49,9 @@ type Request struct {
 // families.
 func (r *Request) wantsBoth() bool { return r.Policy != SingleStack && len(r.Families) > 1 }
 
-// anyOf returns which addresses the Service needs besides those that it names:
+// otherNeeds returns which addresses the Service needs besides those that it names:
 // for each non-empty item one address, of any family in the item.
-func (r *Request) anyOf() (needs [2][]lb.Family) {
+func (r *Request) otherNeeds() (needs [2][]lb.Family) {
 	switch {
 	case r.wantsBoth():
 		for i, f := range r.Families[:len(needs)] {
@@ -82,7 +82,7 @@ func (r *Request) count(f lb.Family) (n int) {
 type Decision struct {
 	// Keep are the addresses that the Service has from now on: those that meet
 	// the request or, if it was refused, those that the Service had and may
-	// keep. They are recorded.
+	// keep. The Allocator has recorded them already.
 	Keep []Holding
 	// Drop are the addresses that the Service gives up. It holds them until the
 	// caller calls Release, once the claims of Keep are written.

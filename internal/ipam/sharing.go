@@ -142,10 +142,10 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	}
 	var options []option
 	for _, address := range addresses {
-		p := a.from(address)
+		p := a.sourcePool(address)
 		rank, ok := ranks[p]
 		// Addresses that are out of scope do not count for maxCompared.
-		inScope := ok && (p.ShareAcrossNamespaces || a.first(address).key.Namespace == req.Service.Namespace)
+		inScope := ok && (p.ShareAcrossNamespaces || a.firstHolder(address).key.Namespace == req.Service.Namespace)
 		if inScope && family == lb.FamilyOf(address) && p.gives(address) {
 			options = append(options, option{rank, address})
 		}

@@ -62,7 +62,7 @@ func (a *Allocator) States() map[lb.PoolName]State {
 		states[p.Name] = state
 	}
 	for at, o := range a.outside {
-		p := a.from(at.address)
+		p := a.sourcePool(at.address)
 		if state, ok := states[p.Name]; ok {
 			state.OutsidePool = append(state.OutsidePool, OutsidePool{Holding{at.address, p.Name, at.service}, o.why})
 			states[p.Name] = state

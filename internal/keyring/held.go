@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Retained is how long a speaker accepts the keys of a Secret that was replaced by another Secret: long
+// RetainFor is how long a speaker accepts the keys of a Secret that was replaced by another Secret: long
 // enough for the kubelets of all nodes to update their folders.
-const Retained = 10 * time.Minute
+const RetainFor = 10 * time.Minute
 
-// Accepted has the keys that a running speaker accepts: those of its folder and, after a replacement, the
-// former ones for the time Retained. A replacement is a folder without any of the keys before. So no
-// speaker is isolated while a Secret that was deleted is created again with a new key. Each replacement
-// has its own time, since a kubelet can be two Secrets behind. The zero value has no keys. One
-// goroutine at a time may use it.
+// Accepted has the keys that a running speaker accepts: those of its folder and, for the time RetainFor
+// after the Secret was replaced, those that the folder had before. A Secret counts as replaced when the
+// folder has none of its keys any more. The former keys connect speakers with a new key to those whose
+// kubelets have not updated their folders yet. Each former key expires at its own time: a kubelet can be
+// two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
 type Accepted struct {
 	folder []Entry
 	former []retained // the newest first
@@ -25,13 +25,13 @@ type retained struct {
 	until time.Time
 }
 
-// Read sets the valid keys of the folder, in the order of Parse, and returns the accepted keys, the
-// newest first, at most Max. Call it from time to time: former keys expire only in Read. A folder
-// without keys changes nothing.
-func (h *Accepted) Read(now time.Time, folder []Entry) []Entry {
+// Update takes the valid keys that the folder has now, in the order of Parse, and returns the accepted
+// keys, the newest first, at most Max. Call it from time to time: former keys expire only in Update. If
+// the folder has no valid key, those that it had last stay accepted.
+func (h *Accepted) Update(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
 		if !h.shares(folder) {
-			h.retain(now.Add(Retained))
+			h.retain(now.Add(RetainFor))
 		}
 		h.folder = slices.Clone(folder)
 	}

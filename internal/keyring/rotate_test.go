@@ -127,7 +127,7 @@ func (b *bed) decide(t *testing.T) {
 
 // TestDecide_NoTwoSpeakersWithoutACommonKey has speakers read the Secret in every order, while
 // rotations are asked for and the Secret is deleted: any two of them have a key in common at
-// all times, as long as each reads the Secret within MaxOverlap or, after it was deleted, Retained.
+// all times, as long as each reads the Secret within MaxOverlap or, after it was deleted, RetainFor.
 func TestDecide_NoTwoSpeakersWithoutACommonKey(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -154,7 +154,7 @@ func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duratio
 	nodes := []lb.NodeName{"n1", "n2", "n3", "n4"}
 	for _, node := range nodes {
 		held[node] = &Accepted{}
-		b.has[node], read[node] = held[node].Read(b.now, b.Keys), b.now
+		b.has[node], read[node] = held[node].Update(b.now, b.Keys), b.now
 	}
 	requests := 0
 	for range 400 {
@@ -163,13 +163,13 @@ func runRotations(t *testing.T, chance *rand.Rand, step int, latest time.Duratio
 			requests++
 			b.request = string(rune('a' + requests%26))
 		}
-		if deleted > 0 && chance.IntN(deleted) == 0 && b.now.Sub(deletion) > Retained {
+		if deleted > 0 && chance.IntN(deleted) == 0 && b.now.Sub(deletion) > RetainFor {
 			b.Plan, deletion = Plan{}, b.now
 			b.decide(t)
 		}
 		for _, node := range nodes {
 			if chance.IntN(6) == 0 || b.now.Sub(read[node]) > latest {
-				b.has[node], read[node] = held[node].Read(b.now, b.Keys), b.now
+				b.has[node], read[node] = held[node].Update(b.now, b.Keys), b.now
 			}
 		}
 		b.decide(t)

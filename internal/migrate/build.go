@@ -12,22 +12,22 @@ import (
 
 // The lists of a stack, and how many items each can have; then the bounds of lists within an item.
 const (
-	pools, maxPools                   = "ipAddressPools", 64
-	l2Advertisements, maxL2           = "l2Advertisements", 128
-	bgpPeers, maxPeers                = "bgpPeers", 64
-	bgpAdvertisements, maxBGP         = "bgpAdvertisements", 128
-	bfdProfiles, maxProfiles          = "bfdProfiles", 64
-	communities, maxCommunities       = "communities", 64
-	maxAddresses, maxReferences       = 128, 128
-	maxSelectors, maxLabels           = 32, 32
-	maxCommunitiesOfAd, maxInterfaces = 32, 32
+	pools, maxPools                         = "ipAddressPools", 64
+	l2Advertisements, maxL2                 = "l2Advertisements", 128
+	bgpPeers, maxPeers                      = "bgpPeers", 64
+	bgpAdvertisements, maxBGPAdvertisements = "bgpAdvertisements", 128
+	bfdProfiles, maxProfiles                = "bfdProfiles", 64
+	communities, maxCommunities             = "communities", 64
+	maxAddresses, maxReferences             = 128, 128
+	maxSelectors, maxLabels                 = 32, 32
+	maxCommunitiesOfAd, maxInterfaces       = 32, 32
 )
 
 // itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
 func itemPath(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// register records an item of a list of the stack and returns true. It refuses the field from and returns false if the item
-// is invalid (problem), if the list has an item of that name already, or if its length has reached the bound most.
+// register records an item of a list of the stack and returns true. If it cannot, it marks the field that the item is made
+// from as refused, and returns false: problem is not nil, the list has an item of that name already, or it is full.
 func (in *importer) register(from field, list, name string, length, most int, problem error) bool {
 	item := itemPath(list, name)
 	other, taken := in.items[item]
@@ -81,7 +81,7 @@ func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 	return ok
 }
 
-func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
+func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisement) bool {
 	list := &in.stack.Spec.BGPAdvertisements
 	// The aliases of the stack are known only when it is complete. To check the other fields, every name is taken as an
 	// alias that exists.
@@ -94,7 +94,7 @@ func (in *importer) addBGP(from field, a v1beta1.StackBGPAdvertisement) bool {
 	if wide := a.AggregationLength%32 != 0 || a.AggregationLengthV6%128 != 0; problem == nil && wide && len(a.ServiceSelectors)+len(a.NamespaceSelectors) > 0 {
 		problem = fmt.Errorf("selectors of Services need aggregationLength 32 and aggregationLengthV6 128")
 	}
-	ok := in.register(from, bgpAdvertisements, string(a.Name), len(*list), maxBGP, problem)
+	ok := in.register(from, bgpAdvertisements, string(a.Name), len(*list), maxBGPAdvertisements, problem)
 	if ok {
 		*list = append(*list, a)
 	}
@@ -130,9 +130,9 @@ func asError[E interface {
 	return e
 }
 
-// bounded returns the items of a list that read accepts, each once. A stack can have at most most of them: further items are
-// reported as not mapped.
-func bounded[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
+// readItems calls a function for each item of a list and returns the values, each once. Items for which the function returns
+// false are left out. When there are as many values as a stack can have, further items are reported as not mapped.
+func readItems[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
 	for _, item := range list.items() {
 		v, ok := read(item)
 		switch {

@@ -150,7 +150,7 @@ func (in *importer) ciliumAdvertisements(o *source, root field) {
 			f.refuse("the advertisement is left out: " + problem)
 			continue
 		}
-		in.addBGP(f, a)
+		in.addBGPAdvertisement(f, a)
 	}
 }
 

@@ -103,7 +103,7 @@ func poolLabels(f field) (labels map[string]string) {
 
 // addresses reads CIDRs and ranges. Invalid ones are left out and reported.
 func addresses(list field) []v1beta1.AddressRange {
-	return bounded(list, "addresses", maxAddresses, func(f field) (v1beta1.AddressRange, bool) {
+	return readItems(list, "addresses", maxAddresses, func(f field) (v1beta1.AddressRange, bool) {
 		text := strings.TrimSpace(f.text())
 		parsed, err := apiconv.ParseRange(text)
 		if err != nil {
@@ -135,7 +135,7 @@ func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
 			return nil, fmt.Errorf("serviceAllocation.namespaces[%d]: at most %d names of namespaces are possible", i, maxReferences)
 		}
 	}
-	a.Namespaces = bounded(namespaces, "serviceAllocation.namespaces", maxReferences, func(f field) (v1beta1.ObjectName, bool) {
+	a.Namespaces = readItems(namespaces, "serviceAllocation.namespaces", maxReferences, func(f field) (v1beta1.ObjectName, bool) {
 		return v1beta1.ObjectName(f.text()), true
 	})
 	if a.NamespaceSelectors, err = objectKeys.selectors(f.at("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
@@ -184,7 +184,7 @@ func (in *importer) references(list field, to string) (names []v1beta1.ObjectNam
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
 	}
 	target := map[string]string{pools: "ipAddressPools", bgpPeers: "peers"}[to]
-	return bounded(list, target, maxReferences, func(f field) (v1beta1.ObjectName, bool) {
+	return readItems(list, target, maxReferences, func(f field) (v1beta1.ObjectName, bool) {
 		return v1beta1.ObjectName(in.names.of(to, f.text())), true
 	}), nil
 }
@@ -224,7 +224,7 @@ func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	if len(items) > maxInterfaces {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, len(items), maxInterfaces)
 	}
-	names := bounded(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
+	names := readItems(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
 		if in.survey.excludes(f.text()) {
 			f.unmapped("it is left out: metallb-excludel2 excludes the interface")
 			return "", false

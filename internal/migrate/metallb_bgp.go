@@ -26,7 +26,7 @@ func (in *importer) bgpAdvertisement(o *source, root field) {
 		root.refuse("the advertisement is left out: " + err.Error())
 		return
 	}
-	in.addBGP(root, a)
+	in.addBGPAdvertisement(root, a)
 }
 
 // attributeKeys are the keys of the attributes of routes in one format.
@@ -73,7 +73,7 @@ func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec
 	if len(different) > maxCommunitiesOfAd {
 		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxCommunitiesOfAd)
 	}
-	a.Communities = bounded(list, "communities", maxCommunitiesOfAd, func(f field) (v1beta1.CommunityReference, bool) {
+	a.Communities = readItems(list, "communities", maxCommunitiesOfAd, func(f field) (v1beta1.CommunityReference, bool) {
 		reference, err := in.communityReference(f.text())
 		return v1beta1.CommunityReference(reference), err == nil
 	})

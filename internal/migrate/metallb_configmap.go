@@ -123,7 +123,7 @@ func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, p
 			from.refuse("the advertisement is left out: " + err.Error())
 			return
 		}
-		in.addBGP(from, a)
+		in.addBGPAdvertisement(from, a)
 	}
 	if len(list) == 0 {
 		add(protocol, original, func(field, *v1beta1.BGPAdvertisementSpec) error { return nil })

@@ -38,8 +38,8 @@ func Persistent(next NewInformer) NewInformer {
 	}
 }
 
-// again is the time between attempts.
-var again = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
+// retryWait is the time between attempts.
+var retryWait = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * time.Second}
 
 // logEvery is how often failures in a row are logged.
 const logEvery = time.Minute
@@ -60,7 +60,7 @@ func persist(ctx context.Context, request func() error) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(again.After(failures)):
+		case <-time.After(retryWait.After(failures)):
 		}
 	}
 }

@@ -1,5 +1,6 @@
 // Package preflight decides whether a version of lbstack can work in a cluster, from what the
-// cluster shows before anything in it is changed. It reads nothing itself; the operator calls it.
+// cluster shows before anything in it is changed. It reads nothing itself. The operator calls it, and
+// kubectl lbstack doctor for the version of Kubernetes.
 package preflight
 
 import (
@@ -25,20 +26,22 @@ const (
 
 // Facts are what the cluster shows. A fact that is not known is zero, and is not checked.
 type Facts struct {
-	// Kubernetes is the minor version of Kubernetes 1 of the API server, named by KubernetesVersion.
+	// Kubernetes is the minor version of the API server, such as 31. KubernetesVersion is its whole
+	// version, such as v1.31.4, for messages.
 	Kubernetes        int
 	KubernetesVersion string
 	// Served are the schemas that the API server has, and Needed those of this version, by kind.
 	// A kind that is not served is not checked: its fields are not known.
 	Served, Needed map[string]*Schema
-	// Ran is the version of lbstack that ran on all nodes last, and Version this one, as
-	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits, with the annotation
-	// Permit, although a newer one ran.
+	// Ran is the version of lbstack that last ran on all nodes, and Version that of the operator, both as
+	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits although a newer
+	// one ran: the value of the annotation whose key is Permit.
 	Ran, Version, AllowedDowngrade, Permit string
 }
 
-// OldestKubernetes is the minor version of Kubernetes 1 from which on lbstack works: the
-// CustomResourceDefinitions use CEL functions for addresses, and the policies are of the API version v1.
+// OldestKubernetes is the oldest minor version of Kubernetes 1 with which lbstack works: its
+// CustomResourceDefinitions use CEL functions for addresses, and its ValidatingAdmissionPolicies are of
+// the API version v1.
 const OldestKubernetes = 31
 
 // Check returns the first check that fails, and a sentence with what to do. The order is that in

@@ -24,7 +24,7 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 		}
 	}
 	asks, has = ordered(asks), ordered(has)
-	who := eligibility.Named(word(len(nodes), "the node"), nodes)
+	who := eligibility.Enumerate(word(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
 		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create one, or change spec.nodeSelectors of one", who)
 	}
@@ -33,7 +33,7 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 		verb = "has"
 	}
 	return fmt.Sprintf("spec.peers of the BGPAdvertisements asks for %s, but %s, where the address may be announced, %s %s only: change spec.peers, or spec.nodeSelectors of the BGPPeers",
-		eligibility.Named(word(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Named(word(len(has), "the BGPPeer"), has))
+		eligibility.Enumerate(word(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Enumerate(word(len(has), "the BGPPeer"), has))
 }
 
 func ordered(names []string) []string {

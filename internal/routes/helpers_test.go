@@ -41,7 +41,7 @@ func has(key, value string) eligibility.Selector {
 
 func anyOf(s ...eligibility.Selector) []eligibility.Selector { return s }
 
-func number(n uint32) routes.Number { return routes.Number{Value: n, Set: true} }
+func number(n uint32) routes.OptionalNumber { return routes.OptionalNumber{Value: n, Set: true} }
 
 // on returns endpoints on nodes, one for each.
 func on(nodes ...lb.NodeName) eligibility.Endpoints {

@@ -23,8 +23,8 @@ type LargeCommunity struct {
 	Global, Local1, Local2 uint32
 }
 
-// Number is a number that may be missing.
-type Number struct {
+// OptionalNumber is a number that may be missing.
+type OptionalNumber struct {
 	Value uint32
 	Set   bool
 }
@@ -32,9 +32,9 @@ type Number struct {
 // Attributes are the path attributes of a route. They are shared: do not modify them.
 type Attributes struct {
 	// LocalPref is the LOCAL_PREF that internal routers get (RFC 4271 section 5.1.5).
-	LocalPref Number
+	LocalPref OptionalNumber
 	// MED is the MULTI_EXIT_DISC (RFC 4271 section 5.1.4).
-	MED Number
+	MED OptionalNumber
 	// Prepend is how often our ASN is prepended to the AS_PATH that external routers get,
 	// besides the one that is always there, 0 to 10.
 	Prepend uint8

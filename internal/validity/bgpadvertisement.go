@@ -129,7 +129,7 @@ func (in *bgpInput) ignored(ad *routes.Advertisement) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf(what, eligibility.Named("BGPPeer", names))
+	return fmt.Sprintf(what, eligibility.Enumerate("BGPPeer", names))
 }
 
 // unused returns a warning, to append to the message, if the advertisement announces aggregates with

@@ -18,7 +18,7 @@ func has(key string) []eligibility.Selector {
 }
 
 func prefers(name string, localPref uint32, edits ...func(*routes.Advertisement)) routes.Advertisement {
-	ad := routes.Advertisement{Scope: eligibility.Scope{Name: name}, Attributes: routes.Attributes{LocalPref: routes.Number{Value: localPref, Set: true}}}
+	ad := routes.Advertisement{Scope: eligibility.Scope{Name: name}, Attributes: routes.Attributes{LocalPref: routes.OptionalNumber{Value: localPref, Set: true}}}
 	for _, edit := range edits {
 		edit(&ad)
 	}

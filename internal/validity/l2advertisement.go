@@ -74,12 +74,12 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	if names, checked := s.missingInterfaces(ad); len(names) > 0 {
 		return Result{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
 			"%s, which none of the nodes that the advertisement selects can announce on (%s): correct the name, or check that the interface is up; on its other interfaces the advertisement is in effect",
-			eligibility.Named("spec.interfaces names", names), eligibility.Named("checked:", checked))}
+			eligibility.Enumerate("spec.interfaces names", names), eligibility.Enumerate("checked:", checked))}
 	}
 	if pool, checked := s.withoutSubnet(ad); len(checked) > 0 {
 		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
 			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
-			pool, eligibility.Named("checked:", checked))}
+			pool, eligibility.Enumerate("checked:", checked))}
 	}
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }

@@ -50,5 +50,5 @@ func missing(field, kind string, names []string) string {
 	if len(names) == 1 {
 		return fmt.Sprintf("%s names the %s %s, which does not exist: create it, or take it out; for others the advertisement is in effect", field, kind, quoted[0])
 	}
-	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, eligibility.Named("the "+kind+"s", quoted))
+	return fmt.Sprintf("%s names %s, which do not exist: create them, or take them out; for others the advertisement is in effect", field, eligibility.Enumerate("the "+kind+"s", quoted))
 }

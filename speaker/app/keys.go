@@ -57,7 +57,7 @@ func (k *meshKeys) read() (changed bool, err error) {
 	}
 	k.ignored = ignored
 	before := k.accepted
-	k.accepted = k.ring.Read(time.Now(), keys)
+	k.accepted = k.ring.Update(time.Now(), keys)
 	return !slices.Equal(before, k.accepted), err
 }
 

@@ -279,7 +279,7 @@ func TestChurn_RouterThatReadsNothing(t *testing.T) {
 		communities = append(communities, routes.Community(i))
 	}
 	for i := range 20_000 {
-		table[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &routes.Attributes{Communities: communities, MED: routes.Number{Value: uint32(i), Set: true}}
+		table[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &routes.Attributes{Communities: communities, MED: routes.OptionalNumber{Value: uint32(i), Set: true}}
 	}
 	up := sessionAndFlood(t)
 	for i, tt := range []struct {

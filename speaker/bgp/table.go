@@ -125,7 +125,7 @@ func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attribut
 		if i, has := slices.BinarySearch(m.Communities, routes.GracefulShutdown); !has {
 			m.Communities = slices.Insert(m.Communities, i, routes.GracefulShutdown)
 		}
-		m.LocalPref = routes.Number{Value: 0, Set: true} // RFC 8326 section 4.1
+		m.LocalPref = routes.OptionalNumber{Value: 0, Set: true} // RFC 8326 section 4.1
 		marked = &m
 		t.marked[a] = marked
 	}

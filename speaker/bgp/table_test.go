@@ -19,7 +19,7 @@ var (
 	three    = netip.MustParsePrefix("203.0.113.3/32")
 	six      = netip.MustParsePrefix("2001:db8:1::1/128")
 	red      = &routes.Attributes{Communities: []routes.Community{1}}
-	blue     = &routes.Attributes{MED: routes.Number{Value: 7, Set: true}}
+	blue     = &routes.Attributes{MED: routes.OptionalNumber{Value: 7, Set: true}}
 	// monstrous does not fit into an UPDATE.
 	monstrous = &routes.Attributes{Communities: make([]routes.Community, 2000)}
 	both      = wire.Encoding{

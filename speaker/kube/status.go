@@ -159,7 +159,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
-		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Named("no datagrams arrive from", r.Lost)+
+		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from", r.Lost)+
 			": what the speakers there publish arrives later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(covered(r.Covered))
@@ -172,7 +172,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
 			"it announces what it has, and takes an address only when no host answers for it: bring the nodes back, or delete those Nodes that do not come back",
-			r.Live, r.Live+len(r.Missing), eligibility.Named("and not from", r.Missing))
+			r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
 		c.Message = "spec.nodeSelectors of no L2Advertisement select the node, and it has no BGPPeer: it announces nothing"
@@ -196,11 +196,11 @@ func covered(list []layer2.Covered) string {
 // isolated returns a sentence: why a speaker announces nothing.
 func isolated(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
-		return eligibility.Named("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
+		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
 	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses: it is silent, since other nodes may have its addresses: "+
-		"look at the network of the node", eligibility.Named("nothing from", r.Missing))
+		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
 }
 
 // inMinority returns a sentence about a speaker in a minority: what it announces, and why.
@@ -213,7 +213,7 @@ func inMinority(r layer2.Report) string {
 		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
 	}
 	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
-		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Named("and not from", r.Missing), what, inUse(r.InUse))
+		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUse(r.InUse))
 }
 
 // inUse returns the end of a sentence that names addresses which are not taken since hosts answer for

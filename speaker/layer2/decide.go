@@ -66,8 +66,8 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	e.faceRivals(v)
 	e.leavePartition(v)
 	v.terms = ownership.Terms{Hold: e.heldOff(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
-	v.terms.Passed, v.terms.Overdue = e.passed(now)
-	v.terms.Unripe = e.unripe(v)
+	v.terms.Passed, v.terms.Overdue = e.endTurns(now)
+	v.terms.Unripe = e.recentlyAble(v)
 	return v
 }
 

@@ -336,7 +336,7 @@ func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
 	return rivals, announced
 }
 
-// next returns when time alone changes a decision.
+// next returns when a decision changes if nothing else happens before.
 func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {

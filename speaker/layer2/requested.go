@@ -18,12 +18,12 @@ type requested struct {
 	since time.Time
 }
 
-// unripe returns, by address requested from this node, whether the node became able to announce the
-// address less than settled ago: otherwise a link or an endpoint that comes and goes would move the
-// address each time. A new request is met at once. So is a request that waited for the end of a
-// drain, since an administrator ends the drain.
-func (e *Engine) unripe(v *view) map[netip.Addr]bool {
-	unripe := map[netip.Addr]bool{}
+// recentlyAble returns, by address requested from this node, whether the node became able to announce the
+// address less than settled ago. The node does not take such an address from its owner yet: otherwise a
+// link or an endpoint that comes and goes would move the address each time. A new request is met at
+// once. So is a request that waited for the end of a drain, since an administrator ends the drain.
+func (e *Engine) recentlyAble(v *view) map[netip.Addr]bool {
+	recent := map[netip.Addr]bool{}
 	for address, r := range e.requested {
 		c := candidateOf(v, e.Self, address)
 		if !v.wanted(address) || c != nil && !c.Requested {
@@ -38,9 +38,9 @@ func (e *Engine) unripe(v *view) map[netip.Addr]bool {
 		}
 		r.able = able
 		e.requested[address] = r
-		unripe[address] = !r.since.IsZero() && v.now.Sub(r.since) < settled
+		recent[address] = !r.since.IsZero() && v.now.Sub(r.since) < settled
 	}
-	return unripe
+	return recent
 }
 
 // noteRequested records which of the addresses that a decision examined are requested from this node.

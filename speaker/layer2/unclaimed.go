@@ -13,10 +13,10 @@ const (
 	// actWithin is how long an elected node has to claim an address before the next one in order
 	// is elected.
 	actWithin = 2 * time.Second
-	// startWithin is how long speakers that start are elected for an address that no node ever had, so
-	// that those that start together share such addresses. After that a starting speaker is elected only
-	// if no other can be.
-	startWithin = 600 * time.Millisecond
+	// startersFor is how long after its beginning an election treats starting speakers like all others,
+	// so that speakers that start together share the addresses that no node ever had. After that a
+	// starting speaker is elected only if no other can be.
+	startersFor = 600 * time.Millisecond
 )
 
 // unclaimed is what is known of a wanted address that another node was elected for, and that
@@ -24,16 +24,17 @@ const (
 type unclaimed struct {
 	// first is when the election began.
 	first time.Time
-	// elected is the node whose turn it is, and since when the turn began.
+	// elected is the node whose turn it is.
 	elected lb.NodeName
-	since   time.Time
+	// since is when the turn began.
+	since time.Time
 	// passed are the nodes that were elected and did not claim the address in their turn.
 	passed []lb.NodeName
 }
 
-// next returns when time alone changes the election.
+// next returns when the election changes if nothing else happens before.
 func (u unclaimed) next(now time.Time) time.Time {
-	if at := u.first.Add(startWithin); at.After(now) {
+	if at := u.first.Add(startersFor); at.After(now) {
 		return at
 	}
 	return u.since.Add(actWithin)
@@ -67,10 +68,11 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
 	e.unclaimed = all
 }
 
-// passed returns, for each address, the elected nodes that have not claimed it in their turn. overdue
-// has the addresses for which starting speakers are not elected any more: startWithin is over, or this
-// node is asking the segment already. After a node had its turn a second time, the turns begin anew.
-func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
+// endTurns ends the turns that are over. It returns, for each address, the elected nodes that have not
+// claimed it in their turn. overdue has the addresses for which a starting speaker is elected only if no
+// other can be: startersFor is over, or this node is asking the segment already. After a node had its
+// turn a second time, the turns begin anew.
+func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {
 		if now.Sub(u.since) >= actWithin {
@@ -81,7 +83,7 @@ func (e *Engine) passed(now time.Time) (passed map[netip.Addr][]lb.NodeName, ove
 			e.unclaimed[address] = u
 		}
 		passed[address] = u.passed
-		overdue[address] = now.Sub(u.first) >= startWithin
+		overdue[address] = now.Sub(u.first) >= startersFor
 	}
 	for address := range e.minority.queries {
 		overdue[address] = true

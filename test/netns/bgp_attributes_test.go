@@ -65,7 +65,7 @@ func shows(t *testing.T, r *router.Router, prefix, want string) {
 	})
 }
 
-func number(n uint32) routes.Number { return routes.Number{Value: n, Set: true} }
+func number(n uint32) routes.OptionalNumber { return routes.OptionalNumber{Value: n, Set: true} }
 
 func TestBGPAttributes(t *testing.T) {
 	b := newBed(t, "node", "router", "inner")

@@ -49,7 +49,7 @@ type options struct {
 func (o *options) on(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := cluster.Open(o.name)
-		if errors.Is(err, state.ErrNone) {
+		if errors.Is(err, state.ErrNoCluster) {
 			return fmt.Errorf("cluster %s is not up: run devcluster up --name %s", o.name, o.name)
 		}
 		if err != nil {

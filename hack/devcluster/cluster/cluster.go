@@ -45,7 +45,7 @@ type Cluster struct {
 }
 
 // Open returns the cluster of that name ("" for the default), which must be up.
-// The error is state.ErrNone when there is none.
+// The error is state.ErrNoCluster when there is none.
 func Open(name string) (*Cluster, error) {
 	if name == "" {
 		name = DefaultName

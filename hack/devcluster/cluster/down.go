@@ -38,7 +38,7 @@ func Down(ctx context.Context, name string) error {
 	}
 	defer release()
 	s, err := state.Load(dir)
-	if err != nil && !errors.Is(err, state.ErrNone) {
+	if err != nil && !errors.Is(err, state.ErrNoCluster) {
 		return err
 	}
 	if err == nil {

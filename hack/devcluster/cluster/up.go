@@ -76,7 +76,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 
 func loadOrMake(dir, name string, nodes int) (*state.Cluster, error) {
 	s, err := state.Load(dir)
-	if errors.Is(err, state.ErrNone) {
+	if errors.Is(err, state.ErrNoCluster) {
 		s = &state.Cluster{Name: name, Nodes: cmp.Or(nodes, DefaultNodes), Hosts: map[string]state.Host{}}
 		return s, state.Save(dir, s)
 	}
@@ -190,7 +190,7 @@ func (b *bringUp) network() error {
 				return err
 			}
 		}
-		if lan.Exists(lan.Namespace(b.name, h.Name)) && lan.Plugged(b.name, h.Name) {
+		if lan.Exists(lan.Namespace(b.name, h.Name)) && lan.HasCable(b.name, h.Name) {
 			if err := lan.SetLink(b.name, h.Name, true); err != nil {
 				return err
 			}
@@ -203,7 +203,7 @@ func (b *bringUp) network() error {
 // starts stopped programs.
 func (b *bringUp) ensureHost(host plan.Host) (booted bool, err error) {
 	on, err := b.powered(host.Name)
-	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.Plugged(b.name, host.Name) {
+	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.HasCable(b.name, host.Name) {
 		if err := b.revive(host.Name, on); err == nil {
 			return false, weigh(host, on.Cgroups) // an earlier version of the test bed may not have set the weight
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	switchHost = "lan" // the bridge's name in names of namespaces
+	switchHost = "lan" // stands for a host's name in the name of the bridge's namespace
 	bridgeName = "br0"
 	hostLink   = "eth0"
 )
@@ -184,8 +184,8 @@ func LinkUp(cluster, host string) (bool, error) {
 	return isUp, err
 }
 
-// Plugged reports whether the host has a cable at all.
-func Plugged(cluster, host string) bool {
+// HasCable reports whether the host has a cable at all.
+func HasCable(cluster, host string) bool {
 	_, err := LinkUp(cluster, host)
 	return err == nil
 }

@@ -37,8 +37,9 @@ type Image struct {
 	// Labels are metadata of the image for tools.
 	Labels map[string]string
 	Files  []File
-	// ByDigest means that the archive also names the image by its digest, see Pinned. A node may
-	// pull an image again that a pod names by tag, but not one that it has by digest.
+	// ByDigest means that the archive also names the image by its digest, see Pinned. A node
+	// that has an image may pull it again for a pod that names it by tag, but not for one that
+	// names it by digest.
 	ByDigest bool
 }
 

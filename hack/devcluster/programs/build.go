@@ -107,13 +107,13 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// reportProgress writes what at once, and then every progressInterval with the
-// elapsed time, until stop is called.
-func reportProgress(progress io.Writer, what string) (stop func()) {
+// reportProgress writes the text at once, and then every progressInterval with
+// the elapsed time, until stop is called.
+func reportProgress(progress io.Writer, text string) (stop func()) {
 	start := time.Now()
 	ticker := time.NewTicker(progressInterval)
 	quit, done := make(chan struct{}), make(chan struct{})
-	fmt.Fprintln(progress, what)
+	fmt.Fprintln(progress, text)
 	go func() {
 		defer close(done)
 		for {
@@ -121,7 +121,7 @@ func reportProgress(progress io.Writer, what string) (stop func()) {
 			case <-quit:
 				return
 			case <-ticker.C:
-				fmt.Fprintf(progress, "%s: %s\n", what, time.Since(start).Round(time.Second))
+				fmt.Fprintf(progress, "%s: %s\n", text, time.Since(start).Round(time.Second))
 			}
 		}
 	}()

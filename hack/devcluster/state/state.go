@@ -18,12 +18,12 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/process"
 )
 
-// ErrNone means that there is no cluster of that name.
-var ErrNone = errors.New("no such cluster")
+// ErrNoCluster means that there is no cluster of that name.
+var ErrNoCluster = errors.New("no such cluster")
 
-// names matches the allowed names of clusters. They are short, because they
+// namePattern matches the allowed names of clusters. They are short, because they
 // become part of the names of network namespaces and control groups.
-var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // Cluster is the stored state of a cluster.
 type Cluster struct {
@@ -32,7 +32,7 @@ type Cluster struct {
 	// Port of the API server on 127.0.0.1 of this machine.
 	Port    int              `json:"port"`
 	Forward process.Identity `json:"forward"`
-	// Kubernetes and Etcd are the programs that the hosts run.
+	// Kubernetes and Etcd are the paths of the programs that the hosts run.
 	Kubernetes string `json:"kubernetes"`
 	Etcd       string `json:"etcd"`
 	// Hosts that run programs, by name.
@@ -69,7 +69,7 @@ func Root() (string, error) {
 
 // Dir returns the folder of the cluster of that name.
 func Dir(name string) (string, error) {
-	if !names.MatchString(name) {
+	if !namePattern.MatchString(name) {
 		return "", fmt.Errorf("cluster name %q: want at most 32 lower-case letters, digits and hyphens", name)
 	}
 	root, err := Root()
@@ -79,12 +79,12 @@ func Dir(name string) (string, error) {
 	return filepath.Join(root, name), nil
 }
 
-// Load reads the state of the cluster in dir. The error is ErrNone if there is
+// Load reads the state of the cluster in dir. The error is ErrNoCluster if there is
 // no cluster.
 func Load(dir string) (*Cluster, error) {
 	data, err := os.ReadFile(file(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNone
+		return nil, ErrNoCluster
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the state: %w", err)

@@ -32,8 +32,8 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 }
 
 func TestNoCluster(t *testing.T) {
-	if _, err := Load(t.TempDir()); !errors.Is(err, ErrNone) {
-		t.Errorf("loading from an empty folder: got %v, want %v", err, ErrNone)
+	if _, err := Load(t.TempDir()); !errors.Is(err, ErrNoCluster) {
+		t.Errorf("loading from an empty folder: got %v, want %v", err, ErrNoCluster)
 	}
 }
 
@@ -42,8 +42,8 @@ func TestABrokenFileIsNotTakenForNoCluster(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "cluster.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || errors.Is(err, ErrNone) {
-		t.Errorf("loading a broken file: got %v, want an error that is not %v", err, ErrNone)
+	if _, err := Load(dir); err == nil || errors.Is(err, ErrNoCluster) {
+		t.Errorf("loading a broken file: got %v, want an error that is not %v", err, ErrNoCluster)
 	}
 }
 

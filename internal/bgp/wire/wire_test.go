@@ -167,7 +167,7 @@ func routesOf(u *packet.BGPUpdate) (words []string) {
 func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 	v4, v6 := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")
 	rich := &routes.Attributes{
-		LocalPref: routes.Number{Value: 200, Set: true}, MED: routes.Number{Value: 5, Set: true}, Prepend: 2,
+		LocalPref: routes.OptionalNumber{Value: 200, Set: true}, MED: routes.OptionalNumber{Value: 5, Set: true}, Prepend: 2,
 		Communities: []routes.Community{64512<<16 | 7, routes.GracefulShutdown}, Large: []routes.LargeCommunity{{Global: 1, Local1: 2, Local2: 3}},
 	}
 	hop4, hop6, link := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("fe80::1%eth0")

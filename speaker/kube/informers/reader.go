@@ -23,7 +23,7 @@ type Reader struct {
 // NewReader adds a reader of some kinds to a store; without kinds it reads all. Its first read covers
 // all objects.
 func (s *Store) NewReader(kinds ...client.Object) *Reader {
-	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.nothing()}
+	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.noChanges()}
 	for _, kind := range kinds {
 		if r.kinds == nil {
 			r.kinds = map[reflect.Type]bool{}
@@ -37,7 +37,7 @@ func (s *Store) NewReader(kinds ...client.Object) *Reader {
 	return r
 }
 
-func (s *Store) nothing() Changes {
+func (s *Store) noChanges() Changes {
 	return Changes{store: s, services: map[lb.ServiceKey]bool{}, claims: map[netip.Addr]bool{}, kinds: map[reflect.Type]bool{}}
 }
 
@@ -65,7 +65,7 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	default:
 	}
 	changes := r.pending
-	r.pending = r.store.nothing()
+	r.pending = r.store.noChanges()
 	began := time.Now()
 	read(changes)
 	return time.Since(began)

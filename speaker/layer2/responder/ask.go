@@ -116,7 +116,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	return true
 }
 
-// answered passes to the machine that another host claimed an address.
+// answered reports to the machine an address that another host claimed.
 func (r *Responder) answered(p *port, m packet.Message) {
 	if r.relation(m.Sender) == self {
 		return
@@ -126,7 +126,7 @@ func (r *Responder) answered(p *port, m packet.Message) {
 	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// noticed passes to the machine that a host requested an address, at most noticeRate times a second on
+// noticed reports to the machine a host that requested an address, at most noticeRate times a second on
 // a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
 // segment: the node that announces the address may be one that sends and does not receive.
 func (r *Responder) noticed(p *port, m packet.Message) {
@@ -140,8 +140,10 @@ func (r *Responder) noticed(p *port, m packet.Message) {
 	}
 }
 
-// asked returns the addresses about which answers on a port are awaited. The caller holds the lock.
-func (r *Responder) asked(p *port) (list []netip.Addr) {
+// toWatch returns the addresses whose messages a port has to receive because of the questions: answers
+// about the addresses that are asked about, and requests for Questions.Awaited. The caller holds the
+// lock.
+func (r *Responder) toWatch(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
 		return nil
 	}

@@ -31,17 +31,17 @@ func (c *claims) add(now time.Time, link string, sender packet.MAC) {
 	c.link, c.sender, c.last = link, sender, now
 }
 
-// goOn reports whether claims arrived for longer than a hand-over takes.
-func (c *claims) goOn(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
+// outlastHandOver reports whether claims arrived for longer than a hand-over takes.
+func (c *claims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
-// next reports whether the address has to be probed because of the claims, or the claims are over.
-// Until goOn is true, one probe without an answer ends the claims. After that only silence for
-// t.Forget does, since frames may get lost.
-func (c *claims) next(now time.Time, t *Timing) (probe, over bool) {
+// due reports whether the address has to be probed because of the claims, or the claims are over.
+// Until the claims outlast a hand-over, one probe without an answer ends them. After that only silence
+// for t.Forget does, since frames may get lost.
+func (c *claims) due(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
 		return false, false
-	case c.goOn(t):
+	case c.outlastHandOver(t):
 		return now.Sub(c.asked) >= t.Check, now.Sub(c.last) >= t.Forget
 	case c.asked.IsZero():
 		return now.Sub(c.first) >= t.HandOver, false
@@ -49,9 +49,9 @@ func (c *claims) next(now time.Time, t *Timing) (probe, over bool) {
 	return false, now.Sub(c.asked) >= t.HandOver
 }
 
-// kernel returns a conflict with the node whose kernel has an address: this one, or that of the
+// kernelConflict returns a conflict with the node whose kernel has an address: this one, or that of the
 // last claim. The caller holds the lock.
-func (r *Responder) kernel(e *entry) (c layer2.Conflict, is bool) {
+func (r *Responder) kernelConflict(e *entry) (c layer2.Conflict, is bool) {
 	c = layer2.Conflict{Address: e.address, Interface: e.claims.link, Hardware: e.claims.sender.Hardware()}
 	l, here := r.local[e.address]
 	switch {
@@ -66,12 +66,13 @@ func (r *Responder) kernel(e *entry) (c layer2.Conflict, is bool) {
 	return c, is
 }
 
-// occupied records, at the end of probes, that the kernel of a node has the address, and reports
-// whether the address is held because of that. It is held only with Enforce, and not where a service
-// proxy puts the addresses of all Services on interfaces of all nodes: there nothing would ever be
-// announced, and each node that answers forwards the traffic anyway. The caller holds the lock.
-func (r *Responder) occupied(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
-	c, is := r.kernel(e)
+// noteKernel records, at the end of probes, that the kernel of a node has the address, and reports
+// whether the address is held because of that. It is held, that is, not announced, only with Enforce.
+// It is announced all the same where a service proxy puts the addresses of all Services on interfaces
+// of all nodes: otherwise nothing would ever be announced, and each node that answers forwards the
+// traffic anyway. The caller holds the lock.
+func (r *Responder) noteKernel(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
+	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.Off {
 		e.claims = claims{}
 		return false
@@ -96,8 +97,8 @@ func (r *Responder) checkKernel(e *entry, now time.Time) {
 		return
 	}
 	_, here := r.local[e.address]
-	if here || e.claims.goOn(&r.timing) {
-		if c, is := r.kernel(e); is {
+	if here || e.claims.outlastHandOver(&r.timing) {
+		if c, is := r.kernelConflict(e); is {
 			if e.lastForeign = e.claims.last; here {
 				e.lastForeign = now
 			}
@@ -105,7 +106,7 @@ func (r *Responder) checkKernel(e *entry, now time.Time) {
 			r.note(e, c)
 		}
 	}
-	switch probe, over := e.claims.next(now, &r.timing); {
+	switch probe, over := e.claims.due(now, &r.timing); {
 	case over:
 		e.claims = claims{}
 	case probe && r.refresh.AllowN(now, 1) && r.probeNow(e):

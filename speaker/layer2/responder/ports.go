@@ -204,7 +204,7 @@ func (r *Responder) watchOn(p *port) {
 			addresses = append(addresses, e.address)
 		}
 	}
-	addresses = append(addresses, r.asked(p)...)
+	addresses = append(addresses, r.toWatch(p)...)
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	addresses = slices.Compact(addresses)
 	if p.watched != nil && slices.Equal(addresses, p.watched) {

@@ -112,7 +112,7 @@ func (r *Responder) conclude(p probes) *burst {
 		t.probing = false
 		switch {
 		case !t.sent:
-		case r.occupied(t.entry, now, proxyBinds):
+		case r.noteKernel(t.entry, now, proxyBinds):
 		case t.rival && t.retries < maxRetries:
 			t.retries++
 			t.check = now.Add(retryWait + rand.N(retryWait))

@@ -216,7 +216,7 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 	var pools v1beta1.IPAddressPoolList
 	for _, list := range []client.ObjectList{&ads, &pools} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing objects into a %T: %w", list, err)
+			return nil, fmt.Errorf("listing the L2Advertisements and the IPAddressPools: %w", err)
 		}
 	}
 	for i := range ads.Items {

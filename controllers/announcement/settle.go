@@ -69,8 +69,8 @@ func (t *announcers) dropLeft(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// withMissing returns the present items, with those of before that have been missing for less than
-// nameMissingFor, and how long until the first of these has been missing for so long.
+// withMissing returns the present items (now) and those former ones (before) that have been missing for
+// less than nameMissingFor, and how long until the first of these has been missing for so long.
 func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {

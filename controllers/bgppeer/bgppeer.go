@@ -119,7 +119,7 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 	var profiles v1beta1.BFDProfileList
 	for _, list := range []client.ObjectList{&states, &profiles} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return s, fmt.Errorf("listing objects into a %T: %w", list, err)
+			return s, fmt.Errorf("listing the SpeakerStates and the BFDProfiles: %w", err)
 		}
 	}
 	var err error

@@ -57,7 +57,7 @@ func decide(f facts) *metav1.Condition {
 		sentences = append(sentences, s.sentence(f.namespace))
 	}
 	if n := max(0, len(f.listed)-maxNamed) + max(0, len(f.shared)-maxNamed); n > 0 {
-		sentences = append(sentences, fmt.Sprintf("the same is true of %d more addresses", n))
+		sentences = append(sentences, fmt.Sprintf("further addresses with such a conflict: %d", n))
 	}
 	switch {
 	case len(f.listed) > 0:

@@ -52,7 +52,7 @@ func TestDecide(t *testing.T) {
 			[]string{"10.9.0.2 is an address of the pool", "; 10.9.0.1 is also in"},
 		},
 		"many": {
-			facts{listed: many}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"the same is true of 2 more addresses"},
+			facts{listed: many}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"further addresses with such a conflict: 2"},
 		},
 		"more items than are read": {
 			facts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: it has more than 64 items", "remove some"},

@@ -282,8 +282,8 @@ func TestCommon_NamesTheHostOfMostAddresses(t *testing.T) {
 		{uses(), ""},
 		{uses("a"), ""},
 		{uses("a", "b"), ""},
-		{uses("a", "b", "b"), "the host with the MAC b uses 2 of 3 addresses: "},
-		{uses("b", "a", "b", "a"), "the host with the MAC a uses 2 of 4 addresses: "},
+		{uses("a", "b", "b"), "the host with the MAC b uses 2 of the 3 addresses in status.foreign: "},
+		{uses("b", "a", "b", "a"), "the host with the MAC a uses 2 of the 4 addresses in status.foreign: "},
 	} {
 		if got := commonMAC(tt.list); got != tt.want {
 			t.Errorf("commonMAC(%v): got %q, want %q", tt.list, got, tt.want)

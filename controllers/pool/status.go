@@ -54,7 +54,7 @@ func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.Stat
 		set(v1beta1.ConditionNearlyExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
 	} else {
 		setScarce(set, v1beta1.ConditionExhausted, v1beta1.ReasonNoneFree, none, "every %s address of the pool is in use: "+more)
-		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "one %s address in ten or fewer are free: "+more)
+		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "at most one in ten %s addresses is free: "+more)
 	}
 
 	is, reason, message := conflict(result.Conflicts)
@@ -82,7 +82,7 @@ func commonMAC(list []v1beta1.ForeignAddress) string {
 	if uses[most] < 2 {
 		return ""
 	}
-	return fmt.Sprintf("the host with the MAC %s uses %d of %d addresses: ", most, uses[most], len(list))
+	return fmt.Sprintf("the host with the MAC %s uses %d of the %d addresses in status.foreign: ", most, uses[most], len(list))
 }
 
 // conflict returns the condition Conflict: addresses of the pool that foreign hosts, nodes or other pools
@@ -109,13 +109,13 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 		sentences = append(sentences, fmt.Sprintf("%s: such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses", list(hosts)))
 	}
 	if len(given) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and at most half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses", list(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs of most other nodes are elsewhere, another node has an address there, or the Node is younger than the pool and no other has a podCIDR in it: correct spec.podCIDRs of the Node or, if it is right, put its addresses into spec.excludeAddresses", list(unconfirmed)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since other nodes do not confirm the podCIDR: most of them have podCIDRs in another network, one of them has an address in this podCIDR, or the Node is younger than the pool and no other node has a podCIDR in the pool: correct spec.podCIDRs of the Node or, if they are right, add the addresses to spec.excludeAddresses", list(unconfirmed)))
 	}
 	if len(edges) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))

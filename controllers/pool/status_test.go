@@ -88,7 +88,7 @@ func TestHowFullAPoolIs(t *testing.T) {
 	const remedy = ": add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
 	none := func(f string) string { return "True NoneFree: every " + f + " address of the pool is in use" + remedy }
 	few := func(f string) string {
-		return "True FewFree: one " + f + " address in ten or fewer are free" + remedy
+		return "True FewFree: at most one in ten " + f + " addresses is free" + remedy
 	}
 	huge := new(big.Int).Lsh(big.NewInt(1), 127)
 	tests := []struct {

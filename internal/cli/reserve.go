@@ -29,8 +29,8 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		Use:   "reserve ADDRESS",
 		Short: "Reserve an address of a pool, for one Service or for nobody",
 		Long: "Reserve an address of a pool: an IPAddressClaim is created, and no Service gets the address but the one that --for names, which need not exist yet.\n\n" +
-			"The exit code is 1 if the controller finds that the claim does not reserve the address; it stays then, and kubectl lbstack release deletes it.",
-		Example: "  # For nobody, such as for a host that is to get it\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that is to come\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
+			"The exit code is 1 if the controller finds that the claim does not reserve the address; the claim stays then, and kubectl lbstack release deletes it.",
+		Example: "  # For no Service: a host is to get it\n  kubectl lbstack reserve 192.168.1.250\n\n  # For a Service that is to come\n  kubectl lbstack reserve 192.168.1.251 --for shop/web",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address, err := apiconv.ParseAddress(args[0])

@@ -19,8 +19,8 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			"Without an argument, show all addresses that Services have or that are reserved.\n\n" +
 			"A name alone is that of a node, a pool or a Service of the namespace. NAMESPACE/NAME is a Service; service/NAME, node/NAME and pool/NAME say which is meant.\n\n" +
 			"With --probe, ask the local network for the address as well, by ARP or NDP: a pod on a node of the cluster asks for 3 seconds and is deleted, " +
-			"in the namespace lbstack-system or that of -n. It needs the right to create pods there, which is one to do anything on the nodes.\n\n" +
-			"The exit code is 1 if no Service has, and nobody reserves, such an address; with --probe it is 1 if the answers are not as the speakers report.",
+			"in the namespace lbstack-system or that of -n. You need the right to create pods there; a user with this right can do anything on the nodes.\n\n" +
+			"The exit code is 1 if no such address is in use or reserved; with --probe it is 1 if the answers are not as the speakers report.",
 		Example: "  # All addresses\n  kubectl lbstack who\n\n  # One address, with MAC addresses and routes\n  kubectl lbstack who 192.168.1.240 -o wide\n\n" +
 			"  # What a Service has, what a node announces, what is taken of a pool\n  kubectl lbstack who shop/web\n  kubectl lbstack who node/worker-1\n  kubectl lbstack who pool/production\n\n" +
 			"  # Which hosts of the local network answer for an address, asked from a node\n  kubectl lbstack who 192.168.1.240 --probe\n  kubectl lbstack who 192.168.1.240 --probe --from worker-1\n\n" +
@@ -28,7 +28,7 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from != "" && !probe {
-				return errors.New("--from is where --probe asks: pass both")
+				return errors.New("--from names the node from which --probe asks: pass --probe as well")
 			}
 			namespace, _, err := cluster.flags.ToRawKubeConfigLoader().Namespace()
 			if err != nil {

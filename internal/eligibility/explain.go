@@ -31,8 +31,9 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 		return WhyNoneExists(a.Pool, r.kind)
 	}
 	if ads := r.adsForPool(a.Pool); len(ads) > 0 {
-		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s: change the labels or the selectors",
-			r.selectorFields(ads), r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, decidingService(a))
+		fields, labeled := r.selectorFields(ads)
+		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s%s: change the labels or the selectors",
+			fields, r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, labeled, decidingService(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
 		r.kind, a.Pool, r.advertisements(indexes(len(r.ads))))
@@ -42,24 +43,25 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 func decidingService(a Address) string {
 	switch {
 	case a.severalNamespaces():
-		return "the one that has had the address longest of " + services(a)
+		return fmt.Sprintf("the Service that has had the address longest (%d Services, of several namespaces, share it)", len(a.Holders))
 	case len(a.Holders) > 1:
 		return fmt.Sprintf("the Service %s, which has had the address longest of those that share it", a.Holders[0])
 	}
 	return services(a)
 }
 
-// selectorFields names the fields by which the advertisements select Services.
-func (r *resolver) selectorFields(ads []int) string {
+// selectorFields names the fields by which the advertisements select Services, and the objects whose labels they
+// select, as words before the name of the Service.
+func (r *resolver) selectorFields(ads []int) (fields, labeled string) {
 	byService := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].ServiceSelectors) > 0 })
 	byNamespace := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].NamespaceSelectors) > 0 })
 	switch {
 	case byService && byNamespace:
-		return "spec.serviceSelectors and spec.namespaceSelectors"
+		return "spec.serviceSelectors and spec.namespaceSelectors", "the namespace and of "
 	case byNamespace:
-		return "spec.namespaceSelectors"
+		return "spec.namespaceSelectors", "the namespace of "
 	}
-	return "spec.serviceSelectors"
+	return "spec.serviceSelectors", ""
 }
 
 // WhyNoneExists returns the message for an address of the pool if there are no advertisements

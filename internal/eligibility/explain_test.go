@@ -13,6 +13,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 	gold := ad{Scope: scope{Name: "gold", Pools: []lb.PoolName{"gold"}}}
 	zoneB := ad{Scope: scope{Name: "b", NodeSelectors: anyOf(has("zone", "b"))}}
 	nobody := ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}
+	tenant := ad{Scope: scope{Name: "tenant", NamespaceSelectors: anyOf(has("tenant", "a"))}}
 	databases := ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}
 	const label = "has the label x"
 	elsewhere := lb.ServiceKey{Namespace: "secret", Name: "plan"}
@@ -28,6 +29,12 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 			`no L2Advertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the L2Advertisement "tin"), or create one`},
 		{"there are advertisements of other Services", base(databases), eligibility.NoAdvertisement,
 			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
+		{"there are advertisements of other namespaces", base(tenant), eligibility.NoAdvertisement,
+			`spec.namespaceSelectors of the L2Advertisement "tenant", which selects the pool "gold", do not match the labels of the namespace of the Service default/web: change the labels or the selectors`},
+		{"there are advertisements of other namespaces, and one namespace holds the address with another", with(base(tenant), serves(local(elsewhere, "n1"), local(web, "n1"))), eligibility.NoAdvertisement,
+			`spec.namespaceSelectors of the L2Advertisement "tenant", which selects the pool "gold", do not match the labels of the namespace of the Service that has had the address longest (2 Services, of several namespaces, share it): change the labels or the selectors`},
+		{"there are advertisements of other Services and of other namespaces", base(databases, tenant), eligibility.NoAdvertisement,
+			`spec.serviceSelectors and spec.namespaceSelectors of the L2Advertisements "db" and "tenant", which select the pool "gold", do not match the labels of the namespace and of the Service default/web: change the labels or the selectors`},
 		{"no pod is ready", with(base(gold), serves(local(web))), eligibility.NoEndpoints,
 			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
 		{"no pod of those that share is ready", with(base(gold), serves(local(web), local(dns))), eligibility.NoEndpoints,
@@ -37,7 +44,7 @@ func TestWhyNobodyMayAnnounce(t *testing.T) {
 		{"the first of those that share matches no advertisement", with(base(databases), serves(local(web, "n1"), eligibility.Service{Key: dns, Labels: labels{"app": "db"}})), eligibility.NoAdvertisement,
 			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service default/web, which has had the address longest of those that share it: change the labels or the selectors`},
 		{"there are advertisements of other Services, in two namespaces", with(base(databases), serves(local(elsewhere, "n1"), local(web, "n1"))), eligibility.NoAdvertisement,
-			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the one that has had the address longest of the 2 Services of several namespaces that share the address: change the labels or the selectors`},
+			`spec.serviceSelectors of the L2Advertisement "db", which selects the pool "gold", do not match the labels of the Service that has had the address longest (2 Services, of several namespaces, share it): change the labels or the selectors`},
 		{"local pods run where nobody may announce, in two namespaces", with(base(zoneB), serves(local(elsewhere, "n1"), local(web, "n1"))), eligibility.NoNode,
 			`spec.externalTrafficPolicy of a Service that shares the address is Local, and its ready endpoints are on the node n1 only, which may not announce it: the L2Advertisement "b" selects the node n3; have a pod run there, or change spec.nodeSelectors`},
 		{"local pods run on no node, in two namespaces", with(base(gold), serves(eligibility.Service{Key: elsewhere, Local: true,

@@ -109,7 +109,7 @@ func TestServiceIsSelectedByTheLabelsOfItsNamespace(t *testing.T) {
 	b.service("web")
 	b.has("web", "10.9.0.1")
 	b.endpoints("web", "node1")
-	b.announced("web", v1beta1.ReasonNoAdvertisement, `spec.namespaceSelectors of the L2Advertisement "tenant"`, "do not match the labels of the Service")
+	b.announced("web", v1beta1.ReasonNoAdvertisement, `spec.namespaceSelectors of the L2Advertisement "tenant"`, "do not match the labels of the namespace of the Service")
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}
 	if err := b.Patch(context.Background(), namespace, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"tenant":%q}}}`, "a"))); err != nil {
 		t.Fatal(err)

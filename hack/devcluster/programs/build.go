@@ -62,7 +62,7 @@ func (m module) ensure(ctx context.Context, cache string, progress io.Writer) (s
 func (m module) build(ctx context.Context, target string, progress io.Writer) error {
 	scratch, err := os.MkdirTemp(filepath.Dir(target), ".building-"+m.name+"-")
 	if err != nil {
-		return fmt.Errorf("making room for the build: %w", err)
+		return fmt.Errorf("making a directory for the build: %w", err)
 	}
 	defer os.RemoveAll(scratch)
 	made := filepath.Join(scratch, m.name)

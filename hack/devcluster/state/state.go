@@ -70,7 +70,7 @@ func Root() (string, error) {
 // Dir returns the folder of the cluster of that name.
 func Dir(name string) (string, error) {
 	if !namePattern.MatchString(name) {
-		return "", fmt.Errorf("cluster name %q: want at most 32 lower-case letters, digits and hyphens", name)
+		return "", fmt.Errorf("cluster name %q: want at most 32 lower-case letters, digits and hyphens, without a hyphen at the beginning or the end", name)
 	}
 	root, err := Root()
 	if err != nil {

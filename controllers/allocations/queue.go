@@ -191,8 +191,8 @@ func (l *View) serveQueue() {
 }
 
 // freed serves the first waiting Service that can use an address, or the first ones if
-// they share it. It also serves the Services of the namespace of by that lack an address
-// because of their quota.
+// they share it. It also serves the Services that lack an address because of their quota,
+// in the namespace of the Service that freed the address.
 func (l *View) freed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.takenAlone(address)
 	for _, w := range l.queue.list {

@@ -100,7 +100,7 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 	return claims.Items, nil
 }
 
-// noteDown records in known, for each node that announces the address, whether it is down.
+// noteDown adds to the map (known), for each node that announces the address, whether it is down.
 func (r *Reconciler) noteDown(ctx context.Context, report AddressReport, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
 	if report.Owned {

@@ -4,8 +4,8 @@ package announcement
 // guards it.
 type index[K, S comparable, T any] map[K]map[S]T
 
-// replace replaces the items that a source reported before by those that it reports now, and adds
-// the keys of items that differ to changed.
+// replace removes the former items of a source (before), adds the present ones (now), and adds the
+// keys of items that differ to the set of changed keys.
 func (x index[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
 	gone := make(map[K]bool, len(before))
 	for _, item := range before {

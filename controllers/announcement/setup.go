@@ -142,7 +142,7 @@ func (r *Reconciler) servicesHolding(ctx context.Context, addresses []netip.Addr
 	for _, address := range addresses {
 		var claim v1beta1.IPAddressClaim
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim); err != nil {
-			continue // no Service holds it, or the cache ends with the program
+			continue // no Service holds it, or the program ends
 		}
 		keys = append(keys, holders(&claim)...)
 	}
@@ -167,7 +167,7 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 	}
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &claims, client.UnsafeDisableDeepCopy); err != nil {
-		return keys // the cache ends with the program
+		return keys // reading the cache fails only when the program ends
 	}
 	for i := range claims.Items {
 		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && slices.ContainsFunc(wider, func(p netip.Prefix) bool { return p.Contains(address) }) {
@@ -196,7 +196,7 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
 	claims, err := r.claimsOf(ctx, key)
 	if err != nil {
-		return nil // the cache ends with the program
+		return nil // reading the cache fails only when the program ends
 	}
 	var keys []lb.ServiceKey
 	for i := range claims {

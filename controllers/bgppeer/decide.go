@@ -162,8 +162,8 @@ func (f facts) flapping() bool {
 	return f.down < flapsWithin && slices.ContainsFunc(f.nodes, node.flapping)
 }
 
-// next returns how long until time alone changes the reason of the condition Established; zero:
-// never.
+// next returns how long until the reason of the condition Established changes if nothing else happens
+// before; zero: it does not change.
 func (f facts) next() time.Duration {
 	switch {
 	case f.flapping():

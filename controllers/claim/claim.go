@@ -129,7 +129,7 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 func (r *Reconciler) every(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
-		return nil // the cache stops with the program
+		return nil // reading the cache fails only when the program ends
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {

@@ -140,7 +140,7 @@ func (x *index) fits(e entry) bool {
 	return x.count+e.over <= x.most
 }
 
-// largest returns the namespace that has the most addresses, if own had so many more.
+// largest returns the namespace that has the most addresses if one of them (own) had so many more.
 func (x *index) largest(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {

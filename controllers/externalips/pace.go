@@ -11,9 +11,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// The condition about other Services that list addresses of a Service is written at most burst
-// times within window: a tenant that edits externalIPs repeatedly causes no more writes to the
-// Services of others.
+// The condition about other Services that list addresses of a Service is written a limited number of
+// times (burst) in a period (window): a tenant that edits externalIPs repeatedly causes no more writes
+// to the Services of others.
 const (
 	burst  = 4
 	window = 4 * time.Minute
@@ -47,8 +47,7 @@ func (p *pace) note(key lb.ServiceKey, now time.Time) {
 	p.writes[key] = slices.Clone(recent[max(0, len(recent)-burst):])
 }
 
-// byOthers reports whether other Services alone caused a change of the condition from was to now;
-// nil: no condition.
+// byOthers reports whether other Services alone caused a change of the condition; nil: no condition.
 func byOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)

@@ -61,7 +61,7 @@ func (r *Reconciler) arrivals() predicate.Predicate {
 func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var services corev1.ServiceList
 	if err := r.Client.List(ctx, &services, client.InNamespace(namespace.GetName())); err != nil {
-		return nil // the cache stops with the program
+		return nil // reading the cache fails only when the program ends
 	}
 	var requests []reconcile.Request
 	for i := range services.Items {

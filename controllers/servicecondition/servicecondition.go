@@ -42,7 +42,7 @@ type Result struct {
 }
 
 // Set writes the condition, or removes it if now is nil, unless the Service has it so already. If
-// the status of the condition changes, its transition time is at.
+// the status of the condition changes, the given time becomes its transition time.
 func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condition, at time.Time) (Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, w.Type)
 	var item any = map[string]string{"$patch": "delete", "type": w.Type}

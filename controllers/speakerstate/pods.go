@@ -38,8 +38,9 @@ type absences struct {
 }
 
 // find returns the nodes on which no speaker runs, with the reason as part of a sentence, and how
-// long until time alone can change the result; 0: it cannot. If a kubelet does not report, as on a
-// dead node, find does not notice that the speaker ended: only the other speakers do.
+// long until the result can change although nothing else happens; 0: it cannot. If a kubelet does
+// not report, as on a dead node, find does not notice that the speaker ended: only the other
+// speakers do.
 func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := containers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
@@ -72,7 +73,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 }
 
 // findUnready returns the nodes of speakers that run and have not been ready for unreadyFor, and how long
-// until time alone can change the result; 0: it cannot.
+// until the result can change although nothing else happens; 0: it cannot.
 func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
 	found = map[lb.NodeName]bool{}

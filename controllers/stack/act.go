@@ -66,8 +66,8 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 }
 
 // applyPlanned applies an object if the plan says so, and returns it as the cluster has it then; nil:
-// it does not exist. why is why it was not applied although it should be. The DaemonSet is applied
-// only once its Secret has a key of the mesh: pods of speakers cannot start without one.
+// it does not exist. why is the reason if it was not applied although it should be. The DaemonSet is
+// applied only once its Secret has a key of the mesh: pods of speakers cannot start without one.
 func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {

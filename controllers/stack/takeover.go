@@ -16,7 +16,7 @@ import (
 // takeOver removes what somebody else added to the spec of an object, such as a node selector that
 // matches no node. Server-side apply does not remove fields of other managers, so the operator first
 // becomes the manager of the additions and then applies once more without them. live is what the API
-// server returned for wanted; takeOver updates it.
+// server returned for the wanted object; takeOver updates it.
 func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Unstructured) error {
 	others := specEditors(live.GetManagedFields())
 	if len(others) == 0 {

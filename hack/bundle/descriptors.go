@@ -40,7 +40,7 @@ func (s schema) text(key string) string {
 
 // describe returns a descriptor for each field of a part, and for each field one level below, of an
 // object or of the items of a list. There are none for the fields of label selectors and for deeper
-// fields: consoles show these from the schema. The fields in first come first.
+// fields: consoles show these from the schema. The fields of a list (first) come before the others.
 func describe(of schema, p part, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")

@@ -33,8 +33,8 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 	return nil
 }
 
-// Replace replaces each path, a file or a folder, in the folder to by that in the folder from.
-// It removes files that are not in from.
+// Replace replaces each path, a file or a folder, in one folder (to) by that in another (from). It
+// removes files that the other folder does not have.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
 		files, err := read(filepath.Join(from, path))

@@ -149,7 +149,7 @@ func (m *migrating) waitQuiet(ctx context.Context, wanted *unstructured.Unstruct
 	return err
 }
 
-// joined waits until both lbstack and MetalLB announce the addresses from the nodes in from, and have done so for steadyFor. It
+// joined waits until both lbstack and MetalLB announce each address from its node in the map, and have done so for steadyFor. It
 // returns what is not so after joinTimeout; empty if all is.
 func (m *migrating) joined(ctx context.Context, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"

@@ -273,7 +273,7 @@ func (m *migrating) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSe
 	return now, nil
 }
 
-// write patches a workload of MetalLB from old to changed. Then it sets old to the result.
+// write patches the difference between two states of a workload of MetalLB, old and changed, and stores the result in old.
 func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
 	data, err := patch.Data(changed)

@@ -151,7 +151,7 @@ func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.U
 	return found, nil
 }
 
-// accepted returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the stack wanted
+// accepted returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the given stack
 // or, if edit is not nil, the stack of the cluster with the edit.
 func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
 	name := v1beta1.LoadBalancerStackName

@@ -123,7 +123,7 @@ func (c *Cluster) together() string {
 }
 
 // LostAddresses returns a sentence with the reason for each Service that would not keep the addresses in its status. planned has the
-// addresses of each Service under the new stack, and why the reason for its losses. The keys are namespace/name.
+// addresses of each Service under the new stack; why has the reason for its losses. The keys are namespace/name.
 func (c *Cluster) LostAddresses(class string, planned map[string][]string, why map[string]string) (lost []string) {
 	for _, svc := range c.shown(class) {
 		has := planned[svc.name]

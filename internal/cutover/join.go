@@ -86,7 +86,7 @@ func appliesToAll(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
 	})
 }
 
-// RequestNodes returns the claims that have to change so that each address in from is announced by its node there. Each element
+// RequestNodes returns the claims that have to change so that each address in the map is announced by its node there. Each element
 // has the claim before and after the change. EndNodeRequests returns the changes that undo this.
 func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
@@ -120,7 +120,7 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	return changes
 }
 
-// NotAnnouncedFrom returns an address that lbstack does not announce from its node in from, or for which a foreign host
+// NotAnnouncedFrom returns an address that lbstack does not announce from its node in the map, or for which a foreign host
 // answers, as a phrase; empty if there is none.
 func (c *Cluster) NotAnnouncedFrom(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {

@@ -119,7 +119,7 @@ func rank(moved bool) int {
 	return 1
 }
 
-// silenced returns the Services whose nodes have all moved once the nodes in gone and next have.
+// silenced returns the Services whose nodes have all moved once one more node (next) has joined those that have (gone).
 func silenced(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]

@@ -143,7 +143,7 @@ func (h *Holdings) SetConfig(pools map[lb.PoolName]*Pool, nodes []Node) {
 }
 
 // Refused returns how many held addresses are refused, and the first of them, at most
-// most.
+// the given number.
 func (h *Holdings) Refused(most int) (count int, first []Refusal) {
 	for address, why := range h.refused {
 		first = append(first, Refusal{Address: address, Why: why})

@@ -132,7 +132,7 @@ type allocation struct {
 }
 
 // allocate decides about the requests of all Services twice. The pools of this snapshot show which requests wait. Then the
-// pools of the snapshot after are set, and requests are decided about in the order of the controller: first those that wait,
+// pools of the other snapshot (after) are set, and requests are decided about in the order of the controller: first those that wait,
 // then all by the name of the Service.
 func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	p := &allocation{

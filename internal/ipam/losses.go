@@ -23,7 +23,7 @@ type Losses map[lb.PoolName][]time.Time
 // Restore adds a loss from the status of a pool.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
-// Take reports whether a pool may lose one more address at the time at, and counts the
+// Take reports whether a pool may lose one more address at the given time, and counts the
 // loss if so.
 func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
@@ -34,8 +34,8 @@ func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	return true
 }
 
-// Recent returns the losses of a pool within the LossPeriod before at, and removes older
-// ones.
+// Recent returns the losses of a pool within the LossPeriod before the given time, and
+// removes older ones.
 func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
 	if len(recent) == 0 {

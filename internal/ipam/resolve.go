@@ -105,7 +105,7 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 	return found
 }
 
-// taken returns those items of all that overlap with the addresses of a pool. If the pool overlaps with the
+// taken returns the items of a list (all) that overlap with the addresses of a pool. If the pool overlaps with the
 // podCIDRs of one node only, these count only if the Node is older than the pool: a compromised node must
 // not be able to choose its podCIDR so as to block an existing pool.
 func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {

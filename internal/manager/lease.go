@@ -22,8 +22,8 @@ import (
 // Timing of the leader election (decision 0041). Another instance takes the lease leaseFor after it
 // last saw a renewal, and reads the lease every second or two. Once writeFor has passed since its
 // last renewal, the leader writes nothing until it has renewed the lease again; the difference of the
-// two times is for requests that are on their way. No instance ends in an outage of the API server
-// shorter than outage.
+// two times is for requests that are on their way. No instance ends because the API server does
+// not answer, unless that lasts for as long as the constant outage.
 const (
 	leaseFor = 6 * time.Second
 	writeFor = 4 * time.Second

@@ -54,7 +54,7 @@ func ServiceMonitor() Kind {
 // kinds returns all kinds that the operator writes, in order.
 func kinds() []Kind { return append(Kinds(), ServiceMonitor()) }
 
-// rank returns the place of a kind among all, -1 if it is not there.
+// rank returns the place of a kind in a list (all), -1 if it is not there.
 func rank(all []Kind, gvk schema.GroupVersionKind) int {
 	return slices.IndexFunc(all, func(k Kind) bool { return k.GroupVersionKind == gvk })
 }

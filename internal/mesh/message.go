@@ -129,8 +129,8 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
 	return sends
 }
 
-// relay returns the state of about for a peer to, which suspects about: when the state has changed,
-// and every relayAgain timeouts.
+// relay returns the state of a speaker (about) for a peer that suspects it (to): when the state has
+// changed, and every relayAgain timeouts.
 func (m *Machine) relay(now time.Time, about, to *peer) []Send {
 	is := ack{about.instance, about.sequence}
 	if before := to.relayed[about]; about.sequence == 0 || before.ack == is && now.Sub(before.at) < relayAgain*m.timing.Timeout {
@@ -146,7 +146,7 @@ func (m *Machine) relay(now time.Time, about, to *peer) []Send {
 // relayAgain is after how many timeouts a state is relayed again, since it may have been lost.
 const relayAgain = 8
 
-// stateOf returns messages for a peer to with the missing pieces of the state of p; nil: all pieces.
+// stateOf returns messages for a peer (to) with the missing pieces of the state of p; nil: all pieces.
 func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
 	pieces := wire.Split(&p.state)
 	sends := make([]Send, 0, len(pieces))

@@ -177,7 +177,7 @@ func (in *importer) adSelectors(spec field) (s adSelectors, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// references reads names of items of the list to. More names than a stack can have are an error: with a part of them the
+// references reads names of items of a list of the stack (to). More names than a stack can have are an error: with a part of them the
 // advertisement would apply to less than before.
 func (in *importer) references(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {

@@ -29,7 +29,7 @@ type Object struct {
 // a Helm chart.
 var ErrNoObject = errors.New("is no object")
 
-// Read splits YAML or JSON into objects. Each item of a List becomes an object. from is where the text is from, for errors. A key
+// Read splits YAML or JSON into objects. Each item of a List becomes an object. from names the source of the text, for errors. A key
 // that a map has twice is an error, since one of the two values would be lost.
 func Read(from string, text io.Reader) ([]Object, error) {
 	all, err := io.ReadAll(io.LimitReader(text, maxDocument+1))

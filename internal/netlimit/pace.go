@@ -12,7 +12,7 @@ const (
 	// rest is how long a source must not have connected to be served beyond the rate.
 	rest = time.Second
 	// slots is the number of slots that store when sources connected last. Beyond the rate, at most one
-	// source of each slot is served within rest: sources that share a slot count as one.
+	// source of each slot is served in that time: sources that share a slot count as one.
 	slots = 1024
 )
 

@@ -123,8 +123,8 @@ func (p *partition) connected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
-// fullAgainst returns which speakers of the group other have a full list that names a member of
-// the group own: they may miss more members than the list names.
+// fullAgainst returns which speakers of one group (other) have a full list that names a member of
+// another group (own): they may miss more members than the list names.
 func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {

@@ -89,7 +89,7 @@ func (d *decision) problem(name lb.NodeName) string {
 	return ""
 }
 
-// again returns how long until time alone can change the decision; 0: it cannot.
+// again returns how long until the decision can change although nothing else happens; 0: it cannot.
 func (d *decision) again() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {

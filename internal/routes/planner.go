@@ -71,7 +71,7 @@ func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(address
 func (p *Planner) Settle() { p.holdings.Settle() }
 
 // Refused returns the number of addresses that Services hold and that may not be announced, and the
-// first of them, at most most.
+// first of them, at most the given number.
 func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
 	return p.holdings.Refused(most)
 }

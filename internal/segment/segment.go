@@ -189,8 +189,8 @@ func (m *Machine) Ask(q Questions) {
 	m.forgetHosts()
 }
 
-// witnessesOf returns the witnesses of a link. Probing goes on where it was with the witnesses
-// before.
+// witnessesOf returns the witnesses of a link. Probing goes on where it was with the former witnesses
+// (before).
 func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses {
 	w := m.witnesses[link]
 	if w == nil {
@@ -235,8 +235,8 @@ func (m *Machine) receive(now time.Time, link Link) {
 }
 
 // Notice records that a host, which is no node of the cluster, requested an address on a link, and
-// returns whether the host is new. From then on the host is probed at from, the address that it sent
-// the request from, unless that is unspecified. On a segment without a gateway, requests of such
+// returns whether the host is new. From then on the host is probed at the address that it sent the
+// request from, unless that is unspecified. On a segment without a gateway, requests of such
 // hosts are the only sign that the node receives from the segment.
 func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool) {
 	w := m.witnesses[link]

@@ -42,7 +42,7 @@ func ExitHung(program string, err error) {
 }
 
 // exit writes the termination message first: the write to standard error hangs if nobody reads
-// the other end of its pipe, and is waited for no longer than writing.
+// the other end of its pipe. exit waits for the write no longer than the time writing.
 func exit(program, message string, more []byte) {
 	_ = leave(path, message) // without a message the kubelet reports the end of the log
 	written := make(chan struct{})

@@ -180,8 +180,8 @@ func (l *link) free() bool {
 	return !l.writing && len(l.pending) == 0
 }
 
-// room reports whether fewer than batch octets wait to be written: a KEEPALIVE may be queued then even
-// if the router reads nothing at the moment.
+// room reports whether fewer octets than the bound (batch) wait to be written: a KEEPALIVE may be queued
+// then even if the router reads nothing at the moment.
 func (l *link) room() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

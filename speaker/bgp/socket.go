@@ -124,7 +124,7 @@ func leastHopLimit(p bgp.Peer) int {
 	return 256 - int(p.SecurityHops)
 }
 
-// setLeast makes the kernel drop packets that arrive with a hop limit below least; 0: it drops none.
+// setLeast makes the kernel drop packets that arrive with a hop limit below the given one; 0: it drops none.
 func setLeast(fd int, four bool, least int) error {
 	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	if four {

@@ -145,7 +145,7 @@ func (g group) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
 	return s.Announce(g.family, prefixes, g.attributes)
 }
 
-// next returns messages for at most batch routes, and whether more routes are left to send. A route
+// next returns messages for one batch of routes, and whether more routes are left to send. A route
 // that cannot be encoded does not delay others.
 func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 	groups := map[group][]netip.Prefix{}

@@ -129,7 +129,7 @@ func (e *Engine) SetPartitioned(since time.Time) {
 }
 
 // AddRival records that another host, with a hardware address, announced an address on a link of
-// this node that has the hardware address own. A host that is no known node counts only while it
+// this node. The hardware address of the link is own. A host that is no known node counts only while it
 // may be a node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.update(func(in *inbox) {
@@ -529,8 +529,8 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 }
 
 // free reports whether no host answered for an address when the segments were asked last. The
-// result must be less than segment.FreshFor old, and from after since and after this node gave the
-// address up.
+// result must be less than segment.FreshFor old, later than the given time, and later than when this
+// node gave the address up.
 func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
@@ -608,7 +608,8 @@ func (e *Engine) questions(now time.Time, in inbox) *Questions {
 	return q
 }
 
-// nextInMinority returns when time alone changes a decision in a minority; zero: it does not.
+// nextInMinority returns when a decision in a minority changes if nothing else happens before; zero:
+// none does.
 func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
 	if !e.inMinority() {
 		return time.Time{}

@@ -18,10 +18,10 @@ type requested struct {
 	since time.Time
 }
 
-// recentlyAble returns, by address requested from this node, whether the node became able to announce the
-// address less than settled ago. The node does not take such an address from its owner yet: otherwise a
-// link or an endpoint that comes and goes would move the address each time. A new request is met at
-// once. So is a request that waited for the end of a drain, since an administrator ends the drain.
+// recentlyAble returns, by address requested from this node, whether the node has been able to announce
+// the address for less than the time settled. The node does not take such an address from its owner yet:
+// otherwise a link or an endpoint that comes and goes would move the address each time. A new request is
+// met at once. So is a request that waited for the end of a drain, since an administrator ends the drain.
 func (e *Engine) recentlyAble(v *view) map[netip.Addr]bool {
 	recent := map[netip.Addr]bool{}
 	for address, r := range e.requested {

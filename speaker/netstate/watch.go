@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// rest bounds the share of time that reading the state takes: after a read that took some time
-	// the next one waits for at least rest times as long.
+	// rest bounds the share of time that reading the state takes: the pause after a read is at
+	// least the duration of the read times rest.
 	rest = 4
 	// listEvery is the least time between two lists of all addresses. They are listed again when
 	// the kernel dropped events that came faster than they were read.

@@ -129,7 +129,7 @@ func duration(b []byte, d time.Duration) []byte {
 	return number(b, uint64(min(max(0, d), maxDuration).Milliseconds()))
 }
 
-// fitting returns the first values of the list that fit, and no more than the bound most.
+// fitting returns the first values of the list that fit, and no more than the given number.
 func fitting[T any](list []T, most int, fits func(T) bool) []T {
 	if !slices.ContainsFunc(list, func(t T) bool { return !fits(t) }) {
 		return list[:min(len(list), most)]

@@ -63,7 +63,7 @@ func InNamespace(namespace string) func(client.Object) bool {
 
 // Run calls a function with all objects once those of the kinds are in the store, and then with the
 // changes after each change, until the context ends. It does not wait for the kinds of other readers.
-// The pause between two calls is at least rest times the duration of the last call: in a large cluster
+// The pause between two calls is at least the duration of the last call times rest: in a large cluster
 // whose nodes or advertisements change all the time, the calls must not take a processor of every node.
 // 0 means no such pause.
 func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ...client.Object) error {

@@ -70,7 +70,7 @@ func (b *Index) groupOf(e *entry) *group {
 	var nodes []int
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
-		if i, lives := b.index[c.Node]; lives && e.mayGoTo(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
+		if i, isAlive := b.index[c.Node]; isAlive && e.mayGoTo(&b.nodes[i]) && b.nodes[i].Able(c, e.Address.Address) {
 			nodes = append(nodes, i)
 		}
 	}

@@ -32,6 +32,6 @@ failed=()
 for i in "${!lanes[@]}"; do wait "${lanes[$i]}" || failed+=("${names[$i]}"); done
 for name in "${failed[@]}"; do
   echo "=== what failed of $name"
-  grep -B 20 -A 2 -E -e '--- FAIL|^panic:|DATA RACE' "$logs/$name" || tail -n 40 "$logs/$name"
+  hack/failed.sh "$logs/$name"
 done
 [ "${#failed[@]}" = 0 ]

@@ -1,28 +1,38 @@
 #!/usr/bin/env bash
-# Runs make targets, says which ones run, and ends with a table of what each took. It stops at the
-# first that fails. Stages run one after the other; "a+b,c" is one stage of two lanes, which run at
-# once: a, and b followed by c. Lanes are for targets that wait most of the time, and whose results
-# do not depend on how soon they get a processor. What they print begins with the target.
+# Runs make targets, says which ones run, and ends with a table of what each took. Stages run one after
+# the other, and the first that fails ends it; "a+b,c" is one stage of two lanes, which run at once: a,
+# and b followed by c. Lanes are for targets that wait most of the time, and whose results do not depend
+# on how soon they get a processor. What they print begins with the target. Lanes print at once, and CI
+# may show the end of its output alone: what failed of each target stands there once more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 begin=$SECONDS
-table=$(mktemp)
-trap 'rm -f "$table"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 
 one() { # TARGET
   local from=$SECONDS
-  if ! make --no-print-directory "$1"; then
-    echo "=== $1 FAILED after $((SECONDS - from)) s"
+  if ! make --no-print-directory "$1" 2>&1 | tee "$logs/$1"; then
+    echo "$1, after $((SECONDS - from)) s" >>"$logs/failed"
     return 1
   fi
-  printf '    %-18s %5d s\n' "$1" $((SECONDS - from)) >>"$table"
+  printf '    %-18s %5d s\n' "$1" $((SECONDS - from)) >>"$logs/table"
 }
 
 lane() { # TARGET,TARGET
   local target
   for target in ${1//,/ }; do
-    one "$target" 2>&1 | sed -u "s/^/$target: /" || return 1
+    one "$target" | sed -u "s/^/$target: /" || return 1
   done
+}
+
+end() { # after a failure
+  local target rest
+  while IFS=, read -r target rest; do
+    echo "=== $target FAILED,$rest"
+    hack/failed.sh "$logs/$target"
+  done <"$logs/failed"
+  exit 1
 }
 
 for stage in "$@"; do
@@ -36,10 +46,10 @@ for stage in "$@"; do
     done
     failed=0
     for pid in "${lanes[@]}"; do wait "$pid" || failed=1; done
-    [ "$failed" = 0 ] || exit 1
+    [ "$failed" = 0 ] || end
     ;;
-  *) one "$stage" || exit 1 ;;
+  *) one "$stage" || end ;;
   esac
 done
 echo "=== all passed in $((SECONDS - begin)) s"
-cat "$table"
+cat "$logs/table"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Prints in a few short lines what failed, from the output of a make target in the file $1: the failed
+# tests with what they printed last, or the end of the output where no test failed.
+set -euo pipefail
+awk '
+  /^ *--- FAIL|^FAIL\t|^panic: |^WARNING: DATA RACE/ {
+    for (i = NR - 6; i < NR; i++) if (i in last && last[i] !~ /^=== |--- PASS|^FAIL$/) print last[i]
+    split("", last)
+    print
+    found = 1
+    next
+  }
+  { last[NR] = $0; delete last[NR - 7]; end[NR] = $0; delete end[NR - 12] }
+  END { if (!found) for (i = NR - 11; i <= NR; i++) if (i in end) print end[i] }
+' "$1" | cut -c -200 | tail -n 24

@@ -77,7 +77,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 		{
 			"announced on the local network", func(*Snapshot) {}, "shop/web is announced (Announced)",
 			[]string{
-				"any address, IPv4, externalTrafficPolicy Cluster", `"first" has free addresses`, `192.0.2.1 of the pool "first"`, "L2Advertisement all is about it",
+				"any address, IPv4, externalTrafficPolicy Cluster", `"first" has free addresses`, `192.0.2.1 of the pool "first"`, "L2Advertisement all applies to this address",
 				"node-1 may announce it", "node-2 announces it, on eth0 02:00:00:00:00:02, since 2026-11-29T20:00:00Z", "node-3 may announce it", "IPv4: ready, on node node-3",
 			},
 		},
@@ -109,7 +109,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 			"no advertisement", func(s *Snapshot) {
 				unannounced(s, "NoAdvertisement", "none")
 				s.L2Advertisements[0].Spec.IPAddressPools = []v1beta1.ObjectName{"other"}
-			}, "shop/web is not announced (NoAdvertisement)", []string{"L2Advertisement all is not about it"},
+			}, "shop/web is not announced (NoAdvertisement)", []string{"L2Advertisement all does not apply to this address"},
 		},
 		{
 			"announced to routers", func(s *Snapshot) {
@@ -119,7 +119,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.RouteSlices = []v1beta1.SpeakerRouteSlice{{Node: "node-1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "192.0.2.1/32", Peers: []v1beta1.ObjectName{"tor"}}}}}
 				s.States[2].Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: v1beta1.BGPActive, LastError: "connection refused"}}
 			}, "shop/web is announced (Announced)",
-			[]string{"BGPAdvertisement routed is about it", "node-1 announces 192.0.2.1/32 to tor", "node-3 has no session with tor: connection refused"},
+			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-3 has no session with tor: connection refused"},
 		},
 		{
 			"no address, and the pool is full", func(s *Snapshot) {

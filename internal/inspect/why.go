@@ -223,9 +223,9 @@ func (v *view) advertisements(in *eligibility.Input, a eligibility.Address) (lin
 		ad := &in.Advertisements[i]
 		switch {
 		case !v.covers(in, ad, a):
-			lines = append(lines, fmt.Sprintf("%s %s is not about it: its selectors of pools or Services do not match", kind, ad.Name))
+			lines = append(lines, fmt.Sprintf("%s %s does not apply to this address: its selectors of pools or Services do not match", kind, ad.Name))
 		default:
-			lines = append(lines, fmt.Sprintf("%s %s is about it", kind, ad.Name))
+			lines = append(lines, fmt.Sprintf("%s %s applies to this address", kind, ad.Name))
 		}
 	}
 	return lines

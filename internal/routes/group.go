@@ -96,7 +96,7 @@ type Preference struct {
 
 // String returns what is wrong, where, and what to do.
 func (c Conflict) String() string {
-	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which is about it as well, has %d: set both to the same",
+	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which also applies to it, has %d: set both to the same",
 		c.Prefix, c.Peer, c.Used.LocalPref, c.Used.Advertisement, c.Ignored.Advertisement, c.Ignored.LocalPref)
 }
 

@@ -44,7 +44,7 @@ func TestNetwork_Unreached(t *testing.T) {
 		"some of the addresses":                       {ranges("192.168.0.0/16"), Network{layer2: l2(), nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
 		"node that has one is not selected":           {ranges("192.168.1.240/28"), Network{layer2: rack("b"), nodes: []networkNode{node("a", "192.168.1.0/24"), node("b", "10.0.0.0/8")}}, v4},
 		"no L2Advertisement is about the pool":        {ranges("192.168.77.0/28"), Network{layer2: l2("other"), nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
-		"BGPAdvertisement is about it":                {ranges("192.168.77.0/28"), Network{layer2: l2(), bgp: []eligibility.Scope{{}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
+		"BGPAdvertisement applies to the pool":        {ranges("192.168.77.0/28"), Network{layer2: l2(), bgp: []eligibility.Scope{{}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, nil},
 		"BGPAdvertisement is about another pool":      {ranges("192.168.77.0/28"), Network{layer2: l2(), bgp: []eligibility.Scope{{Pools: []lb.PoolName{"other"}}}, nodes: []networkNode{node("a", "192.168.1.0/24")}}, v4},
 		"no node has reported a subnet":               {ranges("192.168.77.0/28"), Network{layer2: l2(), nodes: []networkNode{node("a")}}, nil},
 		"no node has reported":                        {ranges("192.168.77.0/28"), Network{layer2: l2()}, nil},

@@ -24,6 +24,9 @@ const (
 	// maxLingering is how many connections of one peer may linger. One more closes the oldest at once,
 	// so that a router cannot make them accumulate.
 	maxLingering = 2
+	// maxBeforeKeepalive is how many octets may wait to be written when a KEEPALIVE is queued behind
+	// them: a router that reads nothing does not make KEEPALIVEs accumulate.
+	maxBeforeKeepalive = 2000
 	// maxDiscarded is how many octets are discarded after a malformed message.
 	maxDiscarded = 64 << 10
 )
@@ -180,12 +183,12 @@ func (l *link) free() bool {
 	return !l.writing && len(l.pending) == 0
 }
 
-// room reports whether fewer octets than the bound (batch) wait to be written: a KEEPALIVE may be queued
+// room reports whether fewer octets than maxBeforeKeepalive wait to be written: a KEEPALIVE may be queued
 // then even if the router reads nothing at the moment.
 func (l *link) room() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.pending) < batch
+	return len(l.pending) < maxBeforeKeepalive
 }
 
 // end ends this side of the link once the queued octets and then the last octets are written, or the

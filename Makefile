@@ -313,7 +313,7 @@ test-helm: export LBSTACK_CLUSTER := helm
 test-helm: prerequisites image $(HELM) ## Install and remove lbstack with kustomize, then install, upgrade, roll back and remove it with Helm, on a cluster of its own (needs root).
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
-	go -C test test -count=1 -timeout 15m -v ./helm
+	go -C test test -count=1 -timeout 30m -v ./helm
 	@$(DEVCLUSTER) down
 
 # Also a cluster of its own, with OLM in it.
@@ -323,7 +323,7 @@ test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR
 	@go -C test build -o $(CURDIR)/$(OLM)/box ./olm/box
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
-	go -C test test -count=1 -timeout 15m -v ./olm/...
+	go -C test test -count=1 -timeout 30m -v ./olm/...
 	@$(DEVCLUSTER) down
 
 # The version that is upgraded: a commit or tag of this repository. Not a part of test: a clone may

@@ -25,16 +25,16 @@ func TestBase_FromAnEmptyCluster(t *testing.T) {
 	base, err := remotebase.New(t.Context(), s.Repo, t.TempDir(), "v0.1.0")
 	b.must(err)
 	b.kubectl("apply", "--server-side", "-k", base)
-	b.kubectl("-n", namespace, "rollout", "status", "deployment/lbstack-operator", "--timeout", "2m")
+	b.kubectl("-n", namespace, "rollout", "status", "deployment/lbstack-operator", "--timeout", "5m")
 	b.kubectl("apply", "-f", filepath.Join(s.Repo, "config", "samples", "lbstack_v1beta1_loadbalancerstack.yaml"))
-	b.kubectl("wait", "loadbalancerstack/default", "--for=condition=Ready", "--timeout", "2m")
+	b.kubectl("wait", "loadbalancerstack/default", "--for=condition=Ready", "--timeout", "5m")
 	b.must(b.Apply(b.step(), "web.yaml", "service.yaml"))
 	address, err := b.Address(b.step(), scenario.SampleService)
 	b.must(err)
 	b.page(address)
 
-	b.kubectl("delete", "loadbalancerstack", "default", "--timeout", "2m")
-	b.kubectl("delete", "-k", base, "--timeout", "2m")
+	b.kubectl("delete", "loadbalancerstack", "default", "--timeout", "5m")
+	b.kubectl("delete", "-k", base, "--timeout", "5m")
 	b.kubectl("delete", "-f", filepath.Join(s.Repo, "config", "samples", "service.yaml"), "-f", filepath.Join(s.Repo, "config", "samples", "web.yaml"))
 	eventually.Succeed(t, within, "nothing of lbstack is left", func(context.Context) error {
 		const kinds = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"

@@ -28,7 +28,7 @@ const (
 	namespace = "lbstack-system"
 	release   = "lbstack"
 	// within is how long the cluster has for a step.
-	within = 2 * time.Minute
+	within = 5 * time.Minute
 )
 
 // The values of the release that is installed; an upgrade changes them.
@@ -58,7 +58,7 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	labels := map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}
 	b.must(b.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: labels}}))
 
-	b.helm("install", release, b.earlierChart(), "--values", b.values, "--wait", "--timeout", "2m")
+	b.helm("install", release, b.earlierChart(), "--values", b.values, "--wait", "--timeout", "5m")
 	b.ready()
 	if !b.isEarlier() {
 		t.Fatal("the CRD of the earlier chart lacks its field")
@@ -67,19 +67,19 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	address, err := b.Address(b.step(), scenario.SampleService)
 	b.must(err)
 	b.page(address)
-	b.helm("test", release, "--timeout", "2m")
+	b.helm("test", release, "--timeout", "5m")
 
 	chart := filepath.Join(b.Repo, "charts", "lbstack")
-	b.helm("upgrade", release, chart, "--values", b.values, "--set", "replicas=1,stack.controller.replicas=1", "--wait", "--timeout", "2m")
+	b.helm("upgrade", release, chart, "--values", b.values, "--set", "replicas=1,stack.controller.replicas=1", "--wait", "--timeout", "5m")
 	b.ready()
 	if b.isEarlier() {
 		t.Error("the upgrade left the CRD of the earlier chart")
 	}
 	b.replicas(1)
 	b.page(address)
-	b.helm("test", release, "--timeout", "2m")
+	b.helm("test", release, "--timeout", "5m")
 
-	b.helm("rollback", release, "1", "--wait", "--timeout", "2m")
+	b.helm("rollback", release, "1", "--wait", "--timeout", "5m")
 	b.ready()
 	b.replicas(2)
 	b.page(address)
@@ -91,12 +91,12 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	b.page(address)
 
 	b.removeStack()
-	b.helm("uninstall", release, "--wait", "--timeout", "2m")
+	b.helm("uninstall", release, "--wait", "--timeout", "5m")
 	var deployment appsv1.Deployment
 	if err := b.Client.Get(b.step(), client.ObjectKey{Namespace: namespace, Name: "lbstack-operator"}, &deployment); !apierrors.IsNotFound(err) {
 		t.Errorf("the operator after helm uninstall: %v, want it gone", err)
 	}
-	b.helm("install", release, chart, "--values", b.values, "--wait", "--timeout", "2m")
+	b.helm("install", release, chart, "--values", b.values, "--wait", "--timeout", "5m")
 	b.ready()
 	again, err := b.Address(b.step(), scenario.SampleService)
 	b.must(err)

@@ -55,7 +55,7 @@ func serve(t *testing.T, name, folder string) {
 	must(t, err)
 	mustKubectl(t, string(object), "apply", "--server-side", "-f", "-")
 	mustKubectl(t, strings.ReplaceAll(catalogueServer, "CONTENT", name), "apply", "--server-side", "-f", "-")
-	mustKubectl(t, "", "-n", "olm", "rollout", "status", "deployment/catalogue", "--timeout=60s")
+	mustKubectl(t, "", "-n", "olm", "rollout", "status", "deployment/catalogue", "--timeout=5m")
 	prints(t, "READY", "-n", "olm", "get", "catalogsource/lbstack", "-o", "jsonpath={.status.connectionState.lastObservedState}")
 }
 

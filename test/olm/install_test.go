@@ -173,7 +173,7 @@ func remove(t *testing.T, version string) {
 	mustKubectl(t, "", "delete", "loadbalancerstack/"+v1beta1.LoadBalancerStackName, "--timeout=100s")
 	unsubscribe(t, version)
 	gone(t, "pods of lbstack", "-n", namespace, "get", "pods", "-o", "name")
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	err := eventually.Poll(ctx, func(ctx context.Context) error {
 		left, err := leftovers(ctx)

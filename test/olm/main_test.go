@@ -17,7 +17,7 @@ import (
 )
 
 // within is how long a test waits for the cluster.
-const within = 4 * time.Minute
+const within = 8 * time.Minute
 
 // bed is the cluster that `make test-olm` brought up, with OLM. The tests use it one after the other;
 // each begins and ends without lbstack.
@@ -27,7 +27,7 @@ var bed *scenario.Scenario
 var lifecycleManager string
 
 func TestMain(m *testing.M) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	err := prepare(ctx)
 	cancel()
 	if err != nil {
@@ -66,9 +66,9 @@ func prepare(ctx context.Context) (err error) {
 		args  []string
 	}{
 		{"", []string{"apply", "--server-side", "-f", crds}},
-		{"", []string{"wait", "--for=condition=Established", "--timeout=60s", "-f", crds}},
+		{"", []string{"wait", "--for=condition=Established", "--timeout=5m", "-f", crds}},
 		{strings.Replace(lifecycleManager, "--opmImage=OPM ", "--opmImage="+opm+" ", 1), []string{"apply", "--server-side", "-f", "-"}},
-		{"", []string{"-n", "olm", "wait", "--for=condition=Available", "--timeout=120s", "deployment", "--all"}},
+		{"", []string{"-n", "olm", "wait", "--for=condition=Available", "--timeout=8m", "deployment", "--all"}},
 	} {
 		if _, err := kubectl(ctx, step.input, step.args...); err != nil {
 			return err

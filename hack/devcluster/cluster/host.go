@@ -33,8 +33,8 @@ const (
 // How long to wait for the first process of a host to start, and for a killed
 // process to end.
 const (
-	bootTimeout = time.Minute
-	endTimeout  = time.Minute // long enough for three hosts at once on a busy machine
+	bootTimeout = 3 * time.Minute
+	endTimeout  = 3 * time.Minute // long enough for three hosts at once on a busy machine
 )
 
 // boot switches the host on: network, control groups, disk, first process. It

@@ -39,7 +39,7 @@ type Options struct {
 
 // bringUpTimeout is how long bringing a cluster up may take, without building the
 // programs.
-const bringUpTimeout = 2 * time.Minute
+const bringUpTimeout = 6 * time.Minute
 
 // Up brings the cluster up and returns when every node is ready and pods can be
 // created. Up does nothing if the whole cluster is up. Otherwise it repairs the

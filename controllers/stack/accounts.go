@@ -30,11 +30,17 @@ func (r *Reconciler) accounts(ctx context.Context, last templates) (map[string]t
 		case err == nil:
 			accounts[component] = account.UID
 		case apierrors.IsNotFound(err):
-			uid, _, _ := unstructured.NestedString(template, "metadata", "annotations", v1beta1.AnnotationServiceAccount)
-			accounts[component] = types.UID(uid)
+			accounts[component] = types.UID(accountOf(template))
 		default:
 			return nil, fmt.Errorf("reading the ServiceAccount %s: %w", key, err)
 		}
 	}
 	return accounts, nil
+}
+
+// accountOf returns the UID of the ServiceAccount that the pods of a template were made for; empty: it is
+// not known.
+func accountOf(template map[string]any) string {
+	uid, _, _ := unstructured.NestedString(template, "metadata", "annotations", v1beta1.AnnotationServiceAccount)
+	return uid
 }

@@ -68,7 +68,7 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if err := r.inform(ctx, around); err != nil {
 		return c, nil, err
 	}
-	state := r.facts(around, deployment, daemonSet, time.Now())
+	state := r.facts(around, deployment, daemonSet, accountOf(given.Speaker), time.Now())
 	for i := range around.pods {
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
 	}
@@ -140,8 +140,9 @@ func appliedOf(conditions []metav1.Condition) int64 {
 	return ready.ObservedGeneration
 }
 
-// inform reads once, after the start of the process, which pods in the cache are already deleted or
-// being deleted: the cache can be older than the last writes of the process before this one.
+// inform reads, after the start of the process and after a deletion that failed, which pods in the cache
+// are already deleted or being deleted: the cache can be older than the last writes of the process before
+// this one, and a deletion whose answer was lost may have happened.
 func (r *Reconciler) inform(ctx context.Context, around *surroundings) error {
 	o := &r.observed
 	if o.informed {
@@ -264,7 +265,8 @@ func (r *Reconciler) step(ctx context.Context, c *changePlan, steps plan, f *fin
 		case err == nil:
 			ctrllog.FromContext(ctx).Info("replacing the speaker of a node", "node", d.Node, "pod", pod.Name)
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // it is gone already
-		default:
+		default: // perhaps the pod is not being deleted: the next pass reads that from the API server
+			r.observed.informed = false
 			return fmt.Errorf("deleting the pod %s to replace the speaker on %s: %w", pod.Name, d.Node, err)
 		}
 	}

@@ -79,8 +79,8 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 	return deployment, daemonSet, nil
 }
 
-// facts gathers what a rollout depends on.
-func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, now time.Time) rollout.State {
+// facts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers.
+func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
 	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outages(around.services)}
 	s.Controller = controllerFacts(deployment, problemsIn(diagnose(around.podsOf("controller"), around.down)))
 	if daemonSet.Status.ObservedGeneration >= daemonSet.Generation {
@@ -96,6 +96,8 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 		if pod := r.speakerPod(pods[name]); pod != nil {
 			seen[pod.UID] = r.observed.readinessOf(pod, now)
 			node.Pod = podFacts(pod, seen[pod.UID], r.observed.ending[pod.UID])
+			of := pod.Annotations[v1beta1.AnnotationServiceAccount] // empty: not known
+			node.Pod.Unauthorized = of != "" && of != account
 			if state := states[name]; state != nil && isReportOf(state, pod) {
 				node.Report = apiconv.RolloutReport(state)
 			}

@@ -375,3 +375,64 @@ func TestRollout_InStatusOfStack(t *testing.T) {
 		})
 	}
 }
+
+func TestStep_DeletionThatFailsIsRequestedAgain(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("refused")
+	for _, tt := range []struct {
+		name    string
+		happens bool // the pod is deleted although the answer is an error
+		want    map[types.UID]bool
+	}{
+		{"a refused deletion", false, map[types.UID]bool{}},
+		{"a deletion whose answer is lost", true, map[types.UID]bool{"p1": true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "speaker-1", UID: "p1", Labels: map[string]string{v1beta1.LabelComponent: "speaker", "app.kubernetes.io/name": "lbstack"}}}
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(pod.DeepCopy()).WithInterceptorFuncs(interceptor.Funcs{
+				Delete: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.DeleteOption) error {
+					if tt.happens {
+						return errors.Join(c.Delete(ctx, o), refused)
+					}
+					return refused
+				},
+			}).Build()
+			r := Reconciler{Client: c, Reader: c, Namespace: "system", observed: observed{ending: map[types.UID]bool{}, informed: true}}
+			planned := changePlan{pods: map[string]string{"p1": pod.Name}, Plan: rollout.Plan{Delete: []rollout.Deletion{{Node: "n1", Pod: "p1"}}}}
+			written := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{{Kind: "DaemonSet"}: nil}}
+			if err := r.step(t.Context(), &planned, written, &findings{}); !errors.Is(err, refused) {
+				t.Fatalf("step: got %v, want %v", err, refused)
+			}
+			if err := r.inform(t.Context(), &surroundings{pods: []corev1.Pod{pod}}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, r.observed.ending); diff != "" {
+				t.Errorf("pods that are ending (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFacts_SpeakerOfAFormerServiceAccountIsUnauthorized(t *testing.T) {
+	for _, tt := range []struct {
+		name, of string
+		want     bool
+	}{
+		{"the present account", "new", false},
+		{"an account that was made anew since", "old", true},
+		{"a version that does not record the account", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p1", Labels: map[string]string{v1beta1.LabelComponent: "speaker"}, Annotations: map[string]string{v1beta1.AnnotationServiceAccount: tt.of}}}
+			pod.Spec.NodeName = "n1"
+			around := &surroundings{pods: []corev1.Pod{pod}, placement: placement{hosts: map[string]rollout.Node{"n1": {}}}}
+			s := (&Reconciler{}).facts(around, &appsv1.Deployment{}, &appsv1.DaemonSet{}, "new", began)
+			if got := s.Nodes["n1"].Pod.Unauthorized; got != tt.want {
+				t.Errorf("unauthorized: got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"errors"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -118,6 +119,28 @@ func TestEveryStageRuns(t *testing.T) {
 		}
 		if !strings.Contains(text, "| `make "+stage+"` |") {
 			t.Errorf("CONTRIBUTING.md has no row for `make %s`", stage)
+		}
+	}
+}
+
+// TestSomeTargetRunsEachTest: each package of the module test that has tests is named by a command that runs them.
+func TestSomeTargetRunsEachTest(t *testing.T) {
+	commands := read(t, "Makefile") + read(t, "hack/integration.sh") + read(t, "hack/upgrade.sh")
+	var runs []string
+	for line := range strings.Lines(commands) {
+		if _, arguments, is := strings.Cut(line, "go -C test test "); is {
+			runs = append(runs, strings.Fields(arguments)...)
+		}
+	}
+	files, err := filepath.Glob("../../test/*/*_test.go")
+	deeper, err2 := filepath.Glob("../../test/*/*/*_test.go")
+	if err := errors.Join(err, err2); err != nil || len(files) == 0 {
+		t.Fatalf("tests: %d files, %v", len(files), err)
+	}
+	for _, file := range append(files, deeper...) {
+		dir := "./" + strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../../test/")
+		if !slices.Contains(runs, dir) && !slices.Contains(runs, dir+"/...") {
+			t.Errorf("no target runs the tests of test/%s", strings.TrimPrefix(dir, "./"))
 		}
 	}
 }

@@ -97,6 +97,9 @@ type Pod struct {
 	// Ending means that it is being deleted. The operator sets it as soon as it has requested the
 	// deletion, before its cache has that: therefore steps can be dropped at any time.
 	Ending bool
+	// Unauthorized means that its ServiceAccount was created again after the pod: the API server refuses its
+	// token, so that the speaker works on and cannot report.
+	Unauthorized bool
 	// Problem is what is wrong with it, if that is known.
 	Problem string
 }

@@ -229,11 +229,14 @@ func (d *decision) harm() string {
 
 // outages returns the outages that count against the revision: those that began in this rollout, and
 // not soon after the owner changed the Service. While a speaker of a former revision does not work,
-// none counts: that speaker can be the cause.
+// none counts: that speaker can be the cause. None counts either while a speaker works and cannot report:
+// it may announce what nobody reports.
 func (d *decision) outages() []Outage {
 	var list []Outage
 	for _, name := range d.order {
-		if node := d.Nodes[name]; d.up(name) && node.Pod != nil && !node.Pod.Ending && !d.target(node) && !node.works() {
+		node := d.Nodes[name]
+		fails := d.up(name) && node.Pod != nil && !node.Pod.Ending && !d.target(node) && !node.works()
+		if fails || d.cannotReport(name) {
 			return nil
 		}
 	}
@@ -244,6 +247,18 @@ func (d *decision) outages() []Outage {
 	}
 	slices.SortFunc(list, func(x, y Outage) int { return x.Service.Compare(y.Service) })
 	return list
+}
+
+// cannotReport reports whether the speaker of a node works and its reports do not reach the API server: the
+// API server refuses its token, or the node is down for Kubernetes while another speaker receives from it.
+func (d *decision) cannotReport(name lb.NodeName) bool {
+	node := d.Nodes[name]
+	if node.Pod == nil || node.Silent {
+		return false
+	}
+	return node.Pod.Unauthorized || node.Down && slices.ContainsFunc(d.order, func(other lb.NodeName) bool {
+		return other != name && d.witness(other) && !slices.Contains(d.Nodes[other].Report.Misses, name)
+	})
 }
 
 // harmful reports whether a Service has not been announced for maxOutage, with all replaced speakers

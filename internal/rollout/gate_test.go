@@ -129,6 +129,21 @@ func TestDecide_Gate(t *testing.T) {
 		{"Service that was not announced before passes", onCanary(20, outage(-61*time.Second, -time.Hour)), nil, passes},
 		{"Service that its owner changed since passes", onCanary(20, outage(-5*time.Second, -6*time.Second)), nil, passes},
 		{"Service that its owner changed long before it was lost waits", onCanary(40, readyFor(minReady, 0), outage(-5*time.Second, -66*time.Second)), nil, waits},
+		{"Service that is lost while a former speaker cannot report passes", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
+			s.Nodes["n3"].Pod.Unauthorized = true
+		}, passes},
+		{"Service that is lost while a former speaker that cannot report is dead waits", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
+			s.change("n3", func(n *Node) { n.Pod.Unauthorized, n.Silent, n.Skip, n.Down = true, true, "NotReady", true })
+		}, waits},
+		{"Service that is lost while a node that others receive from does not reach the API server passes", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+		}, passes},
+		{"Service that is lost while a node that all miss is down waits", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
+			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
+			for _, name := range []lb.NodeName{"n1", "n2"} {
+				s.Nodes[name].Report.Misses = []lb.NodeName{"n3"}
+			}
+		}, waits},
 		{"Service that is lost while a former speaker does not work passes", onCanary(20, outage(-5*time.Second, -time.Hour)), func(s *State) {
 			s.Settings.MaxUnavailable.Count = 2
 			s.Nodes["n3"].Pod.Ready = false

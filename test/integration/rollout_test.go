@@ -183,21 +183,23 @@ func TestRollout_ChangeThatFailsIsTakenBack(t *testing.T) {
 
 // The operator may not delete pods for a while, so that it is killed between the write of a step and
 // the deletion.
+func TestRollout_GoesOnAfterADeletionWasRefused(t *testing.T) {
+	f, _ := newRollingBed(t)
+	f.refuseDeletions()
+	f.editStack(debug)
+	f.inStep()
+	f.shows(v1beta1.ConditionReady, "deleting the pod")
+	f.install("operator")
+	f.rolled(v1beta1.RolloutComplete)
+	f.haveLevel(t, "debug")
+	if made, most := f.counted(); made != 6 || most != 1 {
+		t.Errorf("got %d pods made and %d nodes without a speaker at a time, want 6 and 1", made, most)
+	}
+}
+
 func TestRollout_GoesOnAfterTheOperatorWasKilled(t *testing.T) {
 	f, operator := newRollingBed(t)
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-operator"}}
-	if err := f.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
-		t.Fatal(err)
-	}
-	for i := range role.Rules {
-		if slices.Contains(role.Rules[i].Resources, "pods") {
-			role.Rules[i].Verbs = slices.DeleteFunc(role.Rules[i].Verbs, func(verb string) bool { return verb == "delete" })
-		}
-	}
-	t.Cleanup(func() { f.install("operator") })
-	if err := f.Update(t.Context(), role); err != nil {
-		t.Fatal(err)
-	}
+	f.refuseDeletions()
 	f.editStack(debug)
 	stack := f.inStep()
 	f.shows(v1beta1.ConditionReady, "deleting the pod")
@@ -220,6 +222,24 @@ func TestRollout_GoesOnAfterTheOperatorWasKilled(t *testing.T) {
 	f.haveLevel(t, "debug")
 	if made, most := f.counted(); made != 6 || most != 1 {
 		t.Errorf("got %d pods made and %d nodes without a speaker at a time, want 6 and 1", made, most)
+	}
+}
+
+// refuseDeletions takes the right to delete pods from the operator; install gives it back.
+func (f *fleet) refuseDeletions() {
+	f.Helper()
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "lbstack-operator"}}
+	if err := f.Get(f.Context(), client.ObjectKeyFromObject(role), role); err != nil {
+		f.Fatal(err)
+	}
+	for i := range role.Rules {
+		if slices.Contains(role.Rules[i].Resources, "pods") {
+			role.Rules[i].Verbs = slices.DeleteFunc(role.Rules[i].Verbs, func(verb string) bool { return verb == "delete" })
+		}
+	}
+	f.Cleanup(func() { f.install("operator") })
+	if err := f.Update(f.Context(), role); err != nil {
+		f.Fatal(err)
 	}
 }
 

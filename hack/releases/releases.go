@@ -30,8 +30,8 @@ type Release struct {
 	Version string `json:"version"`
 	// Date is YYYY-MM-DD.
 	Date string `json:"date"`
-	// Channels are the channels with the release. In each of them it replaces the release
-	// before it.
+	// Channels are the channels with the release. In each of them it replaces the newest release
+	// before it that none skips.
 	Channels []string `json:"channels"`
 	// Skips are earlier versions that an upgrade to this release may skip.
 	Skips []string `json:"skips,omitempty"`
@@ -119,21 +119,36 @@ type Entry struct {
 	Skips    []string `json:"skips,omitempty"`
 }
 
-// Entries returns the versions of a channel, the oldest first.
+// Entries returns the versions of a channel, the oldest first. A version replaces the newest one before it
+// that no release of the channel skips. It also skips what those that it skips do: no installation stops at
+// one of them.
 func (l List) Entries(channel string) []Entry {
 	var entries []Entry
+	skipped := map[string]bool{}
+	skips := map[string][]string{}
 	for _, release := range l.Releases {
 		if !slices.Contains(release.Channels, channel) {
 			continue
 		}
 		entry := Entry{Name: l.Bundle(release.Version)}
-		if len(entries) > 0 {
-			entry.Replaces = entries[len(entries)-1].Name
+		for _, version := range release.Skips {
+			name := l.Bundle(version)
+			skipped[name] = true
+			for _, also := range append([]string{name}, skips[name]...) {
+				if !slices.Contains(entry.Skips, also) {
+					entry.Skips = append(entry.Skips, also)
+				}
+			}
 		}
-		for _, skipped := range release.Skips {
-			entry.Skips = append(entry.Skips, l.Bundle(skipped))
-		}
+		skips[entry.Name] = entry.Skips
 		entries = append(entries, entry)
+	}
+	stop := ""
+	for i := range entries {
+		entries[i].Replaces = stop
+		if !skipped[entries[i].Name] {
+			stop = entries[i].Name
+		}
 	}
 	return entries
 }

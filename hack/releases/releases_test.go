@@ -3,6 +3,7 @@ package releases
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,18 +19,47 @@ releases:
 - {version: v0.2.1, date: "2026-12-13", channels: [candidate-v0, stable-v0], skips: [v0.2.0]}
 `
 
+// entry is an entry of the versions of lbstack: its own, the one that it replaces, and those that it skips.
+func entry(version, replaces string, skips ...string) Entry {
+	e := Entry{Name: "lbstack." + version}
+	if replaces != "" {
+		e.Replaces = "lbstack." + replaces
+	}
+	for _, skipped := range skips {
+		e.Skips = append(e.Skips, "lbstack."+skipped)
+	}
+	return e
+}
+
 func TestEntries(t *testing.T) {
-	list := parse(t, three)
-	want := map[string][]Entry{
-		"candidate-v0": {{Name: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.0", Replaces: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.1", Replaces: "lbstack.v0.2.0", Skips: []string{"lbstack.v0.2.0"}}},
-		"stable-v0":    {{Name: "lbstack.v0.1.0"}, {Name: "lbstack.v0.2.1", Replaces: "lbstack.v0.1.0", Skips: []string{"lbstack.v0.2.0"}}},
+	tests := []struct {
+		name     string
+		releases []Release
+		want     []Entry
+	}{
+		{"each release replaces the one before it", []Release{{Version: "v1"}, {Version: "v2"}, {Version: "v3"}}, []Entry{entry("v1", ""), entry("v2", "v1"), entry("v3", "v2")}},
+		{"a release that skips the one before replaces the one before that", []Release{{Version: "v1"}, {Version: "v2"}, {Version: "v3", Skips: []string{"v2"}}, {Version: "v4"}},
+			[]Entry{entry("v1", ""), entry("v2", "v1"), entry("v3", "v1", "v2"), entry("v4", "v3")}},
+		{"a release that skips all before it replaces none", []Release{{Version: "v1"}, {Version: "v2", Skips: []string{"v1"}}}, []Entry{entry("v1", ""), entry("v2", "", "v1")}},
+		{"a release that skips a corrected one also skips what that one did", []Release{{Version: "v1"}, {Version: "v2"}, {Version: "v3", Skips: []string{"v2"}}, {Version: "v4", Skips: []string{"v3"}}},
+			[]Entry{entry("v1", ""), entry("v2", "v1"), entry("v3", "v1", "v2"), entry("v4", "v1", "v3", "v2")}},
+		{"a release that skips one which another has replaced", []Release{{Version: "v1"}, {Version: "v2"}, {Version: "v3"}, {Version: "v4", Skips: []string{"v2"}}},
+			[]Entry{entry("v1", ""), entry("v2", "v1"), entry("v3", "v1"), entry("v4", "v3", "v2")}},
+		{"a skipped release that the channel does not have", []Release{{Version: "v1"}, {Version: "v2", Channels: []string{"other"}}, {Version: "v3", Skips: []string{"v2"}}},
+			[]Entry{entry("v1", ""), entry("v3", "v1", "v2")}},
 	}
-	got := map[string][]Entry{}
-	for _, channel := range list.Channels() {
-		got[channel] = list.Entries(channel)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("entries by channel (-want +got):\n%s", diff)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			list := List{Package: "lbstack", Releases: slices.Clone(tt.releases)}
+			for i := range list.Releases {
+				if list.Releases[i].Channels == nil {
+					list.Releases[i].Channels = []string{"stable-v0"}
+				}
+			}
+			if diff := cmp.Diff(tt.want, list.Entries("stable-v0")); diff != "" {
+				t.Errorf("entries (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/lbstack/lbstack/controllers/crds"
 	"github.com/lbstack/lbstack/controllers/installed"
 	"github.com/lbstack/lbstack/internal/manager"
+	"github.com/lbstack/lbstack/internal/version"
 )
 
 // upgrade runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
@@ -24,7 +25,7 @@ func upgrade(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing to write CustomResourceDefinitions: %w", err)
 	}
-	return crds.Upgrade(ctx, c, config.CRDs)
+	return crds.Upgrade(ctx, c, config.CRDs, version.Version)
 }
 
 // checkTimeout is how long an installation may take to work before check fails.

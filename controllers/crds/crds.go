@@ -11,18 +11,26 @@ import (
 	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// Upgrade creates or replaces each CRD of the files. If the API server refuses one, Upgrade continues
+// Upgrade creates or replaces each CRD of the files, which are those of a version. If the API server refuses one, Upgrade continues
 // with the others, and returns all errors; it stops at a file that cannot be read. A spec is replaced
 // as a whole: with server-side apply, a field that another manager wrote, such as the tool that
 // installed the CRD, would stay in the schema after its removal from the file. The API server refuses a
-// CRD that lacks a version in which objects are stored, so that a downgrade loses no object.
-func Upgrade(ctx context.Context, c client.Client, files fs.FS) error {
+// CRD that lacks a version in which objects are stored, so that a downgrade loses no object. It may lose
+// fields: Upgrade changes nothing if a newer version runs and the downgrade is not permitted (decision 0084).
+func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) error {
+	if err := permitted(ctx, c, version); err != nil {
+		return err
+	}
 	names, err := fs.Glob(files, "crd/bases/*.yaml")
 	if err != nil {
 		return fmt.Errorf("listing the CRDs of this version: %w", err)
@@ -42,6 +50,28 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// permitted returns an error if the components run a newer version than the given one, unless the stack has the
+// annotation that permits it.
+func permitted(ctx context.Context, c client.Client, version string) error {
+	stack := &unstructured.Unstructured{}
+	stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
+	err := c.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("reading which version of lbstack runs: %w", err)
+	}
+	ran, _, err := unstructured.NestedString(stack.Object, "status", "version")
+	if err != nil {
+		return fmt.Errorf("reading which version of lbstack runs: %w", err)
+	}
+	if preflight.IsRefused(ran, version, stack.GetAnnotations()[v1beta1.AnnotationAllowDowngrade]) {
+		return fmt.Errorf("the components run lbstack %[1]s, and with the CustomResourceDefinitions of %[2]s objects lose the fields that only %[1]s has, so nothing is changed: "+
+			"stay with %[1]s, or permit it with `kubectl annotate lbs default %[3]s=%[2]s --overwrite` and try again", ran, version, v1beta1.AnnotationAllowDowngrade)
+	}
+	return nil
 }
 
 func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {

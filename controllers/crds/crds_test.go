@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -54,7 +55,7 @@ func TestUpgrade(t *testing.T) {
 					return c.Update(ctx, object, options...)
 				},
 			}).Build()
-			err := Upgrade(t.Context(), c, files)
+			err := Upgrade(t.Context(), c, files, "v0.2.0")
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
@@ -73,11 +74,61 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+func TestUpgrade_AsksBeforeADowngrade(t *testing.T) {
+	tests := []struct {
+		name         string
+		ran, allowed string
+		refused      bool
+	}{
+		{"a newer version runs", "v0.3.0", "", true},
+		{"a newer version runs, and another downgrade is permitted", "v0.3.0", "v0.1.0", true},
+		{"a newer version runs, and this downgrade is permitted", "v0.3.0", "v0.2.0", false},
+		{"this version runs", "v0.2.0", "", false},
+		{"an older version runs, as after an upgrade that was taken back", "v0.1.0", "", false},
+		{"a stack that no version has run yet", "", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			stack := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "lbstack.io/v1beta1", "kind": "LoadBalancerStack", "status": map[string]any{"version": tt.ran}}}
+			stack.SetName("default")
+			if tt.allowed != "" {
+				stack.SetAnnotations(map[string]string{"lbstack.io/allow-downgrade": tt.allowed})
+			}
+			present := crd("as", spec("Namespaced"))
+			c := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(present, stack).Build()
+			err := Upgrade(t.Context(), c, files, "v0.2.0")
+			if tt.refused != (err != nil) || err != nil && !strings.Contains(err.Error(), "`kubectl annotate lbs default lbstack.io/allow-downgrade=v0.2.0 --overwrite`") {
+				t.Errorf("error %v, want one with the command that permits it: %t", err, tt.refused)
+			}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(present), present); err != nil {
+				t.Fatal(err)
+			}
+			if isUpgraded := cmp.Equal(present.Object["spec"], any(spec("Cluster"))); isUpgraded == tt.refused {
+				t.Errorf("CRD of this version: %t, want %t", isUpgraded, !tt.refused)
+			}
+		})
+	}
+}
+
+func TestUpgrade_WithoutItsKinds(t *testing.T) {
+	c := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			if object.GetObjectKind().GroupVersionKind().Kind == "LoadBalancerStack" {
+				return &meta.NoKindMatchError{}
+			}
+			return c.Get(ctx, key, object, options...)
+		},
+	}).Build()
+	if err := Upgrade(t.Context(), c, files, "v0.2.0"); err != nil {
+		t.Errorf("the first installation: %v", err)
+	}
+}
+
 func TestUpgrade_LeavesWhatAnotherToolWrote(t *testing.T) {
 	present := crd("as", spec("Cluster"))
 	present.SetAnnotations(map[string]string{"generator": "v1", "tool": "helm"})
 	c := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(present).Build()
-	if err := Upgrade(t.Context(), c, files); err != nil {
+	if err := Upgrade(t.Context(), c, files, "v0.2.0"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(present), present); err != nil {

@@ -50,7 +50,7 @@ func Check(f Facts) (Problem, string) {
 	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetes {
 		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetes)
 	}
-	if isOlder(f.Version, f.Ran) && f.AllowedDowngrade != f.Version {
+	if IsRefused(f.Ran, f.Version, f.AllowedDowngrade) {
 		return Downgrade, fmt.Sprintf("the operator is lbstack %s, and the components run %s: an older version can misread what a newer one stored, so the operator changes nothing: "+
 			"install the operator %s or newer, or permit it with the annotation %s=%s", f.Version, f.Ran, f.Ran, f.Permit, f.Version)
 	}
@@ -60,6 +60,10 @@ func Check(f Facts) (Problem, string) {
 	}
 	return None, ""
 }
+
+// IsRefused reports whether a version is older than the one that ran on all nodes, and is not the one that an
+// administrator permits.
+func IsRefused(ran, version, allowed string) bool { return isOlder(version, ran) && allowed != version }
 
 // isOlder reports whether a version precedes another one. A version that is no release, such as
 // that of a development build, precedes none.

@@ -3,7 +3,6 @@ package helm
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -38,8 +36,18 @@ stack:
   l2Advertisements: [{name: example}]
 `
 
-// version is that of the chart in Chart.yaml.
-var version = regexp.MustCompile(`(?m)^version: .*$`)
+// earlier is the version that is upgraded. It is built from this tree with another CRD of communities, which has the
+// field extraField.
+const (
+	earlier    = "v0.0.9"
+	extraField = "ofTheEarlierVersion"
+)
+
+// Both versions of a chart in Chart.yaml.
+var (
+	chartVersion = regexp.MustCompile(`(?m)^version: .*$`)
+	appVersion   = regexp.MustCompile(`(?m)^appVersion: (.*)$`)
+)
 
 // bed is the cluster of `make test-helm`, with the image and without the operator.
 type bed struct {
@@ -58,31 +66,39 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	labels := map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}
 	b.must(b.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: labels}}))
 
+	b.must(b.LoadBuild(b.step(), t.TempDir(), scenario.Build{Version: earlier, Replaced: map[string]string{
+		"config/crd/bases/lbstack.io_communities.yaml": b.withField("config/crd/bases/lbstack.io_communities.yaml"),
+	}}))
 	b.helm("install", release, b.earlierChart(), "--values", b.values, "--wait", "--timeout", "5m")
-	b.ready()
-	if !b.isEarlier() {
-		t.Fatal("the CRD of the earlier chart lacks its field")
-	}
+	b.runs(earlier)
 	b.must(b.Apply(b.step(), "web.yaml", "service.yaml"))
 	address, err := b.Address(b.step(), scenario.SampleService)
 	b.must(err)
 	b.page(address)
 	b.helm("test", release, "--timeout", "5m")
 
-	chart := filepath.Join(b.Repo, "charts", "lbstack")
+	chart, current := filepath.Join(b.Repo, "charts", "lbstack"), b.version()
 	b.helm("upgrade", release, chart, "--values", b.values, "--set", "replicas=1,stack.controller.replicas=1", "--wait", "--timeout", "5m")
-	b.ready()
-	if b.isEarlier() {
-		t.Error("the upgrade left the CRD of the earlier chart")
-	}
+	b.runs(current)
 	b.replicas(1)
 	b.page(address)
 	b.helm("test", release, "--timeout", "5m")
 
+	// The way back needs a permission: until then the CRDs stay, too.
+	permit := "annotate lbs default lbstack.io/allow-downgrade=" + earlier + " --overwrite"
+	if out, err := b.run("rollback", release, "1", "--wait", "--timeout", "5m"); err == nil || !strings.Contains(out, "kubectl "+permit) {
+		t.Errorf("helm rollback without permission: %v: %s; want a refusal that names the command to run", err, out)
+	}
+	b.runs(current)
+	b.replicas(1)
+	b.kubectl(strings.Fields(permit)...)
 	b.helm("rollback", release, "1", "--wait", "--timeout", "5m")
-	b.ready()
+	b.runs(earlier)
 	b.replicas(2)
 	b.page(address)
+	if left := b.kubectl("get", "clusterroles,clusterrolebindings", "--output=name"); strings.Contains(left, "lbstack-upgrade-crds") {
+		t.Errorf("rights of the Job for the CRDs, after it succeeded:\n%s", left)
+	}
 
 	if out, err := b.run("uninstall", release, "--wait", "--timeout", "1m", "--debug"); err == nil || !strings.Contains(out, "kubectl delete loadbalancerstack default") {
 		t.Errorf("helm uninstall under a stack: %v: %s; want a refusal that names the command to run", err, out)
@@ -96,8 +112,12 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	if err := b.Client.Get(b.step(), client.ObjectKey{Namespace: namespace, Name: "lbstack-operator"}, &deployment); !apierrors.IsNotFound(err) {
 		t.Errorf("the operator after helm uninstall: %v, want it gone", err)
 	}
+	// The CRDs are still those of the earlier chart.
+	if !b.isEarlier() {
+		t.Error("helm uninstall changed a CRD")
+	}
 	b.helm("install", release, chart, "--values", b.values, "--wait", "--timeout", "5m")
-	b.ready()
+	b.runs(current)
 	again, err := b.Address(b.step(), scenario.SampleService)
 	b.must(err)
 	if again != address {
@@ -106,45 +126,67 @@ func TestChart_LifeOfARelease(t *testing.T) {
 	b.page(again)
 }
 
-// earlierChart is the chart with another version and a field of a CRD that the present one does not have.
+// earlierChart is the chart of the earlier version.
 func (b *bed) earlierChart() string {
 	b.Helper()
-	source, target := filepath.Join(b.Repo, "charts", "lbstack"), filepath.Join(b.TempDir(), "lbstack")
-	b.must(filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(source, path)
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			return os.MkdirAll(filepath.Join(target, name), 0o755)
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		text := string(content)
-		switch name {
-		case "Chart.yaml":
-			text = version.ReplaceAllString(text, "version: 0.0.1")
-		case filepath.Join("crds", "communities.lbstack.io.yaml"):
-			text = strings.Replace(text, "\n              communities:\n", "\n              ofTheEarlierVersion:\n                type: string\n              communities:\n", 1)
-		}
-		return os.WriteFile(filepath.Join(target, name), []byte(text), 0o600)
-	}))
-	return target
+	chart := filepath.Join(b.TempDir(), "lbstack")
+	b.must(os.CopyFS(chart, os.DirFS(filepath.Join(b.Repo, "charts", "lbstack"))))
+	about := chartVersion.ReplaceAllString(b.read("charts/lbstack/Chart.yaml"), "version: "+strings.TrimPrefix(earlier, "v"))
+	about = appVersion.ReplaceAllString(about, "appVersion: "+earlier)
+	b.must(os.WriteFile(filepath.Join(chart, "Chart.yaml"), []byte(about), 0o600))
+	const crd = "crds/communities.lbstack.io.yaml"
+	b.must(os.WriteFile(filepath.Join(chart, crd), []byte(b.withField("charts/lbstack/"+crd)), 0o600))
+	return chart
 }
 
-// isEarlier returns whether the CRD has the field of the earlier chart.
+// withField is a file of the repository with the CRD of communities, with the field of the earlier version.
+func (b *bed) withField(name string) string {
+	b.Helper()
+	text, before := b.read(name), "\n              communities:\n"
+	if strings.Count(text, before) != 1 {
+		b.Fatalf("%s does not have the field communities once", name)
+	}
+	return strings.Replace(text, before, "\n              "+extraField+":\n                type: string"+before, 1)
+}
+
+// version is that of lbstack in the chart of the repository.
+func (b *bed) version() string {
+	b.Helper()
+	found := appVersion.FindStringSubmatch(b.read("charts/lbstack/Chart.yaml"))
+	if found == nil {
+		b.Fatal("the chart has no appVersion")
+	}
+	return found[1]
+}
+
+func (b *bed) read(name string) string {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join(b.Repo, name))
+	b.must(err)
+	return string(text)
+}
+
+// runs waits until a version runs on all nodes and the stack is Ready, and compares the CRDs.
+func (b *bed) runs(version string) {
+	b.Helper()
+	eventually.Succeed(b.T, within, version+" runs on all nodes", func(ctx context.Context) error {
+		stack := &v1beta1.LoadBalancerStack{}
+		err := b.Client.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
+		if err == nil && stack.Status.Version != version {
+			err = fmt.Errorf("the stack has the version %q: %s", stack.Status.Version, stack.Status.Summary)
+		}
+		return err
+	})
+	b.ready()
+	if isEarlier := b.isEarlier(); isEarlier != (version == earlier) {
+		b.Errorf("%s runs, and the CRD is that of %s: %t", version, earlier, isEarlier)
+	}
+}
+
+// isEarlier returns whether the CRD has the field of the earlier version.
 func (b *bed) isEarlier() bool {
 	b.Helper()
-	crd := &unstructured.Unstructured{}
-	crd.SetAPIVersion("apiextensions.k8s.io/v1")
-	crd.SetKind("CustomResourceDefinition")
-	b.must(b.Client.Get(b.step(), client.ObjectKey{Name: "communities.lbstack.io"}, crd))
-	return strings.Contains(fmt.Sprint(crd.Object["spec"]), "ofTheEarlierVersion")
+	return strings.Contains(b.kubectl("get", "crd/communities.lbstack.io", "--output=jsonpath={.spec}"), extraField)
 }
 
 func (b *bed) ready() {

@@ -22,7 +22,7 @@ func publish(t *testing.T, name, folder string) string {
 	t.Helper()
 	image, err := bundleImage(name, folder)
 	must(t, err)
-	must(t, load(background(t), t.TempDir(), image))
+	must(t, bed.LoadImage(background(t), t.TempDir(), image))
 	pinned, err := image.Pinned()
 	must(t, err)
 	return pinned
@@ -67,7 +67,7 @@ func serveImage(t *testing.T, folder string) {
 	const documented = "ghcr.io/lbstack/lbstack-catalog:" + current
 	image, err := catalogueImage(documented, folder)
 	must(t, err)
-	must(t, load(background(t), t.TempDir(), image))
+	must(t, bed.LoadImage(background(t), t.TempDir(), image))
 	pinned, err := image.Pinned()
 	must(t, err)
 	apply(t, documentation(t, "CatalogSource"), "name: lbstack,", "name: released,", "image: "+documented, "image: "+pinned)

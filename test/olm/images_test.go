@@ -1,7 +1,6 @@
 package olm
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -34,23 +33,6 @@ func opmImage() ociimage.Image {
 	return ociimage.Image{Name: "localhost/lbstack/opm:1", User: ociimage.Nonroot, Architecture: runtime.GOARCH, ByDigest: true, Files: []ociimage.File{
 		{Path: "/bin/opm", Source: filepath.Join(bed.Repo, "bin", "opm")}, {Path: "/bin/grpc_health_probe", Source: filepath.Join(bed.Repo, "bin", "olm", "box")},
 	}}
-}
-
-// load loads an image into the nodes. OLM has bundles pulled again that are named by tag.
-func load(ctx context.Context, scratch string, image ociimage.Image) error {
-	archive := filepath.Join(scratch, "image.tar")
-	file, err := os.Create(archive)
-	if err != nil {
-		return fmt.Errorf("writing the image %s: %w", image.Name, err)
-	}
-	if err := image.Write(file); err != nil {
-		_ = file.Close()
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("writing the image %s: %w", image.Name, err)
-	}
-	return bed.Cluster.LoadImage(ctx, archive)
 }
 
 // bundleImage is the image that bundle.Dockerfile makes of a folder with a bundle.

@@ -29,8 +29,8 @@ const namespace = "lbstack-system"
 // repository, an upgrade by hand to one that is broken, the removal of the operator without the
 // stack, the installation anew from the image of the catalogue, and the removal of everything.
 func TestInstallation(t *testing.T) {
-	buildImage(t, earlier, "")
-	buildImage(t, broken, filepath.Join(bed.Repo, "bin", "olm", "box"))
+	build(t, earlier, "")
+	build(t, broken, filepath.Join(bed.Repo, "bin", "olm", "box"))
 	first := makeBundle(t, earlier)
 	addField(t, first)
 	var releases catalogue

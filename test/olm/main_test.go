@@ -48,7 +48,7 @@ func prepare(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	for _, image := range append(programImages(), opmImage()) {
-		if err := load(ctx, scratch, image); err != nil {
+		if err := bed.LoadImage(ctx, scratch, image); err != nil {
 			return err
 		}
 	}

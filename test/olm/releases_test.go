@@ -5,11 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/lbstack/lbstack/hack/devcluster/ociimage"
+	"github.com/lbstack/lbstack/test/scenario"
 )
 
 const (
@@ -27,22 +26,12 @@ const extraField = "ofTheEarlierVersion"
 
 func csvOf(version string) string { return "lbstack." + version }
 
-func imageOf(version string) string { return "ghcr.io/lbstack/lbstack:" + version }
+func imageOf(version string) string { return scenario.Build{Version: version}.Image() }
 
-// buildImage builds the programs of a version and loads their image. A speaker that is given replaces its own.
-func buildImage(t *testing.T, version, speaker string) {
+// build builds a version and loads its image. A speaker that is given replaces its own.
+func build(t *testing.T, version, speaker string) {
 	t.Helper()
-	programs, image := t.TempDir(), ociimage.Image{Name: imageOf(version), Entrypoint: []string{"/operator"}, User: ociimage.Nonroot, Architecture: runtime.GOARCH}
-	wanted := "operator controller speaker"
-	if speaker != "" {
-		wanted = "operator controller"
-		image.Files = append(image.Files, ociimage.File{Path: "/speaker", Source: speaker})
-	}
-	repoRun(t, "make", "--no-print-directory", "build", "VERSION="+version, "BIN="+programs, "PROGRAMS="+wanted)
-	for name := range strings.FieldsSeq(wanted) {
-		image.Files = append(image.Files, ociimage.File{Path: "/" + name, Source: filepath.Join(programs, name)})
-	}
-	must(t, load(background(t), t.TempDir(), image))
+	must(t, bed.LoadBuild(background(t), t.TempDir(), scenario.Build{Version: version, Speaker: speaker}))
 }
 
 // makeBundle makes the bundle of a version as `make bundle VERSION=...` does, and returns its folder.

@@ -246,7 +246,7 @@ test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) $(KREW) ## Make a releas
 test-arm64: ## Build the image for arm64, and run its programs and the tests of the wire in an emulator (needs qemu-user-static).
 	@$(MAKE) --no-print-directory image ARCH=arm64 IMAGE_TAR=$(BIN)/linux-arm64/image.tar
 	@for program in $(PROGRAMS); do qemu-aarch64-static $(BIN)/linux-arm64/$$program --version; done
-	GOARCH=arm64 go test -exec qemu-aarch64-static ./internal/l2net/arp ./internal/l2net/ndp ./internal/bgp/wire ./internal/bfd/...
+	GOARCH=arm64 go test -exec qemu-aarch64-static ./internal/l2net/arp ./internal/l2net/ndp ./internal/mesh/wire ./internal/bgp/wire ./internal/bfd/...
 
 # What has many goroutines; 1,000 connections in place of the 10,000 that test-unit makes.
 # RACE=./... looks at everything, which compiles it all once more.

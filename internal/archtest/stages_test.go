@@ -106,6 +106,22 @@ func TestWorkflowsCallTargetsThatExist(t *testing.T) {
 	}
 }
 
+// byHand are tests that no workflow runs, with the reason.
+var byHand = map[string]string{
+	"test-upgrade": "it builds a version of the history, which is chosen before a release",
+	"test-migrate": "it builds MetalLB, whose version changes with its module alone",
+}
+
+// TestEveryTestRunsInAWorkflow: a target that nobody calls is a test that nobody runs.
+func TestEveryTestRunsInAWorkflow(t *testing.T) {
+	calls := called(t, read(t, ".github/workflows/test.yml"))
+	for _, target := range targets(read(t, "Makefile")) {
+		if _, isByHand := byHand[target]; strings.HasPrefix(target, "test-") && isByHand == slices.Contains(calls, target) {
+			t.Errorf("make %s: by hand: %t; called by .github/workflows/test.yml: %t; want one of them", target, isByHand, !isByHand)
+		}
+	}
+}
+
 // TestEveryStageRuns: the workflow `test` runs what `make test` does, and CONTRIBUTING.md has a row for each stage.
 func TestEveryStageRuns(t *testing.T) {
 	all := stages(read(t, "Makefile"))

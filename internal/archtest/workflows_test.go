@@ -41,6 +41,9 @@ func TestEveryModuleGetsUpdates(t *testing.T) {
 	}
 	var got []string
 	for _, update := range config.Updates {
+		if update.Ecosystem == "docker" {
+			t.Error("dependabot looks for images to update: no Dockerfile names one, see TestImagesHaveNoBase")
+		}
 		if update.Ecosystem == "gomod" {
 			got = append(got, update.Directories...)
 		}
@@ -59,7 +62,7 @@ func TestActionsArePinned(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("workflows: %q, %v", files, err)
 	}
-	pinned := regexp.MustCompile(`uses: [\w./-]+@[0-9a-f]{40} # v\d`)
+	pinned := regexp.MustCompile(`uses: ([\w./-]+@[0-9a-f]{40} # v\d|\./)`) // or of this repository
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -70,5 +73,27 @@ func TestActionsArePinned(t *testing.T) {
 				t.Errorf("%s: %s: want a commit, and its version in a comment", filepath.Base(file), strings.TrimSpace(line))
 			}
 		}
+	}
+}
+
+// TestAReleaseIsTested: the job that publishes waits for all jobs of the workflow `test`.
+func TestAReleaseIsTested(t *testing.T) {
+	var tests struct {
+		On map[string]any `json:"true"` // the key on, as YAML 1.1 reads it
+	}
+	var release struct {
+		Jobs map[string]struct{ Uses, Needs string }
+	}
+	for name, into := range map[string]any{"test.yml": &tests, "release.yml": &release} {
+		if err := yaml.Unmarshal([]byte(read(t, ".github/workflows/"+name)), into); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if _, ok := tests.On["workflow_call"]; !ok {
+		t.Errorf("test.yml runs on %v, and cannot be called", tests.On)
+	}
+	needed := release.Jobs["release"].Needs
+	if got, want := release.Jobs[needed].Uses, "./.github/workflows/test.yml"; got != want {
+		t.Errorf("the job release needs %q, which uses %q; want %q", needed, got, want)
 	}
 }

@@ -62,7 +62,7 @@ func checkWorkflow(t *testing.T, repo, version string, files map[string][]byte) 
 	for _, image := range [][2]string{{"image", "lbstack"}, {"bundle", "lbstack-bundle"}, {"catalog", "lbstack-catalog"}} {
 		archive, repository := "oci-archive:dist/release/lbstack-"+version+"-"+image[0]+".tar", "registry.example/lbstack/"+image[1]
 		want = append(want, "skopeo copy --all --preserve-digests --digestfile digest "+archive+" docker://"+repository+":"+version,
-			"cosign sign --yes "+repository+"@sha256:of-"+filepath.Base(archive))
+			"cosign sign --yes --recursive "+repository+"@sha256:of-"+filepath.Base(archive))
 	}
 	published := append(slices.Collect(maps.Keys(files)), "SHA256SUMS.sigstore.json")
 	for i, name := range published {

@@ -31,7 +31,7 @@ func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	before := stack.DeepCopy()
 	stack.Status.Inventory = inventory
 	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
-		return fmt.Errorf("recording the inventory of the LoadBalancerStack %s: %w", stack.Name, err)
+		return notStored{fmt.Errorf("recording the inventory of the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	return nil
 }
@@ -55,8 +55,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 		case err != nil && isFinal(err):
 			f.refuse(object, err)
 		case err != nil:
-			failed = append(failed, err)
-			f.applyFailed = append(f.applyFailed, err.Error())
+			failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, err))
 		}
 		if isWorkload(object) {
 			f.components = append(f.components, refused(object, firstOf(why, "it was not written")))

@@ -27,7 +27,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 	conds := conditionSetter{list: &next.Conditions, generation: f.generation}
 	switch {
 	case f.removing != nil:
-		conds.removing(*f.removing)
+		conds.removing(f)
 		next.Summary, next.Rollout, next.TargetVersion = v1beta1.ReasonRemoving, nil, ""
 		return next
 	case f.removed:
@@ -146,15 +146,18 @@ func (s conditionSetter) setOrRemove(kind string, is bool, reason, message strin
 	meta.RemoveStatusCondition(s.list, kind)
 }
 
-func (s conditionSetter) removing(waiting string) {
-	s.set(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, waiting)
-	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded} {
-		s.set(kind, false, v1beta1.ReasonRemoving, seeReady)
+func (s conditionSetter) removing(f findings) {
+	words := []string{*f.removing}
+	for _, failure := range f.failures {
+		words = append(words, failure.message)
 	}
-	for _, kind := range []string{v1beta1.ConditionProgressing, v1beta1.ConditionReconciling} {
-		s.set(kind, true, v1beta1.ReasonRemoving, seeReady)
-	}
-	meta.RemoveStatusCondition(s.list, v1beta1.ConditionStalled)
+	words = slices.DeleteFunc(words, func(text string) bool { return text == "" })
+	s.set(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, strings.Join(words, "; "))
+	s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonRemoving, seeReady)
+	s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonRemoving, seeReady)
+	s.set(v1beta1.ConditionDegraded, f.refuses(), v1beta1.ReasonRemoving, seeReady)
+	s.setOrRemove(v1beta1.ConditionReconciling, !f.refuses(), v1beta1.ReasonRemoving, seeReady)
+	s.setOrRemove(v1beta1.ConditionStalled, f.refuses(), v1beta1.ReasonRemoving, seeReady)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionConfigurationValid)
 }

@@ -87,13 +87,13 @@ func TestAssess(t *testing.T) {
 		{name: "a pool that gives nothing waits for a person", found: findings{components: all, pools: []string{"the pool p gives no addresses"}}, summary: "PoolNotReady", version: "v2",
 			want: map[string]string{"Ready": "False PoolNotReady", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True PoolNotReady", "Stalled": "True PoolNotReady"}},
-		{name: "what the API server did not take is tried again", found: findings{components: all, applyFailed: []string{"timeout"}}, summary: "ApplyFailed", version: "v2",
+		{name: "what the API server did not take is tried again", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}}, summary: "ApplyFailed", version: "v2",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
-		{name: "object that the API server refuses waits for a person", found: findings{components: all, refused: []string{"invalid"}}, summary: "ApplyFailed", version: "v2",
+		{name: "object that the API server refuses waits for a person", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "invalid", person}}}, summary: "ApplyFailed", version: "v2",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Stalled": "True ApplyFailed"}},
-		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{readFailed: "timeout"}, summary: "ReadFailed", version: "v1",
+		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", retried}}}, summary: "ReadFailed", version: "v1",
 			want: map[string]string{"Ready": "False ReadFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ReadFailed", "Reconciling": "True ReadFailed"}},
 		{name: "old Kubernetes waits for a person", found: findings{unfit: &unfit{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, summary: "UnsupportedKubernetes", version: "v1",
@@ -154,11 +154,11 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
 		{name: "one that only a person could have mended is taken down all the same", previous: stalled, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
-		{name: "a workload that could not be written serves on, at its old version", previous: served, found: findings{components: []component{unwritten, workload("speaker", 2)}, applyFailed: []string{"timeout"}},
+		{name: "a workload that could not be written serves on, at its old version", previous: served, found: findings{components: []component{unwritten, workload("speaker", 2)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}},
 			summary: "ApplyFailed", version: "v1",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
-		{name: "but one without a pod is seen beside it", previous: served, found: findings{components: []component{unwritten, workload("speaker", 0)}, applyFailed: []string{"timeout"}},
+		{name: "but one without a pod is seen beside it", previous: served, found: findings{components: []component{unwritten, workload("speaker", 0)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}},
 			summary: "ApplyFailed", version: "v1",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "False ComponentsNotReady", "Progressing": "True ComponentsNotReady",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
@@ -192,7 +192,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
 				"Progressing": seeReady, "Reconciling": seeReady,
 				"Available": "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
-		{name: "all failures are reported, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, applyFailed: []string{"no answer"}},
+		{name: "all failures are reported, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, failures: []fault{{v1beta1.ReasonApplyFailed, "no answer", retried}}},
 			want: map[string]string{
 				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReady,
 				"Reconciling": seeReady, "Stalled": "PoolNotReady: " + seeReady,
@@ -331,7 +331,7 @@ func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 }
 
 func TestAssessBoundsItsMessages(t *testing.T) {
-	found := findings{applyFailed: []string{strings.Repeat("x", 3*maxMessage)}}
+	found := findings{failures: []fault{{v1beta1.ReasonApplyFailed, strings.Repeat("x", 3*maxMessage), retried}}}
 	ready := meta.FindStatusCondition(assess(v1beta1.LoadBalancerStackStatus{}, found).Conditions, v1beta1.ConditionReady)
 	if ready == nil || len(ready.Message) != maxMessage {
 		t.Fatalf("condition: got %+v, want a message of %d bytes", ready, maxMessage)

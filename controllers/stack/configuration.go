@@ -41,7 +41,7 @@ func (f *findings) refuse(object *unstructured.Unstructured, err error) {
 	for _, path := range paths {
 		f.wrong(path)
 	}
-	f.refused = append(f.refused, fmt.Sprintf("%v: the object stays as it is: %s", err, remedy(err, paths)))
+	f.failures = append(f.failures, fault{v1beta1.ReasonApplyFailed, fmt.Sprintf("%v: the object stays as it is: %s", err, remedy(err, paths)), person})
 }
 
 // remedy returns what to do when the API server refuses an object.
@@ -50,9 +50,17 @@ func remedy(err error, paths []string) string {
 	case len(paths) > 0:
 		return "correct " + listed(paths)
 	case apierrors.IsForbidden(err):
-		return "give the operator the right, or change the policy that refuses the object"
+		return permit(err)
 	}
 	return "correct the spec of the stack"
+}
+
+// permit returns what to do when the API server refuses a request that does not depend on the spec.
+func permit(err error) string {
+	if apierrors.IsForbidden(err) {
+		return "give the operator the right, or change the policy that refuses this"
+	}
+	return "the operator tries again every 10 s: correct what the API server names"
 }
 
 // configuration returns the condition ConfigurationValid. Its message names the invalid fields, and

@@ -71,8 +71,8 @@ func TestRefuse(t *testing.T) {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 			for _, words := range tt.words {
-				if len(f.refused) != 1 || !strings.Contains(f.refused[0], words) {
-					t.Errorf("got %q, want %q in it", f.refused, words)
+				if len(f.failures) != 1 || f.failures[0].stance != person || !strings.Contains(f.failures[0].message, words) {
+					t.Errorf("got %+v, want %q in it", f.failures, words)
 				}
 			}
 		})
@@ -91,7 +91,7 @@ func TestConfigurationValid(t *testing.T) {
 	}{
 		{name: "no field is wrong", found: findings{}, want: is("True", "AsExpected", "no field of the spec is known to be wrong")},
 		{name: "fields are named", found: findings{fields: []string{"spec.patches[2]", "spec.bgpPeers[0]"}}, want: is("False", "SpecInvalid", "spec.patches[2], spec.bgpPeers[0]: the condition Ready has the details")},
-		{name: "cluster that cannot be read leaves it as it was", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{readFailed: "timeout"}, want: is("False", "SpecInvalid", "before")},
+		{name: "cluster that cannot be read leaves it as it was", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", retried}}}, want: is("False", "SpecInvalid", "before")},
 		{name: "removed stack has none", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{removed: true}},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,13 +37,13 @@ type findings struct {
 	// unfit is why this version cannot work in the cluster, nil if it can. If it cannot, nothing was
 	// done.
 	unfit *unfit
-	// renderFailed is why the spec could not be turned into objects, and readFailed why the
-	// pass ended before it applied anything.
-	renderFailed, readFailed string
-	// applyFailed has a sentence for each object whose write failed and may succeed in another
-	// try; refused has one for each object that the API server refuses as such.
-	applyFailed, refused []string
-	foreign              []v1beta1.ObjectReference
+	// renderFailed is why the spec could not be turned into objects.
+	renderFailed string
+	// failures are the requests that failed. ended means that the pass ended with the last of
+	// them, before it applied anything.
+	failures []fault
+	ended    bool
+	foreign  []v1beta1.ObjectReference
 	// restore is how long until an object that another writer keeps changing is applied again;
 	// zero: there is none.
 	restore time.Duration
@@ -86,7 +87,7 @@ type findings struct {
 
 // blind reports whether the pass ended before it read the state of the components.
 func (f *findings) blind() bool {
-	return f.unfit != nil || f.renderFailed != "" || f.readFailed != ""
+	return f.unfit != nil || f.renderFailed != "" || f.ended
 }
 
 // observing reports whether the pass writes nothing but the status.
@@ -110,6 +111,25 @@ type fault struct {
 	stance          stance
 }
 
+// fail records a request that failed, with a reason, and returns the error if another try can end it.
+// What the API server refuses as such waits for a person.
+func (f *findings) fail(reason string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isFinal(err):
+		f.failures = append(f.failures, fault{reason, fmt.Sprintf("%v: %s", err, permit(err)), person})
+		return nil
+	}
+	f.failures = append(f.failures, fault{reason, err.Error(), retried})
+	return err
+}
+
+// refuses reports whether the API server has refused a request as such.
+func (f *findings) refuses() bool {
+	return slices.ContainsFunc(f.failures, func(x fault) bool { return x.stance == person })
+}
+
 // faultsOf lists what is wrong, the most severe reason first.
 func faultsOf(f findings) []fault {
 	var faults []fault
@@ -125,9 +145,13 @@ func faultsOf(f findings) []fault {
 	}
 	add(v1beta1.ReasonSpecInvalid, person, f.invalid...)
 	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
-	add(v1beta1.ReasonReadFailed, retried, f.readFailed)
-	add(v1beta1.ReasonApplyFailed, person, f.refused...)
-	add(v1beta1.ReasonApplyFailed, retried, f.applyFailed...)
+	for _, by := range []stance{person, retried} {
+		for _, failure := range f.failures {
+			if failure.stance == by {
+				faults = append(faults, failure)
+			}
+		}
+	}
 	for _, ref := range f.foreign {
 		add(v1beta1.ReasonObjectNotOurs, person, notOurs(ref))
 	}
@@ -140,7 +164,7 @@ func faultsOf(f findings) []fault {
 		if f.rollout.reason == v1beta1.ReasonRollingBack {
 			stance = retried
 		}
-		add(f.rollout.reason, stance, f.rollout.failure)
+		add(f.rollout.reason, stance, f.rollout.failureBeside(f.components))
 	}
 	add(v1beta1.ReasonComponentFailing, retried, componentFaults(f.components)...)
 	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)

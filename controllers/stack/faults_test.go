@@ -19,7 +19,7 @@ func TestFailuresOf(t *testing.T) {
 	}{
 		{name: "nothing is wrong with what only waits", found: findings{components: []component{workload("speaker", 0)}}},
 		{name: "a spec that cannot be rendered needs a person", found: findings{renderFailed: "no"}, want: []fault{{v1beta1.ReasonRenderFailed, "no", person}}},
-		{name: "what was not taken is tried again", found: findings{applyFailed: []string{"one", "two"}},
+		{name: "what was not taken is tried again", found: findings{failures: []fault{{v1beta1.ReasonApplyFailed, "one", retried}, {v1beta1.ReasonApplyFailed, "two", retried}}},
 			want: []fault{{v1beta1.ReasonApplyFailed, "one", retried}, {v1beta1.ReasonApplyFailed, "two", retried}}},
 		{name: "a name of the spec that is taken can be changed there", found: findings{foreign: []v1beta1.ObjectReference{pool}},
 			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already and was not made by lbstack, which does not touch it: " +
@@ -42,7 +42,7 @@ func TestFailuresOf(t *testing.T) {
 		{name: "the heaviest comes first", want: []fault{
 			{v1beta1.ReasonRenderFailed, "render", person}, {v1beta1.ReasonApplyFailed, "apply", retried}, {v1beta1.ReasonObjectNotOurs, notOurs(pool), person},
 			{v1beta1.ReasonPoolNotReady, "pool", person}, {v1beta1.ReasonComponentFailing, "the speaker fails: pod", retried}},
-			found: findings{renderFailed: "render", applyFailed: []string{"apply"}, foreign: []v1beta1.ObjectReference{pool},
+			found: findings{renderFailed: "render", failures: []fault{{v1beta1.ReasonApplyFailed, "apply", retried}}, foreign: []v1beta1.ObjectReference{pool},
 				pools: []string{"pool"}, components: []component{failing(workload("speaker", 1), "pod")}}},
 	}
 	for _, tt := range tests {

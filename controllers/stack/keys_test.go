@@ -64,7 +64,7 @@ func TestAssess_KeyRotationIsPresentOnlyWhileUnderWay(t *testing.T) {
 	}{
 		{"one key", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(1, "a")}}}, false},
 		{"two keys", under, true},
-		{"a pass that does not read the Secret reports no change", findings{readFailed: "no"}, true},
+		{"a pass that does not read the Secret reports no change", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, true},
 		{"the former key is gone", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b")}}}, false},
 		{"two keys again", under, true},
 		{"the stack is removed", findings{removing: new("waiting")}, false},

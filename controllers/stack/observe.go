@@ -92,8 +92,10 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
 }
 
-// examine records in f what is wrong with components, speakers and Services.
+// examine records in f what is wrong with components, speakers and Services. Events that cannot be
+// read are a failure of their own, and leave all other findings.
 func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings, f *findings) error {
+	var failed []error
 	now := time.Now()
 	f.nodes = around.unavailable
 	f.speakers = speakerProblems(around.states, around.down)
@@ -114,11 +116,9 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		if nodes := unready(pods, around.down); len(nodes) > 0 {
 			c.Message = bounded.Cut(c.Message+": not ready on "+listed(nodes), maxProblem)
 		}
-		if err := r.consult(ctx, c, pods, around, now); err != nil {
-			return err
-		}
+		failed = append(failed, f.fail(v1beta1.ReasonReadFailed, r.consult(ctx, c, pods, around, now)))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // consult reads the events of a component that waits: only they have the reason why its pods or

@@ -77,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := r.Client.Get(ctx, request.NamespacedName, stack); err != nil {
 		if apierrors.IsNotFound(err) {
-			return reconcile.Result{}, r.reportUpgradeable(ctx, nil)
+			return reconcile.Result{}, r.reportUpgradeable(ctx, nil) // there is no status to report an error in
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the LoadBalancerStack %s: %w", request.Name, err)
 	}
@@ -89,7 +89,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	} else {
 		result, err = r.install(ctx, stack)
 	}
-	err = errors.Join(err, r.reportUpgradeable(ctx, stack.Status.Conditions))
 	if apierrors.IsConflict(err) {
 		// The cache lacks a write of another writer, or of the last pass.
 		return reconcile.Result{RequeueAfter: r.conflicts.When(request)}, nil
@@ -110,7 +109,7 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	if f.blind() && apierrors.IsConflict(failed) {
 		return reconcile.Result{}, failed // the next pass reads the changed stack
 	}
-	if failed = errors.Join(failed, r.report(ctx, stack, f)); failed != nil {
+	if failed = errors.Join(failed, r.report(ctx, stack, &f)); failed != nil {
 		return reconcile.Result{}, failed // tried again with backoff
 	}
 	return reconcile.Result{RequeueAfter: next(f)}, nil
@@ -153,10 +152,10 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return blind(err)
 	}
 	if f.observing() {
-		if err := r.watchOnly(ctx, stack, wanted, around, f); err != nil {
+		if err := r.watchOnly(ctx, wanted, around, f); err != nil {
 			return blind(err)
 		}
-		return nil
+		return errors.Join(append(failed, r.examine(ctx, stack, around, f))...)
 	}
 	if err := r.addFinalizer(ctx, stack, f); err != nil {
 		return blind(err)
@@ -175,25 +174,31 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err := r.record(ctx, stack, steps.inventory); err != nil {
 		return blind(err)
 	}
-	failed := r.apply(ctx, stack, steps, wanted, around, f, stored)
+	failed = append(failed, r.apply(ctx, stack, steps, wanted, around, f, stored)...)
 	r.applied.retain(wanted)
-	if err := r.step(ctx, &change, steps, f); err != nil {
-		failed = append(failed, err)
-		f.applyFailed = append(f.applyFailed, err.Error())
-	}
+	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, r.step(ctx, &change, steps, f)))
 	gone, err := r.prune(ctx, steps.prune)
-	if err != nil {
-		f.applyFailed = append(f.applyFailed, err.Error())
-	}
+	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, err))
 	f.inventory = without(steps.inventory, gone)
 	if !f.unapplied && err == nil && f.restore == 0 {
 		r.observed.applied = stack.Generation
 	}
-	forgotten := r.forgetVacated(ctx, around, f)
-	if forgotten != nil {
-		f.applyFailed = append(f.applyFailed, forgotten.Error())
+	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, r.forgetVacated(ctx, around, f)))
+	return errors.Join(append(failed, r.examine(ctx, stack, around, f))...)
+}
+
+// notStored is a failed write to the stack itself, without which the pass must not go on.
+type notStored struct{ error }
+
+// Unwrap returns the error of the request.
+func (e notStored) Unwrap() error { return e.error }
+
+// reasonOfEnd returns the reason for a pass that ends with an error before it applies anything.
+func reasonOfEnd(err error) string {
+	if errors.As(err, &notStored{}) {
+		return v1beta1.ReasonApplyFailed
 	}
-	return errors.Join(append(failed, unread, err, forgotten, r.examine(ctx, stack, around, f))...)
+	return v1beta1.ReasonReadFailed
 }
 
 // next returns how long until the next pass if no watch requests one before; 0: none is needed.
@@ -204,7 +209,7 @@ func next(f findings) time.Duration {
 		after  time.Duration
 	}{
 		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
-		{len(f.refused) > 0, lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
+		{f.refuses(), lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
 		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, lookForMonitoring}, {f.rollout.wait() > 0, f.rollout.wait()},
 	} {
 		if look.needed {
@@ -236,7 +241,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalanc
 	before := stack.DeepCopy()
 	controllerutil.AddFinalizer(stack, v1beta1.StackFinalizer)
 	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
-		return fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)
+		return notStored{fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	r.finalizers.Wrote(stack.UID, wanted)
 	return nil

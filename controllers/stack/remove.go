@@ -41,35 +41,49 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	// Another writer can have removed the finalizer: the inventory has what is left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)
-		if err != nil {
-			waiting = "the removal failed and is tried again: " + err.Error()
-		}
-		if waiting != "" {
+		if waiting != "" || err != nil {
 			f = findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
-			return reconcile.Result{RequeueAfter: removeAgain}, errors.Join(err, r.report(ctx, stack, f))
-		}
-		before := stack.DeepCopy()
-		controllerutil.RemoveFinalizer(stack, v1beta1.StackFinalizer)
-		if err := r.Client.Patch(ctx, stack, optimistic(before)); client.IgnoreNotFound(err) != nil {
-			return reconcile.Result{}, fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
+			if err != nil {
+				err = f.fail(v1beta1.ReasonRemoving, fmt.Errorf("the removal failed and is tried again: %w", err))
+			}
+			again := removeAgain
+			if f.refuses() {
+				again = lookForForeign
+			}
+			return reconcile.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, stack, &f))
 		}
 		r.applied, r.finalizers = applied{}, retry.Restores[types.UID]{}
 	}
 	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, r.report(ctx, stack, f)
+	failed := r.report(ctx, stack, &f)
+	if f.refuses() {
+		return reconcile.Result{RequeueAfter: lookForForeign}, failed
+	}
+	return reconcile.Result{}, failed
 }
 
 // takeDown runs the steps of the removal, and returns what it waits for; empty: nothing is left.
 func (r *Reconciler) takeDown(ctx context.Context, stack *v1beta1.LoadBalancerStack) (waiting string, err error) {
 	for _, step := range []func(context.Context, *v1beta1.LoadBalancerStack) (string, error){
-		r.stopWorkloads, r.releaseServices, r.deleteInventory,
+		r.stopWorkloads, r.releaseServices, r.deleteInventory, r.removeFinalizer,
 	} {
 		if waiting, err = step(ctx, stack); err != nil || waiting != "" {
 			return waiting, err
 		}
 	}
+	return "", nil
+}
+
+// removeFinalizer ends the removal. It waits for nothing.
+func (r *Reconciler) removeFinalizer(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
+	without := stack.DeepCopy()
+	controllerutil.RemoveFinalizer(without, v1beta1.StackFinalizer)
+	if err := r.Client.Patch(ctx, without, optimistic(stack)); client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
+	}
+	without.DeepCopyInto(stack)
 	return "", nil
 }
 

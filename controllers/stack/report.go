@@ -2,10 +2,12 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,21 +21,29 @@ const action = "ReconcileStack"
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-// report writes the status if it has changed, and sends an event if Ready has.
-func (r *Reconciler) report(ctx context.Context, stack *v1beta1.LoadBalancerStack, f findings) error {
-	next := assess(stack.Status, f)
+// report writes the condition for OLM, then the status if it has changed, and sends an event if Ready has.
+func (r *Reconciler) report(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+	next := assess(stack.Status, *f)
+	unreported := r.reportUpgradeable(ctx, next.Conditions)
+	if unreported != nil && !apierrors.IsConflict(unreported) {
+		if f.removed { // but for this
+			f.removed, f.removing = false, new("")
+		}
+		unreported = f.fail(v1beta1.ReasonApplyFailed, unreported)
+		next = assess(stack.Status, *f)
+	}
 	if equality.Semantic.DeepEqual(stack.Status, next) {
-		return nil
+		return unreported
 	}
 	before := stack.DeepCopy()
 	stack.Status = next
 	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
-		return fmt.Errorf("writing the status of the LoadBalancerStack %s: %w", stack.Name, err)
+		return errors.Join(unreported, fmt.Errorf("writing the status of the LoadBalancerStack %s: %w", stack.Name, err))
 	}
 	for _, e := range changes(before.Status.Conditions, next.Conditions) {
 		r.Events.Eventf(stack, nil, e.kind, e.reason, action, "%s", e.note)
 	}
-	return nil
+	return unreported
 }
 
 // change is an event to send.

@@ -175,7 +175,7 @@ func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalanc
 	before := stack.DeepCopy()
 	stack.Status.Rollout = status
 	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
-		return fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)
+		return notStored{fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	ctrllog.FromContext(ctx).Info("rollout", "phase", status.Phase, "revision", status.Revision, "message", status.Message)
 	r.observed.stored = stored

@@ -84,9 +84,9 @@ func TestAppliedOf(t *testing.T) {
 	}{
 		{"all objects were applied", findings{}, 3},
 		{"pools are wrong as they are applied", findings{pools: []string{"p"}}, 3},
-		{"an object was refused", findings{refused: []string{"o"}, pools: []string{"p"}}, 0},
-		{"a request failed", findings{applyFailed: []string{"o"}}, 0},
-		{"nothing could be read", findings{readFailed: "no"}, 0},
+		{"an object was refused", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", person}}, pools: []string{"p"}}, 0},
+		{"a request failed", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", retried}}}, 0},
+		{"nothing could be read", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, 0},
 		{"the spec is not valid", findings{invalid: []string{"f"}}, 0},
 		{"the spec cannot be rendered", findings{renderFailed: "no"}, 0},
 		{"the CRDs are too old", findings{unfit: &unfit{v1beta1.ReasonCRDsOutdated, "no"}}, 0},
@@ -320,7 +320,7 @@ func TestChangePlan_Words(t *testing.T) {
 
 func TestRollout_TimeWithRestraintDoesNotCount(t *testing.T) {
 	r := Reconciler{observed: observed{since: began}}
-	if err := r.watchOnly(t.Context(), &v1beta1.LoadBalancerStack{}, nil, &surroundings{}, &findings{restraint: &restraint{}}); err != nil {
+	if err := r.watchOnly(t.Context(), nil, &surroundings{}, &findings{restraint: &restraint{}}); err != nil {
 		t.Fatal(err)
 	}
 	if r.observed.answered(nil, began.Add(time.Hour)); r.observed.since != began.Add(time.Hour) {
@@ -360,7 +360,7 @@ func TestRollout_InStatusOfStack(t *testing.T) {
 		{"rollout that goes on", findings{rollout: &rolloutFinding{status: before, moving: true, version: "v2"}}, before, "v2"},
 		{"rollout that is complete", findings{rollout: &rolloutFinding{status: now, version: "v2"}}, now, ""},
 		{"restrained operator leaves it", findings{restraint: &restraint{}}, before, "v1"},
-		{"pass that failed leaves it", findings{readFailed: "no"}, before, "v1"},
+		{"pass that failed leaves it", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, before, "v1"},
 		{"removal ends it", findings{removing: &waiting}, nil, ""},
 		{"removed stack has none", findings{removed: true}, nil, ""},
 	} {

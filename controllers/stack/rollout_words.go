@@ -30,6 +30,20 @@ type rolloutFinding struct {
 	again time.Duration
 }
 
+// failureBeside returns the sentence about the revision that failed, without the problems of pods that
+// the sentences about the components have.
+func (f *rolloutFinding) failureBeside(components []component) string {
+	sentence := f.failure
+	for _, c := range components {
+		for _, p := range c.failing {
+			for _, text := range []string{": " + p.String(), "; " + p.String(), ": " + p.text} {
+				sentence = strings.Replace(sentence, text, "", 1)
+			}
+		}
+	}
+	return sentence
+}
+
 // wait returns how long until the next decision; 0: none is needed.
 func (f *rolloutFinding) wait() time.Duration {
 	if f == nil {

@@ -72,10 +72,13 @@ func (w *faultyWay) failed() string {
 // due reports whether a request is the one that fails.
 func (w *faultyWay) due(r *http.Request) bool {
 	q := r.URL.Query()
-	for _, other := range []string{"/leases", "/events", "/tokenreviews", "/openapi", "/version"} {
+	for _, other := range []string{"/leases", "/tokenreviews"} {
 		if strings.Contains(r.URL.Path, other) {
 			return false
 		}
+	}
+	if strings.Contains(r.URL.Path, "/events") && r.Method != http.MethodGet { // of the recorder
+		return false
 	}
 	if q.Has("watch") || q.Has("sendInitialEvents") || q.Has("resourceVersion") { // of informers
 		return false
@@ -241,6 +244,7 @@ func (b *operatorBed) convergesTo(want map[string]any, pass *int, way *faultyWay
 			*pass += 2 // the same spec
 			b.force(nil, *pass)
 		}
+		b.refusalIsStalled(ctx, f)
 		if err := b.settled(ctx, *pass); err != nil {
 			return fmt.Errorf("after %q: %w", way.failed(), err)
 		}
@@ -249,6 +253,19 @@ func (b *operatorBed) convergesTo(want map[string]any, pass *int, way *faultyWay
 		}
 		return nil
 	})
+}
+
+// refusalIsStalled fails the test if the stack reports a refusal as something that the operator can end.
+func (b *operatorBed) refusalIsStalled(ctx context.Context, f requestFault) {
+	b.Helper()
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := b.Get(ctx, nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil || !f.person {
+		return
+	}
+	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+	if ready != nil && strings.Contains(ready.Message, "injected") && !meta.IsStatusConditionTrue(stack.Status.Conditions, v1beta1.ConditionStalled) {
+		b.Errorf("a refusal: got the conditions %s, want Stalled; %s", conditions(stack), ready.Message)
+	}
 }
 
 // objects returns what the operator made, without what the API server sets and without keys.

@@ -3,17 +3,20 @@ package stack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/preflight"
+	"github.com/lbstack/lbstack/internal/rollout"
 )
 
 const (
@@ -28,36 +31,43 @@ const (
 type unfit struct{ reason, message string }
 
 // preflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
-// until all pass once. If the cluster cannot be read, the pass goes on: it fails with a better message.
-func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack) *unfit {
+// until all pass once. revisions are the stored ones: a rollout that has not ended, or that was taken
+// back, shows its version only there. It returns an error if no check fails and one could not be made.
+func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]templates) (*unfit, error) {
 	if r.fits {
-		return nil
+		return nil, nil
+	}
+	ran := []string{stack.Status.Version}
+	for _, t := range revisions {
+		ran = append(ran, t.version)
 	}
 	facts := preflight.Facts{
-		Ran: stack.Status.Version, Version: r.Version, Needed: r.needed,
+		Ran: ran, Version: r.Version, Needed: r.needed,
 		Permit: v1beta1.AnnotationAllowDowngrade, AllowedDowngrade: stack.Annotations[v1beta1.AnnotationAllowDowngrade],
 	}
-	known := true
+	var unread error
 	if r.Kubernetes != nil {
 		info, err := r.Kubernetes()
-		if known = err == nil; known {
+		if err == nil {
 			facts.Kubernetes, facts.KubernetesVersion = minorOf(info), info.GitVersion
+		} else {
+			unread = fmt.Errorf("reading the version of Kubernetes: %w", err)
 		}
 	}
 	if r.Schemas != nil {
-		var err error
-		facts.Served, err = r.Schemas(ctx)
-		known = known && err == nil
+		served, err := r.Schemas(ctx)
+		facts.Served = served
+		unread = errors.Join(unread, err)
 	}
 	problem, message := preflight.Check(facts)
-	if r.fits = known && problem == preflight.None; problem == preflight.None {
-		return nil
+	if r.fits = unread == nil && problem == preflight.None; problem == preflight.None {
+		return nil, unread
 	}
 	return &unfit{map[preflight.Problem]string{
 		preflight.OldKubernetes: v1beta1.ReasonUnsupportedKubernetes,
 		preflight.OldSchema:     v1beta1.ReasonCRDsOutdated,
 		preflight.Downgrade:     v1beta1.ReasonDowngradeRefused,
-	}[problem], message}
+	}[problem], message}, nil
 }
 
 // minorOf returns the minor version of Kubernetes 1, zero if it is not known.
@@ -89,6 +99,9 @@ func Schemas(server rest.Interface) func(context.Context) (map[string]*preflight
 		ctx, cancel := context.WithTimeout(ctx, readSchemas)
 		defer cancel()
 		text, err := server.Get().AbsPath("/openapi/v3/apis/" + v1beta1.GroupVersion.String()).Do(ctx).Raw()
+		if apierrors.IsNotFound(err) {
+			return map[string]*preflight.Schema{}, nil // the API server has no kind of the group
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the schemas of %s: %w", v1beta1.GroupVersion, err)
 		}

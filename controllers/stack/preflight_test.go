@@ -16,6 +16,7 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/preflight"
+	"github.com/lbstack/lbstack/internal/rollout"
 )
 
 // schemaWith is that of a kind with some fields.
@@ -38,6 +39,7 @@ func TestPreflight(t *testing.T) {
 	tests := []struct {
 		name        string
 		ran         string
+		stored      string // the version of a stored revision
 		annotations map[string]string
 		answers     []answer // one for each pass; the last one is the last that is asked for
 		want        []string // the reasons, one for each pass
@@ -45,7 +47,10 @@ func TestPreflight(t *testing.T) {
 		{name: "checks are made until all pass", answers: []answer{{minor: "30"}, {minor: ok, served: schemaWith("spec")}, {minor: ok, served: both}},
 			want: []string{v1beta1.ReasonUnsupportedKubernetes, v1beta1.ReasonCRDsOutdated, "", "", ""}},
 		{name: "what cannot be read is read again", answers: []answer{{failing: errors.New("away")}, {minor: "9"}, {minor: ok, served: both}},
-			want: []string{"", v1beta1.ReasonUnsupportedKubernetes, "", ""}},
+			want: []string{v1beta1.ReasonReadFailed, v1beta1.ReasonUnsupportedKubernetes, "", ""}},
+		{name: "kind that the API server does not have", answers: []answer{{minor: ok}, {minor: ok, served: both}}, want: []string{v1beta1.ReasonCRDsOutdated, ""}},
+		{name: "newer version whose rollout did not end", ran: "v0.2.0", stored: "v0.3.0", answers: []answer{{minor: ok, served: both}}, want: []string{v1beta1.ReasonDowngradeRefused}},
+		{name: "templates of an older version", ran: "v0.2.0", stored: "v0.1.0", answers: []answer{{minor: ok, served: both}}, want: []string{""}},
 		{name: "newer version ran", ran: "v0.3.0", answers: []answer{{minor: ok, served: both}, {minor: ok, served: both}}, want: []string{v1beta1.ReasonDowngradeRefused, v1beta1.ReasonDowngradeRefused}},
 		{name: "downgrade is permitted", ran: "v0.3.0", annotations: map[string]string{v1beta1.AnnotationAllowDowngrade: "v0.2.0"},
 			answers: []answer{{minor: ok, served: both}}, want: []string{"", ""}},
@@ -63,13 +68,20 @@ func TestPreflight(t *testing.T) {
 				Schemas: func(context.Context) (map[string]*preflight.Schema, error) {
 					a := answers[0]
 					answers = answers[1:]
-					return map[string]*preflight.Schema{"Pool": a.served}, a.failing
+					if a.failing != nil {
+						return nil, a.failing
+					}
+					return map[string]*preflight.Schema{"Pool": a.served}, nil
 				},
 			}
 			var got []string
 			for range tt.want {
 				reason := ""
-				if why := r.preflight(t.Context(), stack); why != nil {
+				why, err := r.preflight(t.Context(), stack, map[rollout.Revision]templates{{}: {version: tt.stored}})
+				switch {
+				case err != nil:
+					reason = v1beta1.ReasonReadFailed
+				case why != nil:
 					reason = why.reason
 				}
 				got = append(got, reason)

@@ -120,24 +120,25 @@ func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerSta
 func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	// Time in which any object cannot be read does not count for a rollout.
 	blind := func(err error) error {
-		f.readFailed = err.Error()
+		f.ended = true
 		r.observed.answered(err, time.Now())
-		return err
+		return f.fail(reasonOfEnd(err), err)
 	}
-	if f.unfit = r.preflight(ctx, stack); f.unfit != nil {
-		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
-		r.observed.since = time.Time{} // the time does not count for a rollout
-		return nil
-	}
-	serviceMonitors, unread := r.hasServiceMonitors(stack.Status.Inventory)
-	if unread != nil {
-		f.applyFailed = append(f.applyFailed, unread.Error())
-	}
-	r.recall(stack)
 	revisions, err := r.storedRevisions(ctx)
 	if err != nil {
 		return blind(err)
 	}
+	if f.unfit, err = r.preflight(ctx, stack, revisions); err != nil {
+		return blind(err)
+	}
+	if f.unfit != nil {
+		ctrllog.FromContext(ctx).Info("nothing is done", "why", f.unfit.message)
+		r.observed.since = time.Time{} // the time does not count for a rollout
+		return nil
+	}
+	serviceMonitors, err := r.hasServiceMonitors(stack.Status.Inventory)
+	failed := []error{f.fail(v1beta1.ReasonApplyFailed, err)}
+	r.recall(stack)
 	accounts, err := r.accounts(ctx, revisions[r.observed.stored.Revision])
 	if err != nil {
 		return blind(err)

@@ -18,7 +18,7 @@ const (
 	None Problem = iota
 	// OldKubernetes: the API server is older than lbstack needs.
 	OldKubernetes
-	// OldSchema: CustomResourceDefinitions in the cluster lack fields that this version uses.
+	// OldSchema: the cluster lacks CustomResourceDefinitions, or fields in them, that this version uses.
 	OldSchema
 	// Downgrade: a newer version of lbstack ran in the cluster.
 	Downgrade
@@ -30,13 +30,14 @@ type Facts struct {
 	// version, such as v1.31.4, for messages.
 	Kubernetes        int
 	KubernetesVersion string
-	// Served are the schemas that the API server has, and Needed those of this version, by kind.
-	// A kind that is not served is not checked: its fields are not known.
+	// Served are the schemas that the API server has, and Needed those of this version, by kind. A nil
+	// Served is not known.
 	Served, Needed map[string]*Schema
-	// Ran is the version of lbstack that last ran on all nodes, and Version that of the operator, both as
-	// vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an administrator permits although a newer
-	// one ran: the value of the annotation whose key is Permit.
-	Ran, Version, AllowedDowngrade, Permit string
+	// Ran are the versions of lbstack that wrote to the cluster, as far as the cluster shows, and Version
+	// is that of the operator, all as vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an
+	// administrator permits although a newer one ran: the value of the annotation whose key is Permit.
+	Ran                               []string
+	Version, AllowedDowngrade, Permit string
 }
 
 // OldestKubernetes is the oldest minor version of Kubernetes 1 with which lbstack works: its
@@ -50,9 +51,13 @@ func Check(f Facts) (Problem, string) {
 	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetes {
 		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetes)
 	}
-	if IsRefused(f.Ran, f.Version, f.AllowedDowngrade) {
-		return Downgrade, fmt.Sprintf("the operator is lbstack %s, and the components run %s: an older version can misread what a newer one stored, so the operator changes nothing: "+
-			"install the operator %s or newer, or permit it with the annotation %s=%s", f.Version, f.Ran, f.Ran, f.Permit, f.Version)
+	if ran := newest(f.Ran); IsRefused(ran, f.Version, f.AllowedDowngrade) {
+		return Downgrade, fmt.Sprintf("the operator is lbstack %s, and %s ran in the cluster: an older version can misread what a newer one stored, so the operator changes nothing: "+
+			"install the operator %s or newer, or permit it with the annotation %s=%s", f.Version, ran, ran, f.Permit, f.Version)
+	}
+	if absent := absentKinds(f.Served, f.Needed); len(absent) > 0 {
+		return OldSchema, fmt.Sprintf("the cluster lacks CustomResourceDefinitions of lbstack %s, of the kinds %s, so the operator changes nothing: "+
+			"apply the CustomResourceDefinitions of this version", f.Version, listed(absent))
 	}
 	if lacking := lackingFields(f.Served, f.Needed); len(lacking) > 0 {
 		return OldSchema, fmt.Sprintf("the CustomResourceDefinitions in the cluster are not those of lbstack %s: the API server drops the fields %s, so the operator changes nothing: "+
@@ -61,9 +66,19 @@ func Check(f Facts) (Problem, string) {
 	return None, ""
 }
 
-// IsRefused reports whether a version is older than the one that ran on all nodes, and is not the one that an
+// IsRefused reports whether a version is older than the one that ran in the cluster, and is not the one that an
 // administrator permits.
 func IsRefused(ran, version, allowed string) bool { return isOlder(version, ran) && allowed != version }
+
+// newest returns the newest of some versions that are releases; empty: none is.
+func newest(versions []string) (latest string) {
+	for _, version := range versions {
+		if _, err := release(version); err == nil && (latest == "" || isOlder(latest, version)) {
+			latest = version
+		}
+	}
+	return latest
+}
 
 // isOlder reports whether a version precedes another one. A version that is no release, such as
 // that of a development build, precedes none.

@@ -53,6 +53,17 @@ func (s *Schema) missing(path string, need *Schema) (paths []string) {
 	return append(paths, s.AdditionalProperties.missing(path+"[]", need.AdditionalProperties)...)
 }
 
+// absentKinds lists the needed kinds that the API server does not serve.
+func absentKinds(served, needed map[string]*Schema) (kinds []string) {
+	for kind := range needed {
+		if served != nil && served[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
 // lackingFields lists the needed fields that the served kinds lack, as Kind.path.
 func lackingFields(served, needed map[string]*Schema) (fields []string) {
 	for _, kind := range slices.Sorted(maps.Keys(needed)) {

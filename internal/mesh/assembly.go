@@ -51,11 +51,11 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	piece := &msg.Piece
 	about, instance, sequence := from, from.instance, msg.Sequence
 	if piece.About != 0 {
-		if about = m.byID[piece.About]; about == nil || piece.Instance == about.replaced || !m.takesFromOthers(now, about) {
+		if about = m.byID[piece.About]; about == nil || piece.Instance == about.replaced || !m.takesFromOthers(now, about, piece.Back > 0) {
 			return
 		}
 		instance, sequence, about.want = piece.Instance, piece.Sequence, want{}
-		if piece.Back > 0 && about.ended == (ack{instance, sequence}) {
+		if piece.Back > 0 && about.ended == (ack{instance, sequence}) && !from.began.After(about.endedAt) {
 			return // this speaker has lost it already: its restart took too long, or its kernel does not answer
 		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
@@ -85,11 +85,13 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 }
 
 // takesFromOthers reports whether the state of a peer is accepted from others: nothing comes from
-// the peer itself, and this speaker counts it as alive or no other speaker suspects it.
-func (m *Machine) takesFromOthers(now time.Time, p *peer) bool {
+// the peer itself, and this speaker counts it as alive, it restarts, or no other speaker suspects it.
+// A suspicion is no objection to a restart: a peer that restarts sends nothing. The suspicion may
+// have begun before, at a cut that is over.
+func (m *Machine) takesFromOthers(now time.Time, p *peer, restarts bool) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p) || m.checking && m.owes(p)
 	suspicions, _ := m.suspicions(now, p)
-	return silent && (p.live || suspicions == 0)
+	return silent && (p.live || restarts || suspicions == 0)
 }
 
 // assemble adds a piece and returns all of them once they are complete.

@@ -26,7 +26,9 @@ type peer struct {
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
 	back     time.Time // when its next process is expected, if it restarts
+	began    time.Time // when the latest session with it began
 	ended    ack       // its state when it was lost during a restart: others may still relay that state
+	endedAt  time.Time // when that was: a speaker that was met since then reaches what this one did not
 	interval time.Duration
 	assembly assembly
 
@@ -100,6 +102,7 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 		m.renew(now, p, instance)
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
+	p.began = now
 	m.reached(p)
 	m.setSilent(p, false)
 	m.noteUnknown(p)
@@ -327,7 +330,7 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
 	if p.isRestarting() { // a new process may have published another state since
-		p.ended = ack{p.instance, p.sequence}
+		p.ended, p.endedAt = ack{p.instance, p.sequence}, now
 		p.state, p.sequence = wire.State{}, 0
 	}
 	m.drop(p)

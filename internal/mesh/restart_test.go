@@ -267,6 +267,44 @@ func TestRelayedRestart_DoesNotBringBackADeadPeer(t *testing.T) {
 	s.alive("its next process is relayed", "b", "c")
 }
 
+// A speaker that is cut from all others loses a restarting peer as well, since the kernel of the peer is out of
+// reach. Once it receives from others again, they relay the restart.
+func TestRelayedRestart_BringsBackAPeerThatWasLostInACut(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	s.publish("b", restartingFor(5*time.Second))
+	s.pass(standard.Timeout + standard.Interval) // c and d are lost
+	s.note(s.m.Vanished(s.now, "b"))
+	s.alive("during the cut")
+	s.pass(standard.Interval)
+	for _, msg := range relayedPieces("b", wire.Instance{1}, 2, restartingFor(4*time.Second)) {
+		s.deliver("c", msg)
+	}
+	if got, is := s.state("b"); !is || got.Claims[vip] != 7 {
+		t.Errorf("after the cut c relays the restart of b: got %+v, alive: %v, want the relayed state", got, is)
+	}
+}
+
+// A peer restarts just after the end of a cut, before all others have received from it again: those still
+// suspect it.
+func TestRelayedRestart_IsAcceptedWhileOthersSuspectThePeer(t *testing.T) {
+	s := begin(t, "b", "c", "d")
+	s.peers["d"].suspects = []lb.NodeName{"b"}
+	s.pass(standard.Timeout+standard.Interval, "c", "d")
+	s.alive("during the cut", "c", "d")
+	relay := func(state wire.State, sequence uint64) {
+		for _, msg := range relayedPieces("b", wire.Instance{1}, sequence, state) {
+			s.deliver("c", msg)
+		}
+	}
+	relay(active, 2)
+	s.alive("a state of b is relayed that does not restart", "c", "d")
+	relay(restartingFor(4*time.Second), 3)
+	s.alive("the restart of b is relayed", "b", "c", "d")
+	s.peers["c"].suspects = []lb.NodeName{"b"}
+	s.heartbeat("c")
+	s.alive("all others find it dead", "c", "d")
+}
+
 func TestRelayedRestart_IsQueuedUntilItsTime(t *testing.T) {
 	s := begin(t, "c")
 	s.setPeers("b", "c")

@@ -122,10 +122,10 @@ func TestSpeakerDoesNotCoverOnALinkThatItMayNotUse(t *testing.T) {
 
 func TestIsolatedSpeakerCoversForNoPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil))
-		b.receive(restarts(), peer("p2", nil))
+		b := running(t, want(wanted(a1, "p1", self)), peer("p1", ownership.Claims{a1: 3}), peer("p2", nil), peer("p3", nil))
+		b.receive(restarts(), peer("p2", nil), peer("p3", nil))
 		b.serves("while p1 restarts", coveredWith(mac('1')))
-		b.view.Missing = missing("p2")
+		b.view.Missing = missing("p2", "p3")
 		b.receive(restarts())
 		b.after(300 * time.Millisecond)
 		b.silentNow("while self is isolated")

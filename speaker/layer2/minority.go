@@ -145,19 +145,31 @@ func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 // back in a mesh that this speaker is not in (another port, other keys). Speakers on nodes that the
 // API server reports as NotReady count: such a node may be cut off from the API server alone.
 func majority(v mesh.View) bool {
-	here, all, restarting := 1, 1+len(v.Missing), 0
+	here, away, restarting := count(v)
+	return here > away+max(0, restarting-1)
+}
+
+// restartsAlone reports whether this speaker is in a minority only since others restart. They have published that,
+// and their kernels answer: this speaker is not cut off, so that a silent link is no sign of that.
+func restartsAlone(v mesh.View) bool {
+	here, away, restarting := count(v)
+	return here+restarting > away
+}
+
+// count returns how many speakers this one receives from, itself included, how many it does not, and how many restart.
+func count(v mesh.View) (here, away, restarting int) {
+	here, away = 1, len(v.Missing)
 	for i := range v.Peers {
-		if !runs(&v.Peers[i]) {
-			if restarting++; restarting > 1 {
-				all++
-			}
-			continue
-		}
-		if all++; !v.Peers[i].Late {
+		switch p := &v.Peers[i]; {
+		case !runs(p):
+			restarting++
+		case p.Late:
+			away++
+		default:
 			here++
 		}
 	}
-	return 2*here > all
+	return here, away, restarting
 }
 
 // runs reports whether the speaker of a peer has a process: a restarting one has none until the next one starts.
@@ -229,6 +241,11 @@ func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.Is
 // waits reports whether the first answer on a link may still come.
 func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
 
+// needsAnswers reports whether this speaker announces only on links that it receives from.
+func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
+	return e.isMinority() && !e.waits(now) && !restartsAlone(*in.view) && !alone(*in.view, in.want.Down)
+}
+
 // reached returns the links that this speaker may announce on. In the majority, or while it is alone,
 // these are all links. Otherwise they are the links that it receives from, and none if half of the
 // others receive nothing from it (isMissed).
@@ -243,7 +260,7 @@ func (e *Engine) reached(now time.Time, in inbox) []Link {
 // silent returns the names, sorted, of the links on which nothing is announced in a minority, since
 // nothing is received from them.
 func (e *Engine) silent(now time.Time, in inbox) (links []string) {
-	if !e.isMinority() || e.waits(now) || alone(*in.view, in.want.Down) {
+	if !e.needsAnswers(now, in) {
 		return nil
 	}
 	for _, l := range in.able() {
@@ -278,7 +295,7 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || isMissed(*in.view) {
 		return e.inMinority()
 	}
-	return e.isMinority() && !e.waits(now) && !alone(*in.view, in.want.Down) && !e.reachesClients(now, in)
+	return e.needsAnswers(now, in) && !e.reachesClients(now, in)
 }
 
 // reachesClients reports whether this node receives from a link on which it would announce an

@@ -111,6 +111,26 @@ func TestSurvivorThatNoLongerReceivesStopsAnswering(t *testing.T) {
 	})
 }
 
+// A restart that a peer has published is no sign that this node is cut off, also if another peer is dead.
+func TestSpeakerThatAPublishedRestartLeavesInAMinorityIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p1, p2 := peer("p1", ownership.Claims{a2: 4}), peer("p2", nil)
+		b := running(t, want(wanted(a1, self), wanted(a2, "p1", self)), p1, p2)
+		b.view.Missing = missing("p2")
+		b.receive(p1)
+		b.receive(in(ownership.Restarting, p1))
+		covers := layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac('1')}}
+		both := map[netip.Addr]layer2.Owned{a1: on0(true, a1)[a1], a2: covers}
+		for range 10 {
+			b.after(100 * time.Millisecond)
+			b.serves("while p1 restarts and no host answers", both)
+		}
+		b.view.Missing = missing("p1", "p2")
+		b.receive()
+		b.silentNow("when p1 is found dead")
+	})
+}
+
 // twoLinks returns a survivor with two links. Of these eth1 is in the subnet of a1 and a2, and has no
 // host that answers.
 func twoLinks(t *testing.T) *bed {

@@ -90,20 +90,17 @@ func (w *world) canServe(p *process, address netip.Addr) bool {
 	return w.isMost(p) || !w.away[p.n.name] && time.Now().After(p.partitioned)
 }
 
-// ready returns whether a process no longer waits. A starting process waits startWait for the states of
-// all others, and as long again for a snapshot while the API server is away. Until then it publishes
-// nothing.
+// ready returns whether a process no longer waits. A starting process waits for a snapshot, startWait for
+// that of the checkpoint while the API server is away, and then as long for the states of all others. Until
+// then it publishes nothing.
 func (w *world) ready(p *process) bool {
 	wait := time.Duration(0)
-	if w.noAPI[p.n.name] {
-		wait = startWait
-	}
 	if !w.firm || slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
 		return !w.receives(p, n) || w.noAPI[n] && time.Since(w.nodes[n].p.begun) < startWait+time.Second
 	}) {
-		wait += startWait
+		wait = startWait
 	}
-	return time.Since(p.begun) > wait
+	return !p.informed.IsZero() && time.Since(p.informed) > wait
 }
 
 // receives returns whether a process and the running process of a node receive from each other.
@@ -244,7 +241,7 @@ func (w *world) uninformed() (n int) {
 func (w *world) startsWithoutAPI(side int, l *lan) bool {
 	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
 		p := w.nodes[n].p
-		return w.noAPI[n] && p != nil && !p.dead && l.sides[n] == side && !w.ready(p)
+		return w.noAPI[n] && p != nil && !p.dead && l.sides[n] == side && !w.ready(p) && time.Since(p.begun) <= 2*startWait
 	})
 }
 

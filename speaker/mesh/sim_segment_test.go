@@ -106,6 +106,7 @@ func (p *process) Ask(about *layer2.Questions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q := segment.Questions{}
+	p.asked, p.awaited = nil, nil
 	if about != nil {
 		neighbours := slices.SortedFunc(maps.Values(p.n.hosts()), netip.Addr.Compare)
 		q.Witnesses = map[string][]netip.Addr{"eth0": append([]netip.Addr{gateway}, neighbours...), "cni0": {pod}}
@@ -113,7 +114,7 @@ func (p *process) Ask(about *layer2.Questions) {
 			q.Witnesses["eth1"] = nil // no route uses eth1, so that the kernel has no neighbour there
 		}
 		q.Nodes, q.Addresses = map[string][]netip.Addr{"eth0": about.Nodes}, about.Addresses
-		p.awaited = about.Awaited
+		p.asked, p.awaited = about.Addresses, about.Awaited
 	}
 	p.segment.Ask(q)
 	if p.segment.Asking() && !p.asking {
@@ -227,6 +228,9 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 			q := w.nodes[name].p
 			if name == p.n.name || q == nil || l.cuts[[2]lb.NodeName{p.n.name, name}] {
 				continue
+			}
+			if q.n.up[l.name] && q.frozen.Load() == nil && slices.Contains(q.asked[address], l.name) {
+				q.segment.Answer(q.n.now(), l.name, address, p.n.hardware(l.name)) // an address that is announced is in use
 			}
 			owner, covers := q.answers(address, time.Now())
 			switch {

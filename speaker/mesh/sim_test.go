@@ -149,9 +149,11 @@ type process struct {
 	froze  time.Time // when the process was frozen, if it is
 	wanted int       // the version of world.want that the process has
 	begun  time.Time
-	alive  int64 // runner.alive when the process was frozen
-	owned  map[netip.Addr]layer2.Owned
-	ready  map[netip.Addr]time.Time // when the probing of an address ends and the process answers for it
+	// informed is when the process had a snapshot first, of the API server or the checkpoint; zero: it has none.
+	informed time.Time
+	alive    int64 // runner.alive when the process was frozen
+	owned    map[netip.Addr]layer2.Owned
+	ready    map[netip.Addr]time.Time // when the probing of an address ends and the process answers for it
 	// segment sends probes while asking.
 	segment *segment.Machine
 	asking  bool
@@ -163,6 +165,8 @@ type process struct {
 	silentHere bool
 	// partitioned is when the report of the controller stops counting that the process is cut from a larger group.
 	partitioned time.Time
+	// asked are the addresses that the segments are asked about, with their links.
+	asked map[netip.Addr][]string
 	// awaited are addresses of the second segment: a host that requests one of them shows that the node receives.
 	awaited []netip.Addr
 	// contested is when another node last announced an address of this process.
@@ -256,6 +260,7 @@ func (w *world) inform(p *process, most time.Duration) {
 		s, noAPI := w.want, w.noAPI[p.n.name]
 		if !noAPI {
 			p.wanted = w.wanted
+			p.noteInformed()
 		}
 		w.mu.Unlock()
 		if !noAPI {
@@ -307,6 +312,7 @@ func (w *world) runOne(name lb.NodeName) {
 			if reflect.DeepEqual(kept.Snapshot.Addresses, w.want.Addresses) && maps.Equal(kept.Snapshot.Draining, w.want.Draining) {
 				p.wanted = w.wanted
 			}
+			p.noteInformed()
 			w.mu.Unlock()
 			p.engine.SetCheckpoint(kept.Snapshot)
 		})
@@ -323,6 +329,13 @@ func (w *world) runOne(name lb.NodeName) {
 		go p.runner.keepRunning(p.wait)
 		go p.probeKernels()
 	})
+}
+
+// noteInformed records that the process has a snapshot. The caller holds the lock.
+func (p *process) noteInformed() {
+	if p.informed.IsZero() {
+		p.informed = time.Now()
+	}
 }
 
 func (p *process) saveCheckpoint(k layer2.Checkpoint) {
@@ -460,10 +473,10 @@ func (w *world) setLink(name lb.NodeName, link string, up bool) {
 	n := w.nodes[name]
 	n.up[link] = up
 	w.note("%s has a carrier on %s: %v", name, link, up)
-	if !up {
-		w.fault = time.Now()
-	}
 	p, links := n.p, n.hasLinks()
+	if !up || p != nil && !p.dead && !w.isMost(p) {
+		w.fault = time.Now() // in a minority, addresses move to a link that is back once its segment was asked
+	}
 	w.look()
 	w.mu.Unlock()
 	if p != nil && !p.dead {
@@ -575,6 +588,9 @@ func (w *world) mayLose(p *process, lost []netip.Addr) {
 		}
 		if linkOf(address) == "eth1" && !w.isMost(p) {
 			continue // in a minority, without a gateway, the node waits until a host requests the address
+		}
+		if !slices.Contains(p.owned[address].Interfaces, linkOf(address)) && !w.isMost(p) {
+			continue // its link is back: in a minority the segment of the link is asked first
 		}
 		if time.Since(p.ready[address]) < w.timing.Interval {
 			continue // two nodes took it, since one of them had not detected yet that a third one died as well

@@ -25,23 +25,23 @@ func CacheOptions(namespace string) cache.Options {
 			// For this watch, a Service whose type changes to another one is deleted.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
-				Transform: strip(apiconv.TrimService),
+				Transform: typedTransform(apiconv.TrimService),
 			},
-			&corev1.Node{}:      {Transform: strip(stripNode)},
-			&corev1.Namespace{}: {Transform: strip(stripNamespace)},
+			&corev1.Node{}:      {Transform: typedTransform(stripNode)},
+			&corev1.Namespace{}: {Transform: typedTransform(stripNamespace)},
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
-				Transform: strip(stripStack),
+				Transform: typedTransform(stripStack),
 			},
-			&discoveryv1.EndpointSlice{}: {Transform: strip(apiconv.PackEndpoints)},
-			&v1beta1.SpeakerState{}:      {Transform: strip(stripSpeakerState)},
-			&v1beta1.SpeakerRouteSlice{}: {Transform: strip(stripSlice)},
+			&discoveryv1.EndpointSlice{}: {Transform: typedTransform(apiconv.PackEndpoints)},
+			&v1beta1.SpeakerState{}:      {Transform: typedTransform(stripSpeakerState)},
+			&v1beta1.SpeakerRouteSlice{}: {Transform: typedTransform(stripRouteSlice)},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Label:      labels.SelectorFromSet(labels.Set{v1beta1.LabelComponent: "speaker"}),
-				Transform:  strip(stripPod),
+				Transform:  typedTransform(stripPod),
 			},
-			&corev1.Secret{}: {Namespaces: map[string]cache.Config{namespace: {}}, Transform: strip(stripSecret)},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{namespace: {}}, Transform: typedTransform(stripSecret)},
 		},
 	}
 }
@@ -90,8 +90,8 @@ func stripSpeakerState(state *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	return &v1beta1.SpeakerState{ObjectMeta: apiconv.TrimMeta(state.ObjectMeta), Status: state.Status}
 }
 
-// stripSlice keeps the routes of a slice; see stripSpeakerState.
-func stripSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlice {
+// stripRouteSlice keeps the routes of a slice; see stripSpeakerState.
+func stripRouteSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlice {
 	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
@@ -113,9 +113,9 @@ func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	return kept
 }
 
-// strip returns a transform of one kind. Anything else, such as a tombstone, is returned
+// typedTransform returns a transform of one kind. Anything else, such as a tombstone, is returned
 // unchanged.
-func strip[T any](of func(*T) *T) func(any) (any, error) {
+func typedTransform[T any](of func(*T) *T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {
 			return of(object), nil

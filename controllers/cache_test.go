@@ -30,7 +30,7 @@ func TestStripNode(t *testing.T) {
 	whole.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
 	whole.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	whole.Status.Conditions = append(whole.Status.Conditions, corev1.NodeCondition{Type: corev1.NodeDiskPressure})
-	got, err := strip(stripNode)(whole)
+	got, err := typedTransform(stripNode)(whole)
 	if diff := cmp.Diff(any(&kept), got); err != nil || diff != "" {
 		t.Errorf("node (-want +got), %v:\n%s", err, diff)
 	}
@@ -92,7 +92,7 @@ func TestCacheOptions_SpeakerReports(t *testing.T) {
 
 func TestStrip_OtherObjectsPass(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
-	for name, strip := range map[string]func(any) (any, error){"node": strip(stripNode), "endpoints": strip(apiconv.PackEndpoints)} {
+	for name, strip := range map[string]func(any) (any, error){"node": typedTransform(stripNode), "endpoints": typedTransform(apiconv.PackEndpoints)} {
 		if got, err := strip(pod); err != nil || got != any(pod) {
 			t.Errorf("%s: got %v, %v, want it as it is", name, got, err)
 		}

@@ -50,9 +50,9 @@ func Setup(mgr ctrl.Manager, class, namespace string, registry prometheus.Regist
 	if err := claims.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the IPAddressClaim controller: %w", err)
 	}
-	standing := announcement.NewStanding()
-	counts.Announcements(standing.NotAnnounced)
-	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Reports: announcement.NewReports(), Standing: standing,
+	standing := announcement.NewServiceRecords()
+	counts.SetNotAnnounced(standing.CountNotAnnounced)
+	announced := &announcement.Reconciler{Client: mgr.GetClient(), Events: recorder, Class: class, Reports: announcement.NewReports(), Records: standing,
 		Conditions: &servicecondition.Writer{Client: mgr.GetClient(), Type: v1beta1.ServiceAnnounced}}
 	if err := announced.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("starting the controller of announcements: %w", err)

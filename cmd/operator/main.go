@@ -37,9 +37,9 @@ func main() {
 	work := func() error { return run(ctx, o, *logLevel, *image) }
 	switch {
 	case *upgradeCRDs:
-		work = func() error { return upgrade(ctx) }
+		work = func() error { return upgradeAllCRDs(ctx) }
 	case *checks:
-		work = func() error { return check(ctx, o.Namespace) }
+		work = func() error { return checkInstallation(ctx, o.Namespace) }
 	}
 	if err := work(); err != nil {
 		termination.Exit("operator", err)

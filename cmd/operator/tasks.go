@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// upgrade runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
-func upgrade(ctx context.Context) error {
+// upgradeAllCRDs runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
+func upgradeAllCRDs(ctx context.Context) error {
 	cluster, err := manager.Config("lbstack-upgrade-crds")
 	if err != nil {
 		return err
@@ -31,8 +31,8 @@ func upgrade(ctx context.Context) error {
 // checkTimeout is how long an installation may take to work before check fails.
 const checkTimeout = 2 * time.Minute
 
-// check runs instead of the operator with --check, for `helm test`.
-func check(ctx context.Context, namespace string) error {
+// checkInstallation runs instead of the operator with --check, for `helm test`.
+func checkInstallation(ctx context.Context, namespace string) error {
 	cluster, err := manager.Config("lbstack-check")
 	if err != nil {
 		return err

@@ -17,14 +17,14 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// parse parses the command line. An error names the flag.
-func parse(set *flag.FlagSet, args []string) (app.Options, error) {
+// parseFlags parses the command line. An error names the flag.
+func parseFlags(set *flag.FlagSet, args []string) (app.Options, error) {
 	var o app.Options
-	detection := choice{is: string(mesh.Default)}
+	detection := choiceFlag{value: string(mesh.Default)}
 	for _, profile := range mesh.Profiles() {
-		detection.of = append(detection.of, string(profile))
+		detection.choices = append(detection.choices, string(profile))
 	}
-	failback := choice{of: []string{"never", "gradual"}, is: "never"}
+	failback := choiceFlag{choices: []string{"never", "gradual"}, value: "never"}
 	node := set.String("node", os.Getenv("NODE_NAME"), "name of this node (default: $NODE_NAME)")
 	address := set.String("address", os.Getenv("NODE_IP"), "address of this node (default: $NODE_IP)")
 	set.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the speakers (default: $POD_NAMESPACE)")
@@ -33,8 +33,8 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 	port := set.Uint("mesh-port", uint(v1beta1.DefaultMeshPort), "UDP port of the mesh between speakers, on the node's address")
 	set.StringVar(&o.KeyDir, "mesh-key-dir", "/etc/lbstack/mesh-keys", "folder with the keys of the mesh: files key-1, key-2 and so on with 32 bytes each, of which the highest is the newest")
 	set.StringVar(&o.StateDir, "state-dir", "/var/lib/lbstack", "folder in which the node stores what it needs when the API server is away")
-	set.Var(&detection, "failure-detection", "how soon the loss of a node is noticed: "+detection.words())
-	set.Var(&failback, "failback", "whether addresses move when nothing has failed: "+failback.words())
+	set.Var(&detection, "failure-detection", "how soon the loss of a node is noticed: "+detection.joinChoices())
+	set.Var(&failback, "failback", "whether addresses move when nothing has failed: "+failback.joinChoices())
 	set.StringVar(&o.LogLevel, "log-level", "info", "how much to log: error, info or debug")
 	if err := termination.ParseFlags(set, args); err != nil {
 		return app.Options{}, err
@@ -53,29 +53,29 @@ func parse(set *flag.FlagSet, args []string) (app.Options, error) {
 		return app.Options{}, fmt.Errorf("-mesh-port=%d: it must be 1 to %d", *port, math.MaxUint16)
 	}
 	o.Node, o.MeshPort = lb.NodeName(*node), uint16(*port)
-	o.Detection, o.GradualFailback = mesh.Profile(detection.is), failback.is == "gradual"
+	o.Detection, o.GradualFailback = mesh.Profile(detection.value), failback.value == "gradual"
 	return o, nil
 }
 
-// choice is a flag whose value is one of a few words.
-type choice struct {
-	of []string
-	is string
+// choiceFlag is a flag whose value is one of a few words.
+type choiceFlag struct {
+	choices []string
+	value   string
 }
 
 // String implements flag.Value.
-func (c *choice) String() string { return c.is }
+func (c *choiceFlag) String() string { return c.value }
 
 // Set implements flag.Value.
-func (c *choice) Set(word string) error {
-	if !slices.Contains(c.of, word) {
-		return fmt.Errorf("it must be %s", c.words())
+func (c *choiceFlag) Set(word string) error {
+	if !slices.Contains(c.choices, word) {
+		return fmt.Errorf("it must be %s", c.joinChoices())
 	}
-	c.is = word
+	c.value = word
 	return nil
 }
 
-func (c *choice) words() string {
-	last := len(c.of) - 1
-	return strings.Join(c.of[:last], ", ") + " or " + c.of[last]
+func (c *choiceFlag) joinChoices() string {
+	last := len(c.choices) - 1
+	return strings.Join(c.choices[:last], ", ") + " or " + c.choices[last]
 }

@@ -13,7 +13,7 @@ import (
 func parsed(args ...string) (app.Options, error) {
 	set := flag.NewFlagSet("speaker", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	return parse(set, args)
+	return parseFlags(set, args)
 }
 
 func TestFlagsHaveDefaults(t *testing.T) {

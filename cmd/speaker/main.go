@@ -30,7 +30,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return termination.Result(result)
 	}
-	options, err := parse(flag.CommandLine, args)
+	options, err := parseFlags(flag.CommandLine, args)
 	if err != nil {
 		return err
 	}

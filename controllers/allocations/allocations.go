@@ -47,7 +47,7 @@ func New() *View {
 
 // Load replaces the content of the view with pools and claims that were read from the API server,
 // since what came from a cache before may be older.
-func (l *View) Load(pools []ipam.Pool, claims []Claimed) {
+func (l *View) Load(pools []ipam.Pool, claims []ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc, l.pools = ipam.New(), pools
@@ -56,7 +56,7 @@ func (l *View) Load(pools []ipam.Pool, claims []Claimed) {
 	clear(l.refused)
 	clear(l.leaving)
 	for _, c := range claims {
-		l.record(c)
+		l.recordHolders(c)
 		for _, h := range c.Holders {
 			l.confirmed[assignment{c.Address, h.Service}] = struct{}{}
 		}
@@ -167,7 +167,7 @@ func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 		if service.Namespace != namespace {
 			continue
 		}
-		if _, reserved := l.held(service); len(reserved) > 0 {
+		if _, reserved := l.holdingsOf(service); len(reserved) > 0 {
 			services = append(services, service)
 		}
 	}
@@ -177,9 +177,9 @@ func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 // Outcome is a decision of the allocator, with what led to it.
 type Outcome struct {
 	ipam.Decision
-	// Passed are the pools that were tried before those that gave a new address, and why they
+	// PassedPools are the pools that were tried before those that gave a new address, and why they
 	// gave none.
-	Passed []ipam.PoolResult
+	PassedPools []ipam.PoolResult
 	// TakenUp are addresses of Keep that are reserved for the Service: their claims name it
 	// already. They stay reserved until its status has them; see View.TakeUp.
 	TakenUp []netip.Addr
@@ -194,7 +194,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.AdoptShown(req)
-	before, reserved := l.held(req.Service)
+	before, reserved := l.holdingsOf(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)
 	})
@@ -205,29 +205,29 @@ func (l *View) Assign(req ipam.Request) Outcome {
 			l.alloc.ReserveFor(h.Address, h.Service) // until the status has it, so that the next decision has it in TakenUp too
 		}
 		if !slices.Contains(before, h) {
-			o.Passed = append(o.Passed, l.passed(req, h)...)
+			o.PassedPools = append(o.PassedPools, l.passedPools(req, h)...)
 		}
 	}
 	switch {
 	case o.Refusal != nil:
-		o.Attempts = l.wait(req, o.Refusal.Reason, o.Refusal)
+		o.Attempts = l.addWaiter(req, o.Refusal.Reason, o.Refusal)
 	case o.Missing != nil:
-		o.Attempts = l.wait(req, reasonPartly, o.Missing)
+		o.Attempts = l.addWaiter(req, reasonPartly, o.Missing)
 	default:
 		l.queue.leave(req.Service)
 	}
 	l.noteShown(req.Service, req.Shows)
 	for _, h := range before {
 		if changed {
-			l.freed(h.Address, lb.ServiceKey{}) // others may share it now
+			l.serveFreed(h.Address, lb.ServiceKey{}) // others may share it now
 		}
 	}
 	return o
 }
 
-// passed returns the pools that were tried before the one that gave an address, and why they gave
+// passedPools returns the pools that were tried before the one that gave an address, and why they gave
 // none.
-func (l *View) passed(req ipam.Request, given ipam.Holding) (passed []ipam.PoolResult) {
+func (l *View) passedPools(req ipam.Request, given ipam.Holding) (passedPools []ipam.PoolResult) {
 	if len(req.Addresses) > 0 || req.Pool != "" {
 		return nil
 	}
@@ -236,10 +236,10 @@ func (l *View) passed(req ipam.Request, given ipam.Holding) (passed []ipam.PoolR
 			break
 		}
 		if v.Reason != "" {
-			passed = append(passed, v)
+			passedPools = append(passedPools, v)
 		}
 	}
-	return passed
+	return passedPools
 }
 
 // Release frees an address of a Service, and serves those that wait for it.
@@ -248,7 +248,7 @@ func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	defer l.mu.Unlock()
 	l.alloc.Release(address, service)
 	l.giveUp(address, service)
-	l.freed(address, service)
+	l.serveFreed(address, service)
 }
 
 // TakeUp records that the status of a Service has an address that was reserved for it. It is called
@@ -284,15 +284,15 @@ func (l *View) clearRefusal(address netip.Addr, service lb.ServiceKey) {
 	}
 }
 
-// States returns the state of every pool.
-func (l *View) States() map[lb.PoolName]ipam.State {
+// PoolStates returns the state of every pool.
+func (l *View) PoolStates() map[lb.PoolName]ipam.State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.States()
 }
 
-// Terms returns the terms on which a Service shares an address.
-func (l *View) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
+// SharingTerms returns the terms on which a Service shares an address.
+func (l *View) SharingTerms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.Terms(address, service)

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Claimed is the content of an IPAddressClaim.
-type Claimed struct {
+// ClaimContent is the content of an IPAddressClaim.
+type ClaimContent struct {
 	Address netip.Addr
 	Pool    lb.PoolName
 	// Holders in the order in which they came; none: the address is reserved.
@@ -26,14 +26,14 @@ type Holder struct {
 }
 
 // Names reports whether the claim names a Service.
-func (c Claimed) Names(service lb.ServiceKey) bool {
+func (c ClaimContent) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
-// record adds the holders of a claim that the view lacks, and returns those that hold
+// recordHolders adds the holders of a claim that the view lacks, and returns those that hold
 // the address now. A holder that cannot have the address is recorded as refused: the
 // reconcile of that Service removes it from the claim.
-func (l *View) record(c Claimed) (learned []lb.ServiceKey) {
+func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 	if len(c.Holders) == 0 {
 		l.alloc.Reserve(c.Address, c.Pool)
 		return nil
@@ -59,10 +59,10 @@ func (l *View) record(c Claimed) (learned []lb.ServiceKey) {
 	return learned
 }
 
-// Observe updates the view with a new or changed claim; before is the claim before
+// ClaimChanged updates the view with a new or changed claim; before is the claim before
 // the change, the zero value for a new one. A Service that the claim no longer names
 // has lost the address. For a Service that a change adds, the address is reserved.
-func (l *View) Observe(before, now Claimed) {
+func (l *View) ClaimChanged(before, now ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range before.Holders {
@@ -80,21 +80,21 @@ func (l *View) Observe(before, now Claimed) {
 			now.Holders[i].Reserved = true
 		}
 	}
-	l.record(now)
+	l.recordHolders(now)
 	for _, h := range before.Holders {
 		if !now.Names(h.Service) {
-			l.freed(before.Address, h.Service)
+			l.serveFreed(before.Address, h.Service)
 		}
 	}
 	if before.Address.IsValid() && len(before.Holders) == 0 {
-		l.freed(before.Address, lb.ServiceKey{})
+		l.serveFreed(before.Address, lb.ServiceKey{})
 	}
 }
 
-// Deleted records that a claim is no longer in the cluster. Its reservations end. A
+// ClaimDeleted records that a claim is no longer in the cluster. Its reservations end. A
 // Service that uses the address by a confirmed claim keeps the address, and writes
 // the claim again.
-func (l *View) Deleted(c Claimed) {
+func (l *View) ClaimDeleted(c ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(c.Holders) == 0 {
@@ -106,18 +106,18 @@ func (l *View) Deleted(c Claimed) {
 			l.alloc.Release(c.Address, h.Service)
 		}
 		l.giveUp(c.Address, h.Service)
-		l.freed(c.Address, h.Service)
+		l.serveFreed(c.Address, h.Service)
 	}
 	if len(c.Holders) == 0 {
-		l.freed(c.Address, lb.ServiceKey{})
+		l.serveFreed(c.Address, lb.ServiceKey{})
 	}
 }
 
-// Agree updates the view with a claim that was read from the API server, for a Service
+// AcceptClaim updates the view with a claim that was read from the API server, for a Service
 // that is to hold the address alone or with others. The claim prevails: if the Service
-// cannot have the address besides the holders in it, or was removed from it, Agree
+// cannot have the address besides the holders in it, or was removed from it, AcceptClaim
 // returns false, and the decision must be made again.
-func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
+func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, confirmed := l.confirmed[assignment{c.Address, service}]
@@ -128,7 +128,7 @@ func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 		l.giveUp(c.Address, service)
 		l.leaving[assignment{c.Address, service}] = struct{}{}
 	}
-	for _, other := range l.record(c) {
+	for _, other := range l.recordHolders(c) {
 		if other != service {
 			l.wake(other)
 		}
@@ -140,16 +140,16 @@ func (l *View) Agree(c Claimed, service lb.ServiceKey) (ok bool) {
 	return !confirmed && l.alloc.Hold(ipam.Holding{Address: c.Address, Pool: pool, Service: service}, terms)
 }
 
-// Refused returns the addresses whose claims name a Service that cannot have them.
-func (l *View) Refused(service lb.ServiceKey) []netip.Addr {
+// RefusedAddresses returns the addresses whose claims name a Service that cannot have them.
+func (l *View) RefusedAddresses(service lb.ServiceKey) []netip.Addr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.refused[service])
 }
 
-// Shows records the addresses in the status of a Service. If the Service does not hold one
+// StatusRead records the addresses in the status of a Service. If the Service does not hold one
 // of them, another Service that gets it must wait until this status no longer has it.
-func (l *View) Shows(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) StatusRead(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteShown(service, shows)
@@ -163,9 +163,9 @@ func (l *View) noteShown(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// Leaves reports whether the status of a Service has, or may have, an address that the
+// ShowsLostAddress reports whether the status of a Service has, or may have, an address that the
 // Service does not hold.
-func (l *View) Leaves(service lb.ServiceKey) bool {
+func (l *View) ShowsLostAddress(service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -176,9 +176,9 @@ func (l *View) Leaves(service lb.ServiceKey) bool {
 	return false
 }
 
-// Left records the addresses that the status of a Service has now, and wakes the holders
+// StatusWritten records the addresses that the status of a Service has now, and wakes the holders
 // of those that it no longer has.
-func (l *View) Left(service lb.ServiceKey, shows []netip.Addr) {
+func (l *View) StatusWritten(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {
@@ -193,9 +193,9 @@ func (l *View) Left(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// Leaving returns another Service whose status may still have an address, and wakes it.
+// PreviousService returns another Service whose status may still have an address, and wakes it.
 // Until that status is written, no other may have the address.
-func (l *View) Leaving(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
+func (l *View) PreviousService(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.leaving {

@@ -62,8 +62,8 @@ func TestManyServicesThatComeAndGoShareTheAddresses(t *testing.T) {
 	}
 	group.Go(func() { // pools and metrics look on
 		for range rounds {
-			l.States()
-			l.Pending()
+			l.PoolStates()
+			l.CountWaiting()
 			l.SetPools(plan(t, nil, "10.0.0.0/27"))
 			l.Holders(addr("10.0.0.1"))
 		}
@@ -73,7 +73,7 @@ func TestManyServicesThatComeAndGoShareTheAddresses(t *testing.T) {
 		l.Assign(request(i))
 	}
 	noneTwice(t, l, services, 32)
-	if got := l.Pending(); got["PoolExhausted"] != services-32 {
+	if got := l.CountWaiting(); got["PoolExhausted"] != services-32 {
 		t.Errorf("pending: got %v, want %d", got, services-32)
 	}
 }

@@ -25,7 +25,7 @@ func TestWaitQueue_IsBoundedPerNamespace(t *testing.T) {
 		t.Errorf("in line: got %d, want %d of one namespace and 1 of the other", n, maxQueued)
 	}
 	waits := 0
-	for _, n := range l.Pending() {
+	for _, n := range l.CountWaiting() {
 		waits += n
 	}
 	if waits != many {

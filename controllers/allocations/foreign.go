@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Foreign returns the foreign host that uses an address which a pool would give
+// ForeignHost returns the foreign host that uses an address which a pool would give
 // otherwise, and the name of that pool.
-func (l *View) Foreign(address netip.Addr) (ipam.Foreign, lb.PoolName, bool) {
+func (l *View) ForeignHost(address netip.Addr) (ipam.Foreign, lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alloc.Foreign(address)

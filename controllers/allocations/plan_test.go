@@ -53,7 +53,7 @@ func (w *world) settle() {
 			svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: h.Address.String()})
 			w.view.TakeUp(h.Address, key)
 		}
-		w.view.Shows(key, apiconv.StatusAddresses(svc))
+		w.view.StatusRead(key, apiconv.StatusAddresses(svc))
 		for _, h := range o.Drop {
 			w.view.Release(h.Address, key)
 		}
@@ -63,7 +63,7 @@ func (w *world) settle() {
 func (w *world) decide(svc *corev1.Service) allocations.Outcome {
 	req, err := apiconv.ParseRequest(svc, nil)
 	if err != nil {
-		return w.view.Refuse(req, &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()})
+		return w.view.RefuseInvalid(req, &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()})
 	}
 	return w.view.Assign(req)
 }

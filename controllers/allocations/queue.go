@@ -20,14 +20,14 @@ const maxQueued = 256
 // waitQueue has the Services that wait, in the order in which they came.
 type waitQueue struct {
 	at   map[lb.ServiceKey]*waiter
-	list []*waiter         // including those that left, until it is swept
-	of   map[string]*share // by namespace
+	list []*waiter                  // including those that left, until it is swept
+	of   map[string]*namespaceShare // by namespace
 	// invalid are requests that cannot be parsed; they are not queued.
 	invalid map[lb.ServiceKey]ipam.Request
 }
 
-// share is the part of a namespace in the queue.
-type share struct {
+// namespaceShare is the part of a namespace in the queue.
+type namespaceShare struct {
 	listed int       // how many are in the list
 	apart  []*waiter // the others, including those that left, until it is swept
 	waits  int       // how many of apart have not left
@@ -48,7 +48,7 @@ type waiter struct {
 }
 
 func newWaitQueue() waitQueue {
-	return waitQueue{at: map[lb.ServiceKey]*waiter{}, of: map[string]*share{}, invalid: map[lb.ServiceKey]ipam.Request{}}
+	return waitQueue{at: map[lb.ServiceKey]*waiter{}, of: map[string]*namespaceShare{}, invalid: map[lb.ServiceKey]ipam.Request{}}
 }
 
 func (q *waitQueue) join(service lb.ServiceKey) *waiter {
@@ -58,11 +58,11 @@ func (q *waitQueue) join(service lb.ServiceKey) *waiter {
 		q.at[service] = w
 		s := q.of[service.Namespace]
 		if s == nil {
-			s = &share{}
+			s = &namespaceShare{}
 			q.of[service.Namespace] = s
 		}
 		s.apart, s.waits = append(s.apart, w), s.waits+1
-		q.fill(s)
+		q.listWaiters(s)
 	}
 	return w
 }
@@ -78,7 +78,7 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	s := q.of[service.Namespace]
 	if w.listed {
 		s.listed--
-		q.fill(s)
+		q.listWaiters(s)
 	} else if s.waits--; len(s.apart) > 2*s.waits+16 {
 		s.apart = slices.DeleteFunc(s.apart, func(w *waiter) bool { return w.left })
 	}
@@ -90,8 +90,8 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	}
 }
 
-// fill moves waiters of a namespace from apart to the list, while there is room.
-func (q *waitQueue) fill(s *share) {
+// listWaiters moves waiters of a namespace from apart to the list, while there is room.
+func (q *waitQueue) listWaiters(s *namespaceShare) {
 	for len(s.apart) > 0 && s.listed < maxQueued {
 		w := s.apart[0]
 		s.apart = s.apart[1:]
@@ -103,9 +103,9 @@ func (q *waitQueue) fill(s *share) {
 	}
 }
 
-// wait adds a Service to the queue, or updates its request there, and returns how often
+// addWaiter adds a Service to the queue, or updates its request there, and returns how often
 // in a row the request was not met in full.
-func (l *View) wait(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
+func (l *View) addWaiter(req ipam.Request, reason ipam.Reason, why *ipam.Refusal) (attempts int) {
 	delete(l.queue.invalid, req.Service)
 	w := l.queue.join(req.Service)
 	w.req, w.reason, w.served = req, reason, false
@@ -123,9 +123,9 @@ func (l *View) Forget(service lb.ServiceKey) {
 	l.queue.leave(service)
 }
 
-// Refuse returns the outcome of an invalid request: the Service keeps the addresses that
+// RefuseInvalid returns the outcome of an invalid request: the Service keeps the addresses that
 // it may keep. It is not in the queue, since only an edit of its owner helps.
-func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
+func (l *View) RefuseInvalid(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue.leave(req.Service)
@@ -136,12 +136,12 @@ func (l *View) Refuse(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	return Outcome{Decision: d}
 }
 
-// serve gives a waiting Service the addresses that it can have now, before it is woken:
+// serveWaiter gives a waiting Service the addresses that it can have now, before it is woken:
 // Services that are woken are reconciled at the same time, and would get the addresses
 // out of order. It reports whether the Service is to be woken.
-func (l *View) serve(w *waiter) (gains bool) {
+func (l *View) serveWaiter(w *waiter) (gains bool) {
 	l.alloc.AdoptShown(w.req)
-	before, reserved := l.held(w.req.Service)
+	before, reserved := l.holdingsOf(w.req.Service)
 	d := l.alloc.Assign(w.req)
 	for _, h := range d.Keep {
 		gains = gains || !slices.Contains(before, h)
@@ -153,8 +153,8 @@ func (l *View) serve(w *waiter) (gains bool) {
 	return gains || w.served
 }
 
-// held returns all addresses that a Service holds, and those of them that are only reserved.
-func (l *View) held(service lb.ServiceKey) (all, reserved []ipam.Holding) {
+// holdingsOf returns all addresses that a Service holds, and those of them that are only reserved.
+func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) {
 	all = l.alloc.HeldBy(service)
 	for _, h := range all {
 		if l.alloc.ReservedFor(h) {
@@ -179,7 +179,7 @@ func (l *View) serveQueue() {
 	}
 	for _, w := range l.queue.list {
 		if !w.left {
-			l.serve(w)
+			l.serveWaiter(w)
 			l.wake(w.req.Service)
 		}
 	}
@@ -190,10 +190,10 @@ func (l *View) serveQueue() {
 	}
 }
 
-// freed serves the first waiting Service that can use an address, or the first ones if
+// serveFreed serves the first waiting Service that can use an address, or the first ones if
 // they share it. It also serves the Services that lack an address because of their quota,
 // in the namespace of the Service that freed the address.
-func (l *View) freed(address netip.Addr, by lb.ServiceKey) {
+func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.takenAlone(address)
 	for _, w := range l.queue.list {
 		if w.left || w.served {
@@ -203,7 +203,7 @@ func (l *View) freed(address netip.Addr, by lb.ServiceKey) {
 		if !quota && (taken || !l.alloc.Could(w.req, address)) {
 			continue
 		}
-		if l.serve(w) {
+		if l.serveWaiter(w) {
 			l.wake(w.req.Service)
 			taken = l.takenAlone(address)
 		}
@@ -217,8 +217,8 @@ func (l *View) takenAlone(address netip.Addr) bool {
 	return taken && (len(holders) == 0 || l.alloc.Terms(address, holders[0].Service).Key == "")
 }
 
-// Pending counts the Services that wait, by the reason.
-func (l *View) Pending() map[ipam.Reason]int {
+// CountWaiting counts the Services that wait, by the reason.
+func (l *View) CountWaiting() map[ipam.Reason]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	count := map[ipam.Reason]int{}

@@ -73,7 +73,7 @@ func TestWaitQueue_ServedServiceHoldsTheAddressUntilRelease(t *testing.T) {
 		{name: "also if a younger one asks in between", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(2)) }, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for something else by now that it cannot have", then: func(t *testing.T, l *View) { mustRefuse(t, l, request(1, "10.9.9.9")) }, has: map[int][]string{1: {free}}},
 		{name: "also if its request is invalid by now", then: func(_ *testing.T, l *View) {
-			l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+			l.RefuseInvalid(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 		}, has: map[int][]string{1: {free}}},
 		{name: "also if it asks for nothing any more", then: func(_ *testing.T, l *View) { l.Forget(key(1)) }, has: map[int][]string{1: {free}}},
 		{name: "then the next one has it", then: func(_ *testing.T, l *View) { gone(l, 1) }, want: []int{2}, has: map[int][]string{2: {free}}},
@@ -221,9 +221,9 @@ func TestWaitQueue_HandedOverAddressIsStillReportedAsTakenUp(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := with(t, "10.0.0.0/30")
-			l.Observe(Claimed{}, by(5))
+			l.ClaimChanged(ClaimContent{}, by(5))
 			mustAssign(t, l, both) // waits for an IPv6 address
-			l.Observe(by(5), by(1))
+			l.ClaimChanged(by(5), by(1))
 			tt.serve(l)
 			if diff := cmp.Diff(addrList(at), l.Assign(both).TakenUp, byValue); diff != "" {
 				t.Errorf("taken up (-want +got):\n%s", diff)
@@ -285,11 +285,11 @@ func TestTheFirstThatCouldShareAnAddressIsWokenWhenOneLeavesIt(t *testing.T) {
 
 func TestWaitQueue_EndOfReservationWakesTheFirst(t *testing.T) {
 	l := with(t, "10.0.0.0/32")
-	l.Observe(Claimed{}, Claimed{Address: addr("10.0.0.0"), Pool: "p0"})
+	l.ClaimChanged(ClaimContent{}, ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
 	mustRefuse(t, l, request(1))
 	mustRefuse(t, l, request(2))
 	got := woken(l)
-	l.Deleted(Claimed{Address: addr("10.0.0.0"), Pool: "p0"})
+	l.ClaimDeleted(ClaimContent{Address: addr("10.0.0.0"), Pool: "p0"})
 	diffWoken(t, "by the reservation's end", got, 1)
 }
 
@@ -307,7 +307,7 @@ func TestAttemptsCountRefusalsInARow(t *testing.T) {
 	if got := mustRefuse(t, l, request(1, "10.9.9.9")); got != 1 {
 		t.Errorf("attempts after one that was met: got %d, want 1", got)
 	}
-	l.Refuse(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.RefuseInvalid(ipam.Request{Service: key(1)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if got := mustRefuse(t, l, request(1, "10.9.9.9")); got != 1 {
 		t.Errorf("attempts after one that meant nothing: got %d, want 1", got)
 	}
@@ -322,14 +322,14 @@ func TestPendingCountsByReason(t *testing.T) {
 	mustRefuse(t, l, request(1))
 	mustRefuse(t, l, request(2))
 	mustRefuse(t, l, request(3, "10.9.9.9"))
-	l.Refuse(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
-	l.Refuse(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.RefuseInvalid(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.RefuseInvalid(ipam.Request{Service: key(4)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	if o := l.Assign(both); o.Missing == nil || o.Attempts != 1 {
 		t.Errorf("one that is met in part: got %+v, want one family missing, and the first attempt", o)
 	}
 	count := func(what string, want map[ipam.Reason]int) {
 		t.Helper()
-		if diff := cmp.Diff(want, l.Pending()); diff != "" {
+		if diff := cmp.Diff(want, l.CountWaiting()); diff != "" {
 			t.Errorf("pending %s (-want +got):\n%s", what, diff)
 		}
 	}
@@ -337,7 +337,7 @@ func TestPendingCountsByReason(t *testing.T) {
 	mustRefuse(t, l, request(4)) // its request means something now
 	mustRefuse(t, l, request(2, "10.9.9.9"))
 	l.Forget(key(5))
-	l.Refuse(ipam.Request{Service: key(3)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.RefuseInvalid(ipam.Request{Service: key(3)}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	count("then", map[ipam.Reason]int{ipam.ReasonPoolExhausted: 2, ipam.ReasonAddressNotInPool: 1, ipam.ReasonInvalidRequest: 1})
 	l.Forget(key(3))
 	for _, i := range []int{1, 2, 4} {

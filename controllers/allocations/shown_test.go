@@ -26,11 +26,11 @@ func TestEditOfAnotherPoolChangesNoReservedAddress(t *testing.T) {
 	l.Assign(req)
 	l.SetPools(mk("prod", "10.0.1.9"))
 	l.Assign(req)
-	if len(l.States()["p"].OutsidePool) != 1 {
+	if len(l.PoolStates()["p"].OutsidePool) != 1 {
 		t.Fatal("not kept outside")
 	}
 	l.SetPools(mk("prod", "10.0.1.8")) // another pool, q, is edited
-	if len(l.States()["p"].OutsidePool) != 1 {
+	if len(l.PoolStates()["p"].OutsidePool) != 1 {
 		t.Errorf("after an edit of the pool q, p keeps nothing outside")
 	}
 }
@@ -42,7 +42,7 @@ func TestAllThatAServiceAsksForAndShowsIsAdopted(t *testing.T) {
 	o, tt := lb.ServiceKey{Namespace: "default", Name: "o"}, lb.ServiceKey{Namespace: "default", Name: "t"}
 	l := New()
 	// claim of 10.0.0.1 was deleted while no controller ran; o asks for and shows both.
-	l.Load(pools, []Claimed{{Address: b, Pool: "p", Holders: []Holder{{Service: o}}}})
+	l.Load(pools, []ClaimContent{{Address: b, Pool: "p", Holders: []Holder{{Service: o}}}})
 	want := []netip.Addr{a, b}
 	if n := l.AdoptShown(ipam.Request{Service: o, Addresses: want, Shows: want}); n != 1 {
 		t.Errorf("adopted %d, want 1: the other one is claimed", n)

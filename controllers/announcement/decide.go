@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// facts are what is known of an address that a Service holds.
-type facts struct {
+// addressFacts are what is known of an address that a Service holds.
+type addressFacts struct {
 	AddressReport
 	address netip.Addr
 	// routed is how nodes that are not down announce the address by BGP.
@@ -52,33 +52,33 @@ type addressResult struct {
 	message string
 }
 
-// urgency orders the reasons why an address is not announced: an address with a later reason is
+// reasonsByUrgency orders the reasons why an address is not announced: an address with a later reason is
 // closer to being announced. The condition has the earliest reason of all addresses of the Service.
 // An address that is announced neither on the local network nor by BGP has the later of the two
 // reasons, see bgpFacts.join.
-var urgency = []string{
+var reasonsByUrgency = []string{
 	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
 }
 
-// rank returns the place of a reason in urgency; one that is not listed comes last.
-func rank(reason string) int {
-	if i := slices.Index(urgency, reason); i >= 0 {
+// reasonRank returns the place of a reason in reasonsByUrgency; one that is not listed comes last.
+func reasonRank(reason string) int {
+	if i := slices.Index(reasonsByUrgency, reason); i >= 0 {
 		return i
 	}
-	return len(urgency)
+	return len(reasonsByUrgency)
 }
 
-// decide returns the condition Announced of a Service with these addresses.
-func decide(svc *corev1.Service, list []facts) metav1.Condition {
+// announcedCondition returns the condition Announced of a Service with these addresses.
+func announcedCondition(svc *corev1.Service, list []addressFacts) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAnnounced, ObservedGeneration: svc.Generation,
 	}
 	var sentences []string
 	for _, f := range list {
-		v := f.judge()
+		v := f.result()
 		sentences = append(sentences, v.message)
-		if v.reason != v1beta1.ReasonAnnounced && (c.Status == metav1.ConditionTrue || rank(v.reason) < rank(c.Reason)) {
+		if v.reason != v1beta1.ReasonAnnounced && (c.Status == metav1.ConditionTrue || reasonRank(v.reason) < reasonRank(c.Reason)) {
 			c.Status, c.Reason = metav1.ConditionFalse, v.reason
 		}
 	}
@@ -86,59 +86,61 @@ func decide(svc *corev1.Service, list []facts) metav1.Condition {
 	return c
 }
 
-func (f facts) judge() addressResult {
+func (f addressFacts) result() addressResult {
 	switch {
-	case f.occupied() && !f.routed.exists():
+	case f.isOccupied() && !f.routed.exists():
 		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
-	case f.announced() || f.routed.exists():
-		return addressResult{v1beta1.ReasonAnnounced, f.describe()}
-	case f.refused():
+	case f.isAnnounced() || f.routed.exists():
+		return addressResult{v1beta1.ReasonAnnounced, f.describeAnnouncers()}
+	case f.isRefused():
 		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
 	}
-	return f.router.join(f.address, f.atLayer2())
+	return f.router.joinReasons(f.address, f.atLayer2())
 }
 
-// refused reports whether nodes may announce the address, but none starts to, because of the
+// isRefused reports whether nodes may announce the address, but none starts to, because of the
 // address itself.
-func (f facts) refused() bool {
+func (f addressFacts) isRefused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
 
-// occupied reports whether the address is not announced on the local network because a foreign host
+// isOccupied reports whether the address is not announced on the local network because a foreign host
 // uses it.
-func (f facts) occupied() bool { return f.Foreign && !f.Host.InUse }
+func (f addressFacts) isOccupied() bool { return f.Foreign && !f.Host.InUse }
 
 // atLayer2 returns why nobody announces the address on the local network.
-func (f facts) atLayer2() addressResult {
+func (f addressFacts) atLayer2() addressResult {
 	switch {
-	case f.withheld():
+	case f.isWithheld():
 		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s has it, and announces it on no interface now: the condition Ready of the SpeakerState %s says why",
 			f.address, f.Owner.Node, f.Owner.Node)}
 	case f.Owned:
 		others := "no other node may announce it now"
 		if f.plan.Reason == "" {
-			others = "no node that may announce it can now: " + f.candidates()
+			others = "no node that may announce it can now: " + f.candidateNames()
 		}
 		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and %s: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node, others)}
 	case f.plan.Reason != "":
-		return addressResult{string(f.plan.Reason), f.nobodyMay()}
+		return addressResult{string(f.plan.Reason), f.whyNoNodeMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
 		return addressResult{v1beta1.ReasonNoInterface, fmt.Sprintf(
 			"%s is not announced: no node that may announce it has an interface for it: %s: change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
-			f.address, f.candidates())}
+			f.address, f.candidateNames())}
 	}
-	return addressResult{v1beta1.ReasonNotAnnounced, f.nobodyDoes()}
+	return addressResult{v1beta1.ReasonNotAnnounced, f.whyNoNodeDoes()}
 }
 
-// withheld reports whether the owner, which runs, does not announce the address.
-func (f facts) withheld() bool { return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0 }
+// isWithheld reports whether the owner, which runs, does not announce the address.
+func (f addressFacts) isWithheld() bool {
+	return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0
+}
 
-// announced reports whether the address is announced on the local network. Speakers detect a dead
+// isAnnounced reports whether the address is announced on the local network. Speakers detect a dead
 // owner sooner than the API server: while other nodes could take the address and do not, the owner
 // counts as alive, even if its node is not ready.
-func (f facts) announced() bool {
+func (f addressFacts) isAnnounced() bool {
 	if !f.Owned || !f.ownerDown {
-		return f.Owned && !f.withheld()
+		return f.Owned && !f.isWithheld()
 	}
 	for _, c := range f.plan.Candidates {
 		if f.idle[c.Node] == "" && f.unable[c.Node] == "" && c.Node != f.Owner.Node {
@@ -148,10 +150,10 @@ func (f facts) announced() bool {
 	return false
 }
 
-// describe returns a sentence about which nodes announce the address.
-func (f facts) describe() string {
+// describeAnnouncers returns a sentence about which nodes announce the address.
+func (f addressFacts) describeAnnouncers() string {
 	var ways []string
-	if f.announced() && !f.occupied() {
+	if f.isAnnounced() && !f.isOccupied() {
 		where := ""
 		if len(f.Owner.Interfaces) > 0 {
 			where = " on " + strings.Join(f.Owner.Interfaces, " and ")
@@ -162,10 +164,10 @@ func (f facts) describe() string {
 		ways = append(ways, f.routed.String())
 	}
 	s := fmt.Sprintf("%s is announced %s", f.address, strings.Join(ways, ", and "))
-	if f.onStandby && f.announced() {
-		s += f.whyItStays()
+	if f.onStandby && f.isAnnounced() {
+		s += f.whyOwnerStays()
 	}
-	if f.Unreachable && f.announced() && !f.routed.exists() {
+	if f.Unreachable && f.isAnnounced() && !f.routed.exists() {
 		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
 	}
 	if f.Foreign {
@@ -174,9 +176,9 @@ func (f facts) describe() string {
 	return s
 }
 
-// whyItStays returns why an owner on standby keeps the address; empty while another node is about
+// whyOwnerStays returns why an owner on standby keeps the address; empty while another node is about
 // to take it over.
-func (f facts) whyItStays() string {
+func (f addressFacts) whyOwnerStays() string {
 	switch f.plan.Reason {
 	case "":
 	case eligibility.NoNode:
@@ -189,11 +191,11 @@ func (f facts) whyItStays() string {
 			return ""
 		}
 	}
-	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidates())
+	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidateNames())
 }
 
-// nobodyMay returns why nobody may announce the address.
-func (f facts) nobodyMay() string {
+// whyNoNodeMay returns why nobody may announce the address.
+func (f addressFacts) whyNoNodeMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
 	if f.plan.Reason == eligibility.NoAdvertisement && len(f.broken) > 0 {
 		s += "; left out: " + strings.Join(f.broken, "; ")
@@ -201,9 +203,9 @@ func (f facts) nobodyMay() string {
 	return s
 }
 
-// nobodyDoes returns which nodes may announce the address, if no node does.
-func (f facts) nobodyDoes() string {
-	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidates())
+// whyNoNodeDoes returns which nodes may announce the address, if no node does.
+func (f addressFacts) whyNoNodeDoes() string {
+	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidateNames())
 	switch {
 	case f.noSpeaker:
 		s += "; no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"
@@ -216,7 +218,7 @@ func (f facts) nobodyDoes() string {
 // maxNamed is how many nodes a sentence names; the others it counts.
 const maxNamed = 5
 
-func (f facts) candidates() string {
+func (f addressFacts) candidateNames() string {
 	words := make([]string, 0, len(f.plan.Candidates))
 	for _, c := range f.plan.Candidates {
 		word := string(c.Node)

@@ -19,22 +19,22 @@ import (
 )
 
 // factsOf returns the facts of an address after these reports.
-func factsOf(address netip.Addr, list ...reports.Report) facts {
+func factsOf(address netip.Addr, list ...reports.Report) addressFacts {
 	b := NewReports()
 	for _, r := range list {
 		b.Put(r)
 	}
-	return facts{AddressReport: b.Of(address, Trusted{}), address: address}
+	return addressFacts{AddressReport: b.AboutAddress(address, TrustedNodes{}), address: address}
 }
 
-func refused(f facts, reason eligibility.Reason, why string) facts {
+func refused(f addressFacts, reason eligibility.Reason, why string) addressFacts {
 	f.plan = eligibility.Result{Address: f.address, Reason: reason, Why: why}
 	return f
 }
 
 // may reports that these nodes may announce; nodes with a reason after the name cannot now:
 // "n2 not ready".
-func may(f facts, nodes ...string) facts {
+func may(f addressFacts, nodes ...string) addressFacts {
 	f.idle = map[lb.NodeName]string{}
 	for _, text := range nodes {
 		name, why, idle := strings.Cut(text, " ")
@@ -46,20 +46,20 @@ func may(f facts, nodes ...string) facts {
 	return f
 }
 
-func down(f facts) facts {
+func down(f addressFacts) addressFacts {
 	f.ownerDown = true
 	return f
 }
 
 // unable reports that the candidates with a reason after the name have no interface.
-func unable(f facts, nodes ...string) facts {
+func unable(f addressFacts, nodes ...string) addressFacts {
 	f = may(f, nodes...)
 	f.unable, f.idle = f.idle, map[lb.NodeName]string{}
 	return f
 }
 
 // stands reports that the owner's node takes no address.
-func stands(f facts) facts {
+func stands(f addressFacts) addressFacts {
 	f.onStandby, f.Standby = true, "the node has the label x"
 	return f
 }
@@ -70,17 +70,17 @@ func linked(r reports.Report, subnet string) reports.Report {
 	return r
 }
 
-func withoutSpeakers(f facts) facts {
+func withoutSpeakers(f addressFacts) addressFacts {
 	f.noSpeaker = true
 	return f
 }
 
-func notListed(f facts) facts {
+func notListed(f addressFacts) addressFacts {
 	f.plan.Refused = `its pool "gold" does not list it`
 	return f
 }
 
-func broken(f facts, sentence string) facts {
+func broken(f addressFacts, sentence string) addressFacts {
 	f.broken = []string{sentence}
 	return f
 }
@@ -99,74 +99,74 @@ func TestDecide(t *testing.T) {
 	elsewhere.Owned[0].Since = start.In(time.FixedZone("here", 3600))
 	tests := []struct {
 		name    string
-		facts   []facts
+		facts   []addressFacts
 		status  metav1.ConditionStatus
 		reason  string
 		message string
 	}{
-		{"a node announces the address", []facts{factsOf(one, owns("n1", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"the higher epoch does", []facts{factsOf(one, owns("n1", 2, one), owns("n2", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"times are in UTC", []facts{factsOf(one, elsewhere)}, yes, v1beta1.ReasonAnnounced, announced},
-		{"on two interfaces", []facts{factsOf(one, many)}, yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by n1 on eth0 and eth1 since 2026-11-25T20:01:02Z"},
-		{"its owner announces it on no interface", []facts{factsOf(one, nowhere)}, no, v1beta1.ReasonNotAnnounced,
+		{"a node announces the address", []addressFacts{factsOf(one, owns("n1", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the higher epoch does", []addressFacts{factsOf(one, owns("n1", 2, one), owns("n2", 1, one))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"times are in UTC", []addressFacts{factsOf(one, elsewhere)}, yes, v1beta1.ReasonAnnounced, announced},
+		{"on two interfaces", []addressFacts{factsOf(one, many)}, yes, v1beta1.ReasonAnnounced, "192.168.1.240 is announced by n1 on eth0 and eth1 since 2026-11-25T20:01:02Z"},
+		{"its owner announces it on no interface", []addressFacts{factsOf(one, nowhere)}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: the node n1 has it, and announces it on no interface now: the condition Ready of the SpeakerState n1 says why"},
-		{"two addresses are announced", []facts{factsOf(one, owns("n1", 1, one)), factsOf(two, owns("n2", 1, two))}, yes, v1beta1.ReasonAnnounced,
+		{"two addresses are announced", []addressFacts{factsOf(one, owns("n1", 1, one)), factsOf(two, owns("n2", 1, two))}, yes, v1beta1.ReasonAnnounced,
 			announced + "; 192.168.1.241 is announced by n2 on eth0 since 2026-11-25T20:01:02Z"},
-		{"one of two is", []facts{factsOf(one, owns("n1", 1, one)), refused(factsOf(two), eligibility.NoNode, "no node may.")}, no, v1beta1.ReasonNoNode,
+		{"one of two is", []addressFacts{factsOf(one, owns("n1", 1, one)), refused(factsOf(two), eligibility.NoNode, "no node may.")}, no, v1beta1.ReasonNoNode,
 			announced + "; 192.168.1.241 is not announced: no node may."},
-		{"of two reasons the worse counts", []facts{may(factsOf(one), "n1"), refused(factsOf(two), eligibility.NoAdvertisement, "none")}, no, v1beta1.ReasonNoAdvertisement,
+		{"of two reasons the worse counts", []addressFacts{may(factsOf(one), "n1"), refused(factsOf(two), eligibility.NoAdvertisement, "none")}, no, v1beta1.ReasonNoAdvertisement,
 			"192.168.1.240 is not announced yet; nodes that may: n1; 192.168.1.241 is not announced: none"},
-		{"whatever their order", []facts{refused(factsOf(one), eligibility.NoAdvertisement, "none"), refused(factsOf(two), eligibility.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
+		{"whatever their order", []addressFacts{refused(factsOf(one), eligibility.NoAdvertisement, "none"), refused(factsOf(two), eligibility.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
 			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no pod"},
-		{"an advertisement is invalid", []facts{broken(refused(factsOf(one), eligibility.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
+		{"an advertisement is invalid", []addressFacts{broken(refused(factsOf(one), eligibility.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
 			`192.168.1.240 is not announced: none; left out: the L2Advertisement "x", whose spec is wrong`},
 		{"a reason without a rank comes last, and is none to call the address announced",
-			[]facts{refused(factsOf(one), "Unranked", "none"), refused(factsOf(two), eligibility.NoNode, "no node")}, no, v1beta1.ReasonNoNode,
+			[]addressFacts{refused(factsOf(one), "Unranked", "none"), refused(factsOf(two), eligibility.NoNode, "no node")}, no, v1beta1.ReasonNoNode,
 			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no node"},
-		{"a reason without a rank is alone", []facts{refused(factsOf(one), "Unranked", "none")}, no, "Unranked", "192.168.1.240 is not announced: none"},
-		{"an invalid advertisement does not matter to a Service without endpoints", []facts{broken(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), "x")}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
-		{"nobody does yet", []facts{may(factsOf(one), "n1", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2 (not ready)"},
-		{"nobody can", []facts{may(factsOf(one), "n1 its speaker has not reported", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced,
+		{"a reason without a rank is alone", []addressFacts{refused(factsOf(one), "Unranked", "none")}, no, "Unranked", "192.168.1.240 is not announced: none"},
+		{"an invalid advertisement does not matter to a Service without endpoints", []addressFacts{broken(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), "x")}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"nobody does yet", []addressFacts{may(factsOf(one), "n1", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2 (not ready)"},
+		{"nobody can", []addressFacts{may(factsOf(one), "n1 its speaker has not reported", "n2 not ready")}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported), n2 (not ready); look at these nodes, and at the speaker's pods"},
-		{"many may", []facts{may(factsOf(one), "n1", "n2", "n3", "n4", "n5", "n6", "n7")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2, n3, n4, n5, 2 more"},
-		{"a foreign host uses it", []facts{factsOf(one, withHost(owns("n1", 1, one), false, one))}, no, v1beta1.ReasonAddressConflict,
+		{"many may", []addressFacts{may(factsOf(one), "n1", "n2", "n3", "n4", "n5", "n6", "n7")}, no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1, n2, n3, n4, n5, 2 more"},
+		{"a foreign host uses it", []addressFacts{factsOf(one, withHost(owns("n1", 1, one), false, one))}, no, v1beta1.ReasonAddressConflict,
 			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
-		{"a foreign host uses it and nobody lists it", []facts{may(factsOf(one, withHost(owns("n1", 1), false, one)), "n1")}, no, v1beta1.ReasonAddressConflict,
+		{"a foreign host uses it and nobody lists it", []addressFacts{may(factsOf(one, withHost(owns("n1", 1), false, one)), "n1")}, no, v1beta1.ReasonAddressConflict,
 			"192.168.1.240 is not announced since " + foreign + " uses it: turn that host off or give it another address, or have the Service ask for another one"},
-		{"a foreign host uses what is announced", []facts{factsOf(one, withHost(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
+		{"a foreign host uses what is announced", []addressFacts{factsOf(one, withHost(owns("n1", 1, one), true, one))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
-		{"no candidate has an interface", []facts{unable(factsOf(one), "n1 has no interface eth7", "n2 has no IPv4 address on eth0")}, no, v1beta1.ReasonNoInterface,
+		{"no candidate has an interface", []addressFacts{unable(factsOf(one), "n1 has no interface eth7", "n2 has no IPv4 address on eth0")}, no, v1beta1.ReasonNoInterface,
 			"192.168.1.240 is not announced: no node that may announce it has an interface for it: n1 (has no interface eth7), n2 (has no IPv4 address on eth0): change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes"},
-		{"one candidate has an interface", []facts{unable(factsOf(one), "n1 has no interface eth7", "n2")}, no, v1beta1.ReasonNotAnnounced,
+		{"one candidate has an interface", []addressFacts{unable(factsOf(one), "n1 has no interface eth7", "n2")}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1 (has no interface eth7), n2"},
-		{"no speaker runs", []facts{withoutSpeakers(may(factsOf(one), "n1 its speaker has not reported"))}, no, v1beta1.ReasonNotAnnounced,
+		{"no speaker runs", []addressFacts{withoutSpeakers(may(factsOf(one), "n1 its speaker has not reported"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1 (its speaker has not reported); no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"},
-		{"no node has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"))}, yes, v1beta1.ReasonAnnounced,
+		{"no node has an interface in the subnet", []addressFacts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"},
-		{"the owner has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"another node has an interface in the subnet", []facts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"), linked(reports.Report{Node: "n2"}, "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"all nodes are excluded and the owner keeps the address", []facts{stands(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may announce: n1 has the label x"))}, yes, v1beta1.ReasonAnnounced,
+		{"the owner has an interface in the subnet", []addressFacts{factsOf(one, linked(owns("n1", 1, one), "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"another node has an interface in the subnet", []addressFacts{factsOf(one, linked(owns("n1", 1, one), "10.0.0.0/8"), linked(reports.Report{Node: "n2"}, "192.168.1.0/24"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"all nodes are excluded and the owner keeps the address", []addressFacts{stands(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may announce: n1 has the label x"))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", and stays there, since no other node may announce it: no node may announce: n1 has the label x"},
-		{"the owner is excluded and the others cannot", []facts{stands(may(factsOf(one, owns("n1", 1, one)), "n2 not ready", "n3 the node drains"))}, yes, v1beta1.ReasonAnnounced,
+		{"the owner is excluded and the others cannot", []addressFacts{stands(may(factsOf(one, owns("n1", 1, one)), "n2 not ready", "n3 the node drains"))}, yes, v1beta1.ReasonAnnounced,
 			announced + ", and stays there (the node has the label x), since no other node can: n2 (not ready), n3 (the node drains)"},
-		{"the owner is excluded and another one is about to take over", []facts{stands(may(factsOf(one, owns("n1", 1, one)), "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"the pool does not list the address", []facts{notListed(may(factsOf(one), "n1"))}, no, v1beta1.ReasonAddressRefused,
+		{"the owner is excluded and another one is about to take over", []addressFacts{stands(may(factsOf(one, owns("n1", 1, one)), "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the pool does not list the address", []addressFacts{notListed(may(factsOf(one), "n1"))}, no, v1beta1.ReasonAddressRefused,
 			`192.168.1.240 is not announced: its pool "gold" does not list it, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted`},
-		{"the pool does not list the address, which is announced", []facts{notListed(factsOf(one, owns("n1", 1, one)))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"the pool does not list the address, and no pod is ready", []facts{notListed(refused(factsOf(one), eligibility.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
-		{"the owner's node is down and nobody takes over who could", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
-		{"the owner's node is down and nobody else can", []facts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
+		{"the pool does not list the address, which is announced", []addressFacts{notListed(factsOf(one, owns("n1", 1, one)))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the pool does not list the address, and no pod is ready", []addressFacts{notListed(refused(factsOf(one), eligibility.NoEndpoints, "no pod"))}, no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
+		{"the owner's node is down and nobody takes over who could", []addressFacts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2"))}, yes, v1beta1.ReasonAnnounced, announced},
+		{"the owner's node is down and nobody else can", []addressFacts{down(may(factsOf(one, owns("n1", 1, one)), "n1 not ready", "n2 not ready"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (not ready), n2 (not ready): bring the node and its speaker back, or let others announce it"},
-		{"the owner's node is down and no other node has an interface", []facts{down(unable(factsOf(one, owns("n1", 1, one)), "n1 has no interface eth7", "n2 has no interface eth7"))}, no, v1beta1.ReasonNotAnnounced,
+		{"the owner's node is down and no other node has an interface", []addressFacts{down(unable(factsOf(one, owns("n1", 1, one)), "n1 has no interface eth7", "n2 has no interface eth7"))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no node that may announce it can now: n1 (has no interface eth7), n2 (has no interface eth7): bring the node and its speaker back, or let others announce it"},
-		{"the owner's node is down and no other node may", []facts{down(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may."))}, no, v1beta1.ReasonNotAnnounced,
+		{"the owner's node is down and no other node may", []addressFacts{down(refused(factsOf(one, owns("n1", 1, one)), eligibility.NoNode, "no node may."))}, no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 was announced by n1, which is not ready or whose speaker does not run, and no other node may announce it now: bring the node and its speaker back, or let others announce it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Generation: 4}}
 			want := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: tt.status, Reason: tt.reason, Message: tt.message, ObservedGeneration: 4}
-			if diff := cmp.Diff(want, decide(svc, tt.facts)); diff != "" {
+			if diff := cmp.Diff(want, announcedCondition(svc, tt.facts)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})
@@ -174,63 +174,63 @@ func TestDecide(t *testing.T) {
 }
 
 func TestTheMessageFitsIntoACondition(t *testing.T) {
-	var list []facts
+	var list []addressFacts
 	for i := range 32 {
 		list = append(list, refused(factsOf(one), eligibility.NoNode, strings.Repeat(fmt.Sprint(i), 500)))
 	}
-	if n := len(decide(&corev1.Service{}, list).Message); n > 4096 {
+	if n := len(announcedCondition(&corev1.Service{}, list).Message); n > 4096 {
 		t.Errorf("message: got %d bytes, want 4096 at most", n)
 	}
 }
 
 func TestEvents(t *testing.T) {
 	n1, n2 := factsOf(one, owns("n1", 1, one)), factsOf(one, owns("n2", 2, one))
-	both := []facts{n2, factsOf(two, owns("n1", 1, two))}
+	both := []addressFacts{n2, factsOf(two, owns("n1", 1, two))}
 	none, noPods := may(factsOf(one), "n1"), refused(factsOf(one), eligibility.NoEndpoints, "no pod")
 	host, visited := factsOf(one, withHost(owns("n1", 1), false, one)), factsOf(one, withHost(owns("n1", 1, one), true, one))
 	type look struct {
 		at    time.Duration
-		facts []facts
+		facts []addressFacts
 		want  []string
 		again time.Duration
 	}
 	const s = time.Second
 	announced := func(words string) []string { return []string{"Normal Announced: 192.168.1.240 " + words} }
-	late := func(f facts) []string {
-		c := decide(&corev1.Service{}, []facts{f})
+	late := func(f addressFacts) []string {
+		c := announcedCondition(&corev1.Service{}, []addressFacts{f})
 		return []string{"Warning " + c.Reason + ": " + c.Message}
 	}
 	tests := []struct {
 		name  string
-		was   []facts // what stands in the condition, of a controller before
+		was   []addressFacts // what stands in the condition, of a controller before
 		looks []look
 	}{
-		{"who announces, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {5 * s, []facts{n1}, nil, 0}}},
-		{"a move, from where and to where", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"who announces, once", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0}, {5 * s, []addressFacts{n1}, nil, 0}}},
+		{"a move, from where and to where", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0}, {s, []addressFacts{n2}, announced("moved from n1 to n2"), 0}}},
 		{"of two addresses the one that moved", nil, []look{
-			{0, []facts{n1, both[1]}, append(announced("is announced by n1"), "Normal Announced: 192.168.1.241 is announced by n1"), 0}, {s, both, announced("moved from n1 to n2"), 0}}},
-		{"a gap is no news if it is short", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
-		{"and none at all if the owner is the same", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0}, {s, []facts{none}, nil, 2 * s}, {2 * s, []facts{n1}, nil, 0}}},
-		{"a gap that lasts, once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{none}, nil, s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{none}, nil, 0}}},
-		{"another reason has its own event", nil, []look{{0, []facts{none}, nil, 2 * s}, {2 * s, []facts{none}, late(none), 0}, {9 * s, []facts{noPods}, nil, 2 * s}, {11 * s, []facts{noPods}, late(noPods), 0}}},
-		{"reasons that alternate wait no longer", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{noPods}, nil, s}, {2 * s, []facts{none}, late(none), 0}}},
-		{"a foreign host at once", nil, []look{{0, []facts{none}, nil, 2 * s}, {s, []facts{host}, late(host), 0}, {2 * s, []facts{host}, nil, 0}}},
-		{"one on what is announced, once", nil, []look{{0, []facts{n1}, announced("is announced by n1"), 0},
-			{s, []facts{visited}, []string{"Warning AddressConflict: " + visited.describe()}, 0}, {2 * s, []facts{visited}, nil, 0}, {3 * s, []facts{n1}, nil, 0}}},
-		{"no event that a controller before sent", []facts{n1}, []look{{0, []facts{n1}, nil, 0}, {s, []facts{n2}, announced("moved from n1 to n2"), 0}}},
-		{"no reason that a controller before reported", []facts{none}, []look{{0, []facts{none}, nil, 0}, {9 * s, []facts{none}, nil, 0}}},
-		{"what happened while there was none", []facts{n1}, []look{{0, []facts{n2}, announced("is announced by n2"), 0}}},
+			{0, []addressFacts{n1, both[1]}, append(announced("is announced by n1"), "Normal Announced: 192.168.1.241 is announced by n1"), 0}, {s, both, announced("moved from n1 to n2"), 0}}},
+		{"a gap is no news if it is short", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0}, {s, []addressFacts{none}, nil, 2 * s}, {2 * s, []addressFacts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"and none at all if the owner is the same", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0}, {s, []addressFacts{none}, nil, 2 * s}, {2 * s, []addressFacts{n1}, nil, 0}}},
+		{"a gap that lasts, once", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {s, []addressFacts{none}, nil, s}, {2 * s, []addressFacts{none}, late(none), 0}, {9 * s, []addressFacts{none}, nil, 0}}},
+		{"another reason has its own event", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {2 * s, []addressFacts{none}, late(none), 0}, {9 * s, []addressFacts{noPods}, nil, 2 * s}, {11 * s, []addressFacts{noPods}, late(noPods), 0}}},
+		{"reasons that alternate wait no longer", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {s, []addressFacts{noPods}, nil, s}, {2 * s, []addressFacts{none}, late(none), 0}}},
+		{"a foreign host at once", nil, []look{{0, []addressFacts{none}, nil, 2 * s}, {s, []addressFacts{host}, late(host), 0}, {2 * s, []addressFacts{host}, nil, 0}}},
+		{"one on what is announced, once", nil, []look{{0, []addressFacts{n1}, announced("is announced by n1"), 0},
+			{s, []addressFacts{visited}, []string{"Warning AddressConflict: " + visited.describeAnnouncers()}, 0}, {2 * s, []addressFacts{visited}, nil, 0}, {3 * s, []addressFacts{n1}, nil, 0}}},
+		{"no event that a controller before sent", []addressFacts{n1}, []look{{0, []addressFacts{n1}, nil, 0}, {s, []addressFacts{n2}, announced("moved from n1 to n2"), 0}}},
+		{"no reason that a controller before reported", []addressFacts{none}, []look{{0, []addressFacts{none}, nil, 0}, {9 * s, []addressFacts{none}, nil, 0}}},
+		{"what happened while there was none", []addressFacts{n1}, []look{{0, []addressFacts{n2}, announced("is announced by n2"), 0}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var m memory
+			var m serviceRecord
 			var was *metav1.Condition
 			if tt.was != nil {
-				was = new(decide(&corev1.Service{}, tt.was))
+				was = new(announcedCondition(&corev1.Service{}, tt.was))
 			}
 			for i, l := range tt.looks {
-				now := decide(&corev1.Service{}, l.facts)
-				notes, next, again := compare(m, was, now, l.facts, start.Add(l.at))
+				now := announcedCondition(&corev1.Service{}, l.facts)
+				notes, next, again := compareRecord(m, was, now, l.facts, start.Add(l.at))
 				m, was = next, &now
 				var got []string
 				for _, n := range notes {
@@ -245,40 +245,40 @@ func TestEvents(t *testing.T) {
 }
 
 func TestStandingCounts(t *testing.T) {
-	s := NewStanding()
+	s := NewServiceRecords()
 	key := func(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
-	s.put(key("a"), memory{reconciled: true, reason: "NoNode"})
-	s.put(key("b"), memory{reconciled: true, reason: "NoNode"})
-	s.put(key("c"), memory{reconciled: true})
-	s.put(key("d"), memory{reconciled: true, reason: "NoEndpoints"})
+	s.put(key("a"), serviceRecord{reconciled: true, reason: "NoNode"})
+	s.put(key("b"), serviceRecord{reconciled: true, reason: "NoNode"})
+	s.put(key("c"), serviceRecord{reconciled: true})
+	s.put(key("d"), serviceRecord{reconciled: true, reason: "NoEndpoints"})
 	s.forget(key("d"))
-	if diff := cmp.Diff(map[string]int{"NoNode": 2}, s.NotAnnounced()); diff != "" {
+	if diff := cmp.Diff(map[string]int{"NoNode": 2}, s.CountNotAnnounced()); diff != "" {
 		t.Errorf("not announced (-want +got):\n%s", diff)
 	}
-	if got := len(s.waiting()); got != 2 || !s.waits(key("a")) || s.waits(key("c")) {
-		t.Errorf("waiting: got %v, want a and b", s.waiting())
+	if got := len(s.waitingServices()); got != 2 || !s.isWaiting(key("a")) || s.isWaiting(key("c")) {
+		t.Errorf("waiting: got %v, want a and b", s.waitingServices())
 	}
 }
 
 func TestNotAnnouncedIsNotReportedTooEarly(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	waits := memory{reason: v1beta1.ReasonNotAnnounced, since: start}
+	waits := serviceRecord{reason: v1beta1.ReasonNotAnnounced, since: start}
 	for name, tt := range map[string]struct {
 		was  *metav1.Condition
-		next memory
+		next serviceRecord
 		at   time.Duration
 		want time.Duration
 	}{
-		"the address has just come":        {next: waits, want: quiet},
-		"it came a moment ago":             {next: waits, at: quiet / 5, want: quiet - quiet/5},
-		"it has been there for long":       {next: waits, at: quiet},
+		"the address has just come":        {next: waits, want: firstConditionDelay},
+		"it came a moment ago":             {next: waits, at: firstConditionDelay / 5, want: firstConditionDelay - firstConditionDelay/5},
+		"it has been there for long":       {next: waits, at: firstConditionDelay},
 		"a condition was reported before":  {was: &metav1.Condition{}, next: waits},
-		"somebody announces it":            {next: memory{}},
-		"waiting for speakers is no use":   {next: memory{reason: v1beta1.ReasonNoAdvertisement, since: start}},
+		"somebody announces it":            {next: serviceRecord{}},
+		"waiting for speakers is no use":   {next: serviceRecord{reason: v1beta1.ReasonNoAdvertisement, since: start}},
 		"long after it should have looked": {next: waits, at: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := early(tt.was, tt.next, start.Add(tt.at)); got != tt.want {
+			if got := firstConditionWait(tt.was, tt.next, start.Add(tt.at)); got != tt.want {
 				t.Errorf("early: got %s, want %s", got, tt.want)
 			}
 		})

@@ -19,29 +19,29 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gather returns what is known of the addresses that a Service holds. Which nodes may announce an
+// gatherFacts returns what is known of the addresses that a Service holds. Which nodes may announce an
 // address is computed only if no working node announces it, or its owner is down or on standby, so
 // that a thousand Services that move at once cost no such computation.
-func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, error) {
-	held, err := r.held(ctx, svc)
+func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]addressFacts, error) {
+	held, err := r.heldAddresses(ctx, svc)
 	if err != nil {
 		return nil, err
 	}
-	var list []facts
+	var list []addressFacts
 	var open []eligibility.Address
 	down := map[lb.NodeName]bool{}
-	trust, err := r.trust(ctx, held)
+	trust, err := r.readTrustRules(ctx, held)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range held {
-		f := facts{AddressReport: r.Reports.Of(a.Address, trust.of(a.Pool)), address: a.Address}
+		f := addressFacts{AddressReport: r.Reports.AboutAddress(a.Address, trust.nodesOf(a.Pool)), address: a.Address}
 		if err := r.noteDown(ctx, f.AddressReport, down); err != nil {
 			return nil, err
 		}
 		f.ownerDown = f.Owned && down[f.Owner.Node]
 		f.onStandby = f.Owned && f.Standby != ""
-		f.routed = announcementBy(f.Paths, down)
+		f.routed = bgpAnnouncementOf(f.Paths, down)
 		if f.ownerDown || f.onStandby || (!f.Owned && !f.routed.exists()) {
 			open = append(open, a)
 		}
@@ -50,13 +50,13 @@ func (r *Reconciler) gather(ctx context.Context, svc *corev1.Service) ([]facts, 
 	if len(open) == 0 {
 		return list, nil
 	}
-	return list, r.plan(ctx, list, open)
+	return list, r.addPlans(ctx, list, open)
 }
 
-// held returns the addresses that the Service holds, with the other Services that hold
+// heldAddresses returns the addresses that the Service holds, with the other Services that hold
 // them. They come from claims, not from the status of the Service: the speakers announce
 // what is claimed.
-func (r *Reconciler) held(ctx context.Context, svc *corev1.Service) ([]eligibility.Address, error) {
+func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]eligibility.Address, error) {
 	key := apiconv.KeyOf(svc)
 	claims, err := r.claimsOf(ctx, key)
 	if err != nil {
@@ -124,7 +124,7 @@ func (r *Reconciler) noteDown(ctx context.Context, report AddressReport, known m
 
 // isDown reports whether a node is not ready, is deleted, or has a silent speaker.
 func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error) {
-	if r.Reports.Silent(name) {
+	if r.Reports.IsSilent(name) {
 		return true, nil
 	}
 	var node corev1.Node
@@ -138,9 +138,9 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
 }
 
-// plan adds to the facts of each open address which nodes may announce it. An address is open if no
+// addPlans adds to the facts of each open address which nodes may announce it. An address is open if no
 // working node announces it, or its owner is down or on standby.
-func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.Address) error {
+func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []eligibility.Address) error {
 	in := eligibility.Input{Addresses: open}
 	broken, err := r.addCluster(ctx, &in)
 	if err != nil {
@@ -149,24 +149,24 @@ func (r *Reconciler) plan(ctx context.Context, list []facts, open []eligibility.
 	if err := r.addServices(ctx, &in); err != nil {
 		return err
 	}
-	routing, err := r.routing(ctx, in)
+	routing, err := r.readBGPObjects(ctx, in)
 	if err != nil {
 		return err
 	}
 	byBGP := core.Resolve(routing.view)
 	for at, result := range eligibility.Resolve(in) {
-		i := slices.IndexFunc(list, func(f facts) bool { return f.address == result.Address })
+		i := slices.IndexFunc(list, func(f addressFacts) bool { return f.address == result.Address })
 		f := &list[i]
 		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
-		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.Runs()
+		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.AnySpeakerRuns()
 		for i := range result.Candidates {
 			r.noteIdle(in.Nodes, result.Candidates[i].Node, f.idle)
 		}
-		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.near(&c, f) })
+		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.hasNearLink(&c, f) })
 		for i := range result.Candidates {
 			r.noteUnable(&result.Candidates[i], f, near)
 		}
-		f.router = r.router(in.Nodes, byBGP[at], &routing)
+		f.router = r.bgpFactsOf(in.Nodes, byBGP[at], &routing)
 		f.mergeReasons(open[at].Pool, len(in.Advertisements) > 0, len(routing.view.Advertisements) > 0)
 	}
 	return nil
@@ -230,25 +230,25 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 	for i := range pools.Items {
 		in.Pools = append(in.Pools, apiconv.AdvertisedPool(&pools.Items[i]))
 	}
-	if in.Nodes, err = config.Nodes(ctx, r.Client); err != nil {
+	if in.Nodes, err = config.ReadNodes(ctx, r.Client); err != nil {
 		return nil, err
 	}
 	slices.Sort(broken)
 	return broken, nil
 }
 
-// near reports whether the speaker of a candidate runs and has, among the interfaces that are used
+// hasNearLink reports whether the speaker of a candidate runs and has, among the interfaces that are used
 // by default, one in a subnet of the address. If one candidate has such an interface, all candidates
 // use only such interfaces.
-func (r *Reconciler) near(c *eligibility.Candidate, f *facts) bool {
-	report, reported := r.Reports.Report(c.Node)
+func (r *Reconciler) hasNearLink(c *eligibility.Candidate, f *addressFacts) bool {
+	report, reported := r.Reports.ReportOf(c.Node)
 	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
 }
 
 // noteUnable records why a candidate whose speaker runs cannot announce the address: it accepts no
 // addresses (idle), or has no interface for this one (unable).
-func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *facts, near bool) {
-	report, reported := r.Reports.Report(c.Node)
+func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near bool) {
+	report, reported := r.Reports.ReportOf(c.Node)
 	if !reported || f.idle[c.Node] != "" {
 		return
 	}
@@ -267,9 +267,9 @@ func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why ma
 		why[node] = "not ready"
 	case !r.Reports.HasReported(node):
 		why[node] = "its speaker has not reported"
-	case r.Reports.stopped(node):
+	case r.Reports.isStopped(node):
 		why[node] = "its speaker was stopped"
-	case r.Reports.Silent(node):
+	case r.Reports.IsSilent(node):
 		why[node] = "the other speakers receive nothing from its speaker"
 	}
 }

@@ -16,8 +16,8 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// routing has the objects that decide which nodes announce addresses to which routers.
-type routing struct {
+// bgpObjects has the objects that decide which nodes announce addresses to which routers.
+type bgpObjects struct {
 	view core.View
 	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
@@ -25,15 +25,15 @@ type routing struct {
 	broken []string
 }
 
-// routing reads these objects, for the addresses, nodes and Services of the input for layer 2.
-func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing, error) {
+// readBGPObjects reads these objects, for the addresses, nodes and Services of the input for layer 2.
+func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (bgpObjects, error) {
 	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	var ads v1beta1.BGPAdvertisementList
 	var peers v1beta1.BGPPeerList
 	var communities v1beta1.CommunityList
 	for _, list := range []client.ObjectList{&ads, &peers, &communities} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return routing{}, fmt.Errorf("listing what decides about announcing to routers: %w", err)
+			return bgpObjects{}, fmt.Errorf("listing what decides about announcing to routers: %w", err)
 		}
 	}
 	var broken []string
@@ -61,15 +61,15 @@ func (r *Reconciler) routing(ctx context.Context, in eligibility.Input) (routing
 		}
 	}
 	slices.Sort(broken)
-	return routing{view, known, broken}, nil
+	return bgpObjects{view, known, broken}, nil
 }
 
-// router returns what is known of announcing an address by BGP.
-func (r *Reconciler) router(nodes []eligibility.Node, plan core.Result, all *routing) bgpFacts {
+// bgpFactsOf returns what is known of announcing an address by BGP.
+func (r *Reconciler) bgpFactsOf(nodes []eligibility.Node, plan core.Result, all *bgpObjects) bgpFacts {
 	known := bgpFacts{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
 		r.noteIdle(nodes, a.Node, known.idle)
-		known.sessions[a.Node] = r.Reports.Sessions(a.Node)
+		known.sessions[a.Node] = r.Reports.SessionsOf(a.Node)
 	}
 	return known
 }

@@ -1,12 +1,12 @@
 package announcement
 
-// index has reported items by key and source, such as by address and node. The lock of its owner
+// sourceIndex has reported items by key and source, such as by address and node. The lock of its owner
 // guards it.
-type index[K, S comparable, T any] map[K]map[S]T
+type sourceIndex[K, S comparable, T any] map[K]map[S]T
 
 // replace removes the former items of a source (before), adds the present ones (now), and adds the
 // keys of items that differ to the set of changed keys.
-func (x index[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
+func (x sourceIndex[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
 	gone := make(map[K]bool, len(before))
 	for _, item := range before {
 		gone[keyOf(item)] = true

@@ -16,18 +16,18 @@ import (
 // address is given before any node announces it, and pods start after their Service.
 const gracePeriod = 2 * time.Second
 
-// quiet is how long after a Service gets an address its first condition waits if no node announces
+// firstConditionDelay is how long after a Service gets an address its first condition waits if no node announces
 // the address. Within that time speakers usually announce and report it, so that the condition is
 // written once.
-const quiet = 2 * routeDelay
+const firstConditionDelay = 2 * routeDelay
 
-// memory is what was reported of a Service. The zero value: it was not reconciled before.
-type memory struct {
+// serviceRecord is what was reported of a Service. The zero value: it was not reconciled before.
+type serviceRecord struct {
 	reconciled bool
 	// owners are the last owners of its addresses, also of addresses without an owner now.
 	owners map[netip.Addr]lb.NodeName
 	// routers are the nodes and routers that its condition names; see settle.
-	routers map[netip.Addr]announcers
+	routers map[netip.Addr]namedAnnouncers
 	// routed are the addresses of which an event has reported that they are announced by BGP. An
 	// address stays among them when that ends.
 	routed map[netip.Addr]bool
@@ -42,16 +42,16 @@ type memory struct {
 	reported bool
 }
 
-// note is an event to send.
-type note struct{ kind, reason, text string }
+// eventNote is an event to send.
+type eventNote struct{ kind, reason, text string }
 
-// compare compares what was reported of a Service with its state at a time. It returns the events
+// compareRecord compares what was reported of a Service with its state at a time. It returns the events
 // to send, the memory after that (the caller sets routers), and when to reconcile again; zero: never.
 // The parameter was is the present condition of the Service; nil: it has none. On the first reconcile
 // of a Service, the process before this one wrote it.
-func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts, at time.Time) (notes []note, next memory, again time.Duration) {
+func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition, list []addressFacts, at time.Time) (notes []eventNote, next serviceRecord, again time.Duration) {
 	same := !m.reconciled && was != nil && was.Reason == now.Reason && was.Message == now.Message
-	next = memory{reconciled: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
+	next = serviceRecord{reconciled: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
 	for _, f := range list {
 		notes = append(notes, f.layer2Notes(m, next, same)...)
 		notes = append(notes, f.routerNotes(m, next, same)...)
@@ -71,24 +71,24 @@ func compare(m memory, was *metav1.Condition, now metav1.Condition, list []facts
 		again = left
 	default:
 		next.reported = true
-		notes = append(notes, note{corev1.EventTypeWarning, now.Reason, now.Message})
+		notes = append(notes, eventNote{corev1.EventTypeWarning, now.Reason, now.Message})
 	}
 	return notes, next, again
 }
 
-// early returns how long to wait before the first condition of a Service reports that no node announces
+// firstConditionWait returns how long to wait before the first condition of a Service reports that no node announces
 // its address; zero: it can be written now. Each write of a Service is work for the speakers and proxies
 // of all nodes, which are about to announce and program the new address.
-func early(was *metav1.Condition, next memory, at time.Time) time.Duration {
+func firstConditionWait(was *metav1.Condition, next serviceRecord, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0
 	}
-	return max(0, quiet-at.Sub(next.since))
+	return max(0, firstConditionDelay-at.Sub(next.since))
 }
 
 // layer2Notes returns events for a changed owner and for a foreign host.
-func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
-	if !f.announced() || f.occupied() {
+func (f addressFacts) layer2Notes(m, next serviceRecord, same bool) (notes []eventNote) {
+	if !f.isAnnounced() || f.isOccupied() {
 		if before, had := m.owners[f.address]; had {
 			next.owners[f.address] = before
 		}
@@ -100,12 +100,12 @@ func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
 		if before != "" {
 			text = fmt.Sprintf("%s moved from %s to %s", f.address, before, f.Owner.Node)
 		}
-		notes = append(notes, note{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, text})
+		notes = append(notes, eventNote{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, text})
 	}
 	if f.Foreign {
 		next.hosts[f.address] = f.Host.MAC
 		if m.hosts[f.address] != f.Host.MAC && !same {
-			notes = append(notes, note{corev1.EventTypeWarning, v1beta1.ReasonAddressConflict, f.describe()})
+			notes = append(notes, eventNote{corev1.EventTypeWarning, v1beta1.ReasonAddressConflict, f.describeAnnouncers()})
 		}
 	}
 	return notes
@@ -113,11 +113,11 @@ func (f facts) layer2Notes(m, next memory, same bool) (notes []note) {
 
 // routerNotes returns an event when the address begins to be announced by BGP. When announcing resumes
 // after a gap, it returns one only if an event reported the gap.
-func (f facts) routerNotes(m, next memory, same bool) []note {
+func (f addressFacts) routerNotes(m, next serviceRecord, same bool) []eventNote {
 	known := m.routed[f.address] && !m.reported
 	next.routed[f.address] = known || f.routed.exists()
 	if known || same || !f.routed.exists() {
 		return nil
 	}
-	return []note{{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, fmt.Sprintf("%s is announced %s", f.address, f.routed)}}
+	return []eventNote{{corev1.EventTypeNormal, v1beta1.ReasonAnnounced, fmt.Sprintf("%s is announced %s", f.address, f.routed)}}
 }

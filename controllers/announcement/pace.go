@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// crowd is how many new Services within crowdFor are many at once.
-	crowd = 10
+	// crowdSize is how many new Services within crowdFor are many at once.
+	crowdSize = 10
 	// crowdFor is how long the conditions of new Services wait after the last crowd.
 	crowdFor = 2 * time.Second
 	// longestHold is how long the condition of one Service waits at most.
@@ -17,20 +17,20 @@ const (
 	lookAgain = time.Second
 )
 
-// pace holds the conditions and events of new Services back while many of them get an address at once, as
+// conditionPacer holds the conditions and events of new Services back while many of them get an address at once, as
 // when the controller starts: the API server and the proxies of all nodes have enough to do with the
 // addresses, and most Services are announced by the time their condition is written, once. The zero value
-// is ready. The mutex of Standing guards it.
-type pace struct {
+// is ready. The mutex of ServiceRecords guards it.
+type conditionPacer struct {
 	// recent is when the last new Services came, in a ring; next is the place of the oldest.
-	recent [crowd]time.Time
+	recent [crowdSize]time.Time
 	next   int
 	// since is when each Service that has no condition yet came.
 	since map[lb.ServiceKey]time.Time
 }
 
 // hold returns how long to wait before the condition of a new Service is written; zero: it can be now.
-func (p *pace) hold(key lb.ServiceKey, at time.Time) time.Duration {
+func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
 	since, known := p.since[key]
 	if !known {
 		if p.since == nil {
@@ -38,7 +38,7 @@ func (p *pace) hold(key lb.ServiceKey, at time.Time) time.Duration {
 		}
 		since, p.since[key] = at, at
 		p.recent[p.next] = at
-		p.next = (p.next + 1) % crowd
+		p.next = (p.next + 1) % crowdSize
 	}
 	if at.Sub(p.recent[p.next]) >= crowdFor || at.Sub(since) >= longestHold {
 		return 0
@@ -47,4 +47,4 @@ func (p *pace) hold(key lb.ServiceKey, at time.Time) time.Duration {
 }
 
 // forget ends the wait of a Service: its condition was written, or it is gone.
-func (p *pace) forget(key lb.ServiceKey) { delete(p.since, key) }
+func (p *conditionPacer) forget(key lb.ServiceKey) { delete(p.since, key) }

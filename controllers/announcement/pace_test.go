@@ -18,16 +18,16 @@ func TestPace_Hold(t *testing.T) {
 		want  time.Duration
 	}{
 		{name: "one alone", count: 1},
-		{name: "a few at once", count: crowd - 1},
-		{name: "many at once", count: crowd, want: lookAgain},
-		{name: "many, one after the other", every: crowdFor / crowd / 2, count: 3 * crowd, want: lookAgain},
-		{name: "many, slowly", every: crowdFor, count: 3 * crowd},
-		{name: "a moment after many", count: crowd, last: crowdFor - 1, want: lookAgain},
-		{name: "a while after many", count: crowd, last: crowdFor},
-		{name: "many without end", every: crowdFor / crowd / 2, count: int(2 * crowd * longestHold / crowdFor)},
+		{name: "a few at once", count: crowdSize - 1},
+		{name: "many at once", count: crowdSize, want: lookAgain},
+		{name: "many, one after the other", every: crowdFor / crowdSize / 2, count: 3 * crowdSize, want: lookAgain},
+		{name: "many, slowly", every: crowdFor, count: 3 * crowdSize},
+		{name: "a moment after many", count: crowdSize, last: crowdFor - 1, want: lookAgain},
+		{name: "a while after many", count: crowdSize, last: crowdFor},
+		{name: "many without end", every: crowdFor / crowdSize / 2, count: int(2 * crowdSize * longestHold / crowdFor)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var p pace
+			var p conditionPacer
 			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 			for i := range tt.count {
 				p.hold(service(i), at)
@@ -41,15 +41,15 @@ func TestPace_Hold(t *testing.T) {
 }
 
 func TestPace_ForgottenServicesAreNew(t *testing.T) {
-	var p pace
+	var p conditionPacer
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	key := lb.ServiceKey{Namespace: "default", Name: "web"}
-	for range crowd {
+	for range crowdSize {
 		p.hold(key, at)
 		p.forget(key)
 	}
 	if got := p.hold(key, at); got != lookAgain {
-		t.Errorf("a Service that was made %d times at once waits %s, want %s", crowd+1, got, lookAgain)
+		t.Errorf("a Service that was made %d times at once waits %s, want %s", crowdSize+1, got, lookAgain)
 	}
 	if len(p.since) != 1 {
 		t.Errorf("%d Services are known, want 1", len(p.since))

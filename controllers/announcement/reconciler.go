@@ -23,8 +23,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// action is the action of the events.
-const action = "Announce"
+// eventAction is the action of the events.
+const eventAction = "Announce"
 
 // Reconciler reports how one Service is announced.
 type Reconciler struct {
@@ -36,8 +36,8 @@ type Reconciler struct {
 	Class string
 	// Reports has what the speakers report.
 	Reports *Reports
-	// Standing has what was reported of each Service.
-	Standing *Standing
+	// Records has what was reported of each Service.
+	Records *ServiceRecords
 	// Conditions writes the condition.
 	Conditions *servicecondition.Writer
 	// Now is the clock; nil: time.Now.
@@ -57,26 +57,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	svc := &corev1.Service{}
 	if err := r.Client.Get(ctx, req.NamespacedName, svc); err != nil {
 		if client.IgnoreNotFound(err) == nil {
-			r.Standing.forget(key)
+			r.Records.forget(key)
 			r.Conditions.Forget(key)
 			return reconcile.Result{}, nil
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
-	var list []facts
+	var list []addressFacts
 	if svc.DeletionTimestamp.IsZero() {
 		var err error
-		if list, err = r.gather(ctx, svc); err != nil {
+		if list, err = r.gatherFacts(ctx, svc); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
 	was := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)
 	if len(list) == 0 {
-		r.Standing.forget(key)
+		r.Records.forget(key)
 		written, err := r.Conditions.Set(ctx, svc, nil, r.now())
 		return reconcile.Result{RequeueAfter: written.Wait}, err
 	}
-	memory := r.Standing.get(key)
+	memory := r.Records.get(key)
 	if was == nil && !memory.reconciled {
 		if !showsAny(svc, list) {
 			// The claim is new, and the Service controller is about to write the status for the
@@ -84,15 +84,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			// The write of the status requests another reconcile.
 			return reconcile.Result{}, nil
 		}
-		if wait := r.Standing.hold(key, r.now()); wait > 0 {
+		if wait := r.Records.hold(key, r.now()); wait > 0 {
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 	}
-	routers, settled := addMissing(memory, list, r.Reports.Left, r.now())
-	now := decide(svc, list)
-	notes, next, again := compare(memory, was, now, list, r.now())
+	routers, settled := addMissing(memory, list, r.Reports.HasLeft, r.now())
+	now := announcedCondition(svc, list)
+	notes, next, again := compareRecord(memory, was, now, list, r.now())
 	next.routers = routers
-	wait := early(was, next, r.now())
+	wait := firstConditionWait(was, next, r.now())
 	if wait == 0 {
 		written, err := r.Conditions.Set(ctx, svc, &now, r.now())
 		if err != nil {
@@ -100,15 +100,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		wait = written.Wait
 	}
-	r.Standing.put(key, next)
+	r.Records.put(key, next)
 	for _, n := range notes {
-		r.Events.Eventf(svc, nil, n.kind, n.reason, action, "%s", bounded.Note(n.text))
+		r.Events.Eventf(svc, nil, n.kind, n.reason, eventAction, "%s", bounded.Note(n.text))
 	}
 	return reconcile.Result{RequeueAfter: backoff.Sooner(wait, backoff.Sooner(again, settled))}, nil
 }
 
 // showsAny reports whether the Service's status shows one of the addresses.
-func showsAny(svc *corev1.Service, list []facts) bool {
+func showsAny(svc *corev1.Service, list []addressFacts) bool {
 	shown := apiconv.StatusAddresses(svc)
-	return slices.ContainsFunc(list, func(f facts) bool { return slices.Contains(shown, f.address) })
+	return slices.ContainsFunc(list, func(f addressFacts) bool { return slices.Contains(shown, f.address) })
 }

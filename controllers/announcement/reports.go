@@ -17,15 +17,15 @@ import (
 type Reports struct {
 	mu     sync.Mutex
 	nodes  map[lb.NodeName]reports.Report
-	owned  index[netip.Addr, lb.NodeName, reports.Owned]
-	hosts  index[netip.Addr, lb.NodeName, reports.Foreign]
-	silent map[lb.NodeName]bool // see Silent
-	routes routes
+	owned  sourceIndex[netip.Addr, lb.NodeName, reports.Owned]
+	hosts  sourceIndex[netip.Addr, lb.NodeName, reports.Foreign]
+	silent map[lb.NodeName]bool // see IsSilent
+	routes routeIndex
 }
 
-// withSession returns those of the peers with which a node has an established session. A session that the
+// peersWithSession returns those of the peers with which a node has an established session. A session that the
 // node does not list counts as established, since a report lists a limited number of sessions.
-func (b *Reports) withSession(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
+func (b *Reports) peersWithSession(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 	report, reported := b.nodes[node]
 	if !reported {
 		return nil
@@ -39,14 +39,14 @@ func (b *Reports) withSession(node lb.NodeName, peers []bgp.PeerName) []bgp.Peer
 func NewReports() *Reports {
 	return &Reports{
 		nodes:  map[lb.NodeName]reports.Report{},
-		owned:  index[netip.Addr, lb.NodeName, reports.Owned]{},
-		hosts:  index[netip.Addr, lb.NodeName, reports.Foreign]{},
-		routes: newRoutes(),
+		owned:  sourceIndex[netip.Addr, lb.NodeName, reports.Owned]{},
+		hosts:  sourceIndex[netip.Addr, lb.NodeName, reports.Foreign]{},
+		routes: newRouteIndex(),
 	}
 }
 
-// Changes are the differences between a report and the one before it.
-type Changes struct {
+// ReportChanges are the differences between a report and the one before it.
+type ReportChanges struct {
 	// Addresses that are owned, or that foreign hosts use, in order.
 	Addresses []netip.Addr
 	// Prefixes that are announced to routers, in order.
@@ -56,21 +56,21 @@ type Changes struct {
 	Sessions bool
 	// Waiting means that another change may let a node announce an address that no node announces.
 	Waiting bool
-	// Left are the nodes that have left, or are back: see Reports.Left.
+	// Left are the nodes that have left, or are back: see Reports.HasLeft.
 	Left []lb.NodeName
 }
 
 // Put replaces the report of a node, and returns the differences.
-func (b *Reports) Put(next reports.Report) (changed Changes) {
+func (b *Reports) Put(next reports.Report) (changed ReportChanges) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(next)
 	before, had := b.nodes[next.Node]
-	if !had || !slices.Equal(ended(before), ended(next)) {
+	if !had || !slices.Equal(endedSessions(before), endedSessions(next)) {
 		changed.Prefixes = b.routes.prefixesOf(next.Node)
 	}
 	if !reports.SameLinks(before.Links, next.Links) || before.Standby != next.Standby {
-		changed.Addresses, changed.Waiting = slices.Concat(changed.Addresses, b.owns(next.Node), b.lost()), true
+		changed.Addresses, changed.Waiting = slices.Concat(changed.Addresses, b.addressesOwnedBy(next.Node), b.silentAddresses()), true
 	}
 	if (before.Standby != "") != (next.Standby != "") {
 		changed.Left = append(changed.Left, next.Node)
@@ -80,8 +80,8 @@ func (b *Reports) Put(next reports.Report) (changed Changes) {
 	return changed
 }
 
-// ended are the peers whose sessions are not established.
-func ended(r reports.Report) (peers []bgp.PeerName) {
+// endedSessions are the peers whose sessions are not established.
+func endedSessions(r reports.Report) (peers []bgp.PeerName) {
 	for _, s := range r.Sessions {
 		if !s.Established {
 			peers = append(peers, s.Peer)
@@ -92,14 +92,14 @@ func ended(r reports.Report) (peers []bgp.PeerName) {
 
 // PutRoutes replaces what one of a node's slices lists as announced to routers, and
 // returns the differences.
-func (b *Reports) PutRoutes(slice string, node lb.NodeName, next []reports.Route) Changes {
+func (b *Reports) PutRoutes(slice string, node lb.NodeName, next []reports.Route) ReportChanges {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Changes{Prefixes: b.routes.put(slice, node, next)}
+	return ReportChanges{Prefixes: b.routes.put(slice, node, next)}
 }
 
 // Remove deletes the report of a node, and returns the differences.
-func (b *Reports) Remove(node lb.NodeName) (changed Changes) {
+func (b *Reports) Remove(node lb.NodeName) (changed ReportChanges) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.replace(reports.Report{Node: node})
@@ -109,11 +109,11 @@ func (b *Reports) Remove(node lb.NodeName) (changed Changes) {
 	return changed
 }
 
-func (b *Reports) replace(next reports.Report) Changes {
+func (b *Reports) replace(next reports.Report) ReportChanges {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
 	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
 	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
-	return Changes{
+	return ReportChanges{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
 		Sessions:  !slices.EqualFunc(before.Sessions, next.Sessions, reports.SameSession),
 	}
@@ -121,12 +121,12 @@ func (b *Reports) replace(next reports.Report) Changes {
 
 // updateSilent finds the silent speakers, and adds the reports of those that became silent, or are
 // silent no more, to the changes.
-func (b *Reports) updateSilent(changed *Changes) {
+func (b *Reports) updateSilent(changed *ReportChanges) {
 	silent, other := reports.Silent(b.nodes), false
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
 			other = true
-			changed.Addresses = append(changed.Addresses, b.owns(node)...)
+			changed.Addresses = append(changed.Addresses, b.addressesOwnedBy(node)...)
 			changed.Prefixes = append(changed.Prefixes, b.routes.prefixesOf(node)...)
 			changed.Sessions = true
 			changed.Left = append(changed.Left, node)
@@ -134,30 +134,30 @@ func (b *Reports) updateSilent(changed *Changes) {
 	}
 	b.silent = silent
 	if other {
-		changed.Addresses = append(changed.Addresses, b.lost()...)
+		changed.Addresses = append(changed.Addresses, b.silentAddresses()...)
 	}
-	changed.Addresses = ordered(changed.Addresses, netip.Addr.Compare)
-	changed.Prefixes = ordered(changed.Prefixes, netip.Prefix.Compare)
+	changed.Addresses = sortedUnique(changed.Addresses, netip.Addr.Compare)
+	changed.Prefixes = sortedUnique(changed.Prefixes, netip.Prefix.Compare)
 }
 
-// lost returns the addresses of silent speakers: they count as announced while other nodes could
-// take them over and do not, see facts.announced.
-func (b *Reports) lost() (list []netip.Addr) {
+// silentAddresses returns the addresses of silent speakers: they count as announced while other nodes could
+// take them over and do not, see addressFacts.isAnnounced.
+func (b *Reports) silentAddresses() (list []netip.Addr) {
 	for node := range b.silent {
-		list = append(list, b.owns(node)...)
+		list = append(list, b.addressesOwnedBy(node)...)
 	}
 	return list
 }
 
-// ordered returns each item once, in order.
-func ordered[T comparable](list []T, compare func(x, y T) int) []T {
+// sortedUnique returns each item once, in order.
+func sortedUnique[T comparable](list []T, compare func(x, y T) int) []T {
 	slices.SortFunc(list, compare)
 	return slices.Compact(list)
 }
 
-// Silent reports whether the speaker of a node does not run, according to the other speakers or to
+// IsSilent reports whether the speaker of a node does not run, according to the other speakers or to
 // the kubelet of the node. What it reported last is outdated then.
-func (b *Reports) Silent(node lb.NodeName) bool {
+func (b *Reports) IsSilent(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.silent[node]
@@ -196,37 +196,37 @@ func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
 	for _, path := range b.routes.pathsTo(address) {
 		list = append(list, path.Node)
 	}
-	return ordered(list, cmp.Compare[lb.NodeName])
+	return sortedUnique(list, cmp.Compare[lb.NodeName])
 }
 
-// Trusted are the nodes whose reports about an address count: on the local network, and by
+// TrustedNodes are the nodes whose reports about an address count: on the local network, and by
 // BGP. The zero value trusts all.
-type Trusted struct{ layer2, bgp func(lb.NodeName) bool }
+type TrustedNodes struct{ layer2, bgp func(lb.NodeName) bool }
 
-// Of returns what trusted nodes report of an address.
-func (b *Reports) Of(address netip.Addr, trusted Trusted) AddressReport {
+// AboutAddress returns what trusted nodes report of an address.
+func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) AddressReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l AddressReport
-	l.Owner, l.Owned = reports.Owner(of(b.owned[address], trusted.layer2))
-	l.Host, l.Foreign = reports.Host(of(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
+	l.Owner, l.Owned = reports.Owner(trustedItems(b.owned[address], trusted.layer2))
+	l.Host, l.Foreign = reports.Host(trustedItems(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
 		owner := b.nodes[l.Owner.Node]
-		l.Unreachable, l.Standby = !owner.Reaches(address) && b.outside(address), owner.Standby
+		l.Unreachable, l.Standby = !owner.Reaches(address) && b.isOutsideSubnets(address), owner.Standby
 	}
 	for _, path := range b.routes.pathsTo(address) {
 		if trusted.bgp != nil && !trusted.bgp(path.Node) {
 			continue
 		}
-		if path.Peers = b.withSession(path.Node, path.Peers); len(path.Peers) > 0 {
+		if path.Peers = b.peersWithSession(path.Node, path.Peers); len(path.Peers) > 0 {
 			l.Paths = append(l.Paths, path)
 		}
 	}
 	return l
 }
 
-// of returns the items that trusted nodes report; trusted is nil: all nodes are.
-func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T) {
+// trustedItems returns the items that trusted nodes report; trusted is nil: all nodes are.
+func trustedItems[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T) {
 	for node, item := range all {
 		if trusted == nil || trusted(node) {
 			list = append(list, item)
@@ -235,8 +235,8 @@ func of[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T)
 	return list
 }
 
-// outside reports whether speakers report subnets, and the address is in none of them.
-func (b *Reports) outside(address netip.Addr) bool {
+// isOutsideSubnets reports whether speakers report subnets, and the address is in none of them.
+func (b *Reports) isOutsideSubnets(address netip.Addr) bool {
 	known := false
 	for _, r := range b.nodes {
 		if r.Reaches(address) {
@@ -247,30 +247,30 @@ func (b *Reports) outside(address netip.Addr) bool {
 	return known
 }
 
-// Report returns what a node reports; false: it has never reported.
-func (b *Reports) Report(node lb.NodeName) (reports.Report, bool) {
+// ReportOf returns what a node reports; false: it has never reported.
+func (b *Reports) ReportOf(node lb.NodeName) (reports.Report, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r, ok := b.nodes[node]
 	return r, ok
 }
 
-func (b *Reports) stopped(node lb.NodeName) bool {
+func (b *Reports) isStopped(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Stopped
 }
 
-// Left reports whether a node is not expected back soon: it drains or is excluded, and
+// HasLeft reports whether a node is not expected back soon: it drains or is excluded, and
 // hands over what it announces, or its speaker is silent.
-func (b *Reports) Left(node lb.NodeName) bool {
+func (b *Reports) HasLeft(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
-// Runs reports whether there is a speaker that has reported and was not stopped.
-func (b *Reports) Runs() bool {
+// AnySpeakerRuns reports whether there is a speaker that has reported and was not stopped.
+func (b *Reports) AnySpeakerRuns() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.nodes {
@@ -293,10 +293,10 @@ func (b *Reports) HasReported(node lb.NodeName) bool {
 func (b *Reports) OwnedBy(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.owns(node)
+	return b.addressesOwnedBy(node)
 }
 
-func (b *Reports) owns(node lb.NodeName) (list []netip.Addr) {
+func (b *Reports) addressesOwnedBy(node lb.NodeName) (list []netip.Addr) {
 	for _, o := range b.nodes[node].Owned {
 		list = append(list, o.Address)
 	}
@@ -310,9 +310,9 @@ func (b *Reports) RoutesOf(node lb.NodeName) []netip.Prefix {
 	return b.routes.prefixesOf(node)
 }
 
-// Sessions returns the sessions with routers that a node reports. The caller must not change
+// SessionsOf returns the sessions with routers that a node reports. The caller must not change
 // them.
-func (b *Reports) Sessions(node lb.NodeName) []reports.Session {
+func (b *Reports) SessionsOf(node lb.NodeName) []reports.Session {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Sessions

@@ -10,10 +10,10 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// routes are what nodes announce to routers, by slice and by prefix.
-type routes struct {
+// routeIndex are what nodes announce to routers, by slice and by prefix.
+type routeIndex struct {
 	slices map[string]routeSlice
-	index  index[netip.Prefix, sliceKey, reports.Route]
+	index  sourceIndex[netip.Prefix, sliceKey, reports.Route]
 }
 
 // sliceKey identifies a SpeakerRouteSlice: its node, and its name. A prefix that moves from one
@@ -29,13 +29,13 @@ type routeSlice struct {
 	routes []reports.Route
 }
 
-func newRoutes() routes {
-	return routes{map[string]routeSlice{}, index[netip.Prefix, sliceKey, reports.Route]{}}
+func newRouteIndex() routeIndex {
+	return routeIndex{map[string]routeSlice{}, sourceIndex[netip.Prefix, sliceKey, reports.Route]{}}
 }
 
 // put replaces the slice of that name, and returns the prefixes whose announcement has changed, in
 // order.
-func (r *routes) put(name string, node lb.NodeName, next []reports.Route) []netip.Prefix {
+func (r *routeIndex) put(name string, node lb.NodeName, next []reports.Route) []netip.Prefix {
 	changed := map[netip.Prefix]bool{}
 	replace := func(node lb.NodeName, before, now []reports.Route) {
 		r.index.replace(sliceKey{node, name}, before, now, changed, reports.Route.Same, func(route reports.Route) netip.Prefix { return route.Prefix })
@@ -53,7 +53,7 @@ func (r *routes) put(name string, node lb.NodeName, next []reports.Route) []neti
 }
 
 // prefixesOf returns the prefixes that a node announces, in order.
-func (r *routes) prefixesOf(node lb.NodeName) []netip.Prefix {
+func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range r.slices {
 		if s.node != node {
@@ -63,12 +63,12 @@ func (r *routes) prefixesOf(node lb.NodeName) []netip.Prefix {
 			prefixes = append(prefixes, route.Prefix)
 		}
 	}
-	return ordered(prefixes, netip.Prefix.Compare)
+	return sortedUnique(prefixes, netip.Prefix.Compare)
 }
 
 // pathsTo returns how an address is announced, by node and prefix. Aggregates can have any length:
 // each is looked up, which takes some microseconds.
-func (r *routes) pathsTo(address netip.Addr) []reports.Path {
+func (r *routeIndex) pathsTo(address netip.Addr) []reports.Path {
 	var paths []reports.Path
 	for bits := range address.BitLen() + 1 {
 		prefix, _ := address.Prefix(bits) // cannot fail: the address has that many bits

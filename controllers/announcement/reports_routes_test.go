@@ -21,16 +21,16 @@ func route(prefix string, peers ...bgp.PeerName) reports.Route {
 
 func TestPutRoutes_ReturnsChangedRoutes(t *testing.T) {
 	b := NewReports()
-	report := func(node lb.NodeName, sessions ...reports.Session) func() Changes {
-		return func() Changes { return b.Put(reports.Report{Node: node, Sessions: sessions}) }
+	report := func(node lb.NodeName, sessions ...reports.Session) func() ReportChanges {
+		return func() ReportChanges { return b.Put(reports.Report{Node: node, Sessions: sessions}) }
 	}
-	slice := func(name string, node lb.NodeName, routes ...reports.Route) func() Changes {
-		return func() Changes { return b.PutRoutes(name, node, routes) }
+	slice := func(name string, node lb.NodeName, routes ...reports.Route) func() ReportChanges {
+		return func() ReportChanges { return b.PutRoutes(name, node, routes) }
 	}
 	up, down := reports.Session{Peer: "a", Established: true}, reports.Session{Peer: "a", LastError: "refused"}
 	for _, step := range []struct {
 		name     string
-		do       func() Changes
+		do       func() ReportChanges
 		prefixes []string
 		sessions bool
 	}{
@@ -48,7 +48,7 @@ func TestPutRoutes_ReturnsChangedRoutes(t *testing.T) {
 		{"a session that is down", report("n2", down), []string{"192.168.1.240/32"}, true},
 		{"the same", report("n2", down), nil, false},
 		{"a session that is up", report("n2", up), []string{"192.168.1.240/32"}, true},
-		{"a node that is gone", func() Changes { return b.Remove("n2") }, []string{"192.168.1.240/32"}, true},
+		{"a node that is gone", func() ReportChanges { return b.Remove("n2") }, []string{"192.168.1.240/32"}, true},
 		{"its slice", slice("n2-0", ""), []string{"192.168.1.240/32"}, false},
 		{"a slice of another node now", slice("n1-1", "n3", route("192.168.1.241/32", "a")), []string{"192.168.1.241/32"}, false},
 		{"that slice", slice("n1-1", ""), []string{"192.168.1.241/32"}, false},
@@ -85,7 +85,7 @@ func TestLook_ReturnsTheRoutesOfAnAddress(t *testing.T) {
 		"2001:db8:0:1::1": nil,
 	} {
 		var got []string
-		for _, p := range b.Of(netip.MustParseAddr(address), Trusted{}).Paths {
+		for _, p := range b.AboutAddress(netip.MustParseAddr(address), TrustedNodes{}).Paths {
 			got = append(got, fmt.Sprint(p.Node, " ", p.Prefix, " ", p.Peers))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -66,13 +66,13 @@ func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	b := NewReports()
 	b.Put(owns("n1", 1, one, two)) // which died
 	b.Put(withHost(owns("n2", 2, one), true, one))
-	if l := b.Of(one, Trusted{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
+	if l := b.AboutAddress(one, TrustedNodes{}); !l.Owned || l.Owner.Node != "n2" || !l.Foreign || l.Host.MAC != mac {
 		t.Errorf("one: got %+v, want n2 and the foreign host", l)
 	}
-	if l := b.Of(two, Trusted{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
+	if l := b.AboutAddress(two, TrustedNodes{}); !l.Owned || l.Owner.Node != "n1" || l.Foreign {
 		t.Errorf("two: got %+v, want n1", l)
 	}
-	if l := b.Of(two.Next(), Trusted{}); l.Owned || l.Foreign {
+	if l := b.AboutAddress(two.Next(), TrustedNodes{}); l.Owned || l.Foreign {
 		t.Errorf("another: got %+v, want nobody", l)
 	}
 	if !b.HasReported("n1") || b.HasReported("n3") {
@@ -92,18 +92,18 @@ func TestReports_SpeakerThatOthersMissIsIgnored(t *testing.T) {
 	b.Put(owns("n2", 1))
 	missing := owns("n2", 1)
 	missing.Missing = []lb.NodeName{"n1"}
-	want := Changes{Addresses: []netip.Addr{one}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32")}, Sessions: true, Left: []lb.NodeName{"n1"}}
-	if diff := cmp.Diff(want, b.Put(missing), byAddr, byPrefix); diff != "" || !b.Silent("n1") || b.Silent("n2") {
-		t.Errorf("n2 misses n1, which is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	want := ReportChanges{Addresses: []netip.Addr{one}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.241/32")}, Sessions: true, Left: []lb.NodeName{"n1"}}
+	if diff := cmp.Diff(want, b.Put(missing), byAddr, byPrefix); diff != "" || !b.IsSilent("n1") || b.IsSilent("n2") {
+		t.Errorf("n2 misses n1, which is silent: %v; changed (-want +got):\n%s", b.IsSilent("n1"), diff)
 	}
-	if !b.Left("n1") {
+	if !b.HasLeft("n1") {
 		t.Error("n2 misses n1: got that it may come back in a moment, want that it has left")
 	}
-	if diff := cmp.Diff(Changes{}, b.Put(missing), byAddr, byPrefix); diff != "" {
+	if diff := cmp.Diff(ReportChanges{}, b.Put(missing), byAddr, byPrefix); diff != "" {
 		t.Errorf("nothing new, changed (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.Silent("n1") || b.Left("n1") {
-		t.Errorf("n2 receives from n1 again, n1 is silent: %v; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	if diff := cmp.Diff(want, b.Put(owns("n2", 1)), byAddr, byPrefix); diff != "" || b.IsSilent("n1") || b.HasLeft("n1") {
+		t.Errorf("n2 receives from n1 again, n1 is silent: %v; changed (-want +got):\n%s", b.IsSilent("n1"), diff)
 	}
 }
 
@@ -113,16 +113,16 @@ func TestReports_SpeakerStopsForGood(t *testing.T) {
 	r := owns("n1", 1, one)
 	b.Put(r)
 	r.Stopped = true
-	if b.Put(r); b.Silent("n1") {
+	if b.Put(r); b.IsSilent("n1") {
 		t.Error("n1 stops: got silent, want that it may start again")
 	}
 	r.Ended = true
-	if diff := cmp.Diff([]netip.Addr{one}, b.Put(r).Addresses, byAddr); diff != "" || !b.Silent("n1") {
-		t.Errorf("none starts: got silent %v, want true; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	if diff := cmp.Diff([]netip.Addr{one}, b.Put(r).Addresses, byAddr); diff != "" || !b.IsSilent("n1") {
+		t.Errorf("none starts: got silent %v, want true; changed (-want +got):\n%s", b.IsSilent("n1"), diff)
 	}
 	r.Stopped, r.Ended = false, false
-	if diff := cmp.Diff([]netip.Addr{one}, b.Put(r).Addresses, byAddr); diff != "" || b.Silent("n1") {
-		t.Errorf("one starts: got silent %v, want false; changed (-want +got):\n%s", b.Silent("n1"), diff)
+	if diff := cmp.Diff([]netip.Addr{one}, b.Put(r).Addresses, byAddr); diff != "" || b.IsSilent("n1") {
+		t.Errorf("one starts: got silent %v, want false; changed (-want +got):\n%s", b.IsSilent("n1"), diff)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestRuns(t *testing.T) {
 		{reports.Report{Node: "n2", Stopped: true}, false},
 	} {
 		b.Put(step.report)
-		if got := b.Runs(); got != step.want || !b.stopped("n1") {
+		if got := b.AnySpeakerRuns(); got != step.want || !b.isStopped("n1") {
 			t.Errorf("after %+v: got %v, want %v, and the speaker of n1 stopped", step.report, got, step.want)
 		}
 	}
@@ -155,7 +155,7 @@ func TestPut_ChangedInterfacesAreWaiting(t *testing.T) {
 		t.Errorf("an interface: got %+v, want those who wait, and what the node has", got)
 	}
 	linked.Standby = "the node drains"
-	if got := b.Put(linked); !got.Waiting || !b.Left("n1") {
+	if got := b.Put(linked); !got.Waiting || !b.HasLeft("n1") {
 		t.Errorf("the node drains: got %+v, want those who wait, and that it has left", got)
 	}
 }
@@ -181,14 +181,14 @@ func TestReports_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
 }
 
 func TestStanding_RoutedBy(t *testing.T) {
-	s := NewStanding()
+	s := NewServiceRecords()
 	web, dns := lb.ServiceKey{Namespace: "a", Name: "web"}, lb.ServiceKey{Namespace: "a", Name: "dns"}
-	s.put(web, memory{routers: map[netip.Addr]announcers{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
-	s.put(dns, memory{routers: map[netip.Addr]announcers{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
-	if diff := cmp.Diff([]lb.ServiceKey{web}, s.routedBy("n1")); diff != "" {
+	s.put(web, serviceRecord{routers: map[netip.Addr]namedAnnouncers{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
+	s.put(dns, serviceRecord{routers: map[netip.Addr]namedAnnouncers{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
+	if diff := cmp.Diff([]lb.ServiceKey{web}, s.servicesRoutedBy("n1")); diff != "" {
 		t.Errorf("announced from n1, a moment ago or now (-want +got):\n%s", diff)
 	}
-	if got := s.routedBy("n3"); len(got) > 0 {
+	if got := s.servicesRoutedBy("n3"); len(got) > 0 {
 		t.Errorf("announced from n3: got %v, want none", got)
 	}
 }

@@ -28,8 +28,8 @@ type bgpAnnouncement struct {
 	since time.Time
 }
 
-// announcementBy sums up the paths of an address, except those of nodes that are down.
-func announcementBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
+// bgpAnnouncementOf sums up the paths of an address, except those of nodes that are down.
+func bgpAnnouncementOf(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
 	for _, p := range paths {
 		if down[p.Node] {
 			continue
@@ -38,7 +38,7 @@ func announcementBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnou
 		if p.Prefix.Bits() > r.prefix.Bits() {
 			r.prefix = p.Prefix
 		}
-		r.since = earlier(r.since, p.Since)
+		r.since = earlierTime(r.since, p.Since)
 	}
 	slices.Sort(r.nodes)
 	slices.Sort(r.peers)
@@ -46,8 +46,8 @@ func announcementBy(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnou
 	return r
 }
 
-// earlier returns the earlier of two times; zero: not known.
-func earlier(x, y time.Time) time.Time {
+// earlierTime returns the earlier of two times; zero: not known.
+func earlierTime(x, y time.Time) time.Time {
 	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
 		return y
 	}
@@ -65,7 +65,7 @@ func (r bgpAnnouncement) String() string {
 	if len(r.peers) > 1 {
 		to = "the peers"
 	}
-	s := fmt.Sprintf("by BGP%s from %s to %s %s", in, named(r.nodes), to, named(r.peers))
+	s := fmt.Sprintf("by BGP%s from %s to %s %s", in, listNames(r.nodes), to, listNames(r.peers))
 	if !r.since.IsZero() {
 		s += " since " + r.since.UTC().Format(time.RFC3339)
 	}
@@ -86,56 +86,56 @@ type bgpFacts struct {
 	sessions map[lb.NodeName][]reports.Session
 }
 
-// concerned reports whether a BGPAdvertisement selects the address.
-func (r bgpFacts) concerned() bool {
+// hasAdvertisement reports whether a BGPAdvertisement selects the address.
+func (r bgpFacts) hasAdvertisement() bool {
 	return r.plan.Reason != eligibility.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
 }
 
-// join returns why no node announces an address: layer2 is why none does on the local network, and
-// join adds why none does by BGP. If only advertisements of one kind select the address, the other
-// kind is left out. If both kinds do, the reason is the later one in urgency.
-func (r bgpFacts) join(address netip.Addr, layer2 addressResult) addressResult {
+// joinReasons returns why no node announces an address: layer2 is why none does on the local network, and
+// joinReasons adds why none does by BGP. If only advertisements of one kind select the address, the other
+// kind is left out. If both kinds do, the reason is the later one in reasonsByUrgency.
+func (r bgpFacts) joinReasons(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
-	case !r.concerned() && (asked || r.plan.Why == ""):
+	case !r.hasAdvertisement() && (asked || r.plan.Why == ""):
 		return layer2
-	case !r.concerned():
-		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.leftOut()}
+	case !r.hasAdvertisement():
+		return addressResult{layer2.reason, layer2.message + "; " + r.plan.Why + r.invalidObjects()}
 	}
-	reason, why := r.explain(lb.FamilyOf(address))
+	reason, why := r.whyNotAnnounced(lb.FamilyOf(address))
 	if !asked {
 		return addressResult{reason, fmt.Sprintf("%s is not announced: %s", address, why)}
 	}
 	if strings.HasSuffix(layer2.message, why) {
 		return layer2
 	}
-	if rank(reason) < rank(layer2.reason) {
+	if reasonRank(reason) < reasonRank(layer2.reason) {
 		reason = layer2.reason
 	}
 	return addressResult{reason, fmt.Sprintf("%s; by BGP: %s", layer2.message, why)}
 }
 
-// explain returns why no node announces an address of the family to routers.
-func (r bgpFacts) explain(f lb.Family) (reason, why string) {
+// whyNotAnnounced returns why no node announces an address of the family to routers.
+func (r bgpFacts) whyNotAnnounced(f lb.Family) (reason, why string) {
 	if r.plan.Reason == eligibility.NoEndpoints {
 		return v1beta1.ReasonNoEndpoints, r.plan.Why
 	}
 	if r.plan.Reason != "" {
-		return string(r.plan.Reason), r.plan.Why + r.leftOut()
+		return string(r.plan.Reason), r.plan.Why + r.invalidObjects()
 	}
-	return v1beta1.ReasonNotAnnounced, r.nobodyDoes(f)
+	return v1beta1.ReasonNotAnnounced, r.whyNoNodeDoes(f)
 }
 
-func (r bgpFacts) leftOut() string {
+func (r bgpFacts) invalidObjects() string {
 	if len(r.broken) == 0 {
 		return ""
 	}
 	return "; left out: " + strings.Join(r.broken, "; ")
 }
 
-// nobodyDoes returns which nodes may announce an address of the family to routers, and what
+// whyNoNodeDoes returns which nodes may announce an address of the family to routers, and what
 // keeps them from it.
-func (r bgpFacts) nobodyDoes(f lb.Family) string {
+func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
 	for _, a := range r.plan.Announcers {
@@ -147,7 +147,7 @@ func (r bgpFacts) nobodyDoes(f lb.Family) string {
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", a.Node, why))
 	}
-	may := "nodes that may announce it to routers: " + named(names)
+	may := "nodes that may announce it to routers: " + listNames(names)
 	if len(able) == 0 {
 		return may + "; look at these nodes, and at the speaker's pods"
 	}
@@ -158,14 +158,14 @@ func (r bgpFacts) nobodyDoes(f lb.Family) string {
 		return may
 	}
 	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
-		return fmt.Sprintf("%s, and no session of theirs carries %s routes; on %s", may, f, r.example(able[i], f))
+		return fmt.Sprintf("%s, and no session of theirs carries %s routes; on %s", may, f, r.sessionProblems(able[i], f))
 	}
 	first := max(0, with(func(s reports.Session) bool { return s.LastError != "" }))
-	return fmt.Sprintf("%s, and no session of theirs is established; on %s", may, r.example(able[first], f))
+	return fmt.Sprintf("%s, and no session of theirs is established; on %s", may, r.sessionProblems(able[first], f))
 }
 
-// example returns what keeps the sessions of one node from carrying routes of a family.
-func (r bgpFacts) example(a core.Announcer, f lb.Family) string {
+// sessionProblems returns what keeps the sessions of one node from carrying routes of a family.
+func (r bgpFacts) sessionProblems(a core.Announcer, f lb.Family) string {
 	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
@@ -175,7 +175,7 @@ func (r bgpFacts) example(a core.Announcer, f lb.Family) string {
 		}
 		words = append(words, fmt.Sprintf("%s (%s)", s.Peer, why))
 	}
-	return fmt.Sprintf("%s: %s", a.Node, named(words))
+	return fmt.Sprintf("%s: %s", a.Node, listNames(words))
 }
 
 // sessionsOf returns the sessions that a node has, or should have, with the peers to which
@@ -203,7 +203,7 @@ func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 // mergeReasons changes the explanations of f if no advertisement of either kind selects an address of
 // the pool, so that the condition says this once. layer2 and bgp report whether there are
 // advertisements of the kind at all.
-func (f *facts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
+func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	if f.plan.Reason != eligibility.NoAdvertisement || f.router.plan.Reason != eligibility.NoAdvertisement {
 		return
 	}
@@ -219,6 +219,6 @@ func (f *facts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 }
 
-// named lists names as part of a sentence: the first of them, and how many more there
+// listNames lists names as part of a sentence: the first of them, and how many more there
 // are.
-func named[T ~string](names []T) string { return bounded.Names(names, maxNamed) }
+func listNames[T ~string](names []T) string { return bounded.Names(names, maxNamed) }

@@ -19,18 +19,18 @@ import (
 )
 
 // routedFacts returns the facts of an address after these reports, with nodes that are down.
-func routedFacts(address netip.Addr, down []lb.NodeName, list ...speakerReport) facts {
+func routedFacts(address netip.Addr, down []lb.NodeName, list ...speakerReport) addressFacts {
 	b := NewReports()
 	for _, s := range list {
 		b.Put(s.Report)
 		b.PutRoutes(string(s.Node)+"-0", s.Node, s.routes)
 	}
-	f := facts{AddressReport: b.Of(address, Trusted{}), address: address}
+	f := addressFacts{AddressReport: b.AboutAddress(address, TrustedNodes{}), address: address}
 	gone := map[lb.NodeName]bool{}
 	for _, node := range down {
 		gone[node] = true
 	}
-	f.routed = announcementBy(f.Paths, gone)
+	f.routed = bgpAnnouncementOf(f.Paths, gone)
 	return f
 }
 
@@ -53,7 +53,7 @@ func announcedTo(node lb.NodeName, peers ...bgp.PeerName) speakerReport {
 
 // mayRoute reports that these nodes may announce the address to tor-a and tor-b; those
 // with a reason after the name cannot now.
-func mayRoute(f facts, nodes ...string) facts {
+func mayRoute(f addressFacts, nodes ...string) addressFacts {
 	f.router.idle, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
 	for _, text := range nodes {
 		name, why, idle := strings.Cut(text, " ")
@@ -65,7 +65,7 @@ func mayRoute(f facts, nodes ...string) facts {
 	return f
 }
 
-func session(f facts, node lb.NodeName, peer bgp.PeerName, state, lastError string) facts {
+func session(f addressFacts, node lb.NodeName, peer bgp.PeerName, state, lastError string) addressFacts {
 	up := state == string(v1beta1.BGPEstablished)
 	s := reports.Session{Peer: peer, State: state, LastError: lastError, Established: up, IPv4: up && lastError == ""}
 	f.router.sessions[node] = append(f.router.sessions[node], s)
@@ -73,12 +73,12 @@ func session(f facts, node lb.NodeName, peer bgp.PeerName, state, lastError stri
 }
 
 // of6 makes tor-a a peer for IPv6 routes alone.
-func of6(f facts) facts {
+func of6(f addressFacts) addressFacts {
 	f.router.peers = map[bgp.PeerName]*bgp.Peer{"tor-a": {Name: "tor-a", Address: netip.MustParseAddr("2001:db8::1")}}
 	return f
 }
 
-func unrouted(f facts, reason eligibility.Reason, why string) facts {
+func unrouted(f addressFacts, reason eligibility.Reason, why string) addressFacts {
 	f.router.plan = core.Result{Address: f.address, Reason: reason, Why: why}
 	return f
 }
@@ -89,10 +89,10 @@ func TestDecideWithRouters(t *testing.T) {
 		layer2  = "192.168.1.240 is announced by n1 on eth0 since 2026-11-25T20:01:02Z"
 		foreign = "a foreign host with the MAC 02:00:00:00:00:99 (reported by the node \"n1\" on eth0)"
 	)
-	not := func() facts { return refused(factsOf(one), eligibility.NoAdvertisement, "no L2") }
+	not := func() addressFacts { return refused(factsOf(one), eligibility.NoAdvertisement, "no L2") }
 	tests := []struct {
 		name    string
-		facts   facts
+		facts   addressFacts
 		status  metav1.ConditionStatus
 		reason  string
 		message string
@@ -137,7 +137,7 @@ func TestDecideWithRouters(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			want := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: tt.status, Reason: tt.reason, Message: tt.message}
-			if diff := cmp.Diff(want, decide(&corev1.Service{}, []facts{tt.facts})); diff != "" {
+			if diff := cmp.Diff(want, announcedCondition(&corev1.Service{}, []addressFacts{tt.facts})); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})
@@ -148,7 +148,7 @@ func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
 	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
 	want := `192.168.1.240 is not announced: no peer; left out: the BGPPeer "x", whose spec is wrong`
-	if got := f.judge().message; got != want {
+	if got := f.result().message; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -167,7 +167,7 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
 		f.broken, f.router.broken = []string{"x"}, []string{"y"}
 		f.mergeReasons("pool", tt.layer2, tt.bgp)
-		if got := f.judge(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
+		if got := f.result(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
 			t.Errorf("%s: got %+v, want %q", name, got, tt.want)
 		}
 	}
@@ -199,9 +199,9 @@ func TestSettle(t *testing.T) {
 		{"a node that drains is no reason to leave another one out", []look{{0, both, all, 0}, {s, both[1:], "by BGP from n1 and n2 to the peer tor-b", 30 * s}}, "n2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var m memory
+			var m serviceRecord
 			for i, l := range tt.looks {
-				list := []facts{routedFacts(one, nil, l.reported...)}
+				list := []addressFacts{routedFacts(one, nil, l.reported...)}
 				routers, again := addMissing(m, list, func(node lb.NodeName) bool { return node == tt.left && l.at > 0 }, start.Add(l.at))
 				m.routers = routers
 				got := ""
@@ -221,29 +221,29 @@ func TestEventsOfRouters(t *testing.T) {
 	none := mayRoute(refused(factsOf(one), eligibility.NoAdvertisement, "x"), "n1 not ready")
 	const s = time.Second
 	announcedEvent := "Normal Announced: 192.168.1.240 is announced by BGP from n1 to the peer tor-a"
-	late := "Warning NotAnnounced: " + none.judge().message
+	late := "Warning NotAnnounced: " + none.result().message
 	for _, tt := range []struct {
 		name  string
-		was   *facts
-		looks []facts
+		was   *addressFacts
+		looks []addressFacts
 		after []time.Duration
 		want  []string
 	}{
-		{"once, whoever joins", nil, []facts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
-		{"a short gap has no event", nil, []facts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
-		{"a gap that was reported ends with an event", nil, []facts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{announcedEvent, late, announcedEvent}},
-		{"no event that a controller before sent", &n1, []facts{n1, all}, []time.Duration{0, s}, nil},
+		{"once, whoever joins", nil, []addressFacts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
+		{"a short gap has no event", nil, []addressFacts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
+		{"a gap that was reported ends with an event", nil, []addressFacts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{announcedEvent, late, announcedEvent}},
+		{"no event that a controller before sent", &n1, []addressFacts{n1, all}, []time.Duration{0, s}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var m memory
+			var m serviceRecord
 			var was *metav1.Condition
 			if tt.was != nil {
-				was = new(decide(&corev1.Service{}, []facts{*tt.was}))
+				was = new(announcedCondition(&corev1.Service{}, []addressFacts{*tt.was}))
 			}
 			var got []string
 			for i, f := range tt.looks {
-				now := decide(&corev1.Service{}, []facts{f})
-				notes, next, _ := compare(m, was, now, []facts{f}, start.Add(tt.after[i]))
+				now := announcedCondition(&corev1.Service{}, []addressFacts{f})
+				notes, next, _ := compareRecord(m, was, now, []addressFacts{f}, start.Add(tt.after[i]))
 				m, was = next, &now
 				for _, n := range notes {
 					got = append(got, n.kind+" "+n.reason+": "+n.text)
@@ -277,9 +277,9 @@ func TestSettle_Since(t *testing.T) {
 		{"is not known", [][]speakerReport{{announcedTo("n1", "tor")}, {since("n1", at(m))}}, []time.Time{{}, at(m)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var m memory
+			var m serviceRecord
 			for i, look := range tt.looks {
-				list := []facts{routedFacts(one, nil, look...)}
+				list := []addressFacts{routedFacts(one, nil, look...)}
 				m.routers, _ = addMissing(m, list, func(lb.NodeName) bool { return false }, start)
 				if got := list[0].routed.since; !got.Equal(tt.want[i]) {
 					t.Errorf("look %d: got since %v, want %v", i, got, tt.want[i])

@@ -16,9 +16,9 @@ import (
 // sessions come back within seconds: otherwise each Service would be written twice for each restart.
 const nameMissingFor = 30 * time.Second
 
-// announcers are the nodes and routers that the condition names for an address, with the time since
+// namedAnnouncers are the nodes and routers that the condition names for an address, with the time since
 // which they are missing; zero: they take part.
-type announcers struct {
+type namedAnnouncers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
 	// prefix is the longest announced prefix that contains the address.
@@ -31,8 +31,8 @@ type announcers struct {
 // but did so less than nameMissingFor ago, if others still do. It does not add nodes that are not
 // expected back soon, see Reports.Left.
 // It returns the announcers that the condition names then, and when to reconcile again; zero: never.
-func addMissing(m memory, list []facts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]announcers, again time.Duration) {
-	next = map[netip.Addr]announcers{}
+func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]namedAnnouncers, again time.Duration) {
+	next = map[netip.Addr]namedAnnouncers{}
 	for i := range list {
 		f := &list[i]
 		if !f.routed.exists() {
@@ -49,8 +49,8 @@ func addMissing(m memory, list []facts, left func(lb.NodeName) bool, at time.Tim
 			f.routed.prefix = before.prefix // a missing node announced the longer one
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
-		f.routed.since = earlier(before.since, f.routed.since)
-		next[f.address] = announcers{nodes, peers, f.routed.prefix, f.routed.since}
+		f.routed.since = earlierTime(before.since, f.routed.since)
+		next[f.address] = namedAnnouncers{nodes, peers, f.routed.prefix, f.routed.since}
 		again = backoff.Sooner(again, wait)
 	}
 	return next, again
@@ -58,7 +58,7 @@ func addMissing(m memory, list []facts, left func(lb.NodeName) bool, at time.Tim
 
 // dropLeft drops the nodes that have left, and reports whether there was one. If so, it also drops
 // all peers, since it is not known to which of them only these nodes announced.
-func (t *announcers) dropLeft(left func(lb.NodeName) bool) bool {
+func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
 	maps.DeleteFunc(t.nodes, func(node lb.NodeName, _ time.Time) bool { return left(node) })

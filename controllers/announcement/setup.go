@@ -44,7 +44,7 @@ const byService = "metadata.labels." + discoveryv1.LabelServiceName
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.IPAddressClaim{}, byHolder, holdersOf); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1beta1.IPAddressClaim{}, byHolder, holderIndexKeys); err != nil {
 		return fmt.Errorf("indexing the IPAddressClaims by holder: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
@@ -74,9 +74,9 @@ func serviceOf(slice client.Object) []string {
 	return []string{slice.GetLabels()[discoveryv1.LabelServiceName]}
 }
 
-func holdersOf(object client.Object) []string {
+func holderIndexKeys(object client.Object) []string {
 	var list []string
-	for _, key := range holders(object) {
+	for _, key := range claimHolders(object) {
 		list = append(list, key.String())
 	}
 	return list
@@ -87,14 +87,14 @@ func holdersOf(object client.Object) []string {
 func (r *Reconciler) onState() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
-			r.enqueue(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
+			r.enqueueChanged(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
 		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q request.Queue) { put(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q request.Queue) { put(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q request.Queue) {
-			r.enqueue(ctx, r.Reports.Remove(lb.NodeName(e.Object.GetName())), q)
+			r.enqueueChanged(ctx, r.Reports.Remove(lb.NodeName(e.Object.GetName())), q)
 		},
 	}
 }
@@ -105,20 +105,20 @@ func (r *Reconciler) onRouteSlice() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
 			node, routes := apiconv.SpeakerRoutes(slice)
-			r.enqueue(ctx, r.Reports.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
+			r.enqueueChanged(ctx, r.Reports.PutRoutes(slice.Name, node, reports.PlausibleRoutes(routes, time.Now())), q)
 		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q request.Queue) { put(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q request.Queue) { put(ctx, e.ObjectNew, q) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q request.Queue) {
-			r.enqueue(ctx, r.Reports.PutRoutes(e.Object.GetName(), "", nil), q)
+			r.enqueueChanged(ctx, r.Reports.PutRoutes(e.Object.GetName(), "", nil), q)
 		},
 	}
 }
 
-// enqueue requests a reconcile of the Services for which reports have changed.
-func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q request.Queue) {
+// enqueueChanged requests a reconcile of the Services for which reports have changed.
+func (r *Reconciler) enqueueChanged(ctx context.Context, changed ReportChanges, q request.Queue) {
 	for _, key := range r.servicesHolding(ctx, changed.Addresses) {
 		q.Add(request.Service(key))
 	}
@@ -126,12 +126,12 @@ func (r *Reconciler) enqueue(ctx context.Context, changed Changes, q request.Que
 		q.AddAfter(request.Service(key), routeDelay)
 	}
 	for _, node := range changed.Left { // conditions may name it although its routes are removed
-		for _, key := range r.Standing.routedBy(node) {
+		for _, key := range r.Records.servicesRoutedBy(node) {
 			q.AddAfter(request.Service(key), routeDelay)
 		}
 	}
 	if changed.Sessions || changed.Waiting {
-		for _, key := range r.Standing.waiting() {
+		for _, key := range r.Records.waitingServices() {
 			q.AddAfter(request.Service(key), routeDelay)
 		}
 	}
@@ -144,7 +144,7 @@ func (r *Reconciler) servicesHolding(ctx context.Context, addresses []netip.Addr
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim); err != nil {
 			continue // no Service holds it, or the program ends
 		}
-		keys = append(keys, holders(&claim)...)
+		keys = append(keys, claimHolders(&claim)...)
 	}
 	return keys
 }
@@ -171,7 +171,7 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 	}
 	for i := range claims.Items {
 		if address, err := apiconv.ClaimAddress(&claims.Items[i]); err == nil && slices.ContainsFunc(wider, func(p netip.Prefix) bool { return p.Contains(address) }) {
-			keys = append(keys, holders(&claims.Items[i])...)
+			keys = append(keys, claimHolders(&claims.Items[i])...)
 		}
 	}
 	return keys
@@ -180,14 +180,14 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 // onEligibility requests a reconcile of the Services that are not announced: the object that changed
 // affects which nodes may announce.
 func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
-	return request.Services(r.Standing.waiting())
+	return request.Services(r.Records.waitingServices())
 }
 
 // onNode requests a reconcile of the Services that are not announced, and of those that the node
 // announces: its report does not count while it is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
-	return request.Services(slices.Concat(r.Standing.waiting(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
+	return request.Services(slices.Concat(r.Records.waitingServices(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
 // onEndpoints requests a reconcile of the Service of these endpoints, and of those that share an address
@@ -200,8 +200,8 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 	}
 	var keys []lb.ServiceKey
 	for i := range claims {
-		for _, key := range holders(&claims[i]) {
-			if r.Standing.waits(key) {
+		for _, key := range claimHolders(&claims[i]) {
+			if r.Records.isWaiting(key) {
 				keys = append(keys, key)
 			}
 		}
@@ -211,11 +211,11 @@ func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []rec
 
 // onClaim requests a reconcile of the Services that a claim names.
 func onClaim(_ context.Context, object client.Object) []reconcile.Request {
-	return request.Services(holders(object))
+	return request.Services(claimHolders(object))
 }
 
-// holders returns the Services that a claim names.
-func holders(object client.Object) (keys []lb.ServiceKey) {
+// claimHolders returns the Services that a claim names.
+func claimHolders(object client.Object) (keys []lb.ServiceKey) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return nil

@@ -25,7 +25,7 @@ func TestClaimsWakeTheServicesThatTheyName(t *testing.T) {
 
 func TestClaimsAreIndexedByHolder(t *testing.T) {
 	claim := &v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Holders: []v1beta1.ClaimHolder{{Namespace: "a", Name: "web"}, {Namespace: "b", Name: "dns"}}}}
-	if got, want := holdersOf(claim), []string{"a/web", "b/dns"}; !slices.Equal(got, want) {
+	if got, want := holderIndexKeys(claim), []string{"a/web", "b/dns"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

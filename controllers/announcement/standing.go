@@ -7,23 +7,25 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Standing has what was reported of each Service. It is safe for concurrent use.
-type Standing struct {
+// ServiceRecords has what was reported of each Service. It is safe for concurrent use.
+type ServiceRecords struct {
 	mu       sync.Mutex
-	services map[lb.ServiceKey]memory
-	pace     pace
+	services map[lb.ServiceKey]serviceRecord
+	pace     conditionPacer
 }
 
-// NewStanding returns a Standing without Services.
-func NewStanding() *Standing { return &Standing{services: map[lb.ServiceKey]memory{}} }
+// NewServiceRecords returns records without Services.
+func NewServiceRecords() *ServiceRecords {
+	return &ServiceRecords{services: map[lb.ServiceKey]serviceRecord{}}
+}
 
-func (s *Standing) get(key lb.ServiceKey) memory {
+func (s *ServiceRecords) get(key lb.ServiceKey) serviceRecord {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.services[key]
 }
 
-func (s *Standing) put(key lb.ServiceKey, m memory) {
+func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[key] = m
@@ -31,25 +33,25 @@ func (s *Standing) put(key lb.ServiceKey, m memory) {
 }
 
 // hold returns how long to wait before anything is reported of a Service that has no condition yet.
-func (s *Standing) hold(key lb.ServiceKey, at time.Time) time.Duration {
+func (s *ServiceRecords) hold(key lb.ServiceKey, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pace.hold(key, at)
 }
 
-func (s *Standing) forget(key lb.ServiceKey) {
+func (s *ServiceRecords) forget(key lb.ServiceKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.services, key)
 	s.pace.forget(key)
 }
 
-// waits reports whether a Service is not announced.
-func (s *Standing) waits(key lb.ServiceKey) bool { return s.get(key).reason != "" }
+// isWaiting reports whether a Service is not announced.
+func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool { return s.get(key).reason != "" }
 
-// waiting returns the Services that are not announced: only their conditions depend on which nodes
+// waitingServices returns the Services that are not announced: only their conditions depend on which nodes
 // may announce.
-func (s *Standing) waiting() []lb.ServiceKey {
+func (s *ServiceRecords) waitingServices() []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []lb.ServiceKey
@@ -61,8 +63,8 @@ func (s *Standing) waiting() []lb.ServiceKey {
 	return list
 }
 
-// routedBy returns the Services whose condition names a node that announces them by BGP.
-func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
+// servicesRoutedBy returns the Services whose condition names a node that announces them by BGP.
+func (s *ServiceRecords) servicesRoutedBy(node lb.NodeName) []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []lb.ServiceKey
@@ -77,8 +79,8 @@ func (s *Standing) routedBy(node lb.NodeName) []lb.ServiceKey {
 	return list
 }
 
-// NotAnnounced returns the number of Services that are not announced, by reason.
-func (s *Standing) NotAnnounced() map[string]int {
+// CountNotAnnounced returns the number of Services that are not announced, by reason.
+func (s *ServiceRecords) CountNotAnnounced() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := map[string]int{}

@@ -15,19 +15,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// trust decides which nodes are trusted when they report that they announce an address: those
+// trustRules decides which nodes are trusted when they report that they announce an address: those
 // that are selected by an advertisement of its pool. Services, endpoints and taints do not
 // matter: they change while an address moves, and the speakers follow a little later. Reports are
 // checked because a speaker can be faulty, or its node compromised.
-type trust struct {
+type trustRules struct {
 	layer2, bgp []eligibility.Scope
 	pools       map[lb.PoolName]*eligibility.Pool
 	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
 }
 
-// trust reads the objects that decide which nodes are trusted about these addresses.
-func (r *Reconciler) trust(ctx context.Context, held []eligibility.Address) (*trust, error) {
-	t := &trust{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
+// readTrustRules reads the objects that decide which nodes are trusted about these addresses.
+func (r *Reconciler) readTrustRules(ctx context.Context, held []eligibility.Address) (*trustRules, error) {
+	t := &trustRules{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
 		for _, name := range r.Reports.Reporters(a.Address) {
 			if _, known := t.labels[name]; known {
@@ -50,7 +50,7 @@ func (r *Reconciler) trust(ctx context.Context, held []eligibility.Address) (*tr
 	return t, r.addScopes(ctx, t)
 }
 
-func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
+func (r *Reconciler) addScopes(ctx context.Context, t *trustRules) error {
 	var layer2 v1beta1.L2AdvertisementList
 	var bgp v1beta1.BGPAdvertisementList
 	var communities v1beta1.CommunityList
@@ -75,13 +75,13 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trust) error {
 	return nil
 }
 
-// of returns the nodes that are trusted about addresses of a pool.
-func (t *trust) of(pool lb.PoolName) Trusted {
+// nodesOf returns the nodes that are trusted about addresses of a pool.
+func (t *trustRules) nodesOf(pool lb.PoolName) TrustedNodes {
 	among := func(scopes []eligibility.Scope) func(lb.NodeName) bool {
 		return func(node lb.NodeName) bool {
 			labels, exists := t.labels[node]
 			return exists && slices.ContainsFunc(scopes, func(s eligibility.Scope) bool { return s.CoversPool(pool, t.pools[pool]) && s.CoversNode(labels) })
 		}
 	}
-	return Trusted{layer2: among(t.layer2), bgp: among(t.bgp)}
+	return TrustedNodes{layer2: among(t.layer2), bgp: among(t.bgp)}
 }

@@ -31,11 +31,11 @@ import (
 )
 
 const (
-	// connectWithin is how long a peer may be without any established session before it counts
+	// connectTimeout is how long a peer may be without any established session before it counts
 	// as down: a single speaker that is replaced needs less.
-	connectWithin = 3 * time.Second
-	// flapsWithin is the same bound for a peer whose sessions are flapping.
-	flapsWithin = time.Minute
+	connectTimeout = 3 * time.Second
+	// flapTimeout is the same bound for a peer whose sessions are flapping.
+	flapTimeout = time.Minute
 )
 
 // Reconciler writes the status of all BGPPeers.
@@ -49,8 +49,8 @@ type Reconciler struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
-	// restores spaces the writes of a status that another writer overwrites.
-	restores retry.Restores[types.UID]
+	// restoreLimiter delays the writes that restore a status which another writer overwrites.
+	restores retry.RestoreLimiter[types.UID]
 	// downSince is, by peer, since when this reconciler has found no established session.
 	downSince map[string]time.Time
 }
@@ -72,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		r.downSince = nil
 		return reconcile.Result{}, nil
 	}
-	around, err := r.gather(ctx)
+	around, err := r.gatherState(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -81,18 +81,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	down, exist := map[string]time.Time{}, map[types.UID]bool{}
 	for i := range list.Items {
 		object := &list.Items[i]
-		f := around.of(object)
-		if f.up() == 0 && len(f.nodes) > 0 {
+		f := around.factsOf(object)
+		if f.countUp() == 0 && len(f.nodes) > 0 {
 			since, known := r.downSince[object.Name]
 			if !known {
 				since = r.now()
 			}
 			down[object.Name] = since
 			f.down = r.now().Sub(since)
-			again = backoff.Sooner(again, f.next())
+			again = backoff.Sooner(again, f.untilNextReason())
 		}
 		exist[object.UID] = true
-		wait, err := r.report(ctx, object, f)
+		wait, err := r.writeStatus(ctx, object, f)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the BGPPeer %s: %w", object.Name, err))
 		}
@@ -113,7 +113,7 @@ type clusterState struct {
 	secrets  map[string]*corev1.Secret
 }
 
-func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
+func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 	s := clusterState{speakers: map[lb.NodeName]reports.Report{}, profiles: map[string]*v1beta1.BFDProfile{}, secrets: map[string]*corev1.Secret{}}
 	var states v1beta1.SpeakerStateList
 	var profiles v1beta1.BFDProfileList
@@ -123,7 +123,7 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 		}
 	}
 	var err error
-	if s.nodes, err = config.Nodes(ctx, r.Client); err != nil {
+	if s.nodes, err = config.ReadNodes(ctx, r.Client); err != nil {
 		return s, err
 	}
 	for i := range states.Items {
@@ -144,14 +144,14 @@ func (r *Reconciler) gather(ctx context.Context) (clusterState, error) {
 	return s, nil
 }
 
-// of returns the facts about a peer. A selected node counts only if its speaker has reported, and
+// factsOf returns the facts about a peer. A selected node counts only if its speaker has reported, and
 // was not stopped or is missed by another speaker: otherwise perhaps no speaker is to run there.
 // A node that may not announce counts only while it has a session. For an invalid peer, the nodes
 // with a session count as selected: sessions keep the last valid configuration.
-func (s clusterState) of(object *v1beta1.BGPPeer) facts {
-	f := facts{all: len(s.nodes)}
+func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
+	f := peerFacts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
-		f.profile, f.secret = validity.ProfileOf(&f.peer, s.profiles), secret(&f.peer, s.secrets)
+		f.profile, f.secret = validity.ProfileOf(&f.peer, s.profiles), secretProblem(&f.peer, s.secrets)
 	}
 	for _, n := range s.nodes {
 		report, reported := s.speakers[n.Name]
@@ -161,11 +161,11 @@ func (s clusterState) of(object *v1beta1.BGPPeer) facts {
 		}
 		f.selected++
 		if session.Problem.Reason == bgp.DuplicatePeer && !n.Down && !s.silent[n.Name] {
-			f.duplicates = append(f.duplicates, node{name: n.Name, session: session, reported: true})
+			f.duplicates = append(f.duplicates, peerNode{name: n.Name, session: session, reported: true})
 			continue
 		}
 		if reported && !s.left[n.Name] && (has || n.Excluded == "") {
-			f.nodes = append(f.nodes, node{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: has})
+			f.nodes = append(f.nodes, peerNode{name: n.Name, down: n.Down, silent: s.silent[n.Name], session: session, reported: has})
 		}
 	}
 	slices.SortFunc(f.nodes, byName)
@@ -182,23 +182,23 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 	return reports.Session{}, false
 }
 
-// report writes the status of a peer, and sends events about what changed. If another writer undoes
+// writeStatus writes the status of a peer, and sends events about what changed. If another writer undoes
 // that each time, it writes nothing yet and returns how long to wait.
-func (r *Reconciler) report(ctx context.Context, before *v1beta1.BGPPeer, f facts) (wait time.Duration, err error) {
+func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f peerFacts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
-	ready, established := config.Ready(f.ready(), now.Generation), f.established(now.Generation)
+	ready, established := config.ReadyCondition(f.readyResult(), now.Generation), f.establishedCondition(now.Generation)
 	now.Status.ObservedGeneration = now.Generation
-	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.up()
+	now.Status.Nodes, now.Status.Established = int32(len(f.nodes)), f.countUp()
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
 	meta.SetStatusCondition(&now.Status.Conditions, established)
 	same, wanted := equality.Semantic.DeepEqual(before.Status, now.Status), fmt.Sprint(ready, established, now.Status.Nodes, now.Status.Established)
-	if undone := r.restores.Look(now.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+	if undone := r.restores.Compare(now.UID, wanted, same, r.now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.Wrote(now.UID, wanted)
+	r.restores.NoteWrite(now.UID, wanted)
 	if config.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, config.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}

@@ -27,8 +27,8 @@ const (
 	maxError = 200
 )
 
-// facts are what is known of a peer.
-type facts struct {
+// peerFacts are what is known of a peer.
+type peerFacts struct {
 	// wrong is the error in its spec; nil: the spec is valid.
 	wrong *apiconv.SpecError
 	peer  apiconv.BGPPeer
@@ -38,17 +38,17 @@ type facts struct {
 	secret validity.Result
 	// all is the number of nodes, and selected the number of those that the peer selects.
 	all, selected int
-	// nodes are the selected nodes that should have a session, see clusterState.of, by name.
-	nodes []node
+	// nodes are the selected nodes that should have a session, see clusterState.factsOf, by name.
+	nodes []peerNode
 	// duplicates are the selected nodes without a session, since another BGPPeer for the same
 	// router is in effect there.
-	duplicates []node
+	duplicates []peerNode
 	// down is for how long no node has been known to have an established session.
 	down time.Duration
 }
 
-// node is a node that the peer selects.
-type node struct {
+// peerNode is a node that the peer selects.
+type peerNode struct {
 	name lb.NodeName
 	// down means that the node is not ready, and silent that no other speaker receives anything
 	// from its speaker. In both cases the report of its speaker may be outdated.
@@ -58,19 +58,21 @@ type node struct {
 	reported bool
 }
 
-func (n node) established() bool { return n.reported && n.session.Established && !n.down && !n.silent }
+func (n peerNode) isEstablished() bool {
+	return n.reported && n.session.Established && !n.down && !n.silent
+}
 
-// flapping reports whether its session is established and ends repeatedly.
-func (n node) flapping() bool { return n.session.Flapping() && !n.down && !n.silent }
+// isFlapping reports whether its session is established and ends repeatedly.
+func (n peerNode) isFlapping() bool { return n.session.Flapping() && !n.down && !n.silent }
 
-// trouble returns why the node has no established session, or that its session is flapping; empty:
+// sessionProblem returns why the node has no established session, or that its session is flapping; empty:
 // neither. For a problem with the reason of the condition Ready, it refers to that condition.
-func (n node) trouble(ready string) string {
+func (n peerNode) sessionProblem(ready string) string {
 	switch {
-	case n.flapping():
+	case n.isFlapping():
 		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
 			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.Why(), maxError))
-	case n.established():
+	case n.isEstablished():
 		return ""
 	case n.down:
 		return "the node is not ready"
@@ -84,16 +86,16 @@ func (n node) trouble(ready string) string {
 	return bounded.Cut(n.session.Why(), maxError)
 }
 
-// retry bounds the time to the next attempt of the node; 0: there is none, or it is not known.
-func (n node) retry() time.Duration {
+// nextAttempt bounds the time to the next attempt of the node; 0: there is none, or it is not known.
+func (n peerNode) nextAttempt() time.Duration {
 	if n.down || n.silent {
 		return 0
 	}
 	return n.session.Retry
 }
 
-// ready returns whether the spec is valid and all nodes can follow it.
-func (f facts) ready() validity.Result {
+// readyResult returns whether the spec is valid and all nodes can follow it.
+func (f peerFacts) readyResult() validity.Result {
 	switch {
 	case f.wrong != nil:
 		return validity.InvalidBGPPeer(f.wrong)
@@ -104,19 +106,19 @@ func (f facts) ready() validity.Result {
 	case f.selected == 0:
 		return validity.NoNodes(f.all)
 	}
-	for _, reason := range problems {
-		if v := f.problem(reason); v.Reason != "" {
+	for _, reason := range problemReasons {
+		if v := f.problemResult(reason); v.Reason != "" {
 			return v
 		}
 	}
 	return validity.Result{Ready: true, Reason: v1beta1.ReasonPeerValid, Message: "the peer is in effect"}
 }
 
-// problems are the reasons of problems on nodes, the most severe first.
-var problems = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
+// problemReasons are the reasons of problems on nodes, the most severe first.
+var problemReasons = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
-// problem names the nodes that report a problem for one reason, each message once.
-func (f facts) problem(reason bgp.Reason) validity.Result {
+// problemResult names the nodes that report a problem for one reason, each message once.
+func (f peerFacts) problemResult(reason bgp.Reason) validity.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
 	for _, n := range slices.Concat(f.duplicates, f.nodes) {
@@ -134,50 +136,50 @@ func (f facts) problem(reason bgp.Reason) validity.Result {
 	}
 	var parts []string
 	for _, message := range messages {
-		parts = append(parts, on(nodes[message])+": "+message)
+		parts = append(parts, onNodes(nodes[message])+": "+message)
 	}
 	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
 }
 
-// on returns "on the node" or "on the nodes" with their names.
-func on(nodes []lb.NodeName) string {
+// onNodes returns "on the node" or "on the nodes" with their names.
+func onNodes(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
 		return eligibility.Enumerate("on the node", nodes)
 	}
 	return eligibility.Enumerate("on the nodes", nodes)
 }
 
-// up is how many of the nodes have a session that is up.
-func (f facts) up() (n int32) {
+// countUp is how many of the nodes have a session that is up.
+func (f peerFacts) countUp() (n int32) {
 	for _, node := range f.nodes {
-		if node.established() {
+		if node.isEstablished() {
 			n++
 		}
 	}
 	return n
 }
 
-// flapping reports whether the session of a node is flapping, and none has been missing for too long.
-func (f facts) flapping() bool {
-	return f.down < flapsWithin && slices.ContainsFunc(f.nodes, node.flapping)
+// isFlapping reports whether the session of a node is flapping, and none has been missing for too long.
+func (f peerFacts) isFlapping() bool {
+	return f.down < flapTimeout && slices.ContainsFunc(f.nodes, peerNode.isFlapping)
 }
 
-// next returns how long until the reason of the condition Established changes if nothing else happens
+// untilNextReason returns how long until the reason of the condition Established changes if nothing else happens
 // before; zero: it does not change.
-func (f facts) next() time.Duration {
+func (f peerFacts) untilNextReason() time.Duration {
 	switch {
-	case f.flapping():
-		return flapsWithin - f.down
-	case f.down < connectWithin:
-		return connectWithin - f.down
+	case f.isFlapping():
+		return flapTimeout - f.down
+	case f.down < connectTimeout:
+		return connectTimeout - f.down
 	}
 	return 0
 }
 
-// established returns the condition Established: whether all sessions are established.
-func (f facts) established(generation int64) metav1.Condition {
+// establishedCondition returns the condition Established: whether all sessions are established.
+func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionEstablished, Status: metav1.ConditionFalse, ObservedGeneration: generation}
-	up := f.up()
+	up := f.countUp()
 	switch {
 	case f.selected == len(f.duplicates):
 		c.Reason, c.Message = v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"
@@ -186,40 +188,40 @@ func (f facts) established(generation int64) metav1.Condition {
 		c.Reason = v1beta1.ReasonNoSpeaker
 		c.Message = fmt.Sprintf("the peer is for %d nodes, and none of them has a speaker that reports: look at the speaker's pods", f.selected-len(f.duplicates))
 		return c
-	case f.flapping():
+	case f.isFlapping():
 		c.Reason = v1beta1.ReasonFlapping
 	case int(up) == len(f.nodes):
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllEstablished
 	case up > 0:
 		c.Reason = v1beta1.ReasonNotEstablished
-	case f.down < connectWithin:
+	case f.down < connectTimeout:
 		c.Reason = v1beta1.ReasonConnecting
 	default:
 		c.Reason = v1beta1.ReasonNoSession
 	}
-	c.Message = bounded.Message(f.sessions(up))
+	c.Message = bounded.Message(f.sessionsMessage(up))
 	return c
 }
 
-// sessions counts the established sessions, and lists why the others are not: each reason once,
+// sessionsMessage counts the established sessions, and lists why the others are not: each reason once,
 // with its nodes and the latest of their next attempts.
-func (f facts) sessions(up int32) string {
+func (f peerFacts) sessionsMessage(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
 		word = "node"
 	}
 	parts := []string{fmt.Sprintf("%d of %d %s", up, len(f.nodes), word)}
 	var reasons []string
-	nodes, retry, ready := map[string][]lb.NodeName{}, map[string]time.Duration{}, f.ready().Reason
+	nodes, retry, ready := map[string][]lb.NodeName{}, map[string]time.Duration{}, f.readyResult().Reason
 	for _, n := range f.nodes {
-		why := n.trouble(ready)
+		why := n.sessionProblem(ready)
 		if why == "" {
 			continue
 		}
 		if nodes[why] == nil {
 			reasons = append(reasons, why)
 		}
-		nodes[why], retry[why] = append(nodes[why], n.name), max(retry[why], n.retry())
+		nodes[why], retry[why] = append(nodes[why], n.name), max(retry[why], n.nextAttempt())
 	}
 	more := 0
 	for i, why := range reasons {
@@ -239,8 +241,8 @@ func (f facts) sessions(up int32) string {
 	return strings.Join(parts, "; ")
 }
 
-// secret returns what is wrong with the Secret that a peer names.
-func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
+// secretProblem returns what is wrong with the Secret that a peer names.
+func secretProblem(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
 	const consequence = "an established session stays, and none begins"
 	if peer.PasswordSecret == "" {
 		return validity.Result{}
@@ -259,4 +261,4 @@ func secret(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.R
 	return validity.Result{}
 }
 
-func byName(x, y node) int { return cmp.Compare(x.name, y.name) }
+func byName(x, y peerNode) int { return cmp.Compare(x.name, y.name) }

@@ -88,7 +88,7 @@ func TestReady_SecretOfThePassword(t *testing.T) {
 		if s.secrets = map[string]*corev1.Secret{}; tt.secret != nil {
 			s.secrets["key"] = tt.secret
 		}
-		if got := s.of(tor(password)).ready(); got.Reason != tt.reason || !strings.Contains(got.Message, tt.part) {
+		if got := s.factsOf(tor(password)).readyResult(); got.Reason != tt.reason || !strings.Contains(got.Message, tt.part) {
 			t.Errorf("%s: got %+v, want %s and %q", tt.name, got, tt.reason, tt.part)
 		}
 	}
@@ -129,7 +129,7 @@ func TestReady(t *testing.T) {
 		{"a node that is down reports nothing any more", tor(), cluster("!n1 Idle PasswordMissing: why"), v1beta1.ReasonPeerValid, ""},
 		{"nor does a speaker that the others miss", tor(), cluster("n2 Established", "?n1 Idle DuplicatePeer: why"), v1beta1.ReasonPeerValid, ""},
 	} {
-		got := tt.cluster.of(tt.peer).ready()
+		got := tt.cluster.factsOf(tt.peer).readyResult()
 		if got.Reason != tt.reason || got.Ready != (tt.reason == v1beta1.ReasonPeerValid) || !strings.Contains(got.Message, tt.part) {
 			t.Errorf("%s: got %+v, want %s and %q", tt.name, got, tt.reason, tt.part)
 		}
@@ -174,14 +174,14 @@ func TestEstablished(t *testing.T) {
 		{"another peer is in effect on all nodes", cluster("n1 Idle DuplicatePeer: why"), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
 		{"a long error is cut", cluster("n1 Idle " + strings.Repeat("x", 300)), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: " + strings.Repeat("x", 197) + "..."},
 	} {
-		f := tt.cluster.of(tor())
+		f := tt.cluster.factsOf(tor())
 		f.down = time.Hour
-		c := f.established(3)
+		c := f.establishedCondition(3)
 		if c.Reason != tt.reason || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) || c.Message != tt.message || c.ObservedGeneration != 3 {
 			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
 		}
-		if int(f.up()) != tt.up || len(f.nodes) != tt.nodes {
-			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.up(), len(f.nodes), tt.up, tt.nodes)
+		if int(f.countUp()) != tt.up || len(f.nodes) != tt.nodes {
+			t.Errorf("%s: got %d of %d, want %d of %d", tt.name, f.countUp(), len(f.nodes), tt.up, tt.nodes)
 		}
 	}
 }
@@ -209,14 +209,14 @@ func TestEstablished_ReasonFollowsHowLongNoSessionIsEstablished(t *testing.T) {
 			"0 of 1 node; n1: flapping, ended 3 times without staying established for 10 minutes; last error: closed"},
 		{"a dead node is not flapping", cluster("n1 Established", "!n2 Established*3 closed"), 0, v1beta1.ReasonNotEstablished, 0, "1 of 2 nodes; n2: the node is not ready"},
 	} {
-		f := tt.cluster.of(tor())
+		f := tt.cluster.factsOf(tor())
 		f.down = tt.down
-		c := f.established(1)
+		c := f.establishedCondition(1)
 		if c.Reason != tt.reason || c.Message != tt.message || (c.Status == metav1.ConditionTrue) != (tt.reason == v1beta1.ReasonAllEstablished) {
 			t.Errorf("%s: got %+v, want %s: %q", tt.name, c, tt.reason, tt.message)
 		}
-		if f.up() == 0 && f.next() != tt.next {
-			t.Errorf("%s: the reason changes in %s, want %s", tt.name, f.next(), tt.next)
+		if f.countUp() == 0 && f.untilNextReason() != tt.next {
+			t.Errorf("%s: the reason changes in %s, want %s", tt.name, f.untilNextReason(), tt.next)
 		}
 	}
 }
@@ -233,11 +233,11 @@ func TestInvalidPeer_SessionsThatStayedCount(t *testing.T) {
 		{"one lost its", cluster("n1 Established", "n2 Idle hold timer expired"), 1, "1 of 2 nodes; n2: hold timer expired"},
 		{"nobody has", cluster("n1 silent", "n2"), 0, "no node should have a session: see the condition Ready"},
 	} {
-		f := tt.cluster.of(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))
-		if c := f.established(1); c.Message != tt.message || f.up() != tt.up {
-			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.up(), c.Message, tt.up, tt.message)
+		f := tt.cluster.factsOf(tor(func(s *v1beta1.BGPPeerSpec) { s.PeerAddress = "router" }))
+		if c := f.establishedCondition(1); c.Message != tt.message || f.countUp() != tt.up {
+			t.Errorf("%s: got %d, %q, want %d, %q", tt.name, f.countUp(), c.Message, tt.up, tt.message)
 		}
-		if v := f.ready(); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
+		if v := f.readyResult(); v.Reason != v1beta1.ReasonInvalidPeer || v.Ready {
 			t.Errorf("%s: got %+v, want %s", tt.name, v, v1beta1.ReasonInvalidPeer)
 		}
 	}

@@ -22,16 +22,16 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// collect delays a reconcile after a report, so that one reconcile serves the reports of all speakers:
+// collectDelay delays a reconcile after a report, so that one reconcile serves the reports of all speakers:
 // when a router fails, they report it at about the same time.
-const collect = 500 * time.Millisecond
+const collectDelay = 500 * time.Millisecond
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("bgppeer").
 		Watches(&v1beta1.BGPPeer{}, request.OnAny(), builder.WithPredicates(peerChanged)).
-		Watches(&v1beta1.SpeakerState{}, request.OnAnyLater(collect), builder.WithPredicates(sessionsChanged)).
+		Watches(&v1beta1.SpeakerState{}, request.OnAnyLater(collectDelay), builder.WithPredicates(sessionsChanged)).
 		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
 		Watches(&v1beta1.BFDProfile{}, request.OnAny(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, request.OnAny()).
@@ -54,12 +54,12 @@ var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 // sessionsChanged passes a change of a speaker's sessions, of the list of speakers that it misses, or
 // of whether it runs.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, now := report(e.ObjectOld), report(e.ObjectNew)
+	before, now := reportOf(e.ObjectOld), reportOf(e.ObjectNew)
 	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||
 		before.Ended != now.Ended || before.Confirmed != now.Confirmed
 }}
 
-func report(object client.Object) reports.Report {
+func reportOf(object client.Object) reports.Report {
 	state, ok := object.(*v1beta1.SpeakerState)
 	if !ok {
 		return reports.Report{}

@@ -55,30 +55,30 @@ type Reconciler struct {
 	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 
-	// statuses and handOvers space the writes that another writer undoes; the key is the name
+	// statusLimiter and handOverLimiter delay the writes that restore what another writer has undone; the key is the name
 	// of the claim.
-	statuses, handOvers retry.Restores[string]
+	statuses, handOvers retry.RestoreLimiter[string]
 }
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("claim").
-		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.concerned))).
-		Watches(&v1beta1.IPAddressPool{}, request.Later(0, onForeign)).
-		Watches(&v1beta1.IPAddressPool{}, request.Later(checkSoon, r.every), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.needsStatus))).
+		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(0, onForeignStatus)).
+		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(checkSoon, r.requestAll), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
-// concerned reports whether a claim should have a status, or has one that may be outdated.
-func (r *Reconciler) concerned(object client.Object) bool {
-	return byAdministrator(object) || r.inConflict(object) || r.outside(object)
+// needsStatus reports whether a claim should have a status, or has one that may be outdated.
+func (r *Reconciler) needsStatus(object client.Object) bool {
+	return byAdministrator(object) || r.inConflict(object) || r.needsReadyCheck(object)
 }
 
-// outside reports whether a claim has holders and no pool gives its address, or the claim still has
+// needsReadyCheck reports whether a claim has holders and no pool gives its address, or the claim still has
 // the condition Ready.
-func (r *Reconciler) outside(object client.Object) bool {
+func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
@@ -91,7 +91,7 @@ func (r *Reconciler) outside(object client.Object) bool {
 		return false
 	}
 	_, gives := r.Allocations.PoolOf(address)
-	_, _, foreign := r.Allocations.Foreign(address)
+	_, _, foreign := r.Allocations.ForeignHost(address)
 	return !gives && !foreign
 }
 
@@ -107,7 +107,7 @@ func byAdministrator(object client.Object) bool {
 // writes nothing yet and returns how long to wait.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"
-	if undone := r.handOvers.Look(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
+	if undone := r.handOvers.Compare(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	next := claim.DeepCopy()
@@ -120,13 +120,13 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	if err != nil {
 		return 0, fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
 	}
-	r.handOvers.Wrote(claim.Name, wanted)
+	r.handOvers.NoteWrite(claim.Name, wanted)
 	return 0, nil
 }
 
-// every returns the requests for all claims, after a change of a pool that may have stopped to give their
+// requestAll returns the requests for all claims, after a change of a pool that may have stopped to give their
 // addresses. The delay of the requests, checkSoon, lets the view receive the change first.
-func (r *Reconciler) every(ctx context.Context, _ ...client.Object) []reconcile.Request {
+func (r *Reconciler) requestAll(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil // reading the cache fails only when the program ends
@@ -147,16 +147,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !r.concerned(object) {
+	if !r.needsStatus(object) {
 		return reconcile.Result{}, nil
 	}
 	if byAdministrator(object) && object.Labels[v1beta1.LabelManagedBy] == v1beta1.ManagedByController {
 		wait, err := r.handOver(ctx, object)
 		return reconcile.Result{RequeueAfter: wait}, err
 	}
-	next := r.desired(object)
-	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), fingerprint(next)
-	undone := r.statuses.Look(object.Name, wanted, same, time.Now())
+	next := r.desiredClaim(object)
+	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), statusFingerprint(next)
+	undone := r.statuses.Compare(object.Name, wanted, same, time.Now())
 	if same {
 		return reconcile.Result{RequeueAfter: checkAgain}, nil
 	}
@@ -166,13 +166,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Status().Patch(ctx, next, client.MergeFrom(object)); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	r.statuses.Wrote(object.Name, wanted)
+	r.statuses.NoteWrite(object.Name, wanted)
 	r.sendEvents(object, next)
 	return reconcile.Result{RequeueAfter: checkSoon}, nil
 }
 
-// fingerprint returns the status of a claim without its times, as text.
-func fingerprint(claim *v1beta1.IPAddressClaim) string {
+// statusFingerprint returns the status of a claim without its times, as text.
+func statusFingerprint(claim *v1beta1.IPAddressClaim) string {
 	status := claim.Status.DeepCopy()
 	for i := range status.Conditions {
 		status.Conditions[i].LastTransitionTime = metav1.Time{}
@@ -180,16 +180,16 @@ func fingerprint(claim *v1beta1.IPAddressClaim) string {
 	return fmt.Sprint(*status)
 }
 
-// desired returns the claim with the status that it should have.
-func (r *Reconciler) desired(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
+// desiredClaim returns the claim with the status that it should have.
+func (r *Reconciler) desiredClaim(object *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	next := object.DeepCopy()
 	next.Status.ObservedGeneration = object.Generation
-	if f := r.gather(object); byAdministrator(object) || f.pool == "" {
+	if f := r.gatherFacts(object); byAdministrator(object) || f.pool == "" {
 		meta.SetStatusCondition(&next.Status.Conditions, readyCondition(object, f))
 	} else {
 		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ConditionReady)
 	}
-	host, foreign := r.foreign(object)
+	host, foreign := r.foreignHost(object)
 	setConflict(next, host, foreign)
 	if len(next.Status.Conditions) == 0 {
 		next.Status = v1beta1.IPAddressClaimStatus{}
@@ -208,22 +208,22 @@ func (r *Reconciler) sendEvents(object, next *v1beta1.IPAddressClaim) {
 	}
 }
 
-// facts are what the view has about the address of a claim.
-type facts struct {
+// claimFacts are what the view has about the address of a claim.
+type claimFacts struct {
 	pool     lb.PoolName // empty: no pool gives it
 	holders  []lb.ServiceKey
 	reserved []lb.ServiceKey // those of the holders that do not use the address yet
 	refused  []lb.ServiceKey // Services in spec.holders that cannot have it together with the holders
 }
 
-func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
+func (r *Reconciler) gatherFacts(claim *v1beta1.IPAddressClaim) claimFacts {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return facts{} // the API server accepts no such claim
+		return claimFacts{} // the API server accepts no such claim
 	}
-	var f facts
+	var f claimFacts
 	f.pool, _ = r.Allocations.PoolOf(address)
-	if _, pool, foreign := r.Allocations.Foreign(address); foreign {
+	if _, pool, foreign := r.Allocations.ForeignHost(address); foreign {
 		f.pool = pool // the pool that would give it; the condition Conflict has the details
 	}
 	holders, _ := r.Allocations.Holders(address)
@@ -235,7 +235,7 @@ func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 		if _, kept := r.Allocations.HeldBy(key); slices.ContainsFunc(kept, func(h ipam.Holding) bool { return h.Address == address }) {
 			f.reserved = append(f.reserved, key)
 		}
-		if slices.ContainsFunc(r.Allocations.Refused(key), func(a netip.Addr) bool { return a == address }) {
+		if slices.ContainsFunc(r.Allocations.RefusedAddresses(key), func(a netip.Addr) bool { return a == address }) {
 			f.refused = append(f.refused, key)
 		}
 	}
@@ -243,25 +243,25 @@ func (r *Reconciler) gather(claim *v1beta1.IPAddressClaim) facts {
 }
 
 // readyCondition returns the condition Ready of a claim.
-func readyCondition(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
+func readyCondition(claim *v1beta1.IPAddressClaim, f claimFacts) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: claim.Generation}
 	switch {
 	case len(f.refused) > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimHolderRefused
-		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", names(f.refused), names(f.holders))
+		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", serviceNames(f.refused), serviceNames(f.holders))
 	case f.pool == "" && len(f.holders) > len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
-		c.Message = fmt.Sprintf("no pool gives %s any more: %s still has it: add the address to a pool, or let the Service request another one", claim.Spec.Address, names(f.holders))
+		c.Message = fmt.Sprintf("no pool gives %s any more: %s still has it: add the address to a pool, or let the Service request another one", claim.Spec.Address, serviceNames(f.holders))
 	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
 		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address stays reserved: set spec.pool to the pool that lists it", claim.Spec.Address, f.pool, claim.Spec.Pool)
 	case len(f.holders) > len(f.reserved):
-		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+names(f.holders)
+		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+serviceNames(f.holders)
 	case f.pool == "":
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
 		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
 	case len(f.reserved) > 0:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which does not use it yet", names(f.reserved))
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which does not use it yet", serviceNames(f.reserved))
 	default:
 		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"
 	}
@@ -269,7 +269,7 @@ func readyCondition(claim *v1beta1.IPAddressClaim, f facts) metav1.Condition {
 	return c
 }
 
-func names(keys []lb.ServiceKey) string {
+func serviceNames(keys []lb.ServiceKey) string {
 	words := make([]string, 0, len(keys))
 	for _, k := range keys {
 		words = append(words, "the Service "+k.String())

@@ -38,29 +38,29 @@ func TestJudge(t *testing.T) {
 	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
 	tests := []struct {
 		name    string
-		facts   facts
+		facts   claimFacts
 		status  metav1.ConditionStatus
 		reason  string
 		message string
 	}{
-		{name: "it keeps the address for nobody", facts: facts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
+		{name: "it keeps the address for nobody", facts: claimFacts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"},
-		{name: "it keeps it for a Service", facts: facts{pool: "p", holders: keys("a"), reserved: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
+		{name: "it keeps it for a Service", facts: claimFacts{pool: "p", holders: keys("a"), reserved: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved for the Service n/a, which does not use it yet"},
-		{name: "a Service has it", facts: facts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
-		{name: "a Service has it, of a pool that is gone", facts: facts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+		{name: "a Service has it", facts: claimFacts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
+		{name: "a Service has it, of a pool that is gone", facts: claimFacts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1 any more: the Service n/a still has it: add the address to a pool, or let the Service request another one"},
-		{name: "it names a pool that is not the address's", facts: facts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
+		{name: "it names a pool that is not the address's", facts: claimFacts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
 			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address stays reserved: set spec.pool to the pool that lists it`},
-		{name: "two have it", facts: facts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
-		{name: "one has it and it is kept for another", facts: facts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
+		{name: "two have it", facts: claimFacts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
+		{name: "one has it and it is kept for another", facts: claimFacts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
-		{name: "no pool gives what is kept for a Service", facts: facts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+		{name: "no pool gives what is kept for a Service", facts: claimFacts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
-		{name: "one of two cannot have it", facts: facts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
+		{name: "one of two cannot have it", facts: claimFacts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
 			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
-		{name: "one of two that it is kept for cannot have it", facts: facts{pool: "p", holders: keys("a"), reserved: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
+		{name: "one of two that it is kept for cannot have it", facts: claimFacts{pool: "p", holders: keys("a"), reserved: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
 			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
 	}
 	for _, tt := range tests {
@@ -78,7 +78,7 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 	for i := range 256 {
 		many = append(many, lb.ServiceKey{Namespace: strings.Repeat("n", 63), Name: fmt.Sprintf("%0253d", i)})
 	}
-	for name, f := range map[string]facts{
+	for name, f := range map[string]claimFacts{
 		"of many that have it":          {pool: "p", holders: many},
 		"of many that it is kept for":   {pool: "p", holders: many, reserved: many},
 		"of many that cannot have it":   {pool: "p", holders: many[:1], refused: many[1:]},
@@ -96,29 +96,29 @@ func TestTheMessageFitsIntoAStatus(t *testing.T) {
 
 func TestGather(t *testing.T) {
 	observed := func(l *allocations.View, holders ...allocations.Holder) {
-		l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
+		l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr(at), Pool: "p", Holders: holders})
 	}
 	tests := []struct {
 		name  string
 		fill  func(*allocations.View)
 		claim *v1beta1.IPAddressClaim
-		want  facts
+		want  claimFacts
 	}{
-		{name: "a reservation", fill: func(l *allocations.View) { observed(l) }, claim: claim(at), want: facts{pool: "p"}},
-		{name: "one that the view does not know yet", fill: func(*allocations.View) {}, claim: claim(at, "a"), want: facts{pool: "p"}},
+		{name: "a reservation", fill: func(l *allocations.View) { observed(l) }, claim: claim(at), want: claimFacts{pool: "p"}},
+		{name: "one that the view does not know yet", fill: func(*allocations.View) {}, claim: claim(at, "a"), want: claimFacts{pool: "p"}},
 		{name: "one outside of the pools", fill: func(*allocations.View) {}, claim: claim("192.0.2.1")},
-		{name: "one that is kept", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a"), Reserved: true}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a"), reserved: keys("a")}},
-		{name: "one that is taken up", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+		{name: "one that is kept", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a"), Reserved: true}) }, claim: claim(at, "a"), want: claimFacts{pool: "p", holders: keys("a"), reserved: keys("a")}},
+		{name: "one that is taken up", fill: func(l *allocations.View) { observed(l, allocations.Holder{Service: key("a")}) }, claim: claim(at, "a"), want: claimFacts{pool: "p", holders: keys("a")}},
 		{name: "one of whose holders one cannot have it", fill: func(l *allocations.View) {
 			observed(l, allocations.Holder{Service: key("a")}, allocations.Holder{Service: key("b")})
 		},
-			claim: claim(at, "a", "b"), want: facts{pool: "p", holders: keys("a"), refused: keys("b")}},
+			claim: claim(at, "a", "b"), want: claimFacts{pool: "p", holders: keys("a"), refused: keys("b")}},
 		{name: "what else the holders have does not count", fill: func(l *allocations.View) {
 			observed(l, allocations.Holder{Service: key("a")})
 			two := netip.MustParseAddr("10.0.0.2")
-			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
-			l.Observe(allocations.Claimed{}, allocations.Claimed{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Reserved: true}}})
-		}, claim: claim(at, "a"), want: facts{pool: "p", holders: keys("a")}},
+			l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: two, Holders: []allocations.Holder{{Service: key("c")}, {Service: key("a")}}})
+			l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: netip.MustParseAddr("10.0.0.3"), Holders: []allocations.Holder{{Service: key("a"), Reserved: true}}})
+		}, claim: claim(at, "a"), want: claimFacts{pool: "p", holders: keys("a")}},
 		{name: "one whose name is not its address", fill: func(*allocations.View) {}, claim: &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: v1beta1.IPAddressClaimSpec{Address: at}}},
 	}
 	for _, tt := range tests {
@@ -128,8 +128,8 @@ func TestGather(t *testing.T) {
 			ipam.Resolve(pools, nil)
 			l.Load(pools, nil)
 			tt.fill(l)
-			got := (&Reconciler{Allocations: l}).gather(tt.claim)
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(facts{})); diff != "" {
+			got := (&Reconciler{Allocations: l}).gatherFacts(tt.claim)
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(claimFacts{})); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
 			}
 		})
@@ -144,26 +144,26 @@ func TestClaim_ReportsThatNoPoolGivesItsAddress(t *testing.T) {
 		return list
 	}
 	l := allocations.New()
-	l.Load(pools("10.0.0.0/30"), []allocations.Claimed{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []allocations.Holder{{Service: key("a")}}}})
+	l.Load(pools("10.0.0.0/30"), []allocations.ClaimContent{{Address: netip.MustParseAddr(at), Pool: "p", Holders: []allocations.Holder{{Service: key("a")}}}})
 	r := &Reconciler{Allocations: l}
 	c := claim(at, "a")
 	c.Labels = map[string]string{v1beta1.LabelManagedBy: v1beta1.ManagedByController}
-	if r.concerned(c) {
+	if r.needsStatus(c) {
 		t.Error("concerned: got true, want false for an address that its pool gives")
 	}
 	l.SetPools(pools("10.9.0.0/30"))
-	if !r.concerned(c) {
+	if !r.needsStatus(c) {
 		t.Fatal("concerned: got false, want true for an address that no pool gives")
 	}
-	c = r.desired(c)
+	c = r.desiredClaim(c)
 	if n := len(c.Status.Conditions); n != 1 || c.Status.Conditions[0].Reason != v1beta1.ReasonClaimOutsidePools {
 		t.Fatalf("conditions: got %v, want OutsidePools alone", c.Status.Conditions)
 	}
 	l.SetPools(pools("10.0.0.0/30"))
-	if !r.concerned(c) {
+	if !r.needsStatus(c) {
 		t.Fatal("concerned: got false, want true while the claim has the condition")
 	}
-	if c = r.desired(c); len(c.Status.Conditions) != 0 || r.concerned(c) {
+	if c = r.desiredClaim(c); len(c.Status.Conditions) != 0 || r.needsStatus(c) {
 		t.Errorf("conditions: got %v, want none", c.Status.Conditions)
 	}
 }

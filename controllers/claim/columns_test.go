@@ -68,7 +68,7 @@ func TestColumns(t *testing.T) {
 		{"reservation outside of the pools", alone, claim("192.0.2.1"), []string{v1beta1.ReasonClaimOutsidePools, ""}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, shown(t, tt.by.desired(tt.claim), "Problem", "Conflict")); diff != "" {
+			if diff := cmp.Diff(tt.want, shown(t, tt.by.desiredClaim(tt.claim), "Problem", "Conflict")); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		})

@@ -24,21 +24,21 @@ func (r *Reconciler) inConflict(object client.Object) bool {
 	if !ok {
 		return false
 	}
-	_, foreign := r.foreign(claim)
+	_, foreign := r.foreignHost(claim)
 	return foreign || meta.FindStatusCondition(claim.Status.Conditions, v1beta1.ConditionConflict) != nil
 }
 
-func (r *Reconciler) foreign(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool) {
+func (r *Reconciler) foreignHost(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
 		return ipam.Foreign{}, false
 	}
-	f, _, ok := r.Allocations.Foreign(address)
+	f, _, ok := r.Allocations.ForeignHost(address)
 	return f, ok
 }
 
-// conflict returns the condition of a claim whose address a foreign host uses.
-func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
+// conflictCondition returns the condition of a claim whose address a foreign host uses.
+func conflictCondition(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
 	if f.InUse {
 		c.Message = fmt.Sprintf("%s also uses %s. The address stays announced, since a Service used it before; traffic can reach that host or the Service: %s", f.By, claim.Spec.Address, f.Remedy)
@@ -52,20 +52,20 @@ func conflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
 // setConflict sets the condition, or removes it while there is no conflict.
 func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
 	if foreign {
-		meta.SetStatusCondition(&claim.Status.Conditions, conflict(claim, f))
+		meta.SetStatusCondition(&claim.Status.Conditions, conflictCondition(claim, f))
 		return
 	}
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeign returns the requests for the claims of the addresses whose entry in status.foreign of a pool has
+// onForeignStatus returns the requests for the claims of the addresses whose entry in status.foreign of a pool has
 // changed. The view of allocations is updated before that status is written.
-func onForeign(_ context.Context, objects ...client.Object) []reconcile.Request {
+func onForeignStatus(_ context.Context, objects ...client.Object) []reconcile.Request {
 	before, now := foreignAddresses(objects[0]), map[string]v1beta1.ForeignAddress{}
 	if len(objects) > 1 {
 		now = foreignAddresses(objects[1])
 	}
-	return append(differing(before, now), differing(now, before)...)
+	return append(requestDiffering(before, now), requestDiffering(now, before)...)
 }
 
 func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
@@ -78,9 +78,9 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// differing returns the requests for the claims of the addresses in list whose entry is missing from others
+// requestDiffering returns the requests for the claims of the addresses in list whose entry is missing from others
 // or differs there.
-func differing(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
+func requestDiffering(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)
 		if other, ok := others[text]; err != nil || (ok && equality.Semantic.DeepEqual(f, other)) {

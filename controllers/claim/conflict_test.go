@@ -55,22 +55,22 @@ func TestClaims_ReportForeignHosts(t *testing.T) {
 	}{
 		{"a claim of the controller has no condition", alone, made(claim(at, "a")), ""},
 		{"a claim of the controller reports the host", visited, made(claim(at, "a")), "Conflict=ForeignHost"},
-		{"the condition ends when the host has left", alone, visited.desired(made(claim(at, "a"))), ""},
+		{"the condition ends when the host has left", alone, visited.desiredClaim(made(claim(at, "a"))), ""},
 		{"a claim of an administrator reports its state", alone, claim(at), "Ready=Reserves"},
 		{"and of the host", visited, claim(at), "Ready=Reserves Conflict=ForeignHost"},
-		{"and when that is gone how it stands", alone, visited.desired(claim(at)), "Ready=Reserves"},
+		{"and when that is gone how it stands", alone, visited.desiredClaim(claim(at)), "Ready=Reserves"},
 		{"a host on another address is nothing to it", visited, claim("10.0.0.2"), "Ready=Reserves"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.by.desired(tt.claim)
+			got := tt.by.desiredClaim(tt.claim)
 			if conditions(got) != tt.want {
 				t.Errorf("conditions: got %q, want %q", conditions(got), tt.want)
 			}
 			if tt.want == "" && got.Status.ObservedGeneration != 0 {
 				t.Errorf("status: got %+v, want none", got.Status)
 			}
-			if diff := cmp.Diff(got, tt.by.desired(got)); diff != "" {
+			if diff := cmp.Diff(got, tt.by.desiredClaim(got)); diff != "" {
 				t.Errorf("a second look changes it (-first +second):\n%s", diff)
 			}
 		})
@@ -82,7 +82,7 @@ func TestClaims_ReportWhetherTheAddressIsAnnounced(t *testing.T) {
 		false: "a foreign host with the MAC m uses 10.0.0.1. The address is not announced: turn it off",
 		true:  "a foreign host with the MAC m also uses 10.0.0.1. The address stays announced, since a Service used it before; traffic can reach that host or the Service: turn it off",
 	} {
-		got := (&Reconciler{Allocations: viewWith(map[string]bool{at: inUse})}).desired(claim(at, "a"))
+		got := (&Reconciler{Allocations: viewWith(map[string]bool{at: inUse})}).desiredClaim(claim(at, "a"))
 		if c := meta.FindStatusCondition(got.Status.Conditions, v1beta1.ConditionConflict); c == nil || c.Message != want {
 			t.Errorf("in use %v: got %+v\nwant %s", inUse, c, want)
 		}
@@ -99,12 +99,12 @@ func TestClaims_ThatAreReconciled(t *testing.T) {
 	}{
 		"the controller's own":                       {alone, made(claim(at, "a")), false},
 		"the controller's own, where a host is":      {visited, made(claim(at, "a")), true},
-		"the controller's own, where it was":         {alone, visited.desired(made(claim(at, "a"))), true},
+		"the controller's own, where it was":         {alone, visited.desiredClaim(made(claim(at, "a"))), true},
 		"an administrator's":                         {alone, claim(at, "a"), true},
 		"the controller's own without a holder":      {alone, made(claim(at)), true},
 		"the controller's own, of another's address": {visited, made(claim("10.0.0.2", "a")), false},
 	} {
-		if got := tt.by.concerned(tt.claim); got != tt.want {
+		if got := tt.by.needsStatus(tt.claim); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

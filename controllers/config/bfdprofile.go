@@ -11,20 +11,20 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// bfdProfiles returns the controller of BFDProfiles.
-func bfdProfiles(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BFDProfile] {
+// bfdProfileReconciler returns the controller of BFDProfiles.
+func bfdProfileReconciler(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BFDProfile] {
 	return &Reconciler[*v1beta1.BFDProfile]{
 		Client: c, Events: recorder, Kind: "BFDProfile", Action: "CheckProfile", Check: checkBFDProfiles,
-		Status: func(p *v1beta1.BFDProfile) Status {
-			return Status{ObservedGeneration: &p.Status.ObservedGeneration, Conditions: &p.Status.Conditions}
+		Status: func(p *v1beta1.BFDProfile) StatusFields {
+			return StatusFields{ObservedGeneration: &p.Status.ObservedGeneration, Conditions: &p.Status.Conditions}
 		},
 	}
 }
 
-func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.BFDProfile], error) {
+func checkBFDProfiles(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.BFDProfile], error) {
 	var list v1beta1.BFDProfileList
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the BFDProfiles: %w", err)
 	}
-	return checked(list.Items, validity.BFDProfile), nil
+	return withResults(list.Items, validity.BFDProfile), nil
 }

@@ -19,15 +19,15 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// bgpAdvertisements returns the controller of BGPAdvertisements.
-func bgpAdvertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BGPAdvertisement] {
+// bgpAdvertisementReconciler returns the controller of BGPAdvertisements.
+func bgpAdvertisementReconciler(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.BGPAdvertisement] {
 	changed := predicate.GenerationChangedPredicate{}
 	return &Reconciler[*v1beta1.BGPAdvertisement]{
 		Client: c, Events: recorder, Kind: "BGPAdvertisement", Action: "CheckAdvertisement", Check: checkBGPAdvertisements,
-		Status: func(o *v1beta1.BGPAdvertisement) Status {
-			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+		Status: func(o *v1beta1.BGPAdvertisement) StatusFields {
+			return StatusFields{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
-		Watches: []Watched{
+		Watches: []WatchedKind{
 			{Object: &v1beta1.BGPPeer{}, Changed: changed},
 			{Object: &v1beta1.Community{}, Changed: changed},
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](changed, predicate.LabelChangedPredicate{})},
@@ -52,7 +52,7 @@ func isLoadBalancer(object client.Object) bool {
 	return ok && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.BGPAdvertisement], error) {
+func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.BGPAdvertisement], error) {
 	var ads v1beta1.BGPAdvertisementList
 	if err := reader.List(ctx, &ads); err != nil {
 		return nil, fmt.Errorf("listing the BGPAdvertisements: %w", err)
@@ -65,7 +65,7 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 		return nil, err
 	}
 	results := validity.BGPAdvertisements(around)
-	return checked(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
+	return withResults(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
 }
 
 // gatherBGP reads the objects that the advertisements refer to or select. It reads Services and

@@ -11,21 +11,21 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// communities returns the controller of Communities.
-func communities(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.Community] {
+// communityReconciler returns the controller of Communities.
+func communityReconciler(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.Community] {
 	return &Reconciler[*v1beta1.Community]{
 		Client: c, Events: recorder, Kind: "Community", Action: "CheckCommunity", Check: checkCommunities,
-		Status: func(o *v1beta1.Community) Status {
-			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+		Status: func(o *v1beta1.Community) StatusFields {
+			return StatusFields{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
 	}
 }
 
-func checkCommunities(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
+func checkCommunities(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.Community], error) {
 	var list v1beta1.CommunityList
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the Communities: %w", err)
 	}
 	results := validity.Communities(list.Items)
-	return checked(list.Items, func(o *v1beta1.Community) validity.Result { return results[o.Name] }), nil
+	return withResults(list.Items, func(o *v1beta1.Community) validity.Result { return results[o.Name] }), nil
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// l2Advertisements returns the controller of L2Advertisements.
-func l2Advertisements(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.L2Advertisement] {
+// l2AdvertisementReconciler returns the controller of L2Advertisements.
+func l2AdvertisementReconciler(c client.Client, recorder events.EventRecorder) *Reconciler[*v1beta1.L2Advertisement] {
 	return &Reconciler[*v1beta1.L2Advertisement]{
 		Client: c, Events: recorder, Kind: "L2Advertisement", Action: "CheckAdvertisement", Check: checkL2Advertisements,
-		Status: func(o *v1beta1.L2Advertisement) Status {
-			return Status{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
+		Status: func(o *v1beta1.L2Advertisement) StatusFields {
+			return StatusFields{ObservedGeneration: &o.Status.ObservedGeneration, Conditions: &o.Status.Conditions}
 		},
-		Watches: []Watched{
+		Watches: []WatchedKind{
 			{Object: &v1beta1.IPAddressPool{}, Changed: predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})},
 			{Object: &corev1.Node{}, Changed: NodeChanged},
 			{Object: &v1beta1.SpeakerState{}, Changed: interfacesChanged},
@@ -42,7 +42,7 @@ var interfacesChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bo
 		}))
 }}
 
-func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.L2Advertisement], error) {
+func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.L2Advertisement], error) {
 	var ads v1beta1.L2AdvertisementList
 	if err := reader.List(ctx, &ads); err != nil {
 		return nil, fmt.Errorf("listing the L2Advertisements: %w", err)
@@ -57,10 +57,10 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 			return nil, fmt.Errorf("listing what L2Advertisements are about: %w", err)
 		}
 	}
-	nodes, err := Nodes(ctx, reader)
+	nodes, err := ReadNodes(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
 	results := validity.L2Advertisements(&validity.Objects{L2Advertisements: ads.Items, Pools: pools.Items, States: states.Items, Nodes: nodes})
-	return checked(ads.Items, func(o *v1beta1.L2Advertisement) validity.Result { return results[o.Name] }), nil
+	return withResults(ads.Items, func(o *v1beta1.L2Advertisement) validity.Result { return results[o.Name] }), nil
 }

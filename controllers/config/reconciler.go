@@ -32,26 +32,26 @@ import (
 	"github.com/lbstack/lbstack/internal/validity"
 )
 
-// Checked is an object as it was read, with the result of its check.
-type Checked[T client.Object] struct {
+// CheckedObject is an object as it was read, with the result of its check.
+type CheckedObject[T client.Object] struct {
 	Object T
 	validity.Result
 }
 
-// checked pairs objects with their results.
-func checked[O any, T interface {
+// withResults pairs objects with their results.
+func withResults[O any, T interface {
 	*O
 	client.Object
-}](objects []O, result func(T) validity.Result) []Checked[T] {
-	all := make([]Checked[T], 0, len(objects))
+}](objects []O, result func(T) validity.Result) []CheckedObject[T] {
+	all := make([]CheckedObject[T], 0, len(objects))
 	for i := range objects {
-		all = append(all, Checked[T]{Object: &objects[i], Result: result(&objects[i])})
+		all = append(all, CheckedObject[T]{Object: &objects[i], Result: result(&objects[i])})
 	}
 	return all
 }
 
-// Status points to the fields of an object's status that the Reconciler writes.
-type Status struct {
+// StatusFields points to the fields of an object's status that the Reconciler writes.
+type StatusFields struct {
 	ObservedGeneration *int64
 	Conditions         *[]metav1.Condition
 }
@@ -68,27 +68,27 @@ type Reconciler[T client.Object] struct {
 	// Action is the action of the events.
 	Action string
 	// Check reads all objects of the kind, and what they depend on.
-	Check func(context.Context, client.Reader) ([]Checked[T], error)
+	Check func(context.Context, client.Reader) ([]CheckedObject[T], error)
 	// Status finds the status of an object.
-	Status func(T) Status
+	Status func(T) StatusFields
 	// Watches are objects that the result depends on, besides those of the kind.
-	Watches []Watched
+	Watches []WatchedKind
 
-	// restores spaces the writes of a condition that another writer overwrites.
-	restores retry.Restores[types.UID]
+	// restoreLimiter delays the writes that restore a condition which another writer overwrites.
+	restores retry.RestoreLimiter[types.UID]
 }
 
-// Watched is a kind of objects that a result depends on.
-type Watched struct {
+// WatchedKind is a kind of objects that a result depends on.
+type WatchedKind struct {
 	// Object of that kind.
 	Object client.Object
 	// Changed passes the changes that can change the result.
 	Changed predicate.Predicate
 }
 
-// setup adds the controller to the manager; object is an empty object of the kind.
-func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
-	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAny(), builder.WithPredicates(r.changed()))
+// addToManager adds the controller to the manager; object is an empty object of the kind.
+func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named(strings.ToLower(r.Kind)).Watches(object, request.OnAny(), builder.WithPredicates(r.specOrStatusChanged()))
 	for _, w := range r.Watches {
 		b = b.Watches(w.Object, request.OnAny(), builder.WithPredicates(w.Changed))
 	}
@@ -98,9 +98,9 @@ func (r *Reconciler[T]) setup(mgr ctrl.Manager, object T) error {
 	return nil
 }
 
-// changed passes a change of the spec, and one of the status: another writer may have made it,
+// specOrStatusChanged passes a change of the spec, and one of the status: another writer may have made it,
 // and the controller restores the status.
-func (r *Reconciler[T]) changed() predicate.Predicate {
+func (r *Reconciler[T]) specOrStatusChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(T)
 		now, also := e.ObjectNew.(T)
@@ -119,7 +119,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 	exist := map[types.UID]bool{}
 	for _, checked := range list {
 		exist[checked.Object.GetUID()] = true
-		wait, err := r.report(ctx, checked)
+		wait, err := r.writeStatus(ctx, checked)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, checked.Object.GetName(), err))
 		}
@@ -129,32 +129,32 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 	return again, errors.Join(failed...)
 }
 
-// report writes the status of an object if it has changed. If another writer undoes that each
+// writeStatus writes the status of an object if it has changed. If another writer undoes that each
 // time, it writes nothing yet and returns how long to wait.
-func (r *Reconciler[T]) report(ctx context.Context, checked Checked[T]) (wait time.Duration, err error) {
+func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T]) (wait time.Duration, err error) {
 	before := checked.Object
 	now := before.DeepCopyObject().(T)
 	status := r.Status(now)
 	*status.ObservedGeneration = now.GetGeneration()
-	ready := Ready(checked.Result, now.GetGeneration())
+	ready := ReadyCondition(checked.Result, now.GetGeneration())
 	had := meta.FindStatusCondition(*r.Status(before).Conditions, ready.Type)
 	meta.SetStatusCondition(status.Conditions, ready)
 	same, wanted := equality.Semantic.DeepEqual(r.Status(before), status), fmt.Sprint(ready)
-	if undone := r.restores.Look(now.GetUID(), wanted, same, time.Now()); same || undone.Wait > 0 {
+	if undone := r.restores.Compare(now.GetUID(), wanted, same, time.Now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.Wrote(now.GetUID(), wanted)
+	r.restores.NoteWrite(now.GetUID(), wanted)
 	if WorthAnEvent(had, ready) {
 		r.Events.Eventf(before, nil, EventType(ready), ready.Reason, r.Action, "%s", bounded.Note(ready.Message))
 	}
 	return 0, nil
 }
 
-// Ready returns a result as the condition Ready.
-func Ready(v validity.Result, generation int64) metav1.Condition {
+// ReadyCondition returns a result as the condition Ready.
+func ReadyCondition(v validity.Result, generation int64) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: bounded.Message(v.Message), ObservedGeneration: generation,
 	}

@@ -31,11 +31,13 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 	result := validity.Result{Reason: "Bad", Message: "it is invalid"}
 	r := &Reconciler[*v1beta1.Community]{
 		Client: c, Events: recorder, Kind: "Community", Action: "Check",
-		Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
-		Check: func(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
+		Status: func(o *v1beta1.Community) StatusFields {
+			return StatusFields{&o.Status.ObservedGeneration, &o.Status.Conditions}
+		},
+		Check: func(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.Community], error) {
 			var list v1beta1.CommunityList
 			err := reader.List(ctx, &list)
-			return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: result}}, err
+			return []CheckedObject[*v1beta1.Community]{{Object: &list.Items[0], Result: result}}, err
 		},
 	}
 	read := func() *v1beta1.Community {
@@ -60,12 +62,12 @@ func TestReconcile_WritesAndRecordsOnce(t *testing.T) {
 		t.Errorf("status: got %+v", first.Status)
 	}
 	second := look()
-	if r.changed().Update(event.UpdateEvent{ObjectOld: first, ObjectNew: second}) {
+	if r.specOrStatusChanged().Update(event.UpdateEvent{ObjectOld: first, ObjectNew: second}) {
 		t.Error("an object that has not changed is looked at, want not")
 	}
 	result = validity.Result{Ready: true, Reason: "Good", Message: "it is fine"}
 	third := look()
-	if !r.changed().Update(event.UpdateEvent{ObjectOld: second, ObjectNew: third}) {
+	if !r.specOrStatusChanged().Update(event.UpdateEvent{ObjectOld: second, ObjectNew: third}) {
 		t.Error("a status that was edited is not looked at, want it put right")
 	}
 	if versions[0] != versions[1] || versions[1] == versions[2] {
@@ -90,11 +92,13 @@ func TestReconcile_RestoresWithBackoff(t *testing.T) {
 		c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
 		r := &Reconciler[*v1beta1.Community]{
 			Client: c, Events: events.NewFakeRecorder(100), Kind: "Community",
-			Status: func(o *v1beta1.Community) Status { return Status{&o.Status.ObservedGeneration, &o.Status.Conditions} },
-			Check: func(ctx context.Context, reader client.Reader) ([]Checked[*v1beta1.Community], error) {
+			Status: func(o *v1beta1.Community) StatusFields {
+				return StatusFields{&o.Status.ObservedGeneration, &o.Status.Conditions}
+			},
+			Check: func(ctx context.Context, reader client.Reader) ([]CheckedObject[*v1beta1.Community], error) {
 				var list v1beta1.CommunityList
 				err := reader.List(ctx, &list)
-				return []Checked[*v1beta1.Community]{{Object: &list.Items[0], Result: validity.Result{Ready: true, Reason: "Good"}}}, err
+				return []CheckedObject[*v1beta1.Community]{{Object: &list.Items[0], Result: validity.Result{Ready: true, Reason: "Good"}}}, err
 			},
 		}
 		var writes []time.Duration

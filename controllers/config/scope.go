@@ -16,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// Policy reads the policy for nodes of the LoadBalancerStack.
-func Policy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, error) {
+// ReadDrainPolicy reads the policy for nodes of the LoadBalancerStack.
+func ReadDrainPolicy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
 	if apierrors.IsNotFound(err) {
@@ -29,9 +29,9 @@ func Policy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, err
 	return apiconv.ParseDrainPolicy(stack), nil
 }
 
-// Nodes reads the nodes of the cluster, in any order.
-func Nodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, error) {
-	policy, err := Policy(ctx, reader)
+// ReadNodes reads the nodes of the cluster, in any order.
+func ReadNodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, error) {
+	policy, err := ReadDrainPolicy(ctx, reader)
 	if err != nil {
 		return nil, err
 	}

@@ -14,10 +14,14 @@ import (
 func Setup(mgr ctrl.Manager, recorder events.EventRecorder) error {
 	c := mgr.GetClient()
 	for kind, start := range map[string]func() error{
-		"L2Advertisement":  func() error { return l2Advertisements(c, recorder).setup(mgr, &v1beta1.L2Advertisement{}) },
-		"BGPAdvertisement": func() error { return bgpAdvertisements(c, recorder).setup(mgr, &v1beta1.BGPAdvertisement{}) },
-		"BFDProfile":       func() error { return bfdProfiles(c, recorder).setup(mgr, &v1beta1.BFDProfile{}) },
-		"Community":        func() error { return communities(c, recorder).setup(mgr, &v1beta1.Community{}) },
+		"L2Advertisement": func() error {
+			return l2AdvertisementReconciler(c, recorder).addToManager(mgr, &v1beta1.L2Advertisement{})
+		},
+		"BGPAdvertisement": func() error {
+			return bgpAdvertisementReconciler(c, recorder).addToManager(mgr, &v1beta1.BGPAdvertisement{})
+		},
+		"BFDProfile": func() error { return bfdProfileReconciler(c, recorder).addToManager(mgr, &v1beta1.BFDProfile{}) },
+		"Community":  func() error { return communityReconciler(c, recorder).addToManager(mgr, &v1beta1.Community{}) },
 	} {
 		if err := start(); err != nil {
 			return fmt.Errorf("starting the %s controller: %w", kind, err)

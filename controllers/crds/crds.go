@@ -45,7 +45,7 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) 
 		if err := yaml.Unmarshal(text, &crd.Object); err != nil {
 			return fmt.Errorf("reading the CRD of this version %s: %w", name, err)
 		}
-		if err := replace(ctx, c, crd); err != nil {
+		if err := createOrReplace(ctx, c, crd); err != nil {
 			failed = append(failed, fmt.Errorf("CustomResourceDefinition %s: %w", crd.GetName(), err))
 		}
 	}
@@ -74,7 +74,7 @@ func permitted(ctx context.Context, c client.Client, version string) error {
 	return nil
 }
 
-func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
+func createOrReplace(ctx context.Context, c client.Client, crd *unstructured.Unstructured) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		present := &unstructured.Unstructured{}
 		present.SetGroupVersionKind(crd.GroupVersionKind())
@@ -88,8 +88,8 @@ func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructure
 			return fmt.Errorf("reading it: %w", err)
 		}
 		present.Object["spec"] = crd.Object["spec"]
-		present.SetAnnotations(merged(present.GetAnnotations(), crd.GetAnnotations()))
-		present.SetLabels(merged(present.GetLabels(), crd.GetLabels()))
+		present.SetAnnotations(mergeMetadata(present.GetAnnotations(), crd.GetAnnotations()))
+		present.SetLabels(mergeMetadata(present.GetLabels(), crd.GetLabels()))
 		if err := c.Update(ctx, present); err != nil {
 			return fmt.Errorf("replacing its spec: %w", err)
 		}
@@ -97,9 +97,9 @@ func replace(ctx context.Context, c client.Client, crd *unstructured.Unstructure
 	})
 }
 
-// merged adds the labels or annotations of the file to those that are present: the tool that installed
+// mergeMetadata adds the labels or annotations of the file to those that are present: the tool that installed
 // the CRD has its own.
-func merged(present, file map[string]string) map[string]string {
+func mergeMetadata(present, file map[string]string) map[string]string {
 	if present == nil {
 		present = map[string]string{}
 	}

@@ -18,12 +18,12 @@ import (
 // Services of each address. It counts the others.
 const maxNamed = 3
 
-// facts are what is known of a Service.
-type facts struct {
+// serviceFacts are what is known of a Service.
+type serviceFacts struct {
 	// namespace of the Service. A message names no Service of another namespace.
 	namespace string
 	// listed are the addresses in its spec.externalIPs that belong to a pool.
-	listed []listed
+	listed []listedAddress
 	// shared are the addresses that it has from a pool and that other Services list.
 	shared []listedByOthers
 	// more means that its spec.externalIPs has more items than are read.
@@ -33,8 +33,8 @@ type facts struct {
 	over bool
 }
 
-// listed is an address in spec.externalIPs that belongs to a pool.
-type listed struct {
+// listedAddress is an address in spec.externalIPs that belongs to a pool.
+type listedAddress struct {
 	address netip.Addr
 	pool    lb.PoolName
 	holders []lb.ServiceKey // that have the address
@@ -46,8 +46,8 @@ type listedByOthers struct {
 	by      []lb.ServiceKey
 }
 
-// decide returns the condition of the Service; nil: there is no conflict.
-func decide(f facts) *metav1.Condition {
+// conflictCondition returns the condition of the Service; nil: there is no conflict.
+func conflictCondition(f serviceFacts) *metav1.Condition {
 	c := &metav1.Condition{Type: v1beta1.ServiceExternalIPConflict, Status: metav1.ConditionTrue}
 	var sentences []string
 	for _, l := range f.listed[:min(len(f.listed), maxNamed)] {
@@ -79,19 +79,19 @@ func decide(f facts) *metav1.Condition {
 	return c
 }
 
-func (l listed) sentence(namespace string) string {
+func (l listedAddress) sentence(namespace string) string {
 	if len(l.holders) == 0 {
 		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q: a Service of type LoadBalancer can get it, and kube-proxy then sends its connections to the Pods of either Service: remove it here", l.address, l.pool)
 	}
-	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove it here", l.address, l.pool, describe(l.holders, namespace))
+	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove it here", l.address, l.pool, describeServices(l.holders, namespace))
 }
 
 func (s listedByOthers) sentence(namespace string) string {
-	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove it there; a ValidatingAdmissionPolicy can forbid it", s.address, describe(s.by, namespace))
+	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove it there; a ValidatingAdmissionPolicy can forbid it", s.address, describeServices(s.by, namespace))
 }
 
-// describe names the Services of the namespace, and counts the others.
-func describe(keys []lb.ServiceKey, namespace string) string {
+// describeServices names the Services of the namespace, and counts the others.
+func describeServices(keys []lb.ServiceKey, namespace string) string {
 	var parts []string
 	unnamed := 0
 	for _, key := range slices.SortedFunc(slices.Values(keys), lb.ServiceKey.Compare) {

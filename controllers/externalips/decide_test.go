@@ -15,61 +15,61 @@ import (
 func TestDecide(t *testing.T) {
 	a1, a2 := netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.9.0.2")
 	web, old, elsewhere := lb.ServiceKey{Namespace: "shop", Name: "web"}, lb.ServiceKey{Namespace: "shop", Name: "old"}, lb.ServiceKey{Namespace: "private", Name: "secret"}
-	many := make([]listed, 5)
+	many := make([]listedAddress, 5)
 	for i := range many {
-		many[i] = listed{address: a1, pool: "first"}
+		many[i] = listedAddress{address: a1, pool: "first"}
 	}
 	const either = "kube-proxy sends its connections to the Pods of either Service"
 	for name, tt := range map[string]struct {
-		facts  facts
+		facts  serviceFacts
 		status metav1.ConditionStatus // empty: no condition
 		reason string
 		parts  []string
 	}{
-		"nothing listed": {facts{}, "", "", nil},
+		"nothing listed": {serviceFacts{}, "", "", nil},
 		"free address of a pool": {
-			facts{listed: []listed{{a1, "first", nil}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
+			serviceFacts{listed: []listedAddress{{a1, "first", nil}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
 			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first": a Service of type LoadBalancer can get it`, "remove it here"},
 		},
 		"address of a Service of the same namespace": {
-			facts{listed: []listed{{a1, "first", []lb.ServiceKey{web}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
+			serviceFacts{listed: []listedAddress{{a1, "first", []lb.ServiceKey{web}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
 			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first" and in use by the Service shop/web: ` + either + ": remove it here"},
 		},
 		"address of a Service of another namespace": {
-			facts{listed: []listed{{a1, "first", []lb.ServiceKey{elsewhere}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
+			serviceFacts{listed: []listedAddress{{a1, "first", []lb.ServiceKey{elsewhere}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
 			[]string{"in use by a Service of another namespace: "},
 		},
 		"own address listed by others": {
-			facts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
+			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
 			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove it there"},
 		},
 		"own address listed by several of other namespaces": {
-			facts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
+			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
 			[]string{"in spec.externalIPs of 2 other Services: "},
 		},
 		"lists one, and another is listed: the own fault is the reason": {
-			facts{listed: []listed{{a2, "first", nil}}, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
+			serviceFacts{listed: []listedAddress{{a2, "first", nil}}, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
 			[]string{"10.9.0.2 is an address of the pool", "; 10.9.0.1 is also in"},
 		},
 		"many": {
-			facts{listed: many}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"further addresses with such a conflict: 2"},
+			serviceFacts{listed: many}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"further addresses with such a conflict: 2"},
 		},
 		"more items than are read": {
-			facts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: it has more than 64 items", "remove some"},
+			serviceFacts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: it has more than 64 items", "remove some"},
 		},
 		"left out since the namespace lists most": {
-			facts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: they are not compared with the pools: at most 32768 addresses of all Services are compared, and this namespace lists the most: remove some from its Services"},
+			serviceFacts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: they are not compared with the pools: at most 32768 addresses of all Services are compared, and this namespace lists the most: remove some from its Services"},
 		},
 		"left out, and listed by others": {
-			facts{over: true, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "are not compared"},
+			serviceFacts{over: true, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "are not compared"},
 		},
 		"more items than are read, and a conflict": {
-			facts{more: true, listed: many[:1]}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"10.9.0.1 is an address", "more than 64 items"},
+			serviceFacts{more: true, listed: many[:1]}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"10.9.0.1 is an address", "more than 64 items"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.facts.namespace = "shop"
-			got := decide(tt.facts)
+			got := conflictCondition(tt.facts)
 			if got == nil {
 				if tt.status != "" {
 					t.Fatalf("got no condition, want %s %s", tt.status, tt.reason)

@@ -20,8 +20,8 @@ import (
 // maxAddresses bounds the addresses in the index: some 10 MiB.
 const maxAddresses = 1 << 15
 
-// entry has the externalIPs of a Service. The Services in the index are not of type LoadBalancer.
-type entry struct {
+// serviceEntry has the externalIPs of a Service. The Services in the index are not of type LoadBalancer.
+type serviceEntry struct {
 	uid        types.UID
 	generation int64
 	addresses  []netip.Addr
@@ -32,7 +32,7 @@ type entry struct {
 }
 
 // service returns a Service object for the entry, for events and for writes of the condition.
-func (e entry) service(key lb.ServiceKey) *corev1.Service {
+func (e serviceEntry) service(key lb.ServiceKey) *corev1.Service {
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: e.uid, Generation: e.generation}}
 	if e.condition != nil {
 		svc.Status.Conditions = []metav1.Condition{*e.condition}
@@ -40,8 +40,8 @@ func (e entry) service(key lb.ServiceKey) *corev1.Service {
 	return svc
 }
 
-func newEntry(svc *corev1.Service) entry {
-	e := entry{uid: svc.UID, generation: svc.Generation}
+func newServiceEntry(svc *corev1.Service) serviceEntry {
+	e := serviceEntry{uid: svc.UID, generation: svc.Generation}
 	e.addresses, e.more = apiconv.ExternalIPs(svc)
 	if c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict); c != nil {
 		e.condition = c.DeepCopy()
@@ -49,54 +49,56 @@ func newEntry(svc *corev1.Service) entry {
 	return e
 }
 
-// empty reports whether the index needs no entry for the Service.
-func (e entry) empty() bool { return len(e.addresses) == 0 && e.condition == nil && e.over == 0 }
+// isEmpty reports whether the index needs no entry for the Service.
+func (e serviceEntry) isEmpty() bool {
+	return len(e.addresses) == 0 && e.condition == nil && e.over == 0
+}
 
-// index has the Services that are not of type LoadBalancer and have externalIPs, or the
+// serviceIndex has the Services that are not of type LoadBalancer and have externalIPs, or the
 // condition about them. It is safe for concurrent use; make it with newIndex.
 //
 // The number of addresses is bounded. When there is no room, the index leaves out addresses of the
 // namespace that lists the most: the Services of one tenant cannot displace those of other tenants.
-type index struct {
+type serviceIndex struct {
 	mu         sync.Mutex
-	services   map[lb.ServiceKey]entry
+	services   map[lb.ServiceKey]serviceEntry
 	listedBy   map[netip.Addr]map[lb.ServiceKey]struct{}
-	namespaces map[string]*share
+	namespaces map[string]*namespaceShare
 	over       map[lb.ServiceKey]struct{} // Services whose addresses are left out
 	count      int                        // addresses of all entries
 	most       int                        // bound of count
 	listed     bool                       // the index has had all Services
 }
 
-// share is the part of the index that the Services of one namespace use.
-type share struct {
+// namespaceShare is the part of the index that the Services of one namespace use.
+type namespaceShare struct {
 	count    int
 	services map[lb.ServiceKey]struct{} // those with addresses
 }
 
-func newIndex(most int) *index {
-	return &index{
-		services: map[lb.ServiceKey]entry{}, listedBy: map[netip.Addr]map[lb.ServiceKey]struct{}{},
-		namespaces: map[string]*share{}, over: map[lb.ServiceKey]struct{}{}, most: most,
+func newServiceIndex(most int) *serviceIndex {
+	return &serviceIndex{
+		services: map[lb.ServiceKey]serviceEntry{}, listedBy: map[netip.Addr]map[lb.ServiceKey]struct{}{},
+		namespaces: map[string]*namespaceShare{}, over: map[lb.ServiceKey]struct{}{}, most: most,
 	}
 }
 
 // put replaces the entry of a Service. If there is no room, it leaves out the addresses of this
 // Service, or those of other Services, which it returns as evicted. touched are the addresses of
 // all these entries before and after the call.
-func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, evicted []lb.ServiceKey) {
+func (x *serviceIndex) put(key lb.ServiceKey, next serviceEntry) (touched []netip.Addr, evicted []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	touched = x.drop(key)
+	touched = x.removeEntry(key)
 	for x.count+len(next.addresses) > x.most {
-		most := x.largest(key.Namespace, len(next.addresses))
+		most := x.largestNamespace(key.Namespace, len(next.addresses))
 		if most == key.Namespace {
 			next.over, next.addresses = len(next.addresses), nil
 			break
 		}
 		other := x.largestOf(most)
 		gone := x.services[other]
-		touched = append(touched, x.drop(other)...)
+		touched = append(touched, x.removeEntry(other)...)
 		gone.over, gone.addresses = len(gone.addresses), nil
 		x.add(other, gone)
 		evicted = append(evicted, other)
@@ -107,20 +109,20 @@ func (x *index) put(key lb.ServiceKey, next entry) (touched []netip.Addr, evicte
 
 // readmit adds the addresses of a Service that were left out, if there is room for them and the
 // entry still is of the same object and generation. It reports whether it added them.
-func (x *index) readmit(key lb.ServiceKey, next entry) bool {
+func (x *serviceIndex) readmit(key lb.ServiceKey, next serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	was, has := x.services[key]
 	if !has || was.uid != next.uid || was.generation != next.generation || was.over == 0 || x.count+len(next.addresses) > x.most {
 		return false
 	}
-	x.drop(key)
+	x.removeEntry(key)
 	x.add(key, next)
 	return true
 }
 
-// fitting returns Services whose addresses were left out and for which there is room now.
-func (x *index) fitting() (keys []lb.ServiceKey) {
+// fittingServices returns Services whose addresses were left out and for which there is room now.
+func (x *serviceIndex) fittingServices() (keys []lb.ServiceKey) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	room := x.most - x.count
@@ -134,14 +136,14 @@ func (x *index) fitting() (keys []lb.ServiceKey) {
 }
 
 // fits reports whether there is room for the addresses of a Service that were left out.
-func (x *index) fits(e entry) bool {
+func (x *serviceIndex) fits(e serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.count+e.over <= x.most
 }
 
-// largest returns the namespace that has the most addresses if one of them (own) had so many more.
-func (x *index) largest(own string, more int) string {
+// largestNamespace returns the namespace that has the most addresses if one of them (own) had so many more.
+func (x *serviceIndex) largestNamespace(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {
 		count += s.count
@@ -156,22 +158,22 @@ func (x *index) largest(own string, more int) string {
 
 // largestOf returns the Service of a namespace that has the most addresses; of several, the first
 // by name.
-func (x *index) largestOf(namespace string) lb.ServiceKey {
+func (x *serviceIndex) largestOf(namespace string) lb.ServiceKey {
 	return slices.MinFunc(slices.Collect(maps.Keys(x.namespaces[namespace].services)), func(a, b lb.ServiceKey) int {
 		return cmp.Or(cmp.Compare(len(x.services[b].addresses), len(x.services[a].addresses)), a.Compare(b))
 	})
 }
 
 // remove removes the entry of a Service, and returns the addresses that it listed.
-func (x *index) remove(key lb.ServiceKey) []netip.Addr {
+func (x *serviceIndex) remove(key lb.ServiceKey) []netip.Addr {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.drop(key)
+	return x.removeEntry(key)
 }
 
 // add adds the entry of a Service that has none. The caller made sure that there is room.
-func (x *index) add(key lb.ServiceKey, e entry) {
-	if e.empty() {
+func (x *serviceIndex) add(key lb.ServiceKey, e serviceEntry) {
+	if e.isEmpty() {
 		return
 	}
 	x.services[key] = e
@@ -184,7 +186,7 @@ func (x *index) add(key lb.ServiceKey, e entry) {
 	x.count += len(e.addresses)
 	s := x.namespaces[key.Namespace]
 	if s == nil {
-		s = &share{services: map[lb.ServiceKey]struct{}{}}
+		s = &namespaceShare{services: map[lb.ServiceKey]struct{}{}}
 		x.namespaces[key.Namespace] = s
 	}
 	s.count += len(e.addresses)
@@ -197,7 +199,7 @@ func (x *index) add(key lb.ServiceKey, e entry) {
 	}
 }
 
-func (x *index) drop(key lb.ServiceKey) []netip.Addr {
+func (x *serviceIndex) removeEntry(key lb.ServiceKey) []netip.Addr {
 	before := x.services[key].addresses
 	for _, a := range before {
 		if delete(x.listedBy[a], key); len(x.listedBy[a]) == 0 {
@@ -217,36 +219,36 @@ func (x *index) drop(key lb.ServiceKey) []netip.Addr {
 }
 
 // setListed records that the index has had all Services once.
-func (x *index) setListed() {
+func (x *serviceIndex) setListed() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.listed = true
 }
 
 // isListed reports whether the index has had all Services once.
-func (x *index) isListed() bool {
+func (x *serviceIndex) isListed() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.listed
 }
 
 // get returns the entry of a Service.
-func (x *index) get(key lb.ServiceKey) (entry, bool) {
+func (x *serviceIndex) get(key lb.ServiceKey) (serviceEntry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e, ok := x.services[key]
 	return e, ok
 }
 
-// with returns the Services that list an address.
-func (x *index) with(address netip.Addr) []lb.ServiceKey {
+// servicesListing returns the Services that list an address.
+func (x *serviceIndex) servicesListing(address netip.Addr) []lb.ServiceKey {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return slices.Collect(maps.Keys(x.listedBy[address]))
 }
 
-// keys returns all Services of the index.
-func (x *index) keys() []lb.ServiceKey {
+// serviceKeys returns all Services of the index.
+func (x *serviceIndex) serviceKeys() []lb.ServiceKey {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return slices.Collect(maps.Keys(x.services))

@@ -12,43 +12,43 @@ import (
 )
 
 // The condition about other Services that list addresses of a Service is written a limited number of
-// times (burst) in a period (window): a tenant that edits externalIPs repeatedly causes no more writes
+// times (writeBurst) in a period (writeWindow): a tenant that edits externalIPs repeatedly causes no more writes
 // to the Services of others.
 const (
-	burst  = 4
-	window = 4 * time.Minute
+	writeBurst  = 4
+	writeWindow = 4 * time.Minute
 )
 
-// pace counts the writes to each Service that other Services cause. The zero value has none.
-type pace struct {
+// writePacer counts the writes to each Service that other Services cause. The zero value has none.
+type writePacer struct {
 	writes map[lb.ServiceKey][]time.Time
 	swept  time.Time
 }
 
 // wait returns how long the next write to a Service has to wait; zero: not at all.
-func (p *pace) wait(key lb.ServiceKey, now time.Time) time.Duration {
+func (p *writePacer) wait(key lb.ServiceKey, now time.Time) time.Duration {
 	recent := p.writes[key]
-	if len(recent) < burst {
+	if len(recent) < writeBurst {
 		return 0
 	}
-	return max(0, recent[len(recent)-burst].Add(window).Sub(now))
+	return max(0, recent[len(recent)-writeBurst].Add(writeWindow).Sub(now))
 }
 
 // note counts a write to a Service.
-func (p *pace) note(key lb.ServiceKey, now time.Time) {
+func (p *writePacer) note(key lb.ServiceKey, now time.Time) {
 	if p.writes == nil {
 		p.writes = map[lb.ServiceKey][]time.Time{}
 	}
-	if now.Sub(p.swept) >= window {
+	if now.Sub(p.swept) >= writeWindow {
 		p.swept = now
-		maps.DeleteFunc(p.writes, func(_ lb.ServiceKey, times []time.Time) bool { return now.Sub(times[len(times)-1]) >= window })
+		maps.DeleteFunc(p.writes, func(_ lb.ServiceKey, times []time.Time) bool { return now.Sub(times[len(times)-1]) >= writeWindow })
 	}
 	recent := append(p.writes[key], now)
-	p.writes[key] = slices.Clone(recent[max(0, len(recent)-burst):])
+	p.writes[key] = slices.Clone(recent[max(0, len(recent)-writeBurst):])
 }
 
-// byOthers reports whether other Services alone caused a change of the condition; nil: no condition.
-func byOthers(was, now *metav1.Condition) bool {
+// causedByOthers reports whether other Services alone caused a change of the condition; nil: no condition.
+func causedByOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)
 }

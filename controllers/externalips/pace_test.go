@@ -12,7 +12,7 @@ import (
 
 // A tenant edits externalIPs each second for an hour.
 func TestPace(t *testing.T) {
-	var p pace
+	var p writePacer
 	victim, at, writes := lb.ServiceKey{Namespace: "shop", Name: "web"}, time.Unix(10000, 0), 0
 	for range 3600 {
 		if p.wait(victim, at) == 0 {
@@ -21,16 +21,16 @@ func TestPace(t *testing.T) {
 		}
 		at = at.Add(time.Second)
 	}
-	if want := int(time.Hour/window) * burst; writes != want {
+	if want := int(time.Hour/writeWindow) * writeBurst; writes != want {
 		t.Errorf("writes in an hour: got %d, want %d", writes, want)
 	}
-	if wait := p.wait(victim, at.Add(-time.Second)); wait <= 0 || wait > window {
-		t.Errorf("wait: got %s, want some of %s", wait, window)
+	if wait := p.wait(victim, at.Add(-time.Second)); wait <= 0 || wait > writeWindow {
+		t.Errorf("wait: got %s, want some of %s", wait, writeWindow)
 	}
 	if wait := p.wait(lb.ServiceKey{Namespace: "shop", Name: "other"}, at); wait != 0 {
 		t.Errorf("another Service waits %s, want 0", wait)
 	}
-	at = at.Add(2 * window)
+	at = at.Add(2 * writeWindow)
 	p.note(lb.ServiceKey{Namespace: "shop", Name: "other"}, at)
 	if len(p.writes) != 1 {
 		t.Errorf("got %d Services that are remembered, want 1", len(p.writes))
@@ -52,7 +52,7 @@ func TestByOthers(t *testing.T) {
 		"it lists more than are read":        {nil, of(v1beta1.ReasonTooManyExternalIPs), false},
 		"it lists some, and others list its": {of(v1beta1.ReasonAddressInExternalIPs), of(v1beta1.ReasonAddressOfPool), false},
 	} {
-		if got := byOthers(tt.was, tt.now); got != tt.want {
+		if got := causedByOthers(tt.was, tt.now); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

@@ -40,8 +40,8 @@ type Reconciler struct {
 	events      events.EventRecorder
 	allocations *allocations.View
 	load        func(context.Context) error
-	others      *index
-	pace        pace // not locked, since Reconcile runs once at a time
+	others      *serviceIndex
+	pace        writePacer // not locked, since Reconcile runs once at a time
 	// conditions writes the condition.
 	conditions *servicecondition.Writer
 	// changed requests a reconcile of a Service and of the Services that hold the addresses. It is
@@ -53,7 +53,7 @@ type Reconciler struct {
 // New returns a Reconciler. It reads Services of type LoadBalancer from the cache of c, other
 // Services from the API server by reader, and holders of addresses from view, which load fills.
 func New(c client.Client, reader client.Reader, recorder events.EventRecorder, view *allocations.View, load func(context.Context) error) *Reconciler {
-	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newIndex(maxAddresses), now: time.Now,
+	return &Reconciler{client: c, reader: reader, events: recorder, allocations: view, load: load, others: newServiceIndex(maxAddresses), now: time.Now,
 		conditions: &servicecondition.Writer{Client: c, Type: v1beta1.ServiceExternalIPConflict}}
 }
 
@@ -66,7 +66,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: indexRetry}, nil
 	}
 	key := lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}
-	svc, e, err := r.read(ctx, key)
+	svc, e, err := r.readService(ctx, key)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -74,19 +74,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.conditions.Forget(key)
 		return reconcile.Result{}, nil
 	}
-	f, err := r.gather(ctx, apiconv.KeyOf(svc), e.addresses)
+	f, err := r.gatherFacts(ctx, apiconv.KeyOf(svc), e.addresses)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	f.more, f.over = e.more, e.over > 0
-	return r.report(ctx, svc, decide(f))
+	return r.setCondition(ctx, svc, conflictCondition(f))
 }
 
-// report sets the condition of a Service, or removes it if now is nil. It writes nothing yet if
-// other Services alone caused the change and have caused too many (see pace).
-func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
+// setCondition sets the condition of a Service, or removes it if now is nil. It writes nothing yet if
+// other Services alone caused the change and have caused too many (see writePacer).
+func (r *Reconciler) setCondition(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
-	others := byOthers(was, now)
+	others := causedByOthers(was, now)
 	if wait := r.pace.wait(key, r.now()); others && wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
@@ -106,24 +106,24 @@ func (r *Reconciler) report(ctx context.Context, svc *corev1.Service, now *metav
 	return reconcile.Result{}, nil
 }
 
-// read returns a Service with its externalIPs. A Service that is not of type LoadBalancer comes from
+// readService returns a Service with its externalIPs. A Service that is not of type LoadBalancer comes from
 // the index: it has only metadata and the condition, and is nil if the index has no entry for it.
-func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (*corev1.Service, entry, error) {
+func (r *Reconciler) readService(ctx context.Context, key lb.ServiceKey) (*corev1.Service, serviceEntry, error) {
 	svc := &corev1.Service{}
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
 	switch {
 	case err == nil:
-		return svc, newEntry(svc), nil
+		return svc, newServiceEntry(svc), nil
 	case !apierrors.IsNotFound(err):
-		return nil, entry{}, fmt.Errorf("reading the Service %s: %w", key, err)
+		return nil, serviceEntry{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
 	e, ok := r.others.get(key)
 	if !ok {
-		return nil, entry{}, nil
+		return nil, serviceEntry{}, nil
 	}
 	if e.over > 0 && r.others.fits(e) {
 		if e, err = r.readmit(ctx, key, e); err != nil {
-			return nil, entry{}, err
+			return nil, serviceEntry{}, err
 		}
 	}
 	return e.service(key), e, nil
@@ -131,7 +131,7 @@ func (r *Reconciler) read(ctx context.Context, key lb.ServiceKey) (*corev1.Servi
 
 // readmit reads a Service whose addresses the index left out, adds the addresses to the index if
 // there is room, and returns the entry.
-func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (entry, error) {
+func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e serviceEntry) (serviceEntry, error) {
 	svc := &corev1.Service{}
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
 	if apierrors.IsNotFound(err) {
@@ -140,7 +140,7 @@ func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (e
 	if err != nil {
 		return e, fmt.Errorf("reading the externalIPs of the Service %s: %w", key, err)
 	}
-	next := newEntry(svc)
+	next := newServiceEntry(svc)
 	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer || !r.others.readmit(key, next) {
 		return e, nil // the reflector updates the index with the newer state
 	}
@@ -148,27 +148,27 @@ func (r *Reconciler) readmit(ctx context.Context, key lb.ServiceKey, e entry) (e
 	return next, nil
 }
 
-// gather returns the holders of the addresses that the Service lists, and the Services that list
+// gatherFacts returns the holders of the addresses that the Service lists, and the Services that list
 // the addresses that it holds.
-func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []netip.Addr) (facts, error) {
-	f := facts{namespace: key.Namespace}
+func (r *Reconciler) gatherFacts(ctx context.Context, key lb.ServiceKey, addresses []netip.Addr) (serviceFacts, error) {
+	f := serviceFacts{namespace: key.Namespace}
 	for _, address := range addresses {
-		l := listed{address: address, holders: r.holders(address)}
+		l := listedAddress{address: address, holders: r.holdersOf(address)}
 		if slices.Contains(l.holders, key) {
 			continue // its own address
 		}
 		var ok bool
-		if l.pool, ok = r.pool(address); ok {
+		if l.pool, ok = r.poolOf(address); ok {
 			f.listed = append(f.listed, l)
 		}
 	}
 	has, _ := r.allocations.HeldBy(key)
 	for _, h := range has {
-		by, err := r.listers(ctx, h.Address)
+		by, err := r.servicesListing(ctx, h.Address)
 		if err != nil {
-			return facts{}, err
+			return serviceFacts{}, err
 		}
-		holders := r.holders(h.Address)
+		holders := r.holdersOf(h.Address)
 		if by = slices.DeleteFunc(by, func(k lb.ServiceKey) bool { return slices.Contains(holders, k) }); len(by) > 0 {
 			f.shared = append(f.shared, listedByOthers{h.Address, by})
 		}
@@ -176,8 +176,8 @@ func (r *Reconciler) gather(ctx context.Context, key lb.ServiceKey, addresses []
 	return f, nil
 }
 
-// holders returns the Services that use an address, without those for which it is only reserved.
-func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
+// holdersOf returns the Services that use an address, without those for which it is only reserved.
+func (r *Reconciler) holdersOf(address netip.Addr) (keys []lb.ServiceKey) {
 	holdings, _ := r.allocations.Holders(address)
 	for _, h := range holdings {
 		if has, _ := r.allocations.HeldBy(h.Service); slices.Contains(has, h) {
@@ -187,8 +187,8 @@ func (r *Reconciler) holders(address netip.Addr) (keys []lb.ServiceKey) {
 	return keys
 }
 
-// pool returns the pool that gives an address, or else the pool from which a holder has it.
-func (r *Reconciler) pool(address netip.Addr) (lb.PoolName, bool) {
+// poolOf returns the pool that gives an address, or else the pool from which a holder has it.
+func (r *Reconciler) poolOf(address netip.Addr) (lb.PoolName, bool) {
 	if pool, ok := r.allocations.PoolOf(address); ok {
 		return pool, true
 	}
@@ -200,14 +200,14 @@ func (r *Reconciler) pool(address netip.Addr) (lb.PoolName, bool) {
 	return holdings[i].Pool, true
 }
 
-// listers returns the Services of all types that list an address.
-func (r *Reconciler) listers(ctx context.Context, address netip.Addr) ([]lb.ServiceKey, error) {
-	keys, err := r.balancers(ctx, address.String())
-	return append(keys, r.others.with(address)...), err
+// servicesListing returns the Services of all types that list an address.
+func (r *Reconciler) servicesListing(ctx context.Context, address netip.Addr) ([]lb.ServiceKey, error) {
+	keys, err := r.loadBalancersListing(ctx, address.String())
+	return append(keys, r.others.servicesListing(address)...), err
 }
 
-// balancers returns the Services of type LoadBalancer with a value in the index byExternalIP.
-func (r *Reconciler) balancers(ctx context.Context, value string) (keys []lb.ServiceKey, err error) {
+// loadBalancersListing returns the Services of type LoadBalancer with a value in the index byExternalIP.
+func (r *Reconciler) loadBalancersListing(ctx context.Context, value string) (keys []lb.ServiceKey, err error) {
 	var services corev1.ServiceList
 	if err := r.client.List(ctx, &services, client.MatchingFields{byExternalIP: value}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the Services of type LoadBalancer with externalIPs: %w", err)

@@ -49,21 +49,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	reflect := source.Func(func(ctx context.Context, q request.Queue) error {
 		r.changed = func(key lb.ServiceKey, touched []netip.Addr) {
-			for _, request := range r.affected(key, touched) {
+			for _, request := range r.affectedRequests(key, touched) {
 				q.AddAfter(request, collectDelay)
 			}
 		}
-		s := &store{index: r.others, changed: r.changed}
+		s := &indexStore{index: r.others, changed: r.changed}
 		reflector := cache.NewReflectorWithOptions(listerWatcher(watching), &corev1.Service{}, s, cache.ReflectorOptions{Name: "externalips"})
 		go reflector.RunWithContext(ctx)
 		return nil
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("externalips").
-		Watches(&corev1.Service{}, request.Later(collectDelay, r.onService)).
-		Watches(&v1beta1.IPAddressClaim{}, request.Later(collectDelay, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Service{}, request.EnqueueLater(collectDelay, r.onService)).
+		Watches(&v1beta1.IPAddressClaim{}, request.EnqueueLater(collectDelay, r.onClaim), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// Changes of the status are ignored: its counters change with each address that is given.
-		Watches(&v1beta1.IPAddressPool{}, request.Later(poolDelay, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(poolDelay, r.onPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(reflect).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
@@ -84,8 +84,8 @@ func externalIPsOf(object client.Object) (values []string) {
 	return values
 }
 
-// affected returns the requests for a Service and for the holders of the addresses.
-func (r *Reconciler) affected(key lb.ServiceKey, touched []netip.Addr) []reconcile.Request {
+// affectedRequests returns the requests for a Service and for the holders of the addresses.
+func (r *Reconciler) affectedRequests(key lb.ServiceKey, touched []netip.Addr) []reconcile.Request {
 	requests := []reconcile.Request{request.Service(key)}
 	for _, address := range touched {
 		holders, _ := r.allocations.Holders(address)
@@ -101,7 +101,7 @@ func (r *Reconciler) onService(_ context.Context, objects ...client.Object) (req
 	for _, object := range objects {
 		if svc, ok := object.(*corev1.Service); ok {
 			addresses, _ := apiconv.ExternalIPs(svc)
-			requests = append(requests, r.affected(apiconv.KeyOf(svc), addresses)...)
+			requests = append(requests, r.affectedRequests(apiconv.KeyOf(svc), addresses)...)
 		}
 	}
 	return requests
@@ -118,7 +118,7 @@ func (r *Reconciler) onClaim(ctx context.Context, objects ...client.Object) (req
 		if err != nil {
 			continue // the claim controller reports it
 		}
-		keys, _ := r.listers(ctx, address) // reading the cache fails only when the program ends
+		keys, _ := r.servicesListing(ctx, address) // reading the cache fails only when the program ends
 		for _, h := range claim.Spec.Holders {
 			keys = append(keys, apiconv.HolderKey(h))
 		}
@@ -129,6 +129,6 @@ func (r *Reconciler) onClaim(ctx context.Context, objects ...client.Object) (req
 
 // onPool returns the requests for all Services with externalIPs.
 func (r *Reconciler) onPool(ctx context.Context, _ ...client.Object) []reconcile.Request {
-	keys, _ := r.balancers(ctx, anyExternalIP) // reading the cache fails only when the program ends
-	return request.Services(slices.Concat(keys, r.others.keys()))
+	keys, _ := r.loadBalancersListing(ctx, anyExternalIP) // reading the cache fails only when the program ends
+	return request.Services(slices.Concat(keys, r.others.serviceKeys()))
 }

@@ -32,7 +32,7 @@ func listerWatcher(c client.WithWatch) cache.ListerWatcher {
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return paged.All(ctx, list, options, trim)
+			return paged.All(ctx, list, options, trimService)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.Watch(ctx, &corev1.ServiceList{}, &client.ListOptions{FieldSelector: others, Raw: &options})
@@ -40,35 +40,35 @@ func listerWatcher(c client.WithWatch) cache.ListerWatcher {
 	}
 }
 
-func trim(in any) (any, error) {
+func trimService(in any) (any, error) {
 	if svc, ok := in.(*corev1.Service); ok {
 		return apiconv.TrimToExternalIPs(svc), nil
 	}
 	return in, nil
 }
 
-// store updates the index for a reflector. It calls changed for each Service that is added, updated
+// indexStore updates the index for a reflector. It calls changed for each Service that is added, updated
 // or removed, with the addresses that it listed before and lists now. It also calls changed, without
 // addresses, for each other Service whose addresses the full index (maxAddresses) leaves out now, or
 // has room for again.
-type store struct {
-	index   *index
+type indexStore struct {
+	index   *serviceIndex
 	changed func(key lb.ServiceKey, touched []netip.Addr)
 }
 
-var _ cache.TransformingStore = (*store)(nil)
+var _ cache.TransformingStore = (*indexStore)(nil)
 
 // Transformer implements cache.TransformingStore.
-func (s *store) Transformer() cache.TransformFunc { return trim }
+func (s *indexStore) Transformer() cache.TransformFunc { return trimService }
 
 // Add implements cache.ReflectorStore.
-func (s *store) Add(object any) error {
+func (s *indexStore) Add(object any) error {
 	svc, ok := object.(*corev1.Service)
 	if !ok {
 		return fmt.Errorf("the API server sent a %T instead of a Service", object)
 	}
-	key, next := apiconv.KeyOf(svc), newEntry(svc)
-	if _, had := s.index.get(key); !had && next.empty() {
+	key, next := apiconv.KeyOf(svc), newServiceEntry(svc)
+	if _, had := s.index.get(key); !had && next.isEmpty() {
 		return nil // almost no Service has externalIPs
 	}
 	touched, evicted := s.index.put(key, next)
@@ -81,10 +81,10 @@ func (s *store) Add(object any) error {
 }
 
 // Update implements cache.ReflectorStore.
-func (s *store) Update(object any) error { return s.Add(object) }
+func (s *indexStore) Update(object any) error { return s.Add(object) }
 
 // Delete implements cache.ReflectorStore.
-func (s *store) Delete(object any) error {
+func (s *indexStore) Delete(object any) error {
 	svc, ok := object.(*corev1.Service)
 	if !ok {
 		return fmt.Errorf("the API server sent a %T instead of a Service", object)
@@ -98,21 +98,21 @@ func (s *store) Delete(object any) error {
 }
 
 // requestFitting calls changed for the Services that the index left out and has room for now.
-func (s *store) requestFitting() {
-	for _, key := range s.index.fitting() {
+func (s *indexStore) requestFitting() {
+	for _, key := range s.index.fittingServices() {
 		s.changed(key, nil)
 	}
 }
 
 // Replace implements cache.ReflectorStore.
-func (s *store) Replace(list []any, _ string) error {
+func (s *indexStore) Replace(list []any, _ string) error {
 	there := make(map[lb.ServiceKey]bool, len(list))
 	for _, object := range list {
 		if svc, ok := object.(*corev1.Service); ok {
 			there[apiconv.KeyOf(svc)] = true
 		}
 	}
-	for _, key := range s.index.keys() {
+	for _, key := range s.index.serviceKeys() {
 		if !there[key] {
 			s.changed(key, s.index.remove(key))
 		}
@@ -127,4 +127,4 @@ func (s *store) Replace(list []any, _ string) error {
 }
 
 // Resync implements cache.ReflectorStore; there is nothing to do.
-func (s *store) Resync() error { return nil }
+func (s *indexStore) Resync() error { return nil }

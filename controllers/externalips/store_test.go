@@ -31,14 +31,14 @@ func reported(svc *corev1.Service) *corev1.Service {
 
 // recorded is a store that records the changed Services.
 type recorded struct {
-	store
+	indexStore
 	mu   sync.Mutex
 	keys []string
 }
 
 func newRecorded(most int) *recorded {
 	r := &recorded{}
-	r.store = store{index: newIndex(most), changed: func(key lb.ServiceKey, touched []netip.Addr) {
+	r.indexStore = indexStore{index: newServiceIndex(most), changed: func(key lb.ServiceKey, touched []netip.Addr) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		slices.SortFunc(touched, netip.Addr.Compare)
@@ -59,7 +59,7 @@ func (r *recorded) take() []string {
 
 func (r *recorded) names() []string {
 	var names []string
-	for _, key := range r.index.keys() {
+	for _, key := range r.index.serviceKeys() {
 		names = append(names, key.Name)
 	}
 	slices.Sort(names)
@@ -95,7 +95,7 @@ func TestStore(t *testing.T) {
 		if diff := cmp.Diff(step.kept, s.names()); diff != "" {
 			t.Errorf("%s: kept (-want +got):\n%s", step.name, diff)
 		}
-		if got := len(s.index.with(netip.MustParseAddr("10.9.0.1"))); got != step.of1 {
+		if got := len(s.index.servicesListing(netip.MustParseAddr("10.9.0.1"))); got != step.of1 {
 			t.Errorf("%s: Services with 10.9.0.1: got %d, want %d", step.name, got, step.of1)
 		}
 	}
@@ -135,7 +135,7 @@ func TestStore_Bound(t *testing.T) {
 				}
 			}
 			var over []string
-			for _, key := range s.index.keys() {
+			for _, key := range s.index.serviceKeys() {
 				if e, _ := s.index.get(key); e.over > 0 {
 					over = append(over, key.String())
 				}
@@ -173,7 +173,7 @@ func TestStore_LeftOut(t *testing.T) {
 		t.Errorf("one gives way: changed (-want +got):\n%s", diff)
 	}
 	a := lb.ServiceKey{Namespace: "shop", Name: "a"}
-	if s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) {
+	if s.index.readmit(a, newServiceEntry(service("a", "10.9.0.1"))) {
 		t.Error("got a Service back for which there is no room")
 	}
 	if err := s.Delete(small); err != nil {
@@ -184,13 +184,13 @@ func TestStore_LeftOut(t *testing.T) {
 	}
 	edited := service("a", "10.9.0.7")
 	edited.Generation++
-	if s.index.readmit(a, newEntry(edited)) {
+	if s.index.readmit(a, newServiceEntry(edited)) {
 		t.Error("got a Service back of which something else is known since")
 	}
-	if !s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) || len(s.index.with(netip.MustParseAddr("10.9.0.1"))) != 1 {
+	if !s.index.readmit(a, newServiceEntry(service("a", "10.9.0.1"))) || len(s.index.servicesListing(netip.MustParseAddr("10.9.0.1"))) != 1 {
 		t.Error("got no addresses of the Service for which there is room")
 	}
-	if s.index.readmit(a, newEntry(service("a", "10.9.0.1"))) {
+	if s.index.readmit(a, newServiceEntry(service("a", "10.9.0.1"))) {
 		t.Error("got a Service back that was not left out")
 	}
 }
@@ -215,7 +215,7 @@ func TestReflector(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			cache.NewReflectorWithOptions(lw, &corev1.Service{}, &s.store, cache.ReflectorOptions{Name: "test"}).RunWithContext(ctx)
+			cache.NewReflectorWithOptions(lw, &corev1.Service{}, &s.indexStore, cache.ReflectorOptions{Name: "test"}).RunWithContext(ctx)
 		}()
 		synctest.Wait()
 		svc := service("b", "10.9.0.1")
@@ -227,7 +227,7 @@ func TestReflector(t *testing.T) {
 		}
 		source.Delete(svc)
 		synctest.Wait()
-		if got := s.index.with(netip.MustParseAddr("10.9.0.1")); len(got) != 1 {
+		if got := s.index.servicesListing(netip.MustParseAddr("10.9.0.1")); len(got) != 1 {
 			t.Errorf("after the deletion: got %v, want one Service", got)
 		}
 		cancel()

@@ -15,22 +15,22 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// operator is the name of the Deployment.
-const operator = "lbstack-operator"
+// operatorName is the name of the Deployment.
+const operatorName = "lbstack-operator"
 
 // Check returns an error unless all replicas of the operator's Deployment are updated and available,
 // and the LoadBalancerStack, if there is one, is Ready for its present generation.
 func Check(ctx context.Context, c client.Reader, namespace string) error {
 	var deployment appsv1.Deployment
-	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operator}, &deployment); err != nil {
-		return fmt.Errorf("reading the Deployment %s: %w", operator, err)
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operatorName}, &deployment); err != nil {
+		return fmt.Errorf("reading the Deployment %s: %w", operatorName, err)
 	}
 	wanted := int32(1)
 	if deployment.Spec.Replicas != nil {
 		wanted = *deployment.Spec.Replicas
 	}
 	if s := deployment.Status; s.ObservedGeneration < deployment.Generation || s.UpdatedReplicas < wanted || s.AvailableReplicas < wanted {
-		return fmt.Errorf("the Deployment %s has %d updated and %d available pods, and wants %d: see its pods", operator, s.UpdatedReplicas, s.AvailableReplicas, wanted)
+		return fmt.Errorf("the Deployment %s has %d updated and %d available pods, and wants %d: see its pods", operatorName, s.UpdatedReplicas, s.AvailableReplicas, wanted)
 	}
 	var stack v1beta1.LoadBalancerStack
 	if err := c.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, &stack); apierrors.IsNotFound(err) {

@@ -16,7 +16,7 @@ import (
 func TestCheck(t *testing.T) {
 	deployment := func(generation int64, updated, available int32) *appsv1.Deployment {
 		return &appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: operator, Generation: generation}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: operatorName, Generation: generation}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(2))},
 			Status: appsv1.DeploymentStatus{ObservedGeneration: 3, UpdatedReplicas: updated, AvailableReplicas: available},
 		}
 	}

@@ -48,8 +48,8 @@ func New(l *allocations.View) *Metrics {
 	}
 }
 
-// Arrived records that the controller saw a Service without an address.
-func (m *Metrics) Arrived(service lb.ServiceKey) {
+// ServiceArrived records that the controller saw a Service without an address.
+func (m *Metrics) ServiceArrived(service lb.ServiceKey) {
 	if m == nil {
 		return
 	}
@@ -60,8 +60,8 @@ func (m *Metrics) Arrived(service lb.ServiceKey) {
 	}
 }
 
-// Decided records that a Service was reconciled, and whether its address was written just now.
-func (m *Metrics) Decided(service lb.ServiceKey, allocated bool) {
+// ServiceReconciled records that a Service was reconciled, and whether its address was written just now.
+func (m *Metrics) ServiceReconciled(service lb.ServiceKey, allocated bool) {
 	if m == nil {
 		return
 	}
@@ -89,12 +89,12 @@ func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 
 // Forget removes a Service that requests no address any more.
 func (m *Metrics) Forget(service lb.ServiceKey) {
-	m.Decided(service, false)
+	m.ServiceReconciled(service, false)
 	m.ClaimRefused(service, false)
 }
 
-// Conflict counts an address in the status of one Service that belongs to another Service.
-func (m *Metrics) Conflict() {
+// CountConflict counts an address in the status of one Service that belongs to another Service.
+func (m *Metrics) CountConflict() {
 	if m != nil {
 		m.conflicts.Inc()
 	}
@@ -110,16 +110,16 @@ func (m *Metrics) PoolConflicts(pools map[lb.PoolName]int) {
 	m.pools = pools
 }
 
-// Announcements sets the function that returns the number of Services that are not announced, by
+// SetNotAnnounced sets the function that returns the number of Services that are not announced, by
 // reason.
-func (m *Metrics) Announcements(count func() map[string]int) {
+func (m *Metrics) SetNotAnnounced(count func() map[string]int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.notAnnounced = count
 }
 
 var (
-	pending = prometheus.NewDesc("lbstack_services_pending",
+	servicesPending = prometheus.NewDesc("lbstack_services_pending",
 		"Services that do not have all the addresses that they ask for, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
 	poolAddresses = prometheus.NewDesc("lbstack_pool_addresses",
 		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
@@ -137,7 +137,7 @@ var (
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	m.allocation.Describe(out)
 	m.conflicts.Describe(out)
-	for _, d := range []*prometheus.Desc{pending, poolAddresses, poolUsed, poolConflicts, poolOutside, notAnnounced} {
+	for _, d := range []*prometheus.Desc{servicesPending, poolAddresses, poolUsed, poolConflicts, poolOutside, notAnnounced} {
 		out <- d
 	}
 }
@@ -146,10 +146,10 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.allocation.Collect(out)
 	m.conflicts.Collect(out)
-	for reason, n := range m.allocations.Pending() {
-		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), string(reason))
+	for reason, n := range m.allocations.CountWaiting() {
+		out <- prometheus.MustNewConstMetric(servicesPending, prometheus.GaugeValue, float64(n), string(reason))
 	}
-	for name, state := range m.allocations.States() {
+	for name, state := range m.allocations.PoolStates() {
 		for family, usage := range state.Usage {
 			total, _ := usage.Total.Float64()
 			out <- prometheus.MustNewConstMetric(poolAddresses, prometheus.GaugeValue, total, string(name), family.String())
@@ -160,7 +160,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.refused); n > 0 {
-		out <- prometheus.MustNewConstMetric(pending, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
+		out <- prometheus.MustNewConstMetric(servicesPending, prometheus.GaugeValue, float64(n), v1beta1.ReasonClaimRefused)
 	}
 	if m.notAnnounced != nil {
 		for reason, n := range m.notAnnounced() {

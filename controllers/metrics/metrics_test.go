@@ -54,7 +54,7 @@ func values(t *testing.T, m *Metrics) (lines []string) {
 
 func TestServicesThatAreNotAnnouncedAreCountedByTheReason(t *testing.T) {
 	m := New(allocations.New())
-	m.Announcements(func() map[string]int { return map[string]int{"NoNode": 2, "NoEndpoints": 1} })
+	m.SetNotAnnounced(func() map[string]int { return map[string]int{"NoNode": 2, "NoEndpoints": 1} })
 	var got []string
 	for _, line := range values(t, m) {
 		if strings.HasPrefix(line, "lbstack_announcement") {
@@ -74,15 +74,15 @@ func TestEverythingIsCounted(t *testing.T) {
 		{Name: "shrunk", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.1.0/31"))}},
 	}
 	ipam.Resolve(pools, nil)
-	l.Load(pools, []allocations.Claimed{{Address: netip.MustParseAddr("10.0.1.7"), Pool: "shrunk", Holders: []allocations.Holder{{Service: key("old")}}}})
+	l.Load(pools, []allocations.ClaimContent{{Address: netip.MustParseAddr("10.0.1.7"), Pool: "shrunk", Holders: []allocations.Holder{{Service: key("old")}}}})
 	for _, name := range []string{"old", "a", "b", "c", "d"} {
 		l.Assign(ipam.Request{Service: key(name), Families: []lb.Family{lb.IPv4}})
 	}
 	l.Assign(ipam.Request{Service: key("e"), Pool: "nope", Families: []lb.Family{lb.IPv4}})
-	l.Refuse(ipam.Request{Service: key("f")}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
+	l.RefuseInvalid(ipam.Request{Service: key("f")}, &ipam.Refusal{Reason: ipam.ReasonInvalidRequest})
 	m := New(l)
-	m.Conflict()
-	m.Conflict()
+	m.CountConflict()
+	m.CountConflict()
 	m.PoolConflicts(map[lb.PoolName]int{"gone": 9})
 	m.PoolConflicts(map[lb.PoolName]int{"both": 0, "shrunk": 3})
 	for _, name := range []string{"a", "b", "gone"} {
@@ -122,26 +122,36 @@ func TestAllocationIsTimedOfThoseThatDidNotWait(t *testing.T) {
 		story func(*Metrics)
 		want  string
 	}{
-		{name: "one that gets its address", story: func(m *Metrics) { m.Arrived(a); after(m, time.Second); m.Decided(a, true) }, want: "1 in 1"},
+		{name: "one that gets its address", story: func(m *Metrics) { m.ServiceArrived(a); after(m, time.Second); m.ServiceReconciled(a, true) }, want: "1 in 1"},
 		{name: "from when it was first seen", story: func(m *Metrics) {
-			m.Arrived(a)
+			m.ServiceArrived(a)
 			after(m, time.Second)
-			m.Arrived(a)
+			m.ServiceArrived(a)
 			after(m, time.Second)
-			m.Decided(a, true)
+			m.ServiceReconciled(a, true)
 		}, want: "1 in 2"},
-		{name: "once", story: func(m *Metrics) { m.Arrived(a); after(m, time.Second); m.Decided(a, true); m.Decided(a, true) }, want: "1 in 1"},
+		{name: "once", story: func(m *Metrics) {
+			m.ServiceArrived(a)
+			after(m, time.Second)
+			m.ServiceReconciled(a, true)
+			m.ServiceReconciled(a, true)
+		}, want: "1 in 1"},
 		{name: "each by itself", story: func(m *Metrics) {
-			m.Arrived(a)
+			m.ServiceArrived(a)
 			after(m, time.Second)
-			m.Arrived(b)
+			m.ServiceArrived(b)
 			after(m, time.Second)
-			m.Decided(b, true)
-			m.Decided(a, true)
+			m.ServiceReconciled(b, true)
+			m.ServiceReconciled(a, true)
 		}, want: "2 in 3"},
-		{name: "not one that was refused at first", story: func(m *Metrics) { m.Arrived(a); m.Decided(a, false); after(m, time.Hour); m.Decided(a, true) }, want: "0 in 0"},
-		{name: "not one that had its address all the time", story: func(m *Metrics) { m.Decided(a, true) }, want: "0 in 0"},
-		{name: "not one that went", story: func(m *Metrics) { m.Arrived(a); m.Forget(a); after(m, time.Hour); m.Decided(a, true) }, want: "0 in 0"},
+		{name: "not one that was refused at first", story: func(m *Metrics) {
+			m.ServiceArrived(a)
+			m.ServiceReconciled(a, false)
+			after(m, time.Hour)
+			m.ServiceReconciled(a, true)
+		}, want: "0 in 0"},
+		{name: "not one that had its address all the time", story: func(m *Metrics) { m.ServiceReconciled(a, true) }, want: "0 in 0"},
+		{name: "not one that went", story: func(m *Metrics) { m.ServiceArrived(a); m.Forget(a); after(m, time.Hour); m.ServiceReconciled(a, true) }, want: "0 in 0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,10 +171,10 @@ func TestAllocationIsTimedOfThoseThatDidNotWait(t *testing.T) {
 
 func TestNilCountsNothing(t *testing.T) {
 	var m *Metrics
-	m.Arrived(key("a"))
-	m.Decided(key("a"), true)
+	m.ServiceArrived(key("a"))
+	m.ServiceReconciled(key("a"), true)
 	m.Forget(key("a"))
-	m.Conflict()
+	m.CountConflict()
 	m.PoolConflicts(nil)
 }
 
@@ -175,9 +185,9 @@ func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 		group.Go(func() {
 			for n := range 100 {
 				k := key(fmt.Sprint(i, n))
-				m.Arrived(k)
-				m.Decided(k, true)
-				m.Conflict()
+				m.ServiceArrived(k)
+				m.ServiceReconciled(k, true)
+				m.CountConflict()
 				m.PoolConflicts(map[lb.PoolName]int{"p": n})
 			}
 		})

@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// repeats is how long an event with the same reason and note about the same object is
+	// repetitionWindow is how long an event with the same reason and note about the same object is
 	// a repetition.
-	repeats = time.Minute
-	// burst and refill are the budget of an object: burst events at once, and one more each
-	// refill. The spam filter that client-go has for core/v1 events has the same budget;
+	repetitionWindow = time.Minute
+	// eventBurst and budgetRefill are the budget of an object: eventBurst events at once, and one more each
+	// budgetRefill. The spam filter that client-go has for core/v1 events has the same budget;
 	// client-go has no such filter for events.k8s.io.
-	burst, refill = 25, 5 * time.Minute
-	// remembered is the number of budgets, and of sent events, that are tracked: the least
+	eventBurst, budgetRefill = 25, 5 * time.Minute
+	// maxRemembered is the number of budgets, and of sent events, that are tracked: the least
 	// recently used is dropped first.
-	remembered = 4096
+	maxRemembered = 4096
 )
 
 // Recorder passes events on to another recorder, within bounds. Make it with New; it is
@@ -46,7 +46,7 @@ type eventKey struct {
 
 // New returns a recorder that passes on to the next one.
 func New(next events.EventRecorder) *Recorder {
-	return &Recorder{next: next, budgets: lru.New(remembered), sent: lru.New(remembered)}
+	return &Recorder{next: next, budgets: lru.New(maxRemembered), sent: lru.New(maxRemembered)}
 }
 
 // Eventf implements events.EventRecorder.
@@ -67,12 +67,12 @@ func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
 	now, key := time.Now(), eventKey{object.GetUID(), reason, note}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last, known := r.sent.Get(key); known && now.Sub(last.(time.Time)) < repeats {
+	if last, known := r.sent.Get(key); known && now.Sub(last.(time.Time)) < repetitionWindow {
 		return false
 	}
 	budget, known := r.budgets.Get(key.object)
 	if !known {
-		budget = rate.NewLimiter(rate.Every(refill), burst)
+		budget = rate.NewLimiter(rate.Every(budgetRefill), eventBurst)
 		r.budgets.Add(key.object, budget)
 	}
 	if !budget.(*rate.Limiter).AllowN(now, 1) {

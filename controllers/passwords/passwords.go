@@ -34,8 +34,8 @@ type Reconciler struct {
 	// Namespace of the components, where the Secrets are.
 	Namespace string
 
-	// restores spaces the writes of the copy when another writer changes it.
-	restores retry.Restores[types.UID]
+	// restoreLimiter delays the writes that restore the copy after another writer has changed it.
+	restores retry.RestoreLimiter[types.UID]
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -72,8 +72,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		return reconcile.Result{}, nil
 	}
 	want := apiconv.Passwords(peers.Items, func(name string) *corev1.Secret { return secrets[name] })
-	same, wanted := maps.EqualFunc(is.Data, want, slices.Equal), digest(want)
-	if undone := r.restores.Look(is.UID, wanted, same, time.Now()); same || undone.Wait > 0 {
+	same, wanted := maps.EqualFunc(is.Data, want, slices.Equal), dataDigest(want)
+	if undone := r.restores.Compare(is.UID, wanted, same, time.Now()); same || undone.Wait > 0 {
 		return reconcile.Result{RequeueAfter: undone.Wait}, nil
 	}
 	next := is.DeepCopy()
@@ -85,12 +85,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("copying passwords into the Secret %s/%s: %w", r.Namespace, apiconv.PasswordsSecretName, err)
 	}
-	r.restores.Wrote(is.UID, wanted)
+	r.restores.NoteWrite(is.UID, wanted)
 	return reconcile.Result{}, nil
 }
 
-// digest identifies data by a hash, which does not reveal the passwords.
-func digest(data map[string][]byte) string {
+// dataDigest identifies data by a hash, which does not reveal the passwords.
+func dataDigest(data map[string][]byte) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(data)) {
 		fmt.Fprintf(sum, "%q %q\n", name, data[name])

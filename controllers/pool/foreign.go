@@ -24,8 +24,8 @@ const (
 	maxForeign = 256
 )
 
-// foreign is a host that uses an address, or did so a short time ago.
-type foreign struct {
+// foreignHost is a host that uses an address, or did so a short time ago.
+type foreignHost struct {
 	reports.Foreign
 	// until when the address is held back; zero while the host is reported.
 	until time.Time
@@ -33,13 +33,13 @@ type foreign struct {
 	reportedOnly bool
 }
 
-// remember returns the foreign hosts by address: those that the speakers report now and, for holdBack,
+// rememberHosts returns the foreign hosts by address: those that the speakers report now and, for holdBack,
 // those that they reported before. A host that is not reported any more is dropped at once if the node
 // that reported it, or a later owner, announces the address without a conflict.
-func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) map[netip.Addr]foreign {
-	next := map[netip.Addr]foreign{}
+func rememberHosts(before map[netip.Addr]foreignHost, now reports.Picture, at time.Time) map[netip.Addr]foreignHost {
+	next := map[netip.Addr]foreignHost{}
 	for address, host := range now.Hosts {
-		next[address] = foreign{Foreign: host}
+		next[address] = foreignHost{Foreign: host}
 	}
 	for address, was := range before {
 		owner, owned := now.Owners[address]
@@ -58,7 +58,7 @@ func remember(before map[netip.Addr]foreign, now reports.Picture, at time.Time) 
 }
 
 // takenBy returns the addresses of the hosts as addresses that no pool can give, in order.
-func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
+func takenBy(hosts map[netip.Addr]foreignHost) []ipam.Taken {
 	var list []ipam.Taken
 	for address, f := range hosts {
 		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.Who(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
@@ -67,14 +67,14 @@ func takenBy(hosts map[netip.Addr]foreign) []ipam.Taken {
 	return list
 }
 
-// listed returns status.foreign of a pool: the first maxForeign of its addresses that foreign hosts
+// foreignStatus returns status.foreign of a pool: the first maxForeign of its addresses that foreign hosts
 // use.
-func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress {
-	var list []foreign
+func foreignStatus(p ipam.Pool, hosts map[netip.Addr]foreignHost) []v1beta1.ForeignAddress {
+	var list []foreignHost
 	for address := range p.Foreign {
 		list = append(list, hosts[address])
 	}
-	slices.SortFunc(list, func(x, y foreign) int { return x.Address.Compare(y.Address) })
+	slices.SortFunc(list, func(x, y foreignHost) int { return x.Address.Compare(y.Address) })
 	var entries []v1beta1.ForeignAddress
 	for _, f := range list[:min(maxForeign, len(list))] {
 		entries = append(entries, statusOf(f))
@@ -82,7 +82,7 @@ func listed(p ipam.Pool, hosts map[netip.Addr]foreign) []v1beta1.ForeignAddress 
 	return entries
 }
 
-func statusOf(f foreign) v1beta1.ForeignAddress {
+func statusOf(f foreignHost) v1beta1.ForeignAddress {
 	s := v1beta1.ForeignAddress{
 		Address: f.Address.String(), HardwareAddress: f.MAC, HostNode: v1beta1.NodeName(f.HostNode), Node: string(f.Node), Interface: v1beta1.InterfaceName(f.Interface),
 		Announced: f.InUse, ReportedOnly: f.reportedOnly, Since: metav1.NewTime(f.Since),
@@ -94,8 +94,8 @@ func statusOf(f foreign) v1beta1.ForeignAddress {
 }
 
 // usingPools returns the hosts that use an address of one of the pools.
-func usingPools(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]foreign {
-	kept := map[netip.Addr]foreign{}
+func usingPools(hosts map[netip.Addr]foreignHost, pools []ipam.Pool) map[netip.Addr]foreignHost {
+	kept := map[netip.Addr]foreignHost{}
 	for _, p := range pools {
 		for address := range p.Foreign {
 			kept[address] = hosts[address]
@@ -104,16 +104,16 @@ func usingPools(hosts map[netip.Addr]foreign, pools []ipam.Pool) map[netip.Addr]
 	return kept
 }
 
-// remembered returns the foreign hosts in the status of pools, from before this process started.
-func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
-	known := map[netip.Addr]foreign{}
+// storedHosts returns the foreign hosts in the status of pools, from before this process started.
+func storedHosts(pools []v1beta1.IPAddressPool) map[netip.Addr]foreignHost {
+	known := map[netip.Addr]foreignHost{}
 	for i := range pools {
 		for _, s := range pools[i].Status.Foreign {
 			host, err := apiconv.ForeignAddress(s)
 			if err != nil {
 				continue // the status was edited
 			}
-			f := foreign{Foreign: host, reportedOnly: s.ReportedOnly}
+			f := foreignHost{Foreign: host, reportedOnly: s.ReportedOnly}
 			if s.Until != nil {
 				f.until = s.Until.Time
 			}
@@ -126,7 +126,7 @@ func remembered(pools []v1beta1.IPAddressPool) map[netip.Addr]foreign {
 // limitLosses sets reportedOnly of the hosts. A pool loses an address to a new host only within the bound
 // of ipam.Losses; beyond it, the pool still gives the address, and the host is only reported. Addresses
 // that the pool has lost before stay lost.
-func limitLosses(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
+func limitLosses(hosts, before map[netip.Addr]foreignHost, pools []v1beta1.IPAddressPool, losses ipam.Losses, at time.Time) {
 	parsed := make([]eligibility.Pool, 0, len(pools))
 	for i := range pools {
 		parsed = append(parsed, apiconv.AdvertisedPool(&pools[i]))
@@ -140,7 +140,7 @@ func limitLosses(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddress
 		case known && !was.reportedOnly && (!was.InUse || !was.until.IsZero()):
 			continue
 		}
-		i := slices.IndexFunc(parsed, func(p eligibility.Pool) bool { return lists(p, address) })
+		i := slices.IndexFunc(parsed, func(p eligibility.Pool) bool { return listsAddress(p, address) })
 		if i < 0 {
 			continue
 		}
@@ -149,27 +149,27 @@ func limitLosses(hosts, before map[netip.Addr]foreign, pools []v1beta1.IPAddress
 	}
 }
 
-func lists(p eligibility.Pool, address netip.Addr) bool {
-	return contains(p.Listed, address) && !contains(p.Excluded, address)
+func listsAddress(p eligibility.Pool, address netip.Addr) bool {
+	return rangesContain(p.Listed, address) && !rangesContain(p.Excluded, address)
 }
 
-// listing returns the name of a pool that lists an address; empty if there is none.
-func listing(pools []v1beta1.IPAddressPool, address netip.Addr) lb.PoolName {
+// listingPool returns the name of a pool that lists an address; empty if there is none.
+func listingPool(pools []v1beta1.IPAddressPool, address netip.Addr) lb.PoolName {
 	for i := range pools {
-		if p := apiconv.AdvertisedPool(&pools[i]); lists(p, address) {
+		if p := apiconv.AdvertisedPool(&pools[i]); listsAddress(p, address) {
 			return p.Name
 		}
 	}
 	return ""
 }
 
-func contains(ranges []lb.Range, address netip.Addr) bool {
+func rangesContain(ranges []lb.Range, address netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 }
 
-// lost returns, from the status of pools, when they lost addresses. Times in the future, because of an
+// storedLosses returns, from the status of pools, when they lost addresses. Times in the future, because of an
 // edit or a wrong clock, are set to now, so that they do not count for ever.
-func lost(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
+func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	losses := ipam.Losses{}
 	for i := range pools {
 		for _, at := range pools[i].Status.ForeignLosses {
@@ -183,7 +183,7 @@ func lost(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 }
 
 // nextEnd returns when the next address is given again; zero: never.
-func nextEnd(hosts map[netip.Addr]foreign) time.Time {
+func nextEnd(hosts map[netip.Addr]foreignHost) time.Time {
 	var next time.Time
 	for _, f := range hosts {
 		if !f.until.IsZero() && (next.IsZero() || f.until.Before(next)) {

@@ -24,21 +24,21 @@ var (
 )
 
 // host returns a foreign host that uses 10.0.0.1 since the start, as node1 reports.
-func host() foreign {
-	return foreign{Foreign: reports.Foreign{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
+func host() foreignHost {
+	return foreignHost{Foreign: reports.Foreign{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
 }
 
-func until(f foreign, minutes int) foreign {
+func until(f foreignHost, minutes int) foreignHost {
 	f.until = start.Add(time.Duration(minutes) * time.Minute)
 	return f
 }
 
-func inUse(f foreign) foreign {
+func inUse(f foreignHost) foreignHost {
 	f.InUse = true
 	return f
 }
 
-func reporting(list ...foreign) reports.Picture {
+func reporting(list ...foreignHost) reports.Picture {
 	p := reports.Picture{Owners: map[netip.Addr]reports.Owned{}, Hosts: map[netip.Addr]reports.Foreign{}}
 	for _, f := range list {
 		p.Hosts[f.Address] = f.Foreign
@@ -57,35 +57,35 @@ func TestRemember(t *testing.T) {
 	other.MAC = "02:00:00:00:00:98"
 	tests := []struct {
 		name   string
-		before []foreign
+		before []foreignHost
 		now    reports.Picture
 		at     int // minutes after the start
-		want   []foreign
+		want   []foreignHost
 	}{
 		{name: "nobody was there, and nobody is", now: reporting()},
-		{name: "a host is reported", now: reporting(host()), want: []foreign{host()}},
-		{name: "it still is, and nothing changes", before: []foreign{host()}, now: reporting(host()), at: 60, want: []foreign{host()}},
-		{name: "another one is", before: []foreign{host()}, now: reporting(other), at: 60, want: []foreign{other}},
-		{name: "it is reported no more, and the address is held back", before: []foreign{host()}, now: reporting(), at: 5, want: []foreign{until(host(), 15)}},
-		{name: "the end does not move", before: []foreign{until(host(), 15)}, now: reporting(), at: 14, want: []foreign{until(host(), 15)}},
-		{name: "the time is over", before: []foreign{until(host(), 15)}, now: reporting(), at: 15},
-		{name: "it is there again", before: []foreign{until(host(), 15)}, now: reporting(host()), at: 14, want: []foreign{host()}},
-		{name: "the reporting node announces the address", before: []foreign{host()}, now: owning("node1", -1), at: 5},
-		{name: "another node announces it since", before: []foreign{until(host(), 15)}, now: owning("node2", 2), at: 5},
-		{name: "the report of a dead node does not count", before: []foreign{host()}, now: owning("node2", -1), at: 5, want: []foreign{until(host(), 15)}},
-		{name: "a Service that had it keeps it when the report is gone for a moment", before: []foreign{inUse(host())}, now: reporting(), at: 5, want: []foreign{until(inUse(host()), 15)}},
+		{name: "a host is reported", now: reporting(host()), want: []foreignHost{host()}},
+		{name: "it still is, and nothing changes", before: []foreignHost{host()}, now: reporting(host()), at: 60, want: []foreignHost{host()}},
+		{name: "another one is", before: []foreignHost{host()}, now: reporting(other), at: 60, want: []foreignHost{other}},
+		{name: "it is reported no more, and the address is held back", before: []foreignHost{host()}, now: reporting(), at: 5, want: []foreignHost{until(host(), 15)}},
+		{name: "the end does not move", before: []foreignHost{until(host(), 15)}, now: reporting(), at: 14, want: []foreignHost{until(host(), 15)}},
+		{name: "the time is over", before: []foreignHost{until(host(), 15)}, now: reporting(), at: 15},
+		{name: "it is there again", before: []foreignHost{until(host(), 15)}, now: reporting(host()), at: 14, want: []foreignHost{host()}},
+		{name: "the reporting node announces the address", before: []foreignHost{host()}, now: owning("node1", -1), at: 5},
+		{name: "another node announces it since", before: []foreignHost{until(host(), 15)}, now: owning("node2", 2), at: 5},
+		{name: "the report of a dead node does not count", before: []foreignHost{host()}, now: owning("node2", -1), at: 5, want: []foreignHost{until(host(), 15)}},
+		{name: "a Service that had it keeps it when the report is gone for a moment", before: []foreignHost{inUse(host())}, now: reporting(), at: 5, want: []foreignHost{until(inUse(host()), 15)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before, want := map[netip.Addr]foreign{}, map[netip.Addr]foreign{}
+			before, want := map[netip.Addr]foreignHost{}, map[netip.Addr]foreignHost{}
 			for _, f := range tt.before {
 				before[f.Address] = f
 			}
 			for _, f := range tt.want {
 				want[f.Address] = f
 			}
-			got := remember(before, tt.now, start.Add(time.Duration(tt.at)*time.Minute))
-			if diff := cmp.Diff(want, got, byAddr, cmp.AllowUnexported(foreign{})); diff != "" {
+			got := rememberHosts(before, tt.now, start.Add(time.Duration(tt.at)*time.Minute))
+			if diff := cmp.Diff(want, got, byAddr, cmp.AllowUnexported(foreignHost{})); diff != "" {
 				t.Errorf("remembered (-want +got):\n%s", diff)
 			}
 		})
@@ -93,15 +93,15 @@ func TestRemember(t *testing.T) {
 }
 
 func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
-	hosts := map[netip.Addr]foreign{one: until(host(), 15)}
+	hosts := map[netip.Addr]foreignHost{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
 	plan, results := validity.Pools(pools, takenBy(hosts))
 	for i := range pools {
 		for _, p := range plan {
 			if string(p.Name) == pools[i].Name {
 				v := results[p.Name]
-				v.Foreign = listed(p, hosts)
-				pools[i].Status = status(&pools[i], v, ipam.State{})
+				v.Foreign = foreignStatus(p, hosts)
+				pools[i].Status = desiredStatus(&pools[i], v, ipam.State{})
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 	if got := pools[1].Status.Foreign; got != nil {
 		t.Errorf("status.foreign of the other pool: got %v, want none", got)
 	}
-	if diff := cmp.Diff(hosts, remembered(pools), byAddr, cmp.AllowUnexported(foreign{})); diff != "" {
+	if diff := cmp.Diff(hosts, storedHosts(pools), byAddr, cmp.AllowUnexported(foreignHost{})); diff != "" {
 		t.Errorf("read again (-want +got):\n%s", diff)
 	}
 }
@@ -143,7 +143,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, reason, message := conflict(tt.conflicts)
+			_, reason, message := conflictOf(tt.conflicts)
 			if reason != tt.reason || message != tt.message {
 				t.Errorf("got  %s: %s\nwant %s: %s", reason, message, tt.reason, tt.message)
 			}
@@ -161,7 +161,7 @@ func TestWhenTheNextAddressIsGivenAgain(t *testing.T) {
 	}
 	soon := host()
 	soon.until = start.Add(3 * time.Second)
-	r.hosts = map[netip.Addr]foreign{one: until(host(), 5), one.Next(): soon, one.Prev(): host()}
+	r.hosts = map[netip.Addr]foreignHost{one: until(host(), 5), one.Next(): soon, one.Prev(): host()}
 	if got := r.untilLook(); got != 3*time.Second {
 		t.Errorf("one is given again soon: got %s, want 3s", got)
 	}
@@ -170,34 +170,34 @@ func TestWhenTheNextAddressIsGivenAgain(t *testing.T) {
 func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
 	at := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, last}) }
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.4")}
-	on := func(last byte) foreign {
+	on := func(last byte) foreignHost {
 		f := host()
 		f.Address = at(last)
 		return f
 	}
-	reported := func(f foreign) foreign {
+	reported := func(f foreignHost) foreignHost {
 		f.reportedOnly = true
 		return f
 	}
 	tests := []struct {
 		name         string
-		hosts        []foreign
-		before       []foreign
+		hosts        []foreignHost
+		before       []foreignHost
 		losses       int // within the hour
 		reportedOnly []byte
 	}{
-		{name: "half of the pool is lost", hosts: []foreign{on(1), on(2)}},
-		{name: "more is reported only", hosts: []foreign{on(1), on(2), on(3), on(4)}, reportedOnly: []byte{3, 4}},
-		{name: "what was lost stays lost", hosts: []foreign{on(3), on(4)}, before: []foreign{on(3)}, losses: 2, reportedOnly: []byte{4}},
-		{name: "what was reported only is lost when there is room", hosts: []foreign{on(3)}, before: []foreign{reported(on(3))}, losses: 1},
-		{name: "address in use does not count", hosts: []foreign{inUse(on(1)), inUse(on(2)), on(3), on(4)}},
-		{name: "address that was in use counts when its Service is gone", hosts: []foreign{until(inUse(on(1)), 10), until(inUse(on(2)), 10)}, before: []foreign{inUse(on(1)), inUse(on(2))}, losses: 1, reportedOnly: []byte{2}},
-		{name: "address that was in use and is held back stays so", hosts: []foreign{until(inUse(on(1)), 10)}, before: []foreign{until(inUse(on(1)), 10)}, losses: 2},
-		{name: "address of no pool is left alone", hosts: []foreign{on(9)}, losses: 2},
+		{name: "half of the pool is lost", hosts: []foreignHost{on(1), on(2)}},
+		{name: "more is reported only", hosts: []foreignHost{on(1), on(2), on(3), on(4)}, reportedOnly: []byte{3, 4}},
+		{name: "what was lost stays lost", hosts: []foreignHost{on(3), on(4)}, before: []foreignHost{on(3)}, losses: 2, reportedOnly: []byte{4}},
+		{name: "what was reported only is lost when there is room", hosts: []foreignHost{on(3)}, before: []foreignHost{reported(on(3))}, losses: 1},
+		{name: "address in use does not count", hosts: []foreignHost{inUse(on(1)), inUse(on(2)), on(3), on(4)}},
+		{name: "address that was in use counts when its Service is gone", hosts: []foreignHost{until(inUse(on(1)), 10), until(inUse(on(2)), 10)}, before: []foreignHost{inUse(on(1)), inUse(on(2))}, losses: 1, reportedOnly: []byte{2}},
+		{name: "address that was in use and is held back stays so", hosts: []foreignHost{until(inUse(on(1)), 10)}, before: []foreignHost{until(inUse(on(1)), 10)}, losses: 2},
+		{name: "address of no pool is left alone", hosts: []foreignHost{on(9)}, losses: 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			hosts, before, losses := map[netip.Addr]foreign{}, map[netip.Addr]foreign{}, ipam.Losses{}
+			hosts, before, losses := map[netip.Addr]foreignHost{}, map[netip.Addr]foreignHost{}, ipam.Losses{}
 			for _, f := range tt.hosts {
 				hosts[f.Address] = f
 			}
@@ -224,8 +224,8 @@ func TestBound_ReportsOnlyWhatAPoolMayNotLose(t *testing.T) {
 // A pool has lost as many addresses as it may, and the host has not been seen for so long that they are
 // given again, when a new controller starts: within the hour the pool loses no others.
 func TestLosses_CountAfterARestart(t *testing.T) {
-	hosts := func(first byte) map[netip.Addr]foreign {
-		list := map[netip.Addr]foreign{}
+	hosts := func(first byte) map[netip.Addr]foreignHost {
+		list := map[netip.Addr]foreignHost{}
 		for i := range byte(ipam.MaxLosses) {
 			f := host()
 			f.Address = netip.AddrFrom4([4]byte{10, 0, 0, first + i})
@@ -233,7 +233,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 		}
 		return list
 	}
-	reportedOnly := func(list map[netip.Addr]foreign) (n int) {
+	reportedOnly := func(list map[netip.Addr]foreignHost) (n int) {
 		for _, f := range list {
 			if f.reportedOnly {
 				n++
@@ -246,7 +246,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	if limitLosses(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
-	pools[0].Status = status(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.State{})
+	pools[0].Status = desiredStatus(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.State{})
 	for _, tt := range []struct {
 		name  string
 		after time.Duration
@@ -258,7 +258,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 		{"times in the future count for an hour from now", -2 * time.Hour, ipam.MaxLosses},
 	} {
 		at, more := start.Add(tt.after), hosts(33)
-		restored := lost(pools, at)
+		restored := storedLosses(pools, at)
 		if limitLosses(more, nil, pools, restored, at); reportedOnly(more) != tt.want {
 			t.Errorf("%s: got %d reported only, want %d", tt.name, reportedOnly(more), tt.want)
 		}

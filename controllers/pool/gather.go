@@ -24,25 +24,25 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	if err := reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the IPAddressPools: %w", err)
 	}
-	taken, err := Taken(ctx, reader)
+	taken, err := ReadTaken(ctx, reader)
 	if err != nil {
 		return nil, err
 	}
-	known := remembered(list.Items)
+	known := storedHosts(list.Items)
 	at := time.Now()
-	reported, err := picture(ctx, reader, list.Items, known, at)
+	reported, err := readForeignReports(ctx, reader, list.Items, known, at)
 	if err != nil {
 		return nil, err
 	}
-	hosts := remember(known, reported, at)
-	limitLosses(hosts, known, list.Items, lost(list.Items, at), at)
+	hosts := rememberHosts(known, reported, at)
+	limitLosses(hosts, known, list.Items, storedLosses(list.Items, at), at)
 	pools, _ := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	return pools, nil
 }
 
-// Taken reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
+// ReadTaken reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
 // addresses of their subnets, and the networks of pods and Services.
-func Taken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
+func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
 	list, err := takenByNodes(ctx, reader)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func TestTakenByNodes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Taken(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.objects...).Build())
+			got, err := ReadTaken(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.objects...).Build())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -65,11 +65,11 @@ type Reconciler struct {
 
 	// hosts are the foreign hosts that use addresses of the pools; nil before the
 	// first reconcile. Their status in the cache may lack the last write.
-	hosts map[netip.Addr]foreign
+	hosts map[netip.Addr]foreignHost
 	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
-	// restores spaces the writes of a status that another writer overwrites.
-	restores retry.Restores[types.UID]
+	// restoreLimiter delays the writes that restore a status which another writer overwrites.
+	restores retry.RestoreLimiter[types.UID]
 }
 
 func (r *Reconciler) now() time.Time {
@@ -87,7 +87,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
-		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trusted, readNetwork
+		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trustedReports, readNetwork
 		Watches(&v1beta1.BGPAdvertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without peers nothing is announced by BGP
 		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // they decide whether BGPAdvertisements are valid
@@ -145,20 +145,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.Client.List(ctx, &list); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the IPAddressPools: %w", err)
 	}
-	taken, err := Taken(ctx, r.Client)
+	taken, err := ReadTaken(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	at := r.now()
 	known := r.hosts
 	if known == nil {
-		known, r.losses = remembered(list.Items), lost(list.Items, at)
+		known, r.losses = storedHosts(list.Items), storedLosses(list.Items, at)
 	}
-	now, err := picture(ctx, r.Client, list.Items, known, at)
+	now, err := readForeignReports(ctx, r.Client, list.Items, known, at)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	hosts := remember(known, now, at)
+	hosts := rememberHosts(known, now, at)
 	limitLosses(hosts, known, list.Items, r.losses, at)
 	pools, results := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
 	r.hosts = usingPools(hosts, pools)
@@ -172,14 +172,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	for _, p := range pools {
 		v := results[p.Name]
-		v.Foreign, v.Losses = listed(p, hosts), r.losses.Recent(p.Name, at)
+		v.Foreign, v.Losses = foreignStatus(p, hosts), r.losses.Recent(p.Name, at)
 		results[p.Name] = v
 	}
 	again := reconcile.Result{RequeueAfter: r.untilLook()}
 	if r.Allocations.SetPools(pools) {
 		again.RequeueAfter = usageDelay // until the Services are reconciled
 	}
-	states := r.Allocations.States()
+	states := r.Allocations.PoolStates()
 	conflicts := map[lb.PoolName]int{}
 	var failed []error
 	exist := map[types.UID]bool{}
@@ -192,7 +192,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 				conflicts[name]++
 			}
 		}
-		wait, err := r.report(ctx, object, results[name], states[name])
+		wait, err := r.writeStatus(ctx, object, results[name], states[name])
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the IPAddressPool %s: %w", object.Name, err))
 		}
@@ -213,16 +213,16 @@ func (r *Reconciler) untilLook() time.Duration {
 	return lookAgain
 }
 
-// report writes the status of a pool if it has changed. If another writer undoes that each time, it
+// writeStatus writes the status of a pool if it has changed. If another writer undoes that each time, it
 // writes nothing yet and returns how long to wait.
-func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (wait time.Duration, err error) {
-	next := status(object, result, state)
-	wanted, err := fingerprint(object, result, state)
+func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (wait time.Duration, err error) {
+	next := desiredStatus(object, result, state)
+	wanted, err := statusFingerprint(object, result, state)
 	if err != nil {
 		return 0, err
 	}
 	same := equality.Semantic.DeepEqual(object.Status, next)
-	if undone := r.restores.Look(object.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+	if undone := r.restores.Compare(object.UID, wanted, same, r.now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	updated := object.DeepCopy()
@@ -230,7 +230,7 @@ func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, 
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(object)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.Wrote(object.UID, wanted)
+	r.restores.NoteWrite(object.UID, wanted)
 	for _, now := range next.Conditions {
 		before := meta.FindStatusCondition(object.Status.Conditions, now.Type)
 		if worthAnEvent(before, now) {
@@ -240,10 +240,10 @@ func (r *Reconciler) report(ctx context.Context, object *v1beta1.IPAddressPool, 
 	return 0, nil
 }
 
-// fingerprint returns all that the controller writes in the status of a pool, as text. It depends
+// statusFingerprint returns all that the controller writes in the status of a pool, as text. It depends
 // neither on the present status nor on the time.
-func fingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (string, error) {
-	own := status(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
+func statusFingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (string, error) {
+	own := desiredStatus(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}
 	}

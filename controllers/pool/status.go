@@ -23,16 +23,16 @@ const (
 	fewFreeOneIn = 10
 )
 
-// status returns the status that a pool should have. It starts from the present one: a
+// desiredStatus returns the status that a pool should have. It starts from the present one: a
 // condition that does not change keeps its transition time.
-func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) v1beta1.IPAddressPoolStatus {
+func desiredStatus(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)
 	next.IPv6 = addressUsage(state.Usage, lb.IPv6)
 	next.Claims = int64(state.Held)
 	next.Outside = int64(len(state.OutsidePool))
-	next.Impact = impact(state.OutsidePool)
+	next.Impact = poolImpact(state.OutsidePool)
 	next.Foreign = result.Foreign
 	next.ForeignLosses = nil
 	for _, at := range result.Losses {
@@ -48,7 +48,7 @@ func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.Stat
 	set(v1beta1.ConditionReady, result.Ready(), result.Reason, result.Message)
 
 	const more = "add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
-	none, few := scarce(state.Usage)
+	none, few := scarceFamilies(state.Usage)
 	if givesNothing(state.Usage) {
 		set(v1beta1.ConditionExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
 		set(v1beta1.ConditionNearlyExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
@@ -57,7 +57,7 @@ func status(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.Stat
 		setScarce(set, v1beta1.ConditionNearlyExhausted, v1beta1.ReasonFewFree, few, "at most one in ten %s addresses is free: "+more)
 	}
 
-	is, reason, message := conflict(result.Conflicts)
+	is, reason, message := conflictOf(result.Conflicts)
 	message = commonMAC(result.Foreign) + message
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
@@ -85,10 +85,10 @@ func commonMAC(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of the %d addresses in status.foreign: ", most, uses[most], len(list))
 }
 
-// conflict returns the condition Conflict: addresses of the pool that foreign hosts, nodes or other pools
+// conflictOf returns the condition Conflict: addresses of the pool that foreign hosts, nodes or other pools
 // have. Foreign hosts are named first: an administrator does not expect them. Addresses of a
 // subnet that no host can have are in the message, and are no conflict by themselves.
-func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
+func conflictOf(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {
 		switch {
@@ -106,19 +106,19 @@ func conflict(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses", list(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses", joinItems(hosts)))
 	}
 	if len(given) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and at most half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", list(given), ipam.MaxLosses))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and at most half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", joinItems(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses", list(overlaps)))
+		sentences = append(sentences, fmt.Sprintf("%s: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses", joinItems(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since other nodes do not confirm the podCIDR: most of them have podCIDRs in another network, one of them has an address in this podCIDR, or the Node is younger than the pool and no other node has a podCIDR in the pool: correct spec.podCIDRs of the Node or, if they are right, add the addresses to spec.excludeAddresses", list(unconfirmed)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since other nodes do not confirm the podCIDR: most of them have podCIDRs in another network, one of them has an address in this podCIDR, or the Node is younger than the pool and no other node has a podCIDR in the pool: correct spec.podCIDRs of the Node or, if they are right, add the addresses to spec.excludeAddresses", joinItems(unconfirmed)))
 	}
 	if len(edges) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", list(edges)))
+		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", joinItems(edges)))
 	}
 	switch message = strings.Join(sentences, ". Besides, "); {
 	case len(hosts)+len(given) > 0:
@@ -148,8 +148,8 @@ func givesNothing(usage map[lb.Family]ipam.Usage) bool {
 	return true
 }
 
-// scarce returns the families of which no address is free, and those of which few or none are.
-func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
+// scarceFamilies returns the families of which no address is free, and those of which few or none are.
+func scarceFamilies(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		u, ok := usage[f]
 		if !ok || u.Total.Sign() == 0 {
@@ -166,7 +166,7 @@ func scarce(usage map[lb.Family]ipam.Usage) (none, few []string) {
 	return none, few
 }
 
-func impact(kept []ipam.OutsidePool) (list []v1beta1.PoolImpact) {
+func poolImpact(kept []ipam.OutsidePool) (list []v1beta1.PoolImpact) {
 	for _, k := range kept[:min(maxImpact, len(kept))] {
 		list = append(list, v1beta1.PoolImpact{Namespace: k.Service.Namespace, Name: k.Service.Name, Address: k.Address.String(), Why: k.Why})
 	}
@@ -184,8 +184,8 @@ func addressUsage(usage map[lb.Family]ipam.Usage, family lb.Family) *v1beta1.Add
 // maxListed is how many items a message lists; the rest is counted.
 const maxListed = 8
 
-// list joins items into a sentence.
-func list[T fmt.Stringer](items []T) string {
+// joinItems joins items into a sentence.
+func joinItems[T fmt.Stringer](items []T) string {
 	var words []string
 	for _, item := range items[:min(maxListed, len(items))] {
 		words = append(words, item.String())

@@ -68,7 +68,7 @@ func TestCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
 			p.Status = tt.before
-			got := status(&p, ready, ipam.State{Usage: tt.usage, Held: 7})
+			got := desiredStatus(&p, ready, ipam.State{Usage: tt.usage, Held: 7})
 			if diff := cmp.Diff(tt.v4, got.IPv4); diff != "" {
 				t.Errorf("IPv4 (-want +got):\n%s", diff)
 			}
@@ -111,7 +111,7 @@ func TestHowFullAPoolIs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
-			got := status(&p, ready, ipam.State{Usage: tt.usage})
+			got := desiredStatus(&p, ready, ipam.State{Usage: tt.usage})
 			if got := conditionText(got, v1beta1.ConditionExhausted); got != tt.none {
 				t.Errorf("Exhausted: got %s\nwant %s", got, tt.none)
 			}
@@ -165,7 +165,7 @@ func TestPoolStatus(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
-			got := status(&p, tt.result, tt.state)
+			got := desiredStatus(&p, tt.result, tt.state)
 			for kind, want := range tt.want {
 				if got := conditionText(got, kind); got != want {
 					t.Errorf("%s: got %s\nwant %s", kind, got, want)
@@ -189,7 +189,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	before := p.DeepCopy()
 	result := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
 	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
-	first := status(&p, result, state)
+	first := desiredStatus(&p, result, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
 		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
 	}
@@ -201,11 +201,11 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	}
 	p.Status = first
 	x, _ := json.Marshal(first)
-	y, _ := json.Marshal(status(&p, result, state))
+	y, _ := json.Marshal(desiredStatus(&p, result, state))
 	if diff := cmp.Diff(string(x), string(y)); diff != "" {
 		t.Errorf("computed again (-first +second):\n%s", diff)
 	}
-	turned := status(&p, validity.Pool{Reason: v1beta1.ReasonNothingToGive}, state)
+	turned := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonNothingToGive}, state)
 	if got := meta.FindStatusCondition(turned.Conditions, v1beta1.ConditionReady); got.LastTransitionTime.Equal(&since) {
 		t.Errorf("Ready, after it became False: got %+v, want another time", got)
 	}
@@ -213,7 +213,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 
 func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 	p := object("p", 1)
-	got := status(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
+	got := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
 	for _, c := range got.Conditions {
 		if len(c.Message) > 32768 {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))
@@ -231,7 +231,7 @@ func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{exists}}}}
 	})
 	_, results := validity.Pools([]v1beta1.IPAddressPool{wrong}, nil)
-	if got := conditionText(status(&wrong, results["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
+	if got := conditionText(desiredStatus(&wrong, results["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
 		t.Errorf("Ready: got %d bytes that begin with %.40s, want what the API server takes, and that the pool is not", len(got), got)
 	}
 }
@@ -256,7 +256,7 @@ func TestList(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := list(conflicts(tt.n)); got != tt.want {
+			if got := joinItems(conflicts(tt.n)); got != tt.want {
 				t.Errorf("got %s\nwant %s", got, tt.want)
 			}
 		})

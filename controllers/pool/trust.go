@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// picture reads what the speakers report about addresses that foreign hosts use, or used, as far as
+// readForeignReports reads what the speakers report about addresses that foreign hosts use, or used, as far as
 // the reports are trusted.
-func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreign, at time.Time) (reports.Picture, error) {
+func readForeignReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreignHost, at time.Time) (reports.Picture, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
 		return reports.Picture{}, fmt.Errorf("listing the SpeakerStates: %w", err)
@@ -42,17 +42,17 @@ func picture(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 	for i := range list {
 		list[i].Owned = slices.DeleteFunc(list[i].Owned, func(o reports.Owned) bool { return !about[o.Address] })
 	}
-	trust, err := trusted(ctx, reader, pools, about, at)
+	trust, err := trustedReports(ctx, reader, pools, about, at)
 	if err != nil {
 		return reports.Picture{}, err
 	}
 	return reports.Together(trust.Trusted(list)), nil
 }
 
-// trusted returns which reports about these addresses count: those of Nodes that exist, about
+// trustedReports returns which reports about these addresses count: those of Nodes that exist, about
 // addresses that an L2Advertisement lets the Node announce. Conflicts count only on claimed addresses.
 // Services and endpoints do not matter: they come and go while a conflict lasts.
-func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {
+func trustedReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {
 	var nodes corev1.NodeList
 	var objects v1beta1.L2AdvertisementList
 	for _, list := range []client.ObjectList{&nodes, &objects} {
@@ -81,7 +81,7 @@ func trusted(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddres
 		err := reader.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim)
 		switch {
 		case apierrors.IsNotFound(err):
-			if p := listing(pools, address); p != "" {
+			if p := listingPool(pools, address); p != "" {
 				from[address] = p
 			}
 		case err != nil:

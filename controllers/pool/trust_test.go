@@ -44,12 +44,12 @@ func TestPicture_HasOnlyFieldsThatCount(t *testing.T) {
 		return &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1beta1.SpeakerStateStatus{
 			Addresses: []v1beta1.SpeakerAddress{{Address: "10.0.0.1", Since: metav1.NewTime(start), Epoch: 1}}}}
 	}
-	before := map[netip.Addr]foreign{one: host()}
+	before := map[netip.Addr]foreignHost{one: host()}
 	n1 := []lb.NodeName{"n1"}
 	tests := []struct {
 		name          string
 		there         []client.Object
-		known         map[netip.Addr]foreign
+		known         map[netip.Addr]foreignHost
 		hosts, owners []lb.NodeName // that reported
 	}{
 		{name: "conflict of a candidate", there: []client.Object{node("n1", "1"), advertised("p"), claimed("p"), conflictReport("n1")}, hosts: n1},
@@ -65,7 +65,7 @@ func TestPicture_HasOnlyFieldsThatCount(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(tt.there...).Build()
-			got, err := picture(t.Context(), reader, pools, tt.known, start.Add(time.Minute))
+			got, err := readForeignReports(t.Context(), reader, pools, tt.known, start.Add(time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}

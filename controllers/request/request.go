@@ -43,12 +43,12 @@ func OnAny() handler.EventHandler {
 
 // OnAnyLater requests All a delay after any change. Changes during the delay share the request.
 func OnAnyLater(delay time.Duration) handler.EventHandler {
-	return Later(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
+	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// Later adds the requests that the function returns for an object to the queue, a delay after the object was
+// EnqueueLater adds the requests that the function returns for an object to the queue, a delay after the object was
 // created, updated or deleted. For an update the function gets the object before and after it.
-func Later(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
+func EnqueueLater(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(ctx context.Context, q Queue, objects ...client.Object) {
 		for _, r := range requests(ctx, objects...) {
 			q.AddAfter(r, delay)

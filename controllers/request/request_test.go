@@ -29,7 +29,7 @@ func TestLater(t *testing.T) {
 	named := func(name string) client.Object {
 		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	}
-	later := request.Later(time.Second, func(_ context.Context, objects ...client.Object) []reconcile.Request {
+	later := request.EnqueueLater(time.Second, func(_ context.Context, objects ...client.Object) []reconcile.Request {
 		var keys []lb.ServiceKey
 		for _, object := range objects {
 			keys = append(keys, lb.ServiceKey{Namespace: "default", Name: object.GetName()})

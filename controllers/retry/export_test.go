@@ -1,7 +1,7 @@
 package retry
 
 // Len returns the number of objects that are not forgotten.
-func (r *Restores[K]) Len() int {
+func (r *RestoreLimiter[K]) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.keys)

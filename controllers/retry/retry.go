@@ -1,5 +1,5 @@
-// Package retry spaces the repetitions of the controllers: reconciles that failed (Limiter), and
-// writes that another writer has undone (Restores). All of them back off exponentially,
+// Package retry delays the repetitions of the controllers: reconciles that failed (Limiter), and
+// writes that another writer has undone (RestoreLimiter). All of them back off exponentially,
 // with jitter, up to the same bound.
 package retry
 
@@ -13,10 +13,10 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// policy is the back-off of all retries. Last bounds how long work waits after its obstacle is
+// backoffPolicy is the back-off of all retries. Last bounds how long work waits after its obstacle is
 // gone, such as an outage of the API server. A thousand objects that always fail cost a hundred
 // attempts a second.
-var policy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
+var backoffPolicy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
 
 // Limiter counts the failures of each request since it succeeded last. It is the rate
 // limiter of a controller's queue. Reconcilers also call it themselves, to try again without
@@ -38,7 +38,7 @@ func (l *Limiter) When(r reconcile.Request) time.Duration {
 		l.failures = map[reconcile.Request]int{}
 	}
 	l.failures[r]++
-	return policy.After(l.failures[r])
+	return backoffPolicy.After(l.failures[r])
 }
 
 // Forget implements workqueue.TypedRateLimiter: the request has succeeded.

@@ -36,16 +36,16 @@ func TestLimiter(t *testing.T) {
 
 // fight has another writer undo each write after some time, and returns when the
 // controller restored.
-func fight(r *retry.Restores[string], undoes time.Duration, rounds int) (writes []time.Duration) {
+func fight(r *retry.RestoreLimiter[string], undoes time.Duration, rounds int) (writes []time.Duration) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := start
 	for range rounds {
-		u := r.Look("a", "wanted", false, now)
+		u := r.Compare("a", "wanted", false, now)
 		for u.Wait > 0 {
 			now = now.Add(u.Wait)
-			u = r.Look("a", "wanted", false, now)
+			u = r.Compare("a", "wanted", false, now)
 		}
-		r.Wrote("a", "wanted")
+		r.NoteWrite("a", "wanted")
 		writes = append(writes, now.Sub(start))
 		now = now.Add(undoes)
 	}
@@ -53,9 +53,9 @@ func fight(r *retry.Restores[string], undoes time.Duration, rounds int) (writes 
 }
 
 func TestRestoresBackOff(t *testing.T) {
-	var r retry.Restores[string]
-	r.Look("a", "wanted", false, time.Time{})
-	r.Wrote("a", "wanted")
+	var r retry.RestoreLimiter[string]
+	r.Compare("a", "wanted", false, time.Time{})
+	r.NoteWrite("a", "wanted")
 	writes := fight(&r, 200*time.Millisecond, 40)
 	if writes[0] != 0 {
 		t.Errorf("first: got restored after %v, want at once", writes[0])
@@ -99,21 +99,21 @@ func TestRestores(t *testing.T) {
 		{"a look while it waits does not wait for longer", []step{{wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}, {wanted: "x", now: true, waits: true, counts: true},
 			{wanted: "x", now: true, waits: true, counts: true}, {after: 50 * time.Millisecond, wanted: "x", now: true, wrote: true, counts: true}}},
 		{"what is wanted newly does not wait", []step{{wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}, {wanted: "x", now: true, waits: true, counts: true}, {wanted: "y", wrote: true, counts: true}}},
-		{"calm makes the next time the first", []step{{wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}, {after: retry.Calm, wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}}},
+		{"calm makes the next time the first", []step{{wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}, {after: retry.CalmPeriod, wanted: "x", there: true}, {wanted: "x", wrote: true, now: true}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var r retry.Restores[int]
+			var r retry.RestoreLimiter[int]
 			now := start
 			for i, s := range tt.steps {
 				now = now.Add(s.after)
-				u := r.Look(7, s.wanted, s.there, now)
+				u := r.Compare(7, s.wanted, s.there, now)
 				_, calm := r.Disagreement(7, now)
 				if u.Is != s.now || (u.Wait > 0) != s.waits || (calm > 0) != s.counts {
 					t.Errorf("step %d: got %+v, disagreement for %v, want undone %v, wait %v, counted %v", i, u, calm, s.now, s.waits, s.counts)
 				}
 				if s.wrote {
-					r.Wrote(7, s.wanted)
+					r.NoteWrite(7, s.wanted)
 				}
 			}
 		})
@@ -121,25 +121,25 @@ func TestRestores(t *testing.T) {
 }
 
 func TestWhoUndidIt(t *testing.T) {
-	var r retry.Restores[int]
+	var r retry.RestoreLimiter[int]
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for range 2 {
-		r.Look(1, "x", true, at)
-		r.Look(1, "x", false, at)
+		r.Compare(1, "x", true, at)
+		r.Compare(1, "x", false, at)
 	}
 	r.SetBy(1, "kubectl-patch")
 	for _, tt := range []struct {
 		after time.Duration
 		by    string
 		calm  time.Duration
-	}{{0, "kubectl-patch", retry.Calm}, {retry.Calm - 1, "kubectl-patch", 1}, {retry.Calm, "", 0}} {
+	}{{0, "kubectl-patch", retry.CalmPeriod}, {retry.CalmPeriod - 1, "kubectl-patch", 1}, {retry.CalmPeriod, "", 0}} {
 		if by, calm := r.Disagreement(1, at.Add(tt.after)); by != tt.by || calm != tt.calm {
 			t.Errorf("after %v: got %q for %v, want %q for %v", tt.after, by, calm, tt.by, tt.calm)
 		}
 	}
 	for range 2 {
-		r.Look(1, "x", true, at)
-		r.Look(1, "x", false, at)
+		r.Compare(1, "x", true, at)
+		r.Compare(1, "x", false, at)
 	}
 	r.Forget(1)
 	if _, calm := r.Disagreement(1, at); calm != 0 {
@@ -150,12 +150,12 @@ func TestWhoUndidIt(t *testing.T) {
 // Calm objects are forgotten, so that objects which never come again cost no memory. An object that
 // is not calm still waits.
 func TestRestores_ForgetsThoseThatAreCalm(t *testing.T) {
-	var r retry.Restores[int]
+	var r retry.RestoreLimiter[int]
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	undo := func(key int) retry.Undone {
-		u := r.Look(key, "x", false, now)
+	undo := func(key int) retry.UndoneWrite {
+		u := r.Compare(key, "x", false, now)
 		if u.Wait == 0 {
-			r.Wrote(key, "x")
+			r.NoteWrite(key, "x")
 		}
 		return u
 	}

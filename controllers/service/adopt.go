@@ -48,10 +48,10 @@ func (a *Adopter) SetEnqueue(enqueue func(lb.ServiceKey)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.enqueue = enqueue
-	a.flush()
+	a.enqueueHolders()
 }
 
-func (a *Adopter) flush() {
+func (a *Adopter) enqueueHolders() {
 	if a.enqueue == nil {
 		return
 	}
@@ -69,7 +69,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 	if a.done {
 		return nil
 	}
-	found, claimed, err := a.fill(ctx)
+	found, claimed, err := a.fillView(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,16 +86,16 @@ func (a *Adopter) Load(ctx context.Context) error {
 	decided := 0
 	for _, svc := range found.services {
 		if has, _ := a.Allocations.HeldBy(apiconv.KeyOf(svc)); len(has) == 0 {
-			decide(a.Allocations, svc, found.namespaces[svc.Namespace])
+			decideService(a.Allocations, svc, found.namespaces[svc.Namespace])
 			a.holders = append(a.holders, apiconv.KeyOf(svc))
 			decided++
 		}
 	}
 	for _, svc := range found.services {
-		a.Allocations.Shows(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
+		a.Allocations.StatusRead(apiconv.KeyOf(svc), apiconv.StatusAddresses(svc))
 	}
 	a.done = true
-	a.flush()
+	a.enqueueHolders()
 	log.FromContext(ctx).Info("adopted what the cluster holds", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
 	return nil
 }
@@ -103,12 +103,12 @@ func (a *Adopter) Load(ctx context.Context) error {
 // maxReads bounds how often the cluster is read because claims change meanwhile.
 const maxReads = 10
 
-// fill reads the cluster into the view. If the view gets a change of a claim meanwhile, such as its
-// deletion, older objects may have overwritten that change: fill then reads everything again.
-func (a *Adopter) fill(ctx context.Context) (f clusterState, claimed []allocations.Claimed, err error) {
+// fillView reads the cluster into the view. If the view gets a change of a claim meanwhile, such as its
+// deletion, older objects may have overwritten that change: fillView then reads everything again.
+func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []allocations.ClaimContent, err error) {
 	for range maxReads {
 		changes := a.changes.Load()
-		if f, err = a.gather(ctx); err != nil {
+		if f, err = a.readCluster(ctx); err != nil {
 			return clusterState{}, nil, err
 		}
 		claimed = nil
@@ -139,7 +139,7 @@ type clusterState struct {
 	namespaces map[string]map[string]string // labels by name
 }
 
-func (a *Adopter) gather(ctx context.Context) (clusterState, error) {
+func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	pools, err := a.Pools(ctx, a.Reader)
 	if err != nil {
 		return clusterState{}, fmt.Errorf("reading the pools to adopt: %w", err)

@@ -58,15 +58,15 @@ func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.Clai
 	} else {
 		want.Spec.Holders[i] = holder
 	}
-	want.Spec.Others = others(want.Spec.Holders)
+	want.Spec.Others = otherHolders(want.Spec.Holders)
 	return want
 }
 
 // maxOthers is the bound of spec.others.
 const maxOthers = 1024
 
-// others names the holders after the first.
-func others(holders []v1beta1.ClaimHolder) string {
+// otherHolders names the holders after the first.
+func otherHolders(holders []v1beta1.ClaimHolder) string {
 	var names []string
 	for _, h := range holders[min(1, len(holders)):] {
 		names = append(names, apiconv.HolderKey(h).String())
@@ -146,7 +146,7 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", name, err)
 	}
-	inherited, err := r.inherited(ctx, &have)
+	inherited, err := r.isInherited(ctx, &have)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 			return err
 		}
 	}
-	if inherited || !claimed.Names(h.Service) || !r.Allocations.Agree(claimed, h.Service) {
+	if inherited || !claimed.Names(h.Service) || !r.Allocations.AcceptClaim(claimed, h.Service) {
 		r.Allocations.Release(h.Address, h.Service)
 		return errTaken
 	}
@@ -169,8 +169,8 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	if err != nil {
 		return fmt.Errorf("the IPAddressClaim %s: %w", have.Name, err)
 	}
-	if !r.Allocations.Agree(claimed, h.Service) {
-		r.Metrics.Conflict()
+	if !r.Allocations.AcceptClaim(claimed, h.Service) {
+		r.Metrics.CountConflict()
 		return errTaken
 	}
 	want := claimWith(have, h, holder, terms)
@@ -186,12 +186,12 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 
 // claimedBy returns the content of a claim, or an error if its name does not match its
 // address. A holder whose ports are invalid shares with no other.
-func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.Claimed, error) {
+func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.ClaimContent, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return allocations.Claimed{}, err
+		return allocations.ClaimContent{}, err
 	}
-	c := allocations.Claimed{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
+	c := allocations.ClaimContent{Address: address, Pool: lb.PoolName(claim.Spec.Pool)}
 	for _, h := range claim.Spec.Holders {
 		terms, err := apiconv.HolderTerms(claim, h)
 		if err != nil {

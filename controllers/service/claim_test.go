@@ -41,11 +41,11 @@ func TestClaimFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := allocations.New()
-			l.Load(nil, []allocations.Claimed{c})
+			l.Load(nil, []allocations.ClaimContent{c})
 			if diff := cmp.Diff([]ipam.Holding{h}, has(l, web), byAddr); diff != "" {
 				t.Errorf("what a restart reads from the claim (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.terms, l.Terms(h.Address, web)); diff != "" {
+			if diff := cmp.Diff(tt.terms, l.SharingTerms(h.Address, web)); diff != "" {
 				t.Errorf("on what terms (-want +got):\n%s", diff)
 			}
 		})
@@ -108,16 +108,16 @@ func TestClaimedBy(t *testing.T) {
 	tests := []struct {
 		name  string
 		claim *v1beta1.IPAddressClaim
-		want  allocations.Claimed
+		want  allocations.ClaimContent
 		fail  bool
 	}{
-		{name: "a reservation", claim: claim("10.0.0.1", "10.0.0.1"), want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto"}},
+		{name: "a reservation", claim: claim("10.0.0.1", "10.0.0.1"), want: allocations.ClaimContent{Address: addr("10.0.0.1"), Pool: "auto"}},
 		{name: "an address that is kept for a Service, which has no UID", claim: claim("10.0.0.1", "10.0.0.1", web),
-			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}}},
+			want: allocations.ClaimContent{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}}},
 		{name: "an address that a Service has", claim: taken(claim("2001-0db8-0000-0000-0000-0000-0000-0001", "2001:db8::1", web)),
-			want: allocations.Claimed{Address: addr("2001:db8::1"), Pool: "auto", Holders: []allocations.Holder{{Service: web}}}},
+			want: allocations.ClaimContent{Address: addr("2001:db8::1"), Pool: "auto", Holders: []allocations.Holder{{Service: web}}}},
 		{name: "an address that two share; a Service with invalid ports shares with none", claim: shared,
-			want: allocations.Claimed{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{
+			want: allocations.ClaimContent{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{
 				{Service: web, Terms: lb.Sharing{Key: "k", Traffic: "app=web", Ports: []lb.Port{{Protocol: "TCP", Number: 80}, {Protocol: "TCP", Number: 443}}}},
 				{Service: other},
 			}}},

@@ -57,7 +57,7 @@ func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 // withoutClaim removes the addresses without a claim from a decision, since the API server
 // refused one. The Service keeps the addresses that it has, and gets none. The view still holds
 // the decided addresses, so that the next attempt makes the same decision.
-func (r *Reconciler) withoutClaim(svc *corev1.Service, d decision, refused *errClaimRefused) decision {
+func (r *Reconciler) withoutClaim(svc *corev1.Service, d serviceDecision, refused *errClaimRefused) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
 		return slices.Contains(shows, h.Address) ||

@@ -53,7 +53,7 @@ func undoneFor(err error) time.Duration {
 // writer has undone the same write, it may return errUndone instead, see retry.Restores. found is
 // the claim that the write replaces, nil if there is none.
 func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IPAddressClaim, write func() error) error {
-	undone := r.claimWrites.Look(key, wanted, false, r.now())
+	undone := r.claimWrites.Compare(key, wanted, false, r.now())
 	if undone.Is {
 		by := anotherWriter
 		if found != nil {
@@ -67,7 +67,7 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 	if err := write(); err != nil {
 		return err
 	}
-	r.claimWrites.Wrote(key, wanted)
+	r.claimWrites.NoteWrite(key, wanted)
 	return nil
 }
 

@@ -75,7 +75,7 @@ func TestClaimWrites_BackOffAgainstAnotherWriter(t *testing.T) {
 			}
 			r, now := on(t, api), start
 			r.Now = func() time.Time { return now }
-			watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
+			watch := claimHandler{allocations: r.Allocations, changed: func() {}, cached: r.cachedService}
 			look := func() time.Duration {
 				t.Helper()
 				result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
@@ -147,7 +147,7 @@ func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
 	api := clusterOf()
 	r, now := on(t, api), start
 	r.Now = func() time.Time { return now }
-	watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
+	watch := claimHandler{allocations: r.Allocations, changed: func() {}, cached: r.cachedService}
 	waited := 0
 	for i := range 20 {
 		api.svc = service() // as if its status had not been written
@@ -177,7 +177,7 @@ func TestClaimWrites_NoStatusWithoutAClaim(t *testing.T) {
 func TestClaimWrites_NoWaitWithoutAnotherWriter(t *testing.T) {
 	api := clusterOf()
 	r := on(t, api)
-	watch := claims{allocations: r.Allocations, changed: func() {}, cached: r.cached}
+	watch := claimHandler{allocations: r.Allocations, changed: func() {}, cached: r.cachedService}
 	queue := noQueue{}
 	for i := range 20 {
 		api.svc = service()

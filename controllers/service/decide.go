@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// decision is what a Service should have, and what its condition should report.
-type decision struct {
+// serviceDecision is what a Service should have, and what its condition should report.
+type serviceDecision struct {
 	allocations.Outcome
 	// leave are addresses in the Service's status that it does not hold and no other Service
 	// has. They stay there unless the Service gets an address: another controller may have
@@ -41,24 +41,24 @@ type decision struct {
 	// keeps its addresses.
 	otherClass bool
 	// overwriter names another writer that undoes what the controller writes, as the subject
-	// of a sentence; empty: none is known. restores names it if this write restores the addresses.
+	// of a sentence; empty: none is known. restoredFrom names it if this write restores the addresses.
 	overwriter, restores string
 }
 
-// decide gives a Service the addresses that it requests, or returns why not. If the request cannot
+// decideService gives a Service the addresses that it requests, or returns why not. If the request cannot
 // be met, the Service keeps the addresses that it has. Of a family of which it holds none, it gets the
 // address in its status, if that can be given.
-func decide(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) decision {
+func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) serviceDecision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
 		refusal := &ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: err.Error()}
-		return decision{Outcome: l.Refuse(req, refusal), invalid: true}.shown(l, svc)
+		return serviceDecision{Outcome: l.RefuseInvalid(req, refusal), invalid: true}.withShown(l, svc)
 	}
-	return decision{Outcome: l.Assign(req)}.shown(l, svc)
+	return serviceDecision{Outcome: l.Assign(req)}.withShown(l, svc)
 }
 
-// shown adds the addresses in the status that the Service does not hold to leave or to lost.
-func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
+// withShown adds the addresses in the status that the Service does not hold to leave or to lost.
+func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) serviceDecision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
 		holders, taken := l.Holders(address)
@@ -83,11 +83,11 @@ func (d decision) shown(l *allocations.View, svc *corev1.Service) decision {
 // afterOthers removes from a decision the addresses that the status of another Service may still
 // have: this Service gets them when that status is written. Until then its own status is written
 // without them: otherwise two Services that swap addresses would wait for each other for ever.
-func (d decision) afterOthers(l *allocations.View, svc *corev1.Service) decision {
+func (d serviceDecision) afterOthers(l *allocations.View, svc *corev1.Service) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
 	for _, h := range d.Keep {
-		other, leaving := l.Leaving(h.Address, h.Service)
+		other, leaving := l.PreviousService(h.Address, h.Service)
 		if !leaving || slices.Contains(shows, h.Address) {
 			mine = append(mine, h)
 			continue

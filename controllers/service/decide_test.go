@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t, tt.held...)
-			got := decide(l, tt.svc, nil)
+			got := decideService(l, tt.svc, nil)
 			if diff := cmp.Diff(tt.keep, got.Keep, byAddr); diff != "" {
 				t.Errorf("kept (-want +got):\n%s", diff)
 			}
@@ -80,15 +80,15 @@ func TestDecide(t *testing.T) {
 
 func TestInvalidRequestIsCountedAndDoesNotWait(t *testing.T) {
 	l := filled(t)
-	d := decide(l, service(addressKey, "web.example"), nil)
+	d := decideService(l, service(addressKey, "web.example"), nil)
 	if want := "annotation lbstack.io/load-balancer-ips: \"web.example\" is not an IP address"; d.Refusal.Message != want {
 		t.Errorf("message: got %s, want %s", d.Refusal.Message, want)
 	}
-	if diff := cmp.Diff(map[ipam.Reason]int{ipam.ReasonInvalidRequest: 1}, l.Pending()); diff != "" {
+	if diff := cmp.Diff(map[ipam.Reason]int{ipam.ReasonInvalidRequest: 1}, l.CountWaiting()); diff != "" {
 		t.Errorf("pending (-want +got):\n%s", diff)
 	}
-	if d := decide(l, service(), nil); d.Refusal != nil || len(l.Pending()) != 0 {
-		t.Errorf("corrected: got %+v and pending %v, want neither", d.Refusal, l.Pending())
+	if d := decideService(l, service(), nil); d.Refusal != nil || len(l.CountWaiting()) != 0 {
+		t.Errorf("corrected: got %+v and pending %v, want neither", d.Refusal, l.CountWaiting())
 	}
 }
 
@@ -110,7 +110,7 @@ func TestLabelsOfServiceAndNamespaceDecideWhichPoolIsForIt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := allocations.New()
 			l.Load(pools[:1], nil)
-			d := decide(l, svc, tt.of)
+			d := decideService(l, svc, tt.of)
 			var got ipam.Reason
 			if d.Refusal != nil {
 				got = d.Refusal.Reason
@@ -159,7 +159,7 @@ func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := decide(filled(t, append(tt.held, inUse, reserved)...), tt.svc, nil)
+			d := decideService(filled(t, append(tt.held, inUse, reserved)...), tt.svc, nil)
 			if diff := cmp.Diff(tt.keep, d.Keep, byAddr); diff != "" {
 				t.Errorf("kept (-want +got):\n%s", diff)
 			}
@@ -167,7 +167,7 @@ func TestAddressThatAServiceShowsWithoutHoldingIt(t *testing.T) {
 				t.Errorf("taken from it (-want +got):\n%s", diff)
 			}
 			var got []string
-			for _, in := range desired(tt.svc, d).Status.LoadBalancer.Ingress {
+			for _, in := range desiredService(tt.svc, d).Status.LoadBalancer.Ingress {
 				got = append(got, in.IP)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -183,17 +183,17 @@ func TestTermsOfAServiceCountAlthoughItsRequestIsInvalid(t *testing.T) {
 	terms := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 80}}}
 	l := allocations.New()
 	tls := lb.Sharing{Key: "k", Ports: []lb.Port{{Protocol: "TCP", Number: 443}}}
-	l.Load(pools3(), []allocations.Claimed{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Terms: terms}, {Service: other, Terms: tls}}}})
+	l.Load(pools3(), []allocations.ClaimContent{{Address: addr("10.0.0.1"), Pool: "auto", Holders: []allocations.Holder{{Service: web, Terms: terms}, {Service: other, Terms: tls}}}})
 	svc := shows(service(addressKey, "x", v1beta1.AnnotationAllowSharedIP, "k"), "10.0.0.1")
 	svc.Spec.Ports = []corev1.ServicePort{{Port: 80}}
-	if d := decide(l, svc, nil); len(d.Keep) != 1 || len(d.Lost) != 0 {
+	if d := decideService(l, svc, nil); len(d.Keep) != 1 || len(d.Lost) != 0 {
 		t.Errorf("with its own port: keeps %v and loses %v, want it to keep the address", d.Keep, d.Lost)
 	}
-	if diff := cmp.Diff(terms, l.Terms(addr("10.0.0.1"), web)); diff != "" {
+	if diff := cmp.Diff(terms, l.SharingTerms(addr("10.0.0.1"), web)); diff != "" {
 		t.Errorf("terms (-want +got):\n%s", diff)
 	}
 	svc.Spec.Ports[0].Port = 443
-	if d := decide(l, svc, nil); len(d.Keep) != 0 || len(d.Lost) != 1 {
+	if d := decideService(l, svc, nil); len(d.Keep) != 0 || len(d.Lost) != 1 {
 		t.Errorf("with the other's port: keeps %v and loses %v, want it to lose the address", d.Keep, d.Lost)
 	}
 }

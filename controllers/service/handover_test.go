@@ -24,7 +24,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 	tests := []struct {
 		name       string
 		svc        *corev1.Service
-		d          decision
+		d          serviceDecision
 		leaves     lb.ServiceKey
 		keep, drop list
 		waits      bool
@@ -41,7 +41,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t, handed)
 			if tt.leaves != (lb.ServiceKey{}) {
-				l.Shows(tt.leaves, []netip.Addr{addr(at)})
+				l.StatusRead(tt.leaves, []netip.Addr{addr(at)})
 			}
 			got := tt.d.afterOthers(l, tt.svc)
 			if diff := cmp.Diff(tt.keep, got.Keep, byAddr); diff != "" {
@@ -69,15 +69,15 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 	one, two := "10.0.0.1", "10.0.0.2"
 	l := filled(t, holding(one, "auto", web), holding(two, "auto", other))
-	l.Observe(recorded(holding(one, "auto", web)), recorded(holding(one, "auto", other)))
-	l.Observe(recorded(holding(two, "auto", other)), recorded(holding(two, "auto", web)))
+	l.ClaimChanged(recorded(holding(one, "auto", web)), recorded(holding(one, "auto", other)))
+	l.ClaimChanged(recorded(holding(two, "auto", other)), recorded(holding(two, "auto", web)))
 	first, second := showing(service(), given(one)), showing(service(), given(two))
 	second.Name = other.Name
 
 	round := func(svc *corev1.Service) (next *corev1.Service) {
-		d := decide(l, svc, nil).afterOthers(l, svc)
-		next = desired(svc, d)
-		l.Left(apiconv.KeyOf(svc), apiconv.StatusAddresses(next))
+		d := decideService(l, svc, nil).afterOthers(l, svc)
+		next = desiredService(svc, d)
+		l.StatusWritten(apiconv.KeyOf(svc), apiconv.StatusAddresses(next))
 		return next
 	}
 	for range 3 {
@@ -103,14 +103,14 @@ func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 func TestAServiceThatWaitsGetsTheAddressThatItShowsWhenAPoolComesThatHasIt(t *testing.T) {
 	l := allocations.New()
 	svc := shows(service(), "10.0.1.2")
-	if d := decide(l, svc, nil); d.Refusal == nil {
+	if d := decideService(l, svc, nil); d.Refusal == nil {
 		t.Fatalf("without pools: got %v, want a refusal", d.Keep)
 	}
 	pools := pools3()
 	pools[1].AutoAssign = true
 	l.SetPools(pools)
 	want := []ipam.Holding{holding("10.0.1.2", "manual", web)}
-	if diff := cmp.Diff(want, decide(l, svc, nil).Keep, byAddr); diff != "" {
+	if diff := cmp.Diff(want, decideService(l, svc, nil).Keep, byAddr); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
 }

@@ -41,8 +41,8 @@ func pools3() []ipam.Pool {
 }
 
 // recorded returns the claim of a holding. A claim without a Service reserves the address.
-func recorded(h ipam.Holding) allocations.Claimed {
-	c := allocations.Claimed{Address: h.Address, Pool: h.Pool}
+func recorded(h ipam.Holding) allocations.ClaimContent {
+	c := allocations.ClaimContent{Address: h.Address, Pool: h.Pool}
 	if h.Service != (lb.ServiceKey{}) {
 		c.Holders = []allocations.Holder{{Service: h.Service}}
 	}
@@ -52,7 +52,7 @@ func recorded(h ipam.Holding) allocations.Claimed {
 // filled returns a view with these pools.
 func filled(t *testing.T, held ...ipam.Holding) *allocations.View {
 	t.Helper()
-	var claims []allocations.Claimed
+	var claims []allocations.ClaimContent
 	for _, h := range held {
 		claims = append(claims, recorded(h))
 	}
@@ -106,12 +106,12 @@ func shows(svc *corev1.Service, addresses ...string) *corev1.Service {
 }
 
 // kept returns a decision by which a Service has these addresses.
-func kept(holdings ...ipam.Holding) decision {
-	return decision{Outcome: allocations.Outcome{Decision: ipam.Decision{Keep: holdings}}}
+func kept(holdings ...ipam.Holding) serviceDecision {
+	return serviceDecision{Outcome: allocations.Outcome{Decision: ipam.Decision{Keep: holdings}}}
 }
 
 // refused returns a decision with a refusal, by which the Service has these addresses.
-func refused(refusal *ipam.Refusal, holdings ...ipam.Holding) decision {
+func refused(refusal *ipam.Refusal, holdings ...ipam.Holding) serviceDecision {
 	d := kept(holdings...)
 	d.Refusal = refusal
 	return d

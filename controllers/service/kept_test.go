@@ -93,7 +93,7 @@ func (s clusterStatus) Patch(_ context.Context, object client.Object, _ client.P
 // on returns a reconciler whose view has read the claims of the cluster.
 func on(t *testing.T, c *cluster) *Reconciler {
 	t.Helper()
-	var claims []allocations.Claimed
+	var claims []allocations.ClaimContent
 	for _, claim := range c.claims {
 		recorded, err := claimedBy(claim)
 		if err != nil {
@@ -138,7 +138,7 @@ func TestExpire(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := clusterOf(tt.claim)
 			r := on(t, c)
-			next, err := r.expire(t.Context(), web)
+			next, err := r.expireRetained(t.Context(), web)
 			if err != nil || next != tt.next {
 				t.Errorf("got %s, %v, want %s", next, err, tt.next)
 			}
@@ -186,7 +186,7 @@ func TestLeaveRefused(t *testing.T) {
 			if got := len(c.claims[at].Spec.Holders); got != tt.names {
 				t.Errorf("named by the claim: got %d, want %d", got, tt.names)
 			}
-			if got := len(r.Allocations.Refused(web)) > 0; got != tt.still {
+			if got := len(r.Allocations.RefusedAddresses(web)) > 0; got != tt.still {
 				t.Errorf("still refused: got %v, want %v", got, tt.still)
 			}
 		})
@@ -236,11 +236,11 @@ func TestTheOrderOfWrites(t *testing.T) {
 func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 	const at = "10.0.0.1"
 	l := filled(t, holding("10.0.0.3", "auto", web))
-	l.Observe(allocations.Claimed{}, allocations.Claimed{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})
-	l.Shows(other, []netip.Addr{addr(at)})
+	l.ClaimChanged(allocations.ClaimContent{}, allocations.ClaimContent{Address: addr(at), Pool: "auto", Holders: []allocations.Holder{{Service: web, Reserved: true}}})
+	l.StatusRead(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {
-		d := decide(l, svc, nil).afterOthers(l, svc)
+		d := decideService(l, svc, nil).afterOthers(l, svc)
 		if diff := cmp.Diff([]ipam.Holding{holding("10.0.0.3", "auto", web)}, d.Keep, byAddr); diff != "" || !d.handOver {
 			t.Errorf("kept so long, waits %v (-want +got):\n%s", d.handOver, diff)
 		}
@@ -249,15 +249,15 @@ func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 			t.Errorf("kept for the Service (-want +got):\n%s", diff)
 		}
 	}
-	l.Left(other, nil)
-	d := decide(l, svc, nil).afterOthers(l, svc)
+	l.StatusWritten(other, nil)
+	d := decideService(l, svc, nil).afterOthers(l, svc)
 	if diff := cmp.Diff(addrs(at), d.TakenUp, byAddr); diff != "" {
 		t.Errorf("taken up (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]ipam.Holding{holding("10.0.0.3", "auto", web)}, d.Drop, byAddr); diff != "" {
 		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
-	if got := apiconv.StatusAddresses(desired(svc, d)); len(got) != 1 || got[0] != addr(at) {
+	if got := apiconv.StatusAddresses(desiredService(svc, d)); len(got) != 1 || got[0] != addr(at) {
 		t.Errorf("shows: got %v, want %s", got, at)
 	}
 }

@@ -20,25 +20,25 @@ import (
 func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
-	if len(held) > 0 || marked(svc) {
+	if len(held) > 0 || isMarked(svc) {
 		if err := r.isUnserved(ctx, key, held); err != nil {
 			return reconcile.Result{}, err
 		}
-		lost := decision{}.shown(r.Allocations, svc).lost
+		lost := serviceDecision{}.withShown(r.Allocations, svc).lost
 		own := ownedBy(slices.Concat(held, kept)) // its status may have an address that is only reserved in the view
-		changed, err := r.write(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
+		changed, err := r.writeService(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
 		}
 		if changed && len(held) > 0 {
-			r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service let %s go", addresses(held))
+			r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service let %s go", joinAddresses(held))
 		}
 	}
 	return r.releaseAll(ctx, key, held)
 }
 
-// marked reports whether the Service has the condition or the annotation of this controller.
-func marked(svc *corev1.Service) bool {
+// isMarked reports whether the Service has the condition or the annotation of this controller.
+func isMarked(svc *corev1.Service) bool {
 	for _, c := range svc.Status.Conditions {
 		if c.Type == v1beta1.ServiceAddressAllocated {
 			return true
@@ -50,14 +50,14 @@ func marked(svc *corev1.Service) bool {
 // handleMissing releases the addresses of a Service that is not in the cache: it was deleted, or is no
 // longer of type LoadBalancer. A read from the API server shows which.
 func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
-	svc, err := r.fresh(ctx, key)
+	svc, err := r.readService(ctx, key)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if svc == nil {
 		return r.releaseDeleted(ctx, key)
 	}
-	if served, err := r.serves(ctx, svc); err != nil || served {
+	if served, err := r.isServed(ctx, svc); err != nil || served {
 		return reconcile.Result{}, cmp.Or(err, errStale) // the cache is behind
 	}
 	defer r.stale.forget(key)
@@ -82,14 +82,14 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 	if len(held) == 0 {
 		return nil
 	}
-	svc, err := r.fresh(ctx, key)
+	svc, err := r.readService(ctx, key)
 	if err != nil {
 		return err
 	}
 	if svc == nil {
 		return nil
 	}
-	if served, err := r.serves(ctx, svc); err != nil || served {
+	if served, err := r.isServed(ctx, svc); err != nil || served {
 		return cmp.Or(err, errStale)
 	}
 	return nil
@@ -98,7 +98,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 // releaseAll releases all addresses of a Service that requests none.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
 	r.restores.Forget(key)
-	r.Allocations.Left(key, nil)
+	r.Allocations.StatusWritten(key, nil)
 	r.Allocations.Forget(key)
 	r.Metrics.Forget(key)
 	for _, h := range held {
@@ -109,6 +109,6 @@ func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []i
 	if err := r.leaveRefused(ctx, key); err != nil {
 		return reconcile.Result{}, err
 	}
-	again, err := r.expire(ctx, key)
+	again, err := r.expireRetained(ctx, key)
 	return reconcile.Result{RequeueAfter: again}, err
 }

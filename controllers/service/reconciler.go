@@ -58,8 +58,8 @@ type Reconciler struct {
 	Now func() time.Time
 
 	stale       staleVersions
-	restores    retry.Restores[lb.ServiceKey]
-	claimWrites retry.Restores[claimWrite]
+	restores    retry.RestoreLimiter[lb.ServiceKey]
+	claimWrites retry.RestoreLimiter[claimWrite]
 	retries     retry.Limiter
 }
 
@@ -80,38 +80,38 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	err := r.Client.Get(ctx, req.NamespacedName, svc)
 	switch {
 	case apierrors.IsNotFound(err):
-		return r.again(req)(r.handleMissing(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
+		return r.retryLater(req)(r.handleMissing(ctx, lb.ServiceKey{Namespace: req.Namespace, Name: req.Name}))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", req.NamespacedName, err)
 	case r.stale.isStale(svc):
-		return r.again(req)(reconcile.Result{}, errStale)
+		return r.retryLater(req)(reconcile.Result{}, errStale)
 	}
-	served, err := r.serves(ctx, svc)
+	served, err := r.isServed(ctx, svc)
 	switch {
 	case err != nil:
 		return reconcile.Result{}, err
 	case !served:
-		return r.again(req)(r.letGo(ctx, svc))
+		return r.retryLater(req)(r.letGo(ctx, svc))
 	}
-	return r.again(req)(r.serve(ctx, svc))
+	return r.retryLater(req)(r.serve(ctx, svc))
 }
 
 // serve gives the Service the addresses that it requests: it writes the claims, then the
 // status, then releases the addresses that the Service no longer needs.
 func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
-	d, err := r.claim(ctx, svc)
+	d, err := r.ensureClaims(ctx, svc)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	d.otherClass = !apiconv.ServedBy(svc, r.Class)
 	var calmClaims time.Duration
 	d.claimOverwritten, calmClaims = r.claimOverwritten(d.Keep)
-	next, wait, calm, err := r.plan(ctx, svc, &d)
+	next, wait, calm, err := r.planWrite(ctx, svc, &d)
 	if err != nil || wait > 0 {
 		return reconcile.Result{RequeueAfter: backoff.Sooner(wait, d.claimUndone)}, err
 	}
 	calm = backoff.Sooner(calm, calmClaims)
-	changed, err := r.write(ctx, svc, next)
+	changed, err := r.writeService(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -122,7 +122,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if err := r.reportShown(ctx, key, next, changed); err != nil {
 		return reconcile.Result{}, err
 	}
-	r.Metrics.Decided(key, d.Refusal == nil && changed)
+	r.Metrics.ServiceReconciled(key, d.Refusal == nil && changed)
 	r.Metrics.ClaimRefused(key, d.claimRefused != nil)
 	for _, h := range d.Keep {
 		if !slices.Contains(d.TakenUp, h.Address) {
@@ -130,7 +130,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		}
 		// The claim becomes InUse only after the status was written: after a restart in between,
 		// the claim that is still Reserved or Retained shows to which address the Service moves.
-		err := r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, key))
+		err := r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, key))
 		if errors.Is(err, errTaken) {
 			return reconcile.Result{}, errStale // before any claim is released
 		}
@@ -143,7 +143,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	}
 	if changed {
 		r.sendEvents(svc, d)
-		log.FromContext(ctx).Info("wrote the Service's status", "addresses", addresses(d.Keep), "reason", condition(svc, d).Reason, "poolsNotUsed", sentences(d.Passed))
+		log.FromContext(ctx).Info("wrote the Service's status", "addresses", joinAddresses(d.Keep), "reason", allocatedCondition(svc, d).Reason, "poolsNotUsed", joinResults(d.PassedPools))
 	}
 	for _, h := range d.Drop {
 		if err := r.releaseClaim(ctx, h, false); err != nil {
@@ -159,7 +159,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	if d.handOver {
 		return reconcile.Result{}, errHandOver // do not expire what is reserved for it while it waits for the other Service
 	}
-	again, err := r.expire(ctx, key)
+	again, err := r.expireRetained(ctx, key)
 	return reconcile.Result{RequeueAfter: backoff.Sooner(backoff.Sooner(d.claimUndone, calm), backoff.Sooner(again, retryAfter(d)))}, err
 }
 
@@ -168,8 +168,8 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 // state, so it is read from the API server.
 func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
 	shows := apiconv.StatusAddresses(svc)
-	if !written && r.Allocations.Leaves(key) {
-		fresh, err := r.fresh(ctx, key)
+	if !written && r.Allocations.ShowsLostAddress(key) {
+		fresh, err := r.readService(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -177,13 +177,13 @@ func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *co
 			shows = append(shows, apiconv.StatusAddresses(fresh)...)
 		}
 	}
-	r.Allocations.Left(key, shows)
+	r.Allocations.StatusWritten(key, shows)
 	return nil
 }
 
 // retryAfter is how long to wait before a Service that does not have all that it
 // requests is tried again; zero: until something changes.
-func retryAfter(d decision) time.Duration {
+func retryAfter(d serviceDecision) time.Duration {
 	if d.invalid || d.Attempts == 0 {
 		return 0
 	}
@@ -196,22 +196,22 @@ func retryAfter(d decision) time.Duration {
 	return wait
 }
 
-// claim decides and persists the claims; it starts over whenever a chosen address turns out to be
+// ensureClaims decides and persists the claims; it starts over whenever a chosen address turns out to be
 // taken.
-func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, error) {
+func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (serviceDecision, error) {
 	namespaceLabels, err := r.namespaceLabels(ctx, svc.Namespace)
 	if err != nil {
-		return decision{}, err
+		return serviceDecision{}, err
 	}
 	shows := apiconv.StatusAddresses(svc)
 	for range maxClaimAttempts {
-		d := decide(r.Allocations, svc, namespaceLabels).afterOthers(r.Allocations, svc)
+		d := decideService(r.Allocations, svc, namespaceLabels).afterOthers(r.Allocations, svc)
 		var err error
 		for _, h := range d.Keep {
 			if slices.Contains(d.TakenUp, h.Address) {
 				err = r.verifyClaim(ctx, h)
 			} else {
-				err = r.ensureClaim(ctx, h, svc, r.Allocations.Terms(h.Address, h.Service))
+				err = r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, h.Service))
 			}
 			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the address stays in the status meanwhile
 				d.claimUndone, err = backoff.Sooner(d.claimUndone, wait), nil
@@ -227,11 +227,11 @@ func (r *Reconciler) claim(ctx context.Context, svc *corev1.Service) (decision, 
 		case refused != nil:
 			return r.withoutClaim(svc, d, refused), nil
 		case err != nil:
-			return decision{}, err
+			return serviceDecision{}, err
 		}
 		return d, nil
 	}
-	return decision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
+	return serviceDecision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
 }
 
 // namespaceLabels returns the labels of a namespace, which decide which pools may serve a
@@ -250,12 +250,12 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// serves reports whether the controller serves a Service. A Service that uses an address is served
+// isServed reports whether the controller serves a Service. A Service that uses an address is served
 // whatever its class: spec.loadBalancerClass is immutable, so that the Service could not follow
 // when another class is configured. The claim of the address shows the use, by the UID of the
 // Service: an earlier Service of the name had another UID. A claim that is not in the cache is
 // read from the API server.
-func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, error) {
+func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, error) {
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
 	}
@@ -270,7 +270,7 @@ func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, err
 			if client.IgnoreNotFound(err) != nil {
 				return false, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
 			}
-			if err == nil && takenUp(&claim, svc) {
+			if err == nil && holdsByUID(&claim, svc) {
 				return true, nil
 			}
 		}
@@ -278,17 +278,17 @@ func (r *Reconciler) serves(ctx context.Context, svc *corev1.Service) (bool, err
 	return false, nil
 }
 
-// takenUp reports whether a claim names the Service with its UID.
-func takenUp(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
+// holdsByUID reports whether a claim names the Service with its UID.
+func holdsByUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
 		return apiconv.HolderKey(h) == apiconv.KeyOf(svc) && h.UID != "" && h.UID == svc.UID
 	})
 }
 
-// again returns a function that turns some errors into a later retry, since they are no failures and
+// retryLater returns a function that turns some errors into a later retry, since they are no failures and
 // would only fill the log: a conflict with another writer, a write that another writer undoes, an
 // outdated cache, and an address that another Service still has.
-func (r *Reconciler) again(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
+func (r *Reconciler) retryLater(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {
 			return reconcile.Result{RequeueAfter: r.retries.When(req)}, nil

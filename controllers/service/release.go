@@ -26,7 +26,7 @@ import (
 // read from the API server, still has the address. If the Service is gone and the pool retains
 // addresses, the claim keeps the address for the next Service of its name.
 func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool) error {
-	svc, err := r.fresh(ctx, h.Service)
+	svc, err := r.readService(ctx, h.Service)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 		r.Allocations.Release(h.Address, h.Service)
 		return nil
 	}
-	next, kept, err := r.without(ctx, claim, at, gone)
+	next, kept, err := r.withoutHolder(ctx, claim, at, gone)
 	if err != nil {
 		return err
 	}
@@ -65,14 +65,14 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	return nil
 }
 
-// without returns the claim as it should be without one of its holders, nil if it should be
+// withoutHolder returns the claim as it should be without one of its holders, nil if it should be
 // deleted, and whether it reserves the address for the Service that is removed.
-func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
+func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
 	next = claim.DeepCopy()
 	spec := &next.Spec
 	if len(spec.Holders) > 1 {
 		spec.Holders = slices.Delete(spec.Holders, at, at+1)
-		spec.Others = others(spec.Holders)
+		spec.Others = otherHolders(spec.Holders)
 		return next, false, nil
 	}
 	spec.Holders = []v1beta1.ClaimHolder{{Namespace: spec.Holders[0].Namespace, Name: spec.Holders[0].Name}}
@@ -81,7 +81,7 @@ func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim,
 		spec.State = v1beta1.ClaimReserved
 		return next, true, nil
 	}
-	reclaim, err := r.reclaim(ctx, string(spec.Pool))
+	reclaim, err := r.reclaimPolicy(ctx, string(spec.Pool))
 	if err != nil {
 		return nil, false, err
 	}
@@ -100,7 +100,7 @@ func (r *Reconciler) without(ctx context.Context, claim *v1beta1.IPAddressClaim,
 	return next, true, nil
 }
 
-func (r *Reconciler) reclaim(ctx context.Context, pool string) (*v1beta1.PoolReclaim, error) {
+func (r *Reconciler) reclaimPolicy(ctx context.Context, pool string) (*v1beta1.PoolReclaim, error) {
 	var object v1beta1.IPAddressPool
 	err := r.Client.Get(ctx, client.ObjectKey{Name: pool}, &object)
 	if apierrors.IsNotFound(err) {
@@ -134,10 +134,10 @@ func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, ha
 	})
 }
 
-// expire frees the addresses that were retained for a Service and whose time is over, and returns
+// expireRetained frees the addresses that were retained for a Service and whose time is over, and returns
 // when the next one has to be freed; zero: never. Addresses that an administrator reserves for it stay;
 // only the state of their claims is corrected.
-func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
+func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
 	_, kept := r.Allocations.HeldBy(key)
 	for _, h := range kept {
 		claim := &v1beta1.IPAddressClaim{}
@@ -156,7 +156,7 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 		if err != nil || claim.Spec.State != v1beta1.ClaimRetained {
 			continue
 		}
-		inherited, err := r.inherited(ctx, claim)
+		inherited, err := r.isInherited(ctx, claim)
 		if err != nil {
 			return 0, err
 		}
@@ -177,9 +177,9 @@ func (r *Reconciler) expire(ctx context.Context, key lb.ServiceKey) (next time.D
 	return next, nil
 }
 
-// inherited reports whether an address is retained for a Service of a namespace that was
+// isInherited reports whether an address is retained for a Service of a namespace that was
 // deleted, or deleted and created again.
-func (r *Reconciler) inherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
+func (r *Reconciler) isInherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
 		return false, nil
 	}
@@ -206,7 +206,7 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 // leaveRefused removes the Service from claims that name it although it cannot have the address.
 // Claims that an administrator wrote stay: their condition shows what is wrong.
 func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
-	for _, address := range r.Allocations.Refused(key) {
+	for _, address := range r.Allocations.RefusedAddresses(key) {
 		claim := &v1beta1.IPAddressClaim{}
 		err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, claim)
 		if client.IgnoreNotFound(err) != nil {
@@ -222,8 +222,8 @@ func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error 
 	return nil
 }
 
-// fresh reads a Service from the API server, nil if there is none.
-func (r *Reconciler) fresh(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
+// readService reads a Service from the API server, nil if there is none.
+func (r *Reconciler) readService(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
 	svc := &corev1.Service{}
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)
 	if apierrors.IsNotFound(err) {

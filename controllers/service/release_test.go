@@ -114,7 +114,7 @@ func TestWithout(t *testing.T) {
 			}
 			r := &Reconciler{Client: onePool{reclaim: tt.reclaim}, Reader: namespace, Now: func() time.Time { return start.Add(999 * time.Millisecond) }}
 			before := tt.claim.DeepCopy()
-			next, kept, err := r.without(t.Context(), tt.claim, tt.at, tt.gone)
+			next, kept, err := r.withoutHolder(t.Context(), tt.claim, tt.at, tt.gone)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestWithout(t *testing.T) {
 	}
 	t.Run("a pool that cannot be read stops it", func(t *testing.T) {
 		away := errors.New("away")
-		next, kept, err := (&Reconciler{Client: onePool{err: away}}).without(t.Context(), ofController, 0, true)
+		next, kept, err := (&Reconciler{Client: onePool{err: away}}).withoutHolder(t.Context(), ofController, 0, true)
 		if !errors.Is(err, away) || next != nil || kept {
 			t.Errorf("got %v, %v, %v, want the error", next, kept, err)
 		}
@@ -158,7 +158,7 @@ func TestRetainedAddressesEndWithTheNamespace(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := claim("10.0.0.1", "10.0.0.1", web)
 			c.Spec.Holders[0].NamespaceUID = tt.recorded
-			got, err := (&Reconciler{Reader: onePool{namespace: tt.exists}}).inherited(t.Context(), c)
+			got, err := (&Reconciler{Reader: onePool{namespace: tt.exists}}).isInherited(t.Context(), c)
 			if err != nil || got != tt.want {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}
@@ -167,7 +167,7 @@ func TestRetainedAddressesEndWithTheNamespace(t *testing.T) {
 }
 
 func TestRetryAfterDoublesUpToABound(t *testing.T) {
-	waiting := func(attempts int) decision {
+	waiting := func(attempts int) serviceDecision {
 		d := refused(&ipam.Refusal{})
 		d.Attempts = attempts
 		return d
@@ -176,7 +176,7 @@ func TestRetryAfterDoublesUpToABound(t *testing.T) {
 	invalid.invalid = true
 	tests := []struct {
 		name string
-		d    decision
+		d    serviceDecision
 		want time.Duration
 	}{
 		{"never, if it has all", kept(), 0},
@@ -215,7 +215,7 @@ func TestRetryThatIsNoErrorBacksOff(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var r Reconciler
-			again := r.again(request.Service(web))
+			again := r.retryLater(request.Service(web))
 			var last time.Duration
 			for range 20 {
 				got, err := again(fine, tt.err)

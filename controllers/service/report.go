@@ -21,29 +21,29 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// action is the action in events of this controller.
-const action = "AllocateAddress"
+// eventAction is the action in events of this controller.
+const eventAction = "AllocateAddress"
 
-// desired returns the Service as it should look after a decision: status, condition and the
+// desiredService returns the Service as it should look after a decision: status, condition and the
 // annotation with the names of pools.
-func desired(svc *corev1.Service, d decision) *corev1.Service {
+func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 	next := svc.DeepCopy()
-	next.Status.LoadBalancer.Ingress = ingress(svc, d)
+	next.Status.LoadBalancer.Ingress = desiredIngress(svc, d)
 	if len(d.Keep) > 0 {
 		if next.Annotations == nil {
 			next.Annotations = map[string]string{}
 		}
-		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = strings.Join(pools(d.Keep), ",")
+		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = strings.Join(poolNames(d.Keep), ",")
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
 	}
-	meta.SetStatusCondition(&next.Status.Conditions, condition(svc, d))
+	meta.SetStatusCondition(&next.Status.Conditions, allocatedCondition(svc, d))
 	return next
 }
 
-// ingress lists the addresses of the Service, IPv4 first, and then entries of its status that stay:
+// desiredIngress lists the addresses of the Service, IPv4 first, and then entries of its status that stay:
 // host names, which another controller wrote, and the addresses in d.leave.
-func ingress(svc *corev1.Service, d decision) []corev1.LoadBalancerIngress {
+func desiredIngress(svc *corev1.Service, d serviceDecision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
 	for _, h := range d.Keep {
 		list = append(list, entryOf(svc, h.Address))
@@ -75,24 +75,24 @@ func entryOf(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress
 // that the Service keeps.
 const maxRefusal = 2048
 
-func condition(svc *corev1.Service, d decision) metav1.Condition {
+func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, ObservedGeneration: svc.Generation}
 	switch {
 	case d.Refusal != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(d.Refusal.Reason), bounded.Cut(d.Refusal.Message, maxRefusal)
 		if len(d.Keep) > 0 {
-			c.Message += fmt.Sprintf("; until then the Service keeps %s", addresses(d.Keep))
+			c.Message += fmt.Sprintf("; until then the Service keeps %s", joinAddresses(d.Keep))
 		}
 	case d.Missing != nil:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonPartlyAllocated
-		c.Message = fmt.Sprintf("the Service has %s; it prefers addresses of both families, but %s", origins(d.Keep), d.Missing.Message)
+		c.Message = fmt.Sprintf("the Service has %s; it prefers addresses of both families, but %s", addressesWithPools(d.Keep), d.Missing.Message)
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
-		c.Message = plain(d)
+		c.Message = allocatedMessage(d)
 	}
 	c.Message += unknownAnnotations(svc)
 	if d.otherClass {
-		c.Message += fmt.Sprintf("; spec.loadBalancerClass: it is %s, and lbstack serves another class now: the Service keeps its addresses: create it again with the other class, since the field is immutable", class(svc))
+		c.Message += fmt.Sprintf("; spec.loadBalancerClass: it is %s, and lbstack serves another class now: the Service keeps its addresses: create it again with the other class, since the field is immutable", serviceClass(svc))
 	}
 	if d.overwriter != "" {
 		if c.Status == metav1.ConditionTrue {
@@ -110,8 +110,10 @@ func condition(svc *corev1.Service, d decision) metav1.Condition {
 	return c
 }
 
-// plain returns the message for a Service that has all addresses that it requests.
-func plain(d decision) string { return fmt.Sprintf("the Service has %s", origins(d.Keep)) }
+// allocatedMessage returns the message for a Service that has all addresses that it requests.
+func allocatedMessage(d serviceDecision) string {
+	return fmt.Sprintf("the Service has %s", addressesWithPools(d.Keep))
+}
 
 // maxUnknown is how many unknown annotations a message names; the others it counts.
 const maxUnknown = 3
@@ -129,15 +131,15 @@ func unknownAnnotations(svc *corev1.Service) string {
 	return b.String()
 }
 
-func class(svc *corev1.Service) string {
+func serviceClass(svc *corev1.Service) string {
 	if svc.Spec.LoadBalancerClass == nil {
 		return "not set"
 	}
 	return strconv.Quote(*svc.Spec.LoadBalancerClass)
 }
 
-// pools returns the names of the pools of holdings, each once.
-func pools(holdings []ipam.Holding) []string {
+// poolNames returns the names of the pools of holdings, each once.
+func poolNames(holdings []ipam.Holding) []string {
 	var names []string
 	for _, h := range holdings {
 		if !slices.Contains(names, string(h.Pool)) {
@@ -147,22 +149,22 @@ func pools(holdings []ipam.Holding) []string {
 	return names
 }
 
-// origins lists addresses with their pools.
-func origins(holdings []ipam.Holding) string {
+// addressesWithPools lists addresses with their pools.
+func addressesWithPools(holdings []ipam.Holding) string {
 	var words []string
-	for _, name := range pools(holdings) {
+	for _, name := range poolNames(holdings) {
 		var of []ipam.Holding
 		for _, h := range holdings {
 			if string(h.Pool) == name {
 				of = append(of, h)
 			}
 		}
-		words = append(words, fmt.Sprintf("%s from the pool %q", addresses(of), name))
+		words = append(words, fmt.Sprintf("%s from the pool %q", joinAddresses(of), name))
 	}
 	return strings.Join(words, " and ")
 }
 
-func addresses(holdings []ipam.Holding) string {
+func joinAddresses(holdings []ipam.Holding) string {
 	words := make([]string, 0, len(holdings))
 	for _, h := range holdings {
 		words = append(words, h.Address.String())
@@ -170,7 +172,7 @@ func addresses(holdings []ipam.Holding) string {
 	return strings.Join(words, ", ")
 }
 
-func sentences(results []ipam.PoolResult) string {
+func joinResults(results []ipam.PoolResult) string {
 	words := make([]string, 0, len(results))
 	for _, v := range results {
 		words = append(words, v.Why)
@@ -183,10 +185,10 @@ func sameAsWritten(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
-// write writes status and annotations of a Service, if they differ, in one request: the status
+// writeService writes status and annotations of a Service, if they differ, in one request: the status
 // subresource of a Service takes annotations as well. It fails if the Service has changed since it
 // was read.
-func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
+func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
 	if sameAsWritten(svc, next) {
 		return false, nil
 	}
@@ -199,27 +201,27 @@ func (r *Reconciler) write(ctx context.Context, svc, next *corev1.Service) (chan
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
 	r.stale.note(svc, next)
-	r.restores.Wrote(apiconv.KeyOf(svc), fingerprint(next))
+	r.restores.NoteWrite(apiconv.KeyOf(svc), statusFingerprint(next))
 	return true, nil
 }
 
 // sendEvents sends an event for each address that the Service lost or left, one when another writer
 // has overwritten the status, and one when the condition has changed.
-func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
+func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 	for _, l := range d.Lost {
-		r.warn(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
+		r.sendWarning(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
 	}
 	for _, f := range d.Fled {
-		r.warn(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %s of the pool %q, since %s: it has %s now; free it there, or add them to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, addresses(d.Keep)))
+		r.sendWarning(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %s of the pool %q, since %s: it has %s now; free it there, or add them to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, joinAddresses(d.Keep)))
 	}
 	for _, sentence := range d.taken {
-		r.Metrics.Conflict()
-		r.warn(svc, v1beta1.ReasonAddressLost, sentence)
+		r.Metrics.CountConflict()
+		r.sendWarning(svc, v1beta1.ReasonAddressLost, sentence)
 	}
 	if d.restores != "" {
-		r.warn(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restores))
+		r.sendWarning(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restores))
 	}
-	now := condition(svc, d)
+	now := allocatedCondition(svc, d)
 	before := meta.FindStatusCondition(svc.Status.Conditions, now.Type)
 	if before != nil && before.Reason == now.Reason && before.Message == now.Message {
 		return
@@ -228,22 +230,22 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d decision) {
 		return // reported with each restoration
 	}
 	if now.Status != metav1.ConditionTrue || now.Reason == v1beta1.ReasonClaimOverwritten {
-		r.warn(svc, now.Reason, now.Message)
+		r.sendWarning(svc, now.Reason, now.Message)
 		return
 	}
 	if before != nil && strings.HasPrefix(before.Message, now.Message) {
 		return // only a remark at the end is gone, such as that another writer overwrites the status
 	}
-	if before == nil && len(d.Passed) == 0 && now.Message == plain(d) {
+	if before == nil && len(d.PassedPools) == 0 && now.Message == allocatedMessage(d) {
 		return // the event about announcing the address follows, and names the address as well
 	}
 	message := now.Message
-	if len(d.Passed) > 0 {
-		message += "; not used: " + sentences(d.Passed)
+	if len(d.PassedPools) > 0 {
+		message += "; not used: " + joinResults(d.PassedPools)
 	}
-	r.Events.Eventf(svc, nil, corev1.EventTypeNormal, now.Reason, action, "%s", bounded.Note(message))
+	r.Events.Eventf(svc, nil, corev1.EventTypeNormal, now.Reason, eventAction, "%s", bounded.Note(message))
 }
 
-func (r *Reconciler) warn(svc *corev1.Service, reason, message string) {
-	r.Events.Eventf(svc, nil, corev1.EventTypeWarning, reason, action, "%s", bounded.Note(message))
+func (r *Reconciler) sendWarning(svc *corev1.Service, reason, message string) {
+	r.Events.Eventf(svc, nil, corev1.EventTypeWarning, reason, eventAction, "%s", bounded.Note(message))
 }

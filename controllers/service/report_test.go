@@ -29,7 +29,7 @@ func TestDesired(t *testing.T) {
 	tests := []struct {
 		name        string
 		svc         *corev1.Service
-		decision    decision
+		decision    serviceDecision
 		ingress     list
 		annotations map[string]string
 	}{
@@ -54,18 +54,18 @@ func TestDesired(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.svc.Status.Conditions = []metav1.Condition{foreign}
 			before := tt.svc.DeepCopy()
-			got := desired(tt.svc, tt.decision)
+			got := desiredService(tt.svc, tt.decision)
 			want := before.DeepCopy()
 			want.Annotations = tt.annotations
 			want.Status.LoadBalancer.Ingress = tt.ingress
-			want.Status.Conditions = append(want.Status.Conditions, condition(before, tt.decision))
+			want.Status.Conditions = append(want.Status.Conditions, allocatedCondition(before, tt.decision))
 			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(metav1.Condition{}, "LastTransitionTime")); diff != "" {
 				t.Errorf("Service (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, tt.svc); diff != "" {
 				t.Errorf("the Service that was passed has changed (-before +after):\n%s", diff)
 			}
-			if diff := cmp.Diff(got, desired(got, tt.decision)); diff != "" {
+			if diff := cmp.Diff(got, desiredService(got, tt.decision)); diff != "" {
 				t.Errorf("decided again, so that there is something to write (-before +after):\n%s", diff)
 			}
 		})
@@ -81,7 +81,7 @@ func TestCondition(t *testing.T) {
 	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
 	tests := []struct {
 		name     string
-		decision decision
+		decision serviceDecision
 		want     metav1.Condition
 	}{
 		{name: "a Service with an address names the address and its pool", decision: kept(one), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
@@ -95,7 +95,7 @@ func TestCondition(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Type, tt.want.ObservedGeneration = v1beta1.ServiceAddressAllocated, 5
-			if diff := cmp.Diff(tt.want, condition(service(), tt.decision)); diff != "" {
+			if diff := cmp.Diff(tt.want, allocatedCondition(service(), tt.decision)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})
@@ -108,7 +108,7 @@ func TestTextsAreBounded(t *testing.T) {
 	partly.Missing = &ipam.Refusal{Message: long}
 	tests := []struct {
 		name string
-		d    decision
+		d    serviceDecision
 	}{
 		{"of a refusal", refused(&ipam.Refusal{Message: long})},
 		{"of a refusal that leaves the Service what it has", refused(&ipam.Refusal{Message: long}, holding("10.0.0.1", "auto", web))},
@@ -116,7 +116,7 @@ func TestTextsAreBounded(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := condition(service(), tt.d).Message
+			got := allocatedCondition(service(), tt.d).Message
 			if len(got) > 32768 || !strings.Contains(got, "...") {
 				t.Errorf("message: got %d bytes, want what the API server takes, and that one sees that it was longer", len(got))
 			}
@@ -126,8 +126,8 @@ func TestTextsAreBounded(t *testing.T) {
 		})
 	}
 	t.Run("of a request that asks for a lot", func(t *testing.T) {
-		d := decide(filled(t), service(addressKey, strings.Repeat("not-an-address", 10000)), nil)
-		if got := len(condition(service(), d).Message); got > 32768 {
+		d := decideService(filled(t), service(addressKey, strings.Repeat("not-an-address", 10000)), nil)
+		if got := len(allocatedCondition(service(), d).Message); got > 32768 {
 			t.Errorf("message: got %d bytes, want what the API server takes", got)
 		}
 	})
@@ -151,7 +151,7 @@ func TestMarked(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := marked(tt.svc); got != tt.want {
+			if got := isMarked(tt.svc); got != tt.want {
 				t.Errorf("marked: got %v, want %v", got, tt.want)
 			}
 		})

@@ -18,30 +18,30 @@ import (
 // anotherWriter stands for a field manager that is not known.
 const anotherWriter = "another writer"
 
-// plan returns the Service as it is to be written, how long to wait before writing it, and how long
+// planWrite returns the Service as it is to be written, how long to wait before writing it, and how long
 // a disagreement with another writer still lasts (calm; zero: there is none). Without the wait, two
 // controllers that correct each other would write as fast as the API server lets them. While they
-// disagree about the addresses, the condition names the other writer: plan stores its name in d.
-func (r *Reconciler) plan(ctx context.Context, svc *corev1.Service, d *decision) (next *corev1.Service, wait, calm time.Duration, err error) {
+// disagree about the addresses, the condition names the other writer: planWrite stores its name in d.
+func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serviceDecision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restores.Disagreement(key, now)
-	next = desired(svc, *d)
-	undone := r.restores.Look(key, fingerprint(next), sameAsWritten(svc, next), now)
+	next = desiredService(svc, *d)
+	undone := r.restores.Compare(key, statusFingerprint(next), sameAsWritten(svc, next), now)
 	if !undone.Is || undone.Wait > 0 {
 		return next, undone.Wait, calm, nil
 	}
 	by := ""
-	if entries(svc) != entries(next) {
-		fresh, err := r.fresh(ctx, key)
+	if statusAddresses(svc) != statusAddresses(next) {
+		fresh, err := r.readService(ctx, key)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		by = overwriter(fresh)
+		by = otherWriter(fresh)
 	}
 	r.restores.SetBy(key, by)
 	d.restores = by
 	d.overwriter, calm = r.restores.Disagreement(key, now)
-	return desired(svc, *d), 0, calm, nil
+	return desiredService(svc, *d), 0, calm, nil
 }
 
 // overwrittenBy returns the sentence that another writer overwrites what the controller writes.
@@ -50,19 +50,19 @@ func overwrittenBy(who string) string {
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }
 
-// fingerprint identifies what this reconciler writes on a Service: addresses, annotation and the
+// statusFingerprint identifies what this reconciler writes on a Service: addresses, annotation and the
 // condition AddressAllocated.
-func fingerprint(svc *corev1.Service) string {
+func statusFingerprint(svc *corev1.Service) string {
 	c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated)
 	if c == nil {
 		c = &metav1.Condition{}
 	}
-	return fmt.Sprint(entries(svc), svc.Annotations[v1beta1.AnnotationAllocatedFromPool], c.Status, c.Reason, c.Message, c.ObservedGeneration)
+	return fmt.Sprint(statusAddresses(svc), svc.Annotations[v1beta1.AnnotationAllocatedFromPool], c.Status, c.Reason, c.Message, c.ObservedGeneration)
 }
 
-// entries returns the addresses in the status of a Service, with their modes. Host names are left
+// statusAddresses returns the addresses in the status of a Service, with their modes. Host names are left
 // out: other controllers write them.
-func entries(svc *corev1.Service) string {
+func statusAddresses(svc *corev1.Service) string {
 	var b strings.Builder
 	for _, in := range svc.Status.LoadBalancer.Ingress {
 		if in.IP == "" {
@@ -77,8 +77,8 @@ func entries(svc *corev1.Service) string {
 	return b.String()
 }
 
-// overwriter names, in words, the writer of status.loadBalancer other than this controller.
-func overwriter(svc *corev1.Service) string {
+// otherWriter names, in words, the writer of status.loadBalancer other than this controller.
+func otherWriter(svc *corev1.Service) string {
 	if svc == nil {
 		return anotherWriter
 	}
@@ -94,7 +94,7 @@ func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...s
 		if entry.Manager == v1beta1.ManagedByController || entry.Subresource != subresource {
 			continue
 		}
-		if len(path) > 0 && owns(entry, path...) {
+		if len(path) > 0 && ownsField(entry, path...) {
 			return fmt.Sprintf("the field manager %q", entry.Manager)
 		}
 		if last == nil || entry.Time != nil && last.Time.Before(entry.Time) {
@@ -107,8 +107,8 @@ func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...s
 	return fmt.Sprintf("the field manager %q", last.Manager)
 }
 
-// owns reports whether a field manager owns the field at a path.
-func owns(entry *metav1.ManagedFieldsEntry, path ...string) bool {
+// ownsField reports whether a field manager owns the field at a path.
+func ownsField(entry *metav1.ManagedFieldsEntry, path ...string) bool {
 	if entry.FieldsV1 == nil {
 		return false
 	}

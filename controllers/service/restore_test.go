@@ -39,12 +39,12 @@ func TestOverwriter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			svc := service()
 			svc.ManagedFields = tt.list
-			if got := overwriter(svc); got != tt.want {
+			if got := otherWriter(svc); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
 	}
-	if got := overwriter(nil); got != "another writer" {
+	if got := otherWriter(nil); got != "another writer" {
 		t.Errorf("a Service that is gone: got %s, want another writer", got)
 	}
 }

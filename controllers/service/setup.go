@@ -37,20 +37,20 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
-		For(&corev1.Service{}, builder.WithPredicates(r.arrivals())).
-		Watches(&v1beta1.IPAddressClaim{}, claims{allocations: r.Allocations, changed: adopter.BeforeChange, cached: r.cached}).
+		For(&corev1.Service{}, builder.WithPredicates(r.arrivalPredicate())).
+		Watches(&v1beta1.IPAddressClaim{}, claimHandler{allocations: r.Allocations, changed: adopter.BeforeChange, cached: r.cachedService}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.servicesIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(woken).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
 
-// arrivals returns a predicate that passes all events. It counts a Service without an
+// arrivalPredicate returns a predicate that passes all events. It counts a Service without an
 // address as arrived, for the metrics.
-func (r *Reconciler) arrivals() predicate.Predicate {
+func (r *Reconciler) arrivalPredicate() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
 		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
-			r.Metrics.Arrived(apiconv.KeyOf(svc))
+			r.Metrics.ServiceArrived(apiconv.KeyOf(svc))
 		}
 		return true
 	})
@@ -77,10 +77,10 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 	return requests
 }
 
-// claims is the event handler for claims. It passes each change to the view, and requests
+// claimHandler is the event handler for claims. It passes each change to the view, and requests
 // a reconcile of the Services that the claim names: if a claim was deleted by hand, they
 // write it again.
-type claims struct {
+type claimHandler struct {
 	allocations *allocations.View
 	// changed is called before the view gets a change.
 	changed func()
@@ -89,28 +89,28 @@ type claims struct {
 }
 
 // Create implements handler.EventHandler.
-func (c claims) Create(_ context.Context, e event.CreateEvent, q request.Queue) {
-	if now, ok := claimed(e.Object); ok {
+func (c claimHandler) Create(_ context.Context, e event.CreateEvent, q request.Queue) {
+	if now, ok := claimContent(e.Object); ok {
 		c.changed()
-		c.allocations.Observe(allocations.Claimed{}, now)
+		c.allocations.ClaimChanged(allocations.ClaimContent{}, now)
 	}
-	enqueue(e.Object, q)
+	enqueueHolders(e.Object, q)
 }
 
 // Update implements handler.EventHandler.
-func (c claims) Update(ctx context.Context, e event.UpdateEvent, q request.Queue) {
-	before, _ := claimed(e.ObjectOld)
-	if now, ok := claimed(e.ObjectNew); ok && !c.refused(ctx, e.ObjectNew) {
+func (c claimHandler) Update(ctx context.Context, e event.UpdateEvent, q request.Queue) {
+	before, _ := claimContent(e.ObjectOld)
+	if now, ok := claimContent(e.ObjectNew); ok && !c.isRefused(ctx, e.ObjectNew) {
 		c.changed()
-		c.allocations.Observe(before, now)
+		c.allocations.ClaimChanged(before, now)
 	}
-	enqueue(e.ObjectOld, q)
-	enqueue(e.ObjectNew, q)
+	enqueueHolders(e.ObjectOld, q)
+	enqueueHolders(e.ObjectNew, q)
 }
 
-// refused reports whether a claim hands its address to Services that do not exist in the cache. The
+// isRefused reports whether a claim hands its address to Services that do not exist in the cache. The
 // view does not get such a change: the Services that have the address undo it, see refuseTakeOver.
-func (c claims) refused(ctx context.Context, object client.Object) bool {
+func (c claimHandler) isRefused(ctx context.Context, object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return false
@@ -118,33 +118,33 @@ func (c claims) refused(ctx context.Context, object client.Object) bool {
 	if address, err := apiconv.ClaimAddress(claim); err != nil || !c.allocations.InUse(address) {
 		return false // no Service has the address and would undo the change
 	}
-	is, err := unfounded(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
+	is, err := namesNoService(claim, func(key lb.ServiceKey) (*corev1.Service, error) { return c.cached(ctx, key) })
 	return is && err == nil
 }
 
 // Delete implements handler.EventHandler.
-func (c claims) Delete(_ context.Context, e event.DeleteEvent, q request.Queue) {
-	if gone, ok := claimed(e.Object); ok {
+func (c claimHandler) Delete(_ context.Context, e event.DeleteEvent, q request.Queue) {
+	if gone, ok := claimContent(e.Object); ok {
 		c.changed()
-		c.allocations.Deleted(gone)
+		c.allocations.ClaimDeleted(gone)
 	}
-	enqueue(e.Object, q)
+	enqueueHolders(e.Object, q)
 }
 
 // Generic implements handler.EventHandler; there are no such events.
-func (c claims) Generic(context.Context, event.GenericEvent, request.Queue) {}
+func (c claimHandler) Generic(context.Context, event.GenericEvent, request.Queue) {}
 
-// claimed returns the content of a claim; false: it is invalid.
-func claimed(object client.Object) (allocations.Claimed, bool) {
+// claimContent returns the content of a claim; false: it is invalid.
+func claimContent(object client.Object) (allocations.ClaimContent, bool) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
-		return allocations.Claimed{}, false
+		return allocations.ClaimContent{}, false
 	}
 	c, err := claimedBy(claim)
 	return c, err == nil
 }
 
-func enqueue(object client.Object, q request.Queue) {
+func enqueueHolders(object client.Object, q request.Queue) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
 		return

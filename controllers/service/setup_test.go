@@ -48,19 +48,19 @@ func (a *asked) Add(r reconcile.Request) { a.list = append(a.list, r) }
 func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 	const at = "10.0.0.1"
 	reservation, ofWeb, ofOther, wrong := claim(at, at), claim(at, at, web), claim(at, at, other), claim("10.0.0.2", at, web)
-	create := func(object *event.CreateEvent) func(context.Context, claims, *asked) {
-		return func(ctx context.Context, c claims, q *asked) { c.Create(ctx, *object, q) }
+	create := func(object *event.CreateEvent) func(context.Context, claimHandler, *asked) {
+		return func(ctx context.Context, c claimHandler, q *asked) { c.Create(ctx, *object, q) }
 	}
-	update := func(e event.UpdateEvent) func(context.Context, claims, *asked) {
-		return func(ctx context.Context, c claims, q *asked) { c.Update(ctx, e, q) }
+	update := func(e event.UpdateEvent) func(context.Context, claimHandler, *asked) {
+		return func(ctx context.Context, c claimHandler, q *asked) { c.Update(ctx, e, q) }
 	}
-	gone := func(e event.DeleteEvent) func(context.Context, claims, *asked) {
-		return func(ctx context.Context, c claims, q *asked) { c.Delete(ctx, e, q) }
+	gone := func(e event.DeleteEvent) func(context.Context, claimHandler, *asked) {
+		return func(ctx context.Context, c claimHandler, q *asked) { c.Delete(ctx, e, q) }
 	}
 	tests := []struct {
 		name  string
 		held  []ipam.Holding
-		event func(context.Context, claims, *asked)
+		event func(context.Context, claimHandler, *asked)
 		asked []lb.ServiceKey
 		want  string
 	}{
@@ -81,7 +81,7 @@ func TestClaimsThatSomebodyElseWrites(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, q := claims{allocations: filled(t, tt.held...), changed: func() {}}, &asked{}
+			c, q := claimHandler{allocations: filled(t, tt.held...), changed: func() {}}, &asked{}
 			tt.event(t.Context(), c, q)
 			var want []reconcile.Request
 			for _, key := range tt.asked {
@@ -120,7 +120,7 @@ func TestServes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, err := (&Reconciler{}).serves(t.Context(), tt.svc); err != nil || got != tt.want {
+			if got, err := (&Reconciler{}).isServed(t.Context(), tt.svc); err != nil || got != tt.want {
 				t.Errorf("serves: got %v, %v, want %v", got, err, tt.want)
 			}
 		})
@@ -161,10 +161,10 @@ func TestServiceThatArrivesWithoutAnAddressIsTimed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := allocations.New()
 			r := &Reconciler{Allocations: l, Metrics: metrics.New(l)}
-			if !r.arrivals().Create(event.CreateEvent{Object: tt.svc}) {
+			if !r.arrivalPredicate().Create(event.CreateEvent{Object: tt.svc}) {
 				t.Error("the event: got held back, want it to pass")
 			}
-			r.Metrics.Decided(web, true)
+			r.Metrics.ServiceReconciled(web, true)
 			if got := timed(t, r.Metrics); got != tt.want {
 				t.Errorf("timed: got %d, want %d", got, tt.want)
 			}

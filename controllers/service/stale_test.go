@@ -41,13 +41,13 @@ func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, 
 
 // reconciledWithStaleClaim reconciles the Service web once, while the cache and the view still have the claim
 // was, which the API server does not have any more. It returns the reconciler and the claim in the view.
-func reconciledWithStaleClaim(t *testing.T, api *cluster, was *v1beta1.IPAddressClaim) (*Reconciler, allocations.Claimed) {
+func reconciledWithStaleClaim(t *testing.T, api *cluster, was *v1beta1.IPAddressClaim) (*Reconciler, allocations.ClaimContent) {
 	t.Helper()
 	api.svc = service()
 	r := on(t, clusterOf())
 	r.Reader, r.Client = api, cached{cluster: api, claim: was}
 	recorded, _ := claimedBy(was)
-	r.Allocations.Observe(allocations.Claimed{}, recorded)
+	r.Allocations.ClaimChanged(allocations.ClaimContent{}, recorded)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(api.svc)})
 	t.Log(res, err, api.wrote)
 	return r, recorded
@@ -63,10 +63,10 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	}
 	// now the event arrives
 	now, _ := claimedBy(is)
-	r.Allocations.Observe(recorded, now)
+	r.Allocations.ClaimChanged(recorded, now)
 	o := service()
 	o.Name = "other"
-	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
+	d := decideService(r.Allocations, o, nil).afterOthers(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) {
 		t.Errorf("other keeps %v, want the address that was given to it", d.Keep)
 	}
@@ -80,10 +80,10 @@ func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	if got := apiconv.StatusAddresses(api.svc); len(got) > 0 {
 		t.Errorf("web shows %v; claims in the cluster: %v", got, api.claims)
 	}
-	r.Allocations.Deleted(recorded)
+	r.Allocations.ClaimDeleted(recorded)
 	o := service()
 	o.Name = "other"
-	d := decide(r.Allocations, o, nil).afterOthers(r.Allocations, o)
+	d := decideService(r.Allocations, o, nil).afterOthers(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) || d.handOver {
 		t.Errorf("other keeps %v and waits: %v, want the address, which is free", d.Keep, d.handOver)
 	}
@@ -97,15 +97,15 @@ func TestReleaseThatOnlyTheCacheHasIsNotTrusted(t *testing.T) {
 	// what the cache has: refused, shows nothing, as before web was given the address
 	empty := allocations.New()
 	empty.Load(pools3(), nil)
-	before := desired(svc, decide(empty, svc, nil))
+	before := desiredService(svc, decideService(empty, svc, nil))
 	api.svc = shows(before.DeepCopy(), at) // what really is (simplified)
 	r.Client = cached{cluster: api, svc: before}
 	x, _ := claimedBy(taken(claim(at, at, web)))
 	y, _ := claimedBy(claim(at, at, other))
-	r.Allocations.Observe(x, y)
-	_, leaving := r.Allocations.Leaving(addr(at), other)
+	r.Allocations.ClaimChanged(x, y)
+	_, leaving := r.Allocations.PreviousService(addr(at), other)
 	res, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(svc)})
-	_, still := r.Allocations.Leaving(addr(at), other)
+	_, still := r.Allocations.PreviousService(addr(at), other)
 	t.Log(res, err, api.wrote, leaving, still)
 	if !still {
 		t.Errorf("web shows %v, and other need not wait", apiconv.StatusAddresses(api.svc))
@@ -120,7 +120,7 @@ func TestAsManyShareAnAddressAsGoIntoItsClaim(t *testing.T) {
 		svc := service(v1beta1.AnnotationAllowSharedIP, "k")
 		svc.Name = fmt.Sprint("s", i)
 		svc.Spec.Ports = []corev1.ServicePort{{Port: int32(1000 + i)}}
-		if d := decide(l, svc, nil); d.Keep[0].Address == addr("10.0.0.0") {
+		if d := decideService(l, svc, nil); d.Keep[0].Address == addr("10.0.0.0") {
 			n++
 		}
 	}
@@ -152,14 +152,14 @@ func TestAddressOfAServiceWithAnInvalidRequestIsNotGivenToAnother(t *testing.T) 
 	var woken []string
 	l.Load(nil, nil)
 	o := shows(service(v1beta1.AnnotationLoadBalancerIPs, "bogus"), "10.0.0.0")
-	do := decide(l, o, nil)
-	o = desired(o, do)
+	do := decideService(l, o, nil)
+	o = desiredService(o, do)
 	n := service()
 	n.Name = "other"
-	n = desired(n, decide(l, n, nil))
+	n = desiredService(n, decideService(l, n, nil))
 	l.OnChange(func(k lb.ServiceKey) { woken = append(woken, k.String()) })
 	l.SetPools(pools3())
-	d := decide(l, n, nil).afterOthers(l, n)
+	d := decideService(l, n, nil).afterOthers(l, n)
 	t.Logf("woken %v", woken)
 	if len(d.Keep) > 0 && d.Keep[0].Address.String() == o.Status.LoadBalancer.Ingress[0].IP {
 		t.Errorf("both show %s; woken: %v", d.Keep[0].Address, woken)

@@ -34,8 +34,8 @@ func canTake(svc *corev1.Service) bool {
 	return svc != nil && svc.DeletionTimestamp.IsZero() && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-// unfounded reports whether a claim hands an address to Services of which none exists.
-func unfounded(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
+// namesNoService reports whether a claim hands an address to Services of which none exists.
+func namesNoService(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
 	if !takesOver(claim) {
 		return false, nil
 	}
@@ -49,14 +49,14 @@ func unfounded(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.
 }
 
 // refuseTakeOver gives a claim back to the Services that have its address, if it hands the address
-// to Services of which none exists. The view still has the former holders, see claims.refused. It
+// to Services of which none exists. The view still has the former holders, see claimHandler.isRefused. It
 // reports whether it gave the claim back.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
 	if !r.Allocations.Confirmed(h.Address, h.Service) {
 		return false, nil
 	}
-	fresh := func(key lb.ServiceKey) (*corev1.Service, error) { return r.fresh(ctx, key) }
-	if is, err := unfounded(have, fresh); err != nil || !is {
+	fresh := func(key lb.ServiceKey) (*corev1.Service, error) { return r.readService(ctx, key) }
+	if is, err := namesNoService(have, fresh); err != nil || !is {
 		return false, err
 	}
 	named := apiconv.HolderKey(have.Spec.Holders[0])
@@ -69,7 +69,7 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 			return false, err
 		}
 		if canTake(svc) {
-			terms := r.Allocations.Terms(h.Address, holding.Service)
+			terms := r.Allocations.SharingTerms(h.Address, holding.Service)
 			want = claimWith(want, holding, apiconv.ClaimHolderOf(svc, terms), terms)
 		}
 	}
@@ -88,8 +88,8 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 	return true, nil
 }
 
-// cached reads a Service of type LoadBalancer from the cache.
-func (r *Reconciler) cached(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
+// cachedService reads a Service of type LoadBalancer from the cache.
+func (r *Reconciler) cachedService(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
 	svc := &corev1.Service{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc); err != nil {
 		return nil, client.IgnoreNotFound(err)

@@ -94,7 +94,7 @@ func TestReservedAddressIsNotShownByAServiceThatIsNotServed(t *testing.T) {
 	c := clusterOf(claim(at, at, web))
 	r := on(t, c)
 	svc := service()
-	svc = desired(svc, decide(r.Allocations, svc, nil))
+	svc = desiredService(svc, decideService(r.Allocations, svc, nil))
 	svc.Spec.Type = corev1.ServiceTypeClusterIP
 	c.svc = svc
 	r = on(t, c)

@@ -29,11 +29,11 @@ func TestReportEvents(t *testing.T) {
 		svc.Status.Conditions = conditions
 		return svc
 	}
-	same := func(d decision) metav1.Condition { return condition(service(), d) }
+	same := func(d serviceDecision) metav1.Condition { return allocatedCondition(service(), d) }
 	old := same(kept(gone))
 	partly, passed, losing := kept(mine), kept(mine), kept(mine)
 	partly.Missing = &ipam.Refusal{Reason: ipam.ReasonPoolExhausted, Message: "no IPv6"}
-	passed.Passed = []ipam.PoolResult{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
+	passed.PassedPools = []ipam.PoolResult{{Pool: "a", Why: `"a" is draining`}, {Pool: "b", Why: `"b" is full`}}
 	losing.Lost = []ipam.OutsidePool{{Holding: gone, Why: "it is excluded"}, {Holding: holding("10.0.0.3", "auto", web), Why: "it conflicts"}}
 	losing.taken = []string{"the Service showed 10.0.0.9, which belongs to the Service default/other"}
 	annotated := with(same(kept(mine)))
@@ -47,7 +47,7 @@ func TestReportEvents(t *testing.T) {
 	tests := []struct {
 		name string
 		svc  *corev1.Service
-		d    decision
+		d    serviceDecision
 		want []string
 	}{
 		{name: "that it left an address to a foreign host, and for which", svc: with(same(kept(gone))), d: fled, want: []string{
@@ -95,10 +95,10 @@ func TestReportEvents(t *testing.T) {
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	long := strings.Repeat("long ", 1000)
 	passed, losing := kept(holding("10.0.0.1", "auto", web)), refused(&ipam.Refusal{Reason: v1beta1.ReasonInvalidRequest, Message: long})
-	passed.Passed = []ipam.PoolResult{{Why: long}}
+	passed.PassedPools = []ipam.PoolResult{{Why: long}}
 	losing.Lost = []ipam.OutsidePool{{Holding: holding("10.0.0.1", "auto", web), Why: long}}
 	losing.taken = []string{long}
-	for _, d := range []decision{passed, losing} {
+	for _, d := range []serviceDecision{passed, losing} {
 		recorded := &recorder{}
 		(&Reconciler{Events: recorded}).sendEvents(service(), d)
 		for _, e := range recorded.list {

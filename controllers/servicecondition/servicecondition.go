@@ -29,7 +29,7 @@ type Writer struct {
 	// Type of the conditions.
 	Type string
 
-	restores retry.Restores[lb.ServiceKey]
+	restores retry.RestoreLimiter[lb.ServiceKey]
 }
 
 // Result of a call of Writer.
@@ -58,14 +58,14 @@ func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condi
 		}
 		item = next
 	}
-	undone := w.restores.Look(key, wanted, same, at)
+	undone := w.restores.Compare(key, wanted, same, at)
 	if same || undone.Wait > 0 {
 		return Result{Wait: undone.Wait}, nil
 	}
 	if err := w.patch(ctx, svc, item); err != nil {
 		return Result{}, err
 	}
-	w.restores.Wrote(key, wanted)
+	w.restores.NoteWrite(key, wanted)
 	return Result{Written: true}, nil
 }
 

@@ -10,23 +10,23 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// conditions are those that the Reconciler writes. Both are nil in a state that it has not
+// writtenConditions are those that the Reconciler writes. Both are nil in a state that it has not
 // written yet.
-type conditions struct{ current, partitioned *metav1.Condition }
+type writtenConditions struct{ current, partitioned *metav1.Condition }
 
-func conditionsOf(state *v1beta1.SpeakerState) conditions {
-	return conditions{
+func conditionsOf(state *v1beta1.SpeakerState) writtenConditions {
+	return writtenConditions{
 		meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionCurrent),
 		meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned),
 	}
 }
 
-func (c conditions) equal(other conditions) bool {
-	return equal(c.current, other.current) && equal(c.partitioned, other.partitioned)
+func (c writtenConditions) equal(other writtenConditions) bool {
+	return equalConditions(c.current, other.current) && equalConditions(c.partitioned, other.partitioned)
 }
 
-// equal compares conditions, and their transition times only if both are set.
-func equal(x, y *metav1.Condition) bool {
+// equalConditions compares conditions, and their transition times only if both are set.
+func equalConditions(x, y *metav1.Condition) bool {
 	if x == nil || y == nil {
 		return x == y
 	}
@@ -34,8 +34,8 @@ func equal(x, y *metav1.Condition) bool {
 	return x.Status == y.Status && x.Reason == y.Reason && x.Message == y.Message && at
 }
 
-// since sets the transition time of a condition, unless it is set.
-func (r *Reconciler) since(was, next *metav1.Condition) {
+// setTransition sets the transition time of a condition, unless it is set.
+func (r *Reconciler) setTransition(was, next *metav1.Condition) {
 	switch {
 	case !next.LastTransitionTime.IsZero():
 	case was != nil && was.Status == next.Status:
@@ -45,11 +45,11 @@ func (r *Reconciler) since(was, next *metav1.Condition) {
 	}
 }
 
-// partitioned returns the condition Partitioned of a speaker, given the larger group from which it is
+// partitionedCondition returns the condition Partitioned of a speaker, given the larger group from which it is
 // isolated; its Size is 0 if there is none. While the condition is True, its lastTransitionTime is
 // when the minority of the speaker began: the speaker compares this with what it reports, and
 // ignores a condition about an earlier minority.
-func partitioned(r reports.Report, larger reports.Group) metav1.Condition {
+func partitionedCondition(r reports.Report, larger reports.Group) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {
 		c.Message = "no larger group of speakers is known that runs and that this one is cut from"

@@ -25,7 +25,7 @@ func kubeletAt(host int) netip.AddrPort {
 
 func TestKubelets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, asked := newKubelets(), map[netip.AddrPort]int{}
+		k, asked := newKubeletChecker(), map[netip.AddrPort]int{}
 		k.answers = func(ctx context.Context, kubelet netip.AddrPort) bool {
 			k.mu.Lock()
 			asked[kubelet]++
@@ -47,31 +47,31 @@ func TestKubelets(t *testing.T) {
 		expect("at first", both, map[lb.NodeName]bool{})
 		expect("one has answered", both, map[lb.NodeName]bool{"a": true})
 		<-k.ended
-		time.Sleep(answerWithin)
+		time.Sleep(answerTimeout)
 		synctest.Wait()
 		<-k.ended // one has not answered in time
 		expect("the other did not answer", both, map[lb.NodeName]bool{"a": true, "b": false})
 		if diff := cmp.Diff([]int{1, 1}, []int{asked[kubeletAt(1)], asked[kubeletAt(2)]}); diff != "" {
 			t.Errorf("questions while the answers count (-want +got):\n%s", diff)
 		}
-		time.Sleep(answerLasts)
+		time.Sleep(answerLifetime)
 		expect("while it is asked again the last answer counts", both, map[lb.NodeName]bool{"a": true, "b": false})
 		if diff := cmp.Diff([]int{2, 2}, []int{asked[kubeletAt(1)], asked[kubeletAt(2)]}); diff != "" {
 			t.Errorf("questions when the answers do not count any more (-want +got):\n%s", diff)
 		}
 		expect("there are no doubts", nil, map[lb.NodeName]bool{})
-		time.Sleep(answerWithin)
+		time.Sleep(answerTimeout)
 		expect("an answer that comes after the doubt is over does not count", both, map[lb.NodeName]bool{})
 		moved := map[lb.NodeName]netip.AddrPort{"b": kubeletAt(1)}
 		expect("a node has another address", moved, map[lb.NodeName]bool{})
 		expect("it answers there", moved, map[lb.NodeName]bool{"b": true})
-		time.Sleep(answerWithin)
+		time.Sleep(answerTimeout)
 	})
 }
 
 func TestKubelets_QuestionsAtOnceAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, open, most := newKubelets(), 0, 0
+		k, open, most := newKubeletChecker(), 0, 0
 		k.answers = func(ctx context.Context, _ netip.AddrPort) bool {
 			k.mu.Lock()
 			open++
@@ -84,19 +84,19 @@ func TestKubelets_QuestionsAtOnceAreBounded(t *testing.T) {
 			return false
 		}
 		all := map[lb.NodeName]netip.AddrPort{}
-		for i := range 3 * mostQuestions {
+		for i := range 3 * maxChecks {
 			all[lb.NodeName(fmt.Sprintf("n%d", i))] = kubeletAt(i)
 		}
 		for i := range 3 {
-			if answers := k.ask(time.Now(), all); len(answers) != i*mostQuestions {
-				t.Errorf("round %d: got %d answers, want %d", i, len(answers), i*mostQuestions)
+			if answers := k.ask(time.Now(), all); len(answers) != i*maxChecks {
+				t.Errorf("round %d: got %d answers, want %d", i, len(answers), i*maxChecks)
 			}
-			time.Sleep(answerWithin)
+			time.Sleep(answerTimeout)
 			synctest.Wait()
 			<-k.ended
 		}
-		if most != mostQuestions {
-			t.Errorf("got %d questions at once, want %d", most, mostQuestions)
+		if most != maxChecks {
+			t.Errorf("got %d questions at once, want %d", most, maxChecks)
 		}
 	})
 }
@@ -127,7 +127,7 @@ func TestHandshake(t *testing.T) {
 			within = 100 * time.Millisecond
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), within)
-		if got := handshake(ctx, netip.MustParseAddrPort(tt.at.String())); got != tt.want {
+		if got := completesHandshake(ctx, netip.MustParseAddrPort(tt.at.String())); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 		cancel()

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// restarting is how long after a speaker was stopped the next one may take to report. The
+	// restartTimeout is how long after a speaker was stopped the next one may take to report. The
 	// other speakers cover for it as long.
-	restarting = 30 * time.Second
-	// starting is how much later than the first report of a speaker its kubelet may report that
+	restartTimeout = 30 * time.Second
+	// startTolerance is how much later than the first report of a speaker its kubelet may report that
 	// the container runs.
-	starting = 3 * time.Second
+	startTolerance = 3 * time.Second
 	// unreadyFor is how long a kubelet must have reported that a speaker runs and is not ready.
 	// A kubelet that starts reports all containers as not ready until it has probed them: they
 	// are probed each 2 s.
 	unreadyFor = 5 * time.Second
 )
 
-// absences finds the nodes on which no speaker runs, from what the kubelets report.
-type absences struct {
+// absenceFinder finds the nodes on which no speaker runs, from what the kubelets report.
+type absenceFinder struct {
 	// unstarted is since when a node with a report has no pod whose container was started.
 	unstarted map[lb.NodeName]time.Time
 	// unready is since when the container of a speaker runs and is not ready.
@@ -41,8 +41,8 @@ type absences struct {
 // long until the result can change although nothing else happens; 0: it cannot. If a kubelet does
 // not report, as on a dead node, find does not notice that the speaker ended: only the other
 // speakers do.
-func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
-	runs, ended := containers(pods)
+func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
+	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
 	wait := func(left time.Duration) bool {
 		again = backoff.Sooner(again, left)
@@ -52,7 +52,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 		node := lb.NodeName(states[i].Name)
 		switch how, has := ended[node]; {
 		case states[i].Status.Phase == v1beta1.SpeakerStopped:
-			if ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady); ready != nil && !wait(ready.LastTransitionTime.Add(restarting).Sub(now)) {
+			if ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady); ready != nil && !wait(ready.LastTransitionTime.Add(restartTimeout).Sub(now)) {
 				why[node] = "it was stopped, and no other one has started there since"
 			}
 		case runs[node] || states[i].Status.Phase == "":
@@ -63,7 +63,7 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 			if !was {
 				since = now
 			}
-			if unstarted[node] = since; !wait(since.Add(starting).Sub(now)) {
+			if unstarted[node] = since; !wait(since.Add(startTolerance).Sub(now)) {
 				why[node] = "no pod of the speaker runs there"
 			}
 		}
@@ -74,10 +74,10 @@ func (a *absences) find(now time.Time, states []v1beta1.SpeakerState, pods []cor
 
 // findUnready returns the nodes of speakers that run and have not been ready for unreadyFor, and how long
 // until the result can change although nothing else happens; 0: it cannot.
-func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
+func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
 	found = map[lb.NodeName]bool{}
-	for node, ready := range readiness(pods) {
+	for node, ready := range speakerReadiness(pods) {
 		if ready {
 			continue
 		}
@@ -94,8 +94,8 @@ func (a *absences) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.N
 	return found, again
 }
 
-// readiness returns the nodes on which the container of a speaker runs, and whether one is ready.
-func readiness(pods []corev1.Pod) map[lb.NodeName]bool {
+// speakerReadiness returns the nodes on which the container of a speaker runs, and whether one is ready.
+func speakerReadiness(pods []corev1.Pod) map[lb.NodeName]bool {
 	ready := map[lb.NodeName]bool{}
 	for i := range pods {
 		node := lb.NodeName(pods[i].Spec.NodeName)
@@ -108,9 +108,9 @@ func readiness(pods []corev1.Pod) map[lb.NodeName]bool {
 	return ready
 }
 
-// containers returns the nodes on which the container of a speaker runs, and those on which one
+// speakerContainers returns the nodes on which the container of a speaker runs, and those on which one
 // has ended, with the reason as the end of a sentence.
-func containers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
+func speakerContainers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
 	runs, ended = map[lb.NodeName]bool{}, map[lb.NodeName]string{}
 	for i := range pods {
 		node := lb.NodeName(pods[i].Spec.NodeName)
@@ -147,9 +147,9 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	if !ok || !also {
 		return true
 	}
-	runs, ended := containers([]corev1.Pod{*before})
-	runNow, endedNow := containers([]corev1.Pod{*now})
+	runs, ended := speakerContainers([]corev1.Pod{*before})
+	runNow, endedNow := speakerContainers([]corev1.Pod{*now})
 	node := lb.NodeName(now.Spec.NodeName)
-	ready, readyNow := readiness([]corev1.Pod{*before}), readiness([]corev1.Pod{*now})
+	ready, readyNow := speakerReadiness([]corev1.Pod{*before}), speakerReadiness([]corev1.Pod{*now})
 	return ready[node] != readyNow[node] || runs[node] != runNow[node] || ended[node] != endedNow[node]
 }}

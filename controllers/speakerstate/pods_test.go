@@ -68,16 +68,16 @@ func TestAbsences(t *testing.T) {
 		"could not open a port":                    {state("a"), []corev1.Pod{pod("a", withWords(killed))}, 0, "its container does not run (Error): " + taken, 0},
 		"cannot open a port again and again":       {state("a"), []corev1.Pod{pod("a", withWords(crashing))}, 0, "its container does not run (CrashLoopBackOff): " + taken, 0},
 		"one was killed, and the next runs":        {state("a"), []corev1.Pod{pod("a", killed), pod("a", running)}, 0, "", 0},
-		"the kubelet is late to report it running": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", starting},
-		"the next one cannot start":                {state("a"), []corev1.Pod{pod("a", creating)}, starting, none, 0},
-		"its pod was deleted by force":             {state("a"), []corev1.Pod{pod("b", running)}, starting, none, 0},
-		"no pods are known":                        {state("a"), nil, starting, "", 0},
-		"was stopped a moment ago":                 {state("a", stoppedAt(now.Add(-time.Second))), []corev1.Pod{pod("a", killed)}, 0, "", restarting - time.Second},
-		"was stopped, and none has started":        {state("a", stoppedAt(now.Add(-restarting))), nil, 0, stopped, 0},
-		"has not reported yet":                     {state("a", func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }), []corev1.Pod{pod("a", killed)}, starting, "", 0},
+		"the kubelet is late to report it running": {state("a"), []corev1.Pod{pod("a", creating)}, 0, "", startTolerance},
+		"the next one cannot start":                {state("a"), []corev1.Pod{pod("a", creating)}, startTolerance, none, 0},
+		"its pod was deleted by force":             {state("a"), []corev1.Pod{pod("b", running)}, startTolerance, none, 0},
+		"no pods are known":                        {state("a"), nil, startTolerance, "", 0},
+		"was stopped a moment ago":                 {state("a", stoppedAt(now.Add(-time.Second))), []corev1.Pod{pod("a", killed)}, 0, "", restartTimeout - time.Second},
+		"was stopped, and none has started":        {state("a", stoppedAt(now.Add(-restartTimeout))), nil, 0, stopped, 0},
+		"has not reported yet":                     {state("a", func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }), []corev1.Pod{pod("a", killed)}, startTolerance, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var a absences
+			var a absenceFinder
 			why, again := a.find(now, []v1beta1.SpeakerState{tt.state}, tt.pods)
 			if tt.waits > 0 {
 				why, again = a.find(now.Add(tt.waits), []v1beta1.SpeakerState{tt.state}, tt.pods)
@@ -110,7 +110,7 @@ func TestFindUnready(t *testing.T) {
 		"it answered meanwhile, for once, and not now": {nil, []corev1.Pod{pod("a", running)}, unreadyFor, false, unreadyFor},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var a absences
+			var a absenceFinder
 			_, _ = a.findUnready(now, tt.first)
 			found, again := a.findUnready(now.Add(tt.waits), tt.then)
 			if found["a"] != tt.want || again != tt.again {

@@ -34,29 +34,29 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// owner is the field manager of the conditions.
-const owner = "lbstack-controller"
+// fieldManager is the field manager of the conditions.
+const fieldManager = "lbstack-controller"
 
 // Reconciler writes the conditions of all SpeakerStates. Make it with New.
 type Reconciler struct {
 	client   client.Client
 	now      func() time.Time
-	absent   absences // not locked, since Reconcile runs once at a time
-	kubelets *kubelets
-	// restores spaces the writes of conditions that another writer overwrites.
-	restores retry.Restores[string]
+	absent   absenceFinder // not locked, since Reconcile runs once at a time
+	kubelets *kubeletChecker
+	// restoreLimiter delays the writes that restore conditions which another writer overwrites.
+	restores retry.RestoreLimiter[string]
 }
 
 // New returns a Reconciler that reads from the cache of c.
 func New(c client.Client) *Reconciler {
-	return &Reconciler{client: c, now: time.Now, kubelets: newKubelets()}
+	return &Reconciler{client: c, now: time.Now, kubelets: newKubeletChecker()}
 }
 
 // SetupWithManager starts the controller with the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("speakerstate").
-		Watches(&v1beta1.SpeakerState{}, request.OnAny(), builder.WithPredicates(changed)).
+		Watches(&v1beta1.SpeakerState{}, request.OnAny(), builder.WithPredicates(reportsChanged)).
 		Watches(&corev1.Node{}, request.OnAny(), builder.WithPredicates(config.NodeChanged)).
 		Watches(&corev1.Pod{}, request.OnAny(), builder.WithPredicates(podChanged)).
 		WatchesRawSource(source.Channel(r.kubelets.ended, request.OnAny())).
@@ -64,9 +64,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// changed passes a change of these conditions, or of what the speaker reports about which speakers
+// reportsChanged passes a change of these conditions, or of what the speaker reports about which speakers
 // run.
-var changed = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+var reportsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
 	if !ok || !also {
@@ -82,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err := r.client.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("listing the SpeakerStates: %w", err)
 	}
-	nodes, err := config.Nodes(ctx, r.client)
+	nodes, err := config.ReadNodes(ctx, r.client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -93,19 +93,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
 	unready, later := r.absent.findUnready(r.now(), pods.Items)
 	again = backoff.Sooner(again, later)
-	all := reported(states.Items, absent, unready)
+	all := speakerReports(states.Items, absent, unready)
 	down := notReady(all, nodes)
 	doubts := reports.Doubts(all, down)
-	answers, err := r.ask(ctx, doubts)
+	answers, err := r.askKubelets(ctx, doubts)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if len(doubts) > 0 {
-		again = backoff.Sooner(again, answerLasts)
+		again = backoff.Sooner(again, answerLifetime)
 	}
 	var failed []error
 	exist := map[string]bool{}
-	for i, next := range decide(states.Items, reports.Confirm(all, doubts, answers, down), down, absent) {
+	for i, next := range decideConditions(states.Items, reports.Confirm(all, doubts, answers, down), down, absent) {
 		state := &states.Items[i]
 		was := conditionsOf(state)
 		exist[state.Name] = true
@@ -113,27 +113,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			continue // the speaker has not reported yet
 		}
 		same, wanted := next.equal(was), fmt.Sprint(*next.current, *next.partitioned)
-		undone := r.restores.Look(state.Name, wanted, same, r.now())
+		undone := r.restores.Compare(state.Name, wanted, same, r.now())
 		again = backoff.Sooner(again, undone.Wait)
 		if same || undone.Wait > 0 {
 			continue
 		}
-		r.since(was.current, next.current)
-		r.since(was.partitioned, next.partitioned)
-		if err := r.write(ctx, state.Name, *next.current, *next.partitioned); err != nil {
+		r.setTransition(was.current, next.current)
+		r.setTransition(was.partitioned, next.partitioned)
+		if err := r.applyConditions(ctx, state.Name, *next.current, *next.partitioned); err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		r.restores.Wrote(state.Name, wanted)
+		r.restores.NoteWrite(state.Name, wanted)
 	}
 	r.restores.Retain(func(name string) bool { return exist[name] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// reported returns the reports of the speakers, with what their kubelets report: on which nodes no speaker
+// speakerReports returns the reports of the speakers, with what their kubelets report: on which nodes no speaker
 // runs, and on which nodes the speaker is not ready, which confirms a report of another speaker that misses
 // it. The conditions Current are not read, since they come from here.
-func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
+func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
 		if states[i].Status.Phase == "" {
@@ -148,9 +148,9 @@ func reported(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unre
 	return all
 }
 
-// ask returns, as far as it is known, which kubelets answer on the nodes in doubts: the missed nodes and
+// askKubelets returns, as far as it is known, which kubelets answer on the nodes in doubts: the missed nodes and
 // their witnesses.
-func (r *Reconciler) ask(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
+func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
 	about := map[lb.NodeName]netip.AddrPort{}
 	for missed, witness := range doubts {
 		for _, name := range []lb.NodeName{missed, witness} {
@@ -179,21 +179,21 @@ func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func
 	return func(node lb.NodeName) bool { return down[node] }
 }
 
-// decide returns the conditions of each state, given the reports, which nodes are not ready, and
+// decideConditions returns the conditions of each state, given the reports, which nodes are not ready, and
 // on which nodes no speaker runs, and why.
-func decide(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, down func(lb.NodeName) bool, absent map[lb.NodeName]string) []conditions {
+func decideConditions(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, down func(lb.NodeName) bool, absent map[lb.NodeName]string) []writtenConditions {
 	stale := reports.Stale(all, down)
 	cut := reports.Partitioned(all, stale)
-	list := make([]conditions, 0, len(states))
+	list := make([]writtenConditions, 0, len(states))
 	for i := range states {
 		node := lb.NodeName(states[i].Name)
-		current, partitioned := condition(node, stale[node], absent[node]), partitioned(all[node], cut[node])
-		list = append(list, conditions{&current, &partitioned})
+		current, partitioned := currentCondition(node, stale[node], absent[node]), partitionedCondition(all[node], cut[node])
+		list = append(list, writtenConditions{&current, &partitioned})
 	}
 	return list
 }
 
-func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Condition {
+func currentCondition(node lb.NodeName, stale reports.Staleness, why string) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse}
 	const consequence = "this status is as it was reported last, and other nodes may announce its addresses"
 	switch stale {
@@ -217,8 +217,8 @@ func condition(node lb.NodeName, stale reports.Staleness, why string) metav1.Con
 	return c
 }
 
-// write applies only these conditions: the speaker writes the others.
-func (r *Reconciler) write(ctx context.Context, name string, list ...metav1.Condition) error {
+// applyConditions applies only these conditions: the speaker writes the others.
+func (r *Reconciler) applyConditions(ctx context.Context, name string, list ...metav1.Condition) error {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerState"))
 	object.SetName(name)
@@ -230,7 +230,7 @@ func (r *Reconciler) write(ctx context.Context, name string, list ...metav1.Cond
 		})
 	}
 	object.Object["status"] = map[string]any{"conditions": applied}
-	err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(owner), client.ForceOwnership)
+	err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldManager), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing the conditions of the SpeakerState %s: %w", name, err)
 	}

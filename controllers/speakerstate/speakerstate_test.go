@@ -35,13 +35,13 @@ func was(reason string) func(*v1beta1.SpeakerStateStatus) {
 
 func stops(s *v1beta1.SpeakerStateStatus) { s.Phase = v1beta1.SpeakerStopped }
 
-func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent map[lb.NodeName]string, unready ...lb.NodeName) []conditions {
+func decideOf(states []v1beta1.SpeakerState, nodes []eligibility.Node, absent map[lb.NodeName]string, unready ...lb.NodeName) []writtenConditions {
 	stuck := map[lb.NodeName]bool{}
 	for _, node := range unready {
 		stuck[node] = true
 	}
-	all := reported(states, absent, stuck)
-	return decide(states, all, notReady(all, nodes), absent)
+	all := speakerReports(states, absent, stuck)
+	return decideConditions(states, all, notReady(all, nodes), absent)
 }
 
 func TestDecide(t *testing.T) {
@@ -152,7 +152,7 @@ func TestChanged(t *testing.T) {
 		"the first report is there": {func(s *v1beta1.SpeakerStateStatus) { s.Phase = "" }, true},
 	} {
 		before, now := state("a"), state("a", tt.edit)
-		if got := changed.Update(event.UpdateEvent{ObjectOld: &before, ObjectNew: &now}); got != tt.want {
+		if got := reportsChanged.Update(event.UpdateEvent{ObjectOld: &before, ObjectNew: &now}); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

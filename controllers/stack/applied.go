@@ -25,7 +25,7 @@ import (
 // has no records; it is for one goroutine.
 type applied struct {
 	objects  map[v1beta1.ObjectReference]lastApply
-	restores retry.Restores[v1beta1.ObjectReference]
+	restores retry.RestoreLimiter[v1beta1.ObjectReference]
 }
 
 type lastApply struct {
@@ -73,13 +73,13 @@ func (a *applied) knows(wanted *unstructured.Unstructured) bool {
 // setUnchanged records that an object is as the operator applied it.
 func (a *applied) setUnchanged(wanted *unstructured.Unstructured, now time.Time) {
 	ref := identity(refOf(wanted))
-	a.restores.Look(ref, a.objects[ref].digest, true, now)
+	a.restores.Compare(ref, a.objects[ref].digest, true, now)
 }
 
 // wait returns how long to wait before an object that another writer has changed is applied again; 0 unless that writer
 // has done so repeatedly.
 func (a *applied) wait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
-	return a.restores.Look(identity(refOf(wanted)), digest(wanted), false, now).Wait
+	return a.restores.Compare(identity(refOf(wanted)), digest(wanted), false, now).Wait
 }
 
 // digest identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
@@ -96,7 +96,7 @@ func (a *applied) note(wanted, result *unstructured.Unstructured) {
 	}
 	ref, is := identity(refOf(wanted)), digest(wanted)
 	a.objects[ref] = lastApply{wanted: wanted, digest: is, result: revisionOf(result)}
-	a.restores.Wrote(ref, is)
+	a.restores.NoteWrite(ref, is)
 }
 
 func (a *applied) forget(wanted *unstructured.Unstructured) {

@@ -65,7 +65,7 @@ type Reconciler struct {
 	applied    applied
 	observed   observed
 	conflicts  retry.Limiter
-	finalizers retry.Restores[types.UID]
+	finalizers retry.RestoreLimiter[types.UID]
 	passwords  client.Reader                // the cache that has the Secret with the passwords
 	needed     map[string]*preflight.Schema // the fields that this version uses, by kind
 	reported   metav1.Condition             // the condition last written to the OperatorCondition
@@ -234,7 +234,7 @@ func sooner(x, y time.Duration) time.Duration {
 func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	const wanted = "finalizer"
 	has := controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer)
-	undone := r.finalizers.Look(stack.UID, wanted, has, time.Now())
+	undone := r.finalizers.Compare(stack.UID, wanted, has, time.Now())
 	if has || undone.Wait > 0 {
 		f.restore = sooner(f.restore, undone.Wait)
 		return nil
@@ -244,7 +244,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalanc
 	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
 		return notStored{fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
-	r.finalizers.Wrote(stack.UID, wanted)
+	r.finalizers.NoteWrite(stack.UID, wanted)
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 			}
 			return reconcile.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, stack, &f))
 		}
-		r.applied, r.finalizers = applied{}, retry.Restores[types.UID]{}
+		r.applied, r.finalizers = applied{}, retry.RestoreLimiter[types.UID]{}
 	}
 	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil

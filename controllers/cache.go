@@ -20,9 +20,9 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Persistent(paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
+		NewInformer:      paged.Persistent(paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
-			// For this watch, a Service whose type changes to another one is deleted.
+			// The field selector makes the watch report a Service as deleted when its type is changed.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: typedTransform(apiconv.TrimService),
@@ -56,8 +56,8 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	return kept
 }
 
-// stripNode keeps the creation time, the addresses (no Service can have them), the port of the kubelet, and
-// the fields that decide whether the node may announce. It drops the times of conditions, since the
+// stripNode keeps the addresses and the pod networks, which pools must not give to Services, the creation
+// time, the port of the kubelet, and the fields that decide whether the node may announce. It drops the times of conditions, since the
 // kubelet writes them every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
@@ -66,7 +66,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
 	kept.CreationTimestamp = node.CreationTimestamp
-	kept.Labels = node.Labels // not bounded, since only the kubelet and administrators write them
+	kept.Labels = node.Labels // all labels: only the kubelet and administrators write them, so that TrimMeta need not bound them
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
@@ -84,8 +84,8 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	return kept
 }
 
-// stripSpeakerState keeps the status. It trims the metadata, since the token of a speaker can create
-// the object with any metadata where the admission policy of the speakers is not in effect.
+// stripSpeakerState keeps the status. It trims the metadata: in a cluster without the admission policy
+// of the speakers, a speaker can write metadata of any size.
 func stripSpeakerState(state *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	return &v1beta1.SpeakerState{ObjectMeta: apiconv.TrimMeta(state.ObjectMeta), Status: state.Status}
 }

@@ -22,7 +22,7 @@ func main() {
 	class := flag.String("load-balancer-class", "", "serve Services of this spec.loadBalancerClass; empty: Services without one")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the leader election lease and of the Secrets with passwords (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
-	version.Flag(flag.CommandLine)
+	version.AddFlag(flag.CommandLine)
 	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
 		termination.Exit("controller", err)
 	}

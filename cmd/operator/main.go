@@ -28,7 +28,7 @@ func main() {
 	image := flag.String("image", os.Getenv("RELATED_IMAGE_LBSTACK"), "image of the components (default: $RELATED_IMAGE_LBSTACK)")
 	flag.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator, where the components run (default: $POD_NAMESPACE)")
 	o.Flags(flag.CommandLine, ":8081", ":8443")
-	version.Flag(flag.CommandLine)
+	version.AddFlag(flag.CommandLine)
 	if err := termination.ParseFlags(flag.CommandLine, os.Args[1:]); err != nil {
 		termination.Exit("operator", err)
 	}

@@ -17,7 +17,7 @@ import (
 
 // upgradeAllCRDs runs instead of the operator with --upgrade-crds, in a Job of the Helm chart.
 func upgradeAllCRDs(ctx context.Context) error {
-	cluster, err := manager.Config("lbstack-upgrade-crds")
+	cluster, err := manager.RESTConfig("lbstack-upgrade-crds")
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ const checkTimeout = 2 * time.Minute
 
 // checkInstallation runs instead of the operator with --check, for `helm test`.
 func checkInstallation(ctx context.Context, namespace string) error {
-	cluster, err := manager.Config("lbstack-check")
+	cluster, err := manager.RESTConfig("lbstack-check")
 	if err != nil {
 		return err
 	}

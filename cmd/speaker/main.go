@@ -23,12 +23,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == lanprobe.Command {
+	if len(args) > 0 && args[0] == lanprobe.ProbeCommand {
 		result, err := probe.Run(ctx, args[1:])
 		if err != nil {
 			return err
 		}
-		return termination.Result(result)
+		return termination.WriteResult(result)
 	}
 	options, err := parseFlags(flag.CommandLine, args)
 	if err != nil {

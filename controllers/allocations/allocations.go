@@ -81,7 +81,7 @@ func (l *View) SetPools(pools []ipam.Pool) (changed bool) {
 	l.pools = pools
 	l.alloc.SetPools(pools)
 	l.serveQueue()
-	for _, service := range slices.SortedFunc(l.alloc.Services(), lb.ServiceKey.Compare) {
+	for _, service := range slices.SortedFunc(l.alloc.HoldingServices(), lb.ServiceKey.Compare) {
 		l.wake(service)
 	}
 	return true
@@ -142,7 +142,7 @@ func (l *View) HeldBy(service lb.ServiceKey) (used, reserved []ipam.Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.alloc.HeldBy(service) {
-		if l.alloc.ReservedFor(h) {
+		if l.alloc.IsReservedFor(h) {
 			reserved = append(reserved, h)
 		} else {
 			used = append(used, h)
@@ -163,7 +163,7 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for service := range l.alloc.Services() {
+	for service := range l.alloc.HoldingServices() {
 		if service.Namespace != namespace {
 			continue
 		}
@@ -196,7 +196,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.alloc.AdoptShown(req)
 	before, reserved := l.holdingsOf(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
-		return !reflect.DeepEqual(l.alloc.Terms(h.Address, h.Service), req.Terms)
+		return !reflect.DeepEqual(l.alloc.SharingTerms(h.Address, h.Service), req.Terms)
 	})
 	o := Outcome{Decision: l.alloc.Assign(req)}
 	for _, h := range o.Keep {
@@ -285,15 +285,15 @@ func (l *View) clearRefusal(address netip.Addr, service lb.ServiceKey) {
 }
 
 // PoolStates returns the state of every pool.
-func (l *View) PoolStates() map[lb.PoolName]ipam.State {
+func (l *View) PoolStates() map[lb.PoolName]ipam.PoolState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.States()
+	return l.alloc.PoolStates()
 }
 
 // SharingTerms returns the terms on which a Service shares an address.
 func (l *View) SharingTerms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.Terms(address, service)
+	return l.alloc.SharingTerms(address, service)
 }

@@ -102,7 +102,7 @@ func (l *View) ClaimDeleted(c ClaimContent) {
 	}
 	for _, h := range c.Holders {
 		_, confirmed := l.confirmed[assignment{c.Address, h.Service}]
-		if !confirmed || l.alloc.ReservedFor(ipam.Holding{Address: c.Address, Service: h.Service}) {
+		if !confirmed || l.alloc.IsReservedFor(ipam.Holding{Address: c.Address, Service: h.Service}) {
 			l.alloc.Release(c.Address, h.Service)
 		}
 		l.giveUp(c.Address, h.Service)
@@ -121,7 +121,7 @@ func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, confirmed := l.confirmed[assignment{c.Address, service}]
-	terms := l.alloc.Terms(c.Address, service)
+	terms := l.alloc.SharingTerms(c.Address, service)
 	pool := c.Pool
 	if !c.Names(service) {
 		l.alloc.Release(c.Address, service)

@@ -9,8 +9,8 @@ import (
 
 // ForeignHost returns the foreign host that uses an address which a pool would give
 // otherwise, and the name of that pool.
-func (l *View) ForeignHost(address netip.Addr) (ipam.Foreign, lb.PoolName, bool) {
+func (l *View) ForeignHost(address netip.Addr) (ipam.ForeignHost, lb.PoolName, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alloc.Foreign(address)
+	return l.alloc.ForeignHost(address)
 }

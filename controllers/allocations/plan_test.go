@@ -170,7 +170,7 @@ func poolsOf(stack *v1beta1.LoadBalancerStack) (objects []v1beta1.IPAddressPool,
 		}
 		objects, pools = append(objects, object), append(pools, p)
 	}
-	ipam.Resolve(pools, ipam.Special())
+	ipam.Resolve(pools, ipam.SpecialRanges())
 	return objects, pools
 }
 

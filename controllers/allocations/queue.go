@@ -157,7 +157,7 @@ func (l *View) serveWaiter(w *waiter) (gains bool) {
 func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) {
 	all = l.alloc.HeldBy(service)
 	for _, h := range all {
-		if l.alloc.ReservedFor(h) {
+		if l.alloc.IsReservedFor(h) {
 			reserved = append(reserved, h)
 		}
 	}
@@ -200,7 +200,7 @@ func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 			continue
 		}
 		quota := w.quota && w.req.Service.Namespace == by.Namespace
-		if !quota && (taken || !l.alloc.Could(w.req, address)) {
+		if !quota && (taken || !l.alloc.CanGet(w.req, address)) {
 			continue
 		}
 		if l.serveWaiter(w) {
@@ -214,7 +214,7 @@ func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 // it with nobody.
 func (l *View) takenAlone(address netip.Addr) bool {
 	holders, taken := l.alloc.Holders(address)
-	return taken && (len(holders) == 0 || l.alloc.Terms(address, holders[0].Service).Key == "")
+	return taken && (len(holders) == 0 || l.alloc.SharingTerms(address, holders[0].Service).Key == "")
 }
 
 // CountWaiting counts the Services that wait, by the reason.

@@ -89,7 +89,7 @@ func announcedCondition(svc *corev1.Service, list []addressFacts) metav1.Conditi
 func (f addressFacts) result() addressResult {
 	switch {
 	case f.isOccupied() && !f.routed.exists():
-		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Who(false), f.Host.Remedy())}
+		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Describe(false), f.Host.Remedy())}
 	case f.isAnnounced() || f.routed.exists():
 		return addressResult{v1beta1.ReasonAnnounced, f.describeAnnouncers()}
 	case f.isRefused():
@@ -171,7 +171,7 @@ func (f addressFacts) describeAnnouncers() string {
 		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
 	}
 	if f.Foreign {
-		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: %s", f.Host.Who(false), f.Host.Remedy())
+		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: %s", f.Host.Describe(false), f.Host.Remedy())
 	}
 	return s
 }
@@ -198,7 +198,7 @@ func (f addressFacts) whyOwnerStays() string {
 func (f addressFacts) whyNoNodeMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
 	if f.plan.Reason == eligibility.NoAdvertisement && len(f.broken) > 0 {
-		s += "; left out: " + strings.Join(f.broken, "; ")
+		s += "; invalid and not in effect: " + strings.Join(f.broken, "; ")
 	}
 	return s
 }

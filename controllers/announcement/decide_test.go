@@ -119,7 +119,7 @@ func TestDecide(t *testing.T) {
 		{"whatever their order", []addressFacts{refused(factsOf(one), eligibility.NoAdvertisement, "none"), refused(factsOf(two), eligibility.NoEndpoints, "no pod")}, no, v1beta1.ReasonNoAdvertisement,
 			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no pod"},
 		{"an advertisement is invalid", []addressFacts{broken(refused(factsOf(one), eligibility.NoAdvertisement, "none"), `the L2Advertisement "x", whose spec is wrong`)}, no, v1beta1.ReasonNoAdvertisement,
-			`192.168.1.240 is not announced: none; left out: the L2Advertisement "x", whose spec is wrong`},
+			`192.168.1.240 is not announced: none; invalid and not in effect: the L2Advertisement "x", whose spec is wrong`},
 		{"a reason without a rank comes last, and is none to call the address announced",
 			[]addressFacts{refused(factsOf(one), "Unranked", "none"), refused(factsOf(two), eligibility.NoNode, "no node")}, no, v1beta1.ReasonNoNode,
 			"192.168.1.240 is not announced: none; 192.168.1.241 is not announced: no node"},

@@ -242,7 +242,7 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 // use only such interfaces.
 func (r *Reconciler) hasNearLink(c *eligibility.Candidate, f *addressFacts) bool {
 	report, reported := r.Reports.ReportOf(c.Node)
-	return reported && f.idle[c.Node] == "" && report.Near(c, f.address)
+	return reported && f.idle[c.Node] == "" && report.HasNearLink(c, f.address)
 }
 
 // noteUnable records why a candidate whose speaker runs cannot announce the address: it accepts no
@@ -254,7 +254,7 @@ func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near 
 	}
 	if report.Standby != "" {
 		f.idle[c.Node] = report.Standby
-	} else if why := report.Unable(c, f.address, near); why != "" {
+	} else if why := report.WhyUnable(c, f.address, near); why != "" {
 		f.unable[c.Node] = why
 	}
 }

@@ -104,7 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	for _, n := range notes {
 		r.Events.Eventf(svc, nil, n.kind, n.reason, eventAction, "%s", bounded.Note(n.text))
 	}
-	return reconcile.Result{RequeueAfter: backoff.Sooner(wait, backoff.Sooner(again, settled))}, nil
+	return reconcile.Result{RequeueAfter: backoff.ShorterWait(wait, backoff.ShorterWait(again, settled))}, nil
 }
 
 // showsAny reports whether the Service's status shows one of the addresses.

@@ -17,8 +17,8 @@ import (
 type Reports struct {
 	mu     sync.Mutex
 	nodes  map[lb.NodeName]reports.Report
-	owned  sourceIndex[netip.Addr, lb.NodeName, reports.Owned]
-	hosts  sourceIndex[netip.Addr, lb.NodeName, reports.Foreign]
+	owned  sourceIndex[netip.Addr, lb.NodeName, reports.OwnedAddress]
+	hosts  sourceIndex[netip.Addr, lb.NodeName, reports.ForeignHost]
 	silent map[lb.NodeName]bool // see IsSilent
 	routes routeIndex
 }
@@ -39,8 +39,8 @@ func (b *Reports) peersWithSession(node lb.NodeName, peers []bgp.PeerName) []bgp
 func NewReports() *Reports {
 	return &Reports{
 		nodes:  map[lb.NodeName]reports.Report{},
-		owned:  sourceIndex[netip.Addr, lb.NodeName, reports.Owned]{},
-		hosts:  sourceIndex[netip.Addr, lb.NodeName, reports.Foreign]{},
+		owned:  sourceIndex[netip.Addr, lb.NodeName, reports.OwnedAddress]{},
+		hosts:  sourceIndex[netip.Addr, lb.NodeName, reports.ForeignHost]{},
 		routes: newRouteIndex(),
 	}
 }
@@ -111,8 +111,8 @@ func (b *Reports) Remove(node lb.NodeName) (changed ReportChanges) {
 
 func (b *Reports) replace(next reports.Report) ReportChanges {
 	before, touched := b.nodes[next.Node], map[netip.Addr]bool{}
-	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.Owned) netip.Addr { return o.Address })
-	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.Foreign) netip.Addr { return f.Address })
+	b.owned.replace(next.Node, before.Owned, next.Owned, touched, sameOwned, func(o reports.OwnedAddress) netip.Addr { return o.Address })
+	b.hosts.replace(next.Node, before.Foreign, next.Foreign, touched, sameForeign, func(f reports.ForeignHost) netip.Addr { return f.Address })
 	return ReportChanges{
 		Addresses: slices.SortedFunc(maps.Keys(touched), netip.Addr.Compare),
 		Sessions:  !slices.EqualFunc(before.Sessions, next.Sessions, reports.SameSession),
@@ -122,7 +122,7 @@ func (b *Reports) replace(next reports.Report) ReportChanges {
 // updateSilent finds the silent speakers, and adds the reports of those that became silent, or are
 // silent no more, to the changes.
 func (b *Reports) updateSilent(changed *ReportChanges) {
-	silent, other := reports.Silent(b.nodes), false
+	silent, other := reports.SilentNodes(b.nodes), false
 	for node := range b.nodes {
 		if silent[node] != b.silent[node] {
 			other = true
@@ -163,21 +163,21 @@ func (b *Reports) IsSilent(node lb.NodeName) bool {
 	return b.silent[node]
 }
 
-func sameOwned(x, y reports.Owned) bool {
+func sameOwned(x, y reports.OwnedAddress) bool {
 	return x.Epoch == y.Epoch && x.Since.Equal(y.Since) && slices.Equal(x.Interfaces, y.Interfaces)
 }
 
-func sameForeign(x, y reports.Foreign) bool {
+func sameForeign(x, y reports.ForeignHost) bool {
 	return x.MAC == y.MAC && x.Interface == y.Interface && x.InUse == y.InUse && x.Since.Equal(y.Since)
 }
 
 // AddressReport is what the speakers report of an address.
 type AddressReport struct {
 	// Owner is the node that announces it on the local network; Owned reports whether there is one.
-	Owner reports.Owned
+	Owner reports.OwnedAddress
 	Owned bool
 	// Host is a foreign host that uses it; Foreign reports whether there is one.
-	Host    reports.Foreign
+	Host    reports.ForeignHost
 	Foreign bool
 	// Unreachable means that speakers report subnets, and the address is in none of them.
 	Unreachable bool
@@ -185,7 +185,7 @@ type AddressReport struct {
 	Standby string
 	// Paths are how nodes announce it to routers, by node and prefix. The last report of a dead
 	// node is among them.
-	Paths []reports.Path
+	Paths []reports.BGPPath
 }
 
 // Reporters returns the nodes that report anything about an address, in order.
@@ -208,8 +208,8 @@ func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) Address
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l AddressReport
-	l.Owner, l.Owned = reports.Owner(trustedItems(b.owned[address], trusted.layer2))
-	l.Host, l.Foreign = reports.Host(trustedItems(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
+	l.Owner, l.Owned = reports.OwnerOf(trustedItems(b.owned[address], trusted.layer2))
+	l.Host, l.Foreign = reports.HostOf(trustedItems(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
 		owner := b.nodes[l.Owner.Node]
 		l.Unreachable, l.Standby = !owner.Reaches(address) && b.isOutsideSubnets(address), owner.Standby

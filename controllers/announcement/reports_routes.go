@@ -68,16 +68,16 @@ func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 
 // pathsTo returns how an address is announced, by node and prefix. Aggregates can have any length:
 // each is looked up, which takes some microseconds.
-func (r *routeIndex) pathsTo(address netip.Addr) []reports.Path {
-	var paths []reports.Path
+func (r *routeIndex) pathsTo(address netip.Addr) []reports.BGPPath {
+	var paths []reports.BGPPath
 	for bits := range address.BitLen() + 1 {
 		prefix, _ := address.Prefix(bits) // cannot fail: the address has that many bits
 		for from, route := range r.index[prefix] {
-			paths = append(paths, reports.Path{Node: from.node, Route: route})
+			paths = append(paths, reports.BGPPath{Node: from.node, Route: route})
 		}
 	}
-	slices.SortFunc(paths, func(x, y reports.Path) int {
+	slices.SortFunc(paths, func(x, y reports.BGPPath) int {
 		return cmp.Or(cmp.Compare(x.Node, y.Node), x.Prefix.Compare(y.Prefix), -cmp.Compare(len(x.Peers), len(y.Peers)))
 	})
-	return slices.CompactFunc(paths, func(x, y reports.Path) bool { return x.Node == y.Node && x.Prefix == y.Prefix })
+	return slices.CompactFunc(paths, func(x, y reports.BGPPath) bool { return x.Node == y.Node && x.Prefix == y.Prefix })
 }

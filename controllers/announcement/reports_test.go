@@ -24,13 +24,13 @@ var (
 func owns(node lb.NodeName, epoch int64, addresses ...netip.Addr) reports.Report {
 	r := reports.Report{Node: node}
 	for _, a := range addresses {
-		r.Owned = append(r.Owned, reports.Owned{Address: a, Node: node, Interfaces: []string{"eth0"}, Epoch: epoch, Since: start})
+		r.Owned = append(r.Owned, reports.OwnedAddress{Address: a, Node: node, Interfaces: []string{"eth0"}, Epoch: epoch, Since: start})
 	}
 	return r
 }
 
 func withHost(r reports.Report, inUse bool, address netip.Addr) reports.Report {
-	r.Foreign = append(r.Foreign, reports.Foreign{Address: address, Node: r.Node, Interface: "eth0", MAC: mac, InUse: inUse, Since: start})
+	r.Foreign = append(r.Foreign, reports.ForeignHost{Address: address, Node: r.Node, Interface: "eth0", MAC: mac, InUse: inUse, Since: start})
 	return r
 }
 

@@ -24,12 +24,12 @@ type bgpAnnouncement struct {
 	peers []bgp.PeerName
 	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since when a router has had it from one of the nodes; zero: not known.
+	// since is the time from which a router has had it from one of the nodes; zero: not known.
 	since time.Time
 }
 
 // bgpAnnouncementOf sums up the paths of an address, except those of nodes that are down.
-func bgpAnnouncementOf(paths []reports.Path, down map[lb.NodeName]bool) (r bgpAnnouncement) {
+func bgpAnnouncementOf(paths []reports.BGPPath, down map[lb.NodeName]bool) (r bgpAnnouncement) {
 	for _, p := range paths {
 		if down[p.Node] {
 			continue
@@ -80,7 +80,7 @@ type bgpFacts struct {
 	peers map[bgp.PeerName]*bgp.Peer
 	// broken has a sentence for each invalid advertisement and peer.
 	broken []string
-	// idle has, for nodes of the plan that cannot announce now, why.
+	// idle has the reasons why nodes of the plan cannot announce now.
 	idle map[lb.NodeName]string
 	// sessions of the nodes of the plan.
 	sessions map[lb.NodeName][]reports.Session
@@ -93,7 +93,8 @@ func (r bgpFacts) hasAdvertisement() bool {
 
 // joinReasons returns why no node announces an address: layer2 is why none does on the local network, and
 // joinReasons adds why none does by BGP. If only advertisements of one kind select the address, the other
-// kind is left out. If both kinds do, the reason is the later one in reasonsByUrgency.
+// kind is left out. If both kinds do, the reason is that of the two which is later in
+// reasonsByUrgency, since the address lacks less of being announced.
 func (r bgpFacts) joinReasons(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
@@ -126,11 +127,12 @@ func (r bgpFacts) whyNotAnnounced(f lb.Family) (reason, why string) {
 	return v1beta1.ReasonNotAnnounced, r.whyNoNodeDoes(f)
 }
 
+// invalidObjects returns the end of a sentence that lists the invalid objects, empty if there are none.
 func (r bgpFacts) invalidObjects() string {
 	if len(r.broken) == 0 {
 		return ""
 	}
-	return "; left out: " + strings.Join(r.broken, "; ")
+	return "; invalid and not in effect: " + strings.Join(r.broken, "; ")
 }
 
 // whyNoNodeDoes returns which nodes may announce an address of the family to routers, and what
@@ -147,21 +149,21 @@ func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", a.Node, why))
 	}
-	may := "nodes that may announce it to routers: " + listNames(names)
+	nodes := "nodes that may announce it to routers: " + listNames(names)
 	if len(able) == 0 {
-		return may + "; look at these nodes, and at the speaker's pods"
+		return "no router has it; " + nodes + "; look at these nodes, and at the speaker's pods"
 	}
 	with := func(is func(reports.Session) bool) int {
 		return slices.IndexFunc(able, func(a core.Announcer) bool { return slices.ContainsFunc(r.sessionsOf(a), is) })
 	}
 	if with(func(s reports.Session) bool { return s.Carries(f) }) >= 0 {
-		return may
+		return "no router has it yet; " + nodes
 	}
 	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
-		return fmt.Sprintf("%s, and no session of theirs carries %s routes; on %s", may, f, r.sessionProblems(able[i], f))
+		return fmt.Sprintf("no session carries %s routes on the %s; on the node %s", f, nodes, r.sessionProblems(able[i], f))
 	}
 	first := max(0, with(func(s reports.Session) bool { return s.LastError != "" }))
-	return fmt.Sprintf("%s, and no session of theirs is established; on %s", may, r.sessionProblems(able[first], f))
+	return fmt.Sprintf("no session is established on the %s; on the node %s", nodes, r.sessionProblems(able[first], f))
 }
 
 // sessionProblems returns what keeps the sessions of one node from carrying routes of a family.
@@ -169,7 +171,7 @@ func (r bgpFacts) sessionProblems(a core.Announcer, f lb.Family) string {
 	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
 	for _, s := range sessions {
-		why := s.Why()
+		why := s.WhyDown()
 		if peer := r.peers[s.Peer]; peer != nil && !peer.Wants(f) {
 			why = fmt.Sprintf("is not for %s routes: set spec.dualStackAddressFamily of the BGPPeer", f)
 		}
@@ -209,7 +211,7 @@ func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 	switch {
 	case !layer2 && !bgp:
-		f.plan.Why, f.router.plan.Why = eligibility.WhyNoneExists(pool, eligibility.L2, eligibility.BGP), ""
+		f.plan.Why, f.router.plan.Why = eligibility.WhyNoneExists(pool, eligibility.KindL2, eligibility.KindBGP), ""
 		f.broken, f.router.broken = slices.Concat(f.broken, f.router.broken), nil
 	case !layer2:
 		f.plan.Why, f.router.plan.Why = f.router.plan.Why, ""

@@ -117,20 +117,20 @@ func TestDecideWithRouters(t *testing.T) {
 		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"and no node may", unrouted(not(), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNoNode, "192.168.1.240 is not announced: no peer"},
 		{"and no session is up", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Connect", ""), "n2", "tor-a", "Active", "connection refused"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs is established; on n2: tor-a (connection refused) and tor-b (Idle)"},
+			"192.168.1.240 is not announced: no session is established on the nodes that may announce it to routers: n1 and n2; on the node n2: tor-a (connection refused) and tor-b (Idle)"},
 		{"and no session is known", mayRoute(not(), "n1"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs is established; on n1: tor-a (the speaker does not report it) and tor-b (the speaker does not report it)"},
+			"192.168.1.240 is not announced: no session is established on the nodes that may announce it to routers: n1; on the node n1: tor-a (the speaker does not report it) and tor-b (the speaker does not report it)"},
 		{"and a session has just come up", session(mayRoute(not(), "n1", "n2 not ready"), "n1", "tor-b", "Established", ""), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2 (not ready)"},
+			"192.168.1.240 is not announced: no router has it yet; nodes that may announce it to routers: n1 and n2 (not ready)"},
 		{"and no session carries routes of the family", session(session(session(mayRoute(not(), "n1", "n2"), "n1", "tor-a", "Active", "connection refused"), "n2", "tor-a", "Established", "no IPv4 next hop: give eth0 an address"), "n2", "tor-b", "Idle", ""), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 and n2, and no session of theirs carries IPv4 routes; on n2: tor-a (no IPv4 next hop: give eth0 an address) and tor-b (Idle)"},
+			"192.168.1.240 is not announced: no session carries IPv4 routes on the nodes that may announce it to routers: n1 and n2; on the node n2: tor-a (no IPv4 next hop: give eth0 an address) and tor-b (Idle)"},
 		{"and the peers are for the other family", of6(session(mayRoute(not(), "n1"), "n1", "tor-a", "Established", "closed")), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1, and no session of theirs carries IPv4 routes; on n1: tor-a (is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report it)"},
+			"192.168.1.240 is not announced: no session carries IPv4 routes on the nodes that may announce it to routers: n1; on the node n1: tor-a (is not for IPv4 routes: set spec.dualStackAddressFamily of the BGPPeer) and tor-b (the speaker does not report it)"},
 		{"and no node can", mayRoute(not(), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+			"192.168.1.240 is not announced: no router has it; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and no pod serves", unrouted(refused(factsOf(one), eligibility.NoEndpoints, "no pod"), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), eligibility.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced: no node; by BGP: nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
+			"192.168.1.240 is not announced: no node; by BGP: no router has it; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced yet; nodes that may: n1; by BGP: no peer"},
 	}
@@ -147,7 +147,7 @@ func TestDecideWithRouters(t *testing.T) {
 func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
 	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
-	want := `192.168.1.240 is not announced: no peer; left out: the BGPPeer "x", whose spec is wrong`
+	want := `192.168.1.240 is not announced: no peer; invalid and not in effect: the BGPPeer "x", whose spec is wrong`
 	if got := f.result().message; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -159,10 +159,10 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 		layer2, bgp bool
 		want        string
 	}{
-		"there is none at all":             {false, false, none + "; left out: x; y"},
-		"there are only L2Advertisements":  {true, false, "192.168.1.240 is not announced: no L2; left out: x"},
-		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; left out: x; y"},
-		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; left out: x; no BGP; left out: y"},
+		"there is none at all":             {false, false, none + "; invalid and not in effect: x; y"},
+		"there are only L2Advertisements":  {true, false, "192.168.1.240 is not announced: no L2; invalid and not in effect: x"},
+		"there are only BGPAdvertisements": {false, true, "192.168.1.240 is not announced: no BGP; invalid and not in effect: x; y"},
+		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; invalid and not in effect: x; no BGP; invalid and not in effect: y"},
 	} {
 		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
 		f.broken, f.router.broken = []string{"x"}, []string{"y"}

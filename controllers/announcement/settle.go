@@ -44,14 +44,14 @@ func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) boo
 		}
 		nodes, nodesAgain := withMissing(before.nodes, f.routed.nodes, at)
 		peers, peersAgain := withMissing(before.peers, f.routed.peers, at)
-		wait := backoff.Sooner(nodesAgain, peersAgain)
+		wait := backoff.ShorterWait(nodesAgain, peersAgain)
 		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
 			f.routed.prefix = before.prefix // a missing node announced the longer one
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
 		f.routed.since = earlierTime(before.since, f.routed.since)
 		next[f.address] = namedAnnouncers{nodes, peers, f.routed.prefix, f.routed.since}
-		again = backoff.Sooner(again, wait)
+		again = backoff.ShorterWait(again, wait)
 	}
 	return next, again
 }
@@ -85,7 +85,7 @@ func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next
 		}
 		if left := nameMissingFor - at.Sub(since); left > 0 {
 			next[name] = since
-			again = backoff.Sooner(again, left)
+			again = backoff.ShorterWait(again, left)
 		}
 	}
 	return next, again

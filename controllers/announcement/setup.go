@@ -87,7 +87,7 @@ func holderIndexKeys(object client.Object) []string {
 func (r *Reconciler) onState() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
-			r.enqueueChanged(ctx, r.Reports.Put(apiconv.SpeakerReport(state).Plausible(time.Now())), q)
+			r.enqueueChanged(ctx, r.Reports.Put(apiconv.SpeakerReport(state).PlausibleParts(time.Now())), q)
 		}
 	}
 	return handler.Funcs{

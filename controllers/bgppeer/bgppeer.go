@@ -50,8 +50,8 @@ type Reconciler struct {
 	Now func() time.Time
 
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
-	restores retry.RestoreLimiter[types.UID]
-	// downSince is, by peer, since when this reconciler has found no established session.
+	restoreLimiter retry.RestoreLimiter[types.UID]
+	// downSince has, by peer, the time from which this reconciler has found no established session.
 	downSince map[string]time.Time
 }
 
@@ -89,17 +89,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			}
 			down[object.Name] = since
 			f.down = r.now().Sub(since)
-			again = backoff.Sooner(again, f.untilNextReason())
+			again = backoff.ShorterWait(again, f.untilNextReason())
 		}
 		exist[object.UID] = true
 		wait, err := r.writeStatus(ctx, object, f)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the BGPPeer %s: %w", object.Name, err))
 		}
-		again = backoff.Sooner(again, wait)
+		again = backoff.ShorterWait(again, wait)
 	}
 	r.downSince = down
-	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
+	r.restoreLimiter.Retain(func(uid types.UID) bool { return exist[uid] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
@@ -130,7 +130,7 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 		report := apiconv.SpeakerReport(&states.Items[i])
 		s.speakers[report.Node] = report
 	}
-	s.silent, s.left = reports.Silent(s.speakers), reports.Left(s.speakers)
+	s.silent, s.left = reports.SilentNodes(s.speakers), reports.LeftNodes(s.speakers)
 	for i := range profiles.Items {
 		s.profiles[profiles.Items[i].Name] = &profiles.Items[i]
 	}
@@ -144,8 +144,9 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 	return s, nil
 }
 
-// factsOf returns the facts about a peer. A selected node counts only if its speaker has reported, and
-// was not stopped or is missed by another speaker: otherwise perhaps no speaker is to run there.
+// factsOf returns the facts about a peer. A selected node counts only if its speaker has reported. A
+// node whose speaker was stopped counts only while another speaker reports it as missing: otherwise no
+// speaker may be scheduled there any more.
 // A node that may not announce counts only while it has a session. For an invalid peer, the nodes
 // with a session count as selected: sessions keep the last valid configuration.
 func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
@@ -192,13 +193,13 @@ func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f
 	meta.SetStatusCondition(&now.Status.Conditions, ready)
 	meta.SetStatusCondition(&now.Status.Conditions, established)
 	same, wanted := equality.Semantic.DeepEqual(before.Status, now.Status), fmt.Sprint(ready, established, now.Status.Nodes, now.Status.Established)
-	if undone := r.restores.Compare(now.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+	if undone := r.restoreLimiter.Compare(now.UID, wanted, same, r.now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.NoteWrite(now.UID, wanted)
+	r.restoreLimiter.NoteWrite(now.UID, wanted)
 	if config.WorthAnEvent(meta.FindStatusCondition(before.Status.Conditions, ready.Type), ready) {
 		r.Events.Eventf(before, nil, config.EventType(ready), ready.Reason, "CheckPeer", "%s", bounded.Note(ready.Message))
 	}

@@ -71,7 +71,7 @@ func (n peerNode) sessionProblem(ready string) string {
 	switch {
 	case n.isFlapping():
 		return fmt.Sprintf("flapping, ended %d times without staying established for %d minutes; last error: %s",
-			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.Why(), maxError))
+			n.session.Flaps, int(bgp.StableAfter.Minutes()), bounded.Cut(n.session.WhyDown(), maxError))
 	case n.isEstablished():
 		return ""
 	case n.down:
@@ -83,7 +83,7 @@ func (n peerNode) sessionProblem(ready string) string {
 	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
 		return ready + ", see the condition Ready"
 	}
-	return bounded.Cut(n.session.Why(), maxError)
+	return bounded.Cut(n.session.WhyDown(), maxError)
 }
 
 // nextAttempt bounds the time to the next attempt of the node; 0: there is none, or it is not known.
@@ -115,10 +115,10 @@ func (f peerFacts) readyResult() validity.Result {
 }
 
 // problemReasons are the reasons of problems on nodes, the most severe first.
-var problemReasons = []bgp.Reason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
+var problemReasons = []bgp.ProblemReason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
 // problemResult names the nodes that report a problem for one reason, each message once.
-func (f peerFacts) problemResult(reason bgp.Reason) validity.Result {
+func (f peerFacts) problemResult(reason bgp.ProblemReason) validity.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
 	for _, n := range slices.Concat(f.duplicates, f.nodes) {

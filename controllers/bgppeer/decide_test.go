@@ -49,7 +49,7 @@ func cluster(nodes ...string) clusterState {
 			if len(words) > 2 {
 				session.LastError = words[2]
 				if reason, message, is := strings.Cut(words[2], ": "); is {
-					session.Problem = bgp.Problem{Reason: bgp.Reason(reason), Message: message}
+					session.Problem = bgp.Problem{Reason: bgp.ProblemReason(reason), Message: message}
 				}
 			}
 			r.Sessions = []reports.Session{{Peer: "other", Established: true}, session}

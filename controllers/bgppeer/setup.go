@@ -38,7 +38,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 	if err != nil {
-		return fmt.Errorf("watching what BGPPeers depend on: %w", err)
+		return fmt.Errorf("adding the controller of BGPPeers: %w", err)
 	}
 	return nil
 }

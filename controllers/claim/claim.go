@@ -57,7 +57,7 @@ type Reconciler struct {
 
 	// statusLimiter and handOverLimiter delay the writes that restore what another writer has undone; the key is the name
 	// of the claim.
-	statuses, handOvers retry.RestoreLimiter[string]
+	statusLimiter, handOverLimiter retry.RestoreLimiter[string]
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -76,8 +76,8 @@ func (r *Reconciler) needsStatus(object client.Object) bool {
 	return byAdministrator(object) || r.inConflict(object) || r.needsReadyCheck(object)
 }
 
-// needsReadyCheck reports whether a claim has holders and no pool gives its address, or the claim still has
-// the condition Ready.
+// needsReadyCheck reports whether a claim has holders and an address that no pool gives, for another reason
+// than a foreign host, or still has the condition Ready.
 func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -107,7 +107,7 @@ func byAdministrator(object client.Object) bool {
 // writes nothing yet and returns how long to wait.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"
-	if undone := r.handOvers.Compare(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
+	if undone := r.handOverLimiter.Compare(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	next := claim.DeepCopy()
@@ -120,7 +120,7 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	if err != nil {
 		return 0, fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
 	}
-	r.handOvers.NoteWrite(claim.Name, wanted)
+	r.handOverLimiter.NoteWrite(claim.Name, wanted)
 	return 0, nil
 }
 
@@ -156,7 +156,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	next := r.desiredClaim(object)
 	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), statusFingerprint(next)
-	undone := r.statuses.Compare(object.Name, wanted, same, time.Now())
+	undone := r.statusLimiter.Compare(object.Name, wanted, same, time.Now())
 	if same {
 		return reconcile.Result{RequeueAfter: checkAgain}, nil
 	}
@@ -166,7 +166,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Status().Patch(ctx, next, client.MergeFrom(object)); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	r.statuses.NoteWrite(object.Name, wanted)
+	r.statusLimiter.NoteWrite(object.Name, wanted)
 	r.sendEvents(object, next)
 	return reconcile.Result{RequeueAfter: checkSoon}, nil
 }

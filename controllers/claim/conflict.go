@@ -28,17 +28,17 @@ func (r *Reconciler) inConflict(object client.Object) bool {
 	return foreign || meta.FindStatusCondition(claim.Status.Conditions, v1beta1.ConditionConflict) != nil
 }
 
-func (r *Reconciler) foreignHost(claim *v1beta1.IPAddressClaim) (ipam.Foreign, bool) {
+func (r *Reconciler) foreignHost(claim *v1beta1.IPAddressClaim) (ipam.ForeignHost, bool) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {
-		return ipam.Foreign{}, false
+		return ipam.ForeignHost{}, false
 	}
 	f, _, ok := r.Allocations.ForeignHost(address)
 	return f, ok
 }
 
 // conflictCondition returns the condition of a claim whose address a foreign host uses.
-func conflictCondition(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Condition {
+func conflictCondition(claim *v1beta1.IPAddressClaim, f ipam.ForeignHost) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionConflict, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonForeignHost, ObservedGeneration: claim.Generation}
 	if f.InUse {
 		c.Message = fmt.Sprintf("%s also uses %s. The address stays announced, since a Service used it before; traffic can reach that host or the Service: %s", f.By, claim.Spec.Address, f.Remedy)
@@ -50,7 +50,7 @@ func conflictCondition(claim *v1beta1.IPAddressClaim, f ipam.Foreign) metav1.Con
 }
 
 // setConflict sets the condition, or removes it while there is no conflict.
-func setConflict(claim *v1beta1.IPAddressClaim, f ipam.Foreign, foreign bool) {
+func setConflict(claim *v1beta1.IPAddressClaim, f ipam.ForeignHost, foreign bool) {
 	if foreign {
 		meta.SetStatusCondition(&claim.Status.Conditions, conflictCondition(claim, f))
 		return

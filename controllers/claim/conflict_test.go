@@ -17,10 +17,10 @@ import (
 
 // viewWith returns allocations with the pool p, and foreign hosts on addresses of the pool.
 func viewWith(hosts map[string]bool) *allocations.View {
-	var taken []ipam.Taken
+	var taken []ipam.TakenRange
 	for address, inUse := range hosts {
 		a := netip.MustParseAddr(address)
-		taken = append(taken, ipam.Taken{Range: lb.Range{First: a, Last: a}, By: "a foreign host with the MAC m", Remedy: "turn it off", Foreign: true, InUse: inUse})
+		taken = append(taken, ipam.TakenRange{Range: lb.Range{First: a, Last: a}, By: "a foreign host with the MAC m", Remedy: "turn it off", Foreign: true, InUse: inUse})
 	}
 	pools := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
 	ipam.Resolve(pools, taken)

@@ -86,7 +86,7 @@ func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdver
 	}
 	for _, list := range lists {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing what BGPAdvertisements are about: %w", err)
+			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
 	o := &validity.Objects{BGPAdvertisements: ads, Pools: pools.Items, Peers: peers.Items, Communities: communities.Items}

@@ -54,7 +54,7 @@ func checkL2Advertisements(ctx context.Context, reader client.Reader) ([]Checked
 	var states v1beta1.SpeakerStateList
 	for _, list := range []client.ObjectList{&pools, &states} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("listing what L2Advertisements are about: %w", err)
+			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
 	nodes, err := ReadNodes(ctx, reader)

@@ -75,7 +75,7 @@ type Reconciler[T client.Object] struct {
 	Watches []WatchedKind
 
 	// restoreLimiter delays the writes that restore a condition which another writer overwrites.
-	restores retry.RestoreLimiter[types.UID]
+	restoreLimiter retry.RestoreLimiter[types.UID]
 }
 
 // WatchedKind is a kind of objects that a result depends on.
@@ -93,7 +93,7 @@ func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
 		b = b.Watches(w.Object, request.OnAny(), builder.WithPredicates(w.Changed))
 	}
 	if err := b.WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r); err != nil {
-		return fmt.Errorf("watching what %ss depend on: %w", r.Kind, err)
+		return fmt.Errorf("adding the controller of %ss: %w", r.Kind, err)
 	}
 	return nil
 }
@@ -123,9 +123,9 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 		if err != nil {
 			failed = append(failed, fmt.Errorf("writing the status of the %s %s: %w", r.Kind, checked.Object.GetName(), err))
 		}
-		again.RequeueAfter = backoff.Sooner(again.RequeueAfter, wait)
+		again.RequeueAfter = backoff.ShorterWait(again.RequeueAfter, wait)
 	}
-	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
+	r.restoreLimiter.Retain(func(uid types.UID) bool { return exist[uid] })
 	return again, errors.Join(failed...)
 }
 
@@ -140,13 +140,13 @@ func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T
 	had := meta.FindStatusCondition(*r.Status(before).Conditions, ready.Type)
 	meta.SetStatusCondition(status.Conditions, ready)
 	same, wanted := equality.Semantic.DeepEqual(r.Status(before), status), fmt.Sprint(ready)
-	if undone := r.restores.Compare(now.GetUID(), wanted, same, time.Now()); same || undone.Wait > 0 {
+	if undone := r.restoreLimiter.Compare(now.GetUID(), wanted, same, time.Now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	if err := r.Client.Status().Patch(ctx, now, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.NoteWrite(now.GetUID(), wanted)
+	r.restoreLimiter.NoteWrite(now.GetUID(), wanted)
 	if WorthAnEvent(had, ready) {
 		r.Events.Eventf(before, nil, EventType(ready), ready.Reason, r.Action, "%s", bounded.Note(ready.Message))
 	}

@@ -32,7 +32,7 @@ func listerWatcher(c client.WithWatch) cache.ListerWatcher {
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return paged.All(ctx, list, options, trimService)
+			return paged.ListAll(ctx, list, options, trimService)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.Watch(ctx, &corev1.ServiceList{}, &client.ListOptions{FieldSelector: others, Raw: &options})

@@ -35,7 +35,7 @@ type Reconciler struct {
 	Namespace string
 
 	// restoreLimiter delays the writes that restore the copy after another writer has changed it.
-	restores retry.RestoreLimiter[types.UID]
+	restoreLimiter retry.RestoreLimiter[types.UID]
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -71,9 +71,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if is == nil {
 		return reconcile.Result{}, nil
 	}
-	want := apiconv.Passwords(peers.Items, func(name string) *corev1.Secret { return secrets[name] })
+	want := apiconv.PasswordEntries(peers.Items, func(name string) *corev1.Secret { return secrets[name] })
 	same, wanted := maps.EqualFunc(is.Data, want, slices.Equal), dataDigest(want)
-	if undone := r.restores.Compare(is.UID, wanted, same, time.Now()); same || undone.Wait > 0 {
+	if undone := r.restoreLimiter.Compare(is.UID, wanted, same, time.Now()); same || undone.Wait > 0 {
 		return reconcile.Result{RequeueAfter: undone.Wait}, nil
 	}
 	next := is.DeepCopy()
@@ -85,7 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("copying passwords into the Secret %s/%s: %w", r.Namespace, apiconv.PasswordsSecretName, err)
 	}
-	r.restores.NoteWrite(is.UID, wanted)
+	r.restoreLimiter.NoteWrite(is.UID, wanted)
 	return reconcile.Result{}, nil
 }
 

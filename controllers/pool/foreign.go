@@ -26,7 +26,7 @@ const (
 
 // foreignHost is a host that uses an address, or did so a short time ago.
 type foreignHost struct {
-	reports.Foreign
+	reports.ForeignHost
 	// until when the address is held back; zero while the host is reported.
 	until time.Time
 	// reportedOnly means that the pool gives the address all the same; see ipam.Losses.
@@ -36,10 +36,10 @@ type foreignHost struct {
 // rememberHosts returns the foreign hosts by address: those that the speakers report now and, for holdBack,
 // those that they reported before. A host that is not reported any more is dropped at once if the node
 // that reported it, or a later owner, announces the address without a conflict.
-func rememberHosts(before map[netip.Addr]foreignHost, now reports.Picture, at time.Time) map[netip.Addr]foreignHost {
+func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports, at time.Time) map[netip.Addr]foreignHost {
 	next := map[netip.Addr]foreignHost{}
 	for address, host := range now.Hosts {
-		next[address] = foreignHost{Foreign: host}
+		next[address] = foreignHost{ForeignHost: host}
 	}
 	for address, was := range before {
 		owner, owned := now.Owners[address]
@@ -58,12 +58,12 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.Picture, at ti
 }
 
 // takenBy returns the addresses of the hosts as addresses that no pool can give, in order.
-func takenBy(hosts map[netip.Addr]foreignHost) []ipam.Taken {
-	var list []ipam.Taken
+func takenBy(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
+	var list []ipam.TakenRange
 	for address, f := range hosts {
-		list = append(list, ipam.Taken{Range: lb.Range{First: address, Last: address}, By: f.Who(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
+		list = append(list, ipam.TakenRange{Range: lb.Range{First: address, Last: address}, By: f.Describe(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
 	}
-	slices.SortFunc(list, func(x, y ipam.Taken) int { return x.Range.First.Compare(y.Range.First) })
+	slices.SortFunc(list, func(x, y ipam.TakenRange) int { return x.Range.First.Compare(y.Range.First) })
 	return list
 }
 
@@ -113,7 +113,7 @@ func storedHosts(pools []v1beta1.IPAddressPool) map[netip.Addr]foreignHost {
 			if err != nil {
 				continue // the status was edited
 			}
-			f := foreignHost{Foreign: host, reportedOnly: s.ReportedOnly}
+			f := foreignHost{ForeignHost: host, reportedOnly: s.ReportedOnly}
 			if s.Until != nil {
 				f.until = s.Until.Time
 			}
@@ -144,7 +144,7 @@ func limitLosses(hosts, before map[netip.Addr]foreignHost, pools []v1beta1.IPAdd
 		if i < 0 {
 			continue
 		}
-		f.reportedOnly = !losses.Take(parsed[i].Name, parsed[i].Listed, at)
+		f.reportedOnly = !losses.TakeLoss(parsed[i].Name, parsed[i].Listed, at)
 		hosts[address] = f
 	}
 }

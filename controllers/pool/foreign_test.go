@@ -25,7 +25,7 @@ var (
 
 // host returns a foreign host that uses 10.0.0.1 since the start, as node1 reports.
 func host() foreignHost {
-	return foreignHost{Foreign: reports.Foreign{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
+	return foreignHost{ForeignHost: reports.ForeignHost{Address: one, Node: "node1", Interface: "eth0", MAC: mac, Since: start}}
 }
 
 func until(f foreignHost, minutes int) foreignHost {
@@ -38,17 +38,17 @@ func inUse(f foreignHost) foreignHost {
 	return f
 }
 
-func reporting(list ...foreignHost) reports.Picture {
-	p := reports.Picture{Owners: map[netip.Addr]reports.Owned{}, Hosts: map[netip.Addr]reports.Foreign{}}
+func reporting(list ...foreignHost) reports.MergedReports {
+	p := reports.MergedReports{Owners: map[netip.Addr]reports.OwnedAddress{}, Hosts: map[netip.Addr]reports.ForeignHost{}}
 	for _, f := range list {
-		p.Hosts[f.Address] = f.Foreign
+		p.Hosts[f.Address] = f.ForeignHost
 	}
 	return p
 }
 
-func owning(node lb.NodeName, minutes int) reports.Picture {
+func owning(node lb.NodeName, minutes int) reports.MergedReports {
 	p := reporting()
-	p.Owners[one] = reports.Owned{Address: one, Node: node, Since: start.Add(time.Duration(minutes) * time.Minute)}
+	p.Owners[one] = reports.OwnedAddress{Address: one, Node: node, Since: start.Add(time.Duration(minutes) * time.Minute)}
 	return p
 }
 
@@ -58,7 +58,7 @@ func TestRemember(t *testing.T) {
 	tests := []struct {
 		name   string
 		before []foreignHost
-		now    reports.Picture
+		now    reports.MergedReports
 		at     int // minutes after the start
 		want   []foreignHost
 	}{
@@ -101,7 +101,7 @@ func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 			if string(p.Name) == pools[i].Name {
 				v := results[p.Name]
 				v.Foreign = foreignStatus(p, hosts)
-				pools[i].Status = desiredStatus(&pools[i], v, ipam.State{})
+				pools[i].Status = desiredStatus(&pools[i], v, ipam.PoolState{})
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 
 func TestPoolConditionOfForeignHosts(t *testing.T) {
 	overlap := ipam.Conflict{Range: lb.Range{First: one.Next(), Last: one.Next()}, With: `the node "n"`}
-	foreignConflict := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Who(false), Foreign: true}
+	foreignConflict := ipam.Conflict{Range: lb.Range{First: one, Last: one}, With: host().Describe(false), Foreign: true}
 	used := foreignConflict
 	used.InUse = true
 	const (
@@ -149,7 +149,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 			}
 		})
 	}
-	if got := until(host(), 1).Who(true); !strings.Contains(got, "last reported") {
+	if got := until(host(), 1).Describe(true); !strings.Contains(got, "last reported") {
 		t.Errorf("got %q, want that the host is not reported any more", got)
 	}
 }
@@ -246,7 +246,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	if limitLosses(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
-	pools[0].Status = desiredStatus(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.State{})
+	pools[0].Status = desiredStatus(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.PoolState{})
 	for _, tt := range []struct {
 		name  string
 		after time.Duration

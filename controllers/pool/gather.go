@@ -42,7 +42,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 
 // ReadTaken reads which addresses the cluster itself needs: those of its nodes, the network and broadcast
 // addresses of their subnets, and the networks of pods and Services.
-func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
+func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
 	list, err := takenByNodes(ctx, reader)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func ReadTaken(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) 
 	return append(list, apiconv.ServiceNetworks(networks.Items)...), nil
 }
 
-func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.Taken, error) {
+func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.TakenRange, error) {
 	var nodes corev1.NodeList
 	if err := reader.List(ctx, &nodes); err != nil {
 		return nil, fmt.Errorf("listing the nodes: %w", err)
@@ -88,7 +88,7 @@ func readNetwork(ctx context.Context, reader client.Reader) (validity.Network, e
 	var nodes corev1.NodeList
 	for _, list := range []client.ObjectList{&layer2, &bgp, &peers, &communities, &states, &nodes} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return validity.Network{}, fmt.Errorf("listing what decides whether pools are reached: %w", err)
+			return validity.Network{}, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
 	o := &validity.Objects{L2Advertisements: layer2.Items, BGPAdvertisements: bgp.Items, Peers: peers.Items, Communities: communities.Items, States: states.Items}

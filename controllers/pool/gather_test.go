@@ -63,7 +63,7 @@ func TestTakenByNodes(t *testing.T) {
 	}
 }
 
-func inWords(list []ipam.Taken) (words []string) {
+func inWords(list []ipam.TakenRange) (words []string) {
 	for _, taken := range list {
 		words = append(words, taken.Range.String()+" by "+taken.By)
 	}

@@ -69,7 +69,7 @@ type Reconciler struct {
 	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
-	restores retry.RestoreLimiter[types.UID]
+	restoreLimiter retry.RestoreLimiter[types.UID]
 }
 
 func (r *Reconciler) now() time.Time {
@@ -168,7 +168,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	for i := range list.Items {
 		p := apiconv.AdvertisedPool(&list.Items[i])
-		results[p.Name] = results[p.Name].WithSubnets(around.Unreached(&p))
+		results[p.Name] = results[p.Name].WithSubnets(around.UnreachedFamilies(&p))
 	}
 	for _, p := range pools {
 		v := results[p.Name]
@@ -200,7 +200,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			again.RequeueAfter = min(again.RequeueAfter, wait)
 		}
 	}
-	r.restores.Retain(func(uid types.UID) bool { return exist[uid] })
+	r.restoreLimiter.Retain(func(uid types.UID) bool { return exist[uid] })
 	r.Metrics.PoolConflicts(conflicts)
 	return again, errors.Join(failed...)
 }
@@ -215,14 +215,14 @@ func (r *Reconciler) untilLook() time.Duration {
 
 // writeStatus writes the status of a pool if it has changed. If another writer undoes that each time, it
 // writes nothing yet and returns how long to wait.
-func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (wait time.Duration, err error) {
+func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.PoolState) (wait time.Duration, err error) {
 	next := desiredStatus(object, result, state)
 	wanted, err := statusFingerprint(object, result, state)
 	if err != nil {
 		return 0, err
 	}
 	same := equality.Semantic.DeepEqual(object.Status, next)
-	if undone := r.restores.Compare(object.UID, wanted, same, r.now()); same || undone.Wait > 0 {
+	if undone := r.restoreLimiter.Compare(object.UID, wanted, same, r.now()); same || undone.Wait > 0 {
 		return undone.Wait, nil
 	}
 	updated := object.DeepCopy()
@@ -230,7 +230,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressP
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(object)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.restores.NoteWrite(object.UID, wanted)
+	r.restoreLimiter.NoteWrite(object.UID, wanted)
 	for _, now := range next.Conditions {
 		before := meta.FindStatusCondition(object.Status.Conditions, now.Type)
 		if worthAnEvent(before, now) {
@@ -242,7 +242,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressP
 
 // statusFingerprint returns all that the controller writes in the status of a pool, as text. It depends
 // neither on the present status nor on the time.
-func statusFingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.State) (string, error) {
+func statusFingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.PoolState) (string, error) {
 	own := desiredStatus(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}

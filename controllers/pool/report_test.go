@@ -48,8 +48,8 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, a
 func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written int, eventTexts []string) {
 	t.Helper()
 	w, e := &writer{}, &recorder{}
-	next := desiredStatus(p, v, ipam.State{})
-	if _, err := (&Reconciler{Client: w, Events: e}).writeStatus(t.Context(), p, v, ipam.State{}); err != nil {
+	next := desiredStatus(p, v, ipam.PoolState{})
+	if _, err := (&Reconciler{Client: w, Events: e}).writeStatus(t.Context(), p, v, ipam.PoolState{}); err != nil {
 		t.Fatal(err)
 	}
 	p.Status = next
@@ -117,7 +117,7 @@ func TestAStatusIsRestoredUnderABackOff(t *testing.T) {
 			p := object("p", 1)
 			for round := 0; now.Sub(start) < time.Minute; round++ {
 				before := w.status.n
-				wait, err := r.writeStatus(t.Context(), &p, ready, ipam.State{})
+				wait, err := r.writeStatus(t.Context(), &p, ready, ipam.PoolState{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -128,7 +128,7 @@ func TestAStatusIsRestoredUnderABackOff(t *testing.T) {
 				if round == 1 && wait > 0 {
 					t.Errorf("the first time: got a wait of %v, want it restored at once", wait)
 				}
-				p.Status = desiredStatus(&p, ready, ipam.State{})
+				p.Status = desiredStatus(&p, ready, ipam.PoolState{})
 				overwrite(&p.Status, round)
 			}
 			if w.status.n < 5 || w.status.n > 20 {

@@ -68,7 +68,7 @@ func TestCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
 			p.Status = tt.before
-			got := desiredStatus(&p, ready, ipam.State{Usage: tt.usage, Held: 7})
+			got := desiredStatus(&p, ready, ipam.PoolState{Usage: tt.usage, Held: 7})
 			if diff := cmp.Diff(tt.v4, got.IPv4); diff != "" {
 				t.Errorf("IPv4 (-want +got):\n%s", diff)
 			}
@@ -111,7 +111,7 @@ func TestHowFullAPoolIs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := object("p", 1)
-			got := desiredStatus(&p, ready, ipam.State{Usage: tt.usage})
+			got := desiredStatus(&p, ready, ipam.PoolState{Usage: tt.usage})
 			if got := conditionText(got, v1beta1.ConditionExhausted); got != tt.none {
 				t.Errorf("Exhausted: got %s\nwant %s", got, tt.none)
 			}
@@ -143,7 +143,7 @@ func TestPoolStatus(t *testing.T) {
 	tests := []struct {
 		name   string
 		result validity.Pool
-		state  ipam.State
+		state  ipam.PoolState
 		want   map[string]string
 		impact int
 	}{
@@ -157,9 +157,9 @@ func TestPoolStatus(t *testing.T) {
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
 		{name: "addresses that no host can have are reported and no conflict", result: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
-		{name: "addresses outside", result: ready, state: ipam.State{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
+		{name: "addresses outside", result: ready, state: ipam.PoolState{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
-		{name: "more addresses outside than the message can name", result: ready, state: ipam.State{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
+		{name: "more addresses outside than the message can name", result: ready, state: ipam.PoolState{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 65 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
 	}
 	for _, tt := range tests {
@@ -188,7 +188,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
 	result := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
-	state := ipam.State{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
+	state := ipam.PoolState{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
 	first := desiredStatus(&p, result, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
 		t.Errorf("the pool that was passed has changed (-before +after):\n%s", diff)
@@ -213,7 +213,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 
 func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 	p := object("p", 1)
-	got := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.State{})
+	got := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.PoolState{})
 	for _, c := range got.Conditions {
 		if len(c.Message) > 32768 {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))
@@ -231,7 +231,7 @@ func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 		s.ServiceAllocation = &v1beta1.ServiceAllocation{ServiceSelectors: []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{exists}}}}
 	})
 	_, results := validity.Pools([]v1beta1.IPAddressPool{wrong}, nil)
-	if got := conditionText(desiredStatus(&wrong, results["p"], ipam.State{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
+	if got := conditionText(desiredStatus(&wrong, results["p"], ipam.PoolState{}), v1beta1.ConditionReady); len(got) > 32768 || !strings.HasPrefix(got, "False ") {
 		t.Errorf("Ready: got %d bytes that begin with %.40s, want what the API server takes, and that the pool is not", len(got), got)
 	}
 }

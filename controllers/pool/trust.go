@@ -20,10 +20,10 @@ import (
 
 // readForeignReports reads what the speakers report about addresses that foreign hosts use, or used, as far as
 // the reports are trusted.
-func readForeignReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreignHost, at time.Time) (reports.Picture, error) {
+func readForeignReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreignHost, at time.Time) (reports.MergedReports, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
-		return reports.Picture{}, fmt.Errorf("listing the SpeakerStates: %w", err)
+		return reports.MergedReports{}, fmt.Errorf("listing the SpeakerStates: %w", err)
 	}
 	about := map[netip.Addr]bool{}
 	for address := range known {
@@ -37,27 +37,27 @@ func readForeignReports(ctx context.Context, reader client.Reader, pools []v1bet
 		}
 	}
 	if len(about) == 0 {
-		return reports.Picture{}, nil
+		return reports.MergedReports{}, nil
 	}
 	for i := range list {
-		list[i].Owned = slices.DeleteFunc(list[i].Owned, func(o reports.Owned) bool { return !about[o.Address] })
+		list[i].Owned = slices.DeleteFunc(list[i].Owned, func(o reports.OwnedAddress) bool { return !about[o.Address] })
 	}
 	trust, err := trustedReports(ctx, reader, pools, about, at)
 	if err != nil {
-		return reports.Picture{}, err
+		return reports.MergedReports{}, err
 	}
-	return reports.Together(trust.Trusted(list)), nil
+	return reports.Merge(trust.TrustedParts(list)), nil
 }
 
 // trustedReports returns which reports about these addresses count: those of Nodes that exist, about
 // addresses that an L2Advertisement lets the Node announce. Conflicts count only on claimed addresses.
 // Services and endpoints do not matter: they come and go while a conflict lasts.
-func trustedReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.Trust, error) {
+func trustedReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.TrustRules, error) {
 	var nodes corev1.NodeList
 	var objects v1beta1.L2AdvertisementList
 	for _, list := range []client.ObjectList{&nodes, &objects} {
 		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return reports.Trust{}, fmt.Errorf("listing what decides which reports count: %w", err)
+			return reports.TrustRules{}, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
 	labels := map[lb.NodeName]map[string]string{}
@@ -85,12 +85,12 @@ func trustedReports(ctx context.Context, reader client.Reader, pools []v1beta1.I
 				from[address] = p
 			}
 		case err != nil:
-			return reports.Trust{}, fmt.Errorf("reading the IPAddressClaim of %s: %w", address, err)
+			return reports.TrustRules{}, fmt.Errorf("reading the IPAddressClaim of %s: %w", address, err)
 		default:
 			from[address], claimed[address] = lb.PoolName(claim.Spec.Pool), true
 		}
 	}
-	return reports.Trust{
+	return reports.TrustRules{
 		Now:     at,
 		Claimed: func(address netip.Addr) bool { return claimed[address] },
 		Exists:  func(node lb.NodeName) bool { _, ok := labels[node]; return ok },

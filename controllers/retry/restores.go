@@ -64,7 +64,7 @@ func (r *RestoreLimiter[K]) Compare(key K, wanted string, there bool, now time.T
 	if !x.undone {
 		x.expire(now)
 		x.times, x.last, x.undone = x.times+1, now, true
-		x.next = now.Add(backoffPolicy.After(x.times - 1))
+		x.next = now.Add(backoffPolicy.Wait(x.times - 1))
 	}
 	return UndoneWrite{Is: true, Wait: max(0, x.next.Sub(now))}
 }

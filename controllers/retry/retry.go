@@ -38,7 +38,7 @@ func (l *Limiter) When(r reconcile.Request) time.Duration {
 		l.failures = map[reconcile.Request]int{}
 	}
 	l.failures[r]++
-	return backoffPolicy.After(l.failures[r])
+	return backoffPolicy.Wait(l.failures[r])
 }
 
 // Forget implements workqueue.TypedRateLimiter: the request has succeeded.

@@ -148,7 +148,7 @@ func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	if err := a.Reader.List(ctx, &claims); err != nil {
 		return clusterState{}, fmt.Errorf("listing the IPAddressClaims to adopt: %w", err)
 	}
-	services, err := paged.Services(ctx, a.Reader)
+	services, err := paged.LoadBalancers(ctx, a.Reader)
 	if err != nil {
 		return clusterState{}, fmt.Errorf("reading the Services to adopt: %w", err)
 	}

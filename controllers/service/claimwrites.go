@@ -50,7 +50,7 @@ func undoneFor(err error) time.Duration {
 }
 
 // writeClaim calls write, which changes a claim to the state that wanted describes. If another
-// writer has undone the same write, it may return errUndone instead, see retry.Restores. found is
+// writer has undone the same write, it may return errUndone instead, see retry.RestoreLimiter. found is
 // the claim that the write replaces, nil if there is none.
 func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IPAddressClaim, write func() error) error {
 	undone := r.claimWrites.Compare(key, wanted, false, r.now())

@@ -42,7 +42,7 @@ type serviceDecision struct {
 	otherClass bool
 	// overwriter names another writer that undoes what the controller writes, as the subject
 	// of a sentence; empty: none is known. restoredFrom names it if this write restores the addresses.
-	overwriter, restores string
+	overwriter, restoredFrom string
 }
 
 // decideService gives a Service the addresses that it requests, or returns why not. If the request cannot

@@ -26,7 +26,7 @@ func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.
 		}
 		lost := serviceDecision{}.withShown(r.Allocations, svc).lost
 		own := ownedBy(slices.Concat(held, kept)) // its status may have an address that is only reserved in the view
-		changed, err := r.writeService(ctx, svc, apiconv.Released(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
+		changed, err := r.writeService(ctx, svc, apiconv.WithoutOwnData(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
 		}
@@ -97,7 +97,7 @@ func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []i
 
 // releaseAll releases all addresses of a Service that requests none.
 func (r *Reconciler) releaseAll(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) (reconcile.Result, error) {
-	r.restores.Forget(key)
+	r.restoreLimiter.Forget(key)
 	r.Allocations.StatusWritten(key, nil)
 	r.Allocations.Forget(key)
 	r.Metrics.Forget(key)

@@ -57,10 +57,10 @@ type Reconciler struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
-	stale       staleVersions
-	restores    retry.RestoreLimiter[lb.ServiceKey]
-	claimWrites retry.RestoreLimiter[claimWrite]
-	retries     retry.Limiter
+	stale          staleVersions
+	restoreLimiter retry.RestoreLimiter[lb.ServiceKey]
+	claimWrites    retry.RestoreLimiter[claimWrite]
+	retries        retry.Limiter
 }
 
 func (r *Reconciler) now() time.Time {
@@ -108,9 +108,9 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 	d.claimOverwritten, calmClaims = r.claimOverwritten(d.Keep)
 	next, wait, calm, err := r.planWrite(ctx, svc, &d)
 	if err != nil || wait > 0 {
-		return reconcile.Result{RequeueAfter: backoff.Sooner(wait, d.claimUndone)}, err
+		return reconcile.Result{RequeueAfter: backoff.ShorterWait(wait, d.claimUndone)}, err
 	}
-	calm = backoff.Sooner(calm, calmClaims)
+	calm = backoff.ShorterWait(calm, calmClaims)
 	changed, err := r.writeService(ctx, svc, next)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -135,7 +135,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 			return reconcile.Result{}, errStale // before any claim is released
 		}
 		if wait := undoneFor(err); wait > 0 {
-			d.claimUndone, err = backoff.Sooner(d.claimUndone, wait), nil
+			d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
 		}
 		if err != nil {
 			return reconcile.Result{}, err
@@ -160,7 +160,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, errHandOver // do not expire what is reserved for it while it waits for the other Service
 	}
 	again, err := r.expireRetained(ctx, key)
-	return reconcile.Result{RequeueAfter: backoff.Sooner(backoff.Sooner(d.claimUndone, calm), backoff.Sooner(again, retryAfter(d)))}, err
+	return reconcile.Result{RequeueAfter: backoff.ShorterWait(backoff.ShorterWait(d.claimUndone, calm), backoff.ShorterWait(again, retryAfter(d)))}, err
 }
 
 // reportShown gives the view the addresses in the status of a Service. If nothing had to be written, they
@@ -214,7 +214,7 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 				err = r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, h.Service))
 			}
 			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the address stays in the status meanwhile
-				d.claimUndone, err = backoff.Sooner(d.claimUndone, wait), nil
+				d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
 			}
 			if err != nil {
 				break

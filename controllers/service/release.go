@@ -165,7 +165,7 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 		case until == nil:
 			continue
 		case until.Sub(r.now()) > 0:
-			next = backoff.Sooner(next, until.Sub(r.now()))
+			next = backoff.ShorterWait(next, until.Sub(r.now()))
 			continue
 		}
 		if err := r.replaceClaim(ctx, key, claim, nil); err != nil {

@@ -201,7 +201,7 @@ func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
 	}
 	r.stale.note(svc, next)
-	r.restores.NoteWrite(apiconv.KeyOf(svc), statusFingerprint(next))
+	r.restoreLimiter.NoteWrite(apiconv.KeyOf(svc), statusFingerprint(next))
 	return true, nil
 }
 
@@ -218,8 +218,8 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 		r.Metrics.CountConflict()
 		r.sendWarning(svc, v1beta1.ReasonAddressLost, sentence)
 	}
-	if d.restores != "" {
-		r.sendWarning(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restores))
+	if d.restoredFrom != "" {
+		r.sendWarning(svc, v1beta1.ReasonStatusOverwritten, overwrittenBy(d.restoredFrom))
 	}
 	now := allocatedCondition(svc, d)
 	before := meta.FindStatusCondition(svc.Status.Conditions, now.Type)

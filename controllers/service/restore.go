@@ -24,9 +24,9 @@ const anotherWriter = "another writer"
 // disagree about the addresses, the condition names the other writer: planWrite stores its name in d.
 func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serviceDecision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
-	d.overwriter, calm = r.restores.Disagreement(key, now)
+	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
 	next = desiredService(svc, *d)
-	undone := r.restores.Compare(key, statusFingerprint(next), sameAsWritten(svc, next), now)
+	undone := r.restoreLimiter.Compare(key, statusFingerprint(next), sameAsWritten(svc, next), now)
 	if !undone.Is || undone.Wait > 0 {
 		return next, undone.Wait, calm, nil
 	}
@@ -38,9 +38,9 @@ func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serv
 		}
 		by = otherWriter(fresh)
 	}
-	r.restores.SetBy(key, by)
-	d.restores = by
-	d.overwriter, calm = r.restores.Disagreement(key, now)
+	r.restoreLimiter.SetBy(key, by)
+	d.restoredFrom = by
+	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
 	return desiredService(svc, *d), 0, calm, nil
 }
 

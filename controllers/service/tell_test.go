@@ -41,7 +41,7 @@ func TestReportEvents(t *testing.T) {
 	misspelt := with()
 	metav1.SetMetaDataAnnotation(&misspelt.ObjectMeta, "lbstack.io/loadBalancerIPs", "10.0.0.7")
 	overwritten := kept(mine)
-	overwritten.overwriter, overwritten.restores = "the field manager", "the field manager"
+	overwritten.overwriter, overwritten.restoredFrom = "the field manager", "the field manager"
 	fled := kept(mine)
 	fled.Fled = []ipam.OutsidePool{{Holding: gone, Why: "a foreign host with the MAC m uses it"}}
 	tests := []struct {

@@ -29,7 +29,7 @@ type Writer struct {
 	// Type of the conditions.
 	Type string
 
-	restores retry.RestoreLimiter[lb.ServiceKey]
+	restoreLimiter retry.RestoreLimiter[lb.ServiceKey]
 }
 
 // Result of a call of Writer.
@@ -58,19 +58,19 @@ func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condi
 		}
 		item = next
 	}
-	undone := w.restores.Compare(key, wanted, same, at)
+	undone := w.restoreLimiter.Compare(key, wanted, same, at)
 	if same || undone.Wait > 0 {
 		return Result{Wait: undone.Wait}, nil
 	}
 	if err := w.patch(ctx, svc, item); err != nil {
 		return Result{}, err
 	}
-	w.restores.NoteWrite(key, wanted)
+	w.restoreLimiter.NoteWrite(key, wanted)
 	return Result{Written: true}, nil
 }
 
 // Forget forgets a Service that is gone, or is to have no condition any more.
-func (w *Writer) Forget(key lb.ServiceKey) { w.restores.Forget(key) }
+func (w *Writer) Forget(key lb.ServiceKey) { w.restoreLimiter.Forget(key) }
 
 // patch changes one item of status.conditions: a strategic merge patch finds it by its type. A
 // Service that is gone is no error.

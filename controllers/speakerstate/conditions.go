@@ -49,7 +49,7 @@ func (r *Reconciler) setTransition(was, next *metav1.Condition) {
 // isolated; its Size is 0 if there is none. While the condition is True, its lastTransitionTime is
 // when the minority of the speaker began: the speaker compares this with what it reports, and
 // ignores a condition about an earlier minority.
-func partitionedCondition(r reports.Report, larger reports.Group) metav1.Condition {
+func partitionedCondition(r reports.Report, larger reports.SpeakerGroup) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {
 		c.Message = "no larger group of speakers is known that runs and that this one is cut from"

@@ -45,7 +45,7 @@ func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods 
 	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
 	wait := func(left time.Duration) bool {
-		again = backoff.Sooner(again, left)
+		again = backoff.ShorterWait(again, left)
 		return left > 0
 	}
 	for i := range states {
@@ -88,7 +88,7 @@ func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map
 		if left <= 0 {
 			found[node] = true
 		}
-		again = backoff.Sooner(again, left)
+		again = backoff.ShorterWait(again, left)
 	}
 	a.unready = since
 	return found, again

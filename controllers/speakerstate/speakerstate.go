@@ -44,7 +44,7 @@ type Reconciler struct {
 	absent   absenceFinder // not locked, since Reconcile runs once at a time
 	kubelets *kubeletChecker
 	// restoreLimiter delays the writes that restore conditions which another writer overwrites.
-	restores retry.RestoreLimiter[string]
+	restoreLimiter retry.RestoreLimiter[string]
 }
 
 // New returns a Reconciler that reads from the cache of c.
@@ -92,16 +92,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	absent, again := r.absent.find(r.now(), states.Items, pods.Items)
 	unready, later := r.absent.findUnready(r.now(), pods.Items)
-	again = backoff.Sooner(again, later)
+	again = backoff.ShorterWait(again, later)
 	all := speakerReports(states.Items, absent, unready)
 	down := notReady(all, nodes)
-	doubts := reports.Doubts(all, down)
+	doubts := reports.NodesToConfirm(all, down)
 	answers, err := r.askKubelets(ctx, doubts)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if len(doubts) > 0 {
-		again = backoff.Sooner(again, answerLifetime)
+		again = backoff.ShorterWait(again, answerLifetime)
 	}
 	var failed []error
 	exist := map[string]bool{}
@@ -113,8 +113,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			continue // the speaker has not reported yet
 		}
 		same, wanted := next.equal(was), fmt.Sprint(*next.current, *next.partitioned)
-		undone := r.restores.Compare(state.Name, wanted, same, r.now())
-		again = backoff.Sooner(again, undone.Wait)
+		undone := r.restoreLimiter.Compare(state.Name, wanted, same, r.now())
+		again = backoff.ShorterWait(again, undone.Wait)
 		if same || undone.Wait > 0 {
 			continue
 		}
@@ -124,9 +124,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 			failed = append(failed, err)
 			continue
 		}
-		r.restores.NoteWrite(state.Name, wanted)
+		r.restoreLimiter.NoteWrite(state.Name, wanted)
 	}
-	r.restores.Retain(func(name string) bool { return exist[name] })
+	r.restoreLimiter.Retain(func(name string) bool { return exist[name] })
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
@@ -182,8 +182,8 @@ func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func
 // decideConditions returns the conditions of each state, given the reports, which nodes are not ready, and
 // on which nodes no speaker runs, and why.
 func decideConditions(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, down func(lb.NodeName) bool, absent map[lb.NodeName]string) []writtenConditions {
-	stale := reports.Stale(all, down)
-	cut := reports.Partitioned(all, stale)
+	stale := reports.StaleReports(all, down)
+	cut := reports.PartitionedNodes(all, stale)
 	list := make([]writtenConditions, 0, len(states))
 	for i := range states {
 		node := lb.NodeName(states[i].Name)
@@ -197,15 +197,15 @@ func currentCondition(node lb.NodeName, stale reports.Staleness, why string) met
 	c := metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse}
 	const consequence = "this status is as it was reported last, and other nodes may announce its addresses"
 	switch stale {
-	case reports.Stopped:
+	case reports.SpeakerStopped:
 		c.Reason, c.Message = v1beta1.ReasonStopped, "the speaker was stopped: see the condition Ready"
-	case reports.Missed:
+	case reports.SpeakerMissed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
 		c.Message = fmt.Sprintf("the speaker of the node %s: the other speakers that run miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
-	case reports.Dead:
+	case reports.SpeakerDead:
 		c.Reason = v1beta1.ReasonSpeakerMissing
 		c.Message = fmt.Sprintf("the node %s: it is not ready, its kubelet does not answer, and another speaker receives nothing from its speaker: %s: look at the node", node, consequence)
-	case reports.Ended:
+	case reports.ContainerEnded:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)
 	case reports.NodeDown:

@@ -79,7 +79,7 @@ type findings struct {
 	speakers []string
 	services served
 	// keys is what was decided about the keys of the mesh; no keys: nothing was.
-	keys keyring.Plan
+	keys keyring.RotationPlan
 	// orphans is a sentence about addresses in use whose pools do not exist.
 	orphans   string
 	inventory []v1beta1.ObjectReference

@@ -57,7 +57,7 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	}
 	exists := err == nil
 	since, _ := time.Parse(time.RFC3339, secret.Annotations[annotationKeySince])
-	plan := keyring.Decide(keyring.State{
+	plan := keyring.Decide(keyring.RotationState{
 		Files: secret.Data, Since: since, Done: secret.Annotations[annotationKeyRotation], Request: stack.Spec.Speaker.KeyRotation,
 		Speakers: around.speakers(), Now: time.Now(),
 	}, newKey)
@@ -89,16 +89,16 @@ func isKeys(object *unstructured.Unstructured) bool {
 }
 
 // newKey makes a random key.
-func newKey() (key [keyring.Size]byte) {
+func newKey() (key [keyring.KeySize]byte) {
 	_, _ = rand.Read(key[:]) // Read never returns an error: it ends the program instead
 	return key
 }
 
 // putKeys puts keys into their Secret.
-func putKeys(object *unstructured.Unstructured, plan keyring.Plan) {
+func putKeys(object *unstructured.Unstructured, plan keyring.RotationPlan) {
 	data := map[string]any{}
 	for _, key := range plan.Keys {
-		data[keyring.Name(key.Number)] = base64.StdEncoding.EncodeToString(key.Bytes[:])
+		data[keyring.EntryName(key.Number)] = base64.StdEncoding.EncodeToString(key.Bytes[:])
 	}
 	object.Object["data"] = data
 	annotations := map[string]string{annotationKeySince: plan.Since.UTC().Format(time.RFC3339)}
@@ -110,17 +110,17 @@ func putKeys(object *unstructured.Unstructured, plan keyring.Plan) {
 
 // speakers returns the speakers that run, or may run, with the keys that they accept. A stopped
 // speaker is left out: it reads the Secret when it starts again.
-func (s *surroundings) speakers() map[lb.NodeName]keyring.Speaker {
-	all := map[lb.NodeName]keyring.Speaker{}
+func (s *surroundings) speakers() map[lb.NodeName]keyring.SpeakerKeys {
+	all := map[lb.NodeName]keyring.SpeakerKeys{}
 	for node := range podsByNode(s.podsOf("speaker")) {
 		if node != "" {
-			all[lb.NodeName(node)] = keyring.Speaker{Down: s.down[node]}
+			all[lb.NodeName(node)] = keyring.SpeakerKeys{Down: s.down[node]}
 		}
 	}
 	for i := range s.states {
 		state := &s.states[i]
 		if state.Status.Phase != v1beta1.SpeakerStopped {
-			all[lb.NodeName(state.Name)] = keyring.Speaker{Accepts: state.Status.MeshKeys, Down: s.down[state.Name]}
+			all[lb.NodeName(state.Name)] = keyring.SpeakerKeys{Accepts: state.Status.MeshKeys, Down: s.down[state.Name]}
 		}
 	}
 	return all
@@ -137,7 +137,7 @@ func invalidKeys(ref v1beta1.ObjectReference, damaged error, valid int) string {
 }
 
 // rotation returns the state of a rotation of the mesh keys; the reason is empty if there is none.
-func rotation(plan keyring.Plan) (reason, message string) {
+func rotation(plan keyring.RotationPlan) (reason, message string) {
 	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
 		return "", ""
 	}

@@ -20,28 +20,28 @@ import (
 )
 
 func meshKey(number uint64, char string) keyring.Entry {
-	return keyring.New(number, [keyring.Size]byte(bytes.Repeat([]byte(char), keyring.Size)))
+	return keyring.NewEntry(number, [keyring.KeySize]byte(bytes.Repeat([]byte(char), keyring.KeySize)))
 }
 
 func TestRotation(t *testing.T) {
 	a, b := meshKey(1, "a"), meshKey(2, "b")
-	both := func(late bool, waiting ...lb.NodeName) keyring.Plan {
-		return keyring.Plan{Keys: []keyring.Entry{b, a}, Waiting: waiting, Late: late, Until: time.Date(2026, 11, 29, 13, 0, 0, 5, time.UTC)}
+	both := func(late bool, waiting ...lb.NodeName) keyring.RotationPlan {
+		return keyring.RotationPlan{Keys: []keyring.Entry{b, a}, Waiting: waiting, Late: late, Until: time.Date(2026, 11, 29, 13, 0, 0, 5, time.UTC)}
 	}
 	tests := []struct {
 		name          string
-		plan          keyring.Plan
+		plan          keyring.RotationPlan
 		reason, words string
 	}{
 		{name: "nothing was decided"},
-		{name: "one key that all speakers accept", plan: keyring.Plan{Keys: []keyring.Entry{a}}},
+		{name: "one key that all speakers accept", plan: keyring.RotationPlan{Keys: []keyring.Entry{a}}},
 		{name: "speakers do not have the new key yet", plan: both(false, "n1", "n2"), reason: v1beta1.ReasonKeyRotating,
 			words: "the speakers on n1, n2 do not accept the new key " + b.ID + " of the mesh yet"},
 		{name: "all speakers have the new key", plan: both(false), reason: v1beta1.ReasonKeyRotating, words: "the former key is removed within a minute"},
 		{name: "speaker without the new key for long", plan: both(true, "n2"), reason: v1beta1.ReasonKeyNotAccepted,
 			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, and speakers that do not accept the new one are isolated"},
-		{name: "key that replaced a deleted one", plan: keyring.Plan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}}, reason: v1beta1.ReasonKeyRotating, words: "the speakers on n1 do not accept the new key"},
-		{name: "key that replaced a deleted one, for long", plan: keyring.Plan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}, Late: true}, reason: v1beta1.ReasonKeyNotAccepted,
+		{name: "key that replaced a deleted one", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}}, reason: v1beta1.ReasonKeyRotating, words: "the speakers on n1 do not accept the new key"},
+		{name: "key that replaced a deleted one, for long", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}, Late: true}, reason: v1beta1.ReasonKeyNotAccepted,
 			words: "they go on with keys that the Secret does not have any more: look at their pods"},
 	}
 	for _, tt := range tests {
@@ -55,17 +55,17 @@ func TestRotation(t *testing.T) {
 }
 
 func TestAssess_KeyRotationIsPresentOnlyWhileUnderWay(t *testing.T) {
-	under := findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}}}
+	under := findings{keys: keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}}}
 	status := v1beta1.LoadBalancerStackStatus{}
 	for _, step := range []struct {
 		name  string
 		found findings
 		want  bool
 	}{
-		{"one key", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(1, "a")}}}, false},
+		{"one key", findings{keys: keyring.RotationPlan{Keys: []keyring.Entry{meshKey(1, "a")}}}, false},
 		{"two keys", under, true},
 		{"a pass that does not read the Secret reports no change", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, true},
-		{"the former key is gone", findings{keys: keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b")}}}, false},
+		{"the former key is gone", findings{keys: keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b")}}}, false},
 		{"two keys again", under, true},
 		{"the stack is removed", findings{removing: new("waiting")}, false},
 	} {
@@ -89,7 +89,7 @@ func TestSurroundings_Speakers(t *testing.T) {
 			state("stopped", v1beta1.SpeakerStopped, "11"), state("restarts", v1beta1.SpeakerStopped, "11"),
 		},
 	}
-	want := map[lb.NodeName]keyring.Speaker{"up": {Accepts: []string{"11", "22"}}, "down": {Accepts: []string{"11"}, Down: true}, "starts": {}, "restarts": {}}
+	want := map[lb.NodeName]keyring.SpeakerKeys{"up": {Accepts: []string{"11", "22"}}, "down": {Accepts: []string{"11"}, Down: true}, "starts": {}, "restarts": {}}
 	if diff := cmp.Diff(want, s.speakers()); diff != "" {
 		t.Errorf("speakers (-want +got):\n%s", diff)
 	}
@@ -101,9 +101,9 @@ func TestPutKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	since := time.Date(2026, 11, 29, 13, 0, 0, 999, time.FixedZone("", 3600))
-	putKeys(object, keyring.Plan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}, Since: since, Done: "x"})
+	putKeys(object, keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b"), meshKey(1, "a")}, Since: since, Done: "x"})
 	text := func(char string) string {
-		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(char, keyring.Size)))
+		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(char, keyring.KeySize)))
 	}
 	if diff := cmp.Diff(any(map[string]any{"key-1": text("a"), "key-2": text("b")}), object.Object["data"]); diff != "" {
 		t.Errorf("data (-want +got):\n%s", diff)
@@ -114,7 +114,7 @@ func TestPutKeys(t *testing.T) {
 }
 
 func TestNewKey_Random(t *testing.T) {
-	seen := map[[keyring.Size]byte]bool{{}: true}
+	seen := map[[keyring.KeySize]byte]bool{{}: true}
 	for range 100 {
 		key := newKey()
 		if seen[key] {

@@ -23,7 +23,7 @@ type restraint struct{ reason, message string }
 func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
 	var r restraint
 	switch {
-	case apiconv.Paused(stack):
+	case apiconv.IsPaused(stack):
 		r = restraint{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
 	case stack.Spec.ManagementState == v1beta1.Unmanaged:
 		r = restraint{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}

@@ -231,14 +231,14 @@ func podReady(pod *corev1.Pod) bool {
 	})
 }
 
-// silentSpeakers returns the nodes whose speakers do not run, see reports.Silent.
+// silentSpeakers returns the nodes whose speakers do not run, see reports.SilentNodes.
 func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
 		all[lb.NodeName(states[i].Name)] = apiconv.SpeakerReport(&states[i])
 	}
 	silent := map[string]bool{}
-	for node := range reports.Silent(all) {
+	for node := range reports.SilentNodes(all) {
 		silent[string(node)] = true
 	}
 	return silent

@@ -151,7 +151,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	if err := r.Reader.List(ctx, &claims); err != nil {
 		return "", fmt.Errorf("listing the IPAddressClaims: %w", err)
 	}
-	services, err := paged.Services(ctx, r.Reader)
+	services, err := paged.LoadBalancers(ctx, r.Reader)
 	if err != nil {
 		return "", fmt.Errorf("reading the Services to release: %w", err)
 	}
@@ -234,9 +234,9 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 }
 
 // released returns the Service without what lbstack wrote on it, given the
-// addresses that are claimed for it; see apiconv.Released.
+// addresses that are claimed for it; see apiconv.WithoutOwnData.
 func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
-	return apiconv.Released(svc, func(a netip.Addr) bool { return held[a.String()] })
+	return apiconv.WithoutOwnData(svc, func(a netip.Addr) bool { return held[a.String()] })
 }
 
 // deleteInventory deletes the objects in the inventory, the last one first, and waits until each is gone.

@@ -65,7 +65,7 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 		options.ByObject[object] = by
 	}
 	maps.Copy(options.ByObject, around(namespace))
-	options.NewInformer = paged.Persistent(paged.Informers(inPages...))
+	options.NewInformer = paged.Persistent(paged.NewInformers(inPages...))
 	return options, nil
 }
 
@@ -75,7 +75,7 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		NewInformer: paged.Persistent(paged.Informers(&corev1.Secret{})),
+		NewInformer: paged.Persistent(paged.NewInformers(&corev1.Secret{})),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
 			Namespaces: map[string]cache.Config{namespace: {}},
 			Label:      ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: made(&corev1.Secret{}),

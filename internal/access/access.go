@@ -59,8 +59,8 @@ type Gate struct {
 	log      logr.Logger
 
 	mu                      sync.Mutex
-	admitted, refused       recent[[sha256.Size]byte, Decision]
-	known                   recent[string, struct{}] // addresses
+	admitted, refused       expiringMap[[sha256.Size]byte, Decision]
+	known                   expiringMap[string, struct{}] // addresses
 	strangerRate, knownRate *rate.Limiter
 }
 
@@ -68,9 +68,9 @@ type Gate struct {
 func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	return &Gate{
 		reviewer: reviewer, metrics: metrics, log: log,
-		admitted: newRecent[[sha256.Size]byte, Decision](maxAdmitted, admittedFor),
-		refused:  newRecent[[sha256.Size]byte, Decision](maxRefused, refusedFor),
-		known:    newRecent[string, struct{}](maxKnown, knownFor),
+		admitted: newExpiringMap[[sha256.Size]byte, Decision](maxAdmitted, admittedFor),
+		refused:  newExpiringMap[[sha256.Size]byte, Decision](maxRefused, refusedFor),
+		known:    newExpiringMap[string, struct{}](maxKnown, knownFor),
 
 		strangerRate: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
 		knownRate:    rate.NewLimiter(knownPerSecond, knownAtOnce),
@@ -81,7 +81,7 @@ func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _, _ := net.SplitHostPort(r.RemoteAddr)
-		decision := g.decide(r.Context(), from, bearer(r), path)
+		decision := g.decide(r.Context(), from, bearerToken(r), path)
 		g.metrics.requests.WithLabelValues(string(decision)).Inc()
 		switch decision {
 		case Admitted:
@@ -100,8 +100,8 @@ func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 	})
 }
 
-// bearer returns the token of a request, empty if it has none.
-func bearer(r *http.Request) string {
+// bearerToken returns the token of a request, empty if it has none.
+func bearerToken(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
@@ -115,7 +115,7 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 		return Unauthenticated
 	}
 	key := sha256.Sum256([]byte(token))
-	if decision, stored := g.stored(key, from); stored {
+	if decision, stored := g.storedDecision(key, from); stored {
 		return decision
 	}
 	ctx, cancel := context.WithTimeout(ctx, reviewWithin)
@@ -130,13 +130,13 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// stored returns the stored decision about a token, or Limited if there is none and the rate allows no
+// storedDecision returns the stored decision about a token, or Limited if there is none and the rate allows no
 // review now. It returns false if the token is to be reviewed.
-func (g *Gate) stored(key [sha256.Size]byte, from string) (Decision, bool) {
+func (g *Gate) storedDecision(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	for _, list := range []recent[[sha256.Size]byte, Decision]{g.admitted, g.refused} {
+	for _, list := range []expiringMap[[sha256.Size]byte, Decision]{g.admitted, g.refused} {
 		if decision, ok := list.get(key, now); ok {
 			return decision, true
 		}

@@ -182,7 +182,7 @@ func TestHandler_FloodOfTokens(t *testing.T) {
 
 // What is stored is bounded: the entry that expires first makes room.
 func TestRecent(t *testing.T) {
-	r := newRecent[int, string](3, time.Minute)
+	r := newExpiringMap[int, string](3, time.Minute)
 	now := time.Time{}.Add(time.Hour)
 	for i := range 10 {
 		r.put(i, "x", now.Add(time.Duration(i)*time.Second))

@@ -46,7 +46,7 @@ func (a *APIServer) Review(ctx context.Context, token, path string) (Decision, e
 		return Unauthenticated, nil
 	}
 	access := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: who.Status.User.Username, UID: who.Status.User.UID, Groups: who.Status.User.Groups, Extra: extra(who.Status.User.Extra),
+		User: who.Status.User.Username, UID: who.Status.User.UID, Groups: who.Status.User.Groups, Extra: convertExtra(who.Status.User.Extra),
 		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
 	}}
 	answer, err := a.accesses.Create(ctx, access, metav1.CreateOptions{})
@@ -59,8 +59,8 @@ func (a *APIServer) Review(ctx context.Context, token, path string) (Decision, e
 	return Admitted, nil
 }
 
-// extra converts the extra fields of a user to the type of the other API.
-func extra(from map[string]authenticationv1.ExtraValue) map[string]authorizationv1.ExtraValue {
+// convertExtra converts the extra fields of a user to the type of the other API.
+func convertExtra(from map[string]authenticationv1.ExtraValue) map[string]authorizationv1.ExtraValue {
 	to := make(map[string]authorizationv1.ExtraValue, len(from))
 	for key, values := range from {
 		to[key] = authorizationv1.ExtraValue(values)

@@ -12,7 +12,7 @@ import (
 // an invalid advertisement announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := parseScope(object.Name, selection{
+	scope, err := parseScope(object.Name, scopeFields{
 		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
 		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
 	})
@@ -23,7 +23,7 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisem
 	for _, name := range spec.Interfaces {
 		ad.Interfaces = append(ad.Interfaces, string(name))
 	}
-	preferred, err := compile(preferences(spec.PreferredNodeSelectors), "spec.preferredNodeSelectors")
+	preferred, err := compileSelectors(preferredSelectors(spec.PreferredNodeSelectors), "spec.preferredNodeSelectors")
 	if err != nil {
 		return eligibility.Advertisement{}, &SpecError{Reason: v1beta1.ReasonInvalidSelector, err: err}
 	}
@@ -33,15 +33,15 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisem
 	return ad, nil
 }
 
-// selection has the fields that L2Advertisements and BGPAdvertisements have in common.
-type selection struct {
+// scopeFields has the fields that L2Advertisements and BGPAdvertisements have in common.
+type scopeFields struct {
 	pools                                   []v1beta1.ObjectName
 	poolLabels, nodes, services, namespaces []metav1.LabelSelector
 }
 
 // parseScope reads a selection. name is the name of the advertisement. The error names the
 // invalid field.
-func parseScope(name string, s selection) (eligibility.Scope, error) {
+func parseScope(name string, s scopeFields) (eligibility.Scope, error) {
 	scope := eligibility.Scope{Name: name}
 	for _, pool := range s.pools {
 		scope.Pools = append(scope.Pools, lb.PoolName(pool))
@@ -56,7 +56,7 @@ func parseScope(name string, s selection) (eligibility.Scope, error) {
 		{"spec.serviceSelectors", s.services, &scope.ServiceSelectors},
 		{"spec.namespaceSelectors", s.namespaces, &scope.NamespaceSelectors},
 	} {
-		parsed, err := compile(list.from, list.field)
+		parsed, err := compileSelectors(list.from, list.field)
 		if err != nil {
 			return eligibility.Scope{}, err
 		}
@@ -65,7 +65,7 @@ func parseScope(name string, s selection) (eligibility.Scope, error) {
 	return scope, nil
 }
 
-func preferences(list []v1beta1.PreferredNodeSelector) []metav1.LabelSelector {
+func preferredSelectors(list []v1beta1.PreferredNodeSelector) []metav1.LabelSelector {
 	selectors := make([]metav1.LabelSelector, 0, len(list))
 	for i := range list {
 		selectors = append(selectors, list[i].Preference)
@@ -73,7 +73,7 @@ func preferences(list []v1beta1.PreferredNodeSelector) []metav1.LabelSelector {
 	return selectors
 }
 
-func compile(list []metav1.LabelSelector, field string) ([]eligibility.Selector, error) {
+func compileSelectors(list []metav1.LabelSelector, field string) ([]eligibility.Selector, error) {
 	parsed, err := parseSelectors(list, field)
 	if err != nil {
 		return nil, err

@@ -37,28 +37,28 @@ func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 		if i < 0 || isRead(key) || key == annotationPrefixes[i]+allocatedFromPool {
 			continue
 		}
-		unknown = append(unknown, UnknownAnnotation{Key: key, Nearest: nearest(strings.TrimPrefix(key, annotationPrefixes[i]))})
+		unknown = append(unknown, UnknownAnnotation{Key: key, Nearest: nearestAnnotation(strings.TrimPrefix(key, annotationPrefixes[i]))})
 	}
 	return unknown
 }
 
-// nearest returns the annotation under lbstack.io/ whose name has the shortest distance to
+// nearestAnnotation returns the annotation under lbstack.io/ whose name has the shortest distance to
 // a name.
-func nearest(name string) string {
+func nearestAnnotation(name string) string {
 	return slices.MinFunc([]string{v1beta1.AnnotationAddressPool, v1beta1.AnnotationLoadBalancerIPs, v1beta1.AnnotationAllowSharedIP}, func(x, y string) int {
-		return distance(plain(name), plain(strings.TrimPrefix(x, annotationPrefixes[0]))) - distance(plain(name), plain(strings.TrimPrefix(y, annotationPrefixes[0])))
+		return editDistance(normalizedName(name), normalizedName(strings.TrimPrefix(x, annotationPrefixes[0]))) - editDistance(normalizedName(name), normalizedName(strings.TrimPrefix(y, annotationPrefixes[0])))
 	})
 }
 
-// plain removes the differences in style between two names: case, dashes, underscores
+// normalizedName removes the differences in style between two names: case, dashes, underscores
 // and dots.
-func plain(name string) string {
+func normalizedName(name string) string {
 	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
 }
 
-// distance is the Levenshtein distance of two names. Names of annotations have at most 63
+// editDistance is the Levenshtein distance of two names. Names of annotations have at most 63
 // characters.
-func distance(x, y string) int {
+func editDistance(x, y string) int {
 	row := make([]int, len(y)+1)
 	for j := range row {
 		row[j] = j
@@ -78,9 +78,9 @@ func distance(x, y string) int {
 	return row[len(y)]
 }
 
-// Paused reports whether the annotation lbstack.io/pause is set, so that the operator writes only the
+// IsPaused reports whether the annotation lbstack.io/pause is set, so that the operator writes only the
 // status of the stack.
-func Paused(stack *v1beta1.LoadBalancerStack) bool {
+func IsPaused(stack *v1beta1.LoadBalancerStack) bool {
 	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
 	return annotated && value != "false"
 }

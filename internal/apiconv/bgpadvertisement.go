@@ -25,9 +25,9 @@ const (
 // ParseBGPAdvertisement reads a BGPAdvertisement. The error names the field that is invalid.
 // The caller decides what to do then: speakers keep the last valid configuration of the
 // advertisement.
-func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (routes.Advertisement, *SpecError) {
+func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
-	scope, err := parseScope(object.Name, selection{
+	scope, err := parseScope(object.Name, scopeFields{
 		pools: spec.IPAddressPools, poolLabels: spec.IPAddressPoolSelectors, nodes: spec.NodeSelectors,
 		services: spec.ServiceSelectors, namespaces: spec.NamespaceSelectors,
 	})
@@ -52,7 +52,7 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases Aliases) (r
 // BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. Of an invalid
 // one the last valid configuration stays in effect, and the object does not contain it: it may
 // announce all addresses.
-func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases Aliases) eligibility.Scope {
+func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
 		return eligibility.Scope{Name: object.Name}
@@ -82,7 +82,7 @@ func parseLengths(spec *v1beta1.BGPAdvertisementSpec, ad *routes.Advertisement) 
 	return nil
 }
 
-func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases Aliases) (routes.Attributes, *SpecError) {
+func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases CommunityAliases) (routes.Attributes, *SpecError) {
 	var a routes.Attributes
 	for _, number := range []struct {
 		field string

@@ -24,7 +24,7 @@ func TestParseBGPAdvertisementReadsAllFields(t *testing.T) {
 		LocalPref: new(int64(200)), MED: new(int64(0)), ASPathPrepend: 3,
 		Communities: []v1beta1.CommunityReference{"no-export", "mine", "65000:1", "65535:65281", "large:2:0:0", "large:1:9:9", "big"},
 	}}
-	aliases := Aliases{"mine": {Standard: 65000<<16 | 7}, "big": {IsLarge: true, Large: routes.LargeCommunity{Global: 2}}}
+	aliases := CommunityAliases{"mine": {Standard: 65000<<16 | 7}, "big": {IsLarge: true, Large: routes.LargeCommunity{Global: 2}}}
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestInvalidFieldOfABGPAdvertisementIsNamed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ad, err := ParseBGPAdvertisement(&v1beta1.BGPAdvertisement{Spec: tt.spec}, Aliases{})
+			ad, err := ParseBGPAdvertisement(&v1beta1.BGPAdvertisement{Spec: tt.spec}, CommunityAliases{})
 			if err == nil || err.Error() != tt.want || err.Reason != tt.reason {
 				t.Errorf("got %+v, %v; want %s: %s", ad, err, tt.reason, tt.want)
 			}
@@ -107,7 +107,7 @@ func TestBGPAdvertisementScope(t *testing.T) {
 			IPAddressPools: []v1beta1.ObjectName{"first"}, NodeSelectors: rack(metav1.LabelSelectorOpExists),
 		}}
 		tt.edit(&object.Spec)
-		scope := BGPAdvertisementScope(object, Aliases{})
+		scope := BGPAdvertisementScope(object, CommunityAliases{})
 		if got := [2]bool{scope.CoversPool("other", &eligibility.Pool{Name: "other"}), scope.CoversNode(nil)}; got != tt.want {
 			t.Errorf("%s: is about another pool, and another node: got %v, want %v", name, got, tt.want)
 		}

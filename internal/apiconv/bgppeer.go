@@ -64,20 +64,20 @@ func (p *BGPPeer) OnNode(labels map[string]string) bool {
 // configuration.
 func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	spec := &object.Spec
-	r := reader{}
+	r := fieldReader{}
 	p := BGPPeer{Peer: bgp.Peer{
 		Name:         bgp.PeerName(object.Name),
 		ASN:          r.asn("spec.myASN", spec.MyASN),
 		Interface:    string(spec.Interface),
 		Port:         uint16(r.number("spec.peerPort", cmp.Or(spec.PeerPort, bgp.Port), 1, math.MaxUint16)),
 		VRF:          string(spec.VRF),
-		Hold:         r.seconds("spec.holdTimeSeconds", or(spec.HoldTimeSeconds, defaultHoldTime), 0, math.MaxUint16),
+		Hold:         r.seconds("spec.holdTimeSeconds", valueOr(spec.HoldTimeSeconds, defaultHoldTime), 0, math.MaxUint16),
 		Keepalive:    r.seconds("spec.keepaliveTimeSeconds", spec.KeepaliveTimeSeconds, 0, math.MaxUint16),
 		ConnectRetry: r.seconds("spec.connectRetrySeconds", cmp.Or(spec.ConnectRetrySeconds, defaultConnectRetry), 1, math.MaxUint16),
 		Multihop:     spec.EBGPMultiHop,
 		SecurityHops: uint8(r.number("spec.ttlSecurityHops", spec.TTLSecurityHops, 0, maxSecurityHops)),
 		Passive:      spec.PassiveMode,
-		ShutdownWait: r.seconds("spec.gracefulShutdownSeconds", or(spec.GracefulShutdownSeconds, defaultGracefulShutdown), 0, maxGracefulShutdown),
+		ShutdownWait: r.seconds("spec.gracefulShutdownSeconds", valueOr(spec.GracefulShutdownSeconds, defaultGracefulShutdown), 0, maxGracefulShutdown),
 		DualStack:    spec.DualStackAddressFamily,
 		BFDProfile:   string(spec.BFDProfile),
 		StrictBFD:    spec.StrictBFD,
@@ -92,9 +92,9 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 		p.PasswordSecret = spec.PasswordSecret.Name
 		r.check(p.PasswordSecret != "", "spec.passwordSecret.name", "is missing")
 	}
-	r.router(spec, &p.Peer)
-	r.together(&p.Peer)
-	selectors, err := compile(spec.NodeSelectors, "spec.nodeSelectors")
+	r.readRouter(spec, &p.Peer)
+	r.checkCombinations(&p.Peer)
+	selectors, err := compileSelectors(spec.NodeSelectors, "spec.nodeSelectors")
 	p.NodeSelectors = selectors
 	if err := cmp.Or(r.err, err); err != nil {
 		return BGPPeer{}, &SpecError{Reason: v1beta1.ReasonInvalidPeer, err: err}
@@ -102,16 +102,16 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	return p, nil
 }
 
-// router reads the fields that identify the router: its ASN and its address.
-func (r *reader) router(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
+// readRouter reads the fields that identify the router: its ASN and its address.
+func (r *fieldReader) readRouter(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check((spec.PeerASN != 0) != (spec.DynamicASN != ""), "spec.peerASN", "exactly one of peerASN and dynamicASN must be set")
 	switch spec.DynamicASN {
 	case "":
 		p.Remote.ASN = r.asn("spec.peerASN", spec.PeerASN)
 	case v1beta1.DynamicASNInternal:
-		p.Remote.Kind = bgp.Internal
+		p.Remote.Kind = bgp.InternalPeer
 	case v1beta1.DynamicASNExternal:
-		p.Remote.Kind = bgp.External
+		p.Remote.Kind = bgp.ExternalPeer
 	default:
 		r.check(false, "spec.dynamicASN", "%q is neither Internal nor External", spec.DynamicASN)
 	}
@@ -126,8 +126,8 @@ func (r *reader) router(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check(!p.RouterID.IsValid() || (p.RouterID.Is4() && !p.RouterID.IsUnspecified()), "spec.routerID", "must look like an IPv4 address and not be 0.0.0.0")
 }
 
-// together checks the combinations of fields that are not allowed.
-func (r *reader) together(p *bgp.Peer) {
+// checkCombinations checks the combinations of fields that are not allowed.
+func (r *fieldReader) checkCombinations(p *bgp.Peer) {
 	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
 	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
 	if p.Source.IsValid() {
@@ -135,7 +135,7 @@ func (r *reader) together(p *bgp.Peer) {
 		r.check(!p.Address.IsValid() || p.Source.Is4() == p.Address.Is4(), "spec.sourceAddress", "must be of the family of peerAddress")
 	}
 	if p.Multihop {
-		r.check(p.Remote.Kind != bgp.Internal && p.Remote.ASN != p.ASN, "spec.ebgpMultiHop", "is for routers in another autonomous system only")
+		r.check(p.Remote.Kind != bgp.InternalPeer && p.Remote.ASN != p.ASN, "spec.ebgpMultiHop", "is for routers in another autonomous system only")
 		r.check(p.SecurityHops == 0, "spec.ebgpMultiHop", "excludes ttlSecurityHops")
 		r.check(p.Interface == "", "spec.ebgpMultiHop", "excludes interface")
 	}
@@ -146,7 +146,7 @@ func (r *reader) together(p *bgp.Peer) {
 // No new session uses an invalid profile; existing ones keep the last valid one.
 func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	spec := &object.Spec
-	r := reader{}
+	r := fieldReader{}
 	const shortest, longest = 10, 60000
 	interval := func(field string, n int32) time.Duration {
 		n = cmp.Or(n, int32(bfd.DefaultInterval/time.Millisecond))
@@ -182,32 +182,32 @@ func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	return bgp.Password(password), nil
 }
 
-// reader reads fields and keeps the first error. The CRD has most of these checks
+// fieldReader reads fields and keeps the first error. The CRD has most of these checks
 // as well, but not for objects that were stored before the CRD had them.
-type reader struct{ err error }
+type fieldReader struct{ err error }
 
-func (r *reader) check(ok bool, field, format string, args ...any) {
+func (r *fieldReader) check(ok bool, field, format string, args ...any) {
 	if !ok && r.err == nil {
 		r.err = fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
 	}
 }
 
-func (r *reader) number(field string, n, least, most int32) int32 {
+func (r *fieldReader) number(field string, n, least, most int32) int32 {
 	r.check(n >= least && n <= most, field, "%d is not a number from %d to %d", n, least, most)
 	return n
 }
 
-func (r *reader) seconds(field string, n, least, most int32) time.Duration {
+func (r *fieldReader) seconds(field string, n, least, most int32) time.Duration {
 	return time.Duration(r.number(field, n, least, most)) * time.Second
 }
 
-func (r *reader) asn(field string, n int64) bgp.ASN {
+func (r *fieldReader) asn(field string, n int64) bgp.ASN {
 	r.check(n >= 1 && n <= math.MaxUint32, field, "%d is not an autonomous system number from 1 to %d", n, uint32(math.MaxUint32))
 	return bgp.ASN(n)
 }
 
 // address reads the address of a host. An empty field gives the zero address.
-func (r *reader) address(field, s string) netip.Addr {
+func (r *fieldReader) address(field, s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}
 	}
@@ -222,7 +222,7 @@ func (r *reader) address(field, s string) netip.Addr {
 	return a.Unmap()
 }
 
-func or(n *int32, otherwise int32) int32 {
+func valueOr(n *int32, otherwise int32) int32 {
 	if n == nil {
 		return otherwise
 	}

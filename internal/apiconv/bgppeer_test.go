@@ -51,7 +51,7 @@ func TestParseBGPPeer(t *testing.T) {
 			},
 			want: func(p *bgp.Peer) {
 				*p = bgp.Peer{
-					Name: "tor", ASN: 4200000000, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: netip.MustParseAddr("2001:db8::1"), Port: 1179,
+					Name: "tor", ASN: 4200000000, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}, Address: netip.MustParseAddr("2001:db8::1"), Port: 1179,
 					Source: netip.MustParseAddr("2001:db8::7"), RouterID: netip.MustParseAddr("10.9.9.9"), VRF: "blue", Hold: 9 * time.Second, Keepalive: 2 * time.Second,
 					ConnectRetry: 5 * time.Second, Multihop: true, Passive: true, RestartTime: time.Minute, DualStack: true, BFDProfile: "fast", StrictBFD: true,
 				}
@@ -64,7 +64,7 @@ func TestParseBGPPeer(t *testing.T) {
 				s.PeerASN, s.DynamicASN, s.PeerAddress, s.Interface, s.TTLSecurityHops = 0, v1beta1.DynamicASNInternal, "", "eth1", 1
 			},
 			want: func(p *bgp.Peer) {
-				p.Remote, p.Address, p.Interface, p.SecurityHops = bgp.RemoteASN{Kind: bgp.Internal}, netip.Addr{}, "eth1", 1
+				p.Remote, p.Address, p.Interface, p.SecurityHops = bgp.RemoteASN{Kind: bgp.InternalPeer}, netip.Addr{}, "eth1", 1
 			},
 		},
 		{

@@ -80,13 +80,13 @@ func parseNumbers(s string, parts []string, bits int) ([]uint32, error) {
 	return numbers, nil
 }
 
-// Aliases are the communities that Community objects define, by name.
-type Aliases map[string]AnyCommunity
+// CommunityAliases are the communities that Community objects define, by name.
+type CommunityAliases map[string]AnyCommunity
 
 // ParseCommunities reads all Community objects together. If two objects define a name,
 // the older object wins. The errors are by the name of the object; the valid names of
 // an object with an error can be used nevertheless.
-func ParseCommunities(objects []v1beta1.Community) (Aliases, map[string]*SpecError) {
+func ParseCommunities(objects []v1beta1.Community) (CommunityAliases, map[string]*SpecError) {
 	byAge := make([]*v1beta1.Community, 0, len(objects))
 	for i := range objects {
 		byAge = append(byAge, &objects[i])
@@ -94,7 +94,7 @@ func ParseCommunities(objects []v1beta1.Community) (Aliases, map[string]*SpecErr
 	slices.SortFunc(byAge, func(a, b *v1beta1.Community) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	aliases, owner, wrong := Aliases{}, map[string]string{}, map[string]*SpecError{}
+	aliases, owner, wrong := CommunityAliases{}, map[string]string{}, map[string]*SpecError{}
 	for _, object := range byAge {
 		for i, item := range object.Spec.Communities {
 			refuse := func(reason, format string, args ...any) {
@@ -135,7 +135,7 @@ func parseAlias(item v1beta1.CommunityAlias) (AnyCommunity, error) {
 
 // resolve returns the community that an item of spec.communities of an advertisement
 // names.
-func (a Aliases) resolve(item v1beta1.CommunityReference) (AnyCommunity, *SpecError) {
+func (a CommunityAliases) resolve(item v1beta1.CommunityReference) (AnyCommunity, *SpecError) {
 	name := string(item)
 	if value, ok := a[name]; ok {
 		return value, nil

@@ -38,10 +38,10 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 		}
 		eachEntry(slice, func(node uint64, flags byte) {
 			if flags&packedReady != 0 {
-				count(&found[key].ready, nodes[node])
+				addEndpoint(&found[key].ready, nodes[node])
 			}
 			if flags&packedServing != 0 {
-				count(&found[key].serving, nodes[node])
+				addEndpoint(&found[key].serving, nodes[node])
 			}
 		})
 	}
@@ -50,19 +50,19 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 		if result[key.service] == nil {
 			result[key.service] = map[lb.Family]eligibility.Endpoints{}
 		}
-		result[key.service][key.family] = kinds.counted()
+		result[key.service][key.family] = kinds.usable()
 	}
 	return result
 }
 
-func (k *endpointsOfKind) counted() eligibility.Endpoints {
+func (k *endpointsOfKind) usable() eligibility.Endpoints {
 	if k.ready.Serving > 0 {
 		return k.ready
 	}
 	return k.serving
 }
 
-func count(endpoints *eligibility.Endpoints, node lb.NodeName) {
+func addEndpoint(endpoints *eligibility.Endpoints, node lb.NodeName) {
 	endpoints.Serving++
 	if node == "" {
 		return

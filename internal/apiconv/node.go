@@ -59,10 +59,10 @@ func drainKeys(keys []v1beta1.DrainKey) []string {
 // ParseNode reads a Node.
 func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	ready := nodeCondition(node, corev1.NodeReady)
-	why, keeps := excluded(node, policy)
+	why, keeps := whyExcluded(node, policy)
 	return eligibility.Node{
 		Name: lb.NodeName(node.Name), Labels: node.Labels, Excluded: why, KeepsAnnounced: keeps,
-		Draining:  policy.drains(node) || shuttingDown(ready),
+		Draining:  policy.hasMark(node) || isShuttingDown(ready),
 		Down:      ready != nil && ready.Status != corev1.ConditionTrue,
 		Addresses: ownAddresses(node),
 	}
@@ -96,11 +96,11 @@ func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Add
 	return list
 }
 
-// excluded returns why a node is to announce nothing, as the part of a sentence that
+// whyExcluded returns why a node is to announce nothing, as the part of a sentence that
 // follows its name. keeps means that it keeps announcing an address while no other node may
 // announce it: neither the label nor the condition of a network plugin stops traffic that
 // arrives at the node.
-func excluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
+func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
 		return "has the taint " + corev1.TaintNodeOutOfService, false
 	}
@@ -113,23 +113,23 @@ func excluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	return "", false
 }
 
-func (p DrainPolicy) drains(node *corev1.Node) bool {
+func (p DrainPolicy) hasMark(node *corev1.Node) bool {
 	return slices.ContainsFunc(p.Taints, func(key string) bool { return hasTaint(node, key) }) ||
-		hasAny(node.Labels, p.Labels) || hasAny(node.Annotations, p.Annotations)
+		hasTrueKey(node.Labels, p.Labels) || hasTrueKey(node.Annotations, p.Annotations)
 }
 
 func hasTaint(node *corev1.Node, key string) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
 }
 
-func hasAny(set map[string]string, keys []string) bool {
+func hasTrueKey(set map[string]string, keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool {
 		value, has := set[key]
 		return has && value != "false"
 	})
 }
 
-func shuttingDown(ready *corev1.NodeCondition) bool {
+func isShuttingDown(ready *corev1.NodeCondition) bool {
 	return ready != nil && ready.Status == corev1.ConditionFalse &&
 		ready.Reason == reasonKubeletNotReady && strings.Contains(ready.Message, messageShuttingDown)
 }

@@ -25,11 +25,11 @@ func NodeAddresses(node *corev1.Node) []netip.Addr {
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
 		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,
-		Addresses: NodeAddresses(node), PodCIDRs: prefixes(node.Spec.PodCIDRs),
+		Addresses: NodeAddresses(node), PodCIDRs: parsePrefixes(node.Spec.PodCIDRs),
 	}
 	if state != nil {
 		for i := range state.Status.Interfaces {
-			n.Subnets = append(n.Subnets, prefixes(state.Status.Interfaces[i].Subnets)...)
+			n.Subnets = append(n.Subnets, parsePrefixes(state.Status.Interfaces[i].Subnets)...)
 			for _, text := range state.Status.Interfaces[i].Addresses {
 				if address, err := ParseAddress(text); err == nil {
 					n.Interfaces = append(n.Interfaces, address)
@@ -41,18 +41,18 @@ func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 }
 
 // ServiceNetworks returns the ranges of cluster IPs of Services. Invalid prefixes are left out.
-func ServiceNetworks(networks []networkingv1.ServiceCIDR) (list []ipam.Taken) {
+func ServiceNetworks(networks []networkingv1.ServiceCIDR) (list []ipam.TakenRange) {
 	for i := range networks {
 		for _, cidr := range networks[i].Spec.CIDRs {
 			if r, err := ParseRange(cidr); err == nil {
-				list = append(list, ipam.Taken{Range: r, By: fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks[i].Name)})
+				list = append(list, ipam.TakenRange{Range: r, By: fmt.Sprintf("the cluster's own Service addresses (ServiceCIDR %s)", networks[i].Name)})
 			}
 		}
 	}
 	return list
 }
 
-func prefixes(texts []string) (list []netip.Prefix) {
+func parsePrefixes(texts []string) (list []netip.Prefix) {
 	for _, text := range texts {
 		if p, err := netip.ParsePrefix(text); err == nil && !p.Addr().Is4In6() {
 			list = append(list, p.Masked())

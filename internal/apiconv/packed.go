@@ -37,7 +37,7 @@ func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	service := slice.Labels[discoveryv1.LabelServiceName]
 	entries := packedMark
 	if service != "" && sliceFamily(slice) != 0 {
-		entries += pack(slice.Endpoints)
+		entries += packEntries(slice.Endpoints)
 	}
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
@@ -49,8 +49,8 @@ func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 	}
 }
 
-// pack returns the entries of endpoints, sorted, without packedMark.
-func pack(endpoints []discoveryv1.Endpoint) string {
+// packEntries returns the entries of endpoints, sorted, without packedMark.
+func packEntries(endpoints []discoveryv1.Endpoint) string {
 	flags := map[uint64]byte{}
 	for i := range endpoints {
 		node := hashNode("")

@@ -13,10 +13,10 @@ import (
 // Secret.
 const PasswordsSecretName = "lbstack-bgp-passwords"
 
-// Passwords returns the entries of the Secret PasswordsSecretName. secret returns a Secret
+// PasswordEntries returns the entries of the Secret PasswordsSecretName. secret returns a Secret
 // of the namespace by its name, nil if there is none. A Secret that is missing or has no
 // valid password gets no entry.
-func Passwords(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret) map[string][]byte {
+func PasswordEntries(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret) map[string][]byte {
 	entries := map[string][]byte{}
 	for i := range peers {
 		ref := peers[i].Spec.PasswordSecret

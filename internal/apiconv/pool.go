@@ -98,13 +98,15 @@ func parseSelectors(list []metav1.LabelSelector, field string) ([]ipam.Matcher, 
 		if err != nil {
 			return nil, fmt.Errorf("%s[%d]: %w", field, i, err)
 		}
-		parsed = append(parsed, matcher{s})
+		parsed = append(parsed, selectorMatcher{s})
 	}
 	return parsed, nil
 }
 
-// matcher implements ipam.Matcher by a label selector.
-type matcher struct{ selector labels.Selector }
+// selectorMatcher implements ipam.Matcher by a label selector.
+type selectorMatcher struct{ selector labels.Selector }
 
 // Matches implements ipam.Matcher.
-func (m matcher) Matches(set map[string]string) bool { return m.selector.Matches(labels.Set(set)) }
+func (m selectorMatcher) Matches(set map[string]string) bool {
+	return m.selector.Matches(labels.Set(set))
+}

@@ -35,7 +35,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 		if err != nil {
 			continue
 		}
-		owned := reports.Owned{Address: address, Node: r.Node, Since: a.Since.Time, Epoch: a.Epoch}
+		owned := reports.OwnedAddress{Address: address, Node: r.Node, Since: a.Since.Time, Epoch: a.Epoch}
 		for _, name := range a.Interfaces {
 			owned.Interfaces = append(owned.Interfaces, string(name))
 		}
@@ -43,7 +43,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	}
 	for _, c := range state.Status.Conflicts {
 		if address, err := ParseAddress(c.Address); err == nil {
-			r.Foreign = append(r.Foreign, reports.Foreign{
+			r.Foreign = append(r.Foreign, reports.ForeignHost{
 				Address: address, Node: r.Node, Interface: string(c.Interface), MAC: c.HardwareAddress, HostNode: lb.NodeName(c.HostNode), InUse: c.Announced, Since: c.Since.Time,
 			})
 		}
@@ -65,7 +65,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 			IPv4: slices.Contains(p.Families, lb.IPv4.String()), IPv6: slices.Contains(p.Families, lb.IPv6.String()), Retry: time.Duration(p.RetrySeconds) * time.Second,
 		}
 		if p.Problem != nil {
-			s.Problem = bgp.Problem{Reason: bgp.Reason(p.Problem.Reason), Message: p.Problem.Message}
+			s.Problem = bgp.Problem{Reason: bgp.ProblemReason(p.Problem.Reason), Message: p.Problem.Message}
 		}
 		r.Sessions = append(r.Sessions, s)
 	}
@@ -122,10 +122,10 @@ func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Rou
 }
 
 // ForeignAddress reads an item of status.foreign of a pool.
-func ForeignAddress(f v1beta1.ForeignAddress) (reports.Foreign, error) {
+func ForeignAddress(f v1beta1.ForeignAddress) (reports.ForeignHost, error) {
 	address, err := ParseAddress(f.Address)
 	if err != nil {
-		return reports.Foreign{}, fmt.Errorf("status.foreign: %w", err)
+		return reports.ForeignHost{}, fmt.Errorf("status.foreign: %w", err)
 	}
-	return reports.Foreign{Address: address, Node: lb.NodeName(f.Node), Interface: string(f.Interface), MAC: f.HardwareAddress, HostNode: lb.NodeName(f.HostNode), InUse: f.Announced, Since: f.Since.Time}, nil
+	return reports.ForeignHost{Address: address, Node: lb.NodeName(f.Node), Interface: string(f.Interface), MAC: f.HardwareAddress, HostNode: lb.NodeName(f.HostNode), InUse: f.Announced, Since: f.Since.Time}, nil
 }

@@ -34,7 +34,7 @@ func TestSpeakerReportOfSessions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
-	if got, want := got.Sessions[1].Why(), "connection refused"; got != want {
+	if got, want := got.Sessions[1].WhyDown(), "connection refused"; got != want {
 		t.Errorf("why tor-b is down: got %q, want %q", got, want)
 	}
 }

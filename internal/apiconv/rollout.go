@@ -51,7 +51,7 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 		return rollout.Stored{}
 	}
 	s := rollout.Stored{
-		Phase: rollout.Phase(status.Phase), Revision: revision(status.Revision), Good: revision(status.GoodRevision), Retry: status.Retry,
+		Phase: rollout.Phase(status.Phase), Revision: parseRevision(status.Revision), Good: parseRevision(status.GoodRevision), Retry: status.Retry,
 		Since: status.Since.Time, Proven: status.Proven, Unverified: status.AnnouncementsUnverified, Quiet: lb.NodeName(status.QuietNode), Lost: int(status.LostNodes),
 		Failure: rollout.Failure{Node: lb.NodeName(status.FailedNode), Why: status.Failure, Unreceived: status.FailureUnreceived},
 	}
@@ -103,9 +103,9 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 	return status
 }
 
-// revision reads the name of a revision; an invalid name gives the zero
+// parseRevision reads the name of a revision; an invalid name gives the zero
 // value.
-func revision(name v1beta1.RolloutRevision) rollout.Revision {
+func parseRevision(name v1beta1.RolloutRevision) rollout.Revision {
 	controller, speaker, ok := strings.Cut(string(name), "-")
 	if !ok {
 		return rollout.Revision{}

@@ -146,10 +146,10 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// Released returns a copy of the Service without the data of lbstack: the
+// WithoutOwnData returns a copy of the Service without the data of lbstack: the
 // addresses in its status for which own is true, the annotation with their pool,
 // and the conditions AddressAllocated and Announced. Data of other writers stays.
-func Released(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
+func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
 		a, err := ParseAddress(in.IP)

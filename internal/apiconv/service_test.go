@@ -41,7 +41,7 @@ func TestReleased(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before := tt.svc.DeepCopy()
-			got := Released(tt.svc, func(a netip.Addr) bool { return slices.Contains(tt.own, a) })
+			got := WithoutOwnData(tt.svc, func(a netip.Addr) bool { return slices.Contains(tt.own, a) })
 			if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Service (-want +got):\n%s", diff)
 			}

@@ -38,7 +38,7 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	if len(key) > maxSharingKey {
 		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes; %d are the most: use a shorter one", annotation, len(key), maxSharingKey)
 	}
-	terms := lb.Sharing{Key: key, Traffic: traffic(svc)}
+	terms := lb.Sharing{Key: key, Traffic: trafficKey(svc)}
 	for _, port := range svc.Spec.Ports {
 		protocol := port.Protocol
 		if protocol == "" {
@@ -54,10 +54,10 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	return terms, nil
 }
 
-// traffic returns a text that is equal for two Services only if the same nodes
+// trafficKey returns a text that is equal for two Services only if the same nodes
 // serve them: empty for externalTrafficPolicy Cluster, the namespace and the
 // selector for Local.
-func traffic(svc *corev1.Service) string {
+func trafficKey(svc *corev1.Service) string {
 	if svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
 		return ""
 	}

@@ -27,7 +27,7 @@ func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) [
 		if err != nil {
 			continue
 		}
-		if holders := holding(claim, address, balanced); len(holders) > 0 {
+		if holders := servicesHolding(claim, address, balanced); len(holders) > 0 {
 			held = append(held, eligibility.Address{Address: address, Pool: lb.PoolName(claim.Spec.Pool), Holders: holders, AnnounceFrom: AnnounceFrom(claim)})
 		}
 	}
@@ -35,7 +35,7 @@ func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) [
 	return held
 }
 
-func holding(claim *v1beta1.IPAddressClaim, address netip.Addr, services map[lb.ServiceKey]*corev1.Service) []lb.ServiceKey {
+func servicesHolding(claim *v1beta1.IPAddressClaim, address netip.Addr, services map[lb.ServiceKey]*corev1.Service) []lb.ServiceKey {
 	var holders []lb.ServiceKey
 	for _, h := range claim.Spec.Holders {
 		named := AdvertisedHolder(h)

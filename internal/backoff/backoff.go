@@ -15,18 +15,18 @@ type Exponential struct {
 	Last time.Duration
 }
 
-// Sooner returns the shorter of two waits. A wait that is not positive does not count; 0: neither counts.
-func Sooner(x, y time.Duration) time.Duration {
+// ShorterWait returns the shorter of two waits. A wait that is not positive does not count; 0: neither counts.
+func ShorterWait(x, y time.Duration) time.Duration {
 	if x <= 0 || y > 0 && y < x {
 		return max(y, 0)
 	}
 	return x
 }
 
-// After returns the wait after a number of failures in a row, 0 after none. It is up to a
+// Wait returns the wait after a number of failures in a row, 0 after none. It is up to a
 // quarter shorter than the nominal time, at random, so that actions that failed together
 // are not retried together (the range is that of RFC 4271, section 10).
-func (e Exponential) After(failures int) time.Duration {
+func (e Exponential) Wait(failures int) time.Duration {
 	if failures <= 0 {
 		return 0
 	}

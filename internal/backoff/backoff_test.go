@@ -25,7 +25,7 @@ func TestAfter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			least, most := tt.most, time.Duration(0)
 			for range 1000 {
-				got := e.After(tt.failures)
+				got := e.Wait(tt.failures)
 				least, most = min(least, got), max(most, got)
 			}
 			if most > tt.most || least < tt.most*3/4 {
@@ -47,7 +47,7 @@ func TestSooner(t *testing.T) {
 		"the second is past":    {time.Second, -time.Minute, time.Second},
 		"none is":               {0, -time.Minute, 0},
 	} {
-		if got := backoff.Sooner(tt.x, tt.y); got != tt.want {
+		if got := backoff.ShorterWait(tt.x, tt.y); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

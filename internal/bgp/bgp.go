@@ -24,18 +24,18 @@ type RemoteASN struct {
 	// ASN that it must have; 0: any that Kind allows.
 	ASN ASN
 	// Kind of the session when ASN is 0.
-	Kind Kind
+	Kind PeerKind
 }
 
-// Kind is whether a router is in our own autonomous system.
-type Kind uint8
+// PeerKind is whether a router is in our own autonomous system.
+type PeerKind uint8
 
 // The kinds of sessions.
 const (
-	// Internal: the router has our ASN (iBGP).
-	Internal Kind = iota + 1
-	// External: the router has another ASN (eBGP).
-	External
+	// InternalPeer: the router has our ASN (iBGP).
+	InternalPeer PeerKind = iota + 1
+	// ExternalPeer: the router has another ASN (eBGP).
+	ExternalPeer
 )
 
 // Peer is a session that this node should have.
@@ -113,9 +113,9 @@ func (p *Peer) Wants(f lb.Family) bool {
 	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6
 }
 
-// Internal reports whether the router must be in our autonomous system.
-func (p *Peer) Internal() bool {
-	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == Internal
+// IsInternal reports whether the router must be in our autonomous system.
+func (p *Peer) IsInternal() bool {
+	return p.Remote.ASN == p.ASN || p.Remote.ASN == 0 && p.Remote.Kind == InternalPeer
 }
 
 // Password is a secret: it is printed as a fixed word.

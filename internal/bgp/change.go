@@ -1,8 +1,8 @@
 package bgp
 
-// Resetting returns the names of the changed BGPPeer fields that need a new session: both sides agree
+// ResettingFields returns the names of the changed BGPPeer fields that need a new session: both sides agree
 // on them when a session begins.
-func Resetting(from, to Peer) []string {
+func ResettingFields(from, to Peer) []string {
 	fields := []struct {
 		name string
 		same bool

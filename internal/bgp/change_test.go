@@ -19,7 +19,7 @@ func other(t *testing.T, field reflect.StructField) any {
 	case reflect.TypeFor[netip.Addr]():
 		return netip.MustParseAddr("192.0.2.9")
 	case reflect.TypeFor[RemoteASN]():
-		return RemoteASN{Kind: External}
+		return RemoteASN{Kind: ExternalPeer}
 	case reflect.TypeFor[time.Duration]():
 		return time.Minute
 	case reflect.TypeFor[*bfd.Profile]():
@@ -41,7 +41,7 @@ func TestEveryFieldThatChangesIsFollowedOrBeginsTheSessionAnew(t *testing.T) {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Peer]()) {
 		var changed Peer
 		reflect.ValueOf(&changed).Elem().FieldByIndex(field.Index).Set(reflect.ValueOf(other(t, field)))
-		names := Resetting(Peer{}, changed)
+		names := ResettingFields(Peer{}, changed)
 		if want := !slices.Contains(followed, field.Name); want != (len(names) == 1) {
 			t.Errorf("%s: the session is begun anew for %v, want that: %t", field.Name, names, want)
 		}
@@ -49,7 +49,7 @@ func TestEveryFieldThatChangesIsFollowedOrBeginsTheSessionAnew(t *testing.T) {
 }
 
 func TestAnotherPasswordIsFollowed(t *testing.T) {
-	if names := Resetting(Peer{Password: "old"}, Peer{Password: "new"}); names != nil {
+	if names := ResettingFields(Peer{Password: "old"}, Peer{Password: "new"}); names != nil {
 		t.Errorf("the session is begun anew for %v", names)
 	}
 }

@@ -60,9 +60,9 @@ func (c Capabilities) Words() []string {
 	return words
 }
 
-// Both returns the capabilities that two sides share. GracefulRestart is that of the other side, if
+// SharedWith returns the capabilities that two sides share. GracefulRestart is that of the other side, if
 // both sides support it.
-func (c Capabilities) Both(other Capabilities) Capabilities {
+func (c Capabilities) SharedWith(other Capabilities) Capabilities {
 	both := Capabilities{
 		IPv4: c.IPv4 && other.IPv4, IPv6: c.IPv6 && other.IPv6, FourOctetASN: c.FourOctetASN && other.FourOctetASN,
 		RouteRefresh: c.RouteRefresh && other.RouteRefresh, ExtendedNextHop: c.ExtendedNextHop && other.ExtendedNextHop,
@@ -73,12 +73,12 @@ func (c Capabilities) Both(other Capabilities) Capabilities {
 	return both
 }
 
-// Code is the error code of a Notification (RFC 4271 section 4.5).
-type Code uint8
+// ErrorCode is the error code of a Notification (RFC 4271 section 4.5).
+type ErrorCode uint8
 
 // The codes.
 const (
-	HeaderError Code = iota + 1
+	HeaderError ErrorCode = iota + 1
 	OpenError
 	UpdateError
 	HoldTimerExpired
@@ -107,18 +107,18 @@ const (
 // Notification ends a connection (RFC 4271 section 4.5).
 type Notification struct {
 	// Code and Subcode are the reason.
-	Code    Code
+	Code    ErrorCode
 	Subcode uint8
 	// Data has details; its format depends on the code.
 	Data []byte
 }
 
-var codeWords = map[Code]string{
+var codeWords = map[ErrorCode]string{
 	HeaderError: "message header error", OpenError: "OPEN message error", UpdateError: "UPDATE message error",
 	HoldTimerExpired: "hold timer expired", StateMachineError: "state machine error", Cease: "cease",
 }
 
-var subcodeWords = map[Code]map[uint8]string{
+var subcodeWords = map[ErrorCode]map[uint8]string{
 	HeaderError: {1: "connection not synchronized", 2: "bad message length", 3: "bad message type"},
 	OpenError: {
 		1: "unsupported version number", BadPeerASN: "bad peer AS", BadRouterID: "bad BGP identifier", 4: "unsupported optional parameter",
@@ -146,14 +146,14 @@ func (n Notification) String() string {
 	} else if n.Subcode != 0 {
 		words += fmt.Sprintf(", subcode %d", n.Subcode)
 	}
-	if text := n.communication(); text != "" {
+	if text := n.shutdownText(); text != "" {
 		words += fmt.Sprintf(": %q", text)
 	}
 	return words
 }
 
-// communication returns the text that comes with a shutdown or a reset (RFC 9003).
-func (n Notification) communication() string {
+// shutdownText returns the text that comes with a shutdown or a reset (RFC 9003).
+func (n Notification) shutdownText() string {
 	if n.Code != Cease || (n.Subcode != AdminShutdown && n.Subcode != AdminReset) || len(n.Data) < 2 {
 		return ""
 	}
@@ -164,9 +164,9 @@ func (n Notification) communication() string {
 	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunication)]), "?")
 }
 
-// Ceased returns a Cease. text must be empty unless the subcode is AdminShutdown or AdminReset: other
+// NewCease returns a Cease. text must be empty unless the subcode is AdminShutdown or AdminReset: other
 // subcodes have no text (RFC 9003).
-func Ceased(subcode uint8, text string) *Notification {
+func NewCease(subcode uint8, text string) *Notification {
 	n := &Notification{Code: Cease, Subcode: subcode}
 	if text != "" {
 		text = text[:min(len(text), maxCommunication)]

@@ -69,9 +69,9 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	local := s.Local.WithZone("")
 	var v4, v6 netip.Addr
 	if local.Is4() {
-		v4, v6 = s.own(local, inUse.IPv4.Address), s.other(netip.Addr.Is6, inUse.IPv6.Address)
+		v4, v6 = s.ownNextHop(local, inUse.IPv4.Address), s.otherNextHop(netip.Addr.Is6, inUse.IPv6.Address)
 	} else {
-		v4, v6 = s.other(netip.Addr.Is4, inUse.IPv4.Address), s.own(local, inUse.IPv6.Address)
+		v4, v6 = s.otherNextHop(netip.Addr.Is4, inUse.IPv4.Address), s.ownNextHop(local, inUse.IPv6.Address)
 	}
 	switch {
 	case v6.IsValid():
@@ -97,42 +97,42 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 // nodeAddress returns the first usable InternalIP of a family.
 func (s SessionPath) nodeAddress(family func(netip.Addr) bool) netip.Addr {
 	for _, a := range s.Internal {
-		if family(a) && s.usable(a) {
+		if family(a) && s.isUsable(a) {
 			return a
 		}
 	}
 	return netip.Addr{}
 }
 
-// own returns the next hop of the family of the session: the address of the session, unless that
+// ownNextHop returns the next hop of the family of the session: the address of the session, unless that
 // address is unstable and there is a stable one. A router on the same network also reaches an IPv4
 // link-local address.
-func (s SessionPath) own(local, inUse netip.Addr) netip.Addr {
-	reachable := global(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
-	if i := s.find(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
+func (s SessionPath) ownNextHop(local, inUse netip.Addr) netip.Addr {
+	reachable := isGlobal(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
+	if i := s.indexOf(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
 		return local
 	}
 	family := netip.Addr.Is6
 	if local.Is4() {
 		family = netip.Addr.Is4
 	}
-	if stable := s.other(family, inUse); stable.IsValid() || !reachable {
+	if stable := s.otherNextHop(family, inUse); stable.IsValid() || !reachable {
 		return stable
 	}
 	return local // the router reaches this address as long as the session lasts
 }
 
-// other returns a next hop of a family without regard to the address of the session.
-func (s SessionPath) other(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
+// otherNextHop returns a next hop of a family without regard to the address of the session.
+func (s SessionPath) otherNextHop(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
 	for _, a := range s.Internal {
-		if family(a) && s.usable(a) && (!s.Direct || s.Addresses[s.find(a)].Interface == s.Outgoing) {
+		if family(a) && s.isUsable(a) && (!s.Direct || s.Addresses[s.indexOf(a)].Interface == s.Outgoing) {
 			return a
 		}
 	}
 	var candidates []NodeAddress
 	for _, a := range s.Addresses {
 		address := a.Prefix.Addr()
-		if !family(address) || a.Interface != s.Outgoing || !s.usable(address) {
+		if !family(address) || a.Interface != s.Outgoing || !s.isUsable(address) {
 			continue
 		}
 		if address == inUse {
@@ -157,7 +157,7 @@ func (s SessionPath) other(family func(netip.Addr) bool, inUse netip.Addr) netip
 
 // linkLocal returns the link-local address to send in addition to a global one.
 func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
-	if i := s.find(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
+	if i := s.indexOf(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
 		return netip.Addr{}
 	}
 	if local := s.Local.WithZone(""); local.Is6() && local.IsLinkLocalUnicast() {
@@ -173,15 +173,15 @@ func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
 	return lowest
 }
 
-// usable reports whether a is a stable global address of the node.
-func (s SessionPath) usable(a netip.Addr) bool {
-	i := s.find(a)
-	return i >= 0 && !s.Addresses[i].Unstable && global(a)
+// isUsable reports whether a is a stable global address of the node.
+func (s SessionPath) isUsable(a netip.Addr) bool {
+	i := s.indexOf(a)
+	return i >= 0 && !s.Addresses[i].Unstable && isGlobal(a)
 }
 
-// global reports whether hosts on other links can send packets to an address.
-func global(a netip.Addr) bool { return a.IsGlobalUnicast() }
+// isGlobal reports whether hosts on other links can send packets to an address.
+func isGlobal(a netip.Addr) bool { return a.IsGlobalUnicast() }
 
-func (s SessionPath) find(a netip.Addr) int {
+func (s SessionPath) indexOf(a netip.Addr) int {
 	return slices.IndexFunc(s.Addresses, func(n NodeAddress) bool { return n.Prefix.Addr() == a })
 }

@@ -2,36 +2,36 @@ package bgp
 
 import "time"
 
-// Reason is why a node has no session with a router, or sends it fewer routes than it should. The
+// ProblemReason is why a node has no session with a router, or sends it fewer routes than it should. The
 // values are condition reasons of a BGPPeer.
-type Reason string
+type ProblemReason string
 
 // The reasons, the most severe first.
 const (
 	// DuplicatePeer: another BGPPeer is in effect for the same router on the node.
-	DuplicatePeer Reason = "DuplicatePeer"
+	DuplicatePeer ProblemReason = "DuplicatePeer"
 	// PasswordMissing: the Secret of spec.passwordSecret does not exist, or has no valid password.
-	PasswordMissing Reason = "PasswordMissing"
+	PasswordMissing ProblemReason = "PasswordMissing"
 	// SecretInvalid: the Secret exists and has no valid password. Only the controller sets it: a
 	// speaker does not read the Secret itself, and reports PasswordMissing.
-	SecretInvalid Reason = "SecretInvalid"
+	SecretInvalid ProblemReason = "SecretInvalid"
 	// UnknownInterface: the node has no interface or VRF of the name in the BGPPeer.
-	UnknownInterface Reason = "UnknownInterface"
+	UnknownInterface ProblemReason = "UnknownInterface"
 	// PortClosed: the node cannot listen for connections of the router.
-	PortClosed Reason = "PortClosed"
+	PortClosed ProblemReason = "PortClosed"
 	// NoNextHop: the node has no address that the router could send packets to.
-	NoNextHop Reason = "NoNextHop"
+	NoNextHop ProblemReason = "NoNextHop"
 	// AddressFamilyMissing: the router did not negotiate a family that the BGPPeer is configured for.
-	AddressFamilyMissing Reason = "AddressFamilyMissing"
+	AddressFamilyMissing ProblemReason = "AddressFamilyMissing"
 )
 
 // OfRoutes reports whether the reason is about routes in a session. Other reasons are about a session
 // that does not exist.
-func (r Reason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
+func (r ProblemReason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
 
 // Problem is a problem of a peer on one node. The zero value means no problem.
 type Problem struct {
-	Reason Reason
+	Reason ProblemReason
 	// Message is a sentence that names no node, so that all nodes with the problem have the same one.
 	Message string
 }

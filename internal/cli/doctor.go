@@ -42,12 +42,12 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 
 // facts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read: Kubernetes,
 // nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is an error.
-func (c *cluster) facts(ctx context.Context) (*inspect.Facts, error) {
+func (c *cluster) facts(ctx context.Context) (*inspect.DoctorInput, error) {
 	s, err := c.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &inspect.Facts{Snapshot: s, Plugin: version.Version, Unread: map[string]string{}}
+	f := &inspect.DoctorInput{Snapshot: s, Plugin: version.Version, Unread: map[string]string{}}
 	unread := func(check string, err error) error {
 		if apierrors.IsForbidden(err) {
 			f.Unread[check] = err.Error()

@@ -136,7 +136,7 @@ func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOSt
 		case err != nil && ctx.Err() == nil:
 			return missingRight(err)
 		case err == nil:
-			done, words := maintenance.Progress(state)
+			done, words := maintenance.DrainProgress(state)
 			if done {
 				fmt.Fprintf(streams.Out, "node/%s: %s\n", node, words)
 				return nil

@@ -25,7 +25,7 @@ const probeTimeout = maintenance.ProbeDeadline * time.Second
 
 // probe creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports of the
 // speakers. It returns both the answers and an error if the pod could not be deleted.
-func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.Probed, err error) {
+func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.ProbeReport, err error) {
 	origin, err := inspect.ProbeFrom(s, address, from)
 	if err != nil {
 		return nil, err

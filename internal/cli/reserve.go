@@ -114,7 +114,7 @@ func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 			case err != nil:
 				return missingRight(err)
 			}
-			if err := maintenance.Release(address, claim); err != nil {
+			if err := maintenance.CheckRelease(address, claim); err != nil {
 				return err
 			}
 			// If a Service has begun to use the address in the meantime, the claim has another version, and the deletion fails.

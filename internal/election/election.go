@@ -27,10 +27,10 @@ type Candidate struct {
 	Load int
 }
 
-// Choose returns which of the candidates is to own the address: of those with the
-// highest preference, the first in order of weight that stays under the fair share
-// with one more address; if there is none, the first that is under the share; if
-// there is none, the one with the least load. It returns false if there is no
+// Choose returns which of the candidates is to own the address. Only those with the
+// highest preference count. It chooses the first in the order of weight that
+// remains below the fair share with one more address, else the first that is below
+// the share now, else the one with the least load. It returns false if there is no
 // candidate. The order of the candidates does not matter.
 func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
 	if len(candidates) == 0 {
@@ -42,14 +42,14 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 		if c.Preference != most {
 			continue
 		}
-		// The share is rounded up: if the first candidates were all filled to it, the
-		// last ones would get much less.
+		// The share is rounded up, so that not all nodes can get that many: with 4
+		// addresses for 3 nodes two nodes would get 2 each, and the third none.
 		room := c.Load < share-1
-		if c.Load < share && (best < 0 || room && !bestRoom || room == bestRoom && Before(address, c.Node, candidates[best].Node)) {
+		if c.Load < share && (best < 0 || room && !bestRoom || room == bestRoom && ComesBefore(address, c.Node, candidates[best].Node)) {
 			best, bestRoom = i, room
 		}
 		if least < 0 || c.Load < candidates[least].Load ||
-			c.Load == candidates[least].Load && Before(address, c.Node, candidates[least].Node) {
+			c.Load == candidates[least].Load && ComesBefore(address, c.Node, candidates[least].Node) {
 			least = i
 		}
 	}
@@ -59,17 +59,17 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 	return candidates[best].Node, true
 }
 
-// Share returns the fair share of each node in a number of addresses, rounded up.
-func Share(addresses, nodes int) int {
+// FairShare returns the fair share of each node in a number of addresses, rounded up.
+func FairShare(addresses, nodes int) int {
 	if nodes == 0 {
 		return 0
 	}
 	return (addresses + nodes - 1) / nodes
 }
 
-// Before reports whether node x comes before node y in the order for an address.
+// ComesBefore reports whether node x comes before node y in the order for an address.
 // Equal weights are decided by name, so that all nodes agree.
-func Before(address netip.Addr, x, y lb.NodeName) bool {
+func ComesBefore(address netip.Addr, x, y lb.NodeName) bool {
 	wx, wy := weight(address, x), weight(address, y)
 	return wx > wy || wx == wy && x < y
 }

@@ -90,7 +90,7 @@ func TestAddressesSpreadEvenly(t *testing.T) {
 	for _, count := range []int{3, 9, 100} {
 		const addresses = 1000
 		list := nodes(count)
-		share := Share(addresses, count)
+		share := FairShare(addresses, count)
 		for i := range addresses {
 			owner, _ := Choose(address(i), list, share)
 			for j := range list {

@@ -41,7 +41,7 @@ func TestTheWholeOrderIsFixed(t *testing.T) {
 			got = append(got, c.Node)
 		}
 		slices.SortFunc(got, func(x, y lb.NodeName) int {
-			if Before(netip.MustParseAddr(address), x, y) {
+			if ComesBefore(netip.MustParseAddr(address), x, y) {
 				return -1
 			}
 			return 1
@@ -54,7 +54,7 @@ func TestTheWholeOrderIsFixed(t *testing.T) {
 
 func TestAFairShareIsRoundedUp(t *testing.T) {
 	for _, tt := range []struct{ addresses, nodes, want int }{{0, 3, 0}, {1, 3, 1}, {3, 3, 1}, {4, 3, 2}, {10, 3, 4}, {5, 0, 0}} {
-		if got := Share(tt.addresses, tt.nodes); got != tt.want {
+		if got := FairShare(tt.addresses, tt.nodes); got != tt.want {
 			t.Errorf("share of %d among %d: got %d, want %d", tt.addresses, tt.nodes, got, tt.want)
 		}
 	}
@@ -76,10 +76,10 @@ func TestNobodyGoesOverTheShareWhileAnotherIsUnderIt(t *testing.T) {
 			if chosen.Load == share-1 && c.Load < share-1 {
 				t.Fatalf("got %+v, although %+v has less: the share %d is rounded up", chosen, c, share)
 			}
-			if same := (c.Load < share-1) == (chosen.Load < share-1); same && c.Load < share && Before(a, c.Node, got) {
+			if same := (c.Load < share-1) == (chosen.Load < share-1); same && c.Load < share && ComesBefore(a, c.Node, got) {
 				t.Fatalf("got %+v, although %+v comes first and is under the share %d as well", chosen, c, share)
 			}
-			if chosen.Load >= share && c.Load == chosen.Load && Before(a, c.Node, got) {
+			if chosen.Load >= share && c.Load == chosen.Load && ComesBefore(a, c.Node, got) {
 				t.Fatalf("got %+v, although %+v comes first and has as much", chosen, c)
 			}
 		}

@@ -65,7 +65,7 @@ func (a *admission) check(address netip.Addr, c *Claim) {
 	if _, is := a.admitted[address]; is {
 		return
 	}
-	why := refuses(address, c.Pool, a.pools, a.nodes)
+	why := whyRefused(address, c.Pool, a.pools, a.nodes)
 	if _, was := a.before[address]; why == "" || was {
 		a.admitted[address] = struct{}{}
 		delete(a.refused, address)
@@ -79,19 +79,19 @@ func (a *admission) admits(address netip.Addr) bool {
 	return is
 }
 
-// refuses returns why an address of the pool must not be announced; empty: it may be.
-func refuses(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, nodes map[netip.Addr]lb.NodeName) string {
-	if why := special(address); why != "" {
+// whyRefused returns why an address of the pool must not be announced; empty: it may be.
+func whyRefused(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, nodes map[netip.Addr]lb.NodeName) string {
+	if why := whySpecial(address); why != "" {
 		return why
 	}
 	p := pools[pool]
 	if p == nil {
 		return fmt.Sprintf("its pool %q does not exist", pool)
 	}
-	if _, listed := lb.Find(p.Listed, address); !listed {
+	if _, listed := lb.FindRange(p.Listed, address); !listed {
 		return fmt.Sprintf("its pool %q does not list it", pool)
 	}
-	if _, excluded := lb.Find(p.Excluded, address); excluded {
+	if _, excluded := lb.FindRange(p.Excluded, address); excluded {
 		return fmt.Sprintf("its pool %q excludes it", pool)
 	}
 	if node, is := nodes[address]; is {
@@ -100,12 +100,12 @@ func refuses(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Pool, 
 	return ""
 }
 
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+var broadcastIPv4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// special returns why an address cannot be announced for any Service; empty: it can. It
+// whySpecial returns why an address cannot be announced for any Service; empty: it can. It
 // allows IPv4 link-local addresses if the pool lists them: some networks use no others
 // (RFC 3927).
-func special(address netip.Addr) string {
+func whySpecial(address netip.Addr) string {
 	switch {
 	case address.IsUnspecified():
 		return "it is the unspecified address"
@@ -113,7 +113,7 @@ func special(address netip.Addr) string {
 		return "it is a loopback address"
 	case address.IsMulticast():
 		return "it is a multicast address"
-	case address == broadcast:
+	case address == broadcastIPv4:
 		return "it is the broadcast address"
 	case address.Is6() && address.IsLinkLocalUnicast():
 		return "it is a link-local address"
@@ -142,9 +142,9 @@ func (h *Holdings) SetConfig(pools map[lb.PoolName]*Pool, nodes []Node) {
 	}
 }
 
-// Refused returns how many held addresses are refused, and the first of them, at most
+// RefusedAddresses returns how many held addresses are refused, and the first of them, at most
 // the given number.
-func (h *Holdings) Refused(most int) (count int, first []Refusal) {
+func (h *Holdings) RefusedAddresses(most int) (count int, first []Refusal) {
 	for address, why := range h.refused {
 		first = append(first, Refusal{Address: address, Why: why})
 	}
@@ -152,11 +152,11 @@ func (h *Holdings) Refused(most int) (count int, first []Refusal) {
 	return len(first), first[:min(len(first), most)]
 }
 
-// Outside returns the admitted addresses, sorted, that would be refused if they were new:
+// OutsidePool returns the admitted addresses, sorted, that would be refused if they were new:
 // for example because their pool no longer lists them.
-func (h *Holdings) Outside() (list []netip.Addr) {
+func (h *Holdings) OutsidePool() (list []netip.Addr) {
 	for address := range h.admitted {
-		if refuses(address, h.claims[address].Pool, h.pools, h.nodes) != "" {
+		if whyRefused(address, h.claims[address].Pool, h.pools, h.nodes) != "" {
 			list = append(list, address)
 		}
 	}

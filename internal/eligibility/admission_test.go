@@ -64,7 +64,7 @@ func TestAnAddressIsAnnouncedIfItsPoolListsIt(t *testing.T) {
 			if tt.want != "" {
 				want = []eligibility.Refusal{{Address: address, Why: tt.want}}
 			}
-			count, first := h.Refused(3)
+			count, first := h.RefusedAddresses(3)
 			if diff := cmp.Diff(want, first, byValue); diff != "" || count != len(want) {
 				t.Errorf("refused: got %d, want %d (-want +got):\n%s", count, len(want), diff)
 			}

@@ -12,15 +12,15 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Kind is the kind of the advertisements, as messages name it.
-type Kind string
+// AdvertisementKind is the kind of the advertisements, as messages name it.
+type AdvertisementKind string
 
 // The kinds of advertisements.
 const (
-	// L2 announces by ARP and NDP.
-	L2 Kind = "L2Advertisement"
-	// BGP announces routes.
-	BGP Kind = "BGPAdvertisement"
+	// KindL2 announces by ARP and NDP.
+	KindL2 AdvertisementKind = "L2Advertisement"
+	// KindBGP announces routes.
+	KindBGP AdvertisementKind = "BGPAdvertisement"
 )
 
 // Selector reports whether it selects an object with these labels.
@@ -135,7 +135,7 @@ type Address struct {
 // Input is everything that Resolve depends on.
 type Input struct {
 	// Kind of the advertisements; empty: L2.
-	Kind           Kind
+	Kind           AdvertisementKind
 	Advertisements []Advertisement
 	Pools          []Pool
 	Nodes          []Node
@@ -161,17 +161,17 @@ const (
 	NoNode Reason = "NoNode"
 )
 
-// Standby reports whether the node takes no new addresses, and keeps each address until
+// OnStandby reports whether the node takes no new addresses, and keeps each address until
 // another node can announce it.
-func (n *Node) Standby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
+func (n *Node) OnStandby() bool { return n.Draining || n.Excluded != "" && n.KeepsAnnounced }
 
-// barred reports whether the node announces nothing at all.
-func (n *Node) barred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
+// isBarred reports whether the node announces nothing at all.
+func (n *Node) isBarred() bool { return n.Excluded != "" && !n.KeepsAnnounced }
 
 // SameCandidates reports whether a node is a candidate for the same addresses in both
 // states.
 func SameCandidates(x, y Node) bool {
-	return x.Name == y.Name && x.barred() == y.barred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
+	return x.Name == y.Name && x.isBarred() == y.isBarred() && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.Addresses, y.Addresses)
 }
 
 // Result is which nodes may announce an address, or why none may.

@@ -13,8 +13,8 @@ import (
 // maxNamed is how many objects a sentence names; it counts the others.
 const maxNamed = 3
 
-// why returns the reason of a decision in a sentence; empty if a node may announce.
-func (r *resolver) why(a Address, d decision) string {
+// explain returns the reason of a decision in a sentence; empty if a node may announce.
+func (r *resolver) explain(a Address, d addressDecision) string {
 	switch d.reason {
 	case NoAdvertisement:
 		return r.whyNoAdvertisement(a)
@@ -33,10 +33,10 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 	if ads := r.adsForPool(a.Pool); len(ads) > 0 {
 		fields, labeled := r.selectorFields(ads)
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s%s: change the labels or the selectors",
-			fields, r.advertisements(ads), verb(ads, "selects", "select"), a.Pool, labeled, decidingService(a))
+			fields, r.advertisementNames(ads), verbFor(ads, "selects", "select"), a.Pool, labeled, decidingService(a))
 	}
 	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
-		r.kind, a.Pool, r.advertisements(indexes(len(r.ads))))
+		r.kind, a.Pool, r.advertisementNames(allIndexes(len(r.ads))))
 }
 
 // decidingService names the Service by which advertisements select an address.
@@ -47,7 +47,7 @@ func decidingService(a Address) string {
 	case len(a.Holders) > 1:
 		return fmt.Sprintf("the Service %s, which has had the address longest of those that share it", a.Holders[0])
 	}
-	return services(a)
+	return servicesPhrase(a)
 }
 
 // selectorFields names the fields by which the advertisements select Services, and the objects whose labels they
@@ -66,7 +66,7 @@ func (r *resolver) selectorFields(ads []int) (fields, labeled string) {
 
 // WhyNoneExists returns the message for an address of the pool if there are no advertisements
 // of these kinds at all.
-func WhyNoneExists(pool lb.PoolName, kinds ...Kind) string {
+func WhyNoneExists(pool lb.PoolName, kinds ...AdvertisementKind) string {
 	words := make([]string, 0, len(kinds))
 	for _, kind := range kinds {
 		words = append(words, "no "+string(kind))
@@ -76,24 +76,24 @@ func WhyNoneExists(pool lb.PoolName, kinds ...Kind) string {
 
 func whyNoEndpoints(a Address) string {
 	return fmt.Sprintf("%s %s no ready %s endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them",
-		services(a), verb(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
+		servicesPhrase(a), verbFor(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
 }
 
 // whyNoNode returns which condition leaves no candidate: the node selectors, the exclusions of
 // nodes, or the endpoints.
 func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
-	covered := r.covered(ads)
+	covered := r.coveredNodes(ads)
 	if len(r.nodes) == 0 {
 		return "the cluster has no node"
 	}
 	if len(covered) == 0 {
 		return fmt.Sprintf("spec.nodeSelectors of %s match none of the %d nodes: change the selectors or the labels of the nodes",
-			r.advertisements(ads), len(r.nodes))
+			r.advertisementNames(ads), len(r.nodes))
 	}
 	if local != nil {
 		return r.whyNotLocal(a, ads, covered, local)
 	}
-	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisements(ads), verb(ads, "selects", "select"), r.exclusions(covered))
+	return fmt.Sprintf("no node that %s %s may announce: %s", r.advertisementNames(ads), verbFor(ads, "selects", "select"), r.whyExcluded(covered))
 }
 
 func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) string {
@@ -106,21 +106,21 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 	}
 	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, which may not announce it",
 		name, Enumerate(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
-	excluded := slices.DeleteFunc(r.serving(h), func(i int) bool { return !slices.Contains(covered, i) })
+	excluded := slices.DeleteFunc(r.servingNodes(h), func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
-		return why + ": " + r.exclusions(excluded)
+		return why + ": " + r.whyExcluded(excluded)
 	}
 	names := make([]string, 0, len(covered))
 	for _, i := range covered {
 		names = append(names, string(r.nodes[i].Name))
 	}
 	return fmt.Sprintf("%s: %s %s %s; have a pod run there, or change spec.nodeSelectors",
-		why, r.advertisements(ads), verb(ads, "selects", "select"), Enumerate(nodeWord(len(names)), names))
+		why, r.advertisementNames(ads), verbFor(ads, "selects", "select"), Enumerate(nodeWord(len(names)), names))
 }
 
-// covered returns the indexes of the nodes that one of the advertisements selects, excluded
+// coveredNodes returns the indexes of the nodes that one of the advertisements selects, excluded
 // nodes included.
-func (r *resolver) covered(ads []int) []int {
+func (r *resolver) coveredNodes(ads []int) []int {
 	var nodes []int
 	for n := range r.nodes {
 		if slices.ContainsFunc(ads, func(i int) bool { return r.reach[i].covers[n] }) {
@@ -130,7 +130,7 @@ func (r *resolver) covered(ads []int) []int {
 	return nodes
 }
 
-func (r *resolver) serving(local *localHolder) []int {
+func (r *resolver) servingNodes(local *localHolder) []int {
 	var nodes []int
 	for n := range r.nodes {
 		if local.serves(r.nodes[n].Name) {
@@ -140,8 +140,8 @@ func (r *resolver) serving(local *localHolder) []int {
 	return nodes
 }
 
-// exclusions returns why the nodes may not announce, for the first maxNamed of them.
-func (r *resolver) exclusions(nodes []int) string {
+// whyExcluded returns why the nodes may not announce, for the first maxNamed of them.
+func (r *resolver) whyExcluded(nodes []int) string {
 	parts := make([]string, 0, maxNamed+1)
 	for _, i := range nodes[:min(len(nodes), maxNamed)] {
 		parts = append(parts, fmt.Sprintf("%s %s", r.nodes[i].Name, r.nodes[i].Excluded))
@@ -152,7 +152,7 @@ func (r *resolver) exclusions(nodes []int) string {
 	return strings.Join(parts, "; ")
 }
 
-func (r *resolver) advertisements(ads []int) string {
+func (r *resolver) advertisementNames(ads []int) string {
 	names := make([]string, 0, len(ads))
 	for _, i := range ads {
 		names = append(names, fmt.Sprintf("%q", r.ads[i].Name))
@@ -171,7 +171,7 @@ func (a Address) severalNamespaces() bool {
 	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
 }
 
-func services(a Address) string {
+func servicesPhrase(a Address) string {
 	if a.severalNamespaces() {
 		return fmt.Sprintf("the %d Services of several namespaces that share the address", len(a.Holders))
 	}
@@ -191,7 +191,7 @@ func Enumerate[T ~string](words string, names []T) string {
 	return words + " " + bounded.Names(names, maxNamed)
 }
 
-func verb[T any](list []T, one, many string) string {
+func verbFor[T any](list []T, one, many string) string {
 	if len(list) == 1 {
 		return one
 	}
@@ -205,7 +205,7 @@ func nodeWord(n int) string {
 	return "the nodes"
 }
 
-func indexes(n int) []int {
+func allIndexes(n int) []int {
 	list := make([]int, n)
 	for i := range list {
 		list[i] = i

@@ -96,11 +96,11 @@ func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 	}
 }
 
-// Claimed returns all addresses with a claim, in any order.
-func (h *Holdings) Claimed() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
+// ClaimedAddresses returns all addresses with a claim, in any order.
+func (h *Holdings) ClaimedAddresses() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
 
 // Holders returns the Services that hold an address, in the order of the claim, and the pool that the
-// address came from. It returns none for a refused address, see Refused.
+// address came from. It returns none for a refused address, see RefusedAddresses.
 func (h *Holdings) Holders(address netip.Addr) (pool lb.PoolName, holders []*Service) {
 	c := h.claims[address]
 	if c == nil || !h.admits(address) {

@@ -45,7 +45,7 @@ func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes 
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
 	p.resolver.lists = lists // equal lists of candidates stay one slice, see sameList
 	p.holdings.SetConfig(p.resolver.pools, nodes)
-	for address := range p.holdings.Claimed() {
+	for address := range p.holdings.ClaimedAddresses() {
 		p.touched[address] = struct{}{}
 	}
 }
@@ -86,7 +86,7 @@ func (p *Planner) Changes() Change {
 		p.update(address, &c)
 	}
 	p.touched = map[netip.Addr]struct{}{} // clearing a map that was large once would take long each time
-	p.tidy()
+	p.trimCaches()
 	slices.SortFunc(c.Addresses, func(x, y ownership.Address) int { return x.Address.Compare(y.Address) })
 	slices.SortFunc(c.Gone, netip.Addr.Compare)
 	return c
@@ -104,26 +104,26 @@ func (p *Planner) update(address netip.Addr, c *Change) {
 		return
 	}
 	candidates := p.resolver.decide(address, pool, holders).candidates
-	if now := p.resolver.requesting(candidates, p.holdings.claims[address].AnnounceFrom); !known || !sameList(before, now) {
+	if now := p.resolver.withRequested(candidates, p.holdings.claims[address].AnnounceFrom); !known || !sameList(before, now) {
 		p.reported[address] = now
 		c.Addresses = append(c.Addresses, ownership.Address{Address: address, Candidates: now})
 	}
 }
 
-// tidy empties the caches of the resolver, except for lists in use, once they have more
+// trimCaches empties the caches of the resolver, except for lists in use, once they have more
 // than about twice as many entries as there are addresses. The more addresses there are,
 // the rarer this is, so that the average cost of a change does not depend on their
 // number.
-func (p *Planner) tidy() {
+func (p *Planner) trimCaches() {
 	const few = 64
 	r, most := p.resolver, few+2*len(p.reported)
 	if max(len(r.outcomes), len(r.lists), len(r.ofPool)) > most {
-		r.forget(maps.Values(p.reported))
+		r.forgetUnused(maps.Values(p.reported))
 	}
 }
 
 // sameList reports whether two lists of a resolver are equal. Equal lists are one slice,
-// see share.
+// see sharedList.
 func sameList(x, y []Candidate) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }

@@ -17,15 +17,15 @@ func Resolve(in Input) []Result {
 	results := make([]Result, 0, len(in.Addresses))
 	for _, a := range in.Addresses {
 		result := r.resolve(a)
-		result.Candidates = r.requesting(result.Candidates, a.AnnounceFrom)
-		result.Refused = refuses(a.Address, a.Pool, r.pools, taken)
+		result.Candidates = r.withRequested(result.Candidates, a.AnnounceFrom)
+		result.Refused = whyRefused(a.Address, a.Pool, r.pools, taken)
 		results = append(results, result)
 	}
 	return results
 }
 
-// requesting returns the candidates with Requested set for a node, if that is among them.
-func (r *resolver) requesting(candidates []Candidate, node lb.NodeName) []Candidate {
+// withRequested returns the candidates with Requested set for a node, if that is among them.
+func (r *resolver) withRequested(candidates []Candidate, node lb.NodeName) []Candidate {
 	if node == "" {
 		return candidates
 	}
@@ -35,26 +35,26 @@ func (r *resolver) requesting(candidates []Candidate, node lb.NodeName) []Candid
 	}
 	candidates = slices.Clone(candidates)
 	candidates[at].Requested = true
-	return r.share(candidates)
+	return r.sharedList(candidates)
 }
 
 // resolver has the configuration, and caches of results that many addresses have in common.
 type resolver struct {
-	kind     Kind
+	kind     AdvertisementKind
 	ads      []Advertisement
 	nodes    []Node // sorted by name
 	pools    map[lb.PoolName]*Pool
 	services map[lb.ServiceKey]*Service
-	reach    []reach                    // of each advertisement, in the order of ads
+	reach    []nodeReach                // of each advertisement, in the order of ads
 	ofPool   map[lb.PoolName][]int      // cache of adsForPool
 	outcomes map[outcomeKey][]Candidate // cache of candidates
-	lists    map[string][]Candidate     // all lists of candidates by keyOf, see share
+	lists    map[string][]Candidate     // all lists of candidates by keyOf, see sharedList
 	takers   map[*Candidate][]Candidate // cache of withoutExcluded, by the first item of a list
 }
 
-// reach is, by the index of a node, whether an advertisement selects the node, and how much
+// nodeReach is, by the index of a node, whether an advertisement selects the node, and how much
 // it prefers it.
-type reach struct {
+type nodeReach struct {
 	covers     []bool
 	preference []int32
 }
@@ -67,7 +67,7 @@ type outcomeKey struct {
 
 func newResolver(in Input) *resolver {
 	r := &resolver{
-		kind:     cmp.Or(in.Kind, L2),
+		kind:     cmp.Or(in.Kind, KindL2),
 		ads:      in.Advertisements,
 		nodes:    slices.SortedFunc(slices.Values(in.Nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) }),
 		pools:    make(map[lb.PoolName]*Pool, len(in.Pools)),
@@ -89,8 +89,8 @@ func newResolver(in Input) *resolver {
 	return r
 }
 
-func reachOf(ad *Advertisement, nodes []Node) reach {
-	result := reach{covers: make([]bool, len(nodes)), preference: make([]int32, len(nodes))}
+func reachOf(ad *Advertisement, nodes []Node) nodeReach {
+	result := nodeReach{covers: make([]bool, len(nodes)), preference: make([]int32, len(nodes))}
 	for i, node := range nodes {
 		result.covers[i] = ad.CoversNode(node.Labels)
 		for _, p := range ad.Preferred {
@@ -109,7 +109,7 @@ func (r *resolver) resolve(a Address) Result {
 			d.reason = NoNode
 		}
 	}
-	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.why(a, d)}
+	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.explain(a, d)}
 }
 
 // withoutExcluded returns the candidates that are not excluded. Excluded candidates can
@@ -129,8 +129,8 @@ func (r *resolver) withoutExcluded(candidates []Candidate) []Candidate {
 	return takers
 }
 
-// decision is which nodes may announce an address, or why none may.
-type decision struct {
+// addressDecision is which nodes may announce an address, or why none may.
+type addressDecision struct {
 	candidates []Candidate
 	reason     Reason
 	ads        []int        // indexes of the advertisements that select the address
@@ -138,20 +138,20 @@ type decision struct {
 }
 
 // decide returns which nodes may announce an address of the pool that these Services hold.
-func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) decision {
+func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) addressDecision {
 	ads := r.adsFor(pool, holders)
 	if len(ads) == 0 {
-		return decision{reason: NoAdvertisement}
+		return addressDecision{reason: NoAdvertisement}
 	}
 	family := lb.FamilyOf(address)
-	if !Served(holders, family) {
-		return decision{reason: NoEndpoints, ads: ads}
+	if !AnyServes(holders, family) {
+		return addressDecision{reason: NoEndpoints, ads: ads}
 	}
 	local := localTo(holders, family)
 	if candidates := r.candidates(ads, local); len(candidates) > 0 {
-		return decision{candidates: candidates, ads: ads, local: local}
+		return addressDecision{candidates: candidates, ads: ads, local: local}
 	}
-	return decision{reason: NoNode, ads: ads, local: local}
+	return addressDecision{reason: NoNode, ads: ads, local: local}
 }
 
 func (r *resolver) holders(a Address) []*Service {
@@ -194,25 +194,25 @@ func (r *resolver) adsForPool(pool lb.PoolName) []int {
 // candidates returns the nodes that may announce by these advertisements. If there is a
 // local holder, they are among its nodes.
 func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
-	key := outcomeKey{ads: marks(len(r.ads), ads)}
+	key := outcomeKey{ads: indexKey(len(r.ads), ads)}
 	var serving []bool
 	if local != nil {
 		serving = r.servingAt(local)
-		key.local = flags(serving)
+		key.local = boolKey(serving)
 	}
 	if candidates, known := r.outcomes[key]; known {
 		return candidates
 	}
 	var candidates []Candidate
 	for i := range r.nodes {
-		if r.nodes[i].barred() || (serving != nil && !serving[i]) {
+		if r.nodes[i].isBarred() || (serving != nil && !serving[i]) {
 			continue
 		}
 		if c, covered := r.candidate(i, ads); covered {
 			candidates = append(candidates, c)
 		}
 	}
-	r.outcomes[key] = r.share(candidates)
+	r.outcomes[key] = r.sharedList(candidates)
 	return r.outcomes[key]
 }
 
@@ -249,16 +249,16 @@ func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
 	return c, covered
 }
 
-// marks returns a key for the list: n bytes, with a 1 at each index in it.
-func marks(n int, list []int) string {
+// indexKey returns a key for the list: n bytes, with a 1 at each index in it.
+func indexKey(n int, list []int) string {
 	set := make([]bool, n)
 	for _, i := range list {
 		set[i] = true
 	}
-	return flags(set)
+	return boolKey(set)
 }
 
-func flags(set []bool) string {
+func boolKey(set []bool) string {
 	key := make([]byte, len(set))
 	for i, is := range set {
 		if is {

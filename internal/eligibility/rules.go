@@ -45,13 +45,13 @@ func anyMatches(selectors []Selector, labels map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
 }
 
-// Served reports whether one of these Services has an endpoint of the family.
-func Served(holders []*Service, family lb.Family) bool {
+// AnyServes reports whether one of these Services has an endpoint of the family.
+func AnyServes(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
 
 // ServedAt reports whether traffic of the family to the address that these Services share
-// may arrive at the node. It does not check whether there are endpoints at all, see Served.
+// may arrive at the node. It does not check whether there are endpoints at all, see AnyServes.
 func ServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
 	return localTo(holders, family).serves(node)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// share returns one slice for all equal lists of candidates, so that
+// sharedList returns one slice for all equal lists of candidates, so that
 // lists can be compared by their address.
-func (r *resolver) share(list []Candidate) []Candidate {
+func (r *resolver) sharedList(list []Candidate) []Candidate {
 	if len(list) == 0 {
 		return nil
 	}
@@ -21,8 +21,8 @@ func (r *resolver) share(list []Candidate) []Candidate {
 	return list
 }
 
-// forget empties the caches, except for the lists that are in use.
-func (r *resolver) forget(inUse iter.Seq[[]Candidate]) {
+// forgetUnused empties the caches, except for the lists that are in use.
+func (r *resolver) forgetUnused(inUse iter.Seq[[]Candidate]) {
 	r.ofPool, r.outcomes, r.lists = map[lb.PoolName][]int{}, map[outcomeKey][]Candidate{}, map[string][]Candidate{}
 	kept := map[*Candidate]bool{}
 	for list := range inUse {

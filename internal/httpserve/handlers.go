@@ -11,9 +11,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Health serves /healthz, which a running program always answers with status 200, and /readyz,
+// HealthHandler serves /healthz, which a running program always answers with status 200, and /readyz,
 // which it answers with 200 while ready returns nil, and otherwise with 500 and the error's text.
-func Health(ready func() error) http.Handler {
+func HealthHandler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,21 +26,21 @@ func Health(ready func() error) http.Handler {
 	return mux
 }
 
-// freshness is how old metrics can be: all requests within that time get the same answer, so
+// maxMetricsAge is how old metrics can be: all requests within that time get the same answer, so
 // that a flood of requests costs no more than one request each second.
-const freshness = time.Second
+const maxMetricsAge = time.Second
 
-// Metrics serves /metrics, in the text format of Prometheus, to the clients that the guard of
+// MetricsHandler serves /metrics, in the text format of Prometheus, to the clients that the guard of
 // the path lets pass.
-func Metrics(gatherer prometheus.Gatherer, guard func(path string, inner http.Handler) http.Handler) http.Handler {
+func MetricsHandler(gatherer prometheus.Gatherer, guard func(path string, inner http.Handler) http.Handler) http.Handler {
 	const path = "/metrics"
 	mux := http.NewServeMux()
-	mux.Handle("GET "+path, guard(path, &metrics{gatherer: gatherer}))
+	mux.Handle("GET "+path, guard(path, &cachedMetrics{gatherer: gatherer}))
 	return mux
 }
 
-// metrics has the last answer.
-type metrics struct {
+// cachedMetrics has the last answer.
+type cachedMetrics struct {
 	gatherer prometheus.Gatherer
 
 	mu   sync.Mutex
@@ -50,8 +50,8 @@ type metrics struct {
 }
 
 // ServeHTTP implements http.Handler.
-func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	text, err := m.current()
+func (m *cachedMetrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	text, err := m.currentText()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -60,17 +60,17 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text) // after an error the client is gone
 }
 
-func (m *metrics) current() ([]byte, error) {
+func (m *cachedMetrics) currentText() ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.at.IsZero() || time.Since(m.at) >= freshness {
-		m.text, m.err = gather(m.gatherer)
+	if m.at.IsZero() || time.Since(m.at) >= maxMetricsAge {
+		m.text, m.err = gatherText(m.gatherer)
 		m.at = time.Now()
 	}
 	return m.text, m.err
 }
 
-func gather(gatherer prometheus.Gatherer) ([]byte, error) {
+func gatherText(gatherer prometheus.Gatherer) ([]byte, error) {
 	families, err := gatherer.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("gathering the metrics: %w", err)

@@ -95,9 +95,9 @@ func TestListen_HeldConnections(t *testing.T) {
 		"a header without an end":                "GET /healthz HTTP/1.1\r\n" + strings.Repeat("a: b\r\n", 500),
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := serve(t, Health(func() error { return nil }))
+			address := serve(t, HealthHandler(func() error { return nil }))
 			var held []*net.TCPConn
-			for i := range plain.Connections + 100 {
+			for i := range plainLimits.Connections + 100 {
 				if c := dial(t, fmt.Sprintf("127.0.1.%d", 1+i%2), address); c != nil {
 					_, _ = io.WriteString(c, sent) // it may be closed by now
 					held = append(held, c)
@@ -120,7 +120,7 @@ func TestListen_HeldConnections(t *testing.T) {
 }
 
 func TestListen_RefusedRequests(t *testing.T) {
-	address := serve(t, Health(func() error { return nil }))
+	address := serve(t, HealthHandler(func() error { return nil }))
 	for name, request := range map[string]string{
 		"long header":           "GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", requestBytes) + "\r\n\r\n",
 		"announced body":        "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
@@ -138,8 +138,8 @@ func TestListen_RefusedRequests(t *testing.T) {
 }
 
 func TestListen_PortTaken(t *testing.T) {
-	address := serve(t, Health(func() error { return nil }))
-	if _, listener, err := Listen(address, Health(nil), logr.Discard()); err == nil {
+	address := serve(t, HealthHandler(func() error { return nil }))
+	if _, listener, err := Listen(address, HealthHandler(nil), logr.Discard()); err == nil {
 		_ = listener.Close()
 		t.Error("it listens on a port that is taken")
 	} else if !strings.Contains(err.Error(), address) {
@@ -153,7 +153,7 @@ func TestHealth(t *testing.T) {
 		body   string
 	}
 	var broken error
-	address := serve(t, Health(func() error { return broken }))
+	address := serve(t, HealthHandler(func() error { return broken }))
 	look := func(path string) (a answer) {
 		a.status, a.body = ask(t, address, path)
 		return a
@@ -179,7 +179,7 @@ func TestMetrics(t *testing.T) {
 	count := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
 	registry.MustRegister(count)
 	count.Inc()
-	status, body := ask(t, serve(t, Metrics(registry, open)), "/metrics")
+	status, body := ask(t, serve(t, MetricsHandler(registry, open)), "/metrics")
 	want := "# HELP things_total Things.\n# TYPE things_total counter\nthings_total 1\n"
 	if status != http.StatusOK || body != want {
 		t.Errorf("got %d %q, want 200 %q", status, body, want)
@@ -190,13 +190,13 @@ func TestMetrics_GatheredOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry, gathered := prometheus.NewRegistry(), 0
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "g", Help: "G."}, func() float64 { gathered++; return 1 }))
-		m := &metrics{gatherer: registry}
+		m := &cachedMetrics{gatherer: registry}
 		for _, tt := range []struct {
 			after time.Duration
 			want  int
-		}{{0, 1}, {freshness - 1, 1}, {1, 2}, {0, 2}} {
+		}{{0, 1}, {maxMetricsAge - 1, 1}, {1, 2}, {0, 2}} {
 			time.Sleep(tt.after)
-			if _, err := m.current(); err != nil || gathered != tt.want {
+			if _, err := m.currentText(); err != nil || gathered != tt.want {
 				t.Errorf("after %s: gathered %d times, error %v, want %d times", tt.after, gathered, err, tt.want)
 			}
 		}
@@ -206,7 +206,7 @@ func TestMetrics_GatheredOnceASecond(t *testing.T) {
 func TestMetrics_Broken(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(twice{})
-	status, body := ask(t, serve(t, Metrics(registry, open)), "/metrics")
+	status, body := ask(t, serve(t, MetricsHandler(registry, open)), "/metrics")
 	if status != http.StatusInternalServerError || !strings.Contains(body, "gathering the metrics") {
 		t.Errorf("got %d %q, want 500 and what went wrong", status, body)
 	}

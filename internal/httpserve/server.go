@@ -28,13 +28,13 @@ const (
 )
 
 var (
-	// plain: a connection takes up to some 30 KiB. 1000 are served each second: at this rate a
+	// plainLimits: a connection takes up to some 30 KiB. 1000 are served each second: at this rate a
 	// connection to a full port stays open for a second, which is enough for a probe.
-	plain = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
-	// encrypted: a connection takes up to some 70 KiB, and its handshake some ten times the
+	plainLimits = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
+	// tlsLimits: a connection takes up to some 70 KiB, and its handshake some ten times the
 	// processor of a plain one. The bytes are those of a handshake, which may begin a second
 	// time, and of a request with a token.
-	encrypted = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
+	tlsLimits = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
 // Listen binds a TCP address, and returns the server that is to serve the handler there.
@@ -42,12 +42,12 @@ var (
 // request with a body gets no answer: net/http's own ways to refuse these wait for half a second
 // after the answer, in a goroutine that outlives the connection and that nothing bounds.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
-	return listen(address, plain, toSend, handler, logger)
+	return listenLimited(address, plainLimits, toSend, handler, logger)
 }
 
 // ListenTLS is Listen with TLS 1.3. The function certificate is called for each connection.
 func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
-	server, listener, err := listen(address, encrypted, toSendTLS, handler, logger)
+	server, listener, err := listenLimited(address, tlsLimits, toSendTLS, handler, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,7 +58,7 @@ func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Cert
 	return server, tls.NewListener(listener, config), nil
 }
 
-func listen(address string, limits netlimit.Limits, within time.Duration, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
+func listenLimited(address string, limits netlimit.Limits, within time.Duration, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	listener, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listening on %s: %w", address, err)
@@ -70,7 +70,7 @@ func listen(address string, limits netlimit.Limits, within time.Duration, handle
 		ReadTimeout:       within,
 		WriteTimeout:      toReceive,
 		// Errors of clients must not fill the log.
-		ErrorLog: log.New(lines{logger}, "", 0),
+		ErrorLog: log.New(debugLines{logger}, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
 	return server, netlimit.NewListener(listener, limits), nil
@@ -86,11 +86,11 @@ func withoutBody(handler http.Handler) http.Handler {
 	})
 }
 
-// lines logs each line at debug level.
-type lines struct{ logger logr.Logger }
+// debugLines logs each line at debug level.
+type debugLines struct{ logger logr.Logger }
 
 // Write implements io.Writer.
-func (l lines) Write(line []byte) (int, error) {
+func (l debugLines) Write(line []byte) (int, error) {
 	l.logger.V(1).Info("serving HTTP", "problem", string(line))
 	return len(line), nil
 }

@@ -48,7 +48,7 @@ func TestListenTLS_HeldConnections(t *testing.T) {
 			var held []net.Conn
 			// Each from another source: those of one are refused beyond the rate, and so are
 			// those of two that the listener takes for one.
-			for i := 0; len(held) < encrypted.Connections+20; i++ {
+			for i := 0; len(held) < tlsLimits.Connections+20; i++ {
 				from := net.TCPAddr{IP: net.IPv4(127, 0, byte(1+i/250), byte(1+i%250))}
 				c, err := (&net.Dialer{LocalAddr: &from, Timeout: time.Second}).Dial("tcp", address)
 				if err != nil {
@@ -86,7 +86,7 @@ func TestListenTLS_RefusesOlderVersions(t *testing.T) {
 func serveTLS(t *testing.T) string {
 	t.Helper()
 	certificates := servingcert.New("", "test", logr.Discard())
-	server, listener, err := ListenTLS("127.0.0.1:0", certificates.Get, Health(func() error { return nil }), logr.Discard())
+	server, listener, err := ListenTLS("127.0.0.1:0", certificates.Get, HealthHandler(func() error { return nil }), logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// Facts is the input of Doctor.
-type Facts struct {
+// DoctorInput is the input of Doctor.
+type DoctorInput struct {
 	*Snapshot
 	// Kubernetes is the minor version of the API server, such as 33 for the KubernetesVersion v1.33.2.
 	Kubernetes        int
@@ -71,14 +71,14 @@ type Checkup struct {
 }
 
 // Doctor checks the requirements of lbstack and what its programs report.
-func Doctor(f *Facts) Checkup {
+func Doctor(f *DoctorInput) Checkup {
 	c := Checkup{Healthy: true}
 	for _, check := range []struct {
 		name string
-		look func(*Facts) []string
+		look func(*DoctorInput) []string
 	}{
-		{CheckKubernetes, kubernetes}, {CheckInstallation, installation}, {CheckVersions, versions}, {CheckNodes, nodeProblems}, {CheckSpeakers, speakers},
-		{CheckServiceProxy, serviceProxy}, {CheckLoadBalancers, loadBalancers}, {CheckPools, poolProblems}, {CheckRouters, routers}, {CheckHosts, hosts},
+		{CheckKubernetes, kubernetesProblems}, {CheckInstallation, installationProblems}, {CheckVersions, versionProblems}, {CheckNodes, nodeProblems}, {CheckSpeakers, speakerProblems},
+		{CheckServiceProxy, serviceProxyProblems}, {CheckLoadBalancers, loadBalancerProblems}, {CheckPools, poolProblems}, {CheckRouters, routerProblems}, {CheckHosts, hostProblems},
 	} {
 		finding := Finding{Check: check.name, Unread: f.Unread[check.name]}
 		if finding.Unread == "" {
@@ -93,25 +93,25 @@ func Doctor(f *Facts) Checkup {
 	return c
 }
 
-func kubernetes(f *Facts) []string {
+func kubernetesProblems(f *DoctorInput) []string {
 	if problem, message := preflight.Check(preflight.Facts{Kubernetes: f.Kubernetes, KubernetesVersion: f.KubernetesVersion}); problem != preflight.None {
 		return []string{message}
 	}
 	return nil
 }
 
-func installation(f *Facts) []string {
+func installationProblems(f *DoctorInput) []string {
 	var o Overview
 	if f.Stack == nil {
 		return []string{"the cluster has no LoadBalancerStack: create it"}
 	}
-	if o.stack(f.Stack); !o.Ready {
+	if o.addStack(f.Stack); !o.Ready {
 		return []string{fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", o.Summary, o.Message)}
 	}
 	return nil
 }
 
-func versions(f *Facts) (problems []string) {
+func versionProblems(f *DoctorInput) (problems []string) {
 	if f.Stack == nil {
 		return nil
 	}
@@ -133,7 +133,7 @@ func versions(f *Facts) (problems []string) {
 // oldestKernel is the oldest version of Linux, major and minor, that speakers run on.
 var oldestKernel = [2]int{5, 4}
 
-func nodeProblems(f *Facts) (problems []string) {
+func nodeProblems(f *DoctorInput) (problems []string) {
 	policy, speakerRuns := apiconv.ParseDrainPolicy(f.Stack), f.speakerNodes()
 	var excluded, linux []string
 	leftOut := 0
@@ -167,7 +167,7 @@ func nodeProblems(f *Facts) (problems []string) {
 
 // speakerNodes returns a function that reports whether the stack runs a speaker on a node, as far as node selector and
 // affinity decide that.
-func (f *Facts) speakerNodes() func(*corev1.Node) bool {
+func (f *DoctorInput) speakerNodes() func(*corev1.Node) bool {
 	pod := &corev1.Pod{}
 	if f.Stack != nil {
 		pod.Spec.NodeSelector, pod.Spec.Affinity = f.Stack.Spec.Speaker.NodeSelector, f.Stack.Spec.Speaker.Affinity
@@ -191,10 +191,10 @@ func isOlderKernel(version string) bool {
 	return err1 == nil && err2 == nil && cmp.Or(cmp.Compare(major, oldestKernel[0]), cmp.Compare(minor, oldestKernel[1])) < 0
 }
 
-func speakers(f *Facts) (problems []string) {
+func speakerProblems(f *DoctorInput) (problems []string) {
 	for i := range f.States {
 		state := &f.States[i]
-		if message := problem(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady); message != "" {
+		if message := problemMessage(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady); message != "" {
 			problems = append(problems, fmt.Sprintf("node %s: %s", state.Name, message))
 			continue
 		}
@@ -214,7 +214,7 @@ type proxyConfig struct {
 }
 
 // noServiceProxy returns why the configuration of kube-proxy is not known; empty if it is known.
-func (f *Facts) noServiceProxy() string {
+func (f *DoctorInput) noServiceProxy() string {
 	if f.ServiceProxy == "" {
 		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
 	}
@@ -227,8 +227,8 @@ func (f *Facts) noServiceProxy() string {
 // maxProxyError is the largest length of a quoted error about the configuration of kube-proxy, in bytes.
 const maxProxyError = 256
 
-// serviceProxy checks that kube-proxy does not have every node answer ARP requests for the addresses of Services.
-func serviceProxy(f *Facts) []string {
+// serviceProxyProblems checks that kube-proxy does not have every node answer ARP requests for the addresses of Services.
+func serviceProxyProblems(f *DoctorInput) []string {
 	var config proxyConfig
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {
 		return []string{"kube-proxy runs in mode ipvs without strictARP: the kernel of every node answers ARP for the addresses of Services: set ipvs: {strictARP: true} in the ConfigMap kube-system/kube-proxy and restart kube-proxy"}
@@ -236,8 +236,8 @@ func serviceProxy(f *Facts) []string {
 	return nil
 }
 
-func loadBalancers(f *Facts) (problems []string) {
-	if f.class() != "" { // other load balancers do not serve Services of this class
+func loadBalancerProblems(f *DoctorInput) (problems []string) {
+	if f.loadBalancerClass() != "" { // other load balancers do not serve Services of this class
 		return nil
 	}
 	for _, name := range f.LoadBalancers {
@@ -246,9 +246,9 @@ func loadBalancers(f *Facts) (problems []string) {
 	return problems
 }
 
-func poolProblems(f *Facts) (problems []string) {
+func poolProblems(f *DoctorInput) (problems []string) {
 	for i := range f.Pools {
-		if message := problem(f.Pools[i].Status.Conditions, v1beta1.ConditionReady); message != "" {
+		if message := problemMessage(f.Pools[i].Status.Conditions, v1beta1.ConditionReady); message != "" {
 			problems = append(problems, fmt.Sprintf("IPAddressPool %s: %s", f.Pools[i].Name, message))
 		}
 		if c := meta.FindStatusCondition(f.Pools[i].Status.Conditions, v1beta1.ConditionReady); c != nil && c.Status == metav1.ConditionTrue && c.Reason == v1beta1.ReasonNoSubnet {
@@ -258,20 +258,20 @@ func poolProblems(f *Facts) (problems []string) {
 	return problems
 }
 
-func routers(f *Facts) (problems []string) {
+func routerProblems(f *DoctorInput) (problems []string) {
 	for i := range f.Peers {
-		if message := problem(f.Peers[i].Status.Conditions, v1beta1.ConditionReady, v1beta1.ConditionEstablished); message != "" {
+		if message := problemMessage(f.Peers[i].Status.Conditions, v1beta1.ConditionReady, v1beta1.ConditionEstablished); message != "" {
 			problems = append(problems, fmt.Sprintf("BGPPeer %s: %s", f.Peers[i].Name, message))
 		}
 	}
 	return problems
 }
 
-func hosts(f *Facts) (problems []string) {
-	v := &view{states: f.reports(), macs: map[lb.NodeName]map[string]string{}}
-	v.observe(f.Snapshot)
+func hostProblems(f *DoctorInput) (problems []string) {
+	v := &decisionView{states: f.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
+	v.addReports(f.Snapshot)
 	for address, host := range v.picture.Hosts {
-		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Who(false), host.Remedy()))
+		problems = append(problems, fmt.Sprintf("%s: %s uses it: %s", address, host.Describe(false), host.Remedy()))
 	}
 	slices.Sort(problems)
 	return problems

@@ -242,7 +242,7 @@ func TestBar(t *testing.T) {
 		{"more than the pool gives", 11, "10", "[####################]"},
 		{"a pool without addresses", 0, "0", "[....................]"},
 	} {
-		if got := bar(tt.used, tt.total); got != tt.want {
+		if got := usageBar(tt.used, tt.total); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}

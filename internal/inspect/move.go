@@ -19,7 +19,7 @@ func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 		return fmt.Errorf("%s: no Service of type LoadBalancer has it, so that no node announces it", address)
 	}
 	a := held[at]
-	v := s.view([]eligibility.Address{a})
+	v := s.viewFor([]eligibility.Address{a})
 	result := eligibility.Resolve(v.l2)[0]
 	if result.Reason == eligibility.NoAdvertisement {
 		return fmt.Errorf("%s is not announced on the local network: %s; to routers, all nodes announce it that may", address, result.Why)
@@ -32,7 +32,7 @@ func CannotAnnounce(s *Snapshot, address netip.Addr, name lb.NodeName) error {
 	if node.Draining {
 		return fmt.Errorf("node %s cannot announce %s: it is drained: run kubectl lbstack undrain %s first", name, address, name)
 	}
-	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].Near(&c, address) })
+	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].HasNearLink(&c, address) })
 	if why, _ := v.nodeState(&v.l2, a, node, &result, near); why != "" {
 		return fmt.Errorf("node %s cannot announce %s: it %s", name, address, why)
 	}

@@ -83,22 +83,22 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
-	if err := renders(to); err != nil {
+	if err := checkRendering(to); err != nil {
 		return Changes{}, err
 	}
-	c := Changes{OnHold: onHold(to)}
+	c := Changes{OnHold: whyOnHold(to)}
 	p := s.allocate(after)
-	c.services(p)
-	after.Claims = p.claims(s.Claims)
-	c.problems(s, after)
-	c.announcements(s, after)
-	c.sessions(s, after)
-	c.rollouts(s.Stack, to)
+	c.addServices(p)
+	after.Claims = p.claimsAfter(s.Claims)
+	c.addProblems(s, after)
+	c.addAnnouncements(s, after)
+	c.addSessions(s, after)
+	c.addRollouts(s.Stack, to)
 	return c, nil
 }
 
-// renders returns an error if the operator refuses a spec, which the API server may have accepted.
-func renders(to *v1beta1.LoadBalancerStack) error {
+// checkRendering returns an error if the operator refuses a spec, which the API server may have accepted.
+func checkRendering(to *v1beta1.LoadBalancerStack) error {
 	_, err := manifests.Render(manifests.Options{Spec: to.Spec, ServiceMonitors: true})
 	if err != nil {
 		return fmt.Errorf("the operator would not follow the spec: %w", err)
@@ -106,10 +106,10 @@ func renders(to *v1beta1.LoadBalancerStack) error {
 	return nil
 }
 
-// onHold returns why the operator does not apply changes of a stack now, and until when; empty if it does.
-func onHold(to *v1beta1.LoadBalancerStack) string {
+// whyOnHold returns why the operator does not apply changes of a stack now, and until when; empty if it does.
+func whyOnHold(to *v1beta1.LoadBalancerStack) string {
 	switch {
-	case apiconv.Paused(to):
+	case apiconv.IsPaused(to):
 		return "the annotation " + v1beta1.AnnotationPause + " is set: the changes are made when it is removed"
 	case to.Spec.ManagementState == v1beta1.Unmanaged:
 		return "spec.managementState is Unmanaged: the changes are made when it is Managed"
@@ -117,9 +117,9 @@ func onHold(to *v1beta1.LoadBalancerStack) string {
 	return ""
 }
 
-// allocation computes the addresses of Services before and after a change of the pools. It has the same wait queue as
+// allocationPlan computes the addresses of Services before and after a change of the pools. It has the same wait queue as
 // controllers/allocations.
-type allocation struct {
+type allocationPlan struct {
 	alloc         *ipam.Allocator
 	requests      []ipam.Request                  // of Services that are served or have addresses, the oldest first
 	refused       map[lb.ServiceKey]*ipam.Refusal // of invalid requests
@@ -134,9 +134,9 @@ type allocation struct {
 // allocate decides about the requests of all Services twice. The pools of this snapshot show which requests wait. Then the
 // pools of the other snapshot (after) are set, and requests are decided about in the order of the controller: first those that wait,
 // then all by the name of the Service.
-func (s *Snapshot) allocate(after *Snapshot) *allocation {
-	p := &allocation{
-		alloc: s.allocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
+func (s *Snapshot) allocate(after *Snapshot) *allocationPlan {
+	p := &allocationPlan{
+		alloc: s.newAllocator(), refused: map[lb.ServiceKey]*ipam.Refusal{}, why: map[lb.ServiceKey]string{}, served: map[lb.ServiceKey]bool{},
 		before: map[lb.ServiceKey][]netip.Addr{}, after: map[lb.ServiceKey][]netip.Addr{}, holders: map[lb.ServiceKey]v1beta1.ClaimHolder{},
 	}
 	services := slices.SortedFunc(slices.Values(s.Services), func(x, y corev1.Service) int {
@@ -145,7 +145,7 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	for i := range services {
 		svc := &services[i]
 		key := apiconv.KeyOf(svc)
-		if !svc.DeletionTimestamp.IsZero() || !apiconv.ServedBy(svc, after.class()) && len(p.alloc.HeldBy(key)) == 0 {
+		if !svc.DeletionTimestamp.IsZero() || !apiconv.ServedBy(svc, after.loadBalancerClass()) && len(p.alloc.HeldBy(key)) == 0 {
 			continue
 		}
 		request, err := apiconv.ParseRequest(svc, s.NamespaceLabels[svc.Namespace])
@@ -154,13 +154,13 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 		}
 		p.requests = append(p.requests, request)
 		p.holders[key] = v1beta1.ClaimHolder{Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID}
-		p.before[key] = p.held(key)
+		p.before[key] = p.heldAddresses(key)
 	}
 	for _, request := range p.requests { // Services that have what they ask for keep it unchanged
 		p.wake(request)
 	}
-	p.settle()
-	pools, _ := after.pools()
+	p.decideWoken()
+	pools, _ := after.allocatorPools()
 	p.alloc.SetPools(pools)
 	for _, request := range p.requests { // addresses in the status first, before any new one is given, as at the start of a controller
 		p.alloc.AdoptShown(request)
@@ -172,22 +172,22 @@ func (s *Snapshot) allocate(after *Snapshot) *allocation {
 	for _, request := range slices.SortedFunc(slices.Values(p.requests), func(x, y ipam.Request) int { return x.Service.Compare(y.Service) }) {
 		p.wake(request)
 	}
-	p.settle()
+	p.decideWoken()
 	for _, request := range p.requests {
-		p.after[request.Service] = p.held(request.Service)
+		p.after[request.Service] = p.heldAddresses(request.Service)
 	}
 	return p
 }
 
 // wake adds a request to woken if it is not there yet.
-func (p *allocation) wake(request ipam.Request) {
+func (p *allocationPlan) wake(request ipam.Request) {
 	if !slices.ContainsFunc(p.woken, func(r ipam.Request) bool { return r.Service == request.Service }) {
 		p.woken = append(p.woken, request)
 	}
 }
 
-// settle decides about the woken requests one after the other, until there are none.
-func (p *allocation) settle() {
+// decideWoken decides about the woken requests one after the other, until there are none.
+func (p *allocationPlan) decideWoken() {
 	for len(p.woken) > 0 {
 		request := p.woken[0]
 		p.woken = p.woken[1:]
@@ -203,16 +203,16 @@ func (p *allocation) settle() {
 		delete(p.served, request.Service)
 		for _, h := range d.Drop {
 			p.alloc.Release(h.Address, h.Service)
-			p.freed(h)
+			p.serveFreed(h)
 		}
 	}
 }
 
-// freed serves the requests in the wait queue that can use an address that a Service has given up.
-func (p *allocation) freed(h ipam.Holding) {
+// serveFreed serves the requests in the wait queue that can use an address that a Service has given up.
+func (p *allocationPlan) serveFreed(h ipam.Holding) {
 	for _, request := range p.waiting {
 		quota := request.Service.Namespace == h.Service.Namespace // the address no longer counts for the quota of the namespace
-		if p.served[request.Service] || !quota && !p.alloc.Could(request, h.Address) {
+		if p.served[request.Service] || !quota && !p.alloc.CanGet(request, h.Address) {
 			continue
 		}
 		before := p.alloc.HeldBy(request.Service)
@@ -226,7 +226,7 @@ func (p *allocation) freed(h ipam.Holding) {
 }
 
 // explain records why a Service loses an address or has none.
-func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
+func (p *allocationPlan) explain(key lb.ServiceKey, d ipam.Decision) {
 	for _, lost := range d.Lost {
 		p.why[key] = fmt.Sprintf("%s: %s", lost.Address, lost.Why)
 	}
@@ -237,7 +237,7 @@ func (p *allocation) explain(key lb.ServiceKey, d ipam.Decision) {
 
 // decide decides about a request. A valid request first adopts the addresses in the status of its Service. An invalid one gets no
 // new address.
-func (p *allocation) decide(request ipam.Request) ipam.Decision {
+func (p *allocationPlan) decide(request ipam.Request) ipam.Decision {
 	if refusal := p.refused[request.Service]; refusal != nil {
 		return p.alloc.DecideInvalid(request, refusal)
 	}
@@ -245,11 +245,11 @@ func (p *allocation) decide(request ipam.Request) ipam.Decision {
 	return p.alloc.Assign(request)
 }
 
-// held returns the addresses that a Service has, without those that are only reserved for it.
-func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
+// heldAddresses returns the addresses that a Service has, without those that are only reserved for it.
+func (p *allocationPlan) heldAddresses(key lb.ServiceKey) []netip.Addr {
 	list := []netip.Addr{}
 	for _, h := range p.alloc.HeldBy(key) {
-		if !p.alloc.ReservedFor(h) {
+		if !p.alloc.IsReservedFor(h) {
 			list = append(list, h.Address)
 		}
 	}
@@ -257,9 +257,9 @@ func (p *allocation) held(key lb.ServiceKey) []netip.Addr {
 	return list
 }
 
-// claims returns the claims after the change: all existing ones, without holders that lose the address, and new ones for
+// claimsAfter returns the claims after the change: all existing ones, without holders that lose the address, and new ones for
 // addresses without a claim.
-func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
+func (p *allocationPlan) claimsAfter(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
 	var after []v1beta1.IPAddressClaim
 	known := map[netip.Addr]bool{}
 	for _, claim := range before {
@@ -287,7 +287,7 @@ func (p *allocation) claims(before []v1beta1.IPAddressClaim) []v1beta1.IPAddress
 	return after
 }
 
-func (c *Changes) services(p *allocation) {
+func (c *Changes) addServices(p *allocationPlan) {
 	for _, key := range slices.SortedFunc(maps.Keys(p.after), lb.ServiceKey.Compare) {
 		if before, after := p.before[key], p.after[key]; !slices.Equal(before, after) {
 			change := ServiceChange{Service: key.String(), Before: before, After: after}
@@ -299,12 +299,12 @@ func (c *Changes) services(p *allocation) {
 	}
 }
 
-// announcements compares the nodes that may announce an address before and after, for each address that Services have after. Of
+// addAnnouncements compares the nodes that may announce an address before and after, for each address that Services have after. Of
 // a new address it only adds that no node may announce it.
-func (c *Changes) announcements(before, after *Snapshot) {
-	old, now := before.eligible(), after.eligible()
+func (c *Changes) addAnnouncements(before, after *Snapshot) {
+	old, now := before.eligibleByAddress(), after.eligibleByAddress()
 	owners := map[netip.Addr]lb.NodeName{}
-	list := before.view(nil)
+	list := before.viewFor(nil)
 	for address, owner := range list.picture.Owners {
 		owners[address] = owner.Node
 	}
@@ -325,21 +325,21 @@ func (c *Changes) announcements(before, after *Snapshot) {
 		case len(x.local) > 0 && len(y.local) == 0:
 			add(strings.TrimSuffix("is no longer announced on the local network: "+y.why, ": "))
 		case len(x.local) == 0 && len(y.local) > 0:
-			add("is announced on the local network, by one of " + nodes(y.local))
+			add("is announced on the local network, by one of " + nodesPhrase(y.local))
 		case owner != "" && slices.Contains(x.local, owner) && !slices.Contains(y.local, owner):
-			add(fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodes(y.local)))
+			add(fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodesPhrase(y.local)))
 		}
 		if slices.Equal(x.routed, y.routed) {
 			continue
 		}
-		if gone, more := without(x.routed, y.routed), without(y.routed, x.routed); len(gone)+len(more) > 0 {
+		if gone, more := withoutNodes(x.routed, y.routed), withoutNodes(y.routed, x.routed); len(gone)+len(more) > 0 {
 			var parts []string
 			for _, part := range []struct {
 				words string
 				names []lb.NodeName
 			}{{"no longer by", gone}, {"now also by", more}} {
 				if len(part.names) > 0 {
-					parts = append(parts, part.words+" "+nodes(part.names))
+					parts = append(parts, part.words+" "+nodesPhrase(part.names))
 				}
 			}
 			add("is announced to routers " + strings.Join(parts, ", and "))
@@ -347,7 +347,7 @@ func (c *Changes) announcements(before, after *Snapshot) {
 	}
 }
 
-func without(list, others []lb.NodeName) []lb.NodeName {
+func withoutNodes(list, others []lb.NodeName) []lb.NodeName {
 	return slices.DeleteFunc(slices.Clone(list), func(n lb.NodeName) bool { return slices.Contains(others, n) })
 }
 
@@ -358,13 +358,13 @@ type eligibleNodes struct {
 	why           string   // why there are no nodes
 }
 
-// eligible returns the nodes that may announce each address that a Service has. Routes need a session with a router as well.
-func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
+// eligibleByAddress returns the nodes that may announce each address that a Service has. Routes need a session with a router as well.
+func (s *Snapshot) eligibleByAddress() map[netip.Addr]eligibleNodes {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
-	v := s.view(held)
+	v := s.viewFor(held)
 	v.bgp.Addresses = held
 	routed := eligibility.Resolve(v.bgp)
-	peered := s.peered()
+	peered := s.peeredNodes()
 	all := map[netip.Addr]eligibleNodes{}
 	for i, local := range eligibility.Resolve(v.l2) {
 		e := eligibleNodes{local: nodesOf(local.Candidates), why: local.Why}
@@ -372,7 +372,7 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 			e.why = routed[i].Why
 		}
 		if local.Reason == eligibility.NoAdvertisement && routed[i].Reason == eligibility.NoAdvertisement {
-			e.why = eligibility.WhyNoneExists(held[i].Pool, eligibility.L2, eligibility.BGP)
+			e.why = eligibility.WhyNoneExists(held[i].Pool, eligibility.KindL2, eligibility.KindBGP)
 		}
 		for _, node := range nodesOf(routed[i].Candidates) {
 			if peered[node] {
@@ -387,8 +387,8 @@ func (s *Snapshot) eligible() map[netip.Addr]eligibleNodes {
 	return all
 }
 
-// nodes returns a phrase with the names of nodes.
-func nodes(names []lb.NodeName) string {
+// nodesPhrase returns a phrase with the names of nodes.
+func nodesPhrase(names []lb.NodeName) string {
 	if len(names) > 1 {
 		return eligibility.Enumerate("nodes", names)
 	}
@@ -402,8 +402,8 @@ func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
 	return names
 }
 
-// peered returns the nodes that are to have a session with any router.
-func (s *Snapshot) peered() map[lb.NodeName]bool {
+// peeredNodes returns the nodes that are to have a session with any router.
+func (s *Snapshot) peeredNodes() map[lb.NodeName]bool {
 	all := map[lb.NodeName]bool{}
 	for i := range s.Peers {
 		for _, node := range s.nodesWith(&s.Peers[i]) {
@@ -428,7 +428,7 @@ func (s *Snapshot) nodesWith(object *v1beta1.BGPPeer) (names []lb.NodeName) {
 	return names
 }
 
-func (c *Changes) sessions(before, after *Snapshot) {
+func (c *Changes) addSessions(before, after *Snapshot) {
 	old := map[string]*v1beta1.BGPPeer{}
 	for i := range before.Peers {
 		old[before.Peers[i].Name] = &before.Peers[i]
@@ -444,28 +444,28 @@ func (c *Changes) sessions(before, after *Snapshot) {
 			x = &v1beta1.BGPPeer{}
 		}
 		had, has := before.nodesWith(x), after.nodesWith(y)
-		if begin := without(has, had); len(begin) > 0 {
-			add(y.Name, "sessions begin on %s", nodes(begin))
+		if begin := withoutNodes(has, had); len(begin) > 0 {
+			add(y.Name, "sessions begin on %s", nodesPhrase(begin))
 		}
-		if end := without(had, has); len(end) > 0 {
-			add(y.Name, "sessions end on %s", nodes(end))
+		if end := withoutNodes(had, has); len(end) > 0 {
+			add(y.Name, "sessions end on %s", nodesPhrase(end))
 		}
-		both := without(had, without(had, has))
-		if fields := bgp.Resetting(configured(x), configured(y)); len(both) > 0 && len(fields) > 0 {
-			add(y.Name, "sessions begin anew on %s: %s", nodes(both), strings.Join(fields, ", "))
+		both := withoutNodes(had, withoutNodes(had, has))
+		if fields := bgp.ResettingFields(sessionConfig(x), sessionConfig(y)); len(both) > 0 && len(fields) > 0 {
+			add(y.Name, "sessions begin anew on %s: %s", nodesPhrase(both), strings.Join(fields, ", "))
 		}
 	}
 	for name, x := range old {
 		if had := before.nodesWith(x); len(had) > 0 {
-			add(name, "sessions end on %s", nodes(had))
+			add(name, "sessions end on %s", nodesPhrase(had))
 		}
 	}
 	slices.SortStableFunc(c.Sessions, func(x, y SessionChange) int { return cmp.Compare(x.Peer, y.Peer) })
 }
 
-// configured returns the configuration with which a session begins. The name of the Secret stands for the password, which is not
-// read: bgp.Resetting only compares whether there is one.
-func configured(object *v1beta1.BGPPeer) bgp.Peer {
+// sessionConfig returns the configuration with which a session begins. The name of the Secret stands for the password, which is not
+// read: bgp.ResettingFields only compares whether there is one.
+func sessionConfig(object *v1beta1.BGPPeer) bgp.Peer {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {
 		return bgp.Peer{}

@@ -32,7 +32,7 @@ type Edit struct {
 
 // Apply returns a copy of the spec of a stack, as decoded from JSON, with the edit.
 func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
-	list, at, err := e.find(spec)
+	list, at, err := e.findItem(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 		if at >= 0 {
 			item, _ = items[at].(map[string]any)
 		}
-		if item, err = merged(item, e.Patch); err != nil {
+		if item, err = withPatch(item, e.Patch); err != nil {
 			return nil, err
 		}
 		if item["name"] != e.Name {
@@ -65,8 +65,8 @@ func (e Edit) Apply(spec map[string]any) (map[string]any, error) {
 	return after, nil
 }
 
-// find returns the name of the list for the item, and the index of the item in it; -1 if the item is added.
-func (e Edit) find(spec map[string]any) (list string, at int, err error) {
+// findItem returns the name of the list for the item, and the index of the item in it; -1 if the item is added.
+func (e Edit) findItem(spec map[string]any) (list string, at int, err error) {
 	lists := listsOf[strings.TrimSuffix(strings.ToLower(e.Kind), "s")]
 	if lists == nil {
 		return "", 0, fmt.Errorf("%q is nothing that can be planned alone: pass pool, peer, advertisement, l2advertisement or bgpadvertisement, or a file with -f", e.Kind)
@@ -93,8 +93,8 @@ func (e Edit) find(spec map[string]any) (list string, at int, err error) {
 	return lists[0], -1, nil
 }
 
-// merged returns an item with a merge patch applied.
-func merged(item map[string]any, patch []byte) (map[string]any, error) {
+// withPatch returns an item with a merge patch applied.
+func withPatch(item map[string]any, patch []byte) (map[string]any, error) {
 	before, err := json.Marshal(item)
 	if err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// planned are the lists of the spec of a stack whose items a plan compares. A plan only names the other fields that change.
-var planned = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
+// plannedLists are the lists of the spec of a stack whose items a plan compares. A plan only names the other fields that change.
+var plannedLists = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
 // ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces and attributes
 // of routes, can be seen only on nodes and routers, and a plan does not show it.
@@ -33,7 +33,7 @@ func (i ItemChange) String() string {
 
 // addItems compares the planned lists of two specs, as decoded from JSON.
 func (c *Changes) addItems(before, after map[string]any) {
-	for _, list := range planned {
+	for _, list := range plannedLists {
 		old, now := itemsOf(before[list]), itemsOf(after[list])
 		for _, name := range sortedKeys(old, now) {
 			x, had := old[name]
@@ -45,7 +45,7 @@ func (c *Changes) addItems(before, after map[string]any) {
 			case !has:
 				change.What = "is removed"
 			default:
-				if change.What, change.Fields = "changes", differing(x, y); len(change.Fields) == 0 {
+				if change.What, change.Fields = "changes", differingFields(x, y); len(change.Fields) == 0 {
 					continue
 				}
 			}
@@ -67,8 +67,8 @@ func itemsOf(list any) map[string]map[string]any {
 	return all
 }
 
-// differing returns the names of the fields in which two objects differ, sorted.
-func differing(x, y map[string]any) []string {
+// differingFields returns the names of the fields in which two objects differ, sorted.
+func differingFields(x, y map[string]any) []string {
 	return slices.DeleteFunc(sortedKeys(x, y), func(name string) bool { return reflect.DeepEqual(x[name], y[name]) })
 }
 

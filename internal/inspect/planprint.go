@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// effects has, by field of the spec, the effect of a change of a field that is not planned.
-var effects = map[string]string{
+// fieldEffects has, by field of the spec, the effect of a change of a field that is not planned.
+var fieldEffects = map[string]string{
 	"loadBalancerClass": "Services of the other class are served; those that have an address keep it",
 	"bfdProfiles":       "BFD follows without a new session",
 	"layer2":            "the speakers follow without a restart",
@@ -25,20 +25,20 @@ var effects = map[string]string{
 	"managementState":   "the operator follows or stops writing",
 }
 
-// rollouts compares two specs: the items of the planned lists (Items), and the other fields (Rollouts).
-func (c *Changes) rollouts(from, to *v1beta1.LoadBalancerStack) {
+// addRollouts compares two specs: the items of the planned lists (Items), and the other fields (Rollouts).
+func (c *Changes) addRollouts(from, to *v1beta1.LoadBalancerStack) {
 	before := map[string]any{}
 	if from != nil {
 		before = fieldsOf(&from.Spec)
 	}
 	after := fieldsOf(&to.Spec)
 	c.addItems(before, after)
-	for _, name := range differing(before, after) {
-		if slices.Contains(planned, name) {
+	for _, name := range differingFields(before, after) {
+		if slices.Contains(plannedLists, name) {
 			continue
 		}
 		text := "spec." + name + " changes"
-		if then := effects[name]; then != "" {
+		if then := fieldEffects[name]; then != "" {
 			text += ": " + then
 		}
 		c.Rollouts = append(c.Rollouts, text)
@@ -83,7 +83,7 @@ func (c *Changes) Print(w io.Writer) error {
 	part("Not in effect", lines)
 	lines = nil
 	for _, s := range c.Services {
-		line := fmt.Sprintf("%s: %s -> %s", s.Service, words(s.Before), words(s.After))
+		line := fmt.Sprintf("%s: %s -> %s", s.Service, joinAddresses(s.Before), joinAddresses(s.After))
 		if s.Why != "" {
 			line += "  (" + s.Why + ")"
 		}
@@ -110,7 +110,7 @@ func (c *Changes) Print(w io.Writer) error {
 	return err
 }
 
-func words(list []netip.Addr) string {
+func joinAddresses(list []netip.Addr) string {
 	if len(list) == 0 {
 		return "none"
 	}

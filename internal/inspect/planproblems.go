@@ -54,8 +54,8 @@ func (p Problem) String() string {
 	return text
 }
 
-// results are the validation results of objects of one kind, by name.
-type results map[string]validity.Result
+// resultsByName are the validation results of objects of one kind, by name.
+type resultsByName map[string]validity.Result
 
 // readyKinds are the kinds that have a condition Ready, the most important ones first. stack is the reason of the stack's
 // condition Ready if one of its objects of the kind is not Ready.
@@ -66,10 +66,10 @@ var readyKinds = []struct{ kind, stack string }{
 	{"Community", v1beta1.ReasonAdvertisementNotReady},
 }
 
-// problems finds the objects that are not in effect after a change.
-func (c *Changes) problems(before, after *Snapshot) {
+// addProblems finds the objects that are not in effect after a change.
+func (c *Changes) addProblems(before, after *Snapshot) {
 	old, now := before.notInEffect(), after.notInEffect()
-	holders := after.holders()
+	holders := after.holdersByPool()
 	for _, k := range readyKinds {
 		for _, name := range slices.Sorted(maps.Keys(now[k.kind])) {
 			r := now[k.kind][name]
@@ -87,12 +87,12 @@ func (c *Changes) problems(before, after *Snapshot) {
 			c.Problems = append(c.Problems, p)
 		}
 	}
-	c.Problems = append(c.Problems, after.orphans(before)...)
-	slices.SortStableFunc(c.Problems, func(x, y Problem) int { return cmp.Compare(weight(x), weight(y)) })
+	c.Problems = append(c.Problems, after.orphanedPools(before)...)
+	slices.SortStableFunc(c.Problems, func(x, y Problem) int { return cmp.Compare(problemWeight(x), problemWeight(y)) })
 }
 
-// weight sorts new problems before those that exist before the change.
-func weight(p Problem) int {
+// problemWeight sorts new problems before those that exist before the change.
+func problemWeight(p Problem) int {
 	if p.Before {
 		return 1
 	}
@@ -100,9 +100,9 @@ func weight(p Problem) int {
 }
 
 // notInEffect returns the results of objects that are not in effect, in whole or in part, by kind and name.
-func (s *Snapshot) notInEffect() map[string]results {
-	o := s.objects()
-	found := map[string]results{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
+func (s *Snapshot) notInEffect() map[string]resultsByName {
+	o := s.validityObjects()
+	found := map[string]resultsByName{"IPAddressPool": s.poolResults(o), "BFDProfile": {}}
 	for i := range s.BFDProfiles {
 		found["BFDProfile"][s.BFDProfiles[i].Name] = validity.BFDProfile(&s.BFDProfiles[i])
 	}
@@ -117,8 +117,8 @@ func (s *Snapshot) notInEffect() map[string]results {
 	return found
 }
 
-// objects returns the objects that validity depends on.
-func (s *Snapshot) objects() *validity.Objects {
+// validityObjects returns the objects that validity depends on.
+func (s *Snapshot) validityObjects() *validity.Objects {
 	o := &validity.Objects{
 		Pools: s.Pools, L2Advertisements: s.L2Advertisements, BGPAdvertisements: s.BGPAdvertisements, Communities: s.Communities,
 		Peers: s.Peers, Profiles: s.BFDProfiles, States: s.States,
@@ -134,13 +134,13 @@ func (s *Snapshot) objects() *validity.Objects {
 }
 
 // poolResults returns the results of all pools, whether they are in effect or not.
-func (s *Snapshot) poolResults(o *validity.Objects) results {
-	found := results{}
-	_, pools := s.pools()
+func (s *Snapshot) poolResults(o *validity.Objects) resultsByName {
+	found := resultsByName{}
+	_, pools := s.allocatorPools()
 	network := validity.NewNetwork(o)
 	for i := range s.Pools {
 		p := apiconv.AdvertisedPool(&s.Pools[i])
-		v := pools[p.Name].WithSubnets(network.Unreached(&p))
+		v := pools[p.Name].WithSubnets(network.UnreachedFamilies(&p))
 		r := validity.Result{Ready: v.Ready(), Reason: v.Reason, Message: v.Message}
 		var conflicts []string
 		for _, conflict := range v.Conflicts {
@@ -156,8 +156,8 @@ func (s *Snapshot) poolResults(o *validity.Objects) results {
 	return found
 }
 
-// holders returns the Services that have addresses of each pool.
-func (s *Snapshot) holders() map[lb.PoolName][]string {
+// holdersByPool returns the Services that have addresses of each pool.
+func (s *Snapshot) holdersByPool() map[lb.PoolName][]string {
 	all := map[lb.PoolName][]string{}
 	for i := range s.Claims {
 		for _, h := range s.Claims[i].Spec.Holders {
@@ -173,9 +173,9 @@ func (s *Snapshot) holders() map[lb.PoolName][]string {
 	return all
 }
 
-// orphans returns a problem for each pool that does not exist while addresses of it are in use.
-func (s *Snapshot) orphans(before *Snapshot) (list []Problem) {
-	holders := s.holders()
+// orphanedPools returns a problem for each pool that does not exist while addresses of it are in use.
+func (s *Snapshot) orphanedPools(before *Snapshot) (list []Problem) {
+	holders := s.holdersByPool()
 	exists := func(s *Snapshot, name lb.PoolName) bool {
 		return slices.ContainsFunc(s.Pools, func(p v1beta1.IPAddressPool) bool { return p.Name == string(name) })
 	}

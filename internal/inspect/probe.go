@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// Origin is the node, and its interfaces, from which the local network is asked for an address.
-type Origin struct {
+// ProbeOrigin is the node, and its interfaces, from which the local network is asked for an address.
+type ProbeOrigin struct {
 	Node       string
 	Interfaces []string
 	// near means that each interface has a subnet with the address. Otherwise the address may belong to another network.
@@ -31,12 +31,12 @@ type Origin struct {
 // ProbeFrom returns the node from which the local network is asked for an address: the node that the user names, or else one with a
 // speaker that runs. It prefers nodes with a subnet that has the address, and among these one that does not announce the address,
 // since a node does not receive its own requests.
-func ProbeFrom(s *Snapshot, address netip.Addr, node string) (Origin, error) {
-	owner := s.owner(address)
-	var origins []Origin
+func ProbeFrom(s *Snapshot, address netip.Addr, node string) (ProbeOrigin, error) {
+	owner := s.ownerOf(address)
+	var origins []ProbeOrigin
 	for i := range s.States {
 		state := &s.States[i]
-		if node == "" && !running(state) || node != "" && node != state.Name {
+		if node == "" && !isRunning(state) || node != "" && node != state.Name {
 			continue
 		}
 		if origin := originOn(state, address); len(origin.Interfaces) > 0 {
@@ -48,9 +48,9 @@ func ProbeFrom(s *Snapshot, address netip.Addr, node string) (Origin, error) {
 		if node != "" {
 			who = "no speaker of a node " + node + " reports"
 		}
-		return Origin{}, fmt.Errorf("%s an interface for %s: %s cannot be asked for: kubectl lbstack status shows the speakers", who, lb.FamilyOf(address), address)
+		return ProbeOrigin{}, fmt.Errorf("%s an interface for %s: %s cannot be asked for: kubectl lbstack status shows the speakers", who, lb.FamilyOf(address), address)
 	}
-	rank := func(o Origin) int {
+	rank := func(o ProbeOrigin) int {
 		switch {
 		case o.near && o.Node != owner:
 			return 0
@@ -59,18 +59,18 @@ func ProbeFrom(s *Snapshot, address netip.Addr, node string) (Origin, error) {
 		}
 		return 2
 	}
-	return slices.MinFunc(origins, func(x, y Origin) int { return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.Node, y.Node)) }), nil
+	return slices.MinFunc(origins, func(x, y ProbeOrigin) int { return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.Node, y.Node)) }), nil
 }
 
-// running reports whether a speaker runs, by its own report and by what the controller has found.
-func running(state *v1beta1.SpeakerState) bool {
+// isRunning reports whether a speaker runs, by its own report and by what the controller has found.
+func isRunning(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != v1beta1.SpeakerStopped && !meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
 // originOn returns the interfaces of a node that have a subnet with an address or, if there are none, those that have the family
 // of the address.
-func originOn(state *v1beta1.SpeakerState, address netip.Addr) Origin {
-	near, others := Origin{Node: state.Name, near: true}, Origin{Node: state.Name}
+func originOn(state *v1beta1.SpeakerState, address netip.Addr) ProbeOrigin {
+	near, others := ProbeOrigin{Node: state.Name, near: true}, ProbeOrigin{Node: state.Name}
 	links, _ := apiconv.SpeakerLinks(state)
 	for _, link := range links {
 		if !slices.Contains(link.Families, lb.FamilyOf(address)) {
@@ -88,15 +88,15 @@ func originOn(state *v1beta1.SpeakerState, address netip.Addr) Origin {
 	return near
 }
 
-// owner returns the node that reports to announce an address on the local network; empty if there is none.
-func (s *Snapshot) owner(address netip.Addr) string {
-	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
-	v.observe(s)
+// ownerOf returns the node that reports to announce an address on the local network; empty if there is none.
+func (s *Snapshot) ownerOf(address netip.Addr) string {
+	v := &decisionView{states: s.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
+	v.addReports(s)
 	return string(v.picture.Owners[address].Node)
 }
 
-// Probed is the result of asking the hosts of the local network for an address.
-type Probed struct {
+// ProbeReport is the result of asking the hosts of the local network for an address.
+type ProbeReport struct {
 	// Node is the node that asked, and Interfaces are those on which it asked.
 	Node       string   `json:"node"`
 	Interfaces []string `json:"interfaces"`
@@ -124,8 +124,8 @@ type ProbeAnswer struct {
 }
 
 // Probe compares the answers of hosts with the reports of the speakers.
-func Probe(s *Snapshot, address netip.Addr, origin Origin, result lanprobe.Result) *Probed {
-	p := &Probed{Node: origin.Node, Interfaces: origin.Interfaces, Answers: []ProbeAnswer{}, Problems: result.Problems, protocol: "NDP"}
+func Probe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result lanprobe.Result) *ProbeReport {
+	p := &ProbeReport{Node: origin.Node, Interfaces: origin.Interfaces, Answers: []ProbeAnswer{}, Problems: result.Problems, protocol: "NDP"}
 	if address.Is4() {
 		p.protocol = "ARP"
 	}
@@ -142,17 +142,17 @@ func Probe(s *Snapshot, address netip.Addr, origin Origin, result lanprobe.Resul
 	for _, a := range result.Answers {
 		p.Answers = append(p.Answers, ProbeAnswer{Answer: a, Nodes: nodes[a.HardwareAddress], ViaNodes: nodes[a.Via]})
 	}
-	owner := s.owner(address)
-	p.judge(owner, owner != "" || s.PoolOf(address) != "")
+	owner := s.ownerOf(address)
+	p.setMessage(owner, owner != "" || s.PoolOf(address) != "")
 	if result.Own && owner != p.Node {
 		p.Message += "; an interface of node " + p.Node + " itself has the address (kube-proxy in mode ipvs puts those of Services on one)"
 	}
 	return p
 }
 
-// judge sets Message and AsReported. owner is the node that announces the address; empty if there is none. ours is false for an
+// setMessage sets Message and AsReported. owner is the node that announces the address; empty if there is none. ours is false for an
 // address that no pool gives and no node announces: any host may have such an address.
-func (p *Probed) judge(owner string, ours bool) {
+func (p *ProbeReport) setMessage(owner string, ours bool) {
 	answered, foreign, others := false, false, map[string]bool{}
 	for i := range p.Answers {
 		a := &p.Answers[i]
@@ -161,17 +161,17 @@ func (p *Probed) judge(owner string, ours bool) {
 			continue
 		}
 		foreign = foreign || len(a.Nodes) == 0
-		others[a.who()] = true
+		others[a.hostPhrase()] = true
 	}
 	switch {
 	case len(p.Problems) >= len(p.Interfaces):
 		p.Message = "the network was not asked"
 	case len(others) > 0 && !ours:
-		p.AsReported, p.Message = true, answer(slices.Sorted(maps.Keys(others)))+", and no pool gives the address"
+		p.AsReported, p.Message = true, answerPhrase(slices.Sorted(maps.Keys(others)))+", and no pool gives the address"
 	case len(others) > 0:
-		p.Message = p.unexpected(owner, answered, slices.Sorted(maps.Keys(others))) + ": "
+		p.Message = p.unexpectedAnswers(owner, answered, slices.Sorted(maps.Keys(others))) + ": "
 		if foreign {
-			p.Message += reports.Foreign{}.Remedy() + ", or exclude the address in the pool"
+			p.Message += reports.ForeignHost{}.Remedy() + ", or exclude the address in the pool"
 		} else {
 			p.Message += "ask again, since it may just have moved; if it stays so, look for the address on the interfaces of that node, and at its service proxy (kubectl lbstack doctor)"
 		}
@@ -186,39 +186,39 @@ func (p *Probed) judge(owner string, ours bool) {
 	}
 }
 
-// unexpected returns a sentence on the hosts that answer and should not (others). answered means that the owner answers too.
-func (p *Probed) unexpected(owner string, answered bool, others []string) string {
+// unexpectedAnswers returns a sentence on the hosts that answer and should not (others). answered means that the owner answers too.
+func (p *ProbeReport) unexpectedAnswers(owner string, answered bool, others []string) string {
 	switch rest := bounded.Names(others, len(others)); {
 	case owner == "":
-		return answer(others) + ", although no node announces the address"
+		return answerPhrase(others) + ", although no node announces the address"
 	case answered:
 		return "node " + owner + " answers, as it reports, and " + rest + " as well: clients reach one of them"
 	case owner == p.Node:
-		return answer(others) + ", and node " + owner + " announces the address as well: clients reach one of them"
+		return answerPhrase(others) + ", and node " + owner + " announces the address as well: clients reach one of them"
 	}
-	return answer(others) + ", and node " + owner + ", which announces the address, as it reports, does not: clients do not reach it"
+	return answerPhrase(others) + ", and node " + owner + ", which announces the address, as it reports, does not: clients do not reach it"
 }
 
-func answer(hosts []string) string {
+func answerPhrase(hosts []string) string {
 	if names := bounded.Names(hosts, len(hosts)); len(hosts) > 1 {
 		return names + " answer"
 	}
 	return hosts[0] + " answers"
 }
 
-// who returns a phrase for the host.
-func (a *ProbeAnswer) who() string {
+// hostPhrase returns a phrase for the host.
+func (a *ProbeAnswer) hostPhrase() string {
 	if len(a.Nodes) > 0 {
 		return "node " + strings.Join(a.Nodes, " or ")
 	}
 	return "host " + a.HardwareAddress + " (no node of the cluster)"
 }
 
-// cell returns the text of the column HOST.
-func (a *ProbeAnswer) cell() string {
+// hostCell returns the text of the column HOST.
+func (a *ProbeAnswer) hostCell() string {
 	text := "no node of the cluster"
 	if len(a.Nodes) > 0 {
-		text = a.who()
+		text = a.hostPhrase()
 	}
 	switch {
 	case len(a.ViaNodes) > 0:
@@ -229,7 +229,7 @@ func (a *ProbeAnswer) cell() string {
 	return text
 }
 
-func (p *Probed) print(out io.Writer) error {
+func (p *ProbeReport) print(out io.Writer) error {
 	fmt.Fprintf(out, "\nAsked by %s from node %s on %s:\n", p.protocol, p.Node, strings.Join(p.Interfaces, ", "))
 	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	if len(p.Answers) > 0 {
@@ -237,7 +237,7 @@ func (p *Probed) print(out io.Writer) error {
 	}
 	for i := range p.Answers {
 		a := &p.Answers[i]
-		fmt.Fprintln(w, strings.Join([]string{a.HardwareAddress, a.Interface, a.cell()}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{a.HardwareAddress, a.Interface, a.hostCell()}, "\t"))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -47,16 +47,16 @@ type Snapshot struct {
 	NamespaceLabels map[string]map[string]string
 }
 
-// class returns the load balancer class of the Services that the installation serves.
-func (s *Snapshot) class() string {
+// loadBalancerClass returns the load balancer class of the Services that the installation serves.
+func (s *Snapshot) loadBalancerClass() string {
 	if s.Stack == nil {
 		return ""
 	}
 	return s.Stack.Spec.LoadBalancerClass
 }
 
-// reports returns the reports of the speakers, by node.
-func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
+// speakerReports returns the reports of the speakers, by node.
+func (s *Snapshot) speakerReports() map[lb.NodeName]reports.Report {
 	all := make(map[lb.NodeName]reports.Report, len(s.States))
 	for i := range s.States {
 		r := apiconv.SpeakerReport(&s.States[i])
@@ -65,9 +65,9 @@ func (s *Snapshot) reports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// pools returns the pools as the allocator of the controller has them, and the validation result of each pool.
-func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
-	var taken []ipam.Taken
+// allocatorPools returns the pools as the allocator of the controller has them, and the validation result of each pool.
+func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
+	var taken []ipam.TakenRange
 	for i := range s.Pools {
 		for _, f := range s.Pools[i].Status.Foreign {
 			host, err := apiconv.ForeignAddress(f)
@@ -75,7 +75,7 @@ func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 				continue
 			}
 			if r, err := lb.NewRange(host.Address, host.Address); err == nil {
-				taken = append(taken, ipam.Taken{Range: r, By: host.Who(f.Until != nil), Remedy: host.Remedy(), Foreign: true, InUse: f.Announced, ReportedOnly: f.ReportedOnly})
+				taken = append(taken, ipam.TakenRange{Range: r, By: host.Describe(f.Until != nil), Remedy: host.Remedy(), Foreign: true, InUse: f.Announced, ReportedOnly: f.ReportedOnly})
 			}
 		}
 	}
@@ -90,10 +90,10 @@ func (s *Snapshot) pools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	return validity.Pools(s.Pools, slices.Concat(taken, ipam.TakenByNodes(nodes), apiconv.ServiceNetworks(s.ServiceCIDRs)))
 }
 
-// allocator returns an allocator with the same pools, holders and reservations as that of the controller.
-func (s *Snapshot) allocator() *ipam.Allocator {
+// newAllocator returns an allocator with the same pools, holders and reservations as that of the controller.
+func (s *Snapshot) newAllocator() *ipam.Allocator {
 	allocator := ipam.New()
-	pools, _ := s.pools()
+	pools, _ := s.allocatorPools()
 	allocator.SetPools(pools)
 	for i := range s.Claims {
 		claim := &s.Claims[i]
@@ -116,8 +116,8 @@ func (s *Snapshot) allocator() *ipam.Allocator {
 	return allocator
 }
 
-// condition returns a condition if it was written for the current generation of the object, and otherwise nil.
-func condition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
+// currentCondition returns a condition if it was written for the current generation of the object, and otherwise nil.
+func currentCondition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
 	c := meta.FindStatusCondition(list, name)
 	if c == nil || c.ObservedGeneration < generation {
 		return nil

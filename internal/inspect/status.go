@@ -84,23 +84,23 @@ type Router struct {
 func Status(s *Snapshot) Overview {
 	o := Overview{Summary: "NoStack", Message: "the cluster has no LoadBalancerStack: create it"}
 	if s.Stack != nil {
-		o.stack(s.Stack)
+		o.addStack(s.Stack)
 	}
 	for i := range s.States {
-		o.speaker(&s.States[i])
+		o.addSpeaker(&s.States[i])
 	}
 	for i := range s.Pools {
-		o.pool(&s.Pools[i])
+		o.addPool(&s.Pools[i])
 	}
 	for i := range s.Peers {
 		p := &s.Peers[i]
 		r := Router{Name: p.Name, Address: cmp.Or(p.Spec.PeerAddress, string(p.Spec.Interface)), Established: p.Status.Established, Nodes: p.Status.Nodes}
-		r.Message = problem(p.Status.Conditions, v1beta1.ConditionReady, "Established")
+		r.Message = problemMessage(p.Status.Conditions, v1beta1.ConditionReady, "Established")
 		o.Routers = append(o.Routers, r)
 	}
 	for i := range s.Services {
-		if svc := &s.Services[i]; apiconv.ServedBy(svc, s.class()) {
-			o.service(svc)
+		if svc := &s.Services[i]; apiconv.ServedBy(svc, s.loadBalancerClass()) {
+			o.addService(svc)
 		}
 	}
 	slices.SortFunc(o.Speakers, func(a, b Speaker) int { return cmp.Compare(a.Node, b.Node) })
@@ -111,10 +111,10 @@ func Status(s *Snapshot) Overview {
 	return o
 }
 
-func (o *Overview) stack(stack *v1beta1.LoadBalancerStack) {
-	status := &stack.Status
+func (o *Overview) addStack(addStack *v1beta1.LoadBalancerStack) {
+	status := &addStack.Status
 	o.Summary, o.Version, o.Message = cmp.Or(status.Summary, "NotObserved"), status.Version, ""
-	ready := condition(status.Conditions, v1beta1.ConditionReady, stack.Generation)
+	ready := currentCondition(status.Conditions, v1beta1.ConditionReady, addStack.Generation)
 	switch {
 	case ready == nil:
 		o.Message = "the operator has not looked at the stack as it is now: if this lasts, look at the pods of the operator"
@@ -129,7 +129,7 @@ func (o *Overview) stack(stack *v1beta1.LoadBalancerStack) {
 	}
 }
 
-func (o *Overview) speaker(state *v1beta1.SpeakerState) {
+func (o *Overview) addSpeaker(state *v1beta1.SpeakerState) {
 	sp := Speaker{Node: state.Name, State: string(state.Status.Phase), Addresses: state.Status.AddressCount, Routes: state.Status.RouteCount}
 	report := apiconv.SpeakerReport(state)
 	sp.Sessions = len(report.Sessions)
@@ -138,14 +138,14 @@ func (o *Overview) speaker(state *v1beta1.SpeakerState) {
 			sp.Established++
 		}
 	}
-	sp.Message = problem(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady)
+	sp.Message = problemMessage(state.Status.Conditions, v1beta1.ConditionCurrent, v1beta1.ConditionReady)
 	o.Speakers = append(o.Speakers, sp)
 	for _, foreign := range report.Foreign {
-		o.Conflicts = append(o.Conflicts, fmt.Sprintf("%s: %s", foreign.Address, foreign.Who(false)))
+		o.Conflicts = append(o.Conflicts, fmt.Sprintf("%s: %s", foreign.Address, foreign.Describe(false)))
 	}
 }
 
-func (o *Overview) pool(p *v1beta1.IPAddressPool) {
+func (o *Overview) addPool(p *v1beta1.IPAddressPool) {
 	state := "not observed"
 	if ready := meta.FindStatusCondition(p.Status.Conditions, v1beta1.ConditionReady); ready != nil {
 		state = ready.Reason
@@ -163,7 +163,7 @@ func (o *Overview) pool(p *v1beta1.IPAddressPool) {
 	}
 }
 
-func (o *Overview) service(svc *corev1.Service) {
+func (o *Overview) addService(svc *corev1.Service) {
 	o.Services++
 	story := Story{}
 	if story.conclude(svc); !story.Announced {
@@ -171,8 +171,8 @@ func (o *Overview) service(svc *corev1.Service) {
 	}
 }
 
-// problem returns the message of the first of the named conditions that is False; empty if none is.
-func problem(list []metav1.Condition, names ...string) string {
+// problemMessage returns the message of the first of the named conditions that is False; empty if none is.
+func problemMessage(list []metav1.Condition, names ...string) string {
 	for _, name := range names {
 		if c := meta.FindStatusCondition(list, name); c != nil && c.Status == metav1.ConditionFalse {
 			return c.Message
@@ -202,19 +202,19 @@ func (o *Overview) print(out io.Writer, most int) error {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}
-	table(w, "COMPONENT\tREADY\tMESSAGE", o.Components, func(c Component) string {
+	printRows(w, "COMPONENT\tREADY\tMESSAGE", o.Components, func(c Component) string {
 		return fmt.Sprintf("%s\t%d/%d\t%s", c.Name, c.Ready, c.Desired, c.Message)
 	})
-	table(w, "NODE\tSPEAKER\tADDRESSES\tSESSIONS\tROUTES\tMESSAGE", o.Speakers, func(s Speaker) string {
+	printRows(w, "NODE\tSPEAKER\tADDRESSES\tSESSIONS\tROUTES\tMESSAGE", o.Speakers, func(s Speaker) string {
 		return fmt.Sprintf("%s\t%s\t%d\t%d/%d\t%d\t%s", s.Node, s.State, s.Addresses, s.Established, s.Sessions, s.Routes, s.Message)
 	})
-	table(w, "POOL\tFAMILY\tUSED\tTOTAL\t\tSTATE", o.Pools, func(p Pool) string {
-		return fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s", p.Name, p.Family, p.Used, p.Total, bar(p.Used, p.Total), p.State)
+	printRows(w, "POOL\tFAMILY\tUSED\tTOTAL\t\tSTATE", o.Pools, func(p Pool) string {
+		return fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s", p.Name, p.Family, p.Used, p.Total, usageBar(p.Used, p.Total), p.State)
 	})
-	table(w, "ROUTER\tADDRESS\tSESSIONS\tMESSAGE", o.Routers, func(r Router) string {
+	printRows(w, "ROUTER\tADDRESS\tSESSIONS\tMESSAGE", o.Routers, func(r Router) string {
 		return fmt.Sprintf("%s\t%s\t%d/%d\t%s", r.Name, r.Address, r.Established, r.Nodes, r.Message)
 	})
-	list(w, "Conflicts", o.Conflicts)
+	printList(w, "Conflicts", o.Conflicts)
 	fmt.Fprintf(w, "\nServices: %d, of which %d are not announced\n", o.Services, len(o.Unannounced))
 	for _, line := range o.Unannounced[:min(most, len(o.Unannounced))] {
 		fmt.Fprintf(w, "  %s\n", line)
@@ -225,7 +225,7 @@ func (o *Overview) print(out io.Writer, most int) error {
 	return w.Flush()
 }
 
-func table[T any](w io.Writer, head string, rows []T, row func(T) string) {
+func printRows[T any](w io.Writer, head string, rows []T, row func(T) string) {
 	if len(rows) == 0 {
 		return
 	}
@@ -235,7 +235,7 @@ func table[T any](w io.Writer, head string, rows []T, row func(T) string) {
 	}
 }
 
-func list(w io.Writer, title string, lines []string) {
+func printList(w io.Writer, title string, lines []string) {
 	if len(lines) == 0 {
 		return
 	}
@@ -248,8 +248,8 @@ func list(w io.Writer, title string, lines []string) {
 // barWidth is the number of marks in the bar of a pool.
 const barWidth = 20
 
-// bar returns a bar that shows the share of used addresses. It has at least one mark if any address is used.
-func bar(used int64, total string) string {
+// usageBar returns a bar that shows the share of used addresses. It has at least one mark if any address is used.
+func usageBar(used int64, total string) string {
 	all, ok := new(big.Int).SetString(total, 10)
 	if !ok || all.Sign() <= 0 {
 		return "[" + strings.Repeat(".", barWidth) + "]"

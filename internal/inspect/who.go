@@ -61,11 +61,11 @@ func ParseSubject(s *Snapshot, text, namespace string) (Subject, error) {
 		}
 		return Subject{Kind: OneService, Service: lb.ServiceKey{Namespace: first, Name: rest}}, nil
 	}
-	return s.named(text, namespace)
+	return s.subjectNamed(text, namespace)
 }
 
-// named returns the subject for a name alone, see ParseSubject.
-func (s *Snapshot) named(name, namespace string) (Subject, error) {
+// subjectNamed returns the subject for a name alone, see ParseSubject.
+func (s *Snapshot) subjectNamed(name, namespace string) (Subject, error) {
 	var found []Subject
 	if slices.ContainsFunc(s.States, func(state v1beta1.SpeakerState) bool { return state.Name == name }) {
 		found = append(found, Subject{Kind: OneNode, Name: name})
@@ -74,7 +74,7 @@ func (s *Snapshot) named(name, namespace string) (Subject, error) {
 		found = append(found, Subject{Kind: OnePool, Name: name})
 	}
 	key := lb.ServiceKey{Namespace: namespace, Name: name}
-	if slices.ContainsFunc(s.Claims, func(c v1beta1.IPAddressClaim) bool { return holds(&c, key) }) {
+	if slices.ContainsFunc(s.Claims, func(c v1beta1.IPAddressClaim) bool { return claimHasHolder(&c, key) }) {
 		found = append(found, Subject{Kind: OneService, Service: key})
 	}
 	switch len(found) {
@@ -90,7 +90,7 @@ func (s *Snapshot) named(name, namespace string) (Subject, error) {
 	return Subject{}, errors.New(name + " is the name of several things: pass " + strings.Join(forms, " or "))
 }
 
-func holds(claim *v1beta1.IPAddressClaim, key lb.ServiceKey) bool {
+func claimHasHolder(claim *v1beta1.IPAddressClaim, key lb.ServiceKey) bool {
 	return slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key })
 }
 
@@ -140,13 +140,13 @@ type Assignments struct {
 	Found bool         `json:"found"`
 	Items []Assignment `json:"items"`
 	// Probe is the result of asking the hosts of the local network; nil if they were not asked.
-	Probe *Probed `json:"probe,omitempty"`
+	Probe *ProbeReport `json:"probe,omitempty"`
 }
 
 // Who returns the assignments of the addresses that a question is about, sorted by address.
 func Who(s *Snapshot, q Subject) Assignments {
-	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
-	v.observe(s)
+	v := &decisionView{states: s.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
+	v.addReports(s)
 	rows := map[netip.Addr]*Assignment{}
 	for i := range s.Claims {
 		if row, ok := assignment(&s.Claims[i]); ok {
@@ -166,7 +166,7 @@ func Who(s *Snapshot, q Subject) Assignments {
 	}
 	var answer Assignments
 	for _, row := range rows {
-		v.announcers(row)
+		v.addAnnouncers(row)
 		if q.matches(row) {
 			answer.Items = append(answer.Items, *row)
 			answer.Found = answer.Found || row.claim != ""
@@ -188,8 +188,8 @@ func assignment(claim *v1beta1.IPAddressClaim) (*Assignment, bool) {
 	return row, true
 }
 
-// announcers adds the reports of the speakers about an address to its row.
-func (v *view) announcers(row *Assignment) {
+// addAnnouncers adds the reports of the speakers about an address to its row.
+func (v *decisionView) addAnnouncers(row *Assignment) {
 	if owner, ok := v.picture.Owners[row.Address]; ok {
 		row.Node = string(owner.Node)
 		if !owner.Since.IsZero() {
@@ -211,7 +211,7 @@ func (v *view) announcers(row *Assignment) {
 	}
 	slices.SortFunc(row.Routes, func(x, y RouteOf) int { return cmp.Or(cmp.Compare(x.Node, y.Node), cmp.Compare(x.Prefix, y.Prefix)) })
 	if host, ok := v.picture.Hosts[row.Address]; ok {
-		row.Conflict = fmt.Sprintf("%s uses it: %s", host.Who(false), host.Remedy())
+		row.Conflict = fmt.Sprintf("%s uses it: %s", host.Describe(false), host.Remedy())
 	}
 }
 
@@ -257,13 +257,13 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 			}
 		}
 		fmt.Fprintln(w, strings.Join([]string{
-			row.Address.String(), orNone(row.Pool), row.State, orNone(strings.Join(row.Services, ",")), orNone(row.Node), orNone(strings.Join(links, ",")), since, row.routers(wide),
+			row.Address.String(), orNone(row.Pool), row.State, orNone(strings.Join(row.Services, ",")), orNone(row.Node), orNone(strings.Join(links, ",")), since, row.routersCell(wide),
 		}, "\t"))
 	}
 	for i := range a.Items {
 		row := &a.Items[i]
 		if row.AnnounceFrom != "" {
-			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.asked())
+			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.requestPhrase())
 		}
 		if row.Conflict != "" {
 			fmt.Fprintf(w, "\n%s: %s\n", row.Address, row.Conflict)
@@ -275,8 +275,8 @@ func (a *Assignments) print(out io.Writer, wide bool) error {
 	return a.Probe.print(out)
 }
 
-// asked returns a sentence on AnnounceFrom: whether that node announces the address.
-func (a *Assignment) asked() string {
+// requestPhrase returns a sentence on AnnounceFrom: whether that node announces the address.
+func (a *Assignment) requestPhrase() string {
 	if a.Node == a.AnnounceFrom {
 		return "node " + a.AnnounceFrom + " is asked for, and announces it"
 	}
@@ -285,9 +285,9 @@ func (a *Assignment) asked() string {
 
 func orNone(text string) string { return cmp.Or(text, "-") }
 
-// routers returns the text of the column ROUTERS: the routers that have a route, and the number of nodes that announce it. If wide,
+// routersCell returns the text of the column ROUTERS: the routers that have a route, and the number of nodes that announce it. If wide,
 // it returns each node with its route and its routers.
-func (a *Assignment) routers(wide bool) string {
+func (a *Assignment) routersCell(wide bool) string {
 	if len(a.Routes) == 0 {
 		return "-"
 	}
@@ -303,8 +303,8 @@ func (a *Assignment) routers(wide bool) string {
 	return fmt.Sprintf("%s from %d nodes", strings.Join(slices.Compact(peers), ","), len(slices.Compact(nodes)))
 }
 
-// Names returns the names of the claims, as kubectl prints them with -o name.
-func (a *Assignments) Names() (names []string) {
+// ClaimNames returns the names of the claims, as kubectl prints them with -o name.
+func (a *Assignments) ClaimNames() (names []string) {
 	for i := range a.Items {
 		if a.Items[i].claim != "" {
 			names = append(names, "ipaddressclaim.lbstack.io/"+a.Items[i].claim)
@@ -313,8 +313,8 @@ func (a *Assignments) Names() (names []string) {
 	return names
 }
 
-// observe adds the reports of the speakers to the view.
-func (v *view) observe(s *Snapshot) {
+// addReports adds the reports of the speakers to the view.
+func (v *decisionView) addReports(s *Snapshot) {
 	list := make([]reports.Report, 0, len(v.states))
 	for i := range s.States {
 		list = append(list, v.states[lb.NodeName(s.States[i].Name)])
@@ -324,17 +324,17 @@ func (v *view) observe(s *Snapshot) {
 		}
 		v.macs[lb.NodeName(s.States[i].Name)] = macs
 	}
-	v.picture = reports.Together(list)
+	v.picture = reports.Merge(list)
 	for i := range s.RouteSlices {
 		node, routes := apiconv.SpeakerRoutes(&s.RouteSlices[i])
 		for _, r := range routes {
-			v.routes = append(v.routes, reports.Path{Node: node, Route: r})
+			v.routes = append(v.routes, reports.BGPPath{Node: node, Route: r})
 		}
 	}
 }
 
 // PoolOf returns the pool that gives an address, whether the address is free or not; empty if there is none.
 func (s *Snapshot) PoolOf(address netip.Addr) lb.PoolName {
-	pool, _ := s.allocator().PoolOf(address)
+	pool, _ := s.newAllocator().PoolOf(address)
 	return pool
 }

@@ -33,9 +33,9 @@ func Why(s *Snapshot) Story {
 		lines = append(lines, "the request cannot be met: "+err.Error())
 	}
 	story.add("Request", lines...)
-	held := s.held(svc)
+	held := s.heldAddresses(svc)
 	if err == nil {
-		allocator := s.allocator()
+		allocator := s.newAllocator()
 		var pools []string
 		for _, family := range request.Families {
 			for _, v := range allocator.Explain(request, family) {
@@ -44,12 +44,12 @@ func Why(s *Snapshot) Story {
 		}
 		story.add("Pools, in the order in which they are tried", pools...)
 	}
-	story.add("Addresses", s.claims(svc, held)...)
-	view := s.view(held)
+	story.add("Addresses", s.claimLines(svc, held)...)
+	view := s.viewFor(held)
 	for i, result := range eligibility.Resolve(view.l2) {
-		view.address(&story, held[i], &result)
+		view.addAddressSteps(&story, held[i], &result)
 	}
-	story.add("Endpoints", s.endpoints(svc)...)
+	story.add("Endpoints", s.endpointLines(svc)...)
 	return story
 }
 
@@ -60,21 +60,21 @@ func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
 		return "NotLoadBalancer", fmt.Sprintf("spec.type is %s: only Services of type LoadBalancer get addresses", svc.Spec.Type)
 	case s.Stack == nil:
 		return "NoStack", "the cluster has no LoadBalancerStack: create it"
-	case apiconv.ServedBy(svc, s.class()):
+	case apiconv.ServedBy(svc, s.loadBalancerClass()):
 		return "", ""
 	case svc.Spec.LoadBalancerClass == nil:
-		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is not set, and lbstack serves the class %s: create the Service again with this class", s.class())
-	case s.class() == "":
+		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is not set, and lbstack serves the class %s: create the Service again with this class", s.loadBalancerClass())
+	case s.loadBalancerClass() == "":
 		return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves Services without a class: create the Service again without one", *svc.Spec.LoadBalancerClass)
 	}
-	return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves the class %s", *svc.Spec.LoadBalancerClass, s.class())
+	return "OtherClass", fmt.Sprintf("spec.loadBalancerClass is %s, and lbstack serves the class %s", *svc.Spec.LoadBalancerClass, s.loadBalancerClass())
 }
 
 // conclude sets Announced, Reason and Message from the first condition of the Service that is missing, out of date or False. If
 // there is none, it sets them from the condition Announced.
 func (s *Story) conclude(svc *corev1.Service) {
-	allocated := condition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated, svc.Generation)
-	announced := condition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
+	allocated := currentCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated, svc.Generation)
+	announced := currentCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced, svc.Generation)
 	switch {
 	case allocated == nil:
 		s.Reason, s.Message = "NotObserved", "the controller has not looked at the Service as it is now: if this lasts, look at the pods of the controller (kubectl lbstack status)"
@@ -109,13 +109,13 @@ func requestLine(svc *corev1.Service, families []lb.Family) string {
 	return fmt.Sprintf("%s, %s, externalTrafficPolicy %s", text, strings.Join(names, " and "), policy)
 }
 
-// held returns the addresses that a Service has, each with all Services that share it.
-func (s *Snapshot) held(svc *corev1.Service) []eligibility.Address {
+// heldAddresses returns the addresses that a Service has, each with all Services that share it.
+func (s *Snapshot) heldAddresses(svc *corev1.Service) []eligibility.Address {
 	key := apiconv.KeyOf(svc)
 	return slices.DeleteFunc(apiconv.HeldAddresses(s.Services, s.Claims), func(a eligibility.Address) bool { return !slices.Contains(a.Holders, key) })
 }
 
-func (s *Snapshot) claims(svc *corev1.Service, held []eligibility.Address) (lines []string) {
+func (s *Snapshot) claimLines(svc *corev1.Service, held []eligibility.Address) (lines []string) {
 	for _, a := range held {
 		line := fmt.Sprintf("%s of the pool %q (IPAddressClaim %s)", a.Address, a.Pool, apiconv.ClaimName(a.Address))
 		if n := len(a.Holders) - 1; n > 0 {
@@ -129,7 +129,7 @@ func (s *Snapshot) claims(svc *corev1.Service, held []eligibility.Address) (line
 	return lines
 }
 
-func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
+func (s *Snapshot) endpointLines(svc *corev1.Service) (lines []string) {
 	names := apiconv.NodeNames{}
 	for i := range s.Nodes {
 		names.Add(lb.NodeName(s.Nodes[i].Name))
@@ -151,20 +151,20 @@ func (s *Snapshot) endpoints(svc *corev1.Service) (lines []string) {
 	return lines
 }
 
-// view has the input for decisions about announcements, on the local network (l2) and to routers (bgp), and the reports of the
+// decisionView has the input for decisions about announcements, on the local network (l2) and to routers (bgp), and the reports of the
 // speakers.
-type view struct {
+type decisionView struct {
 	l2      eligibility.Input
 	bgp     eligibility.Input
 	states  map[lb.NodeName]reports.Report
-	picture reports.Picture
+	picture reports.MergedReports
 	macs    map[lb.NodeName]map[string]string // MAC addresses by node and interface
-	routes  []reports.Path
+	routes  []reports.BGPPath
 }
 
-// view returns the view for decisions about the given addresses.
-func (s *Snapshot) view(held []eligibility.Address) *view {
-	v := &view{states: s.reports(), macs: map[lb.NodeName]map[string]string{}}
+// viewFor returns the view for decisions about the given addresses.
+func (s *Snapshot) viewFor(held []eligibility.Address) *decisionView {
+	v := &decisionView{states: s.speakerReports(), macs: map[lb.NodeName]map[string]string{}}
 	v.l2.Addresses = held
 	names, policy := apiconv.NodeNames{}, apiconv.ParseDrainPolicy(s.Stack)
 	for i := range s.Nodes {
@@ -180,7 +180,7 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 		v.l2.Services = append(v.l2.Services, apiconv.AdvertisedService(&s.Services[i], s.NamespaceLabels[s.Services[i].Namespace], endpoints))
 	}
 	v.bgp = v.l2
-	v.bgp.Kind = eligibility.BGP
+	v.bgp.Kind = eligibility.KindBGP
 	for i := range s.L2Advertisements {
 		if ad, err := apiconv.ParseAdvertisement(&s.L2Advertisements[i]); err == nil {
 			v.l2.Advertisements = append(v.l2.Advertisements, ad)
@@ -190,39 +190,39 @@ func (s *Snapshot) view(held []eligibility.Address) *view {
 	for i := range s.BGPAdvertisements {
 		v.bgp.Advertisements = append(v.bgp.Advertisements, eligibility.Advertisement{Scope: apiconv.BGPAdvertisementScope(&s.BGPAdvertisements[i], aliases)})
 	}
-	v.observe(s)
+	v.addReports(s)
 	return v
 }
 
-// address adds the steps on one address to the story: advertisements, nodes, routers, conflict.
-func (v *view) address(story *Story, a eligibility.Address, result *eligibility.Result) {
+// addAddressSteps adds the steps on one address to the story: advertisements, nodes, routers, conflict.
+func (v *decisionView) addAddressSteps(story *Story, a eligibility.Address, result *eligibility.Result) {
 	title := a.Address.String()
 	byBGP := v.bgp
 	byBGP.Addresses = []eligibility.Address{a}
 	routed := eligibility.Resolve(byBGP)[0]
-	story.add(title+": advertisements", append(v.advertisements(&v.l2, a), v.advertisements(&v.bgp, a)...)...)
+	story.add(title+": advertisements", append(v.advertisementLines(&v.l2, a), v.advertisementLines(&v.bgp, a)...)...)
 	if result.Reason != eligibility.NoAdvertisement {
-		lines := v.nodes(&v.l2, a, result)
+		lines := v.nodeLines(&v.l2, a, result)
 		if result.Why != "" {
 			lines = append(lines, "nobody may: "+result.Why)
 		}
 		story.add(title+": nodes, on the local network", lines...)
 	}
 	if routed.Reason != eligibility.NoAdvertisement {
-		story.add(title+": routers", v.routers(a.Address, &routed)...)
+		story.add(title+": routers", v.routerLines(a.Address, &routed)...)
 	}
 	if host, ok := v.picture.Hosts[a.Address]; ok {
-		story.add(title+": conflict", fmt.Sprintf("%s uses it: %s", host.Who(false), host.Remedy()))
+		story.add(title+": conflict", fmt.Sprintf("%s uses it: %s", host.Describe(false), host.Remedy()))
 	}
 }
 
-// advertisements returns a line for each advertisement: whether it applies to an address.
-func (v *view) advertisements(in *eligibility.Input, a eligibility.Address) (lines []string) {
-	kind := cmp.Or(in.Kind, eligibility.L2)
+// advertisementLines returns a line for each advertisement: whether it applies to an address.
+func (v *decisionView) advertisementLines(in *eligibility.Input, a eligibility.Address) (lines []string) {
+	kind := cmp.Or(in.Kind, eligibility.KindL2)
 	for i := range in.Advertisements {
 		ad := &in.Advertisements[i]
 		switch {
-		case !v.covers(in, ad, a):
+		case !v.coversAddress(in, ad, a):
 			lines = append(lines, fmt.Sprintf("%s %s does not apply to this address: its selectors of pools or Services do not match", kind, ad.Name))
 		default:
 			lines = append(lines, fmt.Sprintf("%s %s applies to this address", kind, ad.Name))
@@ -231,7 +231,7 @@ func (v *view) advertisements(in *eligibility.Input, a eligibility.Address) (lin
 	return lines
 }
 
-func (v *view) covers(in *eligibility.Input, ad *eligibility.Advertisement, a eligibility.Address) bool {
+func (v *decisionView) coversAddress(in *eligibility.Input, ad *eligibility.Advertisement, a eligibility.Address) bool {
 	var pool *eligibility.Pool
 	for i := range in.Pools {
 		if in.Pools[i].Name == a.Pool {
@@ -242,7 +242,7 @@ func (v *view) covers(in *eligibility.Input, ad *eligibility.Advertisement, a el
 }
 
 // holders returns the Services that have an address, in the order of its claim.
-func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []*eligibility.Service) {
+func (v *decisionView) holders(in *eligibility.Input, a eligibility.Address) (holders []*eligibility.Service) {
 	for _, key := range a.Holders {
 		for i := range in.Services {
 			if in.Services[i].Key == key {
@@ -253,10 +253,10 @@ func (v *view) holders(in *eligibility.Input, a eligibility.Address) (holders []
 	return holders
 }
 
-// nodes returns a line for each node: whether it may announce an address, and why not.
-func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligibility.Result) (lines []string) {
+// nodeLines returns a line for each node: whether it may announce an address, and why not.
+func (v *decisionView) nodeLines(in *eligibility.Input, a eligibility.Address, result *eligibility.Result) (lines []string) {
 	owner, owned := v.picture.Owners[a.Address]
-	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].Near(&c, a.Address) })
+	near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return v.states[c.Node].HasNearLink(&c, a.Address) })
 	for i := range in.Nodes {
 		node := &in.Nodes[i]
 		state, word := v.nodeState(in, a, node, result, near)
@@ -282,7 +282,7 @@ func (v *view) nodes(in *eligibility.Input, a eligibility.Address, result *eligi
 }
 
 // nodeState returns why a node cannot announce an address, empty if it can, and the state of the node as a phrase.
-func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eligibility.Node, result *eligibility.Result, near bool) (why, word string) {
+func (v *decisionView) nodeState(in *eligibility.Input, a eligibility.Address, node *eligibility.Node, result *eligibility.Result, near bool) (why, word string) {
 	at := slices.IndexFunc(result.Candidates, func(c eligibility.Candidate) bool { return c.Node == node.Name })
 	report, reported := v.states[node.Name]
 	switch {
@@ -296,7 +296,7 @@ func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eli
 	case report.Standby != "":
 		why = "takes no address: " + report.Standby
 	default:
-		why = report.Unable(&result.Candidates[at], a.Address, near)
+		why = report.WhyUnable(&result.Candidates[at], a.Address, near)
 	}
 	if why != "" {
 		return why, "may announce it, and cannot: it " + why
@@ -305,22 +305,24 @@ func (v *view) nodeState(in *eligibility.Input, a eligibility.Address, node *eli
 }
 
 // whyNot returns why a node is not a candidate for an address.
-func (v *view) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
+func (v *decisionView) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
 	if node.Excluded != "" {
 		return node.Excluded
 	}
-	covered := slices.ContainsFunc(in.Advertisements, func(ad eligibility.Advertisement) bool { return v.covers(in, &ad, a) && ad.CoversNode(node.Labels) })
+	covered := slices.ContainsFunc(in.Advertisements, func(ad eligibility.Advertisement) bool {
+		return v.coversAddress(in, &ad, a) && ad.CoversNode(node.Labels)
+	})
 	if !covered {
 		return "is not selected by spec.nodeSelectors of the advertisements that are about it"
 	}
-	if holders := v.holders(in, a); !eligibility.Served(holders, lb.FamilyOf(a.Address)) {
+	if holders := v.holders(in, a); !eligibility.AnyServes(holders, lb.FamilyOf(a.Address)) {
 		return "would have nowhere to send traffic to: no endpoint is ready"
 	}
 	return "has no ready endpoint of the Service, whose externalTrafficPolicy is Local"
 }
 
-// routers returns lines on the routers that have a route to an address, and on the sessions with routers.
-func (v *view) routers(address netip.Addr, result *eligibility.Result) (lines []string) {
+// routerLines returns lines on the routers that have a route to an address, and on the sessions with routers.
+func (v *decisionView) routerLines(address netip.Addr, result *eligibility.Result) (lines []string) {
 	for _, p := range v.routes {
 		if p.Prefix.Contains(address) {
 			peers := make([]string, 0, len(p.Peers))
@@ -338,7 +340,7 @@ func (v *view) routers(address netip.Addr, result *eligibility.Result) (lines []
 		for _, session := range v.states[node.Name].Sessions {
 			switch {
 			case !session.Established:
-				lines = append(lines, fmt.Sprintf("%s has no session with %s: %s", node.Name, session.Peer, session.Why()))
+				lines = append(lines, fmt.Sprintf("%s has no session with %s: %s", node.Name, session.Peer, session.WhyDown()))
 			case !session.Carries(lb.FamilyOf(address)):
 				lines = append(lines, fmt.Sprintf("%s has a session with %s that carries no %s routes", node.Name, session.Peer, lb.FamilyOf(address)))
 			}

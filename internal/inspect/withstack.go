@@ -11,12 +11,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// edits has a function for each item of a list of a stack, by the name of the item. It changes the object of that name as the
+// itemEdits has a function for each item of a list of a stack, by the name of the item. It changes the object of that name as the
 // operator does.
-type edits[T any] map[v1beta1.ObjectName]func(*T)
+type itemEdits[T any] map[v1beta1.ObjectName]func(*T)
 
-// newest is the creation time of objects that do not exist yet. It is later than all others.
-var newest = metav1.NewTime(time.Unix(1<<33, 0))
+// latestCreation is the creation time of objects that do not exist yet. It is later than all others.
+var latestCreation = metav1.NewTime(time.Unix(1<<33, 0))
 
 // withStack returns the snapshot after a stack has been applied in place of the current one. An item with the name of an object
 // that does not belong to the current stack is an error: the operator would change nothing.
@@ -28,21 +28,21 @@ func (s *Snapshot) withStack(to *v1beta1.LoadBalancerStack) (*Snapshot, error) {
 	after := *s
 	after.Stack = to
 	var foreign []string
-	after.Pools = replaced("IPAddressPool", s.Pools, func(o *v1beta1.IPAddressPool) *metav1.ObjectMeta { return &o.ObjectMeta }, poolEdits(from, true), poolEdits(to, false), &foreign)
-	after.L2Advertisements = replaced("L2Advertisement", s.L2Advertisements, func(o *v1beta1.L2Advertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, l2Edits(from), l2Edits(to), &foreign)
-	after.BGPAdvertisements = replaced("BGPAdvertisement", s.BGPAdvertisements, func(o *v1beta1.BGPAdvertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, bgpEdits(from), bgpEdits(to), &foreign)
-	after.Peers = replaced("BGPPeer", s.Peers, func(o *v1beta1.BGPPeer) *metav1.ObjectMeta { return &o.ObjectMeta }, peerEdits(from), peerEdits(to), &foreign)
-	after.BFDProfiles = replaced("BFDProfile", s.BFDProfiles, func(o *v1beta1.BFDProfile) *metav1.ObjectMeta { return &o.ObjectMeta }, profileEdits(from), profileEdits(to), &foreign)
-	after.Communities = replaced("Community", s.Communities, func(o *v1beta1.Community) *metav1.ObjectMeta { return &o.ObjectMeta }, communityEdits(from), communityEdits(to), &foreign)
+	after.Pools = replaceItems("IPAddressPool", s.Pools, func(o *v1beta1.IPAddressPool) *metav1.ObjectMeta { return &o.ObjectMeta }, poolEdits(from, true), poolEdits(to, false), &foreign)
+	after.L2Advertisements = replaceItems("L2Advertisement", s.L2Advertisements, func(o *v1beta1.L2Advertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, l2Edits(from), l2Edits(to), &foreign)
+	after.BGPAdvertisements = replaceItems("BGPAdvertisement", s.BGPAdvertisements, func(o *v1beta1.BGPAdvertisement) *metav1.ObjectMeta { return &o.ObjectMeta }, bgpEdits(from), bgpEdits(to), &foreign)
+	after.Peers = replaceItems("BGPPeer", s.Peers, func(o *v1beta1.BGPPeer) *metav1.ObjectMeta { return &o.ObjectMeta }, peerEdits(from), peerEdits(to), &foreign)
+	after.BFDProfiles = replaceItems("BFDProfile", s.BFDProfiles, func(o *v1beta1.BFDProfile) *metav1.ObjectMeta { return &o.ObjectMeta }, profileEdits(from), profileEdits(to), &foreign)
+	after.Communities = replaceItems("Community", s.Communities, func(o *v1beta1.Community) *metav1.ObjectMeta { return &o.ObjectMeta }, communityEdits(from), communityEdits(to), &foreign)
 	if len(foreign) > 0 {
 		return nil, fmt.Errorf("the stack would be ObjectNotOurs, and nothing would change: %s exists and is not of the stack: give the item another name, or delete the object", foreign[0])
 	}
 	return &after, nil
 }
 
-// replaced returns the objects of a kind after the items of a stack (from) have been replaced by those of another (to). Objects
+// replaceItems returns the objects of a kind after the items of a stack (from) have been replaced by those of another (to). Objects
 // that are in neither do not belong to the stack, and stay. Objects in to and not in from are added to foreign.
-func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to edits[T], foreign *[]string) []T {
+func replaceItems[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, from, to itemEdits[T], foreign *[]string) []T {
 	all, seen := make([]T, 0, len(have)), map[v1beta1.ObjectName]bool{}
 	for i := range have {
 		object := have[i]
@@ -64,7 +64,7 @@ func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, fr
 	for _, name := range slices.Sorted(maps.Keys(to)) {
 		if !seen[name] {
 			var object T
-			meta(&object).Name, meta(&object).CreationTimestamp = string(name), newest
+			meta(&object).Name, meta(&object).CreationTimestamp = string(name), latestCreation
 			to[name](&object)
 			all = append(all, object)
 		}
@@ -74,8 +74,8 @@ func replaced[T any](kind string, have []T, meta func(*T) *metav1.ObjectMeta, fr
 
 // poolEdits returns edits that set the spec and the labels of pools. With undo they remove the labels that the stack has set,
 // and no others.
-func poolEdits(stack *v1beta1.LoadBalancerStack, undo bool) edits[v1beta1.IPAddressPool] {
-	all := edits[v1beta1.IPAddressPool]{}
+func poolEdits(stack *v1beta1.LoadBalancerStack, undo bool) itemEdits[v1beta1.IPAddressPool] {
+	all := itemEdits[v1beta1.IPAddressPool]{}
 	for _, item := range stack.Spec.IPAddressPools {
 		all[item.Name] = func(p *v1beta1.IPAddressPool) {
 			labels := map[string]string{}
@@ -91,40 +91,40 @@ func poolEdits(stack *v1beta1.LoadBalancerStack, undo bool) edits[v1beta1.IPAddr
 	return all
 }
 
-func l2Edits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.L2Advertisement] {
-	all := edits[v1beta1.L2Advertisement]{}
+func l2Edits(stack *v1beta1.LoadBalancerStack) itemEdits[v1beta1.L2Advertisement] {
+	all := itemEdits[v1beta1.L2Advertisement]{}
 	for _, item := range stack.Spec.L2Advertisements {
 		all[item.Name] = func(a *v1beta1.L2Advertisement) { a.Spec = item.L2AdvertisementSpec }
 	}
 	return all
 }
 
-func bgpEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BGPAdvertisement] {
-	all := edits[v1beta1.BGPAdvertisement]{}
+func bgpEdits(stack *v1beta1.LoadBalancerStack) itemEdits[v1beta1.BGPAdvertisement] {
+	all := itemEdits[v1beta1.BGPAdvertisement]{}
 	for _, item := range stack.Spec.BGPAdvertisements {
 		all[item.Name] = func(a *v1beta1.BGPAdvertisement) { a.Spec = item.BGPAdvertisementSpec }
 	}
 	return all
 }
 
-func peerEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BGPPeer] {
-	all := edits[v1beta1.BGPPeer]{}
+func peerEdits(stack *v1beta1.LoadBalancerStack) itemEdits[v1beta1.BGPPeer] {
+	all := itemEdits[v1beta1.BGPPeer]{}
 	for _, item := range stack.Spec.BGPPeers {
 		all[item.Name] = func(p *v1beta1.BGPPeer) { p.Spec = item.BGPPeerSpec }
 	}
 	return all
 }
 
-func communityEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.Community] {
-	all := edits[v1beta1.Community]{}
+func communityEdits(stack *v1beta1.LoadBalancerStack) itemEdits[v1beta1.Community] {
+	all := itemEdits[v1beta1.Community]{}
 	for _, item := range stack.Spec.Communities {
 		all[item.Name] = func(c *v1beta1.Community) { c.Spec = item.CommunitySpec }
 	}
 	return all
 }
 
-func profileEdits(stack *v1beta1.LoadBalancerStack) edits[v1beta1.BFDProfile] {
-	all := edits[v1beta1.BFDProfile]{}
+func profileEdits(stack *v1beta1.LoadBalancerStack) itemEdits[v1beta1.BFDProfile] {
+	all := itemEdits[v1beta1.BFDProfile]{}
 	for _, item := range stack.Spec.BFDProfiles {
 		all[item.Name] = func(p *v1beta1.BFDProfile) { p.Spec = item.BFDProfileSpec }
 	}

@@ -14,7 +14,7 @@ type account struct {
 	key   lb.ServiceKey
 	first netip.Addr    // the lowest
 	more  *[]netip.Addr // the other addresses, sorted; nil: none
-	next  *account      // the next account of the same hash, see register
+	next  *account      // the next account of the same hash, see accountRegister
 }
 
 // addresses yields the held addresses, sorted. A nil account holds none.

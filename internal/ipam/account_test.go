@@ -37,7 +37,7 @@ func TestHold(t *testing.T) {
 			if got := holdersOf(a, "10.0.0.1"); got != tt.after {
 				t.Errorf("holders: got %q, want %q", got, tt.after)
 			}
-			if diff := cmp.Diff(tt.first, a.Terms(addr("10.0.0.1"), service("a"))); diff != "" {
+			if diff := cmp.Diff(tt.first, a.SharingTerms(addr("10.0.0.1"), service("a"))); diff != "" {
 				t.Errorf("terms of the first holder (-want +got):\n%s", diff)
 			}
 		})
@@ -166,11 +166,11 @@ func TestServicesAreThoseThatHoldSomething(t *testing.T) {
 	a.Reserve(addr("10.0.0.4"), "p")
 	a.Release(addr("10.0.0.1"), service("a"))
 	want := []lb.ServiceKey{service("b")}
-	if diff := cmp.Diff(want, slices.Collect(a.Services())); diff != "" {
+	if diff := cmp.Diff(want, slices.Collect(a.HoldingServices())); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 	take(t, a, "c", "10.0.0.1@p")
-	for range a.Services() { // may be left early
+	for range a.HoldingServices() { // may be left early
 		break
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {
-		if !a.ReservedFor(h) {
+		if !a.IsReservedFor(h) {
 			has = append(has, h.Address)
 		}
 	}
@@ -30,7 +30,7 @@ func (a *Allocator) AdoptShown(req Request) (adopted int) {
 
 func (a *Allocator) adopt(address netip.Addr, req Request) bool {
 	h := Holding{Address: address, Service: req.Service}
-	if a.ReservedFor(h) {
+	if a.IsReservedFor(h) {
 		a.TakeUp(address, req.Service)
 		return true
 	}

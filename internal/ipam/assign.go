@@ -31,10 +31,10 @@ func (a *Allocator) Assign(request Request) Decision {
 		d.Drop = append(d.Drop, l.Holding)
 	}
 	chosen, missing, refusal := a.choose(req, held)
-	staying := stay(fleeing, chosen, missing, refusal)
+	staying := stayingAddresses(fleeing, chosen, missing, refusal)
 	if refusal != nil {
 		d.Refusal = refusal
-		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.ReservedFor), staying))
+		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying))
 		return d
 	}
 	for _, h := range chosen {
@@ -46,7 +46,7 @@ func (a *Allocator) Assign(request Request) Decision {
 		}
 	}
 	for _, h := range held {
-		if !slices.Contains(chosen, h) && !a.ReservedFor(h) {
+		if !slices.Contains(chosen, h) && !a.IsReservedFor(h) {
 			d.Drop = append(d.Drop, h)
 			a.dropped[assignment{h.Address, h.Service}] = struct{}{}
 		}
@@ -71,8 +71,8 @@ func inOrder(list []Holding) []Holding {
 // keeps those of its addresses that its terms and the pools allow.
 func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.classify(&request)
-	staying := stay(fleeing, nil, nil, refusal)
-	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.ReservedFor), staying)), Lost: lost, Refusal: refusal}
+	staying := stayingAddresses(fleeing, nil, nil, refusal)
+	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying)), Lost: lost, Refusal: refusal}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
 	}
@@ -98,20 +98,20 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		why, ofNode := a.whyOutside(p, h.Address, req)
 		evict := p.Evict && !ofNode
 		switch {
-		case why != "" && evict && a.ReservedFor(h):
+		case why != "" && evict && a.IsReservedFor(h):
 			continue // only reserved, and the pool would take it away at once
 		case why != "" && evict:
 			lost = append(lost, OutsidePool{h, why})
 			continue
-		case why != "" && !a.ReservedFor(h):
-			a.outside[at] = outside{why: why, ofService: p.gives(h.Address)}
+		case why != "" && !a.IsReservedFor(h):
+			a.outside[at] = outsideReason{why: why, ofService: p.gives(h.Address)}
 		default:
 			delete(a.outside, at)
 		}
-		switch f, _, foreign := a.Foreign(h.Address); {
-		case !foreign || !f.flees(h.Address, req):
+		switch f, _, foreign := a.ForeignHost(h.Address); {
+		case !foreign || !f.shouldFlee(h.Address, req):
 			held = append(held, h)
-		case !a.ReservedFor(h): // one that is only reserved would be left at once: it is not used
+		case !a.IsReservedFor(h): // one that is only reserved would be left at once: it is not used
 			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
 		}
 	}
@@ -121,7 +121,7 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 	for _, f := range fleeing {
 		a.setTerms(f.Address, c, req.Terms)
 	}
-	a.prefer(held, req.Shows)
+	a.sortByPreference(held, req.Shows)
 	return held, fleeing, lost
 }
 
@@ -140,7 +140,7 @@ func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why s
 		return "the Service " + scope, false
 	}
 	if p.isOfNodes(address) {
-		return p.conflict(address), true
+		return p.conflictPhrase(address), true
 	}
 	return "", false
 }
@@ -155,10 +155,10 @@ func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 		return "spec.addresses does not have it any more"
 	case has(p.Excluded):
 		return "spec.excludeAddresses has it"
-	case p.AvoidBuggy && buggy(address):
+	case p.AvoidBuggy && isMistakable(address):
 		return "spec.avoidBuggyIPs holds it back"
 	case !p.gives(address) && !p.isForeign(address) && !p.isOfNodes(address):
-		return p.conflict(address)
+		return p.conflictPhrase(address)
 	case !p.Selection.allows(req):
 		return "spec.serviceAllocation is not for the Service any more"
 	}
@@ -216,15 +216,15 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	}
 	for _, family := range families {
 		for _, p := range candidates {
-			if p.bars(req, family, false) != none || a.overQuota(p, req, chosen) {
+			if p.whyBarred(req, family, false) != noBar || a.overQuota(p, req, chosen) {
 				continue
 			}
-			if address, ok := p.slots[index(family)].lowest(a.far); ok {
+			if address, ok := p.slots[familyIndex(family)].lowest(a.far); ok {
 				return Holding{Address: address, Pool: p.Name, Service: req.Service}, nil
 			}
 		}
 	}
-	refusal = a.explain(req, families, candidates, chosen)
+	refusal = a.explainRefusal(req, families, candidates, chosen)
 	if crowded {
 		refusal.Message += fmt.Sprintf("; of the addresses with its value of the annotation lbstack.io/allow-shared-ip %d addresses were compared with it, and it can share none of them", maxCompared)
 	}
@@ -237,11 +237,11 @@ func (a *Allocator) candidates(req *Request) ([]*pool, *Refusal) {
 	case req.Pool != "":
 		p, ok := a.pools[req.Pool]
 		if !ok || !p.exists {
-			return nil, a.unknown(req.Pool)
+			return nil, a.unknownPool(req.Pool)
 		}
 		return []*pool{p}, nil
 	case len(a.order) == 0:
-		return nil, refuse(ReasonNoPool, "there is no pool of addresses: add one to spec.ipAddressPools of the LoadBalancerStack")
+		return nil, newRefusal(ReasonNoPool, "there is no pool of addresses: add one to spec.ipAddressPools of the LoadBalancerStack")
 	case req.wantsBoth():
 		return a.both, nil
 	}

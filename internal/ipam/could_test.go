@@ -61,7 +61,7 @@ func TestCould(t *testing.T) {
 				}
 				take(t, a, name, h, terms)
 			}
-			if got := a.Could(tt.req, addr(tt.address)); got != tt.want {
+			if got := a.CanGet(tt.req, addr(tt.address)); got != tt.want {
 				t.Errorf("Could(%s): got %v, want %v", tt.address, got, tt.want)
 			}
 		})

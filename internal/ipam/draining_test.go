@@ -40,7 +40,7 @@ func TestAddressesThatAPoolNoLongerGives(t *testing.T) {
 			take(t, a, "web", tt.held)
 			setPools(a, tt.next)
 			decide(t, a, req, "keep "+tt.held)
-			kept := a.States()["p"].OutsidePool
+			kept := a.PoolStates()["p"].OutsidePool
 			switch {
 			case tt.why == "" && len(kept) != 0:
 				t.Errorf("kept: got %v, want nothing", kept)
@@ -95,7 +95,7 @@ func TestReservedAddressThatThePoolWouldTakeAwayIsNotTakenUp(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if !a.ReservedFor(Holding{Address: addr("10.7.0.1"), Service: ask("web").Service}) {
+	if !a.IsReservedFor(Holding{Address: addr("10.7.0.1"), Service: ask("web").Service}) {
 		t.Error("10.7.0.1 is not kept for web any more")
 	}
 }
@@ -125,7 +125,7 @@ func TestAvoidBuggyHoldsBack(t *testing.T) {
 	decide(t, a, ask("c"), "refused PoolExhausted")
 	// One that is held stays, is not free afterwards, and does not count as used.
 	take(t, a, "d", "10.0.0.255@p")
-	if u := a.States()["p"].Usage[lb.IPv4]; u.Used != 2 || u.Total.Int64() != 2 {
+	if u := a.PoolStates()["p"].Usage[lb.IPv4]; u.Used != 2 || u.Total.Int64() != 2 {
 		t.Errorf("usage: got %d of %s, want 2 of 2", u.Used, u.Total)
 	}
 	settle(t, a, ask("d"), "keep 10.0.0.255@p")

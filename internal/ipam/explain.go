@@ -40,7 +40,7 @@ type Refusal struct {
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
 
-func refuse(reason Reason, format string, args ...any) *Refusal {
+func newRefusal(reason Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
@@ -53,57 +53,57 @@ type PoolResult struct {
 	Why string
 }
 
-// bar is a reason for which a pool gives no address.
-type bar uint8
+// poolBar is a reason for which a pool gives no address.
+type poolBar uint8
 
 // The bars. If several pools give no address, the reason of the refusal is that
 // of the greatest bar.
 const (
-	none bar = iota
+	noBar poolBar = iota
 	noFamily
 	notAllowed
 	notAuto
-	draining
-	unusable
+	poolDraining
+	poolUnusable
 	overQuota
-	exhausted
+	poolExhausted
 )
 
-var reasons = map[bar]Reason{
-	noFamily: ReasonNoPool, notAllowed: ReasonPoolNotAllowed, notAuto: ReasonNoPool, draining: ReasonPoolDraining,
-	unusable: ReasonPoolUnusable, overQuota: ReasonQuotaExceeded, exhausted: ReasonPoolExhausted,
+var barReasons = map[poolBar]Reason{
+	noFamily: ReasonNoPool, notAllowed: ReasonPoolNotAllowed, notAuto: ReasonNoPool, poolDraining: ReasonPoolDraining,
+	poolUnusable: ReasonPoolUnusable, overQuota: ReasonQuotaExceeded, poolExhausted: ReasonPoolExhausted,
 }
 
-var remedies = map[bar]string{
-	noFamily:   "add such addresses to a pool, or change spec.ipFamilies of the Service",
-	notAllowed: "change spec.serviceAllocation of a pool, or add a pool for the Service",
-	notAuto:    "name a pool with the annotation lbstack.io/address-pool, or let one give addresses by itself",
-	draining:   "set state: Active on the pool, or add another one",
-	unusable:   "correct the pool",
-	overQuota:  "delete a Service of the namespace that has one, or raise spec.quota of the pool",
-	exhausted:  "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
+var barRemedies = map[poolBar]string{
+	noFamily:      "add such addresses to a pool, or change spec.ipFamilies of the Service",
+	notAllowed:    "change spec.serviceAllocation of a pool, or add a pool for the Service",
+	notAuto:       "name a pool with the annotation lbstack.io/address-pool, or let one give addresses by itself",
+	poolDraining:  "set state: Active on the pool, or add another one",
+	poolUnusable:  "correct the pool",
+	overQuota:     "delete a Service of the namespace that has one, or raise spec.quota of the pool",
+	poolExhausted: "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
 }
 
-// bars returns why a pool cannot give the Service any address of a family,
+// whyBarred returns why a pool cannot give the Service any address of a family,
 // however many are free. named means that the request names the address.
-func (p *pool) bars(req *Request, family lb.Family, named bool) bar {
+func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 	switch {
 	case p.Unusable != "":
-		return unusable
+		return poolUnusable
 	case !p.AutoAssign && req.Pool == "" && !named:
 		return notAuto
 	case !p.Selection.allows(req):
 		return notAllowed
 	case p.Draining:
-		return draining
-	case p.slots[index(family)] == nil:
+		return poolDraining
+	case p.slots[familyIndex(family)] == nil:
 		return noFamily
 	}
-	return none
+	return noBar
 }
 
-// describe puts a bar into words that begin with the name of the pool.
-func (p *pool) describe(b bar, req *Request, family lb.Family) string {
+// describeBar puts a bar into words that begin with the name of the pool.
+func (p *pool) describeBar(b poolBar, req *Request, family lb.Family) string {
 	name := fmt.Sprintf("%q", p.Name)
 	switch b {
 	case noFamily:
@@ -115,13 +115,13 @@ func (p *pool) describe(b bar, req *Request, family lb.Family) string {
 		return name + " is for other Services (spec.serviceAllocation)"
 	case notAuto:
 		return name + " has autoAssign: false"
-	case draining:
+	case poolDraining:
 		return name + " is draining"
-	case unusable:
+	case poolUnusable:
 		return name + " gives nothing: " + p.Unusable
 	case overQuota:
 		return fmt.Sprintf("%s gives a namespace %d addresses at most, and %q has as many (spec.quota)", name, p.MaxPerNamespace, req.Service.Namespace)
-	case exhausted:
+	case poolExhausted:
 		return fmt.Sprintf("%s has no free %s address", name, family)
 	}
 	return name + " has free addresses"
@@ -138,44 +138,44 @@ func (a *Allocator) Explain(request Request, family lb.Family) []PoolResult {
 	}
 	var verdicts []PoolResult
 	for _, p := range candidates {
-		b := a.judge(p, req, family, nil)
-		verdicts = append(verdicts, PoolResult{p.Name, reasons[b], p.describe(b, req, family)})
+		b := a.barFor(p, req, family, nil)
+		verdicts = append(verdicts, PoolResult{p.Name, barReasons[b], p.describeBar(b, req, family)})
 	}
 	return verdicts
 }
 
-func (a *Allocator) judge(p *pool, req *Request, family lb.Family, chosen []Holding) bar {
-	if b := p.bars(req, family, false); b != none {
+func (a *Allocator) barFor(p *pool, req *Request, family lb.Family, chosen []Holding) poolBar {
+	if b := p.whyBarred(req, family, false); b != noBar {
 		return b
 	}
 	if a.overQuota(p, req, chosen) {
 		return overQuota
 	}
-	if _, ok := p.slots[index(family)].lowest(a.far); !ok {
-		return exhausted
+	if _, ok := p.slots[familyIndex(family)].lowest(a.far); !ok {
+		return poolExhausted
 	}
-	return none
+	return noBar
 }
 
 // maxListed is how many pools a message lists; it only counts the others.
 const maxListed = 8
 
-// explain returns the refusal of a request for any address of the families,
+// explainRefusal returns the refusal of a request for any address of the families,
 // with the reason of each pool.
-func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
+func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidates []*pool, chosen []Holding) *Refusal {
 	refusal := &Refusal{}
-	worst := none
-	bars := make([]bar, 0, len(candidates))
+	worst := noBar
+	bars := make([]poolBar, 0, len(candidates))
 	for _, p := range candidates {
-		most := none
+		most := noBar
 		var family lb.Family
 		for _, f := range families {
-			if b := a.judge(p, req, f, chosen); b > most {
+			if b := a.barFor(p, req, f, chosen); b > most {
 				most, family = b, f
 			}
 		}
-		why := p.describe(most, req, family)
-		refusal.Pools = append(refusal.Pools, PoolResult{p.Name, reasons[most], why})
+		why := p.describeBar(most, req, family)
+		refusal.Pools = append(refusal.Pools, PoolResult{p.Name, barReasons[most], why})
 		worst = max(worst, most)
 		bars = append(bars, most)
 	}
@@ -190,12 +190,12 @@ func (a *Allocator) explain(req *Request, families []lb.Family, candidates []*po
 	if n := len(words) - maxListed; n > 0 {
 		words = append(words[:maxListed], fmt.Sprintf("and so on for %d more", n))
 	}
-	refusal.Reason = reasons[worst]
-	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), remedies[worst])
+	refusal.Reason = barReasons[worst]
+	refusal.Message = fmt.Sprintf("no pool gives the Service an %s address: %s: %s", familyNames(families), strings.Join(words, "; "), barRemedies[worst])
 	return refusal
 }
 
-func (a *Allocator) unknown(name lb.PoolName) *Refusal {
+func (a *Allocator) unknownPool(name lb.PoolName) *Refusal {
 	names := make([]string, 0, len(a.order))
 	for _, p := range a.order {
 		names = append(names, fmt.Sprintf("%q", p.Name))
@@ -205,7 +205,7 @@ func (a *Allocator) unknown(name lb.PoolName) *Refusal {
 	if len(names) > 0 {
 		exist = "there are " + strings.Join(names[:min(maxListed, len(names))], ", ")
 	}
-	return refuse(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create it, or name another", name, exist)
+	return newRefusal(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create it, or name another", name, exist)
 }
 
 func familyNames(list []lb.Family) string {

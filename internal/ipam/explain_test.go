@@ -75,7 +75,7 @@ func TestRefusalsNamePlaceReasonAndRemedy(t *testing.T) {
 	}
 	t.Run("an address that conflicts with a node", func(t *testing.T) {
 		list, a := pools(newPool("p", "10.0.0.1-10.0.0.2")), New()
-		Resolve(list, []Taken{{Range: rangesIn("10.0.0.1")[0], By: "a node"}})
+		Resolve(list, []TakenRange{{Range: rangesIn("10.0.0.1")[0], By: "a node"}})
 		a.SetPools(list)
 		got := a.Assign(ask("web", wants("10.0.0.1"))).Refusal
 		want := `the Service asks for 10.0.0.1, which the pool "p" does not give: it is of a node; ask for another`

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Foreign describes the foreign host that uses an address of a pool: a host outside of
+// ForeignHost describes the foreign host that uses an address of a pool: a host outside of
 // the cluster, or the kernel of a node.
-type Foreign struct {
+type ForeignHost struct {
 	// By names the host, as part of a sentence.
 	By string
 	// Remedy is what to do about the host, as part of a sentence.
@@ -22,10 +22,10 @@ type Foreign struct {
 	ReportedOnly bool
 }
 
-// flees reports whether a Service that holds the address should exchange it for
+// shouldFlee reports whether a Service that holds the address should exchange it for
 // another one: it is not announced because of the host, and the Service does not name
 // it.
-func (f Foreign) flees(address netip.Addr, req *Request) bool {
+func (f ForeignHost) shouldFlee(address netip.Addr, req *Request) bool {
 	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
 }
 
@@ -36,21 +36,21 @@ func (p *pool) isForeign(address netip.Addr) bool {
 	return foreign
 }
 
-// Foreign returns the foreign host that uses an address which a pool lists, and the
+// ForeignHost returns the foreign host that uses an address which a pool lists, and the
 // name of that pool.
-func (a *Allocator) Foreign(address netip.Addr) (Foreign, lb.PoolName, bool) {
+func (a *Allocator) ForeignHost(address netip.Addr) (ForeignHost, lb.PoolName, bool) {
 	for _, p := range a.order {
 		if f, ok := p.Foreign[address]; ok {
 			return f, p.Name, true
 		}
 	}
-	return Foreign{}, "", false
+	return ForeignHost{}, "", false
 }
 
-// stay returns the fleeing addresses that the Service keeps, because it got no others
+// stayingAddresses returns the fleeing addresses that the Service keeps, because it got no others
 // in their place: all, if the request was refused, otherwise those of the family that
 // is missing.
-func stay(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
+func stayingAddresses(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })
 		if refusal != nil || (missing != nil && !replaced) {

@@ -11,11 +11,11 @@ import (
 )
 
 // host returns a foreign host on an address; inUse: a Service uses the address all the same.
-func host(address string, inUse bool) Taken {
-	return Taken{Range: rangesIn(address)[0], By: "a host", Foreign: true, InUse: inUse}
+func host(address string, inUse bool) TakenRange {
+	return TakenRange{Range: rangesIn(address)[0], By: "a host", Foreign: true, InUse: inUse}
 }
 
-func setPoolsWith(a *Allocator, taken []Taken, pools ...Pool) map[lb.PoolName][]Conflict {
+func setPoolsWith(a *Allocator, taken []TakenRange, pools ...Pool) map[lb.PoolName][]Conflict {
 	conflicts := Resolve(pools, taken)
 	a.SetPools(pools)
 	return conflicts
@@ -56,9 +56,9 @@ func TestAddressOfAForeignHost(t *testing.T) {
 			for i, what := range strings.Fields(tt.other) {
 				take(t, a, fmt.Sprint("other-", i), what)
 			}
-			setPoolsWith(a, []Taken{host("10.0.0.1", tt.inUse)}, tt.pools...)
+			setPoolsWith(a, []TakenRange{host("10.0.0.1", tt.inUse)}, tt.pools...)
 			settle(t, a, ask("web", tt.req...), tt.want)
-			for name, state := range a.States() {
+			for name, state := range a.PoolStates() {
 				if len(state.OutsidePool) > 0 {
 					t.Errorf("the pool %s: got %v outside it, want none: eviction is about others", name, state.OutsidePool)
 				}
@@ -70,15 +70,15 @@ func TestAddressOfAForeignHost(t *testing.T) {
 // The kernel of a node has an address that was given before its speaker reported it.
 func TestAddressOfAKernel_IsLeftThoughTheNodeHasIt(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
-	node := Taken{Range: rangesIn("10.0.0.1")[0], By: "a node", Node: true}
+	node := TakenRange{Range: rangesIn("10.0.0.1")[0], By: "a node", Node: true}
 	for _, tt := range []struct {
 		name  string
-		taken []Taken
+		taken []TakenRange
 		want  string
 	}{
-		{"not announced: left", []Taken{node, host("10.0.0.1", false)}, "keep 10.0.0.2@p, drop 10.0.0.1@p"},
-		{"announced: kept", []Taken{node, host("10.0.0.1", true)}, "keep 10.0.0.1@p"},
-		{"no conflict on the network: kept", []Taken{node}, "keep 10.0.0.1@p"},
+		{"not announced: left", []TakenRange{node, host("10.0.0.1", false)}, "keep 10.0.0.2@p, drop 10.0.0.1@p"},
+		{"announced: kept", []TakenRange{node, host("10.0.0.1", true)}, "keep 10.0.0.1@p"},
+		{"no conflict on the network: kept", []TakenRange{node}, "keep 10.0.0.1@p"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := allocator(p)
@@ -93,7 +93,7 @@ func TestServiceThatLeavesAForeignHostsAddressHasTheReason(t *testing.T) {
 	p := newPool("p", "10.0.0.1-10.0.0.3")
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
-	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []TakenRange{host("10.0.0.1", false)}, p)
 	d := settle(t, a, ask("web"), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 	want := []OutsidePool{{holding("web", "10.0.0.1@p"), "a host uses it"}}
 	if diff := cmp.Diff(want, d.Fled, byValue); diff != "" {
@@ -110,7 +110,7 @@ func TestServicesThatShareAForeignHostsAddressLeaveItTogether(t *testing.T) {
 	a := allocator(p)
 	take(t, a, "tcp", "10.0.0.1@p", share("key", 80))
 	take(t, a, "tls", "10.0.0.1@p", share("key", 443))
-	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []TakenRange{host("10.0.0.1", false)}, p)
 	settle(t, a, ask("tcp", on(share("key", 80))), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 	settle(t, a, ask("tls", on(share("key", 443))), "keep 10.0.0.2@p, drop 10.0.0.1@p")
 }
@@ -120,17 +120,17 @@ func TestReservedAddressIsNotTakenUpWhileAForeignHostUsesIt(t *testing.T) {
 	a := allocator(p)
 	take(t, a, "web", "10.0.0.1@p")
 	a.ReserveFor(addr("10.0.0.1"), service("web"))
-	setPoolsWith(a, []Taken{host("10.0.0.1", false)}, p)
+	setPoolsWith(a, []TakenRange{host("10.0.0.1", false)}, p)
 	settle(t, a, ask("web"), "keep 10.0.0.2@p")
 	setPools(a, p)
 	settle(t, a, ask("web"), "keep 10.0.0.1@p, drop 10.0.0.2@p")
 }
 
 func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
-	node := Taken{Range: rangesIn("10.0.0.2")[0], By: "a node"}
+	node := TakenRange{Range: rangesIn("10.0.0.2")[0], By: "a node"}
 	list := pools(newPool("old", "10.0.0.1-10.0.0.2"), newPool("young", "10.0.0.1-10.0.0.9", without("10.0.0.9")))
 	a := New()
-	got := setPoolsWith(a, []Taken{host("10.0.0.1", false), node, host("10.0.0.2", false), host("10.0.0.3", true), host("10.0.0.9", false)}, list...)
+	got := setPoolsWith(a, []TakenRange{host("10.0.0.1", false), node, host("10.0.0.2", false), host("10.0.0.3", true), host("10.0.0.9", false)}, list...)
 	var recorded []string
 	for _, name := range []lb.PoolName{"old", "young"} {
 		for _, c := range got[name] {
@@ -146,7 +146,7 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 		t.Errorf("conflicts (-want +got):\n%s", diff)
 	}
 	for address, want := range map[string]lb.PoolName{"10.0.0.1": "old", "10.0.0.2": "", "10.0.0.3": "young", "10.0.0.9": ""} {
-		if _, pool, _ := a.Foreign(addr(address)); pool != want {
+		if _, pool, _ := a.ForeignHost(addr(address)); pool != want {
 			t.Errorf("%s: got it foreign in %q, want %q", address, pool, want)
 		}
 	}

@@ -71,7 +71,7 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 // of the address, except that draining and unusable pools allow it too.
 func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
-	p, ok := a.giver(address)
+	p, ok := a.givingPool(address)
 	switch {
 	case !ok:
 		return "", false
@@ -82,7 +82,7 @@ func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName,
 	case a.firstHolder(address) != nil && a.mayNotJoin(address, req.Service, req.Terms, p) != "":
 		return "", false
 	}
-	return p.Name, a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil)
+	return p.Name, a.isCounted(address, req.Service.Namespace) || !a.overQuota(p, req, nil)
 }
 
 func (a *Allocator) hold(h Holding, terms lb.Sharing) {
@@ -144,7 +144,7 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	case a.firstHolder(address) != c:
 		rest = slices.DeleteFunc(rest, func(x *account) bool { return x == c })
 	case len(rest) > 0:
-		a.put(a.locate(address), address, rest[0])
+		a.putHolder(a.locate(address), address, rest[0])
 		rest = slices.Delete(rest, 0, 1)
 	default:
 		a.vacate(address)

@@ -86,7 +86,7 @@ func checkInside(t tester, a *Allocator) {
 			t.Errorf("account of %s: is there twice", c.key)
 		}
 	}
-	for _, e := range a.entries() { // what is reserved is in no account
+	for _, e := range a.heldEntries() { // what is reserved is in no account
 		if e.first == a.nobody {
 			holders[e.address] = nil
 		}
@@ -119,8 +119,8 @@ func checkInside(t tester, a *Allocator) {
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("indexes (-want +got):\n%s", diff)
 	}
-	if len(a.entries()) != len(holders) {
-		t.Errorf("entries: got %d, want %d", len(a.entries()), len(holders))
+	if len(a.heldEntries()) != len(holders) {
+		t.Errorf("entries: got %d, want %d", len(a.heldEntries()), len(holders))
 	}
 	for at := range a.reservedFor {
 		checkMarks(t, a, at, "reserved")
@@ -190,14 +190,14 @@ func recount(a *Allocator, holders map[netip.Addr][]*account) inside {
 			want.Origin[address] = p.Name
 		} else {
 			used := want.Used[p.Name]
-			used[index(lb.FamilyOf(address))]++
+			used[familyIndex(lb.FamilyOf(address))]++
 			want.Used[p.Name] = used
 		}
 		want.Held[p.Name]++
 		namespaces, keys := map[string]bool{}, map[string]bool{}
 		for _, c := range list {
 			namespaces[c.key.Namespace] = true
-			terms := a.terms(address, c)
+			terms := a.termsOf(address, c)
 			keys[terms.Key] = true
 			if terms.Ports != nil {
 				want.Ports[address] = append(want.Ports[address], terms.Ports...) // no two holders have one
@@ -238,7 +238,7 @@ func endsBuggy(address netip.Addr) bool {
 
 // checkSlots checks that the free slots in memory are free addresses, and that
 // no slot in memory is stored elsewhere as well.
-func checkSlots(t tester, a *Allocator, s *slots) {
+func checkSlots(t tester, a *Allocator, s *familySlots) {
 	t.Helper()
 	if s == nil {
 		return

@@ -31,27 +31,27 @@ type Holding struct {
 // costs less than 200 bytes.
 type Allocator struct {
 	pools map[lb.PoolName]*pool
-	order []*pool // the pools that exist, in the order in which they are tried
-	both  []*pool // the same pools, in the order for a request that can use two families
-	given []given // which pool gives which addresses
+	order []*pool      // the pools that exist, in the order in which they are tried
+	both  []*pool      // the same pools, in the order for a request that can use two families
+	given []givenRange // which pool gives which addresses
 
-	accounts    register
-	far         map[netip.Addr]*account   // the first holders of addresses that are in no slot
-	origin      map[netip.Addr]*pool      // the pools that held or reserved addresses came from which no pool gives now
-	shared      map[netip.Addr][]*account // the holders after the first
-	byKey       map[string][]netip.Addr   // addresses by sharing key, sorted
-	sharing     map[assignment]lb.Sharing // the terms of holders with a sharing key
-	ports       map[netip.Addr]*portSet   // the ports of holders with a sharing key
-	reservedFor map[assignment]struct{}   // reserved for a Service that does not use it yet
-	outside     map[assignment]outside    // kept although the pool no longer gives it, and why
-	dropped     map[assignment]struct{}   // in Decision.Drop, and not released yet
-	nobody      *account                  // the holder of addresses that are reserved for no Service
+	accounts    accountRegister
+	far         map[netip.Addr]*account      // the first holders of addresses that are in no slot
+	origin      map[netip.Addr]*pool         // the pools that held or reserved addresses came from which no pool gives now
+	shared      map[netip.Addr][]*account    // the holders after the first
+	byKey       map[string][]netip.Addr      // addresses by sharing key, sorted
+	sharing     map[assignment]lb.Sharing    // the terms of holders with a sharing key
+	ports       map[netip.Addr]*portSet      // the ports of holders with a sharing key
+	reservedFor map[assignment]struct{}      // reserved for a Service that does not use it yet
+	outside     map[assignment]outsideReason // kept although the pool no longer gives it, and why
+	dropped     map[assignment]struct{}      // in Decision.Drop, and not released yet
+	nobody      *account                     // the holder of addresses that are reserved for no Service
 }
 
-// given is a range of addresses that a pool gives. start is the number of its
+// givenRange is a range of addresses that a pool gives. start is the number of its
 // first address in the slots of the pool. Lists of given are sorted and
 // disjoint.
-type given struct {
+type givenRange struct {
 	lb.Range
 	pool  *pool
 	start uint64
@@ -66,9 +66,9 @@ type assignment struct {
 // New returns an allocator without pools and holdings.
 func New() *Allocator {
 	return &Allocator{
-		pools: map[lb.PoolName]*pool{}, accounts: newRegister(), far: map[netip.Addr]*account{},
+		pools: map[lb.PoolName]*pool{}, accounts: newAccountRegister(), far: map[netip.Addr]*account{},
 		origin: map[netip.Addr]*pool{}, shared: map[netip.Addr][]*account{}, byKey: map[string][]netip.Addr{}, sharing: map[assignment]lb.Sharing{}, ports: map[netip.Addr]*portSet{},
-		reservedFor: map[assignment]struct{}{}, outside: map[assignment]outside{}, dropped: map[assignment]struct{}{}, nobody: &account{},
+		reservedFor: map[assignment]struct{}{}, outside: map[assignment]outsideReason{}, dropped: map[assignment]struct{}{}, nobody: &account{},
 	}
 }
 
@@ -77,49 +77,49 @@ func New() *Allocator {
 // address away. If another pool now gives a held address, for example because its
 // pool was renamed, the holding belongs to that pool from then on.
 func (a *Allocator) SetPools(pools []Pool) {
-	entries := a.entries()
+	entries := a.heldEntries()
 	for _, p := range a.pools {
 		*p = pool{Pool: Pool{Name: p.Name}}
 	}
 	a.order, a.given = nil, nil
 	for _, next := range pools {
-		p := a.pool(next.Name)
+		p := a.poolOrNew(next.Name)
 		p.Pool, p.exists = next, true
 		if p.MaxPerNamespace > 0 {
 			p.byNamespace = map[string]int{}
 		}
 		a.order = append(a.order, p)
 		for _, r := range p.Gives {
-			i := index(r.Family())
+			i := familyIndex(r.Family())
 			if p.slots[i] == nil {
-				p.slots[i] = newSlots(p.AvoidBuggy)
+				p.slots[i] = newFamilySlots(p.AvoidBuggy)
 			}
-			a.given = append(a.given, given{Range: r, pool: p, start: p.slots[i].add(r)})
+			a.given = append(a.given, givenRange{Range: r, pool: p, start: p.slots[i].add(r)})
 		}
 	}
-	slices.SortFunc(a.given, func(x, y given) int { return x.First.Compare(y.First) })
+	slices.SortFunc(a.given, func(x, y givenRange) int { return x.First.Compare(y.First) })
 	slices.SortFunc(a.order, inOrderOfUse)
 	a.both = slices.SortedFunc(slices.Values(a.order), inOrderForBoth)
-	a.reenter(entries)
-	maps.DeleteFunc(a.outside, func(at assignment, o outside) bool {
-		_, gives := a.giver(at.address)
+	a.restoreEntries(entries)
+	maps.DeleteFunc(a.outside, func(at assignment, o outsideReason) bool {
+		_, gives := a.givingPool(at.address)
 		return gives && !o.ofService
 	})
 	maps.DeleteFunc(a.pools, func(_ lb.PoolName, p *pool) bool { return !p.exists && p.held == 0 })
 }
 
-// entry is an address that is held or reserved.
-type entry struct {
+// heldEntry is an address that is held or reserved.
+type heldEntry struct {
 	address netip.Addr
 	pool    lb.PoolName
 	first   *account
 }
 
-// entries returns the addresses that are held or reserved, sorted.
-func (a *Allocator) entries() []entry {
-	var list []entry
+// heldEntries returns the addresses that are held or reserved, sorted.
+func (a *Allocator) heldEntries() []heldEntry {
+	var list []heldEntry
 	add := func(address netip.Addr, c *account) {
-		list = append(list, entry{address, a.sourcePool(address).Name, c})
+		list = append(list, heldEntry{address, a.sourcePool(address).Name, c})
 	}
 	for _, p := range a.order {
 		for _, s := range p.slots {
@@ -133,12 +133,12 @@ func (a *Allocator) entries() []entry {
 	for address, c := range a.far {
 		add(address, c)
 	}
-	slices.SortFunc(list, func(x, y entry) int { return x.address.Compare(y.address) })
+	slices.SortFunc(list, func(x, y heldEntry) int { return x.address.Compare(y.address) })
 	return list
 }
 
-// reenter records the first holders of addresses again, with the pools of now.
-func (a *Allocator) reenter(entries []entry) {
+// restoreEntries records the first holders of addresses again, with the pools of now.
+func (a *Allocator) restoreEntries(entries []heldEntry) {
 	clear(a.far)
 	clear(a.origin)
 	for _, e := range entries {
@@ -151,9 +151,9 @@ func (a *Allocator) reenter(entries []entry) {
 	}
 }
 
-// pool returns the pool of a name. If there is none, it adds one whose exists is
+// poolOrNew returns the pool of a name. If there is none, it adds one whose exists is
 // false.
-func (a *Allocator) pool(name lb.PoolName) *pool {
+func (a *Allocator) poolOrNew(name lb.PoolName) *pool {
 	p, ok := a.pools[name]
 	if !ok {
 		p = &pool{Pool: Pool{Name: name}}

@@ -23,11 +23,11 @@ type Losses map[lb.PoolName][]time.Time
 // Restore adds a loss from the status of a pool.
 func (l Losses) Restore(pool lb.PoolName, at time.Time) { l[pool] = append(l[pool], at) }
 
-// Take reports whether a pool may lose one more address at the given time, and counts the
+// TakeLoss reports whether a pool may lose one more address at the given time, and counts the
 // loss if so.
-func (l Losses) Take(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
+func (l Losses) TakeLoss(pool lb.PoolName, listed []lb.Range, at time.Time) bool {
 	recent := l.Recent(pool, at)
-	if len(recent) >= most(listed) {
+	if len(recent) >= mostLosses(listed) {
 		return false
 	}
 	l[pool] = append(recent, at)
@@ -46,8 +46,8 @@ func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	return slices.Clone(recent)
 }
 
-// most returns how many addresses a pool that lists these ranges may lose.
-func most(listed []lb.Range) int {
+// mostLosses returns how many addresses a pool that lists these ranges may lose.
+func mostLosses(listed []lb.Range) int {
 	size := new(big.Int)
 	for _, r := range lb.Union(listed...) {
 		size.Add(size, r.Size())

@@ -32,14 +32,14 @@ func TestLosses_AreBounded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			losses, got := Losses{}, 0
 			for i := range tt.tries {
-				if losses.Take("p", tt.listed, start.Add(time.Duration(i)*tt.every)) {
+				if losses.TakeLoss("p", tt.listed, start.Add(time.Duration(i)*tt.every)) {
 					got++
 				}
 			}
 			if got != tt.want {
 				t.Errorf("lost %d addresses, want %d", got, tt.want)
 			}
-			if !losses.Take("other", tt.listed, start) {
+			if !losses.TakeLoss("other", tt.listed, start) {
 				t.Error("another pool may not lose any, want it to be counted apart")
 			}
 		})
@@ -51,10 +51,10 @@ func TestLosses_AreRestored(t *testing.T) {
 	one := []lb.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.0.2")}}
 	losses := Losses{}
 	losses.Restore("p", start)
-	if losses.Take("p", one, start.Add(time.Minute)) {
+	if losses.TakeLoss("p", one, start.Add(time.Minute)) {
 		t.Error("a loss that was restored does not count")
 	}
-	if !losses.Take("p", one, start.Add(LossPeriod)) {
+	if !losses.TakeLoss("p", one, start.Add(LossPeriod)) {
 		t.Error("a loss that was restored counts for ever")
 	}
 }

@@ -19,40 +19,40 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	}
 	if first := a.firstHolder(want); first != nil {
 		if first == a.nobody {
-			return Holding{}, refuse(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
+			return Holding{}, newRefusal(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
 		}
 		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
 			return Holding{}, a.notShared(req, want, first, why)
 		}
-		if a.counted(want, req.Service.Namespace) {
+		if a.isCounted(want, req.Service.Namespace) {
 			return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 		}
 	}
 	if a.overQuota(p, req, chosen) {
-		return Holding{}, refuse(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describe(overQuota, req, 0), remedies[overQuota])
+		return Holding{}, newRefusal(ReasonQuotaExceeded, "the Service asks for %s, but %s: %s", want, p.describeBar(overQuota, req, 0), barRemedies[overQuota])
 	}
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// Could reports whether the Service could get an address for its request now,
+// CanGet reports whether the Service could get an address for its request now,
 // alone or together with others.
-func (a *Allocator) Could(request Request, address netip.Addr) bool {
+func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
 	req := &request
-	p, ok := a.giver(address)
+	p, ok := a.givingPool(address)
 	family := lb.FamilyOf(address)
 	if !ok || !slices.Contains(req.Families, family) || (req.Pool != "" && p.Name != req.Pool) {
 		return false
 	}
 	named := slices.Contains(req.Addresses, address)
-	if !named && (req.names(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
+	if !named && (req.namesFamily(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
 		return false
 	}
-	if p.bars(req, family, named) != none || (named && p.overMax(req, family)) {
+	if p.whyBarred(req, family, named) != noBar || (named && p.overMax(req, family)) {
 		return false
 	}
 	if first := a.firstHolder(address); first != nil {
 		return first != a.nobody && a.mayNotJoin(address, req.Service, req.Terms, p) == "" &&
-			(a.counted(address, req.Service.Namespace) || !a.overQuota(p, req, nil))
+			(a.isCounted(address, req.Service.Namespace) || !a.overQuota(p, req, nil))
 	}
 	return !a.overQuota(p, req, nil)
 }
@@ -62,26 +62,26 @@ func (a *Allocator) Could(request Request, address netip.Addr) bool {
 func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
 	family := lb.FamilyOf(want)
 	if !slices.Contains(req.Families, family) {
-		return nil, refuse(ReasonInvalidRequest, "the Service asks for the %s address %s but its spec.ipFamilies is %s: change one of them", family, want, familyNames(req.Families))
+		return nil, newRefusal(ReasonInvalidRequest, "the Service asks for the %s address %s but its spec.ipFamilies is %s: change one of them", family, want, familyNames(req.Families))
 	}
 	if req.Pool != "" {
 		if named, ok := a.pools[req.Pool]; !ok || !named.exists {
-			return nil, a.unknown(req.Pool)
+			return nil, a.unknownPool(req.Pool)
 		}
 	}
-	p, ok := a.giver(want)
+	p, ok := a.givingPool(want)
 	switch {
 	case !ok:
 		return nil, a.notGiven(req, want)
 	case req.Pool != "" && p.Name != req.Pool:
-		return nil, refuse(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
+		return nil, newRefusal(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
 	}
 	if p.overMax(req, family) {
-		return nil, refuse(ReasonTooManyAddresses, "the Service asks for %d %s addresses, and %s is of the pool %q, which gives a Service %d of a family at most (spec.maxAddressesPerService): ask for fewer, or raise that",
-			req.count(family), family, want, p.Name, p.MaxPerService)
+		return nil, newRefusal(ReasonTooManyAddresses, "the Service asks for %d %s addresses, and %s is of the pool %q, which gives a Service %d of a family at most (spec.maxAddressesPerService): ask for fewer, or raise that",
+			req.countNamed(family), family, want, p.Name, p.MaxPerService)
 	}
-	if b := p.bars(req, family, true); b != none {
-		return nil, refuse(reasons[b], "the Service asks for %s, but %s: %s", want, p.describe(b, req, family), remedies[b])
+	if b := p.whyBarred(req, family, true); b != noBar {
+		return nil, newRefusal(barReasons[b], "the Service asks for %s, but %s: %s", want, p.describeBar(b, req, family), barRemedies[b])
 	}
 	return p, nil
 }
@@ -94,21 +94,21 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 			continue
 		}
 		if p.Unusable != "" {
-			return refuse(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describe(unusable, req, 0), remedies[unusable])
+			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describeBar(poolUnusable, req, 0), barRemedies[poolUnusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
-			return refuse(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)
+			return newRefusal(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)
 		}
 		why, _ := a.whyOutside(p, want, req)
-		return refuse(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)
+		return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)
 	}
-	return refuse(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
+	return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
 }
 
 // notShared refuses an address that other Services hold.
 func (a *Allocator) notShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
 	if req.Terms.Key == "" {
-		return refuse(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))
+		return newRefusal(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))
 	}
-	return refuse(ReasonSharingConflict, "the Service asks for %s and %s: change that, or ask for another address", want, why)
+	return newRefusal(ReasonSharingConflict, "the Service asks for %s and %s: change that, or ask for another address", want, why)
 }

@@ -58,20 +58,20 @@ type Node struct {
 //     /128, RFC 6164).
 //
 // The order of the nodes does not matter.
-func TakenByNodes(nodes []Node) []Taken {
+func TakenByNodes(nodes []Node) []TakenRange {
 	nodes = slices.SortedFunc(slices.Values(nodes), func(x, y Node) int { return cmp.Compare(x.Name, y.Name) })
-	known := newNetworks(nodes)
-	var list []Taken
+	known := newNodeNetworks(nodes)
+	var list []TakenRange
 	for i := range nodes {
 		n := &nodes[i]
-		for _, a := range n.own() {
-			list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
+		for _, a := range n.ownAddresses() {
+			list = append(list, TakenRange{Range: lb.Range{First: a, Last: a}, By: fmt.Sprintf("the node %q", n.Name), Node: true})
 		}
 		for _, p := range n.firstCIDRs() {
 			if p.IsValid() {
-				t := Taken{
+				t := TakenRange{
 					Range: lb.RangeOf(p), By: fmt.Sprintf("the pods of the node %q (podCIDR %s)", n.Name, p),
-					Node: true, ReportedOnly: !known.confirm(p, n.Name),
+					Node: true, ReportedOnly: !known.confirmsPodCIDR(p, n.Name),
 				}
 				if len(nodes) > 1 {
 					t.PodsOf, t.Since = n.Name, n.Created
@@ -80,11 +80,11 @@ func TakenByNodes(nodes []Node) []Taken {
 			}
 		}
 	}
-	return append(list, known.edges(nodes)...)
+	return append(list, known.subnetEdges(nodes)...)
 }
 
-// own returns the addresses of a node that count, each once.
-func (n *Node) own() (list []netip.Addr) {
+// ownAddresses returns the addresses of a node that count, each once.
+func (n *Node) ownAddresses() (list []netip.Addr) {
 	for _, a := range slices.Concat(n.Addresses, n.Interfaces) {
 		if len(list) < maxNodeAddresses && !slices.Contains(list, a) {
 			list = append(list, a)
@@ -93,10 +93,10 @@ func (n *Node) own() (list []netip.Addr) {
 	return list
 }
 
-// networks are the reports of all nodes together. The report of one node is checked
+// nodeNetworks are the reports of all nodes together. The report of one node is checked
 // against them.
-type networks struct {
-	addresses []address            // sorted
+type nodeNetworks struct {
+	addresses []nodeAddress        // sorted
 	in        map[netip.Prefix]int // how many nodes report the subnet
 	nodes     int
 	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR there
@@ -112,18 +112,18 @@ func podNetworkOf(p netip.Prefix) podNetwork {
 	return podNetwork{netip.PrefixFrom(p.Addr(), max(0, p.Bits()-podNetworkBits)).Masked(), p.Bits()}
 }
 
-// address is an address of a node.
-type address struct {
+// nodeAddress is an address of a node.
+type nodeAddress struct {
 	netip.Addr
 	node lb.NodeName
 }
 
-func newNetworks(nodes []Node) networks {
-	k := networks{in: map[netip.Prefix]int{}, nodes: len(nodes), podCIDRs: map[podNetwork]int{}}
+func newNodeNetworks(nodes []Node) nodeNetworks {
+	k := nodeNetworks{in: map[netip.Prefix]int{}, nodes: len(nodes), podCIDRs: map[podNetwork]int{}}
 	for i := range nodes {
 		n := &nodes[i]
 		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
-			k.addresses = append(k.addresses, address{a, n.Name})
+			k.addresses = append(k.addresses, nodeAddress{a, n.Name})
 		}
 		for _, p := range n.withEdges() {
 			k.in[p]++
@@ -134,31 +134,31 @@ func newNetworks(nodes []Node) networks {
 			}
 		}
 	}
-	slices.SortFunc(k.addresses, func(x, y address) int { return x.Compare(y.Addr) })
+	slices.SortFunc(k.addresses, func(x, y nodeAddress) int { return x.Compare(y.Addr) })
 	return k
 }
 
 // firstCIDRs returns the first podCIDR of each family; invalid: the node has none.
 func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	for _, p := range n.PodCIDRs {
-		if f := index(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
+		if f := familyIndex(lb.FamilyOf(p.Addr())); !first[f].IsValid() {
 			first[f] = p.Masked()
 		}
 	}
 	return first
 }
 
-// confirm reports whether the other nodes confirm the podCIDR of a node: half of them or
+// confirmsPodCIDR reports whether the other nodes confirm the podCIDR of a node: half of them or
 // more have one in the same pod network, and none has an address in it. A single node
 // needs no confirmation.
-func (k *networks) confirm(p netip.Prefix, node lb.NodeName) bool {
+func (k *nodeNetworks) confirmsPodCIDR(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
 	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
 }
 
 // holdsOther reports whether a node other than this one has an address in a prefix.
-func (k *networks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
-	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a address, first netip.Addr) int { return a.Compare(first) })
+func (k *nodeNetworks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
+	at, _ := slices.BinarySearchFunc(k.addresses, p.Addr(), func(a nodeAddress, first netip.Addr) int { return a.Compare(first) })
 	for ; at < len(k.addresses) && p.Contains(k.addresses[at].Addr); at++ {
 		if k.addresses[at].node != node {
 			return true
@@ -184,9 +184,9 @@ func (n *Node) withEdges() (list []netip.Prefix) {
 	return list
 }
 
-// edges returns the addresses of the nodes' subnets that no host can have. A subnet of
+// subnetEdges returns the addresses of the nodes' subnets that no host can have. A subnet of
 // several nodes is reported once, for the first of them.
-func (k *networks) edges(nodes []Node) (list []Taken) {
+func (k *nodeNetworks) subnetEdges(nodes []Node) (list []TakenRange) {
 	done := map[netip.Prefix]bool{}
 	for i := range nodes {
 		for _, p := range nodes[i].withEdges() {
@@ -196,7 +196,7 @@ func (k *networks) edges(nodes []Node) (list []Taken) {
 			done[p] = true
 			of := fmt.Sprintf("the subnet %s (node %q)", p, nodes[i].Name)
 			add := func(a netip.Addr, as string) {
-				list = append(list, Taken{Range: lb.Range{First: a, Last: a}, By: of, As: as, Node: true})
+				list = append(list, TakenRange{Range: lb.Range{First: a, Last: a}, By: of, As: as, Node: true})
 			}
 			if r := lb.RangeOf(p); p.Addr().Is6() {
 				add(r.First, "the subnet-router anycast address")

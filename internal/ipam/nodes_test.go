@@ -126,7 +126,7 @@ func TestOneNodeTakesFewAddresses(t *testing.T) {
 	a := New()
 	a.SetPools(p)
 	const bound = 2 + maxNodeAddresses + 2*maxNodeSubnets
-	if free := a.States()["p"].Usage[lb.IPv4].Total.Int64(); free < 65536-bound {
+	if free := a.PoolStates()["p"].Usage[lb.IPv4].Total.Int64(); free < 65536-bound {
 		t.Errorf("got %d addresses that the pool gives, want all of 65536 but %d at most", free, bound)
 	}
 }
@@ -182,21 +182,21 @@ func TestPodCIDRsInAPool(t *testing.T) {
 
 // Reports of nodes take nothing from a Service, not even where the pool evicts.
 func TestReportsOfNodesEvictNoAddress(t *testing.T) {
-	taken := []Taken{{Range: rangesIn("10.0.0.0/24")[0], By: `the node "evil"`, Node: true}}
+	taken := []TakenRange{{Range: rangesIn("10.0.0.0/24")[0], By: `the node "evil"`, Node: true}}
 	list := func(options ...poolOption) []Pool {
 		return pools(newPool("p", "10.0.0.0/24", append(options, evicting)...))
 	}
 	tests := []struct {
 		name  string
 		pools []Pool
-		taken []Taken
+		taken []TakenRange
 		want  string
 		kept  int
 	}{
 		{"an address that a node reports as its own stays", list(), taken, "keep 10.0.0.7@p", 1},
 		{"and if a foreign host uses it besides and it is announced", list(), append(slices.Clone(taken), host("10.0.0.7", true)), "keep 10.0.0.7@p", 1},
 		{"the pool itself still evicts", list(without("10.0.0.7")), taken, "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
-		{"and so does a network of the cluster", list(), append(slices.Clone(taken), Taken{Range: rangesIn("10.0.0.0/25")[0], By: "the Services"}), "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
+		{"and so does a network of the cluster", list(), append(slices.Clone(taken), TakenRange{Range: rangesIn("10.0.0.0/25")[0], By: "the Services"}), "drop 10.0.0.7@p, lost 10.0.0.7@p, refused NoPool", 0},
 		{"and another selection", list(forNamespaces("other")), taken, "drop 10.0.0.7@p, lost 10.0.0.7@p, refused PoolNotAllowed", 0},
 	}
 	for _, tt := range tests {
@@ -206,7 +206,7 @@ func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 			Resolve(tt.pools, tt.taken)
 			a.SetPools(tt.pools)
 			settle(t, a, ask("web"), tt.want)
-			kept := a.States()["p"].OutsidePool
+			kept := a.PoolStates()["p"].OutsidePool
 			if len(kept) != tt.kept {
 				t.Errorf("kept: got %v, want %d", kept, tt.kept)
 			}

@@ -33,7 +33,7 @@ func TestAPoolBoundsTheAddressesOfAService(t *testing.T) {
 		})
 	}
 	a := allocator(one)
-	if a.Could(ask("web", wants("10.0.0.1", "10.0.0.2")), addr("10.0.0.1")) {
+	if a.CanGet(ask("web", wants("10.0.0.1", "10.0.0.2")), addr("10.0.0.1")) {
 		t.Error("Could: got that an address helps a request for too many, want that it does not")
 	}
 }

@@ -7,34 +7,36 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// place is the pool whose ranges have an address, and the number of the address there.
-type place struct {
+// addressPlace is the pool whose ranges have an address, and the number of the address there.
+type addressPlace struct {
 	pool   *pool // the pool whose Gives have the address; nil: none
 	number uint64
 	gives  bool // false: there is no pool, or AvoidBuggy keeps it from giving the address
 }
 
-func (a *Allocator) locate(address netip.Addr) place {
+func (a *Allocator) locate(address netip.Addr) addressPlace {
 	i := sort.Search(len(a.given), func(i int) bool { return !a.given[i].Last.Less(address) })
 	if i == len(a.given) || address.Less(a.given[i].First) {
-		return place{}
+		return addressPlace{}
 	}
 	g := &a.given[i]
-	return place{pool: g.pool, number: numberIn(g.Range, g.start, address), gives: !(g.pool.AvoidBuggy && buggy(address))}
+	return addressPlace{pool: g.pool, number: numberIn(g.Range, g.start, address), gives: !(g.pool.AvoidBuggy && isMistakable(address))}
 }
 
 // slots returns the slots of the address's family.
-func (at place) slots(address netip.Addr) *slots { return at.pool.slots[index(lb.FamilyOf(address))] }
+func (at addressPlace) slots(address netip.Addr) *familySlots {
+	return at.pool.slots[familyIndex(lb.FamilyOf(address))]
+}
 
-// giver returns the pool that gives an address, held or free.
-func (a *Allocator) giver(address netip.Addr) (*pool, bool) {
+// givingPool returns the pool that gives an address, held or free.
+func (a *Allocator) givingPool(address netip.Addr) (*pool, bool) {
 	at := a.locate(address)
 	return at.pool, at.gives
 }
 
 // PoolOf returns the name of the pool that gives an address, held or free.
 func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
-	if p, ok := a.giver(address); ok {
+	if p, ok := a.givingPool(address); ok {
 		return p.Name, true
 	}
 	return "", false
@@ -43,7 +45,7 @@ func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 // sourcePool returns the pool of a held or reserved address: the pool that gives it
 // or, if none does, the pool that it came from.
 func (a *Allocator) sourcePool(address netip.Addr) *pool {
-	if p, ok := a.giver(address); ok {
+	if p, ok := a.givingPool(address); ok {
 		return p
 	}
 	return a.origin[address]
@@ -55,7 +57,7 @@ func (a *Allocator) firstHolder(address netip.Addr) *account {
 	return a.firstHolderAt(a.locate(address), address)
 }
 
-func (a *Allocator) firstHolderAt(at place, address netip.Addr) *account {
+func (a *Allocator) firstHolderAt(at addressPlace, address netip.Addr) *account {
 	if at.pool != nil {
 		if s := at.slots(address); at.number < uint64(len(s.holders)) {
 			return s.holders[at.number]
@@ -64,8 +66,8 @@ func (a *Allocator) firstHolderAt(at place, address netip.Addr) *account {
 	return a.far[address]
 }
 
-// put replaces the first holder of an address; nil makes the address free.
-func (a *Allocator) put(at place, address netip.Addr, c *account) {
+// putHolder replaces the first holder of an address; nil makes the address free.
+func (a *Allocator) putHolder(at addressPlace, address netip.Addr, c *account) {
 	if at.pool != nil {
 		if s := at.slots(address); s.load(at.number, a.far) {
 			s.put(at.number, address, c)
@@ -80,14 +82,14 @@ func (a *Allocator) put(at place, address netip.Addr, c *account) {
 }
 
 // occupy records the first holder of an address that was free.
-func (a *Allocator) occupy(at place, address netip.Addr, name lb.PoolName, first *account) *pool {
+func (a *Allocator) occupy(at addressPlace, address netip.Addr, name lb.PoolName, first *account) *pool {
 	p := at.pool
 	if !at.gives {
-		p = a.pool(name)
+		p = a.poolOrNew(name)
 		a.origin[address] = p
 	}
-	a.put(at, address, first)
-	p.count(address, at.gives, 1)
+	a.putHolder(at, address, first)
+	p.countAddress(address, at.gives, 1)
 	return p
 }
 
@@ -101,17 +103,17 @@ func (a *Allocator) vacate(address netip.Addr) {
 		p = a.origin[address]
 		delete(a.origin, address)
 	}
-	p.count(address, at.gives, -1)
-	a.put(at, address, nil)
+	p.countAddress(address, at.gives, -1)
+	a.putHolder(at, address, nil)
 	if !p.exists && p.held == 0 {
 		delete(a.pools, p.Name)
 	}
 }
 
-func (p *pool) count(address netip.Addr, gives bool, n int) {
+func (p *pool) countAddress(address netip.Addr, gives bool, n int) {
 	p.held += n
 	if gives {
-		i := index(lb.FamilyOf(address))
+		i := familyIndex(lb.FamilyOf(address))
 		p.used[i] += int64(n)
 		p.slots[i].held += n
 	}

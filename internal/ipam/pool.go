@@ -32,7 +32,7 @@ type Pool struct {
 	OfNodes []lb.Range
 	// Foreign are the addresses that foreign hosts use, and that the pool would
 	// give otherwise. Set by Resolve.
-	Foreign map[netip.Addr]Foreign
+	Foreign map[netip.Addr]ForeignHost
 	// AvoidBuggy means that the pool does not give IPv4 addresses whose last
 	// octet is 0 or 255.
 	AvoidBuggy bool
@@ -84,11 +84,11 @@ func (s *Selection) allows(req *Request) bool {
 		return true
 	}
 	anywhere := len(s.Namespaces)+len(s.NamespaceSelectors) == 0
-	inNamespace := anywhere || slices.Contains(s.Namespaces, req.Service.Namespace) || matches(s.NamespaceSelectors, req.NamespaceLabels)
-	return inNamespace && (len(s.ServiceSelectors) == 0 || matches(s.ServiceSelectors, req.Labels))
+	inNamespace := anywhere || slices.Contains(s.Namespaces, req.Service.Namespace) || anyMatches(s.NamespaceSelectors, req.NamespaceLabels)
+	return inNamespace && (len(s.ServiceSelectors) == 0 || anyMatches(s.ServiceSelectors, req.Labels))
 }
 
-func matches(list []Matcher, labels map[string]string) bool {
+func anyMatches(list []Matcher, labels map[string]string) bool {
 	return slices.ContainsFunc(list, func(m Matcher) bool { return m.Matches(labels) })
 }
 
@@ -116,13 +116,13 @@ func inOrderOfUse(x, y *pool) int {
 func inOrderForBoth(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
-	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.families(), x.families()), cmp.Compare(x.Name, y.Name))
+	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.countFamilies(), x.countFamilies()), cmp.Compare(x.Name, y.Name))
 }
 
 // GivesNothing reports whether the pool has no address to give, free or not.
 func (p Pool) GivesNothing() bool {
 	return !slices.ContainsFunc(p.Gives, func(r lb.Range) bool {
-		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(buggyIn(r))) > 0
+		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(mistakableIn(r))) > 0
 	})
 }
 
@@ -131,7 +131,7 @@ func (p Pool) GivesNothing() bool {
 type pool struct {
 	Pool
 	exists bool
-	slots  [2]*slots // by family; nil: none
+	slots  [2]*familySlots // by family; nil: none
 	// used counts the addresses, by family, that the pool gives and that are held
 	// or reserved. held counts also those that the pool no longer gives.
 	used [2]int64
@@ -141,8 +141,8 @@ type pool struct {
 	byNamespace map[string]int
 }
 
-// index returns the index of a family in arrays.
-func index(f lb.Family) int {
+// familyIndex returns the index of a family in arrays.
+func familyIndex(f lb.Family) int {
 	if f == lb.IPv6 {
 		return 1
 	}
@@ -151,12 +151,12 @@ func index(f lb.Family) int {
 
 // isOfNodes reports whether an address is in p.OfNodes.
 func (p *pool) isOfNodes(a netip.Addr) bool {
-	_, ok := lb.Find(p.OfNodes, a)
+	_, ok := lb.FindRange(p.OfNodes, a)
 	return ok
 }
 
-// conflict returns with what an address conflicts, as a clause that begins with "it".
-func (p *pool) conflict(a netip.Addr) string {
+// conflictPhrase returns with what an address conflicts, as a clause that begins with "it".
+func (p *pool) conflictPhrase(a netip.Addr) string {
 	for _, c := range p.Conflicts {
 		if c.Range.Contains(a) && !c.Foreign {
 			return "it " + c.predicate()
@@ -165,8 +165,8 @@ func (p *pool) conflict(a netip.Addr) string {
 	return "it conflicts with something else (see the condition Conflict of the pool)"
 }
 
-// families returns how many families the pool gives addresses of.
-func (p *pool) families() (n int) {
+// countFamilies returns how many families the pool gives addresses of.
+func (p *pool) countFamilies() (n int) {
 	for _, s := range p.slots {
 		if s != nil {
 			n++
@@ -177,13 +177,13 @@ func (p *pool) families() (n int) {
 
 // gives reports whether the pool gives an address, held or free.
 func (p *pool) gives(a netip.Addr) bool {
-	_, ok := lb.Find(p.Gives, a)
-	return ok && p.exists && !(p.AvoidBuggy && buggy(a))
+	_, ok := lb.FindRange(p.Gives, a)
+	return ok && p.exists && !(p.AvoidBuggy && isMistakable(a))
 }
 
-// buggy reports whether old devices mistake an address for a network or
+// isMistakable reports whether old devices mistake an address for a network or
 // broadcast address: its last octet is 0 or 255.
-func buggy(a netip.Addr) bool {
+func isMistakable(a netip.Addr) bool {
 	if !a.Is4() {
 		return false
 	}
@@ -191,18 +191,18 @@ func buggy(a netip.Addr) bool {
 	return last == 0 || last == 255
 }
 
-// buggyIn counts the buggy addresses of a range.
-func buggyIn(r lb.Range) int64 {
+// mistakableIn counts the buggy addresses of a range.
+func mistakableIn(r lb.Range) int64 {
 	if r.Family() != lb.IPv4 {
 		return 0
 	}
-	first, last := number(r.First), number(r.Last)
+	first, last := addressNumber(r.First), addressNumber(r.Last)
 	// Of the numbers below n, (n+255)/256 end in 0 and n/256 end in 255.
 	below := func(n int64) int64 { return (n+255)/256 + n/256 }
 	return below(last+1) - below(first)
 }
 
-func number(a netip.Addr) int64 {
+func addressNumber(a netip.Addr) int64 {
 	b := a.As4()
 	return int64(b[0])<<24 | int64(b[1])<<16 | int64(b[2])<<8 | int64(b[3])
 }

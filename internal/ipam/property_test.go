@@ -69,11 +69,11 @@ func drawPools(t *rapid.T) []Pool {
 		}
 		list = append(list, p)
 	}
-	var taken []Taken
+	var taken []TakenRange
 	if chance(t, "foreign", 30) {
 		for range rapid.IntRange(1, 3).Draw(t, "hosts") {
 			a := drawAddress(t)
-			taken = append(taken, Taken{Range: lb.Range{First: a, Last: a}, By: "a host", Foreign: true, InUse: chance(t, "in use", 30)})
+			taken = append(taken, TakenRange{Range: lb.Range{First: a, Last: a}, By: "a host", Foreign: true, InUse: chance(t, "in use", 30)})
 		}
 	}
 	Resolve(list, taken)
@@ -212,8 +212,8 @@ func compare(t *rapid.T, a *Allocator, m *model) {
 			if h.Pool != m.from(address) {
 				t.Fatalf("pool of %s: got %q, want %q", address, h.Pool, m.from(address))
 			}
-			if at := (assignment{address, h.Service}); a.ReservedFor(h) != m.reserved[at] {
-				t.Fatalf("%s of %s is reserved: got %v, want %v", address, h.Service, a.ReservedFor(h), m.reserved[at])
+			if at := (assignment{address, h.Service}); a.IsReservedFor(h) != m.reserved[at] {
+				t.Fatalf("%s of %s is reserved: got %v, want %v", address, h.Service, a.IsReservedFor(h), m.reserved[at])
 			}
 		}
 		if _, want := m.held[address]; taken != want || !slices.Equal(got, m.held[address]) {
@@ -221,7 +221,7 @@ func compare(t *rapid.T, a *Allocator, m *model) {
 		}
 	}
 	for at, terms := range m.terms {
-		if got := a.Terms(at.address, at.service); fmt.Sprint(got) != fmt.Sprint(terms) && terms.Key != "" {
+		if got := a.SharingTerms(at.address, at.service); fmt.Sprint(got) != fmt.Sprint(terms) && terms.Key != "" {
 			t.Fatalf("terms of %s for %s: got %v, want %v", at.service, at.address, got, terms)
 		}
 	}

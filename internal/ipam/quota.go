@@ -6,9 +6,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// counted reports whether a Service of the namespace already holds the address: the
+// isCounted reports whether a Service of the namespace already holds the address: the
 // address then counts no second time in the quota.
-func (a *Allocator) counted(address netip.Addr, namespace string) bool {
+func (a *Allocator) isCounted(address netip.Addr, namespace string) bool {
 	for n := range a.namespaces(address) {
 		if n == namespace {
 			return true
@@ -21,7 +21,7 @@ func (a *Allocator) counted(address netip.Addr, namespace string) bool {
 // to one Service. Callers check new addresses only, so that a Service keeps the
 // addresses that it has.
 func (p *pool) overMax(req *Request, f lb.Family) bool {
-	return p.MaxPerService > 0 && req.count(f) > p.MaxPerService
+	return p.MaxPerService > 0 && req.countNamed(f) > p.MaxPerService
 }
 
 // overQuota reports whether a namespace has as many addresses of a pool as its quota

@@ -7,19 +7,19 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// register finds the account of a Service. It is a map by the hash of the key,
+// accountRegister finds the account of a Service. It is a map by the hash of the key,
 // because the key itself is in the account. It needs half the memory of a map by
 // the key, and is faster, since most of the time is spent on fetching memory.
-type register struct {
+type accountRegister struct {
 	seed  maphash.Seed
 	heads map[uint64]*account // accounts with the same hash are chained by next
 }
 
-func newRegister() register {
-	return register{seed: maphash.MakeSeed(), heads: map[uint64]*account{}}
+func newAccountRegister() accountRegister {
+	return accountRegister{seed: maphash.MakeSeed(), heads: map[uint64]*account{}}
 }
 
-func (r register) get(key lb.ServiceKey) *account {
+func (r accountRegister) get(key lb.ServiceKey) *account {
 	for c := r.heads[maphash.Comparable(r.seed, key)]; c != nil; c = c.next {
 		if c.key == key {
 			return c
@@ -28,13 +28,13 @@ func (r register) get(key lb.ServiceKey) *account {
 	return nil
 }
 
-func (r register) add(c *account) {
+func (r accountRegister) add(c *account) {
 	hash := maphash.Comparable(r.seed, c.key)
 	c.next = r.heads[hash]
 	r.heads[hash] = c
 }
 
-func (r register) remove(gone *account) {
+func (r accountRegister) remove(gone *account) {
 	hash := maphash.Comparable(r.seed, gone.key)
 	head := r.heads[hash]
 	switch {
@@ -52,7 +52,7 @@ func (r register) remove(gone *account) {
 	}
 }
 
-func (r register) all() iter.Seq[*account] {
+func (r accountRegister) all() iter.Seq[*account] {
 	return func(yield func(*account) bool) {
 		for _, head := range r.heads {
 			for c := head; c != nil; c = c.next {

@@ -17,7 +17,7 @@ func TestRegisterRemovesFromAChain(t *testing.T) {
 	for length := 1; length <= 4; length++ {
 		for gone := range length {
 			t.Run(fmt.Sprintf("%d of %d", gone, length), func(t *testing.T) {
-				r := newRegister()
+				r := newAccountRegister()
 				chain := make([]*account, length)
 				for i := range chain {
 					chain[i] = &account{key: lb.ServiceKey{Name: fmt.Sprint(i)}}
@@ -55,7 +55,7 @@ func TestRegisterRemovesFromAChain(t *testing.T) {
 }
 
 func TestRegisterAddsToAChain(t *testing.T) {
-	r := newRegister()
+	r := newAccountRegister()
 	x, y := &account{key: service("x")}, &account{key: service("y")}
 	r.heads[maphash.Comparable(r.seed, y.key)] = x
 	r.add(y)

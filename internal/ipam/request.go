@@ -55,7 +55,7 @@ func (r *Request) otherNeeds() (needs [2][]lb.Family) {
 	switch {
 	case r.wantsBoth():
 		for i, f := range r.Families[:len(needs)] {
-			if !r.names(f) {
+			if !r.namesFamily(f) {
 				needs[i] = r.Families[i : i+1]
 			}
 		}
@@ -65,11 +65,11 @@ func (r *Request) otherNeeds() (needs [2][]lb.Family) {
 	return needs
 }
 
-// names reports whether the request names an address of the family.
-func (r *Request) names(f lb.Family) bool { return r.count(f) > 0 }
+// namesFamily reports whether the request names an address of the family.
+func (r *Request) namesFamily(f lb.Family) bool { return r.countNamed(f) > 0 }
 
-// count returns how many addresses of a family the request names.
-func (r *Request) count(f lb.Family) (n int) {
+// countNamed returns how many addresses of a family the request names.
+func (r *Request) countNamed(f lb.Family) (n int) {
 	for _, a := range r.Addresses {
 		if lb.FamilyOf(a) == f {
 			n++

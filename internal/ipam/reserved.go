@@ -15,9 +15,9 @@ func (a *Allocator) ReserveFor(address netip.Addr, service lb.ServiceKey) {
 	}
 }
 
-// ReservedFor reports whether an address is reserved for the Service that holds it, and not
+// IsReservedFor reports whether an address is reserved for the Service that holds it, and not
 // in use yet.
-func (a *Allocator) ReservedFor(h Holding) bool {
+func (a *Allocator) IsReservedFor(h Holding) bool {
 	_, ok := a.reservedFor[assignment{h.Address, h.Service}]
 	return ok
 }
@@ -27,14 +27,14 @@ func (a *Allocator) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	delete(a.reservedFor, assignment{address, service})
 }
 
-// prefer sorts the holdings of a Service: first addresses that are reserved for it, then
+// sortByPreference sorts the holdings of a Service: first addresses that are reserved for it, then
 // those in its status, and last those that an earlier decision dropped.
-func (a *Allocator) prefer(held []Holding, shows []netip.Addr) {
+func (a *Allocator) sortByPreference(held []Holding, shows []netip.Addr) {
 	if len(held) < 2 {
 		return
 	}
 	rank := func(h Holding) int {
-		if a.ReservedFor(h) {
+		if a.IsReservedFor(h) {
 			return 0
 		}
 		if _, dropped := a.dropped[assignment{h.Address, h.Service}]; dropped {

@@ -39,7 +39,7 @@ func TestReservedFor(t *testing.T) {
 			}
 			reserved(t, a, "web", tt.reserved)
 			settle(t, a, ask("web", tt.req...), tt.want)
-			if got := a.ReservedFor(holding("web", tt.reserved)); got != tt.still {
+			if got := a.IsReservedFor(holding("web", tt.reserved)); got != tt.still {
 				t.Errorf("reserved: got %v, want %v", got, tt.still)
 			}
 			if got := holdersOf(a, holding("web", tt.reserved).Address.String()); got != "web" {
@@ -89,12 +89,12 @@ func TestReservedFor_BelongsToAHolder(t *testing.T) {
 	a.ReserveFor(addr("10.0.0.1"), service("web"))
 	a.Release(addr("10.0.0.1"), service("web"))
 	take(t, a, "web", "10.0.0.1@p")
-	if a.ReservedFor(holding("web", "10.0.0.1@p")) {
+	if a.IsReservedFor(holding("web", "10.0.0.1@p")) {
 		t.Error("reserved: got true for what was released and held anew, want false")
 	}
 	a.ReserveFor(addr("10.0.0.1"), service("web"))
 	a.TakeUp(addr("10.0.0.1"), service("web"))
-	if a.ReservedFor(holding("web", "10.0.0.1@p")) {
+	if a.IsReservedFor(holding("web", "10.0.0.1@p")) {
 		t.Error("reserved: got true for what was taken up, want false")
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Taken are addresses that something outside of the pools has. Pools do not give them, unless
+// TakenRange are addresses that something outside of the pools has. Pools do not give them, unless
 // ReportedOnly is set.
-type Taken struct {
+type TakenRange struct {
 	Range lb.Range
 	// By names who has the addresses, as part of a sentence: `the node "node1"`.
 	By string
@@ -45,11 +45,11 @@ type Conflict struct {
 	Range lb.Range
 	// With names who has the addresses, as part of a sentence.
 	With string
-	// As is the role of the address; see Taken.
+	// As is the role of the address; see TakenRange.
 	As string
-	// Foreign and InUse: see Taken.
+	// Foreign and InUse: see TakenRange.
 	Foreign, InUse bool
-	// ReportedOnly means that the pool gives the addresses nevertheless; see Taken.
+	// ReportedOnly means that the pool gives the addresses nevertheless; see TakenRange.
 	ReportedOnly bool
 }
 
@@ -75,10 +75,10 @@ func (c Conflict) predicate() string {
 // an older one. Resolve sets Gives, Conflicts, OfNodes and Foreign of the pools, and
 // returns the conflicts by pool. A range that a pool lists twice is a conflict of the
 // pool with itself, but the pool gives it.
-func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
+func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
-	var owned []span
-	known := rangesTaken(taken, func(Taken) bool { return true })
+	var owned []ownedRange
+	known := rangesTaken(taken, func(TakenRange) bool { return true })
 	for i := range oldestFirst {
 		p := &oldestFirst[i]
 		conflicts := listedTwice(p)
@@ -87,28 +87,28 @@ func Resolve(oldestFirst []Pool, taken []Taken) map[lb.PoolName][]Conflict {
 		conflicts = append(conflicts, withOlder(gives, owned)...)
 		gives = lb.Subtract(gives, rangesOf(owned))
 		if len(lb.Intersect(gives, known)) > 0 {
-			taken := p.taken(gives, taken)
+			taken := p.takenRanges(gives, taken)
 			conflicts = append(conflicts, withTaken(gives, taken)...)
-			p.Foreign = foreign(gives, taken)
-			ofNodes := rangesTaken(taken, func(t Taken) bool { return t.Node && !t.ReportedOnly })
-			ofOthers := rangesTaken(taken, func(t Taken) bool { return !t.Node && !t.Foreign })
+			p.Foreign = foreignInRanges(gives, taken)
+			ofNodes := rangesTaken(taken, func(t TakenRange) bool { return t.Node && !t.ReportedOnly })
+			ofOthers := rangesTaken(taken, func(t TakenRange) bool { return !t.Node && !t.Foreign })
 			p.OfNodes = lb.Subtract(lb.Intersect(gives, ofNodes), ofOthers)
-			gives = lb.Subtract(gives, rangesTaken(taken, func(t Taken) bool { return !t.ReportedOnly }))
+			gives = lb.Subtract(gives, rangesTaken(taken, func(t TakenRange) bool { return !t.ReportedOnly }))
 		}
 		p.Gives = gives
 		slices.SortFunc(conflicts, compareConflicts)
 		if p.Conflicts = slices.Compact(conflicts); len(p.Conflicts) > 0 {
 			found[p.Name] = p.Conflicts
 		}
-		owned = add(owned, wants, p.Name)
+		owned = addUnowned(owned, wants, p.Name)
 	}
 	return found
 }
 
-// taken returns the items of a list (all) that overlap with the addresses of a pool. If the pool overlaps with the
+// takenRanges returns the items of a list (all) that overlap with the addresses of a pool. If the pool overlaps with the
 // podCIDRs of one node only, these count only if the Node is older than the pool: a compromised node must
 // not be able to choose its podCIDR so as to block an existing pool.
-func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {
+func (p *Pool) takenRanges(gives []lb.Range, all []TakenRange) (list []TakenRange) {
 	var nodes []lb.NodeName
 	for _, t := range all {
 		if len(lb.Intersect(gives, []lb.Range{t.Range})) == 0 {
@@ -128,7 +128,7 @@ func (p *Pool) taken(gives []lb.Range, all []Taken) (list []Taken) {
 }
 
 // rangesTaken returns the ranges of the items for which counts is true, sorted and disjoint.
-func rangesTaken(taken []Taken, counts func(Taken) bool) []lb.Range {
+func rangesTaken(taken []TakenRange, counts func(TakenRange) bool) []lb.Range {
 	var ranges []lb.Range
 	for _, t := range taken {
 		if counts(t) {
@@ -144,13 +144,13 @@ func compareConflicts(x, y Conflict) int {
 	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With), cmp.Compare(x.As, y.As))
 }
 
-// span is a range and the pool that owns it. Lists of spans are sorted and disjoint.
-type span struct {
+// ownedRange is a range and the pool that owns it. Lists of spans are sorted and disjoint.
+type ownedRange struct {
 	lb.Range
 	pool lb.PoolName
 }
 
-func rangesOf(spans []span) []lb.Range {
+func rangesOf(spans []ownedRange) []lb.Range {
 	ranges := make([]lb.Range, 0, len(spans))
 	for _, s := range spans {
 		ranges = append(ranges, s.Range)
@@ -158,11 +158,11 @@ func rangesOf(spans []span) []lb.Range {
 	return ranges
 }
 
-// add adds to owned those parts of the ranges that no pool owns yet.
-func add(owned []span, ranges []lb.Range, name lb.PoolName) []span {
+// addUnowned adds to owned those parts of the ranges that no pool owns yet.
+func addUnowned(owned []ownedRange, ranges []lb.Range, name lb.PoolName) []ownedRange {
 	for _, r := range lb.Subtract(ranges, rangesOf(owned)) {
 		i := sort.Search(len(owned), func(i int) bool { return r.First.Less(owned[i].First) })
-		owned = slices.Insert(owned, i, span{Range: r, pool: name})
+		owned = slices.Insert(owned, i, ownedRange{Range: r, pool: name})
 	}
 	return owned
 }
@@ -182,7 +182,7 @@ func listedTwice(p *Pool) (conflicts []Conflict) {
 	return conflicts
 }
 
-func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
+func withOlder(gives []lb.Range, owned []ownedRange) (conflicts []Conflict) {
 	for _, s := range owned {
 		for _, both := range lb.Intersect(gives, []lb.Range{s.Range}) {
 			conflicts = append(conflicts, Conflict{Range: both, With: fmt.Sprintf("the older pool %q", s.pool)})
@@ -191,7 +191,7 @@ func withOlder(gives []lb.Range, owned []span) (conflicts []Conflict) {
 	return conflicts
 }
 
-func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
+func withTaken(gives []lb.Range, taken []TakenRange) (conflicts []Conflict) {
 	for _, t := range taken {
 		for _, both := range lb.Intersect(gives, []lb.Range{t.Range}) {
 			conflicts = append(conflicts, Conflict{Range: both, With: t.By, As: t.As, Foreign: t.Foreign, InUse: t.InUse, ReportedOnly: t.ReportedOnly})
@@ -200,23 +200,23 @@ func withTaken(gives []lb.Range, taken []Taken) (conflicts []Conflict) {
 	return conflicts
 }
 
-// foreign returns the addresses of the ranges that foreign hosts use, nil if there are none. It
+// foreignInRanges returns the addresses of the ranges that foreign hosts use, nil if there are none. It
 // leaves out addresses that something else has taken too, unless only a node reports that: a
 // Service that has such an address is not announced, and should exchange it.
-func foreign(gives []lb.Range, taken []Taken) map[netip.Addr]Foreign {
-	var found map[netip.Addr]Foreign
+func foreignInRanges(gives []lb.Range, taken []TakenRange) map[netip.Addr]ForeignHost {
+	var found map[netip.Addr]ForeignHost
 	for _, t := range taken {
-		if _, listed := lb.Find(gives, t.Range.First); !t.Foreign || !listed {
+		if _, listed := lb.FindRange(gives, t.Range.First); !t.Foreign || !listed {
 			continue
 		}
 		if found == nil {
-			found = map[netip.Addr]Foreign{}
+			found = map[netip.Addr]ForeignHost{}
 		}
-		found[t.Range.First] = Foreign{By: t.By, Remedy: t.Remedy, InUse: t.InUse, ReportedOnly: t.ReportedOnly}
+		found[t.Range.First] = ForeignHost{By: t.By, Remedy: t.Remedy, InUse: t.InUse, ReportedOnly: t.ReportedOnly}
 	}
 	for _, t := range taken {
 		if !t.Foreign && !t.Node {
-			maps.DeleteFunc(found, func(a netip.Addr, _ Foreign) bool { return t.Range.Contains(a) })
+			maps.DeleteFunc(found, func(a netip.Addr, _ ForeignHost) bool { return t.Range.Contains(a) })
 		}
 	}
 	return found

@@ -15,7 +15,7 @@ func TestResolve(t *testing.T) {
 	tests := []struct {
 		name      string
 		pools     []Pool // oldest first
-		taken     []Taken
+		taken     []TakenRange
 		gives     []string
 		conflicts map[lb.PoolName][]string
 	}{
@@ -30,19 +30,19 @@ func TestResolve(t *testing.T) {
 		{name: "what the younger one excludes is no conflict", pools: pools(newPool("old", "10.0.0.5"), newPool("new", "10.0.0.1-10.0.0.9", without("10.0.0.5"))), gives: []string{"10.0.0.5", "10.0.0.1-10.0.0.4 10.0.0.6-10.0.0.9"}},
 		{name: "a third pool has the conflict with the first that owns it", pools: pools(newPool("a", "10.0.0.1-10.0.0.2"), newPool("b", "10.0.0.2-10.0.0.3"), newPool("c", "10.0.0.1-10.0.0.4")), gives: []string{"10.0.0.1-10.0.0.2", "10.0.0.3", "10.0.0.4"},
 			conflicts: map[lb.PoolName][]string{"b": {`10.0.0.2 is of the older pool "a"`}, "c": {`10.0.0.1-10.0.0.2 is of the older pool "a"`, `10.0.0.3 is of the older pool "b"`}}},
-		{name: "what is taken is held back", pools: pools(newPool("a", "10.0.0.1-10.0.0.9")), taken: []Taken{{Range: rangesIn("10.0.0.4")[0], By: `the node "n1"`}, {Range: rangesIn("10.0.0.8/29")[0], By: "the Service network"}, {Range: rangesIn("10.5.0.0/16")[0], By: "the pod network"}}, gives: []string{"10.0.0.1-10.0.0.3 10.0.0.5-10.0.0.7"},
+		{name: "what is taken is held back", pools: pools(newPool("a", "10.0.0.1-10.0.0.9")), taken: []TakenRange{{Range: rangesIn("10.0.0.4")[0], By: `the node "n1"`}, {Range: rangesIn("10.0.0.8/29")[0], By: "the Service network"}, {Range: rangesIn("10.5.0.0/16")[0], By: "the pod network"}}, gives: []string{"10.0.0.1-10.0.0.3 10.0.0.5-10.0.0.7"},
 			conflicts: map[lb.PoolName][]string{"a": {`10.0.0.4 is of the node "n1"`, "10.0.0.8-10.0.0.9 is of the Service network"}}},
-		{name: "an address that two own is reported twice", pools: pools(newPool("a", "10.0.0.1-10.0.0.9")), taken: []Taken{{Range: rangesIn("10.0.0.4")[0], By: `the node "n1"`}, {Range: rangesIn("10.0.0.4")[0], By: `the node "n2"`}}, gives: []string{"10.0.0.1-10.0.0.3 10.0.0.5-10.0.0.9"},
+		{name: "an address that two own is reported twice", pools: pools(newPool("a", "10.0.0.1-10.0.0.9")), taken: []TakenRange{{Range: rangesIn("10.0.0.4")[0], By: `the node "n1"`}, {Range: rangesIn("10.0.0.4")[0], By: `the node "n2"`}}, gives: []string{"10.0.0.1-10.0.0.3 10.0.0.5-10.0.0.9"},
 			conflicts: map[lb.PoolName][]string{"a": {`10.0.0.4 is of the node "n1"`, `10.0.0.4 is of the node "n2"`}}},
-		{name: "what is excluded and taken is no conflict", pools: pools(newPool("a", "10.0.0.1-10.0.0.9", without("10.0.0.1"))), taken: []Taken{{Range: rangesIn("10.0.0.1")[0], By: "x"}}, gives: []string{"10.0.0.2-10.0.0.9"}},
-		{name: "an older pool hides what is taken from the younger one", pools: pools(newPool("a", "10.0.0.1"), newPool("b", "10.0.0.1")), taken: []Taken{{Range: rangesIn("10.0.0.1")[0], By: "x"}}, gives: []string{"", ""},
+		{name: "what is excluded and taken is no conflict", pools: pools(newPool("a", "10.0.0.1-10.0.0.9", without("10.0.0.1"))), taken: []TakenRange{{Range: rangesIn("10.0.0.1")[0], By: "x"}}, gives: []string{"10.0.0.2-10.0.0.9"}},
+		{name: "an older pool hides what is taken from the younger one", pools: pools(newPool("a", "10.0.0.1"), newPool("b", "10.0.0.1")), taken: []TakenRange{{Range: rangesIn("10.0.0.1")[0], By: "x"}}, gives: []string{"", ""},
 			conflicts: map[lb.PoolName][]string{"a": {"10.0.0.1 is of x"}, "b": {`10.0.0.1 is of the older pool "a"`}}},
 		{name: "an address that is listed twice is reported and given", pools: pools(newPool("a", "10.0.0.1-10.0.0.9 10.0.0.5")), gives: []string{"10.0.0.1-10.0.0.9"},
 			conflicts: map[lb.PoolName][]string{"a": {`10.0.0.5 is of the pool "a" twice`}}},
 		{name: "a range inside of another that is not its neighbour is reported too", pools: pools(newPool("a", "10.0.0.1-10.0.0.9 10.0.0.2 10.0.0.8-10.0.0.12")), gives: []string{"10.0.0.1-10.0.0.12"},
 			conflicts: map[lb.PoolName][]string{"a": {`10.0.0.2 is of the pool "a" twice`, `10.0.0.8-10.0.0.9 is of the pool "a" twice`}}},
 		{name: "families do not touch", pools: pools(newPool("a", "255.255.255.255 :: 0.0.0.0"), newPool("b", "255.255.255.254 ::1")), gives: []string{"0.0.0.0 255.255.255.255 ::", "255.255.255.254 ::1"}},
-		{name: "conflicts are in the order of the addresses", pools: pools(newPool("old", "10.0.0.9"), newPool("a", "10.0.0.1-10.0.0.9 10.0.0.5")), taken: []Taken{{Range: rangesIn("10.0.0.3")[0], By: "x"}}, gives: []string{"10.0.0.9", "10.0.0.1-10.0.0.2 10.0.0.4-10.0.0.8"},
+		{name: "conflicts are in the order of the addresses", pools: pools(newPool("old", "10.0.0.9"), newPool("a", "10.0.0.1-10.0.0.9 10.0.0.5")), taken: []TakenRange{{Range: rangesIn("10.0.0.3")[0], By: "x"}}, gives: []string{"10.0.0.9", "10.0.0.1-10.0.0.2 10.0.0.4-10.0.0.8"},
 			conflicts: map[lb.PoolName][]string{"a": {"10.0.0.3 is of x", `10.0.0.5 is of the pool "a" twice`, `10.0.0.9 is of the older pool "old"`}}},
 	}
 	for _, tt := range tests {
@@ -84,7 +84,7 @@ func TestPoolsOfTheCallerAreNotChanged(t *testing.T) {
 		return pools(newPool("b", "10.0.0.9 10.0.0.1-10.0.0.5 10.0.0.2", without("10.0.0.4 10.0.0.3"), quota(3)), newPool("a", "10.0.0.5-10.0.0.7 2001:db8::/64"))
 	}
 	got, want := build(), build()
-	Resolve(got, []Taken{{Range: rangesIn("10.0.0.1")[0], By: "x"}})
+	Resolve(got, []TakenRange{{Range: rangesIn("10.0.0.1")[0], By: "x"}})
 	for i := range got {
 		want[i].Gives, want[i].Conflicts = slices.Clone(got[i].Gives), slices.Clone(got[i].Conflicts)
 	}
@@ -115,9 +115,9 @@ func TestResolve_ReportsConflictsInOneOrder(t *testing.T) {
 	r := lb.RangeOf(netip.MustParsePrefix("10.0.0.5/32"))
 	mk := func(names ...string) string {
 		p := []Pool{{Name: "p", Listed: []lb.Range{lb.RangeOf(netip.MustParsePrefix("10.0.0.0/28"))}}}
-		var taken []Taken
+		var taken []TakenRange
 		for _, n := range names {
-			taken = append(taken, Taken{Range: r, By: "the node " + n})
+			taken = append(taken, TakenRange{Range: r, By: "the node " + n})
 		}
 		return fmt.Sprint(Resolve(p, taken)["p"])
 	}

@@ -47,7 +47,7 @@ func TestNeverTwice(t *testing.T) {
 				t.Fatalf("%s was given by the pool %+v", h.Address, p)
 			}
 			for _, other := range holders {
-				terms := a.Terms(h.Address, other)
+				terms := a.SharingTerms(h.Address, other)
 				both := slices.ContainsFunc(req.Terms.Ports, func(p lb.Port) bool { return slices.Contains(terms.Ports, p) })
 				if both || terms.Key == "" || terms.Key != req.Terms.Key || terms.Traffic != req.Terms.Traffic {
 					t.Fatalf("%s was given to %s on %v and is held by %s on %v", h.Address, req.Service, req.Terms, other, terms)
@@ -160,7 +160,7 @@ func describeHeld(a *Allocator) (reported []string) {
 func TestStatesAreARecount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, m := history(t)
-		got := a.States()
+		got := a.PoolStates()
 		if len(got) != len(m.pools) {
 			t.Fatalf("states: got %d, want %d", len(got), len(m.pools))
 		}
@@ -247,7 +247,7 @@ func TestCouldAgreesWithAssign(t *testing.T) {
 				}
 			}
 		}
-		could := a.Could(req, only)
+		could := a.CanGet(req, only)
 		if d := a.Assign(req); could != (d.Refusal == nil) {
 			t.Fatalf("%+v, and only %s is free: got %v, want as Assign: %q, %v", req, only, could, outcome(d), d.Refusal)
 		}
@@ -263,16 +263,16 @@ func holdersList(a *Allocator, address netip.Addr) []Holding {
 func TestResolveGivesEachAddressOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawPools(t)
-		var taken []Taken
+		var taken []TakenRange
 		for range rapid.IntRange(0, 2).Draw(t, "taken") {
-			taken = append(taken, Taken{Range: drawRange(t), By: "a node"})
+			taken = append(taken, TakenRange{Range: drawRange(t), By: "a node"})
 		}
 		conflicts := Resolve(list, taken)
 		for _, address := range universe {
 			owned := false
 			for _, p := range list {
 				wants := inRanges(p.Listed, address) && !inRanges(p.Excluded, address)
-				isTaken := slices.ContainsFunc(taken, func(x Taken) bool { return x.Range.Contains(address) })
+				isTaken := slices.ContainsFunc(taken, func(x TakenRange) bool { return x.Range.Contains(address) })
 				if got, want := inRanges(p.Gives, address), wants && !isTaken && !owned; got != want {
 					t.Fatalf("%s gives %s: got %v, want %v", p.Name, address, got, want)
 				}

@@ -45,7 +45,7 @@ func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms 
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
 	}
-	had := len(a.Terms(address, service).Ports)
+	had := len(a.SharingTerms(address, service).Ports)
 	others := a.ports[address].len() - had
 	// Terms that are in a claim already are accepted, so that a restart of the
 	// controller takes no address away.
@@ -63,12 +63,12 @@ func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms
 		if c.key == service {
 			continue
 		}
-		if why := disagreement(c.key.DescribeTo(service.Namespace), a.terms(address, c), terms); why != "" {
+		if why := whyNotShareable(c.key.DescribeTo(service.Namespace), a.termsOf(address, c), terms); why != "" {
 			return why
 		}
 		break
 	}
-	used, own := a.ports[address], a.Terms(address, service).Ports
+	used, own := a.ports[address], a.SharingTerms(address, service).Ports
 	for _, port := range terms.Ports {
 		if used.has(port) && !hasPort(own, port) {
 			return fmt.Sprintf("cannot share it with %s: both use port %s", a.userOf(address, port).DescribeTo(service.Namespace), port)
@@ -86,7 +86,7 @@ func hasPort(list []lb.Port, port lb.Port) bool {
 // userOf returns the holder of an address that uses a port; the zero value: none does.
 func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	for c := range a.holders(address) {
-		if hasPort(a.terms(address, c).Ports, port) {
+		if hasPort(a.termsOf(address, c).Ports, port) {
 			return c.key
 		}
 	}
@@ -110,7 +110,7 @@ func (a *Allocator) outOfScope(address netip.Addr, service lb.ServiceKey, p *poo
 	return ""
 }
 
-func disagreement(holder string, has, terms lb.Sharing) string {
+func whyNotShareable(holder string, has, terms lb.Sharing) string {
 	switch {
 	case terms.Key == "" || has.Key == "":
 		return fmt.Sprintf("cannot share it with %s: both must have the annotation lbstack.io/allow-shared-ip with the same value", holder)
@@ -132,7 +132,7 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	}
 	ranks := make(map[*pool]int, len(candidates))
 	for i, p := range candidates {
-		if p.bars(req, family, false) == none {
+		if p.whyBarred(req, family, false) == noBar {
 			ranks[p] = i
 		}
 	}
@@ -153,14 +153,14 @@ func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*poo
 	slices.SortStableFunc(options, func(x, y option) int { return cmp.Compare(x.rank, y.rank) })
 	for _, o := range options[:min(len(options), maxCompared)] {
 		p := candidates[o.rank]
-		if a.mayNotJoin(o.address, req.Service, req.Terms, p) == "" && (a.counted(o.address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
+		if a.mayNotJoin(o.address, req.Service, req.Terms, p) == "" && (a.isCounted(o.address, req.Service.Namespace) || !a.overQuota(p, req, chosen)) {
 			return Holding{Address: o.address, Pool: p.Name, Service: req.Service}, true, false
 		}
 	}
 	return Holding{}, false, len(options) > maxCompared
 }
 
-func (a *Allocator) index(key string, address netip.Addr) {
+func (a *Allocator) indexKey(key string, address netip.Addr) {
 	if key == "" {
 		return
 	}
@@ -169,13 +169,13 @@ func (a *Allocator) index(key string, address netip.Addr) {
 	}
 }
 
-// unindex removes an address from byKey, unless a holder still has that key.
-func (a *Allocator) unindex(key string, address netip.Addr) {
+// unindexKey removes an address from byKey, unless a holder still has that key.
+func (a *Allocator) unindexKey(key string, address netip.Addr) {
 	if key == "" {
 		return
 	}
 	for c := range a.holders(address) {
-		if a.terms(address, c).Key == key {
+		if a.termsOf(address, c).Key == key {
 			return
 		}
 	}
@@ -187,13 +187,15 @@ func (a *Allocator) unindex(key string, address netip.Addr) {
 	}
 }
 
-// Terms returns the terms on which a Service holds an address; the zero value if the Service
+// SharingTerms returns the terms on which a Service holds an address; the zero value if the Service
 // does not hold it, or has no sharing key.
-func (a *Allocator) Terms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
+func (a *Allocator) SharingTerms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	return a.sharing[assignment{address, service}]
 }
 
-func (a *Allocator) terms(address netip.Addr, c *account) lb.Sharing { return a.Terms(address, c.key) }
+func (a *Allocator) termsOf(address netip.Addr, c *account) lb.Sharing {
+	return a.SharingTerms(address, c.key)
+}
 
 // setTerms replaces the terms on which a Service holds an address.
 func (a *Allocator) setTerms(address netip.Addr, c *account, terms lb.Sharing) {
@@ -211,8 +213,8 @@ func (a *Allocator) setTerms(address netip.Addr, c *account, terms lb.Sharing) {
 		a.sharing[at] = terms
 	}
 	if was.Key != terms.Key {
-		a.unindex(was.Key, address)
-		a.index(terms.Key, address)
+		a.unindexKey(was.Key, address)
+		a.indexKey(terms.Key, address)
 	}
 	if !slices.Equal(was.Ports, terms.Ports) {
 		a.setPorts(address, was.Ports, terms.Ports)

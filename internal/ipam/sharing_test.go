@@ -83,7 +83,7 @@ func TestSharedAddressIsFreeWhenTheLastOneLeaves(t *testing.T) {
 	}
 	for _, name := range []string{"a", "c", "b"} { // the first holder may also leave first
 		decide(t, a, ask("alone"), "refused PoolExhausted")
-		if used := a.States()["p"].Usage[lb.IPv4].Used; used != 1 {
+		if used := a.PoolStates()["p"].Usage[lb.IPv4].Used; used != 1 {
 			t.Errorf("used: got %d, want 1 for an address that several have", used)
 		}
 		a.Release(addr("10.0.0.1"), service(name))
@@ -229,7 +229,7 @@ func TestPoolThatEvictsTakesAddressesSharedAcrossNamespaces(t *testing.T) {
 	for _, req := range []Request{second, first, third} {
 		settle(t, a, req, "keep 10.0.0.1@p")
 	}
-	if kept := a.States()["p"].OutsidePool; len(kept) != 2 || kept[0].Service != third.Service || !strings.Contains(kept[1].Why, "sharingScope: Namespace") {
+	if kept := a.PoolStates()["p"].OutsidePool; len(kept) != 2 || kept[0].Service != third.Service || !strings.Contains(kept[1].Why, "sharingScope: Namespace") {
 		t.Errorf("kept: got %v, want those of m/c and n/b because of sharingScope", kept)
 	}
 	setPools(a, newPool("p", "10.0.0.1-10.0.0.9", evicting, broken("it is wrong"))) // takes nothing

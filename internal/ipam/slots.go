@@ -11,10 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// slots are the addresses of one family that a pool gives, numbered in ascending order, each with
+// familySlots are the addresses of one family that a pool gives, numbered in ascending order, each with
 // its first holder. Only the first addresses are in memory, up to about twice as many as were
 // held at any time, so that memory does not depend on the size of the pool.
-type slots struct {
+type familySlots struct {
 	ranges []lb.Range // sorted and disjoint
 	starts []uint64   // number of the first address of each range; MaxUint64: the number does not fit into 64 bits
 	avoid  bool       // buggy addresses have a number but are not given
@@ -27,25 +27,25 @@ type slots struct {
 	next    netip.Addr // the first address that is not in memory; invalid: all are
 }
 
-func newSlots(avoid bool) *slots { return &slots{avoid: avoid, total: new(big.Int)} }
+func newFamilySlots(avoid bool) *familySlots { return &familySlots{avoid: avoid, total: new(big.Int)} }
 
 // add appends a range, and returns the number of its first address.
-func (s *slots) add(r lb.Range) (start uint64) {
+func (s *familySlots) add(r lb.Range) (start uint64) {
 	if n := len(s.ranges); n > 0 {
-		start = after(s.starts[n-1], s.ranges[n-1])
+		start = numberAfter(s.starts[n-1], s.ranges[n-1])
 	} else {
 		s.next = r.First
 	}
 	s.ranges, s.starts = append(s.ranges, r), append(s.starts, start)
 	s.total.Add(s.total, r.Size())
 	if s.avoid {
-		s.total.Sub(s.total, big.NewInt(buggyIn(r)))
+		s.total.Sub(s.total, big.NewInt(mistakableIn(r)))
 	}
 	return start
 }
 
-// after returns the number after that of the last address of a range.
-func after(start uint64, r lb.Range) uint64 {
+// numberAfter returns the number after that of the last address of a range.
+func numberAfter(start uint64, r lb.Range) uint64 {
 	number := numberIn(r, start, r.Last)
 	if number == math.MaxUint64 {
 		return number
@@ -67,7 +67,7 @@ func numberIn(r lb.Range, start uint64, a netip.Addr) uint64 {
 }
 
 // address returns the address with a number. The address must be in memory.
-func (s *slots) address(i uint64) netip.Addr {
+func (s *familySlots) address(i uint64) netip.Addr {
 	at := sort.Search(len(s.starts), func(k int) bool { return s.starts[k] > i }) - 1
 	first := s.ranges[at].First
 	b := first.As16()
@@ -84,7 +84,7 @@ func (s *slots) address(i uint64) netip.Addr {
 // load extends the addresses in memory up to a number, unless it is above about twice the held
 // addresses. It reports whether the number is in memory now. far has the holders of addresses
 // that are not in memory; load moves them from far into slots.
-func (s *slots) load(i uint64, far map[netip.Addr]*account) bool {
+func (s *familySlots) load(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {
 		return true
 	}
@@ -98,12 +98,12 @@ func (s *slots) load(i uint64, far map[netip.Addr]*account) bool {
 }
 
 // grow extends the addresses in memory by one.
-func (s *slots) grow(far map[netip.Addr]*account) {
+func (s *familySlots) grow(far map[netip.Addr]*account) {
 	c, held := far[s.next]
 	if held {
 		delete(far, s.next)
 	}
-	if !held && !(s.avoid && buggy(s.next)) {
+	if !held && !(s.avoid && isMistakable(s.next)) {
 		s.free.set(uint64(len(s.holders)))
 	}
 	s.holders = append(s.holders, c)
@@ -118,7 +118,7 @@ func (s *slots) grow(far map[netip.Addr]*account) {
 }
 
 // lowest returns the lowest free address. The address stays free until put records a holder.
-func (s *slots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
+func (s *familySlots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
 	for {
 		if i, ok := s.free.lowest(); ok {
 			return s.address(i), true
@@ -132,12 +132,12 @@ func (s *slots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
 
 // put records the first holder of the address with a number; nil: it is free. The address must
 // be in memory.
-func (s *slots) put(i uint64, a netip.Addr, c *account) {
+func (s *familySlots) put(i uint64, a netip.Addr, c *account) {
 	s.holders[i] = c
 	switch {
 	case c != nil:
 		s.free.clear(i)
-	case !(s.avoid && buggy(a)):
+	case !(s.avoid && isMistakable(a)):
 		s.free.set(i)
 	}
 }

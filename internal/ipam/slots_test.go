@@ -161,10 +161,10 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("number of %s in %s from %d: got %d, want %d", tt.address, tt.r, tt.start, got, tt.want)
 		}
 	}
-	if got := after(0, rangesIn("::/64")[0]); got != math.MaxUint64 {
+	if got := numberAfter(0, rangesIn("::/64")[0]); got != math.MaxUint64 {
 		t.Errorf("after a /64: got %d, want the largest number", got)
 	}
-	if got := after(3, rangesIn("10.0.0.0/30")[0]); got != 7 {
+	if got := numberAfter(3, rangesIn("10.0.0.0/30")[0]); got != 7 {
 		t.Errorf("after four from 3: got %d, want 7", got)
 	}
 }
@@ -175,7 +175,7 @@ func TestBuggyIn(t *testing.T) {
 		"10.0.0.0/8": 131072, "0.0.0.0/0": 1 << 25, "255.255.255.255": 1, "0.0.0.0": 1, "::/0": 0, "10.0.0.200-10.0.3.0": 6,
 	} {
 		r := rangesIn(ranges)[0]
-		if got := buggyIn(r); got != want {
+		if got := mistakableIn(r); got != want {
 			t.Errorf("buggy addresses in %s: got %d, want %d", r, got, want)
 		}
 	}

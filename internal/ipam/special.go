@@ -6,10 +6,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Special returns the addresses that no Service can use: no host can have them, or
+// SpecialRanges returns the addresses that no Service can use: no host can have them, or
 // routers do not forward to them.
-func Special() []Taken {
-	var list []Taken
+func SpecialRanges() []TakenRange {
+	var list []TakenRange
 	for _, s := range []struct {
 		prefix netip.Prefix
 		by     string
@@ -25,7 +25,7 @@ func Special() []Taken {
 		{netip.MustParsePrefix("fe80::/10"), "link-local use (RFC 4291)"},
 		{netip.MustParsePrefix("ff00::/8"), "multicast (RFC 4291)"},
 	} {
-		list = append(list, Taken{Range: lb.RangeOf(s.prefix), By: s.by})
+		list = append(list, TakenRange{Range: lb.RangeOf(s.prefix), By: s.by})
 	}
 	return list
 }

@@ -18,7 +18,7 @@ func TestSpecialAddressesAreHeldBack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			list := pools(newPool("p", tt.listed))
-			found := Resolve(list, Special())
+			found := Resolve(list, SpecialRanges())
 			if diff := cmp.Diff(rangesIn(tt.gives), list[0].Gives, byValue); diff != "" {
 				t.Errorf("gives (-want +got):\n%s", diff)
 			}

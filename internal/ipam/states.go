@@ -28,16 +28,16 @@ type OutsidePool struct {
 	Why string
 }
 
-// outside is why the pool would not give an address that a Service keeps.
-type outside struct {
+// outsideReason is why the pool would not give an address that a Service keeps.
+type outsideReason struct {
 	why string
 	// ofService means that the pool gives the address, but not to this Service. Only
 	// the next Assign for the Service finds out whether that is still so.
 	ofService bool
 }
 
-// State is the state of a pool.
-type State struct {
+// PoolState is the state of a pool.
+type PoolState struct {
 	// Usage by family, for the families that the pool gives.
 	Usage map[lb.Family]Usage
 	// Held is how many addresses of the pool are held or reserved, those that it no
@@ -48,14 +48,14 @@ type State struct {
 	OutsidePool []OutsidePool
 }
 
-// States returns the state of every pool that exists. After SetPools, OutsidePool is
+// PoolStates returns the state of every pool that exists. After SetPools, OutsidePool is
 // complete only once Assign has run for all Services.
-func (a *Allocator) States() map[lb.PoolName]State {
-	states := map[lb.PoolName]State{}
+func (a *Allocator) PoolStates() map[lb.PoolName]PoolState {
+	states := map[lb.PoolName]PoolState{}
 	for _, p := range a.order {
-		state := State{Usage: map[lb.Family]Usage{}, Held: p.held}
+		state := PoolState{Usage: map[lb.Family]Usage{}, Held: p.held}
 		for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
-			if i := index(f); p.slots[i] != nil {
+			if i := familyIndex(f); p.slots[i] != nil {
 				state.Usage[f] = Usage{Total: p.slots[i].total, Used: p.used[i]}
 			}
 		}
@@ -76,8 +76,8 @@ func (a *Allocator) States() map[lb.PoolName]State {
 	return states
 }
 
-// Services yields the Services that hold an address, in no order.
-func (a *Allocator) Services() iter.Seq[lb.ServiceKey] {
+// HoldingServices yields the Services that hold an address, in no order.
+func (a *Allocator) HoldingServices() iter.Seq[lb.ServiceKey] {
 	return func(yield func(lb.ServiceKey) bool) {
 		for c := range a.accounts.all() {
 			if !yield(c.key) {

@@ -12,7 +12,7 @@ import (
 // states returns how pools stand, family by family: "used/total/free".
 func states(a *Allocator) map[lb.PoolName]string {
 	got := map[lb.PoolName]string{}
-	for name, s := range a.States() {
+	for name, s := range a.PoolStates() {
 		line := fmt.Sprintf("held %d", s.Held)
 		for _, f := range v46 {
 			if u, ok := s.Usage[f]; ok {
@@ -91,7 +91,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 	take(t, a, "n/c", "10.0.0.3@p")
 	take(t, a, "n/d", "10.0.0.1@p")
 	setPools(a, newPool("p", "10.0.0.1-10.0.0.2", across, forNamespaces("n")))
-	if kept := a.States()["p"].OutsidePool; len(kept) != 0 {
+	if kept := a.PoolStates()["p"].OutsidePool; len(kept) != 0 {
 		t.Errorf("kept before the Services are assigned anew: got %v, want nothing", kept)
 	}
 	settle(t, a, ask("n/b", on(share("k", 80))), "keep 10.0.0.5@p")
@@ -100,7 +100,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 	settle(t, a, ask("n/c"), "keep 10.0.0.3@p")
 	settle(t, a, ask("n/d"), "keep 10.0.0.1@p")
 	lines := func() (got []string) {
-		for _, k := range a.States()["p"].OutsidePool {
+		for _, k := range a.PoolStates()["p"].OutsidePool {
 			got = append(got, fmt.Sprintf("%s@%s of %s: %s", k.Address, k.Pool, k.Service, k.Why))
 		}
 		return got
@@ -124,7 +124,7 @@ func TestStates_ListAddressesOutsideThePool(t *testing.T) {
 		t.Errorf("kept of another Service (-want +got):\n%s", diff)
 	}
 	setPools(a, newPool("q", "10.9.0.1"))
-	if got := lines(); len(got) != 0 || len(a.States()["q"].OutsidePool) != 0 {
+	if got := lines(); len(got) != 0 || len(a.PoolStates()["q"].OutsidePool) != 0 {
 		t.Errorf("kept of a pool that is gone: got %v, want nothing", got)
 	}
 	settle(t, a, ask("n/b", on(share("k", 80))), "keep 10.0.0.5@p")
@@ -139,7 +139,7 @@ func TestOutsidePool_EndsWhenThePoolFitsAgain(t *testing.T) {
 	settle(t, a, ask("web", labelled("app=a")), "keep 10.0.0.1@p")
 	for _, labels := range []string{"app=b", "app=a"} { // no pool changes in between
 		settle(t, a, ask("web", labelled(labels)), "keep 10.0.0.1@p")
-		if got, want := len(a.States()["p"].OutsidePool), map[string]int{"app=b": 1, "app=a": 0}[labels]; got != want {
+		if got, want := len(a.PoolStates()["p"].OutsidePool), map[string]int{"app=b": 1, "app=a": 0}[labels]; got != want {
 			t.Errorf("kept with %s: got %d, want %d", labels, got, want)
 		}
 	}
@@ -150,7 +150,7 @@ func TestReservedAddressDoesNotStayAgainstThePool(t *testing.T) {
 	a := allocator(newPool("p", "10.0.0.1-10.0.0.9"))
 	reserved(t, a, "web", "10.7.0.1@p")
 	settle(t, a, ask("web", wants("10.0.0.1")), "keep 10.0.0.1@p")
-	if kept := a.States()["p"].OutsidePool; len(kept) != 0 {
+	if kept := a.PoolStates()["p"].OutsidePool; len(kept) != 0 {
 		t.Errorf("kept: got %v, want nothing", kept)
 	}
 }

@@ -9,61 +9,61 @@ import (
 // enough for the kubelets of all nodes to update their folders.
 const RetainFor = 10 * time.Minute
 
-// Accepted has the keys that a running speaker accepts: those of its folder and, for the time RetainFor
+// AcceptedKeys has the keys that a running speaker accepts: those of its folder and, for the time RetainFor
 // after the Secret was replaced, those that the folder had before. A Secret counts as replaced when the
 // folder has none of its keys any more. The former keys connect speakers with a new key to those whose
 // kubelets have not updated their folders yet. Each former key expires at its own time: a kubelet can be
 // two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
-type Accepted struct {
+type AcceptedKeys struct {
 	folder []Entry
-	former []retained // the newest first
+	former []retainedKey // the newest first
 }
 
-// retained is a key of a Secret that was replaced.
-type retained struct {
+// retainedKey is a key of a Secret that was replaced.
+type retainedKey struct {
 	Entry
 	until time.Time
 }
 
 // Update takes the valid keys that the folder has now, in the order of Parse, and returns the accepted
-// keys, the newest first, at most Max. Call it from time to time: former keys expire only in Update. If
+// keys, the newest first, at most MaxKeys. Call it from time to time: former keys expire only in Update. If
 // the folder has no valid key, those that it had last stay accepted.
-func (h *Accepted) Update(now time.Time, folder []Entry) []Entry {
+func (h *AcceptedKeys) Update(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
-		if !h.shares(folder) {
+		if !h.sharesKey(folder) {
 			h.retain(now.Add(RetainFor))
 		}
 		h.folder = slices.Clone(folder)
 	}
-	h.former = slices.DeleteFunc(h.former, func(key retained) bool { return !now.Before(key.until) })
+	h.former = slices.DeleteFunc(h.former, func(key retainedKey) bool { return !now.Before(key.until) })
 	accepted := slices.Clone(h.folder)
 	for _, key := range h.former {
-		if len(accepted) < Max && !slices.ContainsFunc(accepted, same(key.Entry)) {
+		if len(accepted) < MaxKeys && !slices.ContainsFunc(accepted, sameBytes(key.Entry)) {
 			accepted = append(accepted, key.Entry)
 		}
 	}
 	return accepted
 }
 
-// retain makes the keys of the folder the newest former keys. At most Max former keys are stored.
-func (h *Accepted) retain(until time.Time) {
-	next := make([]retained, 0, Max)
+// retain makes the keys of the folder the newest former keys. At most MaxKeys former keys are stored.
+func (h *AcceptedKeys) retain(until time.Time) {
+	next := make([]retainedKey, 0, MaxKeys)
 	for _, key := range h.folder {
-		next = append(next, retained{key, until})
+		next = append(next, retainedKey{key, until})
 	}
 	for _, key := range h.former {
-		if len(next) < Max && !slices.ContainsFunc(h.folder, same(key.Entry)) {
+		if len(next) < MaxKeys && !slices.ContainsFunc(h.folder, sameBytes(key.Entry)) {
 			next = append(next, key)
 		}
 	}
 	h.former = next
 }
 
-func (h *Accepted) shares(folder []Entry) bool {
-	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, same(key)) })
+func (h *AcceptedKeys) sharesKey(folder []Entry) bool {
+	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, sameBytes(key)) })
 }
 
-// same compares only the bytes of keys: a new Secret uses the same numbers again.
-func same(key Entry) func(Entry) bool {
+// sameBytes compares only the bytes of keys: a new Secret uses the same numbers again.
+func sameBytes(key Entry) func(Entry) bool {
 	return func(other Entry) bool { return other.Bytes == key.Bytes }
 }

@@ -36,7 +36,7 @@ func TestHeld(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var h Accepted
+			var h AcceptedKeys
 			for i, r := range tt.reads {
 				var folder []Entry
 				for _, char := range r.folder {

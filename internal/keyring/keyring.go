@@ -1,7 +1,7 @@
 // Package keyring parses the keys that encrypt the messages between speakers: the entries of the Secret
 // that the operator writes and that the kubelet mounts as a folder into each speaker. It opens no file.
 // The operator and the speakers call it. It also decides when keys are added and removed (Decide), and
-// how long a speaker accepts a removed key (Accepted).
+// how long a speaker accepts a removed key (AcceptedKeys).
 //
 // An entry has the name key-N, where N is a decimal number from 1 on, and 32 bytes. The entry with the
 // highest number is the newest key.
@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// Size is the number of bytes of a key.
-	Size = 32
-	// Max is how many keys are accepted at once. The operator writes at most two; an administrator may
+	// KeySize is the number of bytes of a key.
+	KeySize = 32
+	// MaxKeys is how many keys are accepted at once. The operator writes at most two; an administrator may
 	// have added some.
-	Max = 4
+	MaxKeys = 4
 	// maxNumber bounds the number of an entry, so that a higher number always exists.
 	maxNumber = 1<<53 - 1
 
-	prefix = "key-"
+	namePrefix = "key-"
 )
 
 // ErrNoKey means that there is no valid entry.
@@ -39,21 +39,21 @@ type Entry struct {
 	// Number of the entry; a higher number is a newer key.
 	Number uint64
 	// Bytes is the key.
-	Bytes [Size]byte
+	Bytes [KeySize]byte
 	// ID is public: 8 hexadecimal digits of a hash of the key.
 	ID string
 }
 
-// Name returns the name of the entry with a number.
-func Name(number uint64) string { return prefix + strconv.FormatUint(number, 10) }
+// EntryName returns the name of the entry with a number.
+func EntryName(number uint64) string { return namePrefix + strconv.FormatUint(number, 10) }
 
-// New makes an entry.
-func New(number uint64, key [Size]byte) Entry {
+// NewEntry makes an entry.
+func NewEntry(number uint64, key [KeySize]byte) Entry {
 	sum := sha256.Sum256(append([]byte("lbstack mesh key ID\n"), key[:]...))
 	return Entry{Number: number, Bytes: key, ID: hex.EncodeToString(sum[:4])}
 }
 
-// Parse returns the valid keys of a Secret or a folder, the newest first, at most Max. The error names
+// Parse returns the valid keys of a Secret or a folder, the newest first, at most MaxKeys. The error names
 // every entry that is ignored, and wraps ErrNoKey if there is no valid key; both results can be set.
 // Names that begin with ".." are those of the kubelet, and are skipped.
 func Parse(files map[string][]byte) ([]Entry, error) {
@@ -63,7 +63,7 @@ func Parse(files map[string][]byte) ([]Entry, error) {
 		if strings.HasPrefix(name, "..") {
 			continue
 		}
-		entry, err := parse(name, files[name])
+		entry, err := parseEntry(name, files[name])
 		if err != nil {
 			ignored = append(ignored, fmt.Errorf("the entry %q: %w", name, err))
 			continue
@@ -71,7 +71,7 @@ func Parse(files map[string][]byte) ([]Entry, error) {
 		keys = append(keys, entry)
 	}
 	slices.SortFunc(keys, func(x, y Entry) int { return cmp.Compare(y.Number, x.Number) })
-	keys, again := distinct(keys)
+	keys, again := distinctKeys(keys)
 	ignored = append(ignored, again...)
 	if len(keys) == 0 {
 		ignored = append(ignored, ErrNoKey)
@@ -79,30 +79,30 @@ func Parse(files map[string][]byte) ([]Entry, error) {
 	return keys, errors.Join(ignored...)
 }
 
-func parse(name string, content []byte) (Entry, error) {
-	digits, isKey := strings.CutPrefix(name, prefix)
+func parseEntry(name string, content []byte) (Entry, error) {
+	digits, isKey := strings.CutPrefix(name, namePrefix)
 	number, err := strconv.ParseUint(digits, 10, 64)
-	if !isKey || err != nil || number == 0 || number > maxNumber || Name(number) != name {
+	if !isKey || err != nil || number == 0 || number > maxNumber || EntryName(number) != name {
 		return Entry{}, errors.New("its name is not key-1, key-2 and so on")
 	}
-	if len(content) != Size {
-		return Entry{}, fmt.Errorf("it has %d bytes, and a key has %d", len(content), Size)
+	if len(content) != KeySize {
+		return Entry{}, fmt.Errorf("it has %d bytes, and a key has %d", len(content), KeySize)
 	}
-	if [Size]byte(content) == [Size]byte{} {
+	if [KeySize]byte(content) == [KeySize]byte{} {
 		return Entry{}, errors.New("all its bytes are zero")
 	}
-	return New(number, [Size]byte(content)), nil
+	return NewEntry(number, [KeySize]byte(content)), nil
 }
 
-// distinct removes keys that a newer entry also has, and keys beyond Max.
-func distinct(keys []Entry) (left []Entry, ignored []error) {
+// distinctKeys removes keys that a newer entry also has, and keys beyond MaxKeys.
+func distinctKeys(keys []Entry) (left []Entry, ignored []error) {
 	for _, key := range keys {
 		newer := slices.IndexFunc(left, func(k Entry) bool { return k.Bytes == key.Bytes })
 		switch {
 		case newer >= 0:
-			ignored = append(ignored, fmt.Errorf("the entry %q: it is the key of %q", Name(key.Number), Name(left[newer].Number)))
-		case len(left) == Max:
-			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer ones", Name(key.Number), Max))
+			ignored = append(ignored, fmt.Errorf("the entry %q: it is the key of %q", EntryName(key.Number), EntryName(left[newer].Number)))
+		case len(left) == MaxKeys:
+			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer ones", EntryName(key.Number), MaxKeys))
 		default:
 			left = append(left, key)
 		}
@@ -121,7 +121,7 @@ func IDs(keys []Entry) []string {
 
 // Format implements fmt.Formatter for every verb.
 func (e Entry) Format(f fmt.State, _ rune) {
-	_, _ = f.Write([]byte(Name(e.Number) + " (" + e.ID + ")"))
+	_, _ = f.Write([]byte(EntryName(e.Number) + " (" + e.ID + ")"))
 }
 
 // MarshalText implements encoding.TextMarshaler: for loggers and encoders.

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func content(char string) []byte { return bytes.Repeat([]byte(char), Size) }
+func content(char string) []byte { return bytes.Repeat([]byte(char), KeySize) }
 
-func entry(number uint64, char string) Entry { return New(number, [Size]byte(content(char))) }
+func entry(number uint64, char string) Entry { return NewEntry(number, [KeySize]byte(content(char))) }
 
 func TestParse(t *testing.T) {
 	tests := []struct {
@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 			want: []Entry{entry(1, "a")}, err: []string{`the entry "key-2": it has 5 bytes, and a key has 32`}},
 		{name: "only damaged entries have no key", files: map[string][]byte{"key-1": append(content("a"), 'a')},
 			err: []string{`the entry "key-1": it has 33 bytes`, ErrNoKey.Error()}},
-		{name: "key of zeros is refused", files: map[string][]byte{"key-1": make([]byte, Size)}, err: []string{"all its bytes are zero"}},
+		{name: "key of zeros is refused", files: map[string][]byte{"key-1": make([]byte, KeySize)}, err: []string{"all its bytes are zero"}},
 		{name: "other names are refused", files: map[string][]byte{
 			"secretkey": content("a"), "key-0": content("b"), "key-01": content("c"), "key-": content("d"), "key-+1": content("e"), "key-99999999999999999999": content("f"), "key-9007199254740992": content("h"), "KEY-1": content("g"),
 		}, err: []string{`"secretkey": its name`, `"key-0": its name`, `"key-01": its name`, `"key-": its name`, `"key-+1": its name`, `"key-99999999999999999999": its name`, `"key-9007199254740992": its name`, `"KEY-1": its name`}},
@@ -116,7 +116,7 @@ func FuzzParse(f *testing.F) {
 			if i > 0 && keys[i-1].Number <= key.Number {
 				t.Errorf("got %v before %v", keys[i-1], key)
 			}
-			if in := map[string][]byte{name1: content1, name2: content2}[Name(key.Number)]; !bytes.Equal(in, key.Bytes[:]) {
+			if in := map[string][]byte{name1: content1, name2: content2}[EntryName(key.Number)]; !bytes.Equal(in, key.Bytes[:]) {
 				t.Errorf("%v is not what the entry has", key)
 			}
 		}

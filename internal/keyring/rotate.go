@@ -13,18 +13,18 @@ import (
 
 const (
 	// MinOverlap is how long two keys are accepted at least: speakers that start while the second key
-	// is added are not in State.Speakers yet.
+	// is added are not in RotationState.Speakers yet.
 	MinOverlap = time.Minute
-	// Expected is how long it takes at most until speakers report a new key, if nothing is wrong: a
+	// ExpectedDelay is how long it takes at most until speakers report a new key, if nothing is wrong: a
 	// kubelet updates the folder within about two minutes.
-	Expected = 5 * time.Minute
+	ExpectedDelay = 5 * time.Minute
 	// MaxOverlap is how long the older key stays for speakers that do not report the newer one, such as
 	// those of nodes that are down or whose kubelet does not reach the API server.
 	MaxOverlap = time.Hour
 )
 
-// State is the input of a decision.
-type State struct {
+// RotationState is the input of a decision.
+type RotationState struct {
 	// Files are the entries of the Secret.
 	Files map[string][]byte
 	// Since is when the newest key was added; zero: unknown.
@@ -33,20 +33,20 @@ type State struct {
 	// rotation is requested if Request is neither empty nor equal to Done.
 	Done, Request string
 	// Speakers are the speakers that run or may run, by node.
-	Speakers map[lb.NodeName]Speaker
+	Speakers map[lb.NodeName]SpeakerKeys
 	Now      time.Time
 }
 
-// Speaker is the state of the speaker on a node.
-type Speaker struct {
+// SpeakerKeys is the state of the speaker on a node.
+type SpeakerKeys struct {
 	// Accepts are the IDs of the keys that the speaker accepts; nil: it has not reported them.
 	Accepts []string
 	// Down means that its node or the speaker itself is reported to be down.
 	Down bool
 }
 
-// Plan is the result of a decision: the keys that the Secret should have.
-type Plan struct {
+// RotationPlan is the result of a decision: the keys that the Secret should have.
+type RotationPlan struct {
 	// Keys of the Secret, the newest first: one, or more during a rotation.
 	Keys []Entry
 	// Since and Done are to be stored together with the keys.
@@ -55,7 +55,7 @@ type Plan struct {
 	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a
 	// rotation only speakers that accept another key and are not down count.
 	Waiting []lb.NodeName
-	// Late means that the rotation has waited for these speakers for longer than Expected.
+	// Late means that the rotation has waited for these speakers for longer than ExpectedDelay.
 	Late bool
 	// Until is when the older keys are removed even if speakers are missing; zero: there are none.
 	Until time.Time
@@ -67,37 +67,37 @@ type Plan struct {
 // once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until every
 // speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key
 // is added only if there is none, or if a rotation is requested and none is under way.
-func Decide(s State, fresh func() [Size]byte) Plan {
+func Decide(s RotationState, fresh func() [KeySize]byte) RotationPlan {
 	keys, _ := Parse(s.Files)
-	p := Plan{Keys: keys, Since: s.Since, Done: s.Done}
+	p := RotationPlan{Keys: keys, Since: s.Since, Done: s.Done}
 	if p.Since.IsZero() || p.Since.After(s.Now) {
 		p.Since = s.Now
 	}
 	asked := s.Request != "" && s.Request != s.Done
 	switch age := s.Now.Sub(p.Since); {
 	case len(keys) == 0:
-		p.add(s, highest(s.Files)+1, fresh)
-	case len(keys) > 1 && (age >= MaxOverlap || (age >= MinOverlap && len(s.waiting(keys)) == 0)):
+		p.addKey(s, highestNumber(s.Files)+1, fresh)
+	case len(keys) > 1 && (age >= MaxOverlap || (age >= MinOverlap && len(s.waitingNodes(keys)) == 0)):
 		p.Keys = keys[:1]
 		if asked {
 			p.Again = time.Second // the next rotation begins from one key
 		}
 	case len(keys) == 1 && asked:
-		p.add(s, keys[0].Number+1, fresh)
+		p.addKey(s, keys[0].Number+1, fresh)
 	}
-	p.wait(s)
+	p.setWaiting(s)
 	return p
 }
 
-// wait sets the fields of the plan about the speakers that it waits for.
-func (p *Plan) wait(s State) {
-	p.Waiting = s.waiting(p.Keys)
-	p.Late = len(p.Waiting) > 0 && s.Now.Sub(p.Since) >= Expected
+// setWaiting sets the fields of the plan about the speakers that it waits for.
+func (p *RotationPlan) setWaiting(s RotationState) {
+	p.Waiting = s.waitingNodes(p.Keys)
+	p.Late = len(p.Waiting) > 0 && s.Now.Sub(p.Since) >= ExpectedDelay
 	soonest := func(after time.Duration) {
-		p.Again = backoff.Sooner(p.Again, p.Since.Add(after).Sub(s.Now))
+		p.Again = backoff.ShorterWait(p.Again, p.Since.Add(after).Sub(s.Now))
 	}
 	if len(p.Waiting) > 0 {
-		soonest(Expected)
+		soonest(ExpectedDelay)
 	}
 	if len(p.Keys) > 1 {
 		p.Until = p.Since.Add(MaxOverlap)
@@ -106,16 +106,16 @@ func (p *Plan) wait(s State) {
 	}
 }
 
-func (p *Plan) add(s State, number uint64, fresh func() [Size]byte) {
-	p.Keys = append([]Entry{New(number, fresh())}, p.Keys...)
+func (p *RotationPlan) addKey(s RotationState, number uint64, fresh func() [KeySize]byte) {
+	p.Keys = append([]Entry{NewEntry(number, fresh())}, p.Keys...)
 	p.Since = s.Now
 	if s.Request != "" {
 		p.Done = s.Request
 	}
 }
 
-// waiting returns the nodes whose speakers do not accept the newest of the keys; see Plan.Waiting.
-func (s State) waiting(keys []Entry) []lb.NodeName {
+// waitingNodes returns the nodes whose speakers do not accept the newest of the keys; see RotationPlan.Waiting.
+func (s RotationState) waitingNodes(keys []Entry) []lb.NodeName {
 	var nodes []lb.NodeName
 	for _, node := range slices.Sorted(maps.Keys(s.Speakers)) {
 		speaker := s.Speakers[node]
@@ -129,11 +129,11 @@ func (s State) waiting(keys []Entry) []lb.NodeName {
 	return nodes
 }
 
-// highest returns the highest number of any entry, also of an invalid one: its name is not used again.
-func highest(files map[string][]byte) uint64 {
+// highestNumber returns the highest number of any entry, also of an invalid one: its name is not used again.
+func highestNumber(files map[string][]byte) uint64 {
 	var top uint64
 	for name := range files {
-		digits, isKey := strings.CutPrefix(name, prefix)
+		digits, isKey := strings.CutPrefix(name, namePrefix)
 		if number, err := strconv.ParseUint(digits, 10, 64); isKey && err == nil && number < maxNumber {
 			top = max(top, number)
 		}

@@ -16,15 +16,15 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// Command is the first argument of the speaker that has it send requests and end.
-const Command = "probe"
+// ProbeCommand is the first argument of the speaker that has it send requests and end.
+const ProbeCommand = "probe"
 
-// Count requests are sent, one at the start and one after each Interval, and answers are collected
-// until Within is over. So a host that answers slowly, or whose first answer is lost, is still found.
+// RequestCount requests are sent, one at the start and one after each RequestInterval, and answers are collected
+// until AnswerTimeout has passed. So a host that answers slowly, or whose first answer is lost, is still found.
 const (
-	Count    = 3
-	Interval = time.Second
-	Within   = 3 * time.Second
+	RequestCount    = 3
+	RequestInterval = time.Second
+	AnswerTimeout   = 3 * time.Second
 )
 
 // MaxInterfaces is how many interfaces requests are sent on at most.
@@ -47,13 +47,13 @@ type Request struct {
 
 // Args returns the command line of the program.
 func (r Request) Args() []string {
-	return append([]string{Command, r.Address.String()}, r.Interfaces...)
+	return append([]string{ProbeCommand, r.Address.String()}, r.Interfaces...)
 }
 
-// Parse parses a command line, without Command.
+// Parse parses a command line, without ProbeCommand.
 func Parse(args []string) (Request, error) {
 	if len(args) < 2 || len(args) > MaxInterfaces+1 {
-		return Request{}, fmt.Errorf("%s takes an address and 1 to %d interfaces, not %d arguments", Command, MaxInterfaces, len(args))
+		return Request{}, fmt.Errorf("%s takes an address and 1 to %d interfaces, not %d arguments", ProbeCommand, MaxInterfaces, len(args))
 	}
 	address, err := netip.ParseAddr(args[0])
 	switch {
@@ -89,38 +89,38 @@ type Result struct {
 }
 
 // Encode returns the result as a termination message, which has at most 4096 bytes.
-func (r Result) Encode() ([]byte, error) { return json.Marshal(r.limited()) }
+func (r Result) Encode() ([]byte, error) { return json.Marshal(r.withinBounds()) }
 
-// limited returns the result within the bounds of a message: few items, in order, each short and in
+// withinBounds returns the result within the bounds of a message: few items, in order, each short and in
 // ASCII.
-func (r Result) limited() Result {
+func (r Result) withinBounds() Result {
 	r.Answers = slices.Clone(r.Answers)
 	for i, a := range r.Answers {
-		r.Answers[i] = Answer{Interface: short(a.Interface), HardwareAddress: short(a.HardwareAddress), Via: short(a.Via)}
+		r.Answers[i] = Answer{Interface: cutText(a.Interface), HardwareAddress: cutText(a.HardwareAddress), Via: cutText(a.Via)}
 	}
-	slices.SortFunc(r.Answers, compare)
+	slices.SortFunc(r.Answers, compareAnswers)
 	r.Answers = slices.Compact(r.Answers)
 	r.Answers = r.Answers[:min(len(r.Answers), MaxAnswers)]
 	r.Problems = slices.Clone(r.Problems)
 	slices.Sort(r.Problems)
 	r.Problems = r.Problems[:min(len(r.Problems), MaxInterfaces)]
 	for i, p := range r.Problems {
-		r.Problems[i] = short(p)
+		r.Problems[i] = cutText(p)
 	}
 	return r
 }
 
-func short(text string) string { return bounded.Cut(strings.Map(plain, text), maxProblem) }
+func cutText(text string) string { return bounded.Cut(strings.Map(asciiRune, text), maxProblem) }
 
-// plain replaces a character that has several bytes in JSON.
-func plain(c rune) rune {
+// asciiRune replaces a character that has several bytes in JSON.
+func asciiRune(c rune) rune {
 	if c < ' ' || c > '~' || strings.ContainsRune("\"\\<>&", c) {
 		return '?'
 	}
 	return c
 }
 
-func compare(x, y Answer) int {
+func compareAnswers(x, y Answer) int {
 	return cmp.Or(strings.Compare(x.Interface, y.Interface), strings.Compare(x.HardwareAddress, y.HardwareAddress), strings.Compare(x.Via, y.Via))
 }
 
@@ -131,5 +131,5 @@ func Decode(message string) (Result, error) {
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
 		return Result{}, fmt.Errorf("the program answered %q, which is no result of a probe", bounded.Cut(message, 200))
 	}
-	return r.limited(), nil
+	return r.withinBounds(), nil
 }

@@ -33,8 +33,8 @@ func (r Range) reaches(later Range) bool {
 	return r.Overlaps(later) || (r.Family() == later.Family() && r.Last.Next() == later.First)
 }
 
-// Find returns the index of the range that contains the address; false: none does.
-func Find(ranges []Range, a netip.Addr) (int, bool) {
+// FindRange returns the index of the range that contains the address; false: none does.
+func FindRange(ranges []Range, a netip.Addr) (int, bool) {
 	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(a) })
 	return i, i < len(ranges) && ranges[i].Contains(a)
 }
@@ -44,7 +44,7 @@ func Intersect(xs, ys []Range) []Range {
 	var common []Range
 	for _, x := range xs {
 		for i := firstNotBefore(ys, x); i < len(ys) && !x.Last.Less(ys[i].First); i++ {
-			common = append(common, Range{First: later(x.First, ys[i].First), Last: earlier(x.Last, ys[i].Last)})
+			common = append(common, Range{First: laterAddress(x.First, ys[i].First), Last: earlierAddress(x.Last, ys[i].Last)})
 		}
 	}
 	return common
@@ -77,14 +77,14 @@ func firstNotBefore(ranges []Range, r Range) int {
 	return sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(r.First) })
 }
 
-func later(x, y netip.Addr) netip.Addr {
+func laterAddress(x, y netip.Addr) netip.Addr {
 	if x.Less(y) {
 		return y
 	}
 	return x
 }
 
-func earlier(x, y netip.Addr) netip.Addr {
+func earlierAddress(x, y netip.Addr) netip.Addr {
 	if x.Less(y) {
 		return x
 	}

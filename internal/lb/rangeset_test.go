@@ -108,12 +108,12 @@ func TestFind(t *testing.T) {
 		"10.0.0.2": 0, "10.0.0.4": 0, "10.0.0.8": 1, "2001:db8::5": 2,
 		"10.0.0.1": -1, "10.0.0.5": -1, "10.0.0.7": -1, "10.0.0.9": -1, "2001:db8::": -1, "2001:db8::a": -1, "::ffff:10.0.0.2": -1,
 	} {
-		got, ok := Find(ranges, netip.MustParseAddr(address))
+		got, ok := FindRange(ranges, netip.MustParseAddr(address))
 		if ok != (want >= 0) || ok && got != want {
 			t.Errorf("Find(%s): got %d, %v, want %d", address, got, ok, want)
 		}
 	}
-	if _, ok := Find(nil, netip.MustParseAddr("10.0.0.1")); ok {
+	if _, ok := FindRange(nil, netip.MustParseAddr("10.0.0.1")); ok {
 		t.Error("Find in nothing: got true, want false")
 	}
 }
@@ -183,7 +183,7 @@ func FuzzRangeSets(f *testing.F) {
 				if got := inAny(rest, a); got != (inX && !inY) {
 					t.Errorf("%s without %s has %s: got %v, want %v", inWords(ux), inWords(uy), a, got, inX && !inY)
 				}
-				at, got := Find(ux, a)
+				at, got := FindRange(ux, a)
 				if got != inX || got && !ux[at].Contains(a) {
 					t.Errorf("Find(%s) in %s: got %d, %v, want %v", a, inWords(ux), at, got, inX)
 				}

@@ -47,9 +47,9 @@ func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	}
 }
 
-// Release returns why a claim must not be deleted to free its address. It returns nil if the claim only reserves or retains the
+// CheckRelease returns why a claim must not be deleted to free its address. It returns nil if the claim only reserves or retains the
 // address.
-func Release(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
+func CheckRelease(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
 	switch {
 	case claim == nil:
 		return fmt.Errorf("%s: it is neither reserved nor retained", address)

@@ -125,12 +125,12 @@ func withKey(m map[string]string, key string) map[string]string {
 	return m
 }
 
-// mostNamed is the largest number of addresses that Progress names.
+// mostNamed is the largest number of addresses that DrainProgress names.
 const mostNamed = 5
 
-// Progress returns whether a node that drains announces nothing any more, and what is left as a phrase. state is that of its
+// DrainProgress returns whether a node that drains announces nothing any more, and what is left as a phrase. state is that of its
 // speaker; nil if the node has none.
-func Progress(state *v1beta1.SpeakerState) (done bool, words string) {
+func DrainProgress(state *v1beta1.SpeakerState) (done bool, words string) {
 	if state == nil {
 		return true, "no speaker runs there: it announces nothing"
 	}

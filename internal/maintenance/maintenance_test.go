@@ -151,7 +151,7 @@ func TestProgress(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if done, words := Progress(tt.state); done != tt.done || !strings.Contains(words, tt.words) {
+			if done, words := DrainProgress(tt.state); done != tt.done || !strings.Contains(words, tt.words) {
 				t.Errorf("got %v, %q, want %v, %q", done, words, tt.done, tt.words)
 			}
 		})
@@ -194,7 +194,7 @@ func TestReserveAndRelease(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); err == nil && diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if err := Release(address, tt.existing); (tt.release == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.release) {
+			if err := CheckRelease(address, tt.existing); (tt.release == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.release) {
 				t.Errorf("release: got the error %v, want %q", err, tt.release)
 			}
 		})

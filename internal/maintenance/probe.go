@@ -13,7 +13,7 @@ import (
 )
 
 // ProbeDeadline is how long a pod that asks the local network may run, in seconds. The pod needs little of it: its image is on
-// the node already, and it asks for 3 s (lanprobe.Within).
+// the node already, and it asks for 3 s (lanprobe.AnswerTimeout).
 const ProbeDeadline = 60
 
 // probeComponent is the name of the container, and the value of the component label of the pod. No Service, network policy or

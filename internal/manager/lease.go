@@ -19,23 +19,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Timing of the leader election (decision 0041). Another instance takes the lease leaseFor after it
-// last saw a renewal, and reads the lease every second or two. Once writeFor has passed since its
+// Timing of the leader election (decision 0041). Another instance takes the lease leaseDuration after it
+// last saw a renewal, and reads the lease every second or two. Once writeDuration has passed since its
 // last renewal, the leader writes nothing until it has renewed the lease again; the difference of the
 // two times is for requests that are on their way. No instance ends because the API server does
-// not answer, unless that lasts for as long as the constant outage.
+// not answer, unless that lasts for as long as longestOutage.
 const (
-	leaseFor = 6 * time.Second
-	writeFor = 4 * time.Second
-	retry    = time.Second
-	outage   = 24 * time.Hour
+	leaseDuration = 6 * time.Second
+	writeDuration = 4 * time.Second
+	retryPeriod   = time.Second
+	longestOutage = 24 * time.Hour
 )
 
 // lease is the lock of the leader election. The elector of controller-runtime ends a leader that
 // cannot renew its lease before another instance may take it, which would end all leader-elected
 // programs whenever the API server does not answer for some seconds. The elector is therefore
-// configured with a duration that is longer than any outage, and the lock writes leaseFor into the
-// Lease for the other instances. Writes wait while the lease is not valid, see leading.
+// configured with a duration that is longer than any outage, and the lock writes leaseDuration into the
+// Lease for the other instances. Writes wait while the lease is not valid, see leaderTransport.
 type lease struct {
 	resourcelock.Interface
 	// replaced is called when another instance has become the leader. This instance has to start
@@ -54,7 +54,7 @@ func newLease(o Options, config *rest.Config) (*lease, error) {
 		return nil, fmt.Errorf("naming the holder of the lease: %w", err)
 	}
 	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
-	config.Timeout = writeFor / 2 // so that a request that hangs is not the last before the lease is lost
+	config.Timeout = writeDuration / 2 // so that a request that hangs is not the last before the lease is lost
 	client, err := coordinationv1client.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to hold the lease: %w", err)
@@ -93,7 +93,7 @@ func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resou
 		l.renewed.Store(0)
 		return write(record)
 	}
-	record.LeaseDurationSeconds = int(leaseFor / time.Second)
+	record.LeaseDurationSeconds = int(leaseDuration / time.Second)
 	from := time.Since(l.began) // other instances count from a later time
 	if err := write(record); err != nil {
 		return err
@@ -103,10 +103,10 @@ func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resou
 	return nil
 }
 
-// valid reports whether this instance leads now.
-func (l *lease) valid() bool {
+// isValid reports whether this instance leads now.
+func (l *lease) isValid() bool {
 	renewed := l.renewed.Load()
-	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeFor
+	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeDuration
 }
 
 // startAnew replaces the process with a new one of the same program, in the same container.
@@ -120,27 +120,27 @@ func startAnew(log logr.Logger, holder string) {
 	os.Exit(1)
 }
 
-// leading is the transport to the API server of a leader-elected program: a write waits until the
+// leaderTransport is the transport to the API server of a leader-elected program: a write waits until the
 // lease is valid, so that none comes from an instance that has lost it.
-type leading struct {
+type leaderTransport struct {
 	next  http.RoundTripper
 	lease *lease
 }
 
 // WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery, which looks for the
 // transport below, to cancel requests and to close connections.
-func (l leading) WrappedRoundTripper() http.RoundTripper { return l.next }
+func (l leaderTransport) WrappedRoundTripper() http.RoundTripper { return l.next }
 
 // leasePoll is the time between two checks of the lease by a write that waits.
 const leasePoll = 50 * time.Millisecond
 
-// unguarded are the API groups whose POST requests change nothing.
-var unguarded = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
+// unguardedPaths are the API groups whose POST requests change nothing.
+var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
 
 // RoundTrip implements http.RoundTripper.
-func (l leading) RoundTrip(request *http.Request) (*http.Response, error) {
-	for isWrite(request) && !l.lease.valid() {
-		if err := pause(request.Context(), leasePoll); err != nil {
+func (l leaderTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	for isWrite(request) && !l.lease.isValid() {
+		if err := waitFor(request.Context(), leasePoll); err != nil {
 			return nil, fmt.Errorf("waiting for the lease of the leader: %w", err)
 		}
 	}
@@ -148,7 +148,7 @@ func (l leading) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func isWrite(request *http.Request) bool {
-	for _, group := range unguarded {
+	for _, group := range unguardedPaths {
 		if strings.HasPrefix(request.URL.Path, group) {
 			return false
 		}
@@ -156,8 +156,8 @@ func isWrite(request *http.Request) bool {
 	return request.Method != http.MethodGet
 }
 
-// pause waits, and returns an error when the context ends before.
-func pause(ctx context.Context, d time.Duration) error {
+// waitFor waits, and returns an error when the context ends before.
+func waitFor(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -106,7 +106,7 @@ func campaign(t *testing.T, s *server, name string) *instance {
 		stop() // the process goes
 	}}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: i.lease, LeaseDuration: 2 * outage, RenewDeadline: outage, RetryPeriod: retry, ReleaseOnCancel: true, Name: name,
+		Lock: i.lease, LeaseDuration: 2 * longestOutage, RenewDeadline: longestOutage, RetryPeriod: retryPeriod, ReleaseOnCancel: true, Name: name,
 		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: func(context.Context) {}, OnStoppedLeading: func() { i.ended.Store(true) }},
 	})
 	if err != nil {
@@ -124,7 +124,7 @@ func writers(d time.Duration, instances ...*instance) (most, least int) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		n := 0
 		for _, i := range instances {
-			if i.valid() {
+			if i.isValid() {
 				n++
 			}
 		}
@@ -143,7 +143,7 @@ func TestLease_OutageEndsNoInstance(t *testing.T) {
 					t.Fatalf("%d may write, want 1", most)
 				}
 				s.set(true)
-				if most, least := writers(away, a, b); most > 1 || least > 0 && away >= writeFor {
+				if most, least := writers(away, a, b); most > 1 || least > 0 && away >= writeDuration {
 					t.Errorf("while the API server is away %d to %d may write", least, most)
 				}
 				s.set(false)
@@ -165,7 +165,7 @@ func TestLease_OutageEndsNoInstance(t *testing.T) {
 
 // poll is how long an instance that does not lead waits at most until it looks at the lease again: client-go
 // adds up to 1.2 times the period. It looks once to see the last renewal, and once to take over.
-const poll = retry + 12*retry/10
+const poll = retryPeriod + 12*retryPeriod/10
 
 func TestLease_AnotherInstanceTakesOver(t *testing.T) {
 	tests := []struct {
@@ -173,7 +173,7 @@ func TestLease_AnotherInstanceTakesOver(t *testing.T) {
 		end    func(a *instance)
 		within time.Duration
 	}{
-		{name: "the leader cannot reach the API server", end: func(a *instance) { a.Interface.(*handle).reach(false) }, within: leaseFor + 2*poll},
+		{name: "the leader cannot reach the API server", end: func(a *instance) { a.Interface.(*handle).reach(false) }, within: leaseDuration + 2*poll},
 		{name: "the leader ends", end: func(a *instance) { a.lease.replaced("a person") }, within: 3 * time.Second},
 	}
 	for _, tt := range tests {
@@ -183,12 +183,12 @@ func TestLease_AnotherInstanceTakesOver(t *testing.T) {
 				a := campaign(t, s, "a")
 				writers(2*time.Second, a)
 				b := campaign(t, s, "b")
-				if most, least := writers(20*time.Second, a, b); most != 1 || least != 1 || !a.valid() {
+				if most, least := writers(20*time.Second, a, b); most != 1 || least != 1 || !a.isValid() {
 					t.Fatalf("%d to %d may write, want a alone", least, most)
 				}
 				tt.end(a)
-				if most, _ := writers(tt.within, a, b); most != 1 || !b.valid() {
-					t.Errorf("up to %d may write, b %t after %s, want b alone", most, b.valid(), tt.within)
+				if most, _ := writers(tt.within, a, b); most != 1 || !b.isValid() {
+					t.Errorf("up to %d may write, b %t after %s, want b alone", most, b.isValid(), tt.within)
 				}
 			})
 		})
@@ -204,8 +204,8 @@ func TestLease_LeaderThatWasReplacedBeginsAnew(t *testing.T) {
 		own.reach(false)
 		b := campaign(t, s, "b")
 		writers(20*time.Second, a, b)
-		if a.valid() || !b.valid() || a.replaced.Load() != nil {
-			t.Fatalf("a %t, b %t, want b to lead", a.valid(), b.valid())
+		if a.isValid() || !b.isValid() || a.replaced.Load() != nil {
+			t.Fatalf("a %t, b %t, want b to lead", a.isValid(), b.isValid())
 		}
 		own.reach(true)
 		if most, _ := writers(4*time.Second, a, b); most != 1 || a.replaced.Load() != "b" {
@@ -232,7 +232,7 @@ func TestLeading_WritesWaitForTheLease(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &lease{Interface: &handle{server: &server{}, name: "a"}, began: time.Now()}
 				time.Sleep(time.Second)
-				way := leading{next: answering(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: http.StatusOK}, nil }), lease: l}
+				way := leaderTransport{next: answering(func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: http.StatusOK}, nil }), lease: l}
 				send := func(ctx context.Context) (time.Duration, error) {
 					request, err := http.NewRequestWithContext(ctx, tt.method, "https://api"+tt.path, nil)
 					if err != nil {
@@ -253,11 +253,11 @@ func TestLeading_WritesWaitForTheLease(t *testing.T) {
 				if took, err := send(t.Context()); err != nil || took > 0 {
 					t.Errorf("with the lease: %v after %s", err, took)
 				}
-				time.Sleep(writeFor)
+				time.Sleep(writeDuration)
 				if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{}); err != nil {
 					t.Fatal(err)
 				}
-				if l.valid() {
+				if l.isValid() {
 					t.Error("a lease that was given up is valid")
 				}
 			})

@@ -30,7 +30,7 @@ type Options struct {
 	// Namespace of the lease.
 	Namespace string
 	// Endpoints are what it serves.
-	Endpoints
+	HTTPEndpoints
 	// QPS bounds the requests a second to the API server; twice as many may come
 	// at once.
 	QPS int
@@ -51,9 +51,9 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// Config returns the configuration for the API server of the cluster in which this
+// RESTConfig returns the configuration for the API server of the cluster in which this
 // program runs, or that $KUBECONFIG names.
-func Config(program string) (*rest.Config, error) {
+func RESTConfig(program string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
@@ -68,43 +68,45 @@ func Config(program string) (*rest.Config, error) {
 // LeaderElected returns a manager whose controllers run in the instance that
 // leads, and that answers health checks in all.
 func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
-	cluster, err := Config(o.Name)
+	cluster, err := RESTConfig(o.Name)
 	if err != nil {
 		return nil, err
 	}
-	cluster.Dial = (&net.Dialer{Timeout: connectWithin, KeepAlive: keepAlive}).DialContext
+	cluster.Dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive}).DialContext
 	lock, err := newLease(o, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	cluster.QPS, cluster.Burst = float32(o.QPS), 2*o.QPS
 	away := &atomic.Bool{}
-	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return leading{redialer{next, o.Log, away}, lock} })
+	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return leaderTransport{redialer{next, o.Log, away}, lock}
+	})
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                              scheme,
 		Logger:                              o.Log,
 		Cache:                               o.Cache,
-		Metrics:                             Nowhere(),
+		Metrics:                             NoMetricsServer(),
 		LeaderElection:                      true,
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true,
-		LeaseDuration:                       new(2 * outage),
-		RenewDeadline:                       new(outage),
-		RetryPeriod:                         new(retry),
-		Controller:                          config.Controller{ReconciliationTimeout: passWithin},
+		LeaseDuration:                       new(2 * longestOutage),
+		RenewDeadline:                       new(longestOutage),
+		RetryPeriod:                         new(retryPeriod),
+		Controller:                          config.Controller{ReconciliationTimeout: passTimeout},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
-	if err := mgr.Add(watching{metrics.Registry, o.Hung}); err != nil {
+	if err := mgr.Add(hangWatcher{metrics.Registry, o.Hung}); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
-	if err := Serve(mgr, o.Endpoints, o.Name, func() error { return nil }); err != nil {
+	if err := Serve(mgr, o.HTTPEndpoints, o.Name, func() error { return nil }); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", o.Name, err)
 	}
 	return mgr, nil
 }
 
-// Nowhere keeps controller-runtime from serving metrics: its server has no bounds. Its
+// NoMetricsServer keeps controller-runtime from serving metrics: its server has no bounds. Its
 // health checks are not served unless an address is set.
-func Nowhere() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }
+func NoMetricsServer() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }

@@ -25,11 +25,11 @@ type redialer struct {
 func (p redialer) WrappedRoundTripper() http.RoundTripper { return p.next }
 
 const (
-	// tryAgain is how long after a failed attempt to connect the next one is made.
-	tryAgain = 500 * time.Millisecond
-	// connectWithin bounds such an attempt: the kernel waits up to 16 s before it repeats a packet
+	// redialInterval is how long after a failed attempt to connect the next one is made.
+	redialInterval = 500 * time.Millisecond
+	// connectTimeout bounds such an attempt: the kernel waits up to 16 s before it repeats a packet
 	// without an answer.
-	connectWithin = 2 * time.Second
+	connectTimeout = 2 * time.Second
 	// keepAlive is the TCP keep-alive interval, as in client-go.
 	keepAlive = 30 * time.Second
 )
@@ -41,13 +41,13 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 		if err == nil && p.away.CompareAndSwap(true, false) {
 			p.log.Info("the API server is reached again")
 		}
-		if err == nil || !unconnected(err) || request.Body != nil && request.GetBody == nil {
+		if err == nil || !isUnconnected(err) || request.Body != nil && request.GetBody == nil {
 			return response, err
 		}
 		if p.away.CompareAndSwap(false, true) {
 			p.log.Error(err, "the API server cannot be reached: trying again every 500 ms")
 		}
-		if pause(request.Context(), tryAgain) != nil {
+		if waitFor(request.Context(), redialInterval) != nil {
 			return nil, err // more specific than the error of the context
 		}
 		attempt = request.Clone(request.Context())
@@ -61,8 +61,8 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// unconnected reports whether a request failed before there was a connection.
-func unconnected(err error) bool {
+// isUnconnected reports whether a request failed before there was a connection.
+func isUnconnected(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }

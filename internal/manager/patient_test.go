@@ -58,7 +58,7 @@ func TestRequestsWaitForTheAPIServer(t *testing.T) {
 				if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 					t.Errorf("got %v, want %v", err, tt.err)
 				}
-				if took := time.Since(begun); took < tt.want || took > tt.want+tryAgain {
+				if took := time.Since(begun); took < tt.want || took > tt.want+redialInterval {
 					t.Errorf("returned after %s, want %s", took, tt.want)
 				}
 				for _, body := range bodies {

@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/servingcert"
 )
 
-// Endpoints are what a program serves over HTTP, with host and port; "0" means nowhere.
-type Endpoints struct {
+// HTTPEndpoints are what a program serves over HTTP, with host and port; "0" means nowhere.
+type HTTPEndpoints struct {
 	// HealthAddress serves /healthz and /readyz, in plain text, to everybody.
 	HealthAddress string
 	// MetricsAddress serves /metrics over TLS, to users that may get this path.
@@ -29,21 +29,21 @@ type Endpoints struct {
 }
 
 // Flags adds the flags of the endpoints, with their defaults.
-func (e *Endpoints) Flags(set *flag.FlagSet, health, metrics string) {
+func (e *HTTPEndpoints) Flags(set *flag.FlagSet, health, metrics string) {
 	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "where /healthz and /readyz are served; 0: nowhere")
 	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "where metrics are served over TLS; 0: nowhere")
 	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics, tls.crt, and its key, tls.key; without them a self-signed one is used")
 }
 
-// closing bounds how long requests that are under way may delay the end of a program.
-const closing = time.Second
+// shutdownTimeout bounds how long requests that are under way may delay the end of a program.
+const shutdownTimeout = time.Second
 
 // Serve adds the servers of the endpoints to a manager; see httpserve and access. It returns an error
 // if an address is in use. The name is that of the program.
-func Serve(mgr ctrl.Manager, e Endpoints, name string, ready func() error) error {
+func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) error {
 	if e.HealthAddress != "0" {
-		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.Health(ready), mgr.GetLogger().WithName("health"))
-		if err := add(mgr, "health", server, listener, err); err != nil {
+		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.HealthHandler(ready), mgr.GetLogger().WithName("health"))
+		if err := addServer(mgr, "health", server, listener, err); err != nil {
 			return err
 		}
 	}
@@ -57,16 +57,16 @@ func Serve(mgr ctrl.Manager, e Endpoints, name string, ready func() error) error
 	}
 	gate := access.New(reviewer, access.NewMetrics(metrics.Registry), log)
 	certificates := servingcert.New(e.CertificateFolder, name, log)
-	server, listener, err := httpserve.ListenTLS(e.MetricsAddress, certificates.Get, httpserve.Metrics(metrics.Registry, gate.Handler), log)
-	return add(mgr, "metrics", server, listener, err)
+	server, listener, err := httpserve.ListenTLS(e.MetricsAddress, certificates.Get, httpserve.MetricsHandler(metrics.Registry, gate.Handler), log)
+	return addServer(mgr, "metrics", server, listener, err)
 }
 
-// add adds a server to a manager, or closes its listener.
-func add(mgr ctrl.Manager, name string, server *http.Server, listener net.Listener, err error) error {
+// addServer adds a server to a manager, or closes its listener.
+func addServer(mgr ctrl.Manager, name string, server *http.Server, listener net.Listener, err error) error {
 	if err != nil {
 		return fmt.Errorf("serving %s: %w", name, err)
 	}
-	if err := mgr.Add(&manager.Server{Name: name, Server: server, Listener: listener, ShutdownTimeout: new(closing)}); err != nil {
+	if err := mgr.Add(&manager.Server{Name: name, Server: server, Listener: listener, ShutdownTimeout: new(shutdownTimeout)}); err != nil {
 		return fmt.Errorf("serving %s: %w", name, errors.Join(err, listener.Close()))
 	}
 	return nil

@@ -12,31 +12,31 @@ import (
 )
 
 const (
-	// passWithin bounds how long a pass of a controller may wait for the API server: its
+	// passTimeout bounds how long a pass of a controller may wait for the API server: its
 	// context ends then. The longest one reads all Services in small pages.
-	passWithin = 10 * time.Minute
-	// hangs is how long a pass lasts that counts as hanging: its context has ended long before.
-	hangs = passWithin + 5*time.Minute
-	// looking is the time between two checks of the controllers.
-	looking = 15 * time.Second
+	passTimeout = 10 * time.Minute
+	// hangTimeout is how long a pass lasts that counts as hanging: its context has ended long before.
+	hangTimeout = passTimeout + 5*time.Minute
+	// checkInterval is the time between two checks of the controllers.
+	checkInterval = 15 * time.Second
 
 	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
 )
 
-// watching is a runnable of a manager that ends the program when a pass of a controller
+// hangWatcher is a runnable of a manager that ends the program when a pass of a controller
 // hangs. The loss of the lease would not end it, since the goroutine that renews the lease goes
 // on. Instances that do not lead run it too.
-type watching struct {
+type hangWatcher struct {
 	metrics prometheus.Gatherer // has the metrics of the work queues
 	hung    func(error)         // ends the program
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (watching) NeedLeaderElection() bool { return false }
+func (hangWatcher) NeedLeaderElection() bool { return false }
 
 // Start implements manager.Runnable. Gathering metrics takes locks of the controllers: it can
 // hang as well, and is watched as a loop of its own.
-func (w watching) Start(ctx context.Context) error {
+func (w hangWatcher) Start(ctx context.Context) error {
 	dog := &watchdog.Watchdog{}
 	look := dog.Loop("the collection of metrics")
 	var found atomic.Pointer[[]string]
@@ -49,12 +49,12 @@ func (w watching) Start(ctx context.Context) error {
 	go func() {
 		for ctx.Err() == nil {
 			look.Begin()
-			list := hanging(w.metrics)
+			list := hangingControllers(w.metrics)
 			found.Store(&list)
 			look.End()
 			select {
 			case <-ctx.Done():
-			case <-time.After(looking):
+			case <-time.After(checkInterval):
 			}
 		}
 	}()
@@ -62,15 +62,15 @@ func (w watching) Start(ctx context.Context) error {
 	return nil
 }
 
-// hanging returns the controllers with a pass that hangs.
-func hanging(metrics prometheus.Gatherer) (list []string) {
+// hangingControllers returns the controllers with a pass that hangs.
+func hangingControllers(metrics prometheus.Gatherer) (list []string) {
 	families, _ := metrics.Gather() // what a collector failed to collect is left out
 	for _, f := range families {
 		if f.GetName() != longestRunning {
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			if m.GetGauge().GetValue() <= hangs.Seconds() {
+			if m.GetGauge().GetValue() <= hangTimeout.Seconds() {
 				continue
 			}
 			for _, l := range m.GetLabel() {

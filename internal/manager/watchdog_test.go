@@ -19,8 +19,8 @@ func TestWatching(t *testing.T) {
 		want     string
 		from, to time.Duration
 	}{
-		{name: "pass that waits for the API server until its context ends", lasts: passWithin + time.Minute},
-		{name: "pass that does not end", lasts: 24 * time.Hour, want: "the controller service hangs:", from: hangs + time.Minute, to: hangs + 2*time.Minute},
+		{name: "pass that waits for the API server until its context ends", lasts: passTimeout + time.Minute},
+		{name: "pass that does not end", lasts: 24 * time.Hour, want: "the controller service hangs:", from: hangTimeout + time.Minute, to: hangTimeout + 2*time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestWatching(t *testing.T) {
 					queue.ShutDown()
 				}()
 				began, got, after := time.Now(), "", time.Duration(0)
-				w := watching{metrics.Registry, func(err error) { got, after = err.Error(), time.Since(began) }}
+				w := hangWatcher{metrics.Registry, func(err error) { got, after = err.Error(), time.Since(began) }}
 				if err := w.Start(ctx); err != nil {
 					t.Error(err)
 				}

@@ -85,7 +85,7 @@ func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisem
 	list := &in.stack.Spec.BGPAdvertisements
 	// The aliases of the stack are known only when it is complete. To check the other fields, every name is taken as an
 	// alias that exists.
-	aliases := apiconv.Aliases{}
+	aliases := apiconv.CommunityAliases{}
 	for _, c := range a.Communities {
 		aliases[string(c)] = apiconv.AnyCommunity{}
 	}

@@ -22,7 +22,7 @@ import (
 type Listener struct {
 	net.Listener
 	limits Limits
-	pace   pace // of the goroutine that accepts
+	pace   connPacer // of the goroutine that accepts
 
 	mu      sync.Mutex
 	open    []*conn                  // oldest first
@@ -52,23 +52,23 @@ type Limits struct {
 // NewListener returns a Listener around another listener.
 func NewListener(inner net.Listener, limits Limits) *Listener {
 	return &Listener{
-		Listener: Pace(inner), limits: limits, sources: map[netip.Prefix]*source{}, pace: newPace(limits.PerSecond),
+		Listener: NewPacedListener(inner), limits: limits, sources: map[netip.Prefix]*source{}, pace: newConnPacer(limits.PerSecond),
 	}
 }
 
-// Pace returns a listener that accepts at most maxAccepted connections each second from another
+// NewPacedListener returns a listener that accepts at most maxAccepted connections each second from another
 // listener.
-func Pace(inner net.Listener) net.Listener {
-	return paced{inner, rate.NewLimiter(maxAccepted, maxAccepted/10)}
+func NewPacedListener(inner net.Listener) net.Listener {
+	return pacedListener{inner, rate.NewLimiter(maxAccepted, maxAccepted/10)}
 }
 
-type paced struct {
+type pacedListener struct {
 	net.Listener
 	accepts *rate.Limiter
 }
 
 // Accept implements net.Listener.
-func (p paced) Accept() (net.Conn, error) {
+func (p pacedListener) Accept() (net.Conn, error) {
 	time.Sleep(p.accepts.Reserve().Delay())
 	return p.Listener.Accept()
 }
@@ -81,13 +81,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from := sourceOf(accepted)
-		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admits(block(from), time.Now()) {
+		if l.limits.Allow != nil && !l.limits.Allow(from) || !l.pace.admits(sourceBlock(from), time.Now()) {
 			Abort(accepted)
 			continue
 		}
 		setBuffers(accepted)
 		c := &conn{Conn: accepted, left: l.limits.Bytes, listener: l}
-		if victim := l.add(c, block(from)); victim != nil {
+		if victim := l.add(c, sourceBlock(from)); victim != nil {
 			Abort(victim.Conn)
 		}
 		return c, nil
@@ -119,7 +119,7 @@ func (l *Listener) add(c *conn, from netip.Prefix) (victim *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.limits.Connections {
-		victim = superfluous(l.open)
+		victim = connToClose(l.open)
 		l.drop(victim)
 	}
 	c.source = l.sources[from]
@@ -150,8 +150,8 @@ func (l *Listener) drop(c *conn) {
 	}
 }
 
-// superfluous returns the oldest connection of the source that has the most connections.
-func superfluous(open []*conn) *conn {
+// connToClose returns the oldest connection of the source that has the most connections.
+func connToClose(open []*conn) *conn {
 	found := open[0]
 	for _, c := range open {
 		if c.source.open > found.source.open {
@@ -202,9 +202,9 @@ func sourceOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// block returns the block that an address counts for: the IPv4 address itself, or the /64 from which an
+// sourceBlock returns the block that an address counts for: the IPv4 address itself, or the /64 from which an
 // IPv6 host chooses its addresses.
-func block(a netip.Addr) netip.Prefix {
+func sourceBlock(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = 64

@@ -29,7 +29,7 @@ func TestSuperfluous(t *testing.T) {
 		for _, from := range tt.sources {
 			l.add(&conn{}, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(from)}), 32))
 		}
-		if got := slices.Index(l.open, superfluous(l.open)); got != tt.want {
+		if got := slices.Index(l.open, connToClose(l.open)); got != tt.want {
 			t.Errorf("%s: got connection %d, want %d", name, got, tt.want)
 		}
 		for len(l.open) > 0 {
@@ -90,11 +90,11 @@ func TestBlock(t *testing.T) {
 	for address, want := range map[string]string{
 		"10.0.0.1": "10.0.0.1/32", "2001:db8:0:1:2::3": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
 	} {
-		if got := block(netip.MustParseAddr(address)); got.String() != want {
+		if got := sourceBlock(netip.MustParseAddr(address)); got.String() != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
 		}
 	}
-	if got := block(netip.Addr{}); got.IsValid() {
+	if got := sourceBlock(netip.Addr{}); got.IsValid() {
 		t.Errorf("no address: got %s, want none", got)
 	}
 }

@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// rest is how long a source must not have connected to be served beyond the rate.
-	rest = time.Second
-	// slots is the number of slots that store when sources connected last. Beyond the rate, at most one
+	// restPeriod is how long a source must not have connected to be served beyond the rate.
+	restPeriod = time.Second
+	// slotCount is the number of slots that store when sources connected last. Beyond the rate, at most one
 	// source of each slot is served in that time: sources that share a slot count as one.
-	slots = 1024
+	slotCount = 1024
 )
 
-// pace decides which connections are served. Up to the rate all are. Beyond the rate, only sources that
+// connPacer decides which connections are served. Up to the rate all are. Beyond the rate, only sources that
 // connect seldom are served, such as a kubelet or Prometheus: a source that floods the port impedes
 // only itself. One goroutine at a time may use it.
-type pace struct {
+type connPacer struct {
 	rate *rate.Limiter // nil: there is no bound
 	seed maphash.Seed
-	last [slots]time.Time // when a source of the slot connected last
+	last [slotCount]time.Time // when a source of the slot connected last
 }
 
-func newPace(perSecond int) pace {
-	p := pace{seed: maphash.MakeSeed()}
+func newConnPacer(perSecond int) connPacer {
+	p := connPacer{seed: maphash.MakeSeed()}
 	if perSecond > 0 {
 		p.rate = rate.NewLimiter(rate.Limit(perSecond), perSecond)
 	}
@@ -34,16 +34,16 @@ func newPace(perSecond int) pace {
 }
 
 // admits reports whether a connection from a source is served, and counts it.
-func (p *pace) admits(source netip.Prefix, now time.Time) bool {
+func (p *connPacer) admits(source netip.Prefix, now time.Time) bool {
 	if p.rate == nil {
 		return true
 	}
 	last := p.slot(source)
-	rested := now.Sub(*last) >= rest
+	rested := now.Sub(*last) >= restPeriod
 	*last = now
 	return p.rate.AllowN(now, 1) || rested
 }
 
-func (p *pace) slot(source netip.Prefix) *time.Time {
-	return &p.last[maphash.Comparable(p.seed, source)%slots]
+func (p *connPacer) slot(source netip.Prefix) *time.Time {
+	return &p.last[maphash.Comparable(p.seed, source)%slotCount]
 }

@@ -22,17 +22,17 @@ func TestPace(t *testing.T) {
 		"flood below the rate is served":             {100, flood{1, 90}, 90, 90, 500 * time.Millisecond, true},
 		"flood of one source is cut to the rate":     {100, flood{1, 5000}, 99, 101, time.Second, true},
 		"flood of many sources is cut to the rate":   {100, flood{2000, 2}, 99, 101, 0, false},
-		"sources that rest are served, to a bound":   {100, flood{5000, 1}, 100, 100 + slots, 0, false},
+		"sources that rest are served, to a bound":   {100, flood{5000, 1}, 100, 100 + slotCount, 0, false},
 		"source that does not rest counts as others": {1, flood{1, 5000}, 0, 2, 100 * time.Millisecond, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPace(tt.perSecond)
+			p := newConnPacer(tt.perSecond)
 			at := func(i int) netip.Prefix {
 				return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
 			}
 			kubelet := netip.MustParsePrefix("192.0.2.1/32")
 			for p.slot(kubelet) == p.slot(at(0)) {
-				p = newPace(tt.perSecond) // sources that share a slot are the exception
+				p = newConnPacer(tt.perSecond) // sources that share a slot are the exception
 			}
 			start, served, refused := time.Unix(0, 0), 0, 0
 			total := tt.flood.sources * tt.flood.each

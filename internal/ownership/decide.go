@@ -11,23 +11,23 @@ import (
 )
 
 // Decide returns what the node of the index owns. It examines only addresses for which the decision
-// can differ from the one before; with Terms.MoveOne it may examine all of them.
-func (b *Index) Decide(t Terms) Output {
+// can differ from the one before; with DecisionTerms.MoveOne it may examine all of them.
+func (b *Index) Decide(t DecisionTerms) Output {
 	// A map that was large stays slow to iterate over, so an empty one is replaced.
 	looked := b.touched
 	b.touched = map[netip.Addr]struct{}{}
 	if len(b.open) == 0 {
-		b.open = map[netip.Addr]*entry{}
+		b.open = map[netip.Addr]*addressEntry{}
 	}
 	for address := range b.open {
 		looked[address] = struct{}{}
 	}
-	d := decision{Index: b, Terms: t, loads: slices.Clone(b.loads), share: b.share(), out: Output{
+	d := ownershipDecision{Index: b, DecisionTerms: t, loads: slices.Clone(b.loads), share: b.fairShare(), out: Output{
 		Looked: slices.SortedFunc(maps.Keys(looked), netip.Addr.Compare), Own: map[netip.Addr]Claim{}, Care: map[netip.Addr]lb.NodeName{},
 	}}
 	for _, address := range d.out.Looked {
 		if e := b.entries[address]; e != nil && e.wanted {
-			d.address(e)
+			d.decideAddress(e)
 		}
 	}
 	if t.MoveOne && !d.moving {
@@ -36,10 +36,10 @@ func (b *Index) Decide(t Terms) Output {
 	return d.out
 }
 
-// decision is the state of one call of Decide.
-type decision struct {
+// ownershipDecision is the state of one call of Decide.
+type ownershipDecision struct {
 	*Index
-	Terms
+	DecisionTerms
 	out    Output
 	loads  []int // addresses of each node, with what was decided so far
 	share  int
@@ -49,7 +49,7 @@ type decision struct {
 
 // candidates returns the nodes that can be given an address. The result is valid until the
 // next call.
-func (d *decision) candidates(e *entry) []election.Candidate {
+func (d *ownershipDecision) candidates(e *addressEntry) []election.Candidate {
 	d.able = d.able[:0]
 	if e.able == nil {
 		return d.able
@@ -69,43 +69,43 @@ func (d *decision) candidates(e *entry) []election.Candidate {
 }
 
 // holderPhase returns the phase of the node that has an address; Isolated: no node has it.
-func (d *decision) holderPhase(e *entry) Phase {
+func (d *ownershipDecision) holderPhase(e *addressEntry) Phase {
 	if !e.holder.exists() {
 		return Isolated
 	}
 	return d.nodes[e.holder.node].Phase
 }
 
-func (d *decision) address(e *entry) {
+func (d *ownershipDecision) decideAddress(e *addressEntry) {
 	able := d.candidates(e)
 	held := e.holder.exists()
 	switch {
 	case !held && d.Released[e.Address.Address]:
-		d.expect(e, able)
+		d.expectOwner(e, able)
 	case !held:
-		d.orphan(e, able)
+		d.assignOrphan(e, able)
 	case d.nodes[e.holder.node].Phase == Restarting:
-		d.restarting(e, able)
+		d.coverRestarting(e, able)
 	case d.mayKeep(e) && d.movesToRequested(e):
-		d.move(e)
+		d.takeRequested(e)
 	case d.mayKeep(e):
-		d.keep(e)
+		d.keepAddress(e)
 	default:
 		d.handOver(e, able)
 	}
 }
 
-// expect counts a released address as one of the node that would be elected for it. While an address
+// expectOwner counts a released address as one of the node that would be elected for it. While an address
 // moves, a node that receives the report of the old owner before that of the new one has no owner
 // for it.
-func (d *decision) expect(e *entry, able []election.Candidate) {
+func (d *ownershipDecision) expectOwner(e *addressEntry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
 	}
 }
 
-// orphan gives an address without an owner to the elected node.
-func (d *decision) orphan(e *entry, able []election.Candidate) {
+// assignOrphan gives an address without an owner to the elected node.
+func (d *ownershipDecision) assignOrphan(e *addressEntry, able []election.Candidate) {
 	elected, ok := d.elect(e.Address.Address, able)
 	if !ok {
 		return
@@ -113,12 +113,12 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	d.moving = true
 	d.loads[d.index[elected]]++
 	if elected != d.self {
-		d.unclaimed(e, elected)
+		d.reportUnclaimed(e, elected)
 		return
 	}
-	cause := Failure
+	cause := CauseFailure
 	if e.epoch == 0 {
-		cause = First
+		cause = CauseFirst
 	}
 	epoch := e.epoch + 1
 	if e.epoch >= MaxEpoch {
@@ -127,39 +127,39 @@ func (d *decision) orphan(e *entry, able []election.Candidate) {
 	d.out.Own[e.Address.Address] = Claim{Epoch: epoch, Cause: cause}
 }
 
-// unclaimed reports that another node was elected.
-func (d *decision) unclaimed(e *entry, elected lb.NodeName) {
-	d.out.Unclaimed = append(d.out.Unclaimed, Unclaimed{Address: e.Address.Address, Elected: elected})
+// reportUnclaimed reports that another node was elected.
+func (d *ownershipDecision) reportUnclaimed(e *addressEntry, elected lb.NodeName) {
+	d.out.Unclaimed = append(d.out.Unclaimed, UnclaimedAddress{Address: e.Address.Address, Elected: elected})
 }
 
 // elect chooses among the nodes that can be given an address. Nodes that were elected before and did not
-// claim it in time (Terms.Passed) are left out, unless there are no others. It changes able.
-func (d *decision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
+// claim it in time (DecisionTerms.Passed) are left out, unless there are no others. It changes able.
+func (d *ownershipDecision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
 	if d.Overdue[address] {
 		able = d.withoutStarting(able)
 	}
 	if passed := d.Passed[address]; len(passed) > 0 {
-		able = without(able, func(c election.Candidate) bool { return slices.Contains(passed, c.Node) })
+		able = withoutSome(able, func(c election.Candidate) bool { return slices.Contains(passed, c.Node) })
 	}
 	return election.Choose(address, able, d.share)
 }
 
 // withoutStarting leaves out nodes whose speakers are starting, unless there are no others.
-func (d *decision) withoutStarting(able []election.Candidate) []election.Candidate {
-	return without(able, func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting })
+func (d *ownershipDecision) withoutStarting(able []election.Candidate) []election.Candidate {
+	return withoutSome(able, func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting })
 }
 
-// without removes some candidates from able, unless there are no others.
-func without(able []election.Candidate, some func(election.Candidate) bool) []election.Candidate {
+// withoutSome removes some candidates from able, unless there are no others.
+func withoutSome(able []election.Candidate, some func(election.Candidate) bool) []election.Candidate {
 	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !some(c) }) {
 		return able
 	}
 	return slices.DeleteFunc(able, some)
 }
 
-// restarting makes one node cover for an owner that restarts: the first one in the order of
+// coverRestarting makes one node cover for an owner that restarts: the first one in the order of
 // election. The number of addresses that nodes have does not matter.
-func (d *decision) restarting(e *entry, able []election.Candidate) {
+func (d *ownershipDecision) coverRestarting(e *addressEntry, able []election.Candidate) {
 	for i := range able {
 		able[i].Load = 0
 	}
@@ -172,7 +172,7 @@ func (d *decision) restarting(e *entry, able []election.Candidate) {
 	}
 }
 
-func (d *decision) keep(e *entry) {
+func (d *ownershipDecision) keepAddress(e *addressEntry) {
 	if d.nameOf(e.holder) != d.self {
 		return
 	}
@@ -182,49 +182,49 @@ func (d *decision) keep(e *entry) {
 	}
 }
 
-// move makes the requested node take an address from an owner that may own it. The owner keeps the
+// takeRequested makes the requested node take an address from an owner that may own it. The owner keeps the
 // address until then, however long that takes.
-func (d *decision) move(e *entry) {
+func (d *ownershipDecision) takeRequested(e *addressEntry) {
 	address, to := e.Address.Address, &d.nodes[d.requestedNode(e)]
 	_, had := to.Claims[address]
 	switch {
 	case to.Name != d.self || !to.Settled || d.Unripe[e.Address.Address] || e.epoch >= MaxEpoch:
-		d.keep(e)
+		d.keepAddress(e)
 	case had: // the holder took it from this node: it may have received another request
 		d.out.Yielded = append(d.out.Yielded, address)
 	case !d.Hold[address]:
-		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Request}
+		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: CauseRequest}
 	}
 }
 
-// disputed reports whether another node, which is active, has an address that it may not own as far as
+// isDisputed reports whether another node, which is active, has an address that it may not own as far as
 // this node knows: that node has received other advertisements. An owner that may use any interface
 // does not dispute the address: it took it while no candidate had a link in its subnet, and hands it
 // over to such a candidate.
-func (d *decision) disputed(e *entry) bool {
+func (d *ownershipDecision) isDisputed(e *addressEntry) bool {
 	n := &d.nodes[e.holder.node]
-	if n.Name == d.self || n.Phase != Active || e.fits(n) {
+	if n.Name == d.self || n.Phase != Active || e.canTake(n) {
 		return false
 	}
-	c := e.candidate(n.Name)
+	c := e.candidateOf(n.Name)
 	return c == nil || len(c.Interfaces) > 0 || c.RequireSubnet
 }
 
-// yields reports whether this node has just lost a disputed address.
-func (d *decision) yields(e *entry) bool {
+// hasYielded reports whether this node has just lost a disputed address.
+func (d *ownershipDecision) hasYielded(e *addressEntry) bool {
 	_, had := d.nodes[d.index[d.self]].Claims[e.Address.Address]
-	return had && d.disputed(e)
+	return had && d.isDisputed(e)
 }
 
 // handOver makes the elected node take an address from a holder that is alive and may
 // not own it. The holder keeps it until then, if it can.
-func (d *decision) handOver(e *entry, able []election.Candidate) {
+func (d *ownershipDecision) handOver(e *addressEntry, able []election.Candidate) {
 	address := e.Address.Address
 	elected, ok := d.elect(address, able)
 	if !ok {
 		// No node can take it: a drained holder keeps it.
-		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.fits(n) {
-			d.keep(e)
+		if n := &d.nodes[e.holder.node]; n.Phase != Isolated && e.canTake(n) {
+			d.keepAddress(e)
 		}
 		return
 	}
@@ -234,14 +234,14 @@ func (d *decision) handOver(e *entry, able []election.Candidate) {
 	switch {
 	// No higher epoch is left for a new owner: the holder gives the address up first.
 	case e.epoch >= MaxEpoch && (elected == d.self || d.nameOf(e.holder) == d.self):
-	case elected == d.self && d.yields(e):
+	case elected == d.self && d.hasYielded(e):
 		d.out.Yielded = append(d.out.Yielded, address)
-	case elected == d.self && d.Hold[address] && d.disputed(e):
+	case elected == d.self && d.Hold[address] && d.isDisputed(e):
 	case elected == d.self:
-		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: HandOver}
+		d.out.Own[address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: CauseHandOver}
 	case d.nameOf(e.holder) == d.self:
-		d.keep(e)
+		d.keepAddress(e)
 	default:
-		d.unclaimed(e, elected)
+		d.reportUnclaimed(e, elected)
 	}
 }

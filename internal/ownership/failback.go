@@ -11,7 +11,7 @@ import (
 // that is preferred more than the owner, or as much and owns at least two addresses less. All
 // nodes with the same information find the same address and node; only that node takes the
 // address.
-func (d *decision) moveOne() {
+func (d *ownershipDecision) moveOne() {
 	for _, e := range d.inOrder() {
 		if !e.holder.exists() || !d.mayKeep(e) || d.movesToRequested(e) {
 			continue
@@ -21,15 +21,15 @@ func (d *decision) moveOne() {
 			continue
 		}
 		if to == d.self && e.epoch < MaxEpoch {
-			d.out.Own[e.Address.Address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: Failback}
-			d.look(e)
+			d.out.Own[e.Address.Address] = Claim{Epoch: max(e.holder.epoch, e.epoch) + 1, Cause: CauseFailback}
+			d.noteLooked(e)
 		}
 		return
 	}
 }
 
 // betterNodes returns the settled nodes that are better for an address than its owner.
-func (d *decision) betterNodes(e *entry) []election.Candidate {
+func (d *ownershipDecision) betterNodes(e *addressEntry) []election.Candidate {
 	able := d.candidates(e)
 	var now election.Candidate
 	for _, c := range able {
@@ -47,8 +47,8 @@ func (d *decision) betterNodes(e *entry) []election.Candidate {
 	return better
 }
 
-// look adds an address to Looked.
-func (d *decision) look(e *entry) {
+// noteLooked adds an address to Looked.
+func (d *ownershipDecision) noteLooked(e *addressEntry) {
 	at, was := slices.BinarySearchFunc(d.out.Looked, e.Address.Address, netip.Addr.Compare)
 	if !was {
 		d.out.Looked = slices.Insert(d.out.Looked, at, e.Address.Address)

@@ -12,48 +12,48 @@ import (
 
 // Index is what one node knows of addresses and their owners. The cost of changing one address,
 // and of deciding again, does not depend on the number of addresses, except when nodes change
-// or an address may move (Terms.MoveOne). Make it with NewIndex; it is not safe for concurrent
+// or an address may move (DecisionTerms.MoveOne). Make it with NewIndex; it is not safe for concurrent
 // use.
 type Index struct {
 	self    lb.NodeName
 	nodes   []Node // ordered by name
 	index   map[lb.NodeName]int
-	entries map[netip.Addr]*entry // of addresses that are wanted, or claimed by a node
-	ordered []*entry              // the wanted ones, by address; nil: to be made again
+	entries map[netip.Addr]*addressEntry // of addresses that are wanted, or claimed by a node
+	ordered []*addressEntry              // the wanted ones, by address; nil: to be made again
 
-	loads       []int             // how many wanted addresses each node has
-	groups      map[string]*group // of nodes that can be given the same addresses, by group.key
-	memberships []int             // in how many groups each node is
-	shared      int               // number of wanted addresses that a node has, or can be given
+	loads       []int                      // how many wanted addresses each node has
+	groups      map[string]*candidateGroup // of nodes that can be given the same addresses, by group.key
+	memberships []int                      // in how many groups each node is
+	shared      int                        // number of wanted addresses that a node has, or can be given
 
-	open    map[netip.Addr]*entry   // those that each decision examines, since they are not settled
-	touched map[netip.Addr]struct{} // those that changed since the last decision
+	open    map[netip.Addr]*addressEntry // those that each decision examines, since they are not settled
+	touched map[netip.Addr]struct{}      // those that changed since the last decision
 }
 
-// entry is what is known of an address.
-type entry struct {
+// addressEntry is what is known of an address.
+type addressEntry struct {
 	Address
 	wanted bool
 	// epoch is the highest known one since the address is wanted; it begins anew after MaxEpoch.
 	epoch  Epoch
-	holder holder
-	able   *group // the nodes that can be given it; nil: none
+	holder addressHolder
+	able   *candidateGroup // the nodes that can be given it; nil: none
 }
 
-// nobody is the index of no node.
-const nobody = -1
+// noNode is the index of no node.
+const noNode = -1
 
-// holder is the node that has an address: the one with the best claim (see better).
-type holder struct {
-	node      int // index in nodes; nobody: it is not claimed
+// addressHolder is the node that has an address: the one with the best claim (see betterHolder).
+type addressHolder struct {
+	node      int // index in nodes; noNode: it is not claimed
 	epoch     Epoch
 	contested bool // another node claims it as well
 }
 
-func (h holder) exists() bool { return h.node != nobody }
+func (h addressHolder) exists() bool { return h.node != noNode }
 
-// Moved is an address that has another owner than before, or none.
-type Moved struct {
+// MovedAddress is an address that has another owner than before, or none.
+type MovedAddress struct {
 	// Address is the one that moved.
 	Address netip.Addr
 	// From and To are its owners before and now; empty: none.
@@ -62,20 +62,20 @@ type Moved struct {
 
 // NewIndex returns the index of a node. Nothing is wanted, and no node is alive.
 func NewIndex(self lb.NodeName) *Index {
-	b := &Index{self: self, index: map[lb.NodeName]int{}, entries: map[netip.Addr]*entry{}, touched: map[netip.Addr]struct{}{}}
-	b.reset()
+	b := &Index{self: self, index: map[lb.NodeName]int{}, entries: map[netip.Addr]*addressEntry{}, touched: map[netip.Addr]struct{}{}}
+	b.resetSums()
 	return b
 }
 
 // Want records who may own an address from now on.
 func (b *Index) Want(a Address) {
-	e := b.entry(a.Address)
-	b.uncount(e)
+	e := b.entryOf(a.Address)
+	b.removeFromSums(e)
 	if !e.wanted {
 		e.wanted, b.ordered = true, nil
 	}
 	e.Candidates = a.Candidates
-	b.count(e)
+	b.addToSums(e)
 	b.touch(e)
 }
 
@@ -85,7 +85,7 @@ func (b *Index) Unwant(address netip.Addr) {
 	if e == nil || !e.wanted {
 		return
 	}
-	b.uncount(e)
+	b.removeFromSums(e)
 	e.wanted, e.Candidates, e.epoch, b.ordered = false, nil, 0, nil
 	b.touch(e)
 }
@@ -111,9 +111,9 @@ func (b *Index) All() []Address {
 // has an effect.
 func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
-		b.uncount(e)
+		b.removeFromSums(e)
 		e.epoch = epoch
-		b.count(e)
+		b.addToSums(e)
 		b.touch(e)
 	}
 }
@@ -130,30 +130,30 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 // which addresses have moved. The claims of a node are compared only if it has another map than
 // before. When nodes come or go, or their phase, drained state or links change, the next decision
 // examines all addresses.
-func (b *Index) SetNodes(nodes []Node) []Moved {
-	if !slices.EqualFunc(b.nodes, nodes, alike) {
+func (b *Index) SetNodes(nodes []Node) []MovedAddress {
+	if !slices.EqualFunc(b.nodes, nodes, sameAbilities) {
 		return b.setAll(nodes)
 	}
-	var moved []Moved
+	var moved []MovedAddress
 	changed := map[netip.Addr]struct{}{}
 	for i := range nodes {
 		noteDifference(b.nodes[i].Claims, nodes[i].Claims, changed)
 	}
 	b.nodes = nodes
 	for address := range changed {
-		e := b.entry(address)
+		e := b.entryOf(address)
 		before := b.nameOf(e.holder)
-		b.uncount(e)
+		b.removeFromSums(e)
 		e.holder = b.holderOf(address)
-		b.count(e)
+		b.addToSums(e)
 		b.touch(e)
 		moved = appendMoved(moved, address, before, b.nameOf(e.holder))
 	}
 	return moved
 }
 
-// alike reports whether a node can be given the same addresses as before.
-func alike(x, y Node) bool {
+// sameAbilities reports whether a node can be given the same addresses as before.
+func sameAbilities(x, y Node) bool {
 	return x.Name == y.Name && x.Phase == y.Phase && x.Drained == y.Drained && x.Links == y.Links
 }
 
@@ -171,47 +171,47 @@ func noteDifference(before, now Claims, changed map[netip.Addr]struct{}) {
 }
 
 // setAll replaces the nodes, and computes the holders of all addresses and all sums again.
-func (b *Index) setAll(nodes []Node) []Moved {
+func (b *Index) setAll(nodes []Node) []MovedAddress {
 	before := make(map[netip.Addr]lb.NodeName, len(b.entries))
 	for address, e := range b.entries {
-		before[address], e.holder, e.able = b.nameOf(e.holder), holder{node: nobody}, nil
+		before[address], e.holder, e.able = b.nameOf(e.holder), addressHolder{node: noNode}, nil
 	}
 	b.nodes, b.index = nodes, make(map[lb.NodeName]int, len(nodes))
-	b.reset()
+	b.resetSums()
 	for i := range nodes {
 		b.index[nodes[i].Name] = i
 		for address, epoch := range nodes[i].Claims {
-			e := b.entry(address)
-			e.holder = b.better(address, e.holder, i, epoch)
+			e := b.entryOf(address)
+			e.holder = b.betterHolder(address, e.holder, i, epoch)
 		}
 	}
-	var moved []Moved
+	var moved []MovedAddress
 	for address, e := range b.entries {
-		b.count(e)
+		b.addToSums(e)
 		b.touch(e)
 		moved = appendMoved(moved, address, before[address], b.nameOf(e.holder))
 	}
 	return moved
 }
 
-func appendMoved(moved []Moved, address netip.Addr, from, to lb.NodeName) []Moved {
+func appendMoved(moved []MovedAddress, address netip.Addr, from, to lb.NodeName) []MovedAddress {
 	if from == to {
 		return moved
 	}
-	return append(moved, Moved{address, from, to})
+	return append(moved, MovedAddress{address, from, to})
 }
 
-func (b *Index) entry(address netip.Addr) *entry {
+func (b *Index) entryOf(address netip.Addr) *addressEntry {
 	e := b.entries[address]
 	if e == nil {
-		e = &entry{Address: Address{Address: address}, holder: holder{node: nobody}}
+		e = &addressEntry{Address: Address{Address: address}, holder: addressHolder{node: noNode}}
 		b.entries[address] = e
 	}
 	return e
 }
 
-// Look makes the next decision examine an address.
-func (b *Index) Look(address netip.Addr) {
+// Reexamine makes the next decision examine an address.
+func (b *Index) Reexamine(address netip.Addr) {
 	if e := b.entries[address]; e != nil {
 		b.touch(e)
 	}
@@ -219,14 +219,14 @@ func (b *Index) Look(address netip.Addr) {
 
 // touch makes the next decision examine an address, and removes the entry of an address that is
 // neither wanted nor claimed.
-func (b *Index) touch(e *entry) {
+func (b *Index) touch(e *addressEntry) {
 	b.touched[e.Address.Address] = struct{}{}
 	if !e.wanted && !e.holder.exists() {
 		delete(b.entries, e.Address.Address)
 	}
 }
 
-func (b *Index) nameOf(h holder) lb.NodeName {
+func (b *Index) nameOf(h addressHolder) lb.NodeName {
 	if !h.exists() {
 		return ""
 	}
@@ -234,23 +234,23 @@ func (b *Index) nameOf(h holder) lb.NodeName {
 }
 
 // holderOf returns the node with the best claim for an address.
-func (b *Index) holderOf(address netip.Addr) holder {
-	h := holder{node: nobody}
+func (b *Index) holderOf(address netip.Addr) addressHolder {
+	h := addressHolder{node: noNode}
 	for i := range b.nodes {
 		if epoch, claims := b.nodes[i].Claims[address]; claims {
-			h = b.better(address, h, i, epoch)
+			h = b.betterHolder(address, h, i, epoch)
 		}
 	}
 	return h
 }
 
-// better returns the better one of a holder and a node that claims the address too: the one with the
+// betterHolder returns the better one of a holder and a node that claims the address too: the one with the
 // higher epoch or, if both are equal, the first in the order of election.
-func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) holder {
+func (b *Index) betterHolder(address netip.Addr, h addressHolder, node int, epoch Epoch) addressHolder {
 	switch {
 	case !h.exists():
-		return holder{node: node, epoch: epoch}
-	case epoch > h.epoch, epoch == h.epoch && election.Before(address, b.nodes[node].Name, b.nodes[h.node].Name):
+		return addressHolder{node: node, epoch: epoch}
+	case epoch > h.epoch, epoch == h.epoch && election.ComesBefore(address, b.nodes[node].Name, b.nodes[h.node].Name):
 		h.node, h.epoch = node, epoch
 	}
 	h.contested = true
@@ -258,16 +258,16 @@ func (b *Index) better(address netip.Addr, h holder, node int, epoch Epoch) hold
 }
 
 // inOrder returns the entries of wanted addresses, sorted by address.
-func (b *Index) inOrder() []*entry {
+func (b *Index) inOrder() []*addressEntry {
 	if b.ordered != nil {
 		return b.ordered
 	}
-	b.ordered = make([]*entry, 0, len(b.entries))
+	b.ordered = make([]*addressEntry, 0, len(b.entries))
 	for _, e := range b.entries {
 		if e.wanted {
 			b.ordered = append(b.ordered, e)
 		}
 	}
-	slices.SortFunc(b.ordered, func(x, y *entry) int { return x.Address.Address.Compare(y.Address.Address) })
+	slices.SortFunc(b.ordered, func(x, y *addressEntry) int { return x.Address.Address.Compare(y.Address.Address) })
 	return b.ordered
 }

@@ -104,8 +104,8 @@ func (d *changedIndex) alter(name lb.NodeName) {
 }
 
 // terms are drawn for a decision.
-func (d *changedIndex) terms() Terms {
-	t := Terms{Passed: map[netip.Addr][]lb.NodeName{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
+func (d *changedIndex) terms() DecisionTerms {
+	t := DecisionTerms{Passed: map[netip.Addr][]lb.NodeName{}, Overdue: map[netip.Addr]bool{}, Released: map[netip.Addr]bool{}, Hold: map[netip.Addr]bool{}, MoveOne: rapid.Bool().Draw(d.T, "move one")}
 	t.Passed[d.address()] = rapid.SliceOfN(rapid.SampledFrom([]lb.NodeName{node(0), node(1), node(2)}), 0, 3).Draw(d.T, "passed")
 	t.Overdue[d.address()] = rapid.Bool().Draw(d.T, "overdue")
 	t.Released[d.address()] = rapid.Bool().Draw(d.T, "released")
@@ -114,8 +114,8 @@ func (d *changedIndex) terms() Terms {
 }
 
 // input is all that was written.
-func (d *changedIndex) input(t Terms) Input {
-	in := Input{Self: node(0), Terms: t}
+func (d *changedIndex) input(t DecisionTerms) Input {
+	in := Input{Self: node(0), DecisionTerms: t}
 	for _, a := range slices.SortedFunc(maps.Keys(d.wanted), netip.Addr.Compare) {
 		in.Addresses = append(in.Addresses, Address{Address: a, Candidates: d.wanted[a]})
 	}
@@ -159,10 +159,10 @@ func (d *changedIndex) decides() {
 			d.Fatalf("%s is owned by %q, and moved to %q, want %q", a, d.index.Owner(a), owned[a], fresh.Owner(a))
 		}
 	}
-	if got, want := d.index.share(), fresh.share(); got != want || !slices.Equal(d.index.loads, fresh.loads) || len(d.index.groups) != len(fresh.groups) {
+	if got, want := d.index.fairShare(), fresh.fairShare(); got != want || !slices.Equal(d.index.loads, fresh.loads) || len(d.index.groups) != len(fresh.groups) {
 		d.Fatalf("the share is %d of the loads %v with %d groups, want %d of %v with %d", got, d.index.loads, len(d.index.groups), want, fresh.loads, len(fresh.groups))
 	}
-	got, want := d.index.Decide(in.Terms), fresh.Decide(in.Terms)
+	got, want := d.index.Decide(in.DecisionTerms), fresh.Decide(in.DecisionTerms)
 	for _, a := range got.Looked {
 		delete(d.own, a)
 	}
@@ -206,11 +206,11 @@ func TestOnlyChangedAddressesAreDecided(t *testing.T) {
 	b := indexOf(in)
 	looked := func(when string, want ...netip.Addr) {
 		t.Helper()
-		if diff := cmp.Diff(want, b.Decide(Terms{}).Looked, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, b.Decide(DecisionTerms{}).Looked, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", when, diff)
 		}
 	}
-	if got := len(b.Decide(Terms{}).Looked); got != 30 {
+	if got := len(b.Decide(DecisionTerms{}).Looked); got != 30 {
 		t.Errorf("at first %d are looked at, want 30", got)
 	}
 	looked("nothing has changed")
@@ -239,12 +239,12 @@ func TestAddressThatMovesWithoutAFailureWasDecided(t *testing.T) {
 	}
 	in.Self = node(1)
 	b := indexOf(in)
-	b.Decide(Terms{})
-	out := b.Decide(Terms{MoveOne: true})
+	b.Decide(DecisionTerms{})
+	out := b.Decide(DecisionTerms{MoveOne: true})
 	if diff := cmp.Diff([]netip.Addr{address(0)}, out.Looked, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("looked at (-want +got):\n%s", diff)
 	}
-	if got := out.Own[address(0)]; got != (Claim{Epoch: 2, Cause: Failback}) {
+	if got := out.Own[address(0)]; got != (Claim{Epoch: 2, Cause: CauseFailback}) {
 		t.Errorf("got %+v, want epoch 2 by failback", got)
 	}
 }
@@ -260,13 +260,13 @@ func BenchmarkOneAddress(b *testing.B) {
 			}
 			in.Self = node(3)
 			index, more := indexOf(in), Address{Address: address(others), Candidates: in.Addresses[0].Candidates}
-			index.Decide(Terms{})
+			index.Decide(DecisionTerms{})
 			for b.Loop() {
 				index.Want(more)
 				index.SetNodes(in.Nodes)
-				index.Decide(Terms{})
+				index.Decide(DecisionTerms{})
 				index.Unwant(more.Address)
-				index.Decide(Terms{})
+				index.Decide(DecisionTerms{})
 			}
 		})
 	}
@@ -282,8 +282,8 @@ func BenchmarkAllAddresses(b *testing.B) {
 	index := indexOf(in)
 	for b.Loop() {
 		index.SetNodes(in.Nodes[:9])
-		index.Decide(Terms{})
+		index.Decide(DecisionTerms{})
 		index.SetNodes(in.Nodes)
-		index.Decide(Terms{})
+		index.Decide(DecisionTerms{})
 	}
 }

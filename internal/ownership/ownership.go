@@ -5,7 +5,7 @@
 // it from one goroutine.
 //
 // An address stays with its owner as long as the owner may own it, unless an administrator
-// requests another node or Terms.MoveOne allows a move. See docs/design/speaker.md for the
+// requests another node or DecisionTerms.MoveOne allows a move. See docs/design/speaker.md for the
 // rules.
 package ownership
 
@@ -111,11 +111,11 @@ type Node struct {
 	Links uint64
 }
 
-// takes reports whether the node may be given addresses.
-func (n *Node) takes() bool { return n.Phase == Active && !n.Drained }
+// takesAddresses reports whether the node may be given addresses.
+func (n *Node) takesAddresses() bool { return n.Phase == Active && !n.Drained }
 
-// Terms are what a decision depends on besides the index. They are valid for one decision.
-type Terms struct {
+// DecisionTerms are what a decision depends on besides the index. They are valid for one decision.
+type DecisionTerms struct {
 	// Passed are the nodes that were elected for an address and have not claimed it in time. They
 	// are elected only if no other node can be.
 	Passed map[netip.Addr][]lb.NodeName
@@ -143,18 +143,18 @@ type Cause uint8
 
 // The causes.
 const (
-	// Kept: this node had it already.
-	Kept Cause = iota
-	// First: no node ever had it.
-	First
-	// Failure: its owner is dead, or has given it up.
-	Failure
-	// HandOver: its owner is alive and may not own it any more.
-	HandOver
-	// Failback: this node is a better one for it.
-	Failback
-	// Request: an administrator asks for this node, and the owner is alive.
-	Request
+	// CauseKept: this node had it already.
+	CauseKept Cause = iota
+	// CauseFirst: no node ever had it.
+	CauseFirst
+	// CauseFailure: its owner is dead, or has given it up.
+	CauseFailure
+	// CauseHandOver: its owner is alive and may not own it any more.
+	CauseHandOver
+	// CauseFailback: this node is a better one for it.
+	CauseFailback
+	// CauseRequest: an administrator asks for this node, and the owner is alive.
+	CauseRequest
 )
 
 // String returns the value of the metric label cause.
@@ -166,12 +166,12 @@ func (c Cause) String() string {
 type Claim struct {
 	// Epoch of the ownership.
 	Epoch Epoch
-	// Cause is why the node takes it, or Kept.
+	// Cause is why the node takes it, or CauseKept.
 	Cause Cause
 }
 
-// Unclaimed is an address that another node was elected for.
-type Unclaimed struct {
+// UnclaimedAddress is an address that another node was elected for.
+type UnclaimedAddress struct {
 	// Address that the elected node has not claimed yet.
 	Address netip.Addr
 	// Elected is the node that was elected.
@@ -190,7 +190,7 @@ type Output struct {
 	Care map[netip.Addr]lb.NodeName
 	// Unclaimed are wanted addresses that another node was elected for and has not
 	// claimed yet.
-	Unclaimed []Unclaimed
+	Unclaimed []UnclaimedAddress
 	// Contested are addresses that this node owns and another one claims as well.
 	Contested []netip.Addr
 	// Yielded are addresses that another node took from this one although, as far as this node

@@ -23,11 +23,11 @@ type Input struct {
 	Addresses []Address
 	Nodes     []Node
 	Epochs    map[netip.Addr]Epoch // the highest ever seen
-	Terms
+	DecisionTerms
 }
 
 // Decide is what a node decides that knows nothing else.
-func Decide(in Input) Output { return indexOf(in).Decide(in.Terms) }
+func Decide(in Input) Output { return indexOf(in).Decide(in.DecisionTerms) }
 
 func indexOf(in Input) *Index {
 	b := NewIndex(in.Self)

@@ -67,84 +67,84 @@ func TestTheRules(t *testing.T) {
 		want   map[lb.NodeName]Claim
 	}{
 		// Rule 1.
-		{"nobody ever had it: the elected one has the first epoch", all(), map[lb.NodeName]Claim{"node2": {1, First}}},
-		{"its owner is dead: the elected one has the next epoch", func(in *Input) { in.Epochs[a] = 6 }, map[lb.NodeName]Claim{"node2": {7, Failure}}},
-		{"its owner is dead and had the last epoch: the elected one has the first", func(in *Input) { in.Epochs[a] = MaxEpoch }, map[lb.NodeName]Claim{"node2": {1, Failure}}},
+		{"nobody ever had it: the elected one has the first epoch", all(), map[lb.NodeName]Claim{"node2": {1, CauseFirst}}},
+		{"its owner is dead: the elected one has the next epoch", func(in *Input) { in.Epochs[a] = 6 }, map[lb.NodeName]Claim{"node2": {7, CauseFailure}}},
+		{"its owner is dead and had the last epoch: the elected one has the first", func(in *Input) { in.Epochs[a] = MaxEpoch }, map[lb.NodeName]Claim{"node2": {1, CauseFailure}}},
 		{"a drained owner with the last epoch gives it up before another one has it", all(claims(0, MaxEpoch), func(in *Input) { in.Nodes[0].Drained = true }), nil},
 		{"an owner after the last epoch is followed by the second", all(claims(0, 1), func(in *Input) { in.Epochs[a], in.Nodes[0].Drained = MaxEpoch, true }),
-			map[lb.NodeName]Claim{"node0": {1, Kept}, "node2": {2, HandOver}}},
-		{"a node that is drained is not elected", func(in *Input) { in.Nodes[2].Drained = true }, map[lb.NodeName]Claim{"node1": {1, First}}},
-		{"a node that is draining is not elected", phase(Draining, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
-		{"a node that restarts is not elected", phase(Restarting, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
-		{"a node that is cut off is not elected", phase(Isolated, 2), map[lb.NodeName]Claim{"node1": {1, First}}},
-		{"a node that starts is not elected for what another one had", all(phase(Starting, 2), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node1": {7, Failure}}},
-		{"a node that starts is waited for when nobody ever had it", phase(Starting, 2), map[lb.NodeName]Claim{"node2": {1, First}}},
-		{"who is no candidate is not elected", func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[:1] }, map[lb.NodeName]Claim{"node0": {1, First}}},
+			map[lb.NodeName]Claim{"node0": {1, CauseKept}, "node2": {2, CauseHandOver}}},
+		{"a node that is drained is not elected", func(in *Input) { in.Nodes[2].Drained = true }, map[lb.NodeName]Claim{"node1": {1, CauseFirst}}},
+		{"a node that is draining is not elected", phase(Draining, 2), map[lb.NodeName]Claim{"node1": {1, CauseFirst}}},
+		{"a node that restarts is not elected", phase(Restarting, 2), map[lb.NodeName]Claim{"node1": {1, CauseFirst}}},
+		{"a node that is cut off is not elected", phase(Isolated, 2), map[lb.NodeName]Claim{"node1": {1, CauseFirst}}},
+		{"a node that starts is not elected for what another one had", all(phase(Starting, 2), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node1": {7, CauseFailure}}},
+		{"a node that starts is waited for when nobody ever had it", phase(Starting, 2), map[lb.NodeName]Claim{"node2": {1, CauseFirst}}},
+		{"who is no candidate is not elected", func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[:1] }, map[lb.NodeName]Claim{"node0": {1, CauseFirst}}},
 		{"nobody is able: nobody owns it", phase(Draining, 0, 1, 2), nil},
 		{"nobody has a link: nobody owns it", func(in *Input) {
 			for i := range in.Nodes {
 				in.Nodes[i].Able = cannot
 			}
 		}, nil},
-		{"the second one elected does not act either", func(in *Input) { in.Passed = passed("node2", "node1") }, map[lb.NodeName]Claim{"node0": {1, First}}},
-		{"after all have been passed over the first is elected again", func(in *Input) { in.Passed = passed("node2", "node1", "node0") }, map[lb.NodeName]Claim{"node2": {1, First}}},
+		{"the second one elected does not act either", func(in *Input) { in.Passed = passed("node2", "node1") }, map[lb.NodeName]Claim{"node0": {1, CauseFirst}}},
+		{"after all have been passed over the first is elected again", func(in *Input) { in.Passed = passed("node2", "node1", "node0") }, map[lb.NodeName]Claim{"node2": {1, CauseFirst}}},
 		{"the preferred one does not act: another one does", func(in *Input) {
 			in.Addresses[0].Candidates[0].Preference, in.Passed = 1, passed("node0")
-		}, map[lb.NodeName]Claim{"node2": {1, First}}},
+		}, map[lb.NodeName]Claim{"node2": {1, CauseFirst}}},
 		// Rule 2.
-		{"its owner is able: nothing happens", claims(0, 4), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"its owner is less preferred: nothing happens", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"its owner restarts: nothing happens", all(claims(0, 4), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+		{"its owner is able: nothing happens", claims(0, 4), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"its owner is less preferred: nothing happens", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"its owner restarts: nothing happens", all(claims(0, 4), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		{"its owner restarts and is no candidate: nothing happens", all(claims(0, 4), phase(Restarting, 0), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
-			map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"it was let go and claimed again: nothing happens", all(claims(0, 4), func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+			map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"it was let go and claimed again: nothing happens", all(claims(0, 4), func(in *Input) { in.Released = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		// Rule 3.
-		{"a draining owner keeps it until another one has it", all(claims(0, 4), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
-		{"an owner without a link", all(claims(0, 4), func(in *Input) { in.Nodes[0].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
+		{"a draining owner keeps it until another one has it", all(claims(0, 4), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
+		{"an owner without a link", all(claims(0, 4), func(in *Input) { in.Nodes[0].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
 		{"an owner that is no candidate any more", all(claims(0, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
-			map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {5, HandOver}}},
-		{"the next epoch is above all that were seen", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Epochs[a] = 9 }), map[lb.NodeName]Claim{"node0": {4, Kept}, "node2": {10, HandOver}}},
-		{"nobody is able: a draining owner keeps it", all(claims(0, 4), phase(Draining, 0, 1, 2)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
+			map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {5, CauseHandOver}}},
+		{"the next epoch is above all that were seen", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Epochs[a] = 9 }), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node2": {10, CauseHandOver}}},
+		{"nobody is able: a draining owner keeps it", all(claims(0, 4), phase(Draining, 0, 1, 2)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
 		{"nobody is able: one that is cut off gives it up", all(claims(0, 4), phase(Isolated, 0, 1, 2)), nil},
 		{"nobody is able: one without a link gives it up", all(claims(0, 4), phase(Draining, 1, 2), func(in *Input) { in.Nodes[0].Able = cannot }), nil},
 		{"nobody is able: one that drains and is no candidate gives it up", all(claims(0, 4), phase(Draining, 0, 1, 2), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }), nil},
-		{"who takes over first is not able any more", all(claims(0, 4), phase(Draining, 0, 2)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
+		{"who takes over first is not able any more", all(claims(0, 4), phase(Draining, 0, 2)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node1": {5, CauseHandOver}}},
 		{"the next one takes over if the first does not act", all(claims(0, 4), phase(Draining, 0), func(in *Input) { in.Passed = passed("node2") }),
-			map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
+			map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node1": {5, CauseHandOver}}},
 		// Rule 4.
-		{"of three claims the highest counts", all(claims(0, 4), claims(1, 6), claims(2, 5)), map[lb.NodeName]Claim{"node1": {6, Kept}}},
-		{"of three equal claims that of the highest weight counts", all(claims(0, 4), claims(1, 4), claims(2, 4)), map[lb.NodeName]Claim{"node2": {4, Kept}}},
-		{"of two equal claims that of the higher weight counts", all(claims(0, 4), claims(1, 4)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
-		{"the better claim counts although the other node is preferred", all(claims(0, 5), claims(1, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {5, Kept}}},
+		{"of three claims the highest counts", all(claims(0, 4), claims(1, 6), claims(2, 5)), map[lb.NodeName]Claim{"node1": {6, CauseKept}}},
+		{"of three equal claims that of the highest weight counts", all(claims(0, 4), claims(1, 4), claims(2, 4)), map[lb.NodeName]Claim{"node2": {4, CauseKept}}},
+		{"of two equal claims that of the higher weight counts", all(claims(0, 4), claims(1, 4)), map[lb.NodeName]Claim{"node1": {4, CauseKept}}},
+		{"the better claim counts although the other node is preferred", all(claims(0, 5), claims(1, 4), func(in *Input) { in.Addresses[0].Candidates[1].Preference = 9 }), map[lb.NodeName]Claim{"node0": {5, CauseKept}}},
 		{"what is not wanted is given up", all(claims(0, 4), func(in *Input) { in.Addresses = nil }), nil},
 		// A node is asked for.
-		{"a node that is asked for takes it from one that may have it, which keeps it until then", all(claims(0, 4), request(1)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, Request}}},
-		{"a node that is asked for and was not able a moment ago waits", all(claims(0, 4), request(1), func(in *Input) { in.Unripe = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"a node that is asked for and has it keeps it", all(claims(1, 4), request(1)), map[lb.NodeName]Claim{"node1": {4, Kept}}},
-		{"a node that is asked for has what nobody has", all(request(0), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node0": {7, Failure}}},
-		{"a node that is asked for is dead: the others have it as ever", all(func(in *Input) { in.Epochs[a] = 6 }, request(1), phase(Isolated, 1)), map[lb.NodeName]Claim{"node2": {7, Failure}}},
-		{"a node that is asked for does not act: what nobody has goes to the next", all(request(0), func(in *Input) { in.Passed = passed("node0") }), map[lb.NodeName]Claim{"node2": {1, First}}},
-		{"a node that is asked for drains: its owner keeps it", all(claims(0, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"a node that is asked for drains and has it: another one takes it", all(claims(1, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node1": {4, Kept}, "node2": {5, HandOver}}},
-		{"a node that is asked for has no link: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"a node that is asked for restarts: its owner keeps it", all(claims(0, 4), request(1), phase(Restarting, 1)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"an owner that restarts is left alone by one that is asked for", all(claims(0, 4), request(1), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"a node that is asked for has just begun: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Settled = false }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"an owner that drains hands over to the node that is asked for", all(claims(0, 4), request(1), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, Kept}, "node1": {5, HandOver}}},
-		{"a node that is asked for and lost it to another one starts no war", all(claims(1, 4), claims(2, 5), request(1)), map[lb.NodeName]Claim{"node2": {5, Kept}}},
-		{"a node that is asked for waits while the address is on hold", all(claims(0, 4), request(1), func(in *Input) { in.Hold = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, Kept}}},
-		{"the last epoch is not followed by another one", all(claims(0, MaxEpoch), request(1)), map[lb.NodeName]Claim{"node0": {MaxEpoch, Kept}}},
+		{"a node that is asked for takes it from one that may have it, which keeps it until then", all(claims(0, 4), request(1)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node1": {5, CauseRequest}}},
+		{"a node that is asked for and was not able a moment ago waits", all(claims(0, 4), request(1), func(in *Input) { in.Unripe = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"a node that is asked for and has it keeps it", all(claims(1, 4), request(1)), map[lb.NodeName]Claim{"node1": {4, CauseKept}}},
+		{"a node that is asked for has what nobody has", all(request(0), func(in *Input) { in.Epochs[a] = 6 }), map[lb.NodeName]Claim{"node0": {7, CauseFailure}}},
+		{"a node that is asked for is dead: the others have it as ever", all(func(in *Input) { in.Epochs[a] = 6 }, request(1), phase(Isolated, 1)), map[lb.NodeName]Claim{"node2": {7, CauseFailure}}},
+		{"a node that is asked for does not act: what nobody has goes to the next", all(request(0), func(in *Input) { in.Passed = passed("node0") }), map[lb.NodeName]Claim{"node2": {1, CauseFirst}}},
+		{"a node that is asked for drains: its owner keeps it", all(claims(0, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"a node that is asked for drains and has it: another one takes it", all(claims(1, 4), request(1), phase(Draining, 1)), map[lb.NodeName]Claim{"node1": {4, CauseKept}, "node2": {5, CauseHandOver}}},
+		{"a node that is asked for has no link: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Able = cannot }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"a node that is asked for restarts: its owner keeps it", all(claims(0, 4), request(1), phase(Restarting, 1)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"an owner that restarts is left alone by one that is asked for", all(claims(0, 4), request(1), phase(Restarting, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"a node that is asked for has just begun: its owner keeps it", all(claims(0, 4), request(1), func(in *Input) { in.Nodes[1].Settled = false }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"an owner that drains hands over to the node that is asked for", all(claims(0, 4), request(1), phase(Draining, 0)), map[lb.NodeName]Claim{"node0": {4, CauseKept}, "node1": {5, CauseHandOver}}},
+		{"a node that is asked for and lost it to another one starts no war", all(claims(1, 4), claims(2, 5), request(1)), map[lb.NodeName]Claim{"node2": {5, CauseKept}}},
+		{"a node that is asked for waits while the address is on hold", all(claims(0, 4), request(1), func(in *Input) { in.Hold = map[netip.Addr]bool{a: true} }), map[lb.NodeName]Claim{"node0": {4, CauseKept}}},
+		{"the last epoch is not followed by another one", all(claims(0, MaxEpoch), request(1)), map[lb.NodeName]Claim{"node0": {MaxEpoch, CauseKept}}},
 		// A dispute about what the cluster wants.
 		{"a node that lost it to one that may not own it, as it knows, starts no war", all(claims(0, 5), claims(2, 4), func(in *Input) { in.Addresses[0].Candidates = in.Addresses[0].Candidates[1:] }),
-			map[lb.NodeName]Claim{"node0": {5, Kept}}},
+			map[lb.NodeName]Claim{"node0": {5, CauseKept}}},
 		{"what is on hold is not taken from one that may not own it, as is known", all(claims(0, 5), func(in *Input) {
 			in.Addresses[0].Candidates, in.Hold = in.Addresses[0].Candidates[1:], map[netip.Addr]bool{a: true}
-		}), map[lb.NodeName]Claim{"node0": {5, Kept}}},
+		}), map[lb.NodeName]Claim{"node0": {5, CauseKept}}},
 		{"what is on hold is taken from one that drains and may not own it", all(claims(0, 5), phase(Draining, 0), func(in *Input) {
 			in.Addresses[0].Candidates, in.Hold = in.Addresses[0].Candidates[1:], map[netip.Addr]bool{a: true}
-		}), map[lb.NodeName]Claim{"node0": {5, Kept}, "node2": {6, HandOver}}},
+		}), map[lb.NodeName]Claim{"node0": {5, CauseKept}, "node2": {6, CauseHandOver}}},
 		{"what is on hold is taken from one that drains", all(claims(0, 5), phase(Draining, 0), func(in *Input) { in.Hold = map[netip.Addr]bool{a: true} }),
-			map[lb.NodeName]Claim{"node0": {5, Kept}, "node2": {6, HandOver}}},
+			map[lb.NodeName]Claim{"node0": {5, CauseKept}, "node2": {6, CauseHandOver}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -244,12 +244,12 @@ func TestGradualFailback(t *testing.T) {
 		change func(*Input)
 		want   map[lb.NodeName]Claim // of what moves
 	}{
-		{name: "a node with two less takes one", want: map[lb.NodeName]Claim{"node1": {2, Failback}}},
+		{name: "a node with two less takes one", want: map[lb.NodeName]Claim{"node1": {2, CauseFailback}}},
 		{name: "its epoch is higher than any that was seen", change: func(in *Input) {
 			for i := range in.Addresses {
 				in.Epochs[address(i)] = 9
 			}
-		}, want: map[lb.NodeName]Claim{"node1": {10, Failback}}},
+		}, want: map[lb.NodeName]Claim{"node1": {10, CauseFailback}}},
 		{name: "only if it is asked for", change: func(in *Input) { in.MoveOne = false }},
 		{name: "not to a node that has not been alive for long enough", change: func(in *Input) { in.Nodes[1].Settled = false }},
 		{name: "not to one that drains", change: func(in *Input) { in.Nodes[1].Drained = true }},
@@ -273,7 +273,7 @@ func TestGradualFailback(t *testing.T) {
 				in.Nodes[1].Claims[address(i)] = 1
 			}
 			in.Addresses[3].Candidates = []Candidate{{Node: "node0"}, {Node: "node1", Preference: 1}}
-		}, want: map[lb.NodeName]Claim{"node1": {2, Failback}}},
+		}, want: map[lb.NodeName]Claim{"node1": {2, CauseFailback}}},
 		{name: "not from one that restarts", change: func(in *Input) {
 			in.Nodes[0].Phase = Restarting
 			for i := range in.Addresses {
@@ -302,7 +302,7 @@ func TestGradualFailback(t *testing.T) {
 			moved := 0
 			for node, out := range everyone(in) {
 				for _, claim := range out.Own {
-					if claim.Cause == Failback {
+					if claim.Cause == CauseFailback {
 						got[node] = claim
 						moved++
 					}
@@ -343,7 +343,7 @@ func TestAddressThatMovesDoesNotMoveOthers(t *testing.T) {
 		for i := 1; i < n; i++ {
 			received := rapid.Bool().Draw(t, "received")
 			for a, claim := range before[node(i)].Own {
-				if i == waiting || claim.Cause != HandOver {
+				if i == waiting || claim.Cause != CauseHandOver {
 					continue
 				}
 				if gone := rapid.Bool().Draw(t, "let go"); gone {
@@ -393,9 +393,9 @@ func TestNodeThatHandsOverHasRoom(t *testing.T) {
 		in.Nodes[0].Claims[address(i)], in.Epochs[address(i)] = 1, 1
 		in.Addresses[i].Candidates = in.Addresses[i].Candidates[1:]
 	}
-	last := slices.IndexFunc(in.Addresses[4:], func(a Address) bool { return election.Before(a.Address, node(1), node(0)) })
+	last := slices.IndexFunc(in.Addresses[4:], func(a Address) bool { return election.ComesBefore(a.Address, node(1), node(0)) })
 	in.Addresses = append(in.Addresses[:4], in.Addresses[4+last])
-	if got := owns(everyone(in), in.Addresses[4].Address); got[node(0)] != (Claim{1, First}) {
+	if got := owns(everyone(in), in.Addresses[4].Address); got[node(0)] != (Claim{1, CauseFirst}) {
 		t.Errorf("it is taken by %v, want node0, which has nothing any more", got)
 	}
 }
@@ -592,7 +592,7 @@ func TestOwnersAreThoseWhoseClaimsCountMost(t *testing.T) {
 		{Name: "b", Claims: Claims{one: 2, two: 1}},
 	}
 	first := lb.NodeName("a")
-	if election.Before(two, "b", "a") {
+	if election.ComesBefore(two, "b", "a") {
 		first = "b"
 	}
 	want := map[netip.Addr]lb.NodeName{one: "a", two: first}

@@ -9,21 +9,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// group is a set of nodes that some addresses can be given to.
-type group struct {
+// candidateGroup is a set of nodes that some addresses can be given to.
+type candidateGroup struct {
 	key   string // the indices in nodes, encoded
 	nodes []int  // sorted indices in Index.nodes
 	used  int    // number of addresses that can be given to these nodes
 }
 
-// reset sets the sums over all addresses to zero.
-func (b *Index) reset() {
+// resetSums sets the sums over all addresses to zero.
+func (b *Index) resetSums() {
 	b.loads, b.memberships, b.shared = make([]int, len(b.nodes)), make([]int, len(b.nodes)), 0
-	b.groups, b.open = map[string]*group{}, map[netip.Addr]*entry{}
+	b.groups, b.open = map[string]*candidateGroup{}, map[netip.Addr]*addressEntry{}
 }
 
-// uncount takes an entry out of the sums. It must be called before the entry changes.
-func (b *Index) uncount(e *entry) {
+// removeFromSums takes an entry out of the sums. It must be called before the entry changes.
+func (b *Index) removeFromSums(e *addressEntry) {
 	delete(b.open, e.Address.Address)
 	if !e.wanted {
 		return
@@ -38,14 +38,14 @@ func (b *Index) uncount(e *entry) {
 		e.able = nil
 		if g.used--; g.used == 0 {
 			delete(b.groups, g.key)
-			b.add(g, -1)
+			b.addTakers(g, -1)
 		}
 	}
 }
 
-// count adds an entry to the sums, and finds the nodes that can be given it. It must be called after
+// addToSums adds an entry to the sums, and finds the nodes that can be given it. It must be called after
 // the entry has changed.
-func (b *Index) count(e *entry) {
+func (b *Index) addToSums(e *addressEntry) {
 	if !e.wanted {
 		return
 	}
@@ -59,14 +59,14 @@ func (b *Index) count(e *entry) {
 	if e.holder.exists() || e.able != nil {
 		b.shared++
 	}
-	if !b.settled(e) {
+	if !b.isSettled(e) {
 		b.open[e.Address.Address] = e
 	}
 }
 
 // groupOf returns the group of nodes that can be given an address, and counts the address in it; nil:
 // there are none.
-func (b *Index) groupOf(e *entry) *group {
+func (b *Index) groupOf(e *addressEntry) *candidateGroup {
 	var nodes []int
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
@@ -84,34 +84,34 @@ func (b *Index) groupOf(e *entry) *group {
 	}
 	g := b.groups[string(key)]
 	if g == nil {
-		g = &group{key: string(key), nodes: nodes}
+		g = &candidateGroup{key: string(key), nodes: nodes}
 		b.groups[g.key] = g
-		b.add(g, 1)
+		b.addTakers(g, 1)
 	}
 	g.used++
 	return g
 }
 
-func (b *Index) add(g *group, n int) {
+func (b *Index) addTakers(g *candidateGroup, n int) {
 	for _, i := range g.nodes {
 		b.memberships[i] += n
 	}
 }
 
-// share returns the fair share of addresses for each node that can be given any.
-func (b *Index) share() int {
+// fairShare returns the fair share of addresses for each node that can be given any.
+func (b *Index) fairShare() int {
 	nodes := 0
 	for _, groups := range b.memberships {
 		if groups > 0 {
 			nodes++
 		}
 	}
-	return election.Share(b.shared, nodes)
+	return election.FairShare(b.shared, nodes)
 }
 
-// settled reports whether the decision about a wanted address stays the same, whatever happens to
+// isSettled reports whether the decision about a wanted address stays the same, whatever happens to
 // other addresses.
-func (b *Index) settled(e *entry) bool {
+func (b *Index) isSettled(e *addressEntry) bool {
 	if !e.holder.exists() {
 		return e.able == nil
 	}
@@ -119,44 +119,44 @@ func (b *Index) settled(e *entry) bool {
 }
 
 // mayKeep reports whether the holder of an address may own it.
-func (b *Index) mayKeep(e *entry) bool {
+func (b *Index) mayKeep(e *addressEntry) bool {
 	n := &b.nodes[e.holder.node]
-	return n.takes() && e.fits(n)
+	return n.takesAddresses() && e.canTake(n)
 }
 
 // movesToRequested reports whether an address is to move from its owner to the requested node.
-func (b *Index) movesToRequested(e *entry) bool {
+func (b *Index) movesToRequested(e *addressEntry) bool {
 	asked := b.requestedNode(e)
-	return asked != nobody && asked != e.holder.node
+	return asked != noNode && asked != e.holder.node
 }
 
-// requestedNode returns the index of the requested node of an address; nobody: no node is requested, or
+// requestedNode returns the index of the requested node of an address; noNode: no node is requested, or
 // it cannot be given the address.
-func (b *Index) requestedNode(e *entry) int {
+func (b *Index) requestedNode(e *addressEntry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
-		if i, alive := b.index[c.Node]; c.Requested && alive && b.nodes[i].takes() && b.nodes[i].Able(c, e.Address.Address) {
+		if i, alive := b.index[c.Node]; c.Requested && alive && b.nodes[i].takesAddresses() && b.nodes[i].Able(c, e.Address.Address) {
 			return i
 		}
 	}
-	return nobody
+	return noNode
 }
 
 // mayGoTo reports whether the phase of a node allows that it is given the address. A starting node
 // may be given an address that no node ever had, so that nodes which start together share such
 // addresses.
-func (e *entry) mayGoTo(n *Node) bool {
-	return n.takes() || n.Phase == Starting && !n.Drained && e.epoch == 0
+func (e *addressEntry) mayGoTo(n *Node) bool {
+	return n.takesAddresses() || n.Phase == Starting && !n.Drained && e.epoch == 0
 }
 
-// fits reports whether a node is a candidate with a link for the address.
-func (e *entry) fits(n *Node) bool {
-	c := e.candidate(n.Name)
+// canTake reports whether a node is a candidate with a link for the address.
+func (e *addressEntry) canTake(n *Node) bool {
+	c := e.candidateOf(n.Name)
 	return c != nil && n.Able(c, e.Address.Address)
 }
 
-// candidate returns the candidate for a node; nil: the node is no candidate.
-func (e *entry) candidate(node lb.NodeName) *Candidate {
+// candidateOf returns the candidate for a node; nil: the node is no candidate.
+func (e *addressEntry) candidateOf(node lb.NodeName) *Candidate {
 	for j := range e.Candidates {
 		if c := &e.Candidates[j]; c.Node == node {
 			return c

@@ -16,12 +16,12 @@ import (
 // controller-runtime.
 type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
-// Informers makes informers that list objects of the given kinds, which tenants write, in
+// NewInformers makes informers that list objects of the given kinds, which tenants write, in
 // pages, and trim each page with their transform. client-go would transform a list only
 // after it has decoded all objects. Only one of the informers has a page in memory at a
 // time. With an API server that streams lists (Kubernetes 1.34 and later) informers do
 // not list.
-func Informers(kinds ...runtime.Object) NewInformer {
+func NewInformers(kinds ...runtime.Object) NewInformer {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 		same := func(kind runtime.Object) bool { return reflect.TypeOf(kind) == reflect.TypeOf(object) }
@@ -32,11 +32,11 @@ func Informers(kinds ...runtime.Object) NewInformer {
 		i := &informerOfPages{transform: func(in any) (any, error) { return in, nil }}
 		i.SharedIndexInformer = cache.NewSharedIndexInformer(&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-				return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
+				return listPages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
 					select {
 					case turn <- struct{}{}:
 						defer func() { <-turn }()
-						return read(ctx, source.ListWithContext, options, i.transform)
+						return readPage(ctx, source.ListWithContext, options, i.transform)
 					case <-ctx.Done():
 						return nil, ctx.Err()
 					}

@@ -67,9 +67,9 @@ func (s *source) trim(in any) (any, error) {
 }
 
 func TestInformers_ListInPagesThatAreTrimmedOneAtATime(t *testing.T) {
-	newInformer := Informers(&corev1.Service{})
+	newInformer := NewInformers(&corev1.Service{})
 	var reading atomic.Int32
-	sources := map[*source]cache.SharedIndexInformer{{services: 3*page + 1, reading: &reading}: nil, {services: 2 * page, reading: &reading}: nil}
+	sources := map[*source]cache.SharedIndexInformer{{services: 3*pageSize + 1, reading: &reading}: nil, {services: 2 * pageSize, reading: &reading}: nil}
 	var ended sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	defer ended.Wait()
@@ -95,14 +95,14 @@ func TestInformers_ListInPagesThatAreTrimmedOneAtATime(t *testing.T) {
 		if trimmed != s.services {
 			t.Errorf("trimmed Services: got %d, want %d", trimmed, s.services)
 		}
-		if most := s.most.Load(); most > page {
-			t.Errorf("Services at a time that were not trimmed: got %d, want at most %d", most, page)
+		if most := s.most.Load(); most > pageSize {
+			t.Errorf("Services at a time that were not trimmed: got %d, want at most %d", most, pageSize)
 		}
 		s.mu.Lock()
 		for i, got := range s.asked {
-			want := metav1.ListOptions{Limit: page}
+			want := metav1.ListOptions{Limit: pageSize}
 			if i > 0 {
-				want.Continue = strconv.Itoa(i * page)
+				want.Continue = strconv.Itoa(i * pageSize)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("page %d (-want +got):\n%s", i, diff)
@@ -113,7 +113,7 @@ func TestInformers_ListInPagesThatAreTrimmedOneAtATime(t *testing.T) {
 }
 
 func TestInformers_OfOtherKindsListAsClientGoDoes(t *testing.T) {
-	informer := Informers(&corev1.Service{})(&source{}, &corev1.Node{}, 0, cache.Indexers{})
+	informer := NewInformers(&corev1.Service{})(&source{}, &corev1.Node{}, 0, cache.Indexers{})
 	if paged, ok := informer.(*informerOfPages); ok {
 		t.Errorf("informer of Nodes: got %T, want that of client-go", paged)
 	}

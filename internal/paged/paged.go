@@ -19,22 +19,24 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// page is how many objects are read at once. An object can have 1.5 MiB of labels (an EndpointSlice
+// pageSize is how many objects are read at once. An object can have 1.5 MiB of labels (an EndpointSlice
 // copies the labels of its Service), and then takes some 15 MiB of memory until it is trimmed.
-const page = 4
+const pageSize = 4
 
 // ListFunc lists one page of objects.
 type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)
 
-// All calls list for one page after the other and returns all objects, trimmed. All pages are of
-// the same, latest resource version. An error on any page is an error of All.
-func All(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
-	return pages(options, func(options metav1.ListOptions) (*internalversion.List, error) { return read(ctx, list, options, trim) })
+// ListAll calls list for one page after the other and returns all objects, trimmed. All pages are of
+// the same, latest resource version. An error on any page is an error of ListAll.
+func ListAll(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
+	return listPages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
+		return readPage(ctx, list, options, trim)
+	})
 }
 
-func pages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalversion.List, error)) (*internalversion.List, error) {
+func listPages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalversion.List, error)) (*internalversion.List, error) {
 	// The API server ignores the limit if the resource version is 0.
-	options.ResourceVersion, options.ResourceVersionMatch, options.Limit = "", "", page
+	options.ResourceVersion, options.ResourceVersionMatch, options.Limit = "", "", pageSize
 	all := &internalversion.List{}
 	for {
 		next, err := read(options)
@@ -48,8 +50,8 @@ func pages(options metav1.ListOptions, read func(metav1.ListOptions) (*internalv
 	}
 }
 
-// read returns one page, trimmed. The result shares no memory with the decoded objects.
-func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
+// readPage returns one page, trimmed. The result shares no memory with the decoded objects.
+func readPage(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
 	decoded, err := list(ctx, options)
 	if err != nil {
 		return nil, err
@@ -70,22 +72,22 @@ func read(ctx context.Context, list ListFunc, options metav1.ListOptions, trim c
 	return to, err
 }
 
-// Services returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. reader
+// LoadBalancers returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. reader
 // reads from the API server, not from a cache.
-func Services(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
+func LoadBalancers(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
 	ofType := client.MatchingFields{"spec.type": string(corev1.ServiceTypeLoadBalancer)}
-	return services(ctx, reader, func(*corev1.Service) bool { return true }, ofType)
+	return selectServices(ctx, reader, func(*corev1.Service) bool { return true }, ofType)
 }
 
 // ServicesWith returns the Services of any type that have a status condition, trimmed.
 func ServicesWith(ctx context.Context, reader client.Reader, condition string) ([]corev1.Service, error) {
-	return services(ctx, reader, func(svc *corev1.Service) bool {
+	return selectServices(ctx, reader, func(svc *corev1.Service) bool {
 		return meta.FindStatusCondition(svc.Status.Conditions, condition) != nil
 	})
 }
 
-func services(ctx context.Context, reader client.Reader, wanted func(*corev1.Service) bool, selectors ...client.ListOption) (found []corev1.Service, err error) {
-	all, err := All(ctx, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+func selectServices(ctx context.Context, reader client.Reader, wanted func(*corev1.Service) bool, selectors ...client.ListOption) (found []corev1.Service, err error) {
+	all, err := ListAll(ctx, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		list := &corev1.ServiceList{}
 		err := reader.List(ctx, list, append(selectors, &client.ListOptions{Limit: options.Limit, Continue: options.Continue})...)
 		list.Items = slices.DeleteFunc(list.Items, func(svc corev1.Service) bool { return !wanted(&svc) })

@@ -49,8 +49,8 @@ func (s *server) List(_ context.Context, into client.ObjectList, options ...clie
 }
 
 func TestServices(t *testing.T) {
-	s := &server{services: 2*page + 1}
-	got, err := Services(t.Context(), s)
+	s := &server{services: 2*pageSize + 1}
+	got, err := LoadBalancers(t.Context(), s)
 	if err != nil || len(got) != s.services {
 		t.Fatalf("got %d Services, error %v, want %d", len(got), err, s.services)
 	}
@@ -66,7 +66,7 @@ func TestServices(t *testing.T) {
 }
 
 func TestServicesWith(t *testing.T) {
-	s := &server{services: 2*page + 1, condition: "Wanted"}
+	s := &server{services: 2*pageSize + 1, condition: "Wanted"}
 	got, err := ServicesWith(t.Context(), s, "Wanted")
 	if err != nil || len(got) != 1 || got[0].Name != "0" || got[0].Annotations != nil {
 		t.Errorf("got %v, error %v, want the one with the condition, trimmed", got, err)
@@ -77,7 +77,7 @@ func TestServicesWith(t *testing.T) {
 }
 
 func TestServices_ErrorOnALaterPage(t *testing.T) {
-	if got, err := Services(t.Context(), &server{services: 100, fails: 3}); err == nil || got != nil {
+	if got, err := LoadBalancers(t.Context(), &server{services: 100, fails: 3}); err == nil || got != nil {
 		t.Errorf("got %d Services, error %v, want an error alone", len(got), err)
 	}
 }

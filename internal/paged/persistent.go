@@ -23,13 +23,13 @@ func Persistent(next NewInformer) NewInformer {
 		source := cache.ToListerWatcherWithContext(lw)
 		return next(&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (list runtime.Object, err error) {
-				return list, persist(ctx, func() error {
+				return list, retryRequest(ctx, func() error {
 					list, err = source.ListWithContext(ctx, options)
 					return err
 				})
 			},
 			WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (w watch.Interface, err error) {
-				return w, persist(ctx, func() error {
+				return w, retryRequest(ctx, func() error {
 					w, err = source.WatchWithContext(ctx, options)
 					return err
 				})
@@ -44,9 +44,9 @@ var retryWait = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * tim
 // logEvery is how often failures in a row are logged.
 const logEvery = time.Minute
 
-// persist repeats a request until it succeeds, its context ends, or it fails with an error
+// retryRequest repeats a request until it succeeds, its context ends, or it fails with an error
 // that the informer has to handle.
-func persist(ctx context.Context, request func() error) error {
+func retryRequest(ctx context.Context, request func() error) error {
 	var logged time.Time
 	for failures := 1; ; failures++ {
 		err := request()
@@ -60,7 +60,7 @@ func persist(ctx context.Context, request func() error) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(retryWait.After(failures)):
+		case <-time.After(retryWait.Wait(failures)):
 		}
 	}
 }

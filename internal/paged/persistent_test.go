@@ -81,7 +81,7 @@ func TestPersistent_InformerHasItsListSoonAfterAnOutage(t *testing.T) {
 func TestPersist_InformerGetsItsWork(t *testing.T) {
 	for _, want := range []error{apierrors.NewResourceExpired("too old"), apierrors.NewBadRequest("no streams")} {
 		calls := 0
-		if got := persist(t.Context(), func() error { calls++; return want }); !errors.Is(got, want) || calls != 1 {
+		if got := retryRequest(t.Context(), func() error { calls++; return want }); !errors.Is(got, want) || calls != 1 {
 			t.Errorf("got %v after %d requests, want %v after one", got, calls, want)
 		}
 	}

@@ -36,19 +36,19 @@ func (l Link) reaches(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Subnets, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// Near reports whether the node, as a candidate for which no interfaces are named, has a link
+// HasNearLink reports whether the node, as a candidate for which no interfaces are named, has a link
 // that can announce the address and has a subnet that contains it.
-func (r Report) Near(c *ownership.Candidate, address netip.Addr) bool {
+func (r Report) HasNearLink(c *ownership.Candidate, address netip.Addr) bool {
 	return len(c.Interfaces) == 0 && slices.ContainsFunc(r.Links, func(l Link) bool {
 		return slices.Contains(l.Families, lb.FamilyOf(address)) && l.reaches(address)
 	})
 }
 
-// Unable returns why no link of the node can announce an address, as the part of a sentence
+// WhyUnable returns why no link of the node can announce an address, as the part of a sentence
 // that follows the node's name. It is empty if a link can, or if not all links are known
 // (LinksBounded). The rules are those by which speaker/layer2 chooses links. near: some
-// candidate of the address is Near.
-func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) string {
+// candidate of the address has such a link.
+func (r Report) WhyUnable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""
 	}
@@ -60,7 +60,7 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) st
 		if len(c.Interfaces) == 0 {
 			return "has no interface to announce on"
 		}
-		return fmt.Sprintf("has no interface %s to announce on, only %s", strings.Join(c.Interfaces, " or "), describe(r.Links))
+		return fmt.Sprintf("has no interface %s to announce on, only %s", strings.Join(c.Interfaces, " or "), describeLinks(r.Links))
 	}
 	family := lb.FamilyOf(address)
 	able := slices.DeleteFunc(slices.Clone(named), func(l Link) bool { return !slices.Contains(l.Families, family) })
@@ -69,10 +69,10 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) st
 		if family == lb.IPv6 {
 			kind = "IPv6 link-local"
 		}
-		return fmt.Sprintf("has no %s address on %s", kind, describe(named))
+		return fmt.Sprintf("has no %s address on %s", kind, describeLinks(named))
 	}
 	if (c.RequireSubnet || near && len(c.Interfaces) == 0) && !slices.ContainsFunc(able, func(l Link) bool { return l.reaches(address) }) {
-		return fmt.Sprintf("has no interface in a subnet of %s, only %s", address, describe(able))
+		return fmt.Sprintf("has no interface in a subnet of %s, only %s", address, describeLinks(able))
 	}
 	return ""
 }
@@ -81,8 +81,8 @@ func (r Report) Unable(c *ownership.Candidate, address netip.Addr, near bool) st
 // counted.
 const maxLinks = 3
 
-// describe names links with their subnets.
-func describe(links []Link) string {
+// describeLinks names links with their subnets.
+func describeLinks(links []Link) string {
 	if len(links) == 0 {
 		return "none"
 	}

@@ -42,10 +42,10 @@ func TestWhyNoLinkCanAnnounceAnAddress(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := reports.Report{Links: tt.links}
-			if got := r.Unable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near); got != tt.want {
+			if got := r.WhyUnable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if r.LinksBounded = true; r.Unable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near) != "" {
+			if r.LinksBounded = true; r.WhyUnable(&tt.candidate, netip.MustParseAddr(tt.address), tt.near) != "" {
 				t.Error("not all links are listed: got a reason, want none")
 			}
 		})

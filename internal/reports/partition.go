@@ -8,15 +8,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Group are speakers that run and receive from each other.
-type Group struct {
+// SpeakerGroup are speakers that run and receive from each other.
+type SpeakerGroup struct {
 	// First is the first of its nodes by name.
 	First lb.NodeName
 	// Size is how many nodes it has.
 	Size int
 }
 
-// Partitioned returns the nodes whose speakers are in a minority and cut off from a larger group of
+// PartitionedNodes returns the nodes whose speakers are in a minority and cut off from a larger group of
 // speakers that run, each with that group. A group counts for a speaker only if a member and the
 // speaker report that they miss each other: the last report of a member that died does not name
 // speakers from which the member still received. The size of the group is then the number of all
@@ -29,12 +29,12 @@ type Group struct {
 // then it announces nothing, and its report names those that it missed before. It is in no group, and
 // every group that it is cut off from counts as larger: others announce its addresses meanwhile, and
 // when its process goes on it reads the result before it has a majority again.
-func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]Group {
-	p, minority := partition{missing: missing(all), lists: map[lb.NodeName]lb.NodeName{}}, false
+func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]SpeakerGroup {
+	p, minority := partition{missing: missedNodes(all), lists: map[lb.NodeName]lb.NodeName{}}, false
 	var unready [][]*Report
 	for node, r := range all {
 		switch {
-		case stale[node] != Fresh || r.Isolated:
+		case stale[node] != NotStale || r.Isolated:
 			continue
 		case r.Unready:
 			unready = append(unready, []*Report{&r})
@@ -48,7 +48,7 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 	}
 	slices.SortFunc(p.nodes, func(x, y *Report) int { return cmp.Compare(x.Node, y.Node) })
 	p.compareLists()
-	cut, groups := map[lb.NodeName]Group{}, p.groups()
+	cut, groups := map[lb.NodeName]SpeakerGroup{}, p.groups()
 	for _, own := range append(unready, groups...) {
 		for _, other := range groups {
 			full := p.fullAgainst(own, other)
@@ -56,7 +56,7 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 				if r.MinoritySince.IsZero() {
 					continue
 				}
-				if g := p.missedMembers(r, other, full); g.larger(cut[r.Node]) && (r.Unready || g.larger(Group{own[0].Node, len(own)})) {
+				if g := p.missedMembers(r, other, full); g.isLargerThan(cut[r.Node]) && (r.Unready || g.isLargerThan(SpeakerGroup{own[0].Node, len(own)})) {
 					cut[r.Node] = g
 				}
 			}
@@ -65,7 +65,7 @@ func Partitioned(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) ma
 	return cut
 }
 
-// partition is what Partitioned works with.
+// partition is what PartitionedNodes works with.
 type partition struct {
 	nodes   []*Report // by name
 	missing map[lb.NodeName]map[lb.NodeName]bool
@@ -87,8 +87,8 @@ func (p *partition) compareLists() {
 	}
 }
 
-// larger returns whether a group counts as the larger one.
-func (g Group) larger(other Group) bool {
+// isLargerThan returns whether a group counts as the larger one.
+func (g SpeakerGroup) isLargerThan(other SpeakerGroup) bool {
 	return g.Size > other.Size || g.Size == other.Size && g.First < other.First
 }
 
@@ -102,7 +102,7 @@ func (p *partition) groups() (groups [][]*Report) {
 		for i := 0; i < len(group); i++ {
 			others := rest[:0:0]
 			for _, r := range rest {
-				if p.connected(group[i], r) {
+				if p.areConnected(group[i], r) {
 					group = append(group, r)
 				} else {
 					others = append(others, r)
@@ -116,10 +116,10 @@ func (p *partition) groups() (groups [][]*Report) {
 	return groups
 }
 
-// connected returns whether neither of two speakers misses the other. A full list leaves nodes
+// areConnected returns whether neither of two speakers misses the other. A full list leaves nodes
 // out, so two speakers of which one has a full list are connected only if both have the same
 // one: all speakers on one side of a partition miss the same nodes.
-func (p *partition) connected(x, y *Report) bool {
+func (p *partition) areConnected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
@@ -135,7 +135,7 @@ func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 
 // missedMembers returns the members of another group that the speaker misses. The result is empty if
 // none of them misses the speaker, or if none of them takes addresses.
-func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeName]bool) (g Group) {
+func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeName]bool) (g SpeakerGroup) {
 	takes, mutual, missing := false, false, p.missing[r.Node]
 	for _, o := range other {
 		if !missing[o.Node] && !r.MissingBounded {
@@ -148,7 +148,7 @@ func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeNa
 		takes = takes || o.Standby == ""
 	}
 	if !takes || !mutual {
-		return Group{}
+		return SpeakerGroup{}
 	}
 	return g
 }

@@ -19,10 +19,10 @@ type Report struct {
 	// Node of the speaker.
 	Node lb.NodeName
 	// Owned are the addresses that the node has.
-	Owned []Owned
+	Owned []OwnedAddress
 	// Foreign are hosts that use an address of the cluster too: hosts outside of the cluster, or
 	// kernels of nodes.
-	Foreign []Foreign
+	Foreign []ForeignHost
 	// Sessions are those that the node should have with routers.
 	Sessions []Session
 	// Missing are the nodes, by name, whose speakers should run and from which this one receives
@@ -44,7 +44,7 @@ type Report struct {
 	// See Confirm.
 	Confirmed bool
 	// Unready: the kubelet of its node has reported for a while that the process of the speaker runs and
-	// does not answer. See Partitioned.
+	// does not answer. See PartitionedNodes.
 	Unready bool
 	// Dead: the node is not ready and its kubelet does not answer, so that it is enough if one
 	// speaker misses this one, whatever others report. See Confirm.
@@ -92,8 +92,8 @@ func SameSession(x, y Session) bool {
 // Flapping reports whether the session is established and ends again and again.
 func (s Session) Flapping() bool { return s.Flaps >= bgp.FlapsWhenFlapping }
 
-// Why returns why the session is not established, as far as it is known.
-func (s Session) Why() string { return cmp.Or(s.LastError, s.State) }
+// WhyDown returns why the session is not established, as far as it is known.
+func (s Session) WhyDown() string { return cmp.Or(s.LastError, s.State) }
 
 // Route is a prefix that a node announces.
 type Route struct {
@@ -109,16 +109,16 @@ func (r Route) Same(other Route) bool {
 	return r.Prefix == other.Prefix && slices.Equal(r.Peers, other.Peers) && r.Since.Equal(other.Since)
 }
 
-// Path is how a node announces an address by BGP.
-type Path struct {
+// BGPPath is how a node announces an address by BGP.
+type BGPPath struct {
 	// Node that announces it.
 	Node lb.NodeName
 	// Route that the address is in.
 	Route
 }
 
-// Owned is an address that a node reports to have.
-type Owned struct {
+// OwnedAddress is an address that a node reports to have.
+type OwnedAddress struct {
 	Address netip.Addr
 	Node    lb.NodeName
 	// Interfaces on which it is announced.
@@ -129,8 +129,8 @@ type Owned struct {
 	Epoch int64
 }
 
-// Foreign is a host that uses an address and is no node of the cluster, or the kernel of a node.
-type Foreign struct {
+// ForeignHost is a host that uses an address and is no node of the cluster, or the kernel of a node.
+type ForeignHost struct {
 	Address netip.Addr
 	// Node and Interface that received from it.
 	Node      lb.NodeName
@@ -145,9 +145,9 @@ type Foreign struct {
 	Since time.Time
 }
 
-// Who names the host, and the node that reports it, as part of a sentence. last: the host is
+// Describe names the host, and the node that reports it, as part of a sentence. last: the host is
 // not reported any more.
-func (f Foreign) Who(last bool) string {
+func (f ForeignHost) Describe(last bool) string {
 	when := "reported"
 	if last {
 		when = "last reported"
@@ -162,58 +162,58 @@ func (f Foreign) Who(last bool) string {
 }
 
 // Remedy is what to do about the host, as part of a sentence.
-func (f Foreign) Remedy() string {
+func (f ForeignHost) Remedy() string {
 	if f.HostNode == "" {
 		return "turn that host off or give it another address"
 	}
 	return fmt.Sprintf("remove the address from the interfaces of the node %q, or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool", f.HostNode)
 }
 
-// Owner returns the owner of an address, given all claims: the claim with the highest epoch,
+// OwnerOf returns the owner of an address, given all claims: the claim with the highest epoch,
 // then the latest one, then the first by name.
-func Owner(claims []Owned) (Owned, bool) {
+func OwnerOf(claims []OwnedAddress) (OwnedAddress, bool) {
 	if len(claims) == 0 {
-		return Owned{}, false
+		return OwnedAddress{}, false
 	}
-	return slices.MaxFunc(claims, func(x, y Owned) int {
+	return slices.MaxFunc(claims, func(x, y OwnedAddress) int {
 		return cmp.Or(cmp.Compare(x.Epoch, y.Epoch), x.Since.Compare(y.Since), -cmp.Compare(x.Node, y.Node))
 	}), true
 }
 
-// Host returns the foreign host that uses an address, given all reports about the address. If
+// HostOf returns the foreign host that uses an address, given all reports about the address. If
 // the address has an owner, a report that another node made before the owner had the address
 // does not count: if the host were still there, the owner would report it too. The owner's
 // report comes first, then the latest.
-func Host(reported []Foreign, owner Owned, owned bool) (Foreign, bool) {
-	var valid []Foreign
+func HostOf(reported []ForeignHost, owner OwnedAddress, owned bool) (ForeignHost, bool) {
+	var valid []ForeignHost
 	for _, f := range reported {
 		if !owned || f.Node == owner.Node || f.Since.After(owner.Since) {
 			valid = append(valid, f)
 		}
 	}
 	if len(valid) == 0 {
-		return Foreign{}, false
+		return ForeignHost{}, false
 	}
-	byOwner := func(f Foreign) int {
+	byOwner := func(f ForeignHost) int {
 		if owned && f.Node == owner.Node {
 			return 1
 		}
 		return 0
 	}
-	return slices.MaxFunc(valid, func(x, y Foreign) int {
+	return slices.MaxFunc(valid, func(x, y ForeignHost) int {
 		return cmp.Or(cmp.Compare(byOwner(x), byOwner(y)), x.Since.Compare(y.Since), -cmp.Compare(x.Node, y.Node))
 	}), true
 }
 
-// Picture is the result of all reports together, by address.
-type Picture struct {
-	Owners map[netip.Addr]Owned
-	Hosts  map[netip.Addr]Foreign
+// MergedReports is the result of all reports together, by address.
+type MergedReports struct {
+	Owners map[netip.Addr]OwnedAddress
+	Hosts  map[netip.Addr]ForeignHost
 }
 
-// Together makes one picture of the reports.
-func Together(list []Report) Picture {
-	claims, reported := map[netip.Addr][]Owned{}, map[netip.Addr][]Foreign{}
+// Merge makes one picture of the reports.
+func Merge(list []Report) MergedReports {
+	claims, reported := map[netip.Addr][]OwnedAddress{}, map[netip.Addr][]ForeignHost{}
 	for _, r := range list {
 		for _, o := range r.Owned {
 			claims[o.Address] = append(claims[o.Address], o)
@@ -222,13 +222,13 @@ func Together(list []Report) Picture {
 			reported[f.Address] = append(reported[f.Address], f)
 		}
 	}
-	p := Picture{Owners: map[netip.Addr]Owned{}, Hosts: map[netip.Addr]Foreign{}}
+	p := MergedReports{Owners: map[netip.Addr]OwnedAddress{}, Hosts: map[netip.Addr]ForeignHost{}}
 	for address, list := range claims {
-		p.Owners[address], _ = Owner(list)
+		p.Owners[address], _ = OwnerOf(list)
 	}
 	for address, list := range reported {
 		owner, owned := p.Owners[address]
-		if f, ok := Host(list, owner, owned); ok {
+		if f, ok := HostOf(list, owner, owned); ok {
 			p.Hosts[address] = f
 		}
 	}

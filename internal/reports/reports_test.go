@@ -19,11 +19,11 @@ var (
 func at(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
 
 func owns(node lb.NodeName, epoch int64, since int) Report {
-	return Report{Node: node, Owned: []Owned{{Address: one, Node: node, Epoch: epoch, Since: at(since)}}}
+	return Report{Node: node, Owned: []OwnedAddress{{Address: one, Node: node, Epoch: epoch, Since: at(since)}}}
 }
 
 func (r Report) withHost(mac string, since int) Report {
-	r.Foreign = append(r.Foreign, Foreign{Address: one, Node: r.Node, MAC: mac, Since: at(since)})
+	r.Foreign = append(r.Foreign, ForeignHost{Address: one, Node: r.Node, MAC: mac, Since: at(since)})
 	return r
 }
 
@@ -48,7 +48,7 @@ func TestTogether(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := Together(tt.reports)
+			p := Merge(tt.reports)
 			if got := p.Owners[one].Node; got != tt.owner {
 				t.Errorf("owner: got %q, want %q", got, tt.owner)
 			}
@@ -59,7 +59,7 @@ func TestTogether(t *testing.T) {
 	}
 	backwards := []Report{owns("n2", 2, 5), owns("n1", 1, 0).withHost("a", 7)}
 	forwards := []Report{backwards[1], backwards[0]}
-	if diff := cmp.Diff(Together(forwards), Together(backwards), value); diff != "" {
+	if diff := cmp.Diff(Merge(forwards), Merge(backwards), value); diff != "" {
 		t.Errorf("the order of the reports changes the picture:\n%s", diff)
 	}
 }

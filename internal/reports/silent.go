@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Silent returns the nodes whose speakers died without reporting it: their reports are from
+// SilentNodes returns the nodes whose speakers died without reporting it: their reports are from
 // before. A speaker is silent if all other running speakers miss it. A speaker that it misses
 // as well does not count, since the network between the two may be cut. At least one speaker
 // must count: one that misses it and that it does not miss.
@@ -19,8 +19,8 @@ import (
 // two witnesses is not one of the others that have to miss the silent one. For a node that is
 // Dead it is enough that one speaker misses it: a report to the contrary may be forged, or old,
 // from a speaker that cannot write.
-func Silent(all map[lb.NodeName]Report) map[lb.NodeName]bool {
-	missing, silent := missing(all), map[lb.NodeName]bool{}
+func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
+	missing, silent := missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
 		if r.Ended {
 			silent[node] = true
@@ -42,7 +42,7 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 		running[node] = !r.Stopped && !known[node]
 		full = full || running[node] && r.MissingBounded
 	}
-	for node, n := range counted(missing, running) {
+	for node, n := range countMissing(missing, running) {
 		suspected[node] = n >= 2 || n == 1 && all[node].Confirmed
 	}
 	next := map[lb.NodeName]bool{}
@@ -62,7 +62,7 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 				continue
 			}
 			witnesses++
-			agree += bit(misses)
+			agree += boolBit(misses)
 		}
 		if agree > 0 && (agree == witnesses || all[node].Dead) {
 			next[node] = true
@@ -71,33 +71,33 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 	return next
 }
 
-// counted counts the speakers that run and miss a node.
-func counted(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeName]bool) map[lb.NodeName]int {
+// countMissing counts the speakers that run and miss a node.
+func countMissing(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeName]bool) map[lb.NodeName]int {
 	count := map[lb.NodeName]int{}
 	for witness, list := range missing {
 		for node := range list {
-			count[node] += bit(running[witness])
+			count[node] += boolBit(running[witness])
 		}
 	}
 	return count
 }
 
-// Doubts returns the nodes whose kubelets are to be asked for Confirm: nodes that only one
+// NodesToConfirm returns the nodes whose kubelets are to be asked for Confirm: nodes that only one
 // speaker misses, and nodes that are not ready (down) and that any speaker misses. Nodes that
 // are Silent already are left out. The value is the node of a running speaker that misses the
 // key; its kubelet is asked as well.
-func Doubts(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
-	silent, missing, running := Silent(all), missing(all), map[lb.NodeName]bool{}
+func NodesToConfirm(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
+	silent, missing, running := SilentNodes(all), missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
 		running[node] = !r.Stopped && !silent[node]
 	}
-	doubts, count := map[lb.NodeName]lb.NodeName{}, counted(missing, running)
+	doubts, count := map[lb.NodeName]lb.NodeName{}, countMissing(missing, running)
 	for witness, list := range missing {
 		for node := range list {
 			if !running[witness] || !running[node] || count[node] > 1 && !down(node) {
 				continue
 			}
-			if other, has := doubts[node]; !has || preferred(witness, other, down) {
+			if other, has := doubts[node]; !has || isBetterWitness(witness, other, down) {
 				doubts[node] = witness
 			}
 		}
@@ -105,9 +105,9 @@ func Doubts(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.Node
 	return doubts
 }
 
-// preferred reports whether a node is the better witness of two: one that is ready, then the
+// isBetterWitness reports whether a node is the better witness of two: one that is ready, then the
 // first by name.
-func preferred(node, other lb.NodeName, down func(lb.NodeName) bool) bool {
+func isBetterWitness(node, other lb.NodeName, down func(lb.NodeName) bool) bool {
 	if down(node) != down(other) {
 		return down(other)
 	}
@@ -130,7 +130,7 @@ func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, ans
 	return confirmed
 }
 
-func bit(is bool) int {
+func boolBit(is bool) int {
 	if is {
 		return 1
 	}
@@ -141,26 +141,26 @@ func bit(is bool) int {
 type Staleness int
 
 const (
-	// Fresh: nothing shows that the report is old.
-	Fresh Staleness = iota
-	// Stopped: the speaker has stopped, and reported that.
-	Stopped
-	// Missed: the other speakers miss the one that reported.
-	Missed
-	// Dead: a speaker misses the one that reported, and Report.Dead is set. Others may not miss
+	// NotStale: nothing shows that the report is old.
+	NotStale Staleness = iota
+	// SpeakerStopped: the speaker has stopped, and reported that.
+	SpeakerStopped
+	// SpeakerMissed: the other speakers miss the one that reported.
+	SpeakerMissed
+	// SpeakerDead: a speaker misses the one that reported, and Report.Dead is set. Others may not miss
 	// it.
-	Dead
-	// Ended: no speaker runs on the node: see Report.Ended.
-	Ended
+	SpeakerDead
+	// ContainerEnded: no speaker runs on the node: see Report.Ended.
+	ContainerEnded
 	// NodeDown: the node is not ready, and no ready node has a speaker that could report whether
 	// the speaker of this node still runs.
 	NodeDown
 )
 
-// Stale returns which reports are old, and why. down reports whether a node is not ready. The
+// StaleReports returns which reports are old, and why. down reports whether a node is not ready. The
 // speaker of such a node may still run: the reports of the other speakers show that.
-func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
-	silent, stale := Silent(all), map[lb.NodeName]Staleness{}
+func StaleReports(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
+	silent, stale := SilentNodes(all), map[lb.NodeName]Staleness{}
 	var witnesses []Report
 	for node, r := range all {
 		if !r.Stopped && !silent[node] && !down(node) {
@@ -171,13 +171,13 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 		isReceived := slices.ContainsFunc(witnesses, func(w Report) bool { return !w.MissingBounded && !slices.Contains(w.Missing, node) })
 		switch {
 		case r.Ended:
-			stale[node] = Ended
+			stale[node] = ContainerEnded
 		case r.Stopped:
-			stale[node] = Stopped
+			stale[node] = SpeakerStopped
 		case silent[node] && r.Dead:
-			stale[node] = Dead
+			stale[node] = SpeakerDead
 		case silent[node], down(node) && !isReceived && len(witnesses) > 0:
-			stale[node] = Missed
+			stale[node] = SpeakerMissed
 		case down(node) && !isReceived:
 			stale[node] = NodeDown
 		}
@@ -185,12 +185,12 @@ func Stale(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeN
 	return stale
 }
 
-// Left returns the nodes whose speakers were stopped and that no running speaker misses: no
+// LeftNodes returns the nodes whose speakers were stopped and that no running speaker misses: no
 // speaker should run there any more, or the next one is about to start. Without a running
 // speaker the result is nil, since nothing is known.
-func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
+func LeftNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
-	for _, list := range missing(all) {
+	for _, list := range missedNodes(all) {
 		maps.Copy(missed, list)
 	}
 	for node, r := range all {
@@ -207,9 +207,9 @@ func Left(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	return left
 }
 
-// missing returns the nodes that each speaker misses, without speakers that have stopped. The
+// missedNodes returns the nodes that each speaker misses, without speakers that have stopped. The
 // list of a silent speaker is its last one.
-func missing(all map[lb.NodeName]Report) map[lb.NodeName]map[lb.NodeName]bool {
+func missedNodes(all map[lb.NodeName]Report) map[lb.NodeName]map[lb.NodeName]bool {
 	missing := make(map[lb.NodeName]map[lb.NodeName]bool, len(all))
 	for node, r := range all {
 		if r.Stopped {

@@ -60,7 +60,7 @@ func TestSilent(t *testing.T) {
 		{"one that was killed is no third one", []Report{misses("a", "b", "c"), misses("b"), confirmed(misses("c", "b"))}, []lb.NodeName{"b", "c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, ask(Silent, tt.reports)); diff != "" {
+			if diff := cmp.Diff(tt.want, ask(SilentNodes, tt.reports)); diff != "" {
 				t.Errorf("silent (-want +got):\n%s", diff)
 			}
 		})
@@ -80,7 +80,7 @@ func TestLeft(t *testing.T) {
 		{"all were stopped", []Report{stopped(misses("a")), stopped(misses("b"))}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, ask(Left, tt.reports)); diff != "" {
+			if diff := cmp.Diff(tt.want, ask(LeftNodes, tt.reports)); diff != "" {
 				t.Errorf("left (-want +got):\n%s", diff)
 			}
 		})
@@ -114,11 +114,11 @@ func TestStale_KubeletIsAsked(t *testing.T) {
 		want    map[lb.NodeName]Staleness
 	}{
 		{"speaker of another node cannot write that it misses the dead one", []Report{misses("a"), misses("b"), misses("c", "a")}, []lb.NodeName{"a"},
-			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": Dead}},
+			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": SpeakerDead}},
 		{"one of three others cannot", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, []lb.NodeName{"a"},
-			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": Dead}},
+			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{"a": SpeakerDead}},
 		{"the first that misses it is on a node that is not ready", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, []lb.NodeName{"a", "c"},
-			map[lb.NodeName]bool{"a": false, "d": true}, map[lb.NodeName]lb.NodeName{"a": "d"}, map[lb.NodeName]Staleness{"a": Dead}},
+			map[lb.NodeName]bool{"a": false, "d": true}, map[lb.NodeName]lb.NodeName{"a": "d"}, map[lb.NodeName]Staleness{"a": SpeakerDead}},
 		{"node is ready", []Report{misses("a"), misses("b"), misses("c", "a")}, nil,
 			map[lb.NodeName]bool{"a": false, "c": true}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{}},
 		{"node is ready, and two miss it", []Report{misses("a"), misses("b"), misses("c", "a"), misses("d", "a")}, nil,
@@ -128,15 +128,15 @@ func TestStale_KubeletIsAsked(t *testing.T) {
 		{"no kubelet answers", []Report{misses("a"), misses("b"), misses("c", "a")}, []lb.NodeName{"a"},
 			map[lb.NodeName]bool{"a": false, "c": false}, map[lb.NodeName]lb.NodeName{"a": "c"}, map[lb.NodeName]Staleness{}},
 		{"no speaker misses it", []Report{misses("a"), misses("b"), misses("c")}, []lb.NodeName{"a"}, nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{}},
-		{"all others miss it", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}, nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{"a": Missed}},
+		{"all others miss it", []Report{misses("a"), misses("b", "a"), misses("c", "a")}, []lb.NodeName{"a"}, nil, map[lb.NodeName]lb.NodeName{}, map[lb.NodeName]Staleness{"a": SpeakerMissed}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			all, down := byNode(tt.reports), among(tt.down)
-			doubts := Doubts(all, down)
+			doubts := NodesToConfirm(all, down)
 			if diff := cmp.Diff(tt.asked, doubts); diff != "" {
 				t.Errorf("doubts (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.want, Stale(Confirm(all, doubts, tt.answers, down), down)); diff != "" {
+			if diff := cmp.Diff(tt.want, StaleReports(Confirm(all, doubts, tt.answers, down), down)); diff != "" {
 				t.Errorf("stale (-want +got):\n%s", diff)
 			}
 		})
@@ -167,7 +167,7 @@ func TestConfirm(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []lb.NodeName
 			all := byNode(tt.reports)
-			doubts := Doubts(all, among(nil))
+			doubts := NodesToConfirm(all, among(nil))
 			if diff := cmp.Diff(tt.doubts, doubts); diff != "" {
 				t.Errorf("doubts (-want +got):\n%s", diff)
 			}
@@ -210,15 +210,15 @@ func TestStale(t *testing.T) {
 		want    map[lb.NodeName]Staleness
 	}{
 		{"all run", []Report{misses("a"), misses("b")}, nil, map[lb.NodeName]Staleness{}},
-		{"one was stopped, and one was killed", []Report{stopped(misses("a")), misses("b"), misses("c", "b"), misses("d", "b")}, nil, map[lb.NodeName]Staleness{"a": Stopped, "b": Missed}},
+		{"one was stopped, and one was killed", []Report{stopped(misses("a")), misses("b"), misses("c", "b"), misses("d", "b")}, nil, map[lb.NodeName]Staleness{"a": SpeakerStopped, "b": SpeakerMissed}},
 		{"node is not ready, and the others do not miss its speaker", []Report{misses("a"), misses("b")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{}},
 		{"the only node is not ready", []Report{misses("a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown}},
-		{"node is not ready, and it and the only other speaker miss each other", []Report{misses("a", "b"), misses("b", "a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": Missed}},
+		{"node is not ready, and it and the only other speaker miss each other", []Report{misses("a", "b"), misses("b", "a")}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": SpeakerMissed}},
 		{"no node is ready", []Report{misses("a"), misses("b"), misses("c")}, []lb.NodeName{"a", "b", "c"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": NodeDown, "c": NodeDown}},
-		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": Stopped}},
+		{"the only node that is ready has a speaker that was stopped", []Report{misses("a"), stopped(misses("b"))}, []lb.NodeName{"a"}, map[lb.NodeName]Staleness{"a": NodeDown, "b": SpeakerStopped}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Stale(byNode(tt.reports), among(tt.down))
+			got := StaleReports(byNode(tt.reports), among(tt.down))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("stale (-want +got):\n%s", diff)
 			}

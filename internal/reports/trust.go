@@ -12,8 +12,8 @@ import (
 // so no true epoch gets that high. A false one would outrank every true one for ever.
 const maxEpoch = 1 << 40
 
-// Trust limits which parts of reports count: a speaker can be wrong, or its node compromised.
-type Trust struct {
+// TrustRules limits which parts of reports count: a speaker can be wrong, or its node compromised.
+type TrustRules struct {
 	// Now is the time of the reader.
 	Now time.Time
 	// Exists reports whether the cluster has a node.
@@ -26,33 +26,33 @@ type Trust struct {
 	Claimed func(netip.Addr) bool
 }
 
-// Trusted returns the parts of the reports that count. It leaves out the reports of nodes that
+// TrustedParts returns the parts of the reports that count. It leaves out the reports of nodes that
 // do not exist, what is not plausible, and what is about addresses that the node may not
 // announce. The given reports are not changed.
-func (t Trust) Trusted(list []Report) []Report {
+func (t TrustRules) TrustedParts(list []Report) []Report {
 	var trusted []Report
 	for _, r := range list {
 		if !t.Exists(r.Node) {
 			continue
 		}
-		r = r.Plausible(t.Now)
-		r.Owned = slices.DeleteFunc(r.Owned, func(o Owned) bool { return !t.MayAnnounce(r.Node, o.Address) })
-		r.Foreign = slices.DeleteFunc(r.Foreign, func(f Foreign) bool { return !t.Claimed(f.Address) || !t.MayAnnounce(r.Node, f.Address) })
+		r = r.PlausibleParts(t.Now)
+		r.Owned = slices.DeleteFunc(r.Owned, func(o OwnedAddress) bool { return !t.MayAnnounce(r.Node, o.Address) })
+		r.Foreign = slices.DeleteFunc(r.Foreign, func(f ForeignHost) bool { return !t.Claimed(f.Address) || !t.MayAnnounce(r.Node, f.Address) })
 		trusted = append(trusted, r)
 	}
 	return trusted
 }
 
-// Plausible returns the report as far as it can be true: times after now become now, and
+// PlausibleParts returns the report as far as it can be true: times after now become now, and
 // addresses with an epoch out of bounds are left out. The lists of addresses are copies.
-func (r Report) Plausible(now time.Time) Report {
-	r.Owned = slices.DeleteFunc(slices.Clone(r.Owned), func(o Owned) bool { return o.Epoch < 0 || o.Epoch > maxEpoch })
+func (r Report) PlausibleParts(now time.Time) Report {
+	r.Owned = slices.DeleteFunc(slices.Clone(r.Owned), func(o OwnedAddress) bool { return o.Epoch < 0 || o.Epoch > maxEpoch })
 	for i := range r.Owned {
-		r.Owned[i].Since = earlier(r.Owned[i].Since, now)
+		r.Owned[i].Since = earlierTime(r.Owned[i].Since, now)
 	}
 	r.Foreign = slices.Clone(r.Foreign)
 	for i := range r.Foreign {
-		r.Foreign[i].Since = earlier(r.Foreign[i].Since, now)
+		r.Foreign[i].Since = earlierTime(r.Foreign[i].Since, now)
 	}
 	return r
 }
@@ -61,12 +61,12 @@ func (r Report) Plausible(now time.Time) Report {
 func PlausibleRoutes(list []Route, now time.Time) []Route {
 	list = slices.Clone(list)
 	for i := range list {
-		list[i].Since = earlier(list[i].Since, now)
+		list[i].Since = earlierTime(list[i].Since, now)
 	}
 	return list
 }
 
-func earlier(t, now time.Time) time.Time {
+func earlierTime(t, now time.Time) time.Time {
 	if t.After(now) {
 		return now
 	}

@@ -15,17 +15,17 @@ func TestTrusted(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	before, later := now.Add(-time.Minute), now.Add(time.Hour)
 	own, other, free := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
-	trust := Trust{
+	trust := TrustRules{
 		Now:         now,
 		Exists:      func(node lb.NodeName) bool { return node != "ghost" },
 		MayAnnounce: func(_ lb.NodeName, a netip.Addr) bool { return a != other },
 		Claimed:     func(a netip.Addr) bool { return a != free },
 	}
 	owned := func(a netip.Addr, since time.Time, epoch int64) Report {
-		return Report{Node: "n1", Owned: []Owned{{Address: a, Node: "n1", Since: since, Epoch: epoch}}}
+		return Report{Node: "n1", Owned: []OwnedAddress{{Address: a, Node: "n1", Since: since, Epoch: epoch}}}
 	}
 	withRival := func(a netip.Addr, since time.Time) Report {
-		return Report{Node: "n1", Foreign: []Foreign{{Address: a, Node: "n1", MAC: "02:00:00:00:00:99", Since: since}}}
+		return Report{Node: "n1", Foreign: []ForeignHost{{Address: a, Node: "n1", MAC: "02:00:00:00:00:99", Since: since}}}
 	}
 	nothing := []Report{{Node: "n1"}}
 	tests := []struct {
@@ -49,8 +49,8 @@ func TestTrusted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			given := tt.report
-			copied := Report{Node: given.Node, Owned: append([]Owned(nil), given.Owned...), Foreign: append([]Foreign(nil), given.Foreign...)}
-			got := trust.Trusted([]Report{given})
+			copied := Report{Node: given.Node, Owned: append([]OwnedAddress(nil), given.Owned...), Foreign: append([]ForeignHost(nil), given.Foreign...)}
+			got := trust.TrustedParts([]Report{given})
 			options := cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(x, y netip.Addr) bool { return x == y })}
 			if diff := cmp.Diff(tt.want, got, options); diff != "" {
 				t.Errorf("trusted (-want +got):\n%s", diff)

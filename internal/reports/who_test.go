@@ -8,12 +8,12 @@ import (
 
 func TestForeign_HostAndRemedy(t *testing.T) {
 	const remove = `remove the address from the interfaces of the node "n3", or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool`
-	host := Foreign{Node: "n1", Interface: "eth0", MAC: "m"}
+	host := ForeignHost{Node: "n1", Interface: "eth0", MAC: "m"}
 	kernel, own := host, host
 	kernel.HostNode, own.HostNode, own.Node = "n3", "n3", "n3"
 	for _, tt := range []struct {
 		name        string
-		host        Foreign
+		host        ForeignHost
 		last        bool
 		who, remedy string
 	}{
@@ -23,7 +23,7 @@ func TestForeign_HostAndRemedy(t *testing.T) {
 		{"kernel of the node itself", own, false, `the kernel of the node "n3" (its interface eth0, MAC m)`, remove},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff([]string{tt.who, tt.remedy}, []string{tt.host.Who(tt.last), tt.host.Remedy()}); diff != "" {
+			if diff := cmp.Diff([]string{tt.who, tt.remedy}, []string{tt.host.Describe(tt.last), tt.host.Remedy()}); diff != "" {
 				t.Errorf("who and remedy (-want +got):\n%s", diff)
 			}
 		})

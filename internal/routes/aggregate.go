@@ -8,13 +8,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Overhang returns the first prefix that the advertisement would announce for an address in the ranges
+// OverhangingPrefix returns the first prefix that the advertisement would announce for an address in the ranges
 // and that also contains addresses outside of the ranges.
-func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
+func (a *Advertisement) OverhangingPrefix(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range lb.Union(ranges...) {
 		// Union has joined adjacent ranges: only the prefixes at the ends of a range can overhang.
 		for _, end := range []netip.Addr{r.First, r.Last} {
-			prefix, _ := end.Prefix(a.bits(r.Family())) // never fails: the bits are of the family
+			prefix, _ := end.Prefix(a.prefixLength(r.Family())) // never fails: the bits are of the family
 			if all := lb.RangeOf(prefix); !r.Contains(all.First) || !r.Contains(all.Last) {
 				return prefix, true
 			}
@@ -23,11 +23,11 @@ func (a *Advertisement) Overhang(ranges []lb.Range) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// Aggregate returns the first prefix of several addresses that the advertisement announces for
+// AggregatePrefix returns the first prefix of several addresses that the advertisement announces for
 // addresses in the ranges; false: it announces single addresses.
-func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
+func (a *Advertisement) AggregatePrefix(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range ranges {
-		if prefix, _ := r.First.Prefix(a.bits(r.Family())); !prefix.IsSingleIP() { // never fails: the bits are of the family
+		if prefix, _ := r.First.Prefix(a.prefixLength(r.Family())); !prefix.IsSingleIP() { // never fails: the bits are of the family
 			return prefix, true
 		}
 	}
@@ -37,7 +37,7 @@ func (a *Advertisement) Aggregate(ranges []lb.Range) (netip.Prefix, bool) {
 // SharesLength reports whether both advertisements announce addresses of the family as prefixes of the
 // same length.
 func (a *Advertisement) SharesLength(other *Advertisement, family lb.Family) bool {
-	return a.bits(family) == other.bits(family)
+	return a.prefixLength(family) == other.prefixLength(family)
 }
 
 // SharesPeer reports whether both advertisements are announced to some of the same peers.

@@ -20,7 +20,7 @@ func TestAggregate(t *testing.T) {
 		{"a length of one family alone", Advertisement{LengthV6: 64}, []lb.Range{span("192.0.2.0/24"), span("2001:db8::/63")}, "2001:db8::/64"},
 		{"no ranges", Advertisement{Length: 24}, nil, ""},
 	} {
-		prefix, got := tt.ad.Aggregate(tt.ranges)
+		prefix, got := tt.ad.AggregatePrefix(tt.ranges)
 		if got != (tt.want != "") || (got && prefix.String() != tt.want) {
 			t.Errorf("%s: got %v, %s, want %q", tt.name, got, prefix, tt.want)
 		}
@@ -51,7 +51,7 @@ func TestOverhang(t *testing.T) {
 		{"all there is", Advertisement{LengthV6: 1}, []lb.Range{span("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}, ""},
 		{"no pool", Advertisement{Length: 1}, nil, ""},
 	} {
-		prefix, got := tt.ad.Overhang(tt.ranges)
+		prefix, got := tt.ad.OverhangingPrefix(tt.ranges)
 		if got != (tt.want != "") || (got && prefix.String() != tt.want) {
 			t.Errorf("%s: got %v, %s, want %q", tt.name, got, prefix, tt.want)
 		}

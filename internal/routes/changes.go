@@ -17,43 +17,43 @@ type Change struct {
 
 // prefixEntry is the state of a prefix. Its size does not depend on the number of peers.
 type prefixEntry struct {
-	members  []member
-	now      *group // the group of all members together; nil: the prefix is not announced
-	reported *group // the group that Changes returned last, perhaps of an older plan; nil: none
+	members  []groupMember
+	now      *advertisementGroup // the union of the groups of all members; nil: the prefix is not announced
+	reported *advertisementGroup // the group whose routes Changes returned last, perhaps of an older plan; nil: none
 	dirty    bool
 }
 
-// member is a group, and how many addresses in the prefix are announced by it.
-type member struct {
-	group *group
+// groupMember is a group, and how many addresses in the prefix are announced by it.
+type groupMember struct {
+	group *advertisementGroup
 	count int
 }
 
-// count adds n to the number of addresses that the group announces with the prefix.
-func (p *Planner) count(prefix netip.Prefix, g *group, n int) {
+// addCount adds n to the number of addresses that the group announces with the prefix.
+func (p *Planner) addCount(prefix netip.Prefix, g *advertisementGroup, n int) {
 	e := p.prefixes[prefix]
 	if e == nil {
 		e = &prefixEntry{}
 		p.prefixes[prefix] = e
 	}
-	i := slices.IndexFunc(e.members, func(m member) bool { return m.group == g })
+	i := slices.IndexFunc(e.members, func(m groupMember) bool { return m.group == g })
 	switch {
 	case i < 0:
-		e.members = append(e.members, member{g, n})
+		e.members = append(e.members, groupMember{g, n})
 	case e.members[i].count+n == 0:
 		e.members = slices.Delete(e.members, i, i+1)
 	default:
 		e.members[i].count += n
 		return
 	}
-	if now := p.plan.together(e.members); now != e.now {
+	if now := p.plan.unionGroup(e.members); now != e.now {
 		e.now = now
 		p.touch(prefix, e)
 	}
 }
 
-// together returns the group of the advertisements of all members.
-func (p *plan) together(members []member) *group {
+// unionGroup returns the group of the advertisements of all members.
+func (p *plan) unionGroup(members []groupMember) *advertisementGroup {
 	switch len(members) {
 	case 0:
 		return nil
@@ -65,7 +65,7 @@ func (p *plan) together(members []member) *group {
 		ads = append(ads, m.group.ads...)
 	}
 	slices.Sort(ads)
-	return p.group(slices.Compact(ads))
+	return p.groupOf(slices.Compact(ads))
 }
 
 // touch marks a prefix dirty: its routes may have changed.
@@ -88,7 +88,7 @@ func (p *Planner) Changes() map[bgp.PeerName]Change {
 	for _, prefix := range p.dirty {
 		e := p.prefixes[prefix]
 		for _, peer := range p.plan.peers {
-			had, has := e.reported.route(peer), e.now.route(peer)
+			had, has := e.reported.attributesFor(peer), e.now.attributesFor(peer)
 			switch c := changes[peer]; {
 			case has == nil && had != nil:
 				c.Withdraw = append(c.Withdraw, prefix)
@@ -117,7 +117,7 @@ func (p *Planner) Changes() map[bgp.PeerName]Change {
 func (p *Planner) Table(peer bgp.PeerName) Table {
 	table := Table{}
 	for prefix, e := range p.prefixes {
-		if attributes := e.now.route(peer); attributes != nil {
+		if attributes := e.now.attributesFor(peer); attributes != nil {
 			table[prefix] = attributes
 		}
 	}

@@ -23,8 +23,8 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 			has = append(has, fmt.Sprintf("%q", peer))
 		}
 	}
-	asks, has = ordered(asks), ordered(has)
-	who := eligibility.Enumerate(word(len(nodes), "the node"), nodes)
+	asks, has = sortedUnique(asks), sortedUnique(has)
+	who := eligibility.Enumerate(singularOrPlural(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
 		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create one, or change spec.nodeSelectors of one", who)
 	}
@@ -33,15 +33,15 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 		verb = "has"
 	}
 	return fmt.Sprintf("spec.peers of the BGPAdvertisements asks for %s, but %s, where the address may be announced, %s %s only: change spec.peers, or spec.nodeSelectors of the BGPPeers",
-		eligibility.Enumerate(word(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Enumerate(word(len(has), "the BGPPeer"), has))
+		eligibility.Enumerate(singularOrPlural(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Enumerate(singularOrPlural(len(has), "the BGPPeer"), has))
 }
 
-func ordered(names []string) []string {
+func sortedUnique(names []string) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func word(n int, one string) string {
+func singularOrPlural(n int, one string) string {
 	if n == 1 {
 		return one
 	}

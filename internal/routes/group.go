@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// group is a list of advertisements that announce the same prefixes, with the resulting attributes. The
+// advertisementGroup is a list of advertisements that announce the same prefixes, with the resulting attributes. The
 // plan has one group for each list.
-type group struct {
+type advertisementGroup struct {
 	ads []int
 	// routes has the attributes of the route for each peer. A peer that gets no route is missing.
 	routes map[bgp.PeerName]*Attributes
@@ -19,20 +19,20 @@ type group struct {
 	conflicts []Conflict
 }
 
-// route returns the attributes of the route for a peer; nil: the peer gets no route.
-func (g *group) route(peer bgp.PeerName) *Attributes {
+// attributesFor returns the attributes of the route for a peer; nil: the peer gets no route.
+func (g *advertisementGroup) attributesFor(peer bgp.PeerName) *Attributes {
 	if g == nil {
 		return nil
 	}
 	return g.routes[peer]
 }
 
-func (p *plan) group(ads []int) *group {
+func (p *plan) groupOf(ads []int) *advertisementGroup {
 	key := keyOf(len(ads), ads)
 	if g := p.groups[key]; g != nil {
 		return g
 	}
-	g := &group{ads: ads, routes: make(map[bgp.PeerName]*Attributes, len(p.peers))}
+	g := &advertisementGroup{ads: ads, routes: make(map[bgp.PeerName]*Attributes, len(p.peers))}
 	for _, peer := range p.peers {
 		var speaking []*Advertisement
 		for _, i := range ads {
@@ -41,17 +41,17 @@ func (p *plan) group(ads []int) *group {
 			}
 		}
 		if len(speaking) > 0 {
-			g.routes[peer] = p.intern(merged(speaking))
-			g.conflicts = append(g.conflicts, conflicts(peer, speaking)...)
+			g.routes[peer] = p.intern(mergeAttributes(speaking))
+			g.conflicts = append(g.conflicts, localPrefConflicts(peer, speaking)...)
 		}
 	}
 	p.groups[key] = g
 	return g
 }
 
-// merged returns the combined attributes of advertisements: all communities, the highest LOCAL_PREF,
+// mergeAttributes returns the combined attributes of advertisements: all communities, the highest LOCAL_PREF,
 // the lowest MED, and the longest AS_PATH. Numbers that are not set do not count.
-func merged(ads []*Advertisement) Attributes {
+func mergeAttributes(ads []*Advertisement) Attributes {
 	var m Attributes
 	for _, ad := range ads {
 		a := &ad.Attributes
@@ -105,9 +105,9 @@ func (c Conflict) compare(other Conflict) int {
 		cmp.Compare(c.Ignored.Advertisement, other.Ignored.Advertisement), cmp.Compare(c.Ignored.LocalPref, other.Ignored.LocalPref))
 }
 
-// conflicts returns a conflict for each advertisement whose LOCAL_PREF is not the highest one. ads is
+// localPrefConflicts returns a conflict for each advertisement whose LOCAL_PREF is not the highest one. ads is
 // ordered by name: of several with the highest LOCAL_PREF the first is Used.
-func conflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
+func localPrefConflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
 	var asked []Preference
 	for _, ad := range ads {
 		if n := ad.Attributes.LocalPref; n.Set {

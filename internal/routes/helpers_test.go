@@ -90,7 +90,7 @@ func (s setup) with(changes ...func(*setup)) setup {
 }
 
 func (s setup) planner() *routes.Planner {
-	p := routes.New()
+	p := routes.NewPlanner()
 	p.Remember(slices.Collect(maps.Keys(s.admitted)))
 	p.SetConfig(s.config)
 	for key, service := range s.services {

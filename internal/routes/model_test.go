@@ -63,7 +63,7 @@ func TestAnyStoryEndsWhereItsFactsLead(t *testing.T) {
 
 func play(t *testing.T, seed uint64) {
 	s := &story{Rand: rand.New(rand.NewPCG(seed, 7)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
-	p := routes.New()
+	p := routes.NewPlanner()
 	sum := map[bgp.PeerName]table{}
 	for step := range 60 {
 		did := s.change(p)

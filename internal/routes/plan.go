@@ -29,30 +29,30 @@ type plan struct {
 	ads []Advertisement
 
 	ofPool     map[lb.PoolName][]int
-	outcomes   map[string]*outcome
-	groups     map[string]*group
+	outcomes   map[string]*addressRoutes
+	groups     map[string]*advertisementGroup
 	attributes map[string]*Attributes
 	before     map[string]*Attributes // attributes of the plan before: equal ones stay the same pointer
 }
 
-// outcome is what is announced for an address: one route for each prefix length that the advertisements
+// addressRoutes is what is announced for an address: one route for each prefix length that the advertisements
 // define.
-type outcome struct{ parts []part }
+type addressRoutes struct{ parts []prefixRoute }
 
-// part is the route of one prefix length.
-type part struct {
+// prefixRoute is the route of one prefix length.
+type prefixRoute struct {
 	bits  int
-	group *group
+	group *advertisementGroup
 }
 
-func (o *outcome) list() []part {
+func (o *addressRoutes) list() []prefixRoute {
 	if o == nil {
 		return nil
 	}
 	return o.parts
 }
 
-func (p part) of(address netip.Addr) netip.Prefix {
+func (p prefixRoute) prefixOf(address netip.Addr) netip.Prefix {
 	prefix, _ := address.Prefix(p.bits) // never fails: the bits are of the family
 	return prefix
 }
@@ -60,7 +60,7 @@ func (p part) of(address netip.Addr) netip.Prefix {
 func newPlan(c Config, before *plan) *plan {
 	p := &plan{
 		node: c.Node.Name, pools: make(map[lb.PoolName]*eligibility.Pool, len(c.Pools)),
-		owned: map[lb.PoolName][]lb.Range{}, ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*outcome{}, groups: map[string]*group{}, attributes: map[string]*Attributes{},
+		owned: map[lb.PoolName][]lb.Range{}, ofPool: map[lb.PoolName][]int{}, outcomes: map[string]*addressRoutes{}, groups: map[string]*advertisementGroup{}, attributes: map[string]*Attributes{},
 	}
 	if before != nil {
 		p.before = before.attributes
@@ -108,15 +108,15 @@ func (p *plan) announcedElsewhere(ads []int, family lb.Family, holders []*eligib
 	})
 }
 
-// outcome returns what these advertisements announce for an address of the pool. Addresses for which
+// routesOf returns what these advertisements announce for an address of the pool. Addresses for which
 // the prefix lengths are the same share one outcome. It is nil if there are no advertisements.
-func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome {
+func (p *plan) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addressRoutes {
 	if len(ads) == 0 {
 		return nil
 	}
 	lengths := make([]int, 0, 2*len(ads))
 	for _, i := range ads {
-		lengths = append(lengths, p.bits(i, pool, address))
+		lengths = append(lengths, p.prefixLength(i, pool, address))
 	}
 	key := keyOf(int(lb.FamilyOf(address)), append(lengths, ads...))
 	if o := p.outcomes[key]; o != nil {
@@ -126,19 +126,19 @@ func (p *plan) outcome(pool lb.PoolName, address netip.Addr, ads []int) *outcome
 	for n, i := range ads {
 		ofLength[lengths[n]] = append(ofLength[lengths[n]], i)
 	}
-	o := &outcome{}
+	o := &addressRoutes{}
 	for bits, list := range ofLength {
-		o.parts = append(o.parts, part{bits, p.group(list)})
+		o.parts = append(o.parts, prefixRoute{bits, p.groupOf(list)})
 	}
 	p.outcomes[key] = o
 	return o
 }
 
-// bits returns the prefix length of the route that an advertisement announces for an address. An
+// prefixLength returns the prefix length of the route that an advertisement announces for an address. An
 // aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
 // of other hosts: the address then gets a route of its own.
-func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
-	prefix, _ := address.Prefix(p.ads[ad].bits(lb.FamilyOf(address))) // never fails: the bits are of the family
+func (p *plan) prefixLength(ad int, pool lb.PoolName, address netip.Addr) int {
+	prefix, _ := address.Prefix(p.ads[ad].prefixLength(lb.FamilyOf(address))) // never fails: the bits are of the family
 	if prefix.IsSingleIP() {
 		return prefix.Bits()
 	}
@@ -148,14 +148,14 @@ func (p *plan) bits(ad int, pool lb.PoolName, address netip.Addr) int {
 		p.owned[pool] = owned
 	}
 	all := lb.RangeOf(prefix)
-	if i, in := lb.Find(owned, all.First); in && owned[i].Contains(all.Last) {
+	if i, in := lb.FindRange(owned, all.First); in && owned[i].Contains(all.Last) {
 		return prefix.Bits()
 	}
 	return address.BitLen()
 }
 
-// bits returns the prefix length of routes of a family. An invalid length means no aggregation.
-func (a *Advertisement) bits(family lb.Family) int {
+// prefixLength returns the prefix length of routes of a family. An invalid length means no aggregation.
+func (a *Advertisement) prefixLength(family lb.Family) int {
 	length, single := a.Length, uint8(32)
 	if family == lb.IPv6 {
 		length, single = a.LengthV6, 128

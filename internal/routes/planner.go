@@ -32,16 +32,16 @@ type Config struct {
 type Planner struct {
 	plan     *plan
 	holdings *eligibility.Holdings
-	outcomes map[netip.Addr]*outcome // the addresses for which something is announced
+	outcomes map[netip.Addr]*addressRoutes // the addresses for which something is announced
 	prefixes map[netip.Prefix]*prefixEntry
 	dirty    []netip.Prefix            // whose entry is dirty
 	disputed map[netip.Prefix]struct{} // prefixes with conflicts
 }
 
-// New returns a planner without configuration. It announces nothing.
-func New() *Planner {
+// NewPlanner returns a planner without configuration. It announces nothing.
+func NewPlanner() *Planner {
 	return &Planner{
-		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*outcome{},
+		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*addressRoutes{},
 		prefixes: map[netip.Prefix]*prefixEntry{}, disputed: map[netip.Prefix]struct{}{},
 	}
 }
@@ -56,8 +56,8 @@ func (p *Planner) SetConfig(c Config) {
 		p.touch(prefix, e)
 	}
 	had := p.outcomes
-	p.outcomes = make(map[netip.Addr]*outcome, len(had))
-	for address := range p.holdings.Claimed() {
+	p.outcomes = make(map[netip.Addr]*addressRoutes, len(had))
+	for address := range p.holdings.ClaimedAddresses() {
 		p.updateAnnounced(address, had[address] != nil)
 	}
 }
@@ -70,15 +70,15 @@ func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(address
 // set.
 func (p *Planner) Settle() { p.holdings.Settle() }
 
-// Refused returns the number of addresses that Services hold and that may not be announced, and the
+// RefusedAddresses returns the number of addresses that Services hold and that may not be announced, and the
 // first of them, at most the given number.
-func (p *Planner) Refused(most int) (count int, first []eligibility.Refusal) {
-	return p.holdings.Refused(most)
+func (p *Planner) RefusedAddresses(most int) (count int, first []eligibility.Refusal) {
+	return p.holdings.RefusedAddresses(most)
 }
 
-// Outside returns the addresses, ordered, that may be announced although their pool does not
+// OutsidePool returns the addresses, ordered, that may be announced although their pool does not
 // list them any more.
-func (p *Planner) Outside() []netip.Addr { return p.holdings.Outside() }
+func (p *Planner) OutsidePool() []netip.Addr { return p.holdings.OutsidePool() }
 
 // SetService records the facts about a Service; nil: it does not exist. It recomputes only the
 // addresses whose claims name the Service.
@@ -104,10 +104,10 @@ func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 		return
 	}
 	for _, part := range before.list() {
-		p.count(part.of(address), part.group, -1)
+		p.addCount(part.prefixOf(address), part.group, -1)
 	}
 	for _, part := range is.list() {
-		p.count(part.of(address), part.group, 1)
+		p.addCount(part.prefixOf(address), part.group, 1)
 	}
 	if is == nil {
 		delete(p.outcomes, address)
@@ -119,15 +119,15 @@ func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 // decide returns what is announced for an address; nil: nothing. It follows the rules of
 // eligibility.Resolve, for one node. A node that is excluded continues to announce an address while no
 // other node may announce it, and begins with none.
-func (p *Planner) decide(address netip.Addr, announced bool) *outcome {
+func (p *Planner) decide(address netip.Addr, announced bool) *addressRoutes {
 	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)
-	if !eligibility.Served(holders, family) || !eligibility.ServedAt(holders, family, p.plan.node) {
+	if !eligibility.AnyServes(holders, family) || !eligibility.ServedAt(holders, family, p.plan.node) {
 		return nil
 	}
 	ads := p.plan.advertisementsFor(pool, holders)
 	if p.plan.excluded && (!announced || p.plan.announcedElsewhere(ads, family, holders)) {
 		return nil
 	}
-	return p.plan.outcome(pool, address, ads)
+	return p.plan.routesOf(pool, address, ads)
 }

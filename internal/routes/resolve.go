@@ -46,7 +46,7 @@ type Result struct {
 // Resolve returns for each address of the view, in the same order, which nodes announce it, or why none
 // does. The planner on each of these nodes comes to the same result.
 func Resolve(in View) []Result {
-	input := eligibility.Input{Kind: eligibility.BGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
+	input := eligibility.Input{Kind: eligibility.KindBGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
 		ad := eligibility.Advertisement{Scope: in.Advertisements[i].Scope}
 		// Peers are passed as interfaces: package eligibility handles both alike. An empty list
@@ -65,7 +65,7 @@ func Resolve(in View) []Result {
 		if len(f.Candidates) > 0 {
 			list, known := shared[&f.Candidates[0]]
 			if !known {
-				list = announcers(f.Candidates, in.Peers)
+				list = withPeers(f.Candidates, in.Peers)
 				shared[&f.Candidates[0]] = list
 			}
 			if r.Announcers = list; len(list) == 0 {
@@ -77,8 +77,8 @@ func Resolve(in View) []Result {
 	return results
 }
 
-// announcers returns the candidates that have a peer to announce to.
-func announcers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
+// withPeers returns the candidates that have a peer to announce to.
+func withPeers(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) []Announcer {
 	var list []Announcer
 	for _, c := range candidates {
 		a := Announcer{Node: c.Node, Peers: requestedPeers(c)}

@@ -92,7 +92,7 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 func TestControllerReportsTheRoutesOfTheSpeakers(t *testing.T) {
 	for _, seed := range seedsToPlay(t) {
 		s := &story{Rand: rand.New(rand.NewPCG(seed, 8)), setup: setup{services: map[lb.ServiceKey]*eligibility.Holder{}, claims: map[netip.Addr]*eligibility.Claim{}, admitted: map[netip.Addr]bool{}}}
-		p := routes.New()
+		p := routes.NewPlanner()
 		for range 30 {
 			s.change(p)
 			s.admit()

@@ -84,7 +84,7 @@ type Results struct {
 	// Free are addresses that no host answered for, and when that was found: see FreshFor.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
-	InUse map[netip.Addr]Use
+	InUse map[netip.Addr]AddressUse
 	// Nodes are the hardware addresses that answered for Questions.Nodes. A hardware address that
 	// answers for several nodes is that of a proxy, and is left out.
 	Nodes map[netip.Addr]Hardware
@@ -98,8 +98,8 @@ type Host struct {
 	Hardware Hardware
 }
 
-// Use is the host that answers for an address.
-type Use struct {
+// AddressUse is the host that answers for an address.
+type AddressUse struct {
 	// Hardware address of the host.
 	Hardware Hardware
 	// Link that it answered on.
@@ -113,8 +113,8 @@ type Use struct {
 type Machine struct {
 	queries   map[netip.Addr]*query
 	witnesses map[Link]*witnesses
-	nodes     map[netip.Addr]*node
-	hosts     map[Hardware]*host
+	nodes     map[netip.Addr]*nodeQuery
+	hosts     map[Hardware]*knownHost
 	reached   map[Link]time.Time
 	answered  map[Host]time.Time
 	shown     map[Link]time.Time // by link: the time in reached that last counted as a change of the results
@@ -124,10 +124,10 @@ type Machine struct {
 // query is an address that is probed for.
 type query struct {
 	links []Link
-	sent  int       // probes of the present round
-	at    time.Time // when the last probe was sent
-	free  time.Time // when it was found to be free; zero: it was not
-	use   Use       // zero: no host answered
+	sent  int        // probes of the present round
+	at    time.Time  // when the last probe was sent
+	free  time.Time  // when it was found to be free; zero: it was not
+	use   AddressUse // zero: no host answered
 }
 
 // witnesses are the witnesses and nodes of a link, and which of them come next.
@@ -143,23 +143,23 @@ type witnesses struct {
 // all returns the addresses of witnesses, without those of nodes.
 func (w *witnesses) all() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
-// node is a node whose hardware address is asked for.
-type node struct {
+// nodeQuery is a node whose hardware address is asked for.
+type nodeQuery struct {
 	asked    int // number of probes sent
 	at       time.Time
 	hardware Hardware // zero: none has answered
 	answered time.Time
 }
 
-// host is a host that answers for addresses.
-type host struct {
+// knownHost is a host that answers for addresses.
+type knownHost struct {
 	at      time.Time // when one of its addresses was probed last
 	waiting bool      // for its answer
 }
 
 // New returns a machine that asks nothing.
 func New() *Machine {
-	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*node{}, hosts: map[Hardware]*host{}, reached: map[Link]time.Time{}, answered: map[Host]time.Time{}, shown: map[Link]time.Time{}}
+	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*nodeQuery{}, hosts: map[Hardware]*knownHost{}, reached: map[Link]time.Time{}, answered: map[Host]time.Time{}, shown: map[Link]time.Time{}}
 }
 
 // Ask replaces the questions. The results about an address that is asked about again on the
@@ -176,12 +176,12 @@ func (m *Machine) Ask(q Questions) {
 	for link, addresses := range q.Witnesses {
 		m.witnessesOf(link, before).addresses = addresses
 	}
-	nodes := map[netip.Addr]*node{}
+	nodes := map[netip.Addr]*nodeQuery{}
 	for link, addresses := range q.Nodes {
 		m.witnessesOf(link, before).nodes = addresses
 		for _, address := range addresses {
 			if nodes[address] = m.nodes[address]; nodes[address] == nil {
-				nodes[address], m.changed = &node{}, true
+				nodes[address], m.changed = &nodeQuery{}, true
 			}
 		}
 	}
@@ -215,12 +215,12 @@ func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware 
 		return
 	}
 	if q.use.Hardware != hardware || q.use.Since.IsZero() {
-		q.use, m.changed = Use{Hardware: hardware, Link: link, Since: now}, true
+		q.use, m.changed = AddressUse{Hardware: hardware, Link: link, Since: now}, true
 	}
 	q.sent, q.free = 0, time.Time{}
 	h := m.hosts[hardware]
 	if h == nil {
-		h = &host{at: now}
+		h = &knownHost{at: now}
 		m.hosts[hardware] = h
 	}
 	h.waiting = false
@@ -252,8 +252,8 @@ func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool)
 	return true
 }
 
-// Found returns the addresses of hosts of a link that sent requests: see Notice.
-func (m *Machine) Found(link Link) []netip.Addr {
+// FoundHosts returns the addresses of hosts of a link that sent requests: see Notice.
+func (m *Machine) FoundHosts(link Link) []netip.Addr {
 	if w := m.witnesses[link]; w != nil {
 		return w.found
 	}
@@ -396,7 +396,7 @@ func (m *Machine) loseHosts(now time.Time) {
 		}
 		for _, q := range m.queries {
 			if q.use.Hardware == hardware {
-				q.use, q.sent, q.at, m.changed = Use{}, 0, time.Time{}, true
+				q.use, q.sent, q.at, m.changed = AddressUse{}, 0, time.Time{}, true
 			}
 		}
 		delete(m.hosts, hardware)
@@ -433,11 +433,11 @@ func (m *Machine) forgetHosts() {
 	for _, q := range m.queries {
 		used[q.use.Hardware] = used[q.use.Hardware] || !q.use.Since.IsZero()
 	}
-	maps.DeleteFunc(m.hosts, func(h Hardware, _ *host) bool { return !used[h] })
+	maps.DeleteFunc(m.hosts, func(h Hardware, _ *knownHost) bool { return !used[h] })
 }
 
-// Interval is how often Step is to be called while anything is asked.
-const Interval = 25 * time.Millisecond
+// StepInterval is how often Step is to be called while anything is asked.
+const StepInterval = 25 * time.Millisecond
 
 // Asking returns whether anything is asked.
 func (m *Machine) Asking() bool { return len(m.queries)+len(m.witnesses) > 0 }
@@ -451,7 +451,7 @@ func (m *Machine) Changed() bool {
 
 // Results returns what the answers mean at present.
 func (m *Machine) Results() Results {
-	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]Use{}, Nodes: map[netip.Addr]Hardware{}, NodesAsked: true}
+	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]AddressUse{}, Nodes: map[netip.Addr]Hardware{}, NodesAsked: true}
 	answerFor := map[Hardware]int{}
 	for _, n := range m.nodes {
 		if !n.answered.IsZero() {

@@ -37,7 +37,7 @@ func newLAN(q segment.Questions) *lan {
 }
 
 func (l *lan) pass(d time.Duration) {
-	for end := l.now.Add(d); l.now.Before(end); l.now = l.now.Add(segment.Interval) {
+	for end := l.now.Add(d); l.now.Before(end); l.now = l.now.Add(segment.StepInterval) {
 		l.machine.Step(l.now, l.send)
 	}
 }
@@ -73,7 +73,7 @@ func TestAddress(t *testing.T) {
 		{"is not free before the probes have had their time", nil, 325 * time.Millisecond, nil, nil},
 		{"is free when no host has answered", nil, 400 * time.Millisecond, []netip.Addr{a1, a2}, nil},
 		{"is free no more when that was a second ago", nil, 1450 * time.Millisecond, nil, nil},
-		{"is in use at once when a host answers", map[netip.Addr]segment.Hardware{a1: {1}}, segment.Interval, nil, []netip.Addr{a1}},
+		{"is in use at once when a host answers", map[netip.Addr]segment.Hardware{a1: {1}}, segment.StepInterval, nil, []netip.Addr{a1}},
 		{"stays in use while the host answers", map[netip.Addr]segment.Hardware{a1: {1}}, time.Minute, nil, []netip.Addr{a1}},
 	}
 	for _, tt := range tests {
@@ -99,11 +99,11 @@ func TestAddressesOfAHostThatLeft(t *testing.T) {
 	for offset := range 40 {
 		l := newLAN(queries(a1, a2))
 		l.hosts[a1], l.hosts[a2] = segment.Hardware{1}, segment.Hardware{1}
-		l.pass(time.Second + time.Duration(offset)*segment.Interval)
+		l.pass(time.Second + time.Duration(offset)*segment.StepInterval)
 		clear(l.hosts)
 		gone := l.now
 		for len(l.machine.Results().Free) < 2 {
-			l.pass(segment.Interval)
+			l.pass(segment.StepInterval)
 			if l.now.Sub(gone) > time.Second {
 				t.Fatalf("the host is gone %d steps after a second: after another second got free %v, want both", offset, l.machine.Results().Free)
 			}
@@ -118,7 +118,7 @@ func TestAddressThatAHostGivesUp(t *testing.T) {
 	l.pass(time.Second)
 	delete(l.hosts, a1)
 	for l.machine.Results().Free[a1].IsZero() {
-		l.pass(segment.Interval)
+		l.pass(segment.StepInterval)
 		if l.now.Sub(start) > 3*time.Second {
 			t.Fatalf("got in use %v, want a1 free", l.machine.Results().InUse)
 		}
@@ -138,7 +138,7 @@ func TestProbesDoNotGrowWithTheAddressesOfAHost(t *testing.T) {
 	for _, a := range many {
 		l.hosts[a] = segment.Hardware{1}
 	}
-	l.pass(segment.Interval)
+	l.pass(segment.StepInterval)
 	clear(l.probed)
 	l.pass(10 * time.Second)
 	sum := 0
@@ -174,7 +174,7 @@ func TestWitnesses(t *testing.T) {
 	}
 	l.machine.Ask(segment.Questions{})
 	clear(l.probed)
-	if l.pass(segment.Interval); l.machine.Asking() || len(l.probed) > 0 {
+	if l.pass(segment.StepInterval); l.machine.Asking() || len(l.probed) > 0 {
 		t.Error("got probes although nothing is asked")
 	}
 }
@@ -305,7 +305,7 @@ func TestChangesAreReportedOnce(t *testing.T) {
 	l.hosts[a1] = segment.Hardware{1}
 	var changes []bool
 	for range 4 {
-		l.pass(segment.Interval)
+		l.pass(segment.StepInterval)
 		changes = append(changes, l.machine.Changed())
 	}
 	if !slices.Equal(changes, []bool{true, false, false, false}) {
@@ -330,7 +330,7 @@ func TestMachine_HostThatAsks(t *testing.T) {
 		t.Errorf("five seconds after a host asked the last answer came %s ago, want at most 200ms: it is probed", got)
 	}
 	l.machine.Ask(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
-	if diff := cmp.Diff([]netip.Addr{client}, l.machine.Found("eth0"), equate); diff != "" {
+	if diff := cmp.Diff([]netip.Addr{client}, l.machine.FoundHosts("eth0"), equate); diff != "" {
 		t.Errorf("hosts that were found, after other questions (-want +got):\n%s", diff)
 	}
 	clear(l.hosts)
@@ -344,7 +344,7 @@ func TestMachine_HostThatAsks(t *testing.T) {
 	for i := range 40 {
 		l.machine.Notice(l.now, "eth0", netip.AddrFrom4([4]byte{192, 168, 2, byte(i)}))
 	}
-	if got := len(l.machine.Found("eth0")); got != 16 {
+	if got := len(l.machine.FoundHosts("eth0")); got != 16 {
 		t.Errorf("got %d hosts of 40 that asked, want 16", got)
 	}
 	if l.machine.Notice(l.now, "eth9", client) {

@@ -59,13 +59,13 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	now := time.Now()
 	if s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
 		s.looked = now
-		s.look()
+		s.readFolder()
 	}
 	if s.given != nil {
 		return s.given, nil
 	}
 	if s.own == nil || !now.Before(s.renew) {
-		own, err := sign(s.name, now)
+		own, err := selfSign(s.name, now)
 		if err != nil {
 			return nil, fmt.Errorf("making a certificate for %s: %w", s.name, err)
 		}
@@ -74,9 +74,9 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.own, nil
 }
 
-// look reads the folder. The caller holds the lock.
-func (s *Source) look() {
-	given, err := read(s.folder)
+// readFolder reads the folder. The caller holds the lock.
+func (s *Source) readFolder() {
+	given, err := readCertificate(s.folder)
 	switch {
 	case err == nil:
 		s.given, s.problem = given, ""
@@ -88,8 +88,8 @@ func (s *Source) look() {
 	}
 }
 
-// read returns the certificate of a folder. The error is fs.ErrNotExist if there is none.
-func read(folder string) (*tls.Certificate, error) {
+// readCertificate returns the certificate of a folder. The error is fs.ErrNotExist if there is none.
+func readCertificate(folder string) (*tls.Certificate, error) {
 	if folder == "" {
 		return nil, fs.ErrNotExist
 	}
@@ -108,8 +108,8 @@ func read(folder string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// sign makes a key, which is in memory only, and signs a certificate with it.
-func sign(name string, now time.Time) (*tls.Certificate, error) {
+// selfSign makes a key, which is in memory only, and signs a certificate with it.
+func selfSign(name string, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err

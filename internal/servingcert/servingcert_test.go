@@ -17,7 +17,7 @@ import (
 // write puts a new certificate of a name into a folder, as PEM.
 func write(t *testing.T, folder, name string) {
 	t.Helper()
-	c, err := sign(name, time.Now())
+	c, err := selfSign(name, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,8 @@ const (
 	MaxTotal = 64 << 20
 )
 
-// redacted replaces a value that was taken out.
-const redacted = "(redacted)"
+// redactedValue replaces a value that was taken out.
+const redactedValue = "(redacted)"
 
 // Archive writes a tar.gz with files in one folder, in the order in which they are added.
 type Archive struct {
@@ -61,11 +61,11 @@ func (a *Archive) Log(name string, text []byte) error {
 	return a.add(name, text)
 }
 
-// Objects adds a file with objects as YAML documents, redacted (see Redacted). It adds as many objects as MaxFile allows.
+// Objects adds a file with objects as YAML documents, redacted (see RedactedCopy). It adds as many objects as MaxFile allows.
 func (a *Archive) Objects(name string, objects []map[string]any) error {
 	var text bytes.Buffer
 	for i, object := range objects {
-		document, err := yaml.Marshal(Redacted(object))
+		document, err := yaml.Marshal(RedactedCopy(object))
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
 		}
@@ -113,10 +113,10 @@ func (a *Archive) add(name string, text []byte) error {
 	return err
 }
 
-// Redacted returns a copy of an object without managedFields and without annotations of other tools, which may have the whole
+// RedactedCopy returns a copy of an object without managedFields and without annotations of other tools, which may have the whole
 // object as it was applied. It replaces values of environment variables, fields named password, patches of the stack, and data
 // and stringData of a Secret.
-func Redacted(object map[string]any) map[string]any {
+func RedactedCopy(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
 	return redact(object, kind == "Secret").(map[string]any)
 }
@@ -132,7 +132,7 @@ func redact(value any, secret bool) any {
 			case key == "annotations":
 				copied[key] = knownAnnotations(item)
 			case key == "patch", secret && (key == "data" || key == "stringData"), key == "password":
-				copied[key] = redacted
+				copied[key] = redactedValue
 			case key == "env":
 				copied[key] = redactEnv(item)
 			default:
@@ -155,7 +155,7 @@ func redact(value any, secret bool) any {
 func knownAnnotations(value any) any {
 	all, ok := value.(map[string]any)
 	if !ok {
-		return redacted
+		return redactedValue
 	}
 	kept := map[string]any{}
 	for key, text := range all {
@@ -174,7 +174,7 @@ func knownAnnotations(value any) any {
 func redactEnv(list any) any {
 	items, ok := list.([]any)
 	if !ok {
-		return redacted
+		return redactedValue
 	}
 	copied := make([]any, 0, len(items))
 	for _, item := range items {
@@ -183,7 +183,7 @@ func redactEnv(list any) any {
 			continue
 		}
 		if _, has := variable["value"]; has {
-			variable["value"] = redacted
+			variable["value"] = redactedValue
 		}
 		copied = append(copied, variable)
 	}

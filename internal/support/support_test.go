@@ -22,19 +22,19 @@ func TestRedacted_RemovesSecrets(t *testing.T) {
 		in, want object
 	}{
 		{"a Secret", object{"kind": "Secret", "metadata": object{"name": "keys"}, "data": object{"key": canary}, "stringData": object{"key": canary}},
-			object{"kind": "Secret", "metadata": object{"name": "keys"}, "data": redacted, "stringData": redacted}},
+			object{"kind": "Secret", "metadata": object{"name": "keys"}, "data": redactedValue, "stringData": redactedValue}},
 		{"what kubectl applied last, and who manages fields", object{"kind": "Pod", "metadata": object{"managedFields": []any{canary}, "annotations": object{"kubectl.kubernetes.io/last-applied-configuration": canary, "lbstack.io/a": "b", "objectset.rio.cattle.io/applied": canary, "metallb.io.example.com/a": canary}}},
 			object{"kind": "Pod", "metadata": object{"annotations": object{"lbstack.io/a": "b"}}}},
 		{"environment variables", object{"spec": object{"containers": []any{object{"env": []any{object{"name": "A", "value": canary}, object{"name": "B", "valueFrom": object{"fieldRef": "x"}}, canary}}}}},
-			object{"spec": object{"containers": []any{object{"env": []any{object{"name": "A", "value": redacted}, object{"name": "B", "valueFrom": object{"fieldRef": "x"}}}}}}}},
-		{"environment variables that are no list", object{"env": canary}, object{"env": redacted}},
+			object{"spec": object{"containers": []any{object{"env": []any{object{"name": "A", "value": redactedValue}, object{"name": "B", "valueFrom": object{"fieldRef": "x"}}}}}}}},
+		{"environment variables that are no list", object{"env": canary}, object{"env": redactedValue}},
 		{"patches of the stack", object{"spec": object{"patches": []any{object{"target": object{"kind": "Pod"}, "patch": canary}}}},
-			object{"spec": object{"patches": []any{object{"target": object{"kind": "Pod"}, "patch": redacted}}}}},
-		{"a password that an old kind has", object{"spec": object{"password": canary, "passwordSecret": object{"name": "tor"}}}, object{"spec": object{"password": redacted, "passwordSecret": object{"name": "tor"}}}},
+			object{"spec": object{"patches": []any{object{"target": object{"kind": "Pod"}, "patch": redactedValue}}}}},
+		{"a password that an old kind has", object{"spec": object{"password": canary, "passwordSecret": object{"name": "tor"}}}, object{"spec": object{"password": redactedValue, "passwordSecret": object{"name": "tor"}}}},
 		{"nothing of a ConfigMap", object{"kind": "ConfigMap", "data": object{"a": "b"}}, object{"kind": "ConfigMap", "data": object{"a": "b"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Redacted(tt.in)
+			got := RedactedCopy(tt.in)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// path is where the kubelet reads the termination message of a container
+	// messagePath is where the kubelet reads the termination message of a container
 	// (terminationMessagePath, which has this default).
-	path = "/dev/termination-log"
+	messagePath = "/dev/termination-log"
 	// readBytes is how much of it the kubelet reads.
 	readBytes = 4096
 	// maxBytes bounds a message: one sentence is shorter than readBytes.
 	maxBytes = 1024
 	// maxStacks bounds the stacks in bytes: some 2000 goroutines.
 	maxStacks = 1 << 20
-	// writing bounds how long the write to standard error may take.
-	writing = 5 * time.Second
+	// writeTimeout bounds how long the write to standard error may take.
+	writeTimeout = 5 * time.Second
 )
 
 // Exit ends the program with status 1. The sentence about err goes to standard error
 // and into the termination message of the container, if it runs in one.
-func Exit(program string, err error) { exit(program, Explain(err), nil) }
+func Exit(program string, err error) { exit(program, ExplainError(err), nil) }
 
 // ExitHung is Exit for a program of which a part hangs: the stacks of all goroutines go to
 // standard error as well, up to a bound. Arguments in them are addresses, without contents.
@@ -44,7 +44,7 @@ func ExitHung(program string, err error) {
 // exit writes the termination message first: the write to standard error hangs if nobody reads
 // the other end of its pipe. exit waits for the write no longer than the time writing.
 func exit(program, message string, more []byte) {
-	_ = leave(path, message) // without a message the kubelet reports the end of the log
+	_ = writeMessage(messagePath, message) // without a message the kubelet reports the end of the log
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -52,27 +52,29 @@ func exit(program, message string, more []byte) {
 	}()
 	select {
 	case <-written:
-	case <-time.After(writing):
+	case <-time.After(writeTimeout):
 	}
 	os.Exit(1)
 }
 
-// Result writes the result of a program that has done its task: to standard output and, in a container, to
+// WriteResult writes the result of a program that has done its task: to standard output and, in a container, to
 // the termination message, which is in the status of the pod. It has 4096 bytes at most.
-func Result(result []byte) error {
+func WriteResult(result []byte) error {
 	if len(result) > readBytes {
 		return fmt.Errorf("a result of %d bytes: a termination message has %d at most", len(result), readBytes)
 	}
-	_ = write(path, string(result)) // outside of a container there is no such file
+	_ = writeExisting(messagePath, string(result)) // outside of a container there is no such file
 	_, err := os.Stdout.Write(append(result, '\n'))
 	return err
 }
 
-// leave writes a sentence as the termination message.
-func leave(path, message string) error { return write(path, bounded.Cut(message, maxBytes)) }
+// writeMessage writes a sentence as the termination message.
+func writeMessage(path, message string) error {
+	return writeExisting(path, bounded.Cut(message, maxBytes))
+}
 
-// write writes into a file that exists: outside of a container there is none.
-func write(path, message string) error {
+// writeExisting writes into a file that exists: outside of a container there is none.
+func writeExisting(path, message string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return fmt.Errorf("writing the termination message: %w", err)
@@ -81,36 +83,36 @@ func write(path, message string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Explain returns the text of an error. If the operating system refused something that only an
+// ExplainError returns the text of an error. If the operating system refused something that only an
 // administrator can change, it adds what that means and what to do.
-func Explain(err error) string {
+func ExplainError(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		if at, network := listening(err); at != "" {
-			port := port(at)
+		if at, network := listenTarget(err); at != "" {
+			port := portOf(at)
 			return fmt.Sprintf("port %s (%s) is in use by another program%s: end that program, which `ss -Hlnp 'sport = :%s'` on the node names, or choose another port in spec.speaker.ports of the LoadBalancerStack (%s)",
-				port, network, usual[port], port, err)
+				port, network, usualPrograms[port], port, err)
 		}
 		return fmt.Sprintf("a port is in use by another program: end that program, which `ss -Hlnp` on the node names (%s)", err)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Sprintf("%s is on a read-only file system: mount it so that it can be written (%s)", file(err), err)
+		return fmt.Sprintf("%s is on a read-only file system: mount it so that it can be written (%s)", fileOf(err), err)
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Sprintf("the file system of %s is full: free some space (%s)", file(err), err)
+		return fmt.Sprintf("the file system of %s is full: free some space (%s)", fileOf(err), err)
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return fmt.Sprintf("the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (%s)", err)
 	}
 	return err.Error()
 }
 
-// usual names the programs that have a port by default on nodes of many clusters.
-var usual = map[string]string{
+// usualPrograms names the programs that have a port by default on nodes of many clusters.
+var usualPrograms = map[string]string{
 	"7472": " (MetalLB uses it by default)",
 	"7473": " (MetalLB uses it by default)",
 	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
-// listening returns the address and the network that could not be listened on.
-func listening(err error) (address, network string) {
+// listenTarget returns the address and the network that could not be listened on.
+func listenTarget(err error) (address, network string) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {
 		return "", ""
@@ -118,14 +120,14 @@ func listening(err error) (address, network string) {
 	return op.Addr.String(), op.Net
 }
 
-func port(address string) string {
+func portOf(address string) string {
 	if _, port, err := net.SplitHostPort(address); err == nil {
 		return port
 	}
 	return address
 }
 
-func file(err error) string {
+func fileOf(err error) string {
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		return at.Path

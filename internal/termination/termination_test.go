@@ -32,7 +32,7 @@ func TestExplain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Explain(tt.err); got != tt.want {
+			if got := ExplainError(tt.err); got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
@@ -57,8 +57,8 @@ func TestExplain_PortInUse(t *testing.T) {
 		taken   net.Addr
 		err     error
 	}{{"tcp", tcp.Addr(), second}, {"udp", udp.LocalAddr(), third}} {
-		want := fmt.Sprintf("port %s (%s) is in use by another program", port(in.taken.String()), in.network)
-		if got := Explain(fmt.Errorf("starting: %w", in.err)); !strings.HasPrefix(got, want) {
+		want := fmt.Sprintf("port %s (%s) is in use by another program", portOf(in.taken.String()), in.network)
+		if got := ExplainError(fmt.Errorf("starting: %w", in.err)); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: got %q, want it to start with %q", in.network, got, want)
 		}
 	}
@@ -68,20 +68,20 @@ func TestExplain_PortOfAnotherProduct(t *testing.T) {
 	err := &net.OpError{Op: "listen", Net: "udp", Addr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7946}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	want := "port 7946 (udp) is in use by another program (MetalLB and Docker Swarm use it by default): end that program, which `ss -Hlnp 'sport = :7946'` on the node names, " +
 		"or choose another port in spec.speaker.ports of the LoadBalancerStack (listen udp 192.0.2.1:7946: bind: address already in use)"
-	if got := Explain(err); got != want {
+	if got := ExplainError(err); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
 func TestLeave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "termination-log")
-	if err := leave(path, "x"); err == nil {
+	if err := writeMessage(path, "x"); err == nil {
 		t.Error("a file that does not exist was made: only the kubelet makes it")
 	}
 	if err := os.WriteFile(path, []byte("what the container before this one wrote"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := leave(path, strings.Repeat("x", 2*maxBytes)); err != nil {
+	if err := writeMessage(path, strings.Repeat("x", 2*maxBytes)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)

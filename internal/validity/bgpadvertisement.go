@@ -71,29 +71,29 @@ func (in *bgpInput) check() map[string]Result {
 	results := map[string]Result{}
 	for i := range in.ads {
 		ad := &in.ads[i]
-		v := in.unknown(ad)
+		v := in.unknownReferences(ad)
 		if v.Reason == "" {
 			v = in.tooWide(ad)
 		}
 		if v.Reason == "" {
-			v = in.conflict(ad)
+			v = in.localPrefConflict(ad)
 		}
 		if v.Reason == "" {
 			v = Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
-			if ignored := in.ignored(ad); ignored != "" {
+			if ignored := in.ignoredAttributes(ad); ignored != "" {
 				v.Reason = v1beta1.ReasonAttributeIgnored
 				v.Message += "; " + ignored
 			}
-			v.Message += in.unused(ad)
+			v.Message += in.overhangWarning(ad)
 		}
 		results[ad.Name] = v
 	}
 	return results
 }
 
-// unknown returns a result with a reason if the advertisement names pools or peers that do not exist,
+// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not exist,
 // or its selectors select nothing.
-func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
+func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
 	}
@@ -104,21 +104,21 @@ func (in *bgpInput) unknown(ad *routes.Advertisement) Result {
 		}
 	}
 	if len(peers) > 0 {
-		return Result{Reason: v1beta1.ReasonUnknownPeer, Message: missing("spec.peers", "BGPPeer", peers)}
+		return Result{Reason: v1beta1.ReasonUnknownPeer, Message: missingObjects("spec.peers", "BGPPeer", peers)}
 	}
 	return Result{}
 }
 
-// ignored returns a sentence if none of the peers of an advertisement gets one of its attributes;
+// ignoredAttributes returns a sentence if none of the peers of an advertisement gets one of its attributes;
 // empty: each attribute goes to some peer. LOCAL_PREF is sent only to routers of the own autonomous
 // system, and the own ASN is only in the AS_PATH for others (RFC 4271 sections 5.1.5 and 5.1.2).
-func (in *bgpInput) ignored(ad *routes.Advertisement) string {
+func (in *bgpInput) ignoredAttributes(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(in.peers))
 	}
 	all := func(internal bool) bool {
-		return len(names) > 0 && !slices.ContainsFunc(names, func(name bgp.PeerName) bool { return in.peers[name] == nil || in.peers[name].Internal() != internal })
+		return len(names) > 0 && !slices.ContainsFunc(names, func(name bgp.PeerName) bool { return in.peers[name] == nil || in.peers[name].IsInternal() != internal })
 	}
 	var what string
 	switch {
@@ -132,15 +132,15 @@ func (in *bgpInput) ignored(ad *routes.Advertisement) string {
 	return fmt.Sprintf(what, eligibility.Enumerate("BGPPeer", names))
 }
 
-// unused returns a warning, to append to the message, if the advertisement announces aggregates with
+// overhangWarning returns a warning, to append to the message, if the advertisement announces aggregates with
 // addresses that no Service may have; empty: it does not.
-func (in *bgpInput) unused(ad *routes.Advertisement) string {
+func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {
 			continue
 		}
-		if prefix, is := ad.Aggregate(lb.Subtract(p.Listed, p.Excluded)); is {
+		if prefix, is := ad.AggregatePrefix(lb.Subtract(p.Listed, p.Excluded)); is {
 			return fmt.Sprintf(
 				"; packets to addresses of an aggregate, such as %s, that no Service has circle between routers and nodes unless the nodes drop them: see \"Packets that no Service takes\" in docs/routing.md", prefix)
 		}
@@ -156,7 +156,7 @@ func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 		if !ad.CoversPool(p.Name, p) {
 			continue
 		}
-		if prefix, over := ad.Overhang(lb.Subtract(p.Listed, p.Excluded)); over {
+		if prefix, over := ad.OverhangingPrefix(lb.Subtract(p.Listed, p.Excluded)); over {
 			field := "spec.aggregationLength"
 			if prefix.Addr().Is6() {
 				field += "V6"
@@ -169,14 +169,14 @@ func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// conflict returns a result with a reason if another advertisement sets a different localPref for
+// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for
 // routes that both announce. Such routes get the highest value. The message names the advertisement
 // with the highest value.
-func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
+func (in *bgpInput) localPrefConflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
 		other := &in.ads[i]
-		if other.Name == ad.Name || !in.disagree(ad, other) {
+		if other.Name == ad.Name || !in.localPrefsDiffer(ad, other) {
 			continue
 		}
 		if worst == nil || cmp.Or(-cmp.Compare(other.Attributes.LocalPref.Value, worst.Attributes.LocalPref.Value), cmp.Compare(other.Name, worst.Name)) < 0 {
@@ -192,9 +192,9 @@ func (in *bgpInput) conflict(ad *routes.Advertisement) Result {
 		mine, worst.Name, theirs, max(mine, theirs))}
 }
 
-// disagree reports whether two advertisements set different values of localPref for routes that both
+// localPrefsDiffer reports whether two advertisements set different values of localPref for routes that both
 // announce.
-func (in *bgpInput) disagree(x, y *routes.Advertisement) bool {
+func (in *bgpInput) localPrefsDiffer(x, y *routes.Advertisement) bool {
 	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
 	return p.Set && q.Set && p.Value != q.Value && x.SharesPeer(y) && in.sharesNode(x, y) && in.sharesService(x, y) && in.sharesRoute(x, y)
 }

@@ -38,8 +38,8 @@ func TestDecide(t *testing.T) {
 			"b": {lb.RangeOf(netip.MustParsePrefix("2001:db8::/120"))},
 		},
 		peers: map[bgp.PeerName]*bgp.Peer{
-			"tor-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64512}}, "tor-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.Internal}}, "odd": nil,
-			"isp-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64513}}, "isp-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}},
+			"tor-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64512}}, "tor-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.InternalPeer}}, "odd": nil,
+			"isp-a": {ASN: 64512, Remote: bgp.RemoteASN{ASN: 64513}}, "isp-b": {ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}},
 		},
 		nodes: []eligibility.Node{{Name: "n1", Labels: labelled("left")}, {Name: "n2", Labels: labelled("right")}}, services: []eligibility.Service{{Labels: labelled("red")}, {Labels: labelled("blue")}},
 	}

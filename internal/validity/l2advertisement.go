@@ -30,11 +30,11 @@ type l2Input struct {
 	pools []eligibility.Pool
 	nodes []eligibility.Node
 	// links are, by node, the interfaces that its running speaker can announce on.
-	links map[lb.NodeName]links
+	links map[lb.NodeName]nodeLinks
 }
 
-// links are the interfaces of a node.
-type links struct {
+// nodeLinks are the interfaces of a node.
+type nodeLinks struct {
 	names map[string]bool
 	// subnets of the interfaces.
 	subnets []lb.Range
@@ -44,17 +44,17 @@ type links struct {
 }
 
 func newL2Input(o *Objects) l2Input {
-	s := l2Input{nodes: o.Nodes, links: map[lb.NodeName]links{}}
+	s := l2Input{nodes: o.Nodes, links: map[lb.NodeName]nodeLinks{}}
 	for i := range o.Pools {
 		s.pools = append(s.pools, apiconv.AdvertisedPool(&o.Pools[i]))
 	}
 	for i := range o.States {
 		state := &o.States[i]
-		if !runs(state) {
+		if !isRunning(state) {
 			continue
 		}
 		list, truncated := apiconv.SpeakerLinks(state)
-		known := links{names: map[string]bool{}, truncated: truncated}
+		known := nodeLinks{names: map[string]bool{}, truncated: truncated}
 		for _, l := range list {
 			known.names[l.Name] = true
 			for _, subnet := range l.Subnets {

@@ -11,8 +11,8 @@ import (
 )
 
 func TestL2Advertisement(t *testing.T) {
-	on := func(names ...string) links {
-		l := links{names: map[string]bool{}}
+	on := func(names ...string) nodeLinks {
+		l := nodeLinks{names: map[string]bool{}}
 		for _, name := range names {
 			l.names[name] = true
 		}
@@ -26,7 +26,7 @@ func TestL2Advertisement(t *testing.T) {
 	around := l2Input{
 		pools: []eligibility.Pool{{Name: "a"}, listing("near", "192.168.1.0/28"), listing("far", "192.168.77.0/28")},
 		nodes: []eligibility.Node{node("n2", "2"), node("n1", "1"), excluded, node("n4", "4"), node("n5", "5")},
-		links: map[lb.NodeName]links{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, truncated: true}},
+		links: map[lb.NodeName]nodeLinks{"n1": on("eth0", "bond0"), "n2": on("eth0", "ens3"), "n3": on("eth3"), "n5": {names: map[string]bool{"eth0": true}, truncated: true}},
 	}
 	inRack := func(racks ...string) []eligibility.Selector {
 		var list []eligibility.Selector

@@ -36,7 +36,7 @@ func (v Pool) Ready() bool {
 // returns the result for each. An invalid pool gives no addresses, but the valid ranges in its spec
 // still belong to it. An address that two pools list belongs to the older one. No pool gives
 // addresses in taken, unless these have ReportedOnly.
-func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, map[lb.PoolName]Pool) {
+func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Pool, map[lb.PoolName]Pool) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
@@ -50,11 +50,11 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, ma
 		}
 		pools = append(pools, p)
 	}
-	ipam.Resolve(pools, append(slices.Clone(taken), ipam.Special()...))
+	ipam.Resolve(pools, append(slices.Clone(taken), ipam.SpecialRanges()...))
 	for i := range pools {
 		p := &pools[i]
 		if _, wrong := results[p.Name]; !wrong {
-			results[p.Name] = judge(p)
+			results[p.Name] = poolResult(p)
 		}
 		v := results[p.Name]
 		v.Conflicts = p.Conflicts
@@ -64,7 +64,7 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.Taken) ([]ipam.Pool, ma
 	return pools, results
 }
 
-func judge(p *ipam.Pool) Pool {
+func poolResult(p *ipam.Pool) Pool {
 	switch {
 	case p.GivesNothing():
 		return Pool{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
@@ -83,7 +83,7 @@ func judge(p *ipam.Pool) Pool {
 func heldBack(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {
-		_, gives := lb.Find(p.Gives, c.Range.First)
+		_, gives := lb.FindRange(p.Gives, c.Range.First)
 		switch {
 		case c.Foreign && !c.ReportedOnly:
 			return v1beta1.ReasonForeignHost

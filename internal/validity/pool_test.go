@@ -32,13 +32,13 @@ func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1be
 	return p
 }
 
-func of(t *testing.T, text, by string) ipam.Taken {
+func of(t *testing.T, text, by string) ipam.TakenRange {
 	t.Helper()
 	r, err := apiconv.ParseRange(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ipam.Taken{Range: r, By: by}
+	return ipam.TakenRange{Range: r, By: by}
 }
 
 func TestPools(t *testing.T) {
@@ -58,7 +58,7 @@ func TestPools(t *testing.T) {
 	tests := []struct {
 		name    string
 		objects objects
-		taken   []ipam.Taken
+		taken   []ipam.TakenRange
 		want    map[lb.PoolName]result
 	}{
 		{name: "no pools"},
@@ -72,28 +72,28 @@ func TestPools(t *testing.T) {
 			want: map[lb.PoolName]result{"a": {v1beta1.ReasonInvalidAddresses, nil, nil}, "b": {ready, []string{"10.0.0.0-10.0.0.3"}, nil}}},
 		{name: "a pool with an invalid selector still owns its addresses", objects: objects{edited(object("a", 2, "10.0.0.0/31"), wrong), object("b", 1, "10.0.0.0/30")},
 			want: map[lb.PoolName]result{"a": {v1beta1.ReasonInvalidSelector, []string{"10.0.0.0-10.0.0.1"}, nil}, "b": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{`10.0.0.0-10.0.0.1 is of the older pool "a"`}}}},
-		{name: "a node's address is not given", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{of(t, "10.0.0.1", `the node "n1"`), of(t, "10.9.0.0/16", "pods")},
+		{name: "a node's address is not given", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.TakenRange{of(t, "10.0.0.1", `the node "n1"`), of(t, "10.9.0.0/16", "pods")},
 			want: map[lb.PoolName]result{"a": {overlap, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, []string{`10.0.0.1 is of the node "n1"`}}}},
-		{name: "a network of the cluster is not given", objects: objects{object("a", 1, "10.96.0.0/30", "2001:db8::/127")}, taken: []ipam.Taken{of(t, "10.96.0.0/12", "the Services"), of(t, "2001:db8::/108", "the pods")},
+		{name: "a network of the cluster is not given", objects: objects{object("a", 1, "10.96.0.0/30", "2001:db8::/127")}, taken: []ipam.TakenRange{of(t, "10.96.0.0/12", "the Services"), of(t, "2001:db8::/108", "the pods")},
 			want: map[lb.PoolName]result{"a": {nothing, nil, []string{"10.96.0.0-10.96.0.3 is of the Services", "2001:db8::-2001:db8::1 is of the pods"}}}},
-		{name: "a pool that lists an address which no host of a subnet can have is ready", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.Taken{{Range: of(t, "10.0.0.3", "").Range, By: "the subnet", As: "the broadcast address", Node: true}},
+		{name: "a pool that lists an address which no host of a subnet can have is ready", objects: objects{object("a", 1, "10.0.0.0/30")}, taken: []ipam.TakenRange{{Range: of(t, "10.0.0.3", "").Range, By: "the subnet", As: "the broadcast address", Node: true}},
 			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.2"}, []string{"10.0.0.3 is the broadcast address of the subnet"}}}},
 		{name: "podCIDR that is only reported leaves a pool ready, although the subnet of the nodes keeps its first address", objects: objects{object("a", 1, "10.0.0.0/30")},
-			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, ReportedOnly: true}, {Range: of(t, "10.0.0.0", "").Range, By: "the subnet", As: "the network address", Node: true}},
+			taken: []ipam.TakenRange{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, ReportedOnly: true}, {Range: of(t, "10.0.0.0", "").Range, By: "the subnet", As: "the network address", Node: true}},
 			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.1-10.0.0.3"}, []string{"10.0.0.0 is the network address of the subnet", "10.0.0.0-10.0.0.3 is of the pods"}}}},
 		{name: "an address that a foreign host uses is not given", objects: objects{object("a", 1, "10.0.0.0/31")},
-			taken: []ipam.Taken{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true}},
+			taken: []ipam.TakenRange{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true}},
 			want:  map[lb.PoolName]result{"a": {v1beta1.ReasonForeignHost, []string{"10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
 		{name: "a foreign host that is only reported leaves the pool ready", objects: objects{object("a", 1, "10.0.0.0/31")},
-			taken: []ipam.Taken{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true, ReportedOnly: true}},
+			taken: []ipam.TakenRange{{Range: of(t, "10.0.0.0", "").Range, By: "a host", Foreign: true, ReportedOnly: true}},
 			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.1"}, []string{"10.0.0.0 is used by a host"}}}},
 		{name: "podCIDR of one node that is younger than the pool leaves the pool ready", objects: objects{object("a", 1, "10.0.0.0/30")},
-			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, PodsOf: "new", Since: start}},
+			taken: []ipam.TakenRange{{Range: of(t, "10.0.0.0/30", "").Range, By: "the pods", Node: true, PodsOf: "new", Since: start}},
 			want:  map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0-10.0.0.3"}, []string{"10.0.0.0-10.0.0.3 is of the pods"}}}},
 		{name: "podCIDR of one node that is older than the pool is held back", objects: objects{object("a", 1, "10.0.0.0/30")},
-			taken: []ipam.Taken{{Range: of(t, "10.0.0.0/31", "").Range, By: "the pods", Node: true, PodsOf: "old", Since: start.Add(-2 * time.Hour)}},
+			taken: []ipam.TakenRange{{Range: of(t, "10.0.0.0/31", "").Range, By: "the pods", Node: true, PodsOf: "old", Since: start.Add(-2 * time.Hour)}},
 			want:  map[lb.PoolName]result{"a": {overlap, []string{"10.0.0.2-10.0.0.3"}, []string{"10.0.0.0-10.0.0.1 is of the pods"}}}},
-		{name: "what is excluded is nobody's conflict", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.1"} })}, taken: []ipam.Taken{of(t, "10.0.0.1", "the node")},
+		{name: "what is excluded is nobody's conflict", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.1"} })}, taken: []ipam.TakenRange{of(t, "10.0.0.1", "the node")},
 			want: map[lb.PoolName]result{"a": {ready, []string{"10.0.0.0", "10.0.0.2-10.0.0.3"}, nil}}},
 		{name: "a pool of which all is excluded has nothing to give", objects: objects{edited(object("a", 1, "10.0.0.0/30"), func(s *v1beta1.IPAddressPoolSpec) { s.ExcludeAddresses = []v1beta1.AddressRange{"10.0.0.0/8"} })},
 			want: map[lb.PoolName]result{"a": {nothing, nil, nil}}},

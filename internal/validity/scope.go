@@ -18,10 +18,10 @@ func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibil
 		}
 	}
 	if len(unknown) > 0 {
-		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missing("spec.ipAddressPools", "IPAddressPool", unknown)}
+		return Result{Reason: v1beta1.ReasonUnknownPool, Message: missingObjects("spec.ipAddressPools", "IPAddressPool", unknown)}
 	}
 	if len(s.PoolSelectors) > 0 && !slices.ContainsFunc(pools, func(p eligibility.Pool) bool { return s.SelectsPool(p.Labels) }) {
-		return Result{Reason: v1beta1.ReasonNoPool, Message: none("spec.ipAddressPoolSelectors", len(pools), "pool")}
+		return Result{Reason: v1beta1.ReasonNoPool, Message: selectsNone("spec.ipAddressPoolSelectors", len(pools), "pool")}
 	}
 	if len(s.NodeSelectors) > 0 && !slices.ContainsFunc(nodes, func(n eligibility.Node) bool { return s.CoversNode(n.Labels) }) {
 		return NoNodes(len(nodes))
@@ -31,18 +31,18 @@ func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibil
 
 // NoNodes returns the result for an object whose spec.nodeSelectors select none of the nodes; all is their number.
 func NoNodes(all int) Result {
-	return Result{Reason: v1beta1.ReasonNoNodes, Message: none("spec.nodeSelectors", all, "node")}
+	return Result{Reason: v1beta1.ReasonNoNodes, Message: selectsNone("spec.nodeSelectors", all, "node")}
 }
 
-func none(field string, all int, what string) string {
+func selectsNone(field string, all int, what string) string {
 	if all == 0 {
 		return fmt.Sprintf("%s select nothing: the cluster has no %s", field, what)
 	}
 	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
 }
 
-// missing returns the message that objects which an advertisement names in a field do not exist.
-func missing(field, kind string, names []string) string {
+// missingObjects returns the message that objects which an advertisement names in a field do not exist.
+func missingObjects(field, kind string, names []string) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {
 		quoted = append(quoted, fmt.Sprintf("%q", name))

@@ -47,7 +47,7 @@ func NewNetwork(o *Objects) Network {
 	for i := range o.States {
 		state := &o.States[i]
 		of, exists := labels[lb.NodeName(state.Name)]
-		if !exists || !runs(state) {
+		if !exists || !isRunning(state) {
 			continue
 		}
 		links, more := apiconv.SpeakerLinks(state)
@@ -62,8 +62,8 @@ func NewNetwork(o *Objects) Network {
 	return n
 }
 
-// runs reports whether a speaker has reported its state and was not stopped since.
-func runs(state *v1beta1.SpeakerState) bool {
+// isRunning reports whether a speaker has reported its state and was not stopped since.
+func isRunning(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
 }
 
@@ -74,11 +74,11 @@ func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	})
 }
 
-// Unreached returns the families of a pool that L2Advertisements announce although no address of the
+// UnreachedFamilies returns the families of a pool that L2Advertisements announce although no address of the
 // family is in a subnet of the nodes that they select. It returns none if a BGPAdvertisement with a
 // peer selects the pool too, since routers then reach the addresses, or if the subnets of these nodes
 // are not known.
-func (n *Network) Unreached(p *eligibility.Pool) (families []lb.Family) {
+func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
 	}

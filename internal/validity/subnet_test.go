@@ -50,7 +50,7 @@ func TestNetwork_Unreached(t *testing.T) {
 		"no node has reported":                        {ranges("192.168.77.0/28"), Network{layer2: l2()}, nil},
 		"node has more interfaces than can be listed": {ranges("192.168.77.0/28"), Network{layer2: l2(), nodes: []networkNode{full}}, nil},
 	} {
-		got := tt.network.Unreached(&eligibility.Pool{Name: "pool", Listed: tt.listed})
+		got := tt.network.UnreachedFamilies(&eligibility.Pool{Name: "pool", Listed: tt.listed})
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: unreached (-want +got):\n%s", name, diff)
 		}

@@ -11,8 +11,8 @@ import (
 // (-X github.com/lbstack/lbstack/internal/version.Version=...).
 var Version = "v0.0.0-dev"
 
-// Flag adds --version, which prints the version and ends the program.
-func Flag(set *flag.FlagSet) {
+// AddFlag adds --version, which prints the version and ends the program.
+func AddFlag(set *flag.FlagSet) {
 	set.BoolFunc("version", "print the version, and exit", func(string) error {
 		fmt.Println(Version)
 		os.Exit(0)

@@ -1,6 +1,6 @@
 // Package watchdog detects that a part of a program hangs. The caller then ends the program, so
 // that the kubelet starts it again. A loop marks the beginning and the end of each of its
-// passes. A pass hangs if it has not ended after the process has run for Bound. A loop that
+// passes. A pass hangs if it has not ended after the process has run for HangTimeout. A loop that
 // waits for work is idle and may do so for ever: nothing has to happen in the cluster or on the
 // network.
 //
@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// Bound is how long a pass may take.
-	Bound = ticks * every
-	// every is the time between two ticks of the watchdog.
-	every = 5 * time.Second
-	ticks = 12
-	// late is how late a tick may be and still count. A later one means that the process had no
+	// HangTimeout is how long a pass may take.
+	HangTimeout = ticksToHang * tickInterval
+	// tickInterval is the time between two ticks of the watchdog.
+	tickInterval = 5 * time.Second
+	ticksToHang  = 12
+	// maxTickDelay is how late a tick may be and still count. A later one means that the process had no
 	// processor time.
-	late = 100 * time.Millisecond
+	maxTickDelay = 100 * time.Millisecond
 )
 
 // Watchdog has the loops of a program. Its zero value is ready for use; a nil Watchdog tracks
@@ -84,41 +84,41 @@ func (l *Loop) Ended() {
 }
 
 // Check adds a function that returns the names of parts that seem to hang. A part that the function
-// names at each tick for Bound hangs. The function must not block, and must not name a part that waits
+// names at each tick for HangTimeout hangs. The function must not block, and must not name a part that waits
 // for the API server. Check must be called before Run.
 func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
 
 // Run checks the passes until the context ends or a part hangs. In the second case it calls hung
 // once, with an error that names the part, and returns.
 func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
-	var c counter
+	var c passCounter
 	for {
 		began := time.Now()
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(every):
+		case <-time.After(tickInterval):
 		}
 		if names := c.tick(time.Since(began), w.passes()); len(names) > 0 {
 			hung(fmt.Errorf("%s hangs: no progress for over %s: the program ends, to be started again: report it with the goroutines in the log of the container",
-				strings.Join(names, " and "), Bound))
+				strings.Join(names, " and "), HangTimeout))
 			return
 		}
 	}
 }
 
 // passes returns the passes that are under way, and the names that checks return.
-func (w *Watchdog) passes() (list []pass) {
+func (w *Watchdog) passes() (list []loopPass) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.loops {
 		if marks := l.marks.Load(); marks%2 == 1 {
-			list = append(list, pass{loop: l, name: l.name, number: marks})
+			list = append(list, loopPass{loop: l, name: l.name, number: marks})
 		}
 	}
 	for _, check := range w.checks {
 		for _, name := range check() {
-			list = append(list, pass{name: name})
+			list = append(list, loopPass{name: name})
 		}
 	}
 	return list

@@ -29,7 +29,7 @@ type meshKeys struct {
 	log    logr.Logger
 
 	mu       sync.Mutex // guards the fields below
-	ring     keyring.Accepted
+	ring     keyring.AcceptedKeys
 	accepted []keyring.Entry
 	ignored  string // why entries of the folder are ignored, as it was logged last
 }
@@ -102,7 +102,7 @@ func (k *meshKeys) keys() []session.Key {
 
 // maxKeyFile is how many bytes of a file are read. It is more than a key has, so that a larger file is
 // refused for its size.
-const maxKeyFile = 4 * keyring.Size
+const maxKeyFile = 4 * keyring.KeySize
 
 // readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As
 // with keyring.Parse, both results can be set: the error names the ignored entries. All files are of

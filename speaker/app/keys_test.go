@@ -14,7 +14,7 @@ import (
 )
 
 func TestReadKeys(t *testing.T) {
-	key := func(char string) string { return strings.Repeat(char, keyring.Size) }
+	key := func(char string) string { return strings.Repeat(char, keyring.KeySize) }
 	tests := []struct {
 		name  string
 		files map[string]string

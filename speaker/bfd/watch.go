@@ -112,7 +112,7 @@ func (e *Engine) open(ctx context.Context, w *watch, now time.Time) {
 // retryLater sets the time to open the sockets again. It grows with each failure.
 func (w *watch) retryLater(now time.Time) {
 	w.failures++
-	w.retry = now.Add(reopen.After(w.failures))
+	w.retry = now.Add(reopen.Wait(w.failures))
 }
 
 // dial closes the socket to send from and opens a new one. The source port stays the same unless

@@ -79,7 +79,7 @@ func outgoing(p bgp.Peer, router, local netip.Addr, addresses []bgp.NodeAddress)
 	}
 	for _, a := range addresses {
 		if a.Prefix.Addr() == local {
-			return a.Interface, !p.Multihop && !p.Internal()
+			return a.Interface, !p.Multihop && !p.IsInternal()
 		}
 	}
 	return "", false

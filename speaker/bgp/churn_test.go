@@ -157,11 +157,11 @@ func reset(c *net.TCPConn) {
 // sessionAndFlood returns the messages of a router whose session comes up and that then floods.
 func sessionAndFlood(t *testing.T) []byte {
 	t.Helper()
-	open, err := wire.Open(bgp.Open{ASN: 64513, Hold: 9 * time.Second, RouterID: netip.MustParseAddr("192.0.2.2"), Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true, RouteRefresh: true}})
+	open, err := wire.EncodeOpen(bgp.Open{ASN: 64513, Hold: 9 * time.Second, RouterID: netip.MustParseAddr("192.0.2.2"), Capabilities: bgp.Capabilities{IPv4: true, FourOctetASN: true, RouteRefresh: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	keepalive, err := wire.Keepalive()
+	keepalive, err := wire.EncodeKeepalive()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func reaches(t *testing.T, made func() int64, want int64) {
 // hasty returns a peer that reconnects without a pause.
 func hasty(router netip.AddrPort) bgp.Peer {
 	return bgp.Peer{
-		Name: "hostile", ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: router.Addr(), Port: router.Port(),
+		Name: "hostile", ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}, Address: router.Addr(), Port: router.Port(),
 		Hold: 9 * time.Second, ConnectRetry: time.Microsecond,
 	}
 }

@@ -69,7 +69,7 @@ func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryInterface.After(failures)):
+		case <-time.After(retryInterface.Wait(failures)):
 		}
 	}
 }

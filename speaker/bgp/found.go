@@ -46,9 +46,9 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	if before.IsValid() {
 		p.unrouted = bgp.Problem{}
 		p.unknownPath(now)
-		return p.machine.Restart(now, bgp.Ceased(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
+		return p.machine.Restart(now, bgp.NewCease(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
 	}
-	return p.machine.Hurry(now)
+	return p.machine.ConnectNow(now)
 }
 
 // listen updates the listeners. They accept connections of the routers of passive peers, and check the

@@ -228,7 +228,7 @@ func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
 // serve accepts connections until the socket fails. The pace is bounded: resetting connections of
 // strangers must not take the processor from the sessions and from heartbeats.
 func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
-	on = netlimit.Pace(on)
+	on = netlimit.NewPacedListener(on)
 	var pause time.Duration
 	for {
 		conn, err := on.Accept()

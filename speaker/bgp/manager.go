@@ -185,7 +185,7 @@ func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
 }
 
 func (m *Manager) remove(name bgp.PeerName, r *running) {
-	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.Ceased(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
+	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.NewCease(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -330,7 +330,7 @@ func (m *Manager) Leave(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, r := range leaving {
 		all.Go(func() {
-			r.leave(ctx, r.config.ShutdownWait, r.config.RestartTime > 0 && !draining, bgp.Ceased(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
+			r.leave(ctx, r.config.ShutdownWait, r.config.RestartTime > 0 && !draining, bgp.NewCease(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
 		})
 	}
 	all.Wait()
@@ -377,7 +377,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 					netlimit.Abort(conn)
 					return nil
 				}
-				return r.connected(now, session.Theirs, conn)
+				return r.connected(now, session.TheirSide, conn)
 			})
 		}()
 		return

@@ -79,7 +79,7 @@ func pair(t *testing.T) (caller, listener observed, toListener, toCaller bgp.Pee
 	t.Helper()
 	port := freePort(t)
 	one, two := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
-	common := bgp.Peer{Port: port, Hold: 9 * time.Second, ConnectRetry: 50 * time.Millisecond, Remote: bgp.RemoteASN{Kind: bgp.External}}
+	common := bgp.Peer{Port: port, Hold: 9 * time.Second, ConnectRetry: 50 * time.Millisecond, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}}
 	toListener, toCaller = common, common
 	toListener.Name, toListener.ASN, toListener.Address, toListener.Source = "listener", 64512, two, one
 	toCaller.Name, toCaller.ASN, toCaller.Address, toCaller.Source, toCaller.Passive = "caller", 64513, one, two, true
@@ -291,7 +291,7 @@ func TestWatch_RunsWhileThereArePeers(t *testing.T) {
 		}
 	}
 	peer := func(name bgp.PeerName) bgp.Peer {
-		return bgp.Peer{Name: name, ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.External}, Address: netip.MustParseAddr("127.0.0.2"), Port: 1, ConnectRetry: time.Hour}
+		return bgp.Peer{Name: name, ASN: 64512, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}, Address: netip.MustParseAddr("127.0.0.2"), Port: 1, ConnectRetry: time.Hour}
 	}
 	m.SetPeers(nil, has(nil))
 	m.SetPeers([]bgp.Peer{peer("a"), peer("b")}, has(nil))

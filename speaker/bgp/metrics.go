@@ -87,7 +87,7 @@ func (m peerMetrics) note(s Status) {
 
 // wrote counts the messages in octets that were written to a connection.
 func (m peerMetrics) wrote(octets []byte) {
-	messages, updates := wire.Count(octets)
+	messages, updates := wire.CountMessages(octets)
 	m.sent.Add(float64(messages))
 	m.updatesSent.Add(float64(updates))
 }

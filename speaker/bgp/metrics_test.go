@@ -160,13 +160,13 @@ func (r reads) writes(octets []byte, err error) {
 func connects(t *testing.T, p *peer) reads {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	p.do(func(now time.Time) []session.Action { return p.connected(now, session.Theirs, onTCP{ours}) })
+	p.do(func(now time.Time) []session.Action { return p.connected(now, session.TheirSide, onTCP{ours}) })
 	r := reads{t, theirs, wire.NewReader(theirs)}
 	open := r.next().(bgp.Open)
 	open.ASN, open.RouterID = 64513, netip.MustParseAddr("192.0.2.2")
-	r.writes(wire.Open(open))
+	r.writes(wire.EncodeOpen(open))
 	r.next() // a KEEPALIVE
-	r.writes(wire.Keepalive())
+	r.writes(wire.EncodeKeepalive())
 	r.next() // the routes
 	r.next() // End-of-RIB
 	synctest.Wait()

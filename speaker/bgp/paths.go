@@ -37,7 +37,7 @@ func overHops(p bgp.Peer, router netip.Addr) bool {
 	case p.Multihop || p.SecurityHops > 0:
 		return p.SecurityHops != 1
 	}
-	return p.Internal() && !router.IsLinkLocalUnicast() && !connected(router)
+	return p.IsInternal() && !router.IsLinkLocalUnicast() && !connected(router)
 }
 
 // watch updates the paths that BFD watches. The path of a removed peer is watched until the session has
@@ -70,7 +70,7 @@ func (m *Manager) watch() {
 // unknownPath records that BFD has no result for the path: the path has changed, or is not watched.
 func (p *peer) unknownPath(now time.Time) []session.Action {
 	p.pathUp = false
-	return p.machine.Path(now, false, false, "")
+	return p.machine.PathChanged(now, false, false, "")
 }
 
 // router returns the address of the router of a peer; invalid: the router is not discovered yet.
@@ -139,7 +139,7 @@ func (m *Manager) follow(r *running, status speakerbfd.Status) {
 	r.failed = failed
 	r.do(func(now time.Time) []session.Action {
 		r.pathUp = up
-		return r.machine.Path(now, up, newly, why)
+		return r.machine.PathChanged(now, up, newly, why)
 	})
 	m.Changed()
 }

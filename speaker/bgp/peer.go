@@ -144,22 +144,22 @@ func (p *peer) perform(actions []session.Action) {
 			p.sendOpen(a)
 		case session.SendKeepalive:
 			if l := p.links[a.Side]; l != nil && l.room() {
-				octets, err := wire.Keepalive()
+				octets, err := wire.EncodeKeepalive()
 				p.send(l, octets, err)
 			}
 		case session.Close:
 			p.close(a.Side, a.Notify)
 		case session.Reject:
 			p.reject(a.Notify)
-		case session.Up:
+		case session.SessionUp:
 			p.established(a.Negotiated)
-		case session.Down:
+		case session.SessionDown:
 			p.up, p.changed = nil, time.Time{}
 			p.isUp.Store(false)
 			p.metrics.down.Inc()
 			p.flaps.note(time.Now())
 			p.log.Info("the session has ended", "why", a.Why)
-		case session.Refresh:
+		case session.RefreshRequested:
 			p.table.resendAll()
 		}
 	}
@@ -213,7 +213,7 @@ func (p *peer) dial() {
 				_ = conn.Close()
 				return nil
 			}
-			return p.connected(now, session.Ours, conn)
+			return p.connected(now, session.OurSide, conn)
 		})
 	}()
 }
@@ -246,7 +246,7 @@ func (p *peer) sendOpen(a session.SendOpen) {
 	p.close(a.Side, nil) // a side has at most one link
 	p.links[a.Side] = p.newLink(a.Side, p.pendingConn)
 	p.pendingConn = nil
-	octets, err := wire.Open(a.Open)
+	octets, err := wire.EncodeOpen(a.Open)
 	p.send(p.links[a.Side], octets, err)
 }
 
@@ -255,7 +255,7 @@ func (p *peer) reject(n *bgp.Notification) {
 		return
 	}
 	if n != nil {
-		if octets, err := wire.Notification(n); err == nil {
+		if octets, err := wire.EncodeNotification(n); err == nil {
 			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerFor))
 			n, _ := p.pendingConn.Write(octets) // does not block: the send buffer is empty
 			p.metrics.wrote(octets[:n])
@@ -274,7 +274,7 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 	}
 	var last []byte
 	if n != nil {
-		last, _ = wire.Notification(n) // if it cannot be encoded, the link ends without it
+		last, _ = wire.EncodeNotification(n) // if it cannot be encoded, the link ends without it
 	}
 	l.end(last, drainWithin)
 	p.release(l)
@@ -359,7 +359,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
 	c := sessionConfig(to, p.restarted, p.openWithin)
-	fields := bgp.Resetting(from, to)
+	fields := bgp.ResettingFields(from, to)
 	if len(fields) == 0 {
 		p.newPassword(from, to)
 		return p.machine.SetConfig(now, c)
@@ -375,7 +375,7 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	if p.cancel != nil {
 		p.cancel()
 	}
-	actions := p.machine.Stop(now, bgp.Ceased(bgp.ConfigurationChange, ""), why)
+	actions := p.machine.Stop(now, bgp.NewCease(bgp.ConfigurationChange, ""), why)
 	p.log.Info(why)
 	before := p.flaps
 	p.perform(actions)
@@ -383,8 +383,8 @@ func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
 	// These problems were about the former configuration.
 	p.problem, p.closed, p.unrouted = bgp.Problem{}, bgp.Problem{}, bgp.Problem{}
 	p.machine = session.New(now, c)
-	p.machine.Path(now, p.pathUp, false, "")
-	p.machine.Note(now, why)
+	p.machine.PathChanged(now, p.pathUp, false, "")
+	p.machine.NoteError(now, why)
 	return p.machine.Start(now)
 }
 

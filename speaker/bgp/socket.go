@@ -94,7 +94,7 @@ func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	switch {
 	case p.SecurityHops > 0:
 		hops = 255
-	case !p.Multihop && !p.Internal():
+	case !p.Multihop && !p.IsInternal():
 		hops = 1
 	}
 	level, ttl, class := unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS

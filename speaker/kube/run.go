@@ -31,7 +31,7 @@ type Options struct {
 	Namespace string
 	// Endpoints are the addresses for probes and metrics. The speaker is in the network of its node:
 	// every client that reaches the node can reach an endpoint that is not on loopback.
-	lbmanager.Endpoints
+	lbmanager.HTTPEndpoints
 	// Before are the addresses that could be announced before this process started. They may still be
 	// announced although no pool lists them any more.
 	Before []netip.Addr
@@ -49,7 +49,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	config, err := lbmanager.Config("lbstack-speaker")
+	config, err := lbmanager.RESTConfig("lbstack-speaker")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,7 +60,7 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 		Cache:          cached(o.Namespace),
 		// These objects are written rarely, and an outdated read would cause a conflict.
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
-		Metrics: lbmanager.Nowhere(),
+		Metrics: lbmanager.NoMetricsServer(),
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("preparing the speaker: %w", err)
@@ -90,6 +90,6 @@ func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *
 	}
 	return errors.Join(
 		mgr.Add(watcher), mgr.Add(state), moved,
-		lbmanager.Serve(mgr, o.Endpoints, "lbstack-speaker", ready),
+		lbmanager.Serve(mgr, o.HTTPEndpoints, "lbstack-speaker", ready),
 	)
 }

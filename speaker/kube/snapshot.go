@@ -35,7 +35,7 @@ func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	rest := layer2.Snapshot{Problems: problems, Detection: detection(changes), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
-		if node.Standby() {
+		if node.OnStandby() {
 			rest.Draining[node.Name] = true
 		}
 		if node.Name == w.Self {

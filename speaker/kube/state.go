@@ -134,7 +134,7 @@ func (w *StateWriter) Start(ctx context.Context) error {
 		} else {
 			failures = 0
 		}
-		if !sleep(ctx, max(w.pause(), retryWrite.After(failures))-gathering) {
+		if !sleep(ctx, max(w.pause(), retryWrite.Wait(failures))-gathering) {
 			return nil
 		}
 	}

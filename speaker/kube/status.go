@@ -145,7 +145,7 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
-			"a speaker that starts on this node while the API server is away announces nothing: "+termination.Explain(checkpoint))
+			"a speaker that starts on this node while the API server is away announces nothing: "+termination.ExplainError(checkpoint))
 	case len(r.Problems) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInvalidAdvertisement, bounded.Message(strings.Join(r.Problems, "; "))
 	case len(routing.Problems) > 0:

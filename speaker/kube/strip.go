@@ -19,7 +19,7 @@ import (
 func cached(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
-		NewInformer:      paged.Informers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
+		NewInformer:      paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
 		ByObject: map[client.Object]cache.ByObject{
 			// When a Service changes to another type, the watch sends its deletion.
 			&corev1.Service{}: {

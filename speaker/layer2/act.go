@@ -138,7 +138,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		claim, owns := d.Own[address]
 		_, had := e.taken[address]
 		switch {
-		case owns && claim.Cause != ownership.Kept:
+		case owns && claim.Cause != ownership.CauseKept:
 			e.noteTaken(v, address, claim, d.served[address])
 		case !owns && had:
 			delete(e.taken, address)
@@ -165,7 +165,7 @@ func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o
 		e.doubted[address] = true
 	}
 	e.Metrics.Moves.WithLabelValues(claim.Cause.String()).Inc()
-	if claim.Cause == ownership.Failure {
+	if claim.Cause == ownership.CauseFailure {
 		e.noteFailover(v, address)
 	}
 	e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", o.Interfaces)

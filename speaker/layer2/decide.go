@@ -22,10 +22,10 @@ type view struct {
 	links  []wire.Link // of this node
 	phase  ownership.Phase
 	owners *ownership.Index
-	moved  []ownership.Moved          // since the round before
+	moved  []ownership.MovedAddress   // since the round before
 	alive  map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
 	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
-	terms  ownership.Terms
+	terms  ownership.DecisionTerms
 	// learned are the hardware addresses of nodes whose speakers are missing and were never received
 	// from, as far as the segment has answered for these nodes; unknown: for some it has not.
 	learned map[lb.NodeName]segment.Hardware
@@ -65,7 +65,7 @@ func (e *Engine) gather(now time.Time, in inbox) *view {
 	e.noteReturns(v)
 	e.faceRivals(v)
 	e.leavePartition(v)
-	v.terms = ownership.Terms{Hold: e.heldOff(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
+	v.terms = ownership.DecisionTerms{Hold: e.heldOff(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
 	v.terms.Passed, v.terms.Overdue = e.endTurns(now)
 	v.terms.Unripe = e.recentlyAble(v)
 	return v
@@ -232,14 +232,14 @@ func (e *Engine) decide(v *view) decision {
 		return d
 	}
 	for address := range e.minority.queries {
-		e.owners.Look(address)
+		e.owners.Reexamine(address)
 	}
 	for address := range e.standoffs {
-		e.owners.Look(address)
+		e.owners.Reexamine(address)
 	}
 	if v.stalled {
 		for address := range e.claims {
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 		}
 	}
 	d.Output = e.owners.Decide(v.terms)
@@ -249,8 +249,8 @@ func (e *Engine) decide(v *view) decision {
 	}
 	for address, claim := range d.Own {
 		_, found := e.minority.found[address] // the segment was asked: the announcer need not probe the address
-		first := (claim.Cause == ownership.First || e.doubted[address]) && !found
-		if claim.Cause == ownership.Kept {
+		first := (claim.Cause == ownership.CauseFirst || e.doubted[address]) && !found
+		if claim.Cause == ownership.CauseKept {
 			first = e.taken[address].first
 		}
 		on := slices.DeleteFunc(e.interfaces(v, address), func(l string) bool { return slices.Contains(withheld[address], l) })

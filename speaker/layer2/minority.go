@@ -370,7 +370,7 @@ func (e *Engine) faceRivals(v *view) {
 		case insists, bytes.Compare(r.latest.hardware, r.latest.own) < 0:
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 			e.Log.Info("another node announces an address of this node, and this node receives nothing from its speaker: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
@@ -465,7 +465,7 @@ func (e *Engine) leavePartition(v *view) {
 		e.Log.Info("this node receives nothing from a larger group of speakers that run: it gives up the addresses that they may announce")
 	}
 	for address := range e.claims {
-		e.owners.Look(address)
+		e.owners.Reexamine(address)
 	}
 }
 
@@ -516,7 +516,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 			q.since = v.now // earlier answers are about other links
 		}
 		switch {
-		case !takes && (len(q.links) == 0 || claim.Cause != ownership.Kept || !e.isMinority()):
+		case !takes && (len(q.links) == 0 || claim.Cause != ownership.CauseKept || !e.isMinority()):
 			continue
 		case !e.waits(v.now) && e.free(v, address, q.since):
 			e.minority.found[address] = struct{}{}
@@ -539,7 +539,7 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 // on.
 func (e *Engine) noteFirst(v *view, d *decision) {
 	for address, claim := range d.Own {
-		if claim.Cause == ownership.First || claim.Cause == ownership.Failure {
+		if claim.Cause == ownership.CauseFirst || claim.Cause == ownership.CauseFailure {
 			e.rivals[address] = rivalry{first: v.now}
 		}
 	}
@@ -558,9 +558,9 @@ func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 // that speaker look as if no speaker ever had them.
 func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 	switch cause {
-	case ownership.First:
+	case ownership.CauseFirst:
 		return e.inMinority() || v.stranger
-	case ownership.Failure:
+	case ownership.CauseFailure:
 		return e.inMinority()
 	}
 	return false
@@ -584,7 +584,7 @@ func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) boo
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
 	}
-	return !e.inMinority() || v.in.want.Detection != Enforce || cause != ownership.First && !e.doubted[address] &&
+	return !e.inMinority() || v.in.want.Detection != Enforce || cause != ownership.CauseFirst && !e.doubted[address] &&
 		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return !e.met(m.Node) })
 }
 

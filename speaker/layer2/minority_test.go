@@ -77,7 +77,7 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 				for range 600 {
 					b.after(100 * time.Millisecond)
 					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: !tt.notAsked,
-						InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.answers, Link: "eth0", Since: time.Now()}}})
+						InUse: map[netip.Addr]segment.AddressUse{a2: {Hardware: tt.answers, Link: "eth0", Since: time.Now()}}})
 				}
 				b.settle()
 				if _, takes := b.owned[a2]; takes != tt.takes {
@@ -349,8 +349,8 @@ func TestMinority_AsksTheSegmentWhenItStoodStill(t *testing.T) {
 		want   map[netip.Addr]layer2.Owned
 	}{
 		{"no host answers", segment.Results{Free: map[netip.Addr]time.Time{a1: {}}}, on0(true, a1)},
-		{"the other node answers", segment.Results{InUse: map[netip.Addr]segment.Use{a1: {Hardware: other, Link: "eth0"}}}, map[netip.Addr]layer2.Owned{a1: {First: true}}},
-		{"a foreign host answers", segment.Results{InUse: map[netip.Addr]segment.Use{a1: {Hardware: segment.Hardware(mac('x')), Link: "eth0"}}}, on0(true, a1)},
+		{"the other node answers", segment.Results{InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: other, Link: "eth0"}}}, map[netip.Addr]layer2.Owned{a1: {First: true}}},
+		{"a foreign host answers", segment.Results{InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: segment.Hardware(mac('x')), Link: "eth0"}}}, on0(true, a1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

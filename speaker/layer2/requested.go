@@ -34,7 +34,7 @@ func (e *Engine) recentlyAble(v *view) map[netip.Addr]bool {
 		able := c != nil && runs && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
 		if able && !r.able {
 			r.since = v.now
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 		}
 		r.able = able
 		e.requested[address] = r

@@ -106,7 +106,7 @@ func (e *Engine) noteReturns(v *view) {
 		if _, awaited := e.returned[address]; awaited {
 			delete(e.returned, address)
 			delete(e.covering, address)
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 		}
 	}
 	e.followMoves(v)
@@ -122,10 +122,10 @@ func (e *Engine) noteReturns(v *view) {
 		switch {
 		case back && next != before:
 			e.returned[address] = next
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 		case !back && known:
 			delete(e.returned, address)
-			e.owners.Look(address)
+			e.owners.Reexamine(address)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (e *Engine) beginStandoff(v *view, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
 	}
-	e.owners.Look(address)
+	e.owners.Reexamine(address)
 }
 
 // standOff adds queries about the addresses in a stand-off, and withholds those that are conceded. It

@@ -88,7 +88,7 @@ func (b *bed) inUse(by segment.Hardware) {
 	b.engine.SetSegment(segment.Results{
 		Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: true,
 		Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))},
-		InUse: map[netip.Addr]segment.Use{a1: {Hardware: by, Link: "eth0", Since: time.Now()}},
+		InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: by, Link: "eth0", Since: time.Now()}},
 	})
 	b.settle()
 }

@@ -44,7 +44,7 @@ func (u unclaimed) next(now time.Time) time.Time {
 // address and asks the segment about it, the turn of this node does not end. While this node may take
 // no address, the turns of others do not count: in a group that gives way to a larger one, the other
 // speakers take no address either.
-func (e *Engine) noteUnclaimed(v *view, list []ownership.Unclaimed) {
+func (e *Engine) noteUnclaimed(v *view, list []ownership.UnclaimedAddress) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
 	}

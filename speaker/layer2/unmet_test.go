@@ -137,7 +137,7 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 	answers := func(hardware net.HardwareAddr) segment.Results {
 		return segment.Results{
-			InUse: map[netip.Addr]segment.Use{a1: {Hardware: segment.Hardware(hardware), Since: time.Now()}},
+			InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: segment.Hardware(hardware), Since: time.Now()}},
 			Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))}, NodesAsked: true,
 		}
 	}
@@ -213,7 +213,7 @@ func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 				b.receive()
 				for range 20 {
 					b.after(100 * time.Millisecond)
-					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.Use{a2: {Hardware: tt.use, Since: time.Now()}}, NodesAsked: tt.asked})
+					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, InUse: map[netip.Addr]segment.AddressUse{a2: {Hardware: tt.use, Since: time.Now()}}, NodesAsked: tt.asked})
 				}
 				b.settle()
 				_, takes := b.owned[a2]

@@ -60,9 +60,9 @@ func (p *process) readState() {
 		w.mu.Lock()
 		own, noAPI := w.states[p.n.name], w.noAPI[p.n.name]
 		all := w.reportsNow()
-		stale := reports.Stale(all, func(n lb.NodeName) bool { return w.want.Down[n] })
-		maps.DeleteFunc(stale, func(n lb.NodeName, s reports.Staleness) bool { return s != reports.Stopped && !w.want.Down[n] })
-		_, cut := reports.Partitioned(all, stale)[p.n.name]
+		stale := reports.StaleReports(all, func(n lb.NodeName) bool { return w.want.Down[n] })
+		maps.DeleteFunc(stale, func(n lb.NodeName, s reports.Staleness) bool { return s != reports.SpeakerStopped && !w.want.Down[n] })
+		_, cut := reports.PartitionedNodes(all, stale)[p.n.name]
 		w.mu.Unlock()
 		switch {
 		case noAPI || own.MinoritySince.IsZero():

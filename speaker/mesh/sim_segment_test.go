@@ -143,7 +143,7 @@ func (p *process) keepAsking() {
 		select {
 		case <-p.ctx.Done():
 			return
-		case <-time.After(segment.Interval):
+		case <-time.After(segment.StepInterval):
 		}
 	}
 }

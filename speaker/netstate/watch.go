@@ -69,7 +69,7 @@ func (w Watcher) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry.After(failures)):
+		case <-time.After(retry.Wait(failures)):
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
-// Run sends the requests of a command line (without lanprobe.Command) for lanprobe.Within, and returns
+// Run sends the requests of a command line (without lanprobe.ProbeCommand) for lanprobe.AnswerTimeout, and returns
 // the encoded result. If the context ends earlier, the result has the answers until then. Run needs the
 // capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
@@ -54,7 +54,7 @@ type collector struct {
 
 func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
 	a := &collector{address: request.Address, known: map[lanprobe.Answer]bool{}}
-	ctx, cancel := context.WithTimeout(ctx, lanprobe.Within)
+	ctx, cancel := context.WithTimeout(ctx, lanprobe.AnswerTimeout)
 	defer cancel()
 	var running sync.WaitGroup
 	for _, name := range request.Interfaces {
@@ -75,17 +75,17 @@ func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, list
 	return a.result
 }
 
-// send sends lanprobe.Count requests. It closes the connection at the end, which ends read.
+// send sends lanprobe.RequestCount requests. It closes the connection at the end, which ends read.
 func (a *collector) send(ctx context.Context, name string, conn responder.Conn) {
 	defer func() { _ = conn.Close() }()
 	if err := conn.Watch([]netip.Addr{a.address}); err != nil {
 		a.problem(name, err)
 		return
 	}
-	ticker := time.NewTicker(lanprobe.Interval)
+	ticker := time.NewTicker(lanprobe.RequestInterval)
 	defer ticker.Stop()
 	for sent := 0; ; {
-		if sent++; sent <= lanprobe.Count {
+		if sent++; sent <= lanprobe.RequestCount {
 			if err := conn.Probe(a.address); err != nil {
 				a.problem(name, err)
 				return

@@ -105,7 +105,7 @@ func TestAsk(t *testing.T) {
 				conn.messages, conn.closed = make(chan packet.Message, 1000), make(chan struct{})
 				began := time.Now()
 				got := ask(t.Context(), lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{tt.link}, func(layer2.Link) (responder.Conn, error) { return conn, nil })
-				if took := time.Since(began); took > lanprobe.Within {
+				if took := time.Since(began); took > lanprobe.AnswerTimeout {
 					t.Errorf("it took %s", took)
 				}
 				var answers []string

@@ -79,7 +79,7 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 		})
 	}
 	// Somebody asks for the metrics.
-	cluster, err := manager.Config("lbstack-speaker")
+	cluster, err := manager.RESTConfig("lbstack-speaker")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,12 +85,12 @@ func TestSpeakerWhoseLogHangsEnds(t *testing.T) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(3 * watchdog.Bound):
+	case <-time.After(3 * watchdog.HangTimeout):
 		t.Fatalf("the speaker still runs %s after its log hangs", time.Since(full))
 	}
 	took := time.Since(full)
 	t.Logf("the speaker ended %s after its log hung", took)
-	if code := cmd.ProcessState.ExitCode(); code != 1 || took < watchdog.Bound {
-		t.Errorf("it ended with the exit code %d after %s, want 1 after at least %s", code, took, watchdog.Bound)
+	if code := cmd.ProcessState.ExitCode(); code != 1 || took < watchdog.HangTimeout {
+		t.Errorf("it ended with the exit code %d after %s, want 1 after at least %s", code, took, watchdog.HangTimeout)
 	}
 }

@@ -127,10 +127,10 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 external; ipv4 { import a
 `))
 	s := b.speaker("node")
 	long := func(p *bgp.Peer) { p.ASN = 4200000001 } // the peer's localASN
-	any := func(k bgp.Kind) func(*bgp.Peer) {
+	any := func(k bgp.PeerKind) func(*bgp.Peer) {
 		return func(p *bgp.Peer) { p.Remote = bgp.RemoteASN{Kind: k} }
 	}
-	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long), peer("v6", "2001:db8::2", any(bgp.External), dualStack), peer("bird", "192.168.1.3", any(bgp.External), long)))
+	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long), peer("v6", "2001:db8::2", any(bgp.ExternalPeer), dualStack), peer("bird", "192.168.1.3", any(bgp.ExternalPeer), long)))
 	s.establishes("v4")
 	if got := s.establishes("v6").Negotiated.Remote.ASN; got != 64513 {
 		t.Errorf("the router is in AS %d", got)
@@ -147,7 +147,7 @@ protocol bgp v4 { local as 64513; neighbor 192.168.1.1 external; ipv4 { import a
 	// A wrong ASN is reported, with the ASN of the router; the side that refuses is
 	// the router or the speaker.
 	wrong := func(p *bgp.Peer) { p.Remote.ASN = 64999 }
-	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long, wrong), peer("v6", "2001:db8::2", any(bgp.Internal)), peer("bird", "192.168.1.3", wrong)))
+	s.set(toAll(plain(first4), peer("v4", "192.168.1.2", long, wrong), peer("v6", "2001:db8::2", any(bgp.InternalPeer)), peer("bird", "192.168.1.3", wrong)))
 	s.failsWith("v4", quickly, "the router has the ASN 64513, and peerASN is 64999")
 	s.failsWith("v6", quickly, "the router has the ASN 64513, which is not that of the nodes (64512)")
 	s.failsWith("bird", quickly, "the router has the ASN 64513, and peerASN is 64999")

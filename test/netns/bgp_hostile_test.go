@@ -276,7 +276,7 @@ func TestBGPPassiveUnnumberedPeerWithPassword(t *testing.T) {
 		b.ip(host, "-4", "address", "flush", "dev", "eth0")
 		b.ip(host, "-6", "address", "flush", "dev", "eth0", "scope", "global")
 	}
-	unnumbered := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.External} }
+	unnumbered := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.ExternalPeer} }
 	from := func(p *bgp.Peer) { p.ASN = 64513 }
 	signed := func(name bgp.PeerName, edits ...func(*bgp.Peer)) protocol.Config {
 		c := toAll(plain(first6), peer(name, "", append(edits, unnumbered, gracefully)...))

@@ -87,7 +87,7 @@ func TestBGPUnnumbered(t *testing.T) {
 	}
 	r := b.frr("router", "neighbor eth0 interface remote-as external", "eth0")
 	s := b.speaker("node")
-	byInterface := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.External} }
+	byInterface := func(p *bgp.Peer) { p.Interface, p.Remote = "eth0", bgp.RemoteASN{Kind: bgp.ExternalPeer} }
 	s.set(toAll(plain(first4, first6), peer("frr", "", byInterface)))
 	if got := s.establishes("frr"); got.Router.WithZone("") != b.linkLocal("router") || got.Negotiated.Remote.ASN != 64513 {
 		t.Errorf("the session is %+v", got)

@@ -18,8 +18,8 @@ const minDownInterval = time.Second
 // While the session is Up they change by a poll sequence.
 type intervals struct{ tx, rx time.Duration }
 
-// remote is what the last packet of the other side reported.
-type remote struct {
+// remoteState is what the last packet of the other side reported.
+type remoteState struct {
 	discriminator uint32
 	multiplier    uint8
 	minTx, minRx  time.Duration
@@ -27,7 +27,7 @@ type remote struct {
 }
 
 // initialRemote is the state of the other side before a packet of it arrived (RFC 5880 section 6.8.1).
-var initialRemote = remote{minRx: time.Microsecond}
+var initialRemote = remoteState{minRx: time.Microsecond}
 
 // Machine is one side of a session. Make it with New. One goroutine at a time may use it.
 type Machine struct {
@@ -36,7 +36,7 @@ type Machine struct {
 	chance        func() float64
 
 	status bfd.Status
-	remote remote
+	remote remoteState
 
 	advertised intervals // sent in packets
 	inEffect   intervals // used by this side; they follow advertised when the poll sequence ends
@@ -61,7 +61,7 @@ type Machine struct {
 func New(now time.Time, discriminator uint32, p bfd.Profile, chance func() float64) *Machine {
 	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: initialRemote}
 	m.status = bfd.Status{State: bfd.Down, Remote: bfd.Down, Since: now}
-	m.adopt()
+	m.adoptWanted()
 	m.fraction = m.jitter()
 	return m
 }
@@ -69,11 +69,11 @@ func New(now time.Time, discriminator uint32, p bfd.Profile, chance func() float
 // Status returns the status of the session.
 func (m *Machine) Status() bfd.Status {
 	s := m.status
-	if m.transmits() {
-		s.Transmit = m.interval()
+	if m.sendsPeriodically() {
+		s.Transmit = m.sendInterval()
 	}
 	if m.remote.discriminator != 0 {
-		s.Receive, s.Detection = m.agreed(), m.detection()
+		s.Receive, s.Detection = m.receiveInterval(), m.detectionTime()
 	}
 	return s
 }
@@ -94,7 +94,7 @@ func (m *Machine) Receive(now time.Time, p wire.Packet) []wire.Packet {
 	if m.status.State == bfd.Up && p.Yours == 0 {
 		m.ran = now
 		if m.doubtUntil.IsZero() {
-			m.doubted, m.doubtUntil = p, now.Add(m.agreed()*5/4) // jitter only shortens intervals
+			m.doubted, m.doubtUntil = p, now.Add(m.receiveInterval()*5/4) // jitter only shortens intervals
 		}
 		return nil
 	}
@@ -106,64 +106,64 @@ func (m *Machine) accept(now time.Time, p wire.Packet) []wire.Packet {
 	m.ran = now
 	m.status.In++
 	m.status.Remote, m.status.RemoteDiagnostic = p.State, p.Diagnostic
-	m.remote = remote{p.Mine, p.Multiplier, p.DesiredMinTx, p.RequiredMinRx, p.Demand}
+	m.remote = remoteState{p.Mine, p.Multiplier, p.DesiredMinTx, p.RequiredMinRx, p.Demand}
 	if p.Final {
-		m.final()
+		m.endPoll()
 	}
 	if m.status.State == bfd.AdminDown {
 		return nil
 	}
 	m.received, m.grace, m.extended = now, 0, false
-	changed := m.react(now, p.State)
+	changed := m.applyRemoteState(now, p.State)
 	var out []wire.Packet
 	if p.Poll {
 		// Answered at once, whatever the transmit interval (section 6.8.7).
-		out = append(out, m.packet(true))
+		out = append(out, m.makePacket(true))
 	}
 	if changed && (m.polling || !p.Poll) {
-		out = append(out, m.send(now))
+		out = append(out, m.nextPacket(now))
 	}
 	return out
 }
 
-// react is the state machine of RFC 5880 section 6.2.
-func (m *Machine) react(now time.Time, remote bfd.State) (changed bool) {
+// applyRemoteState is the state machine of RFC 5880 section 6.2.
+func (m *Machine) applyRemoteState(now time.Time, remote bfd.State) (changed bool) {
 	switch {
 	case remote == bfd.AdminDown:
 		m.status.Failed = false
 		if m.status.State != bfd.Down {
-			return m.leave(now, bfd.NeighborSignaledDown)
+			return m.enterDown(now, bfd.NeighborSignaledDown)
 		}
 	case m.status.State == bfd.Down && remote == bfd.Down:
-		return m.enter(now, bfd.Init)
+		return m.enterState(now, bfd.Init)
 	case m.status.State == bfd.Down && remote == bfd.Init, m.status.State == bfd.Init && remote != bfd.Down:
-		return m.enter(now, bfd.Up)
+		return m.enterState(now, bfd.Up)
 	case m.status.State == bfd.Up && remote == bfd.Down:
-		return m.leave(now, bfd.NeighborSignaledDown)
+		return m.enterDown(now, bfd.NeighborSignaledDown)
 	}
 	return false
 }
 
-// leave enters Down. Leaving Up counts as a failure unless the other side is AdminDown.
-func (m *Machine) leave(now time.Time, why bfd.Diagnostic) bool {
+// enterDown enters Down. Leaving Up counts as a failure unless the other side is AdminDown.
+func (m *Machine) enterDown(now time.Time, why bfd.Diagnostic) bool {
 	if m.status.State == bfd.Up && m.status.Remote != bfd.AdminDown {
 		m.status.Flaps++
 		m.status.Failed = true
 	}
 	m.status.Diagnostic = why
-	return m.enter(now, bfd.Down)
+	return m.enterState(now, bfd.Down)
 }
 
-func (m *Machine) enter(now time.Time, s bfd.State) bool {
+func (m *Machine) enterState(now time.Time, s bfd.State) bool {
 	m.status.State, m.status.Since = s, now
 	m.status.Transitions++
 	m.doubtUntil = time.Time{}
 	if s == bfd.Up {
 		m.status.Failed = false
 		m.status.Diagnostic = bfd.NoDiagnostic
-		m.propose()
+		m.startPoll()
 	} else {
-		m.adopt()
+		m.adoptWanted()
 	}
 	return true
 }
@@ -178,11 +178,11 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	m.status.Failed = false
 	if !down {
 		m.remote, m.status.Remote = initialRemote, bfd.Down
-		m.enter(now, bfd.Down)
+		m.enterState(now, bfd.Down)
 		return nil
 	}
 	m.status.Diagnostic = bfd.AdministrativelyDown
-	m.enter(now, bfd.AdminDown)
+	m.enterState(now, bfd.AdminDown)
 	return m.sendState(now)
 }
 
@@ -191,9 +191,9 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 func (m *Machine) SetProfile(p bfd.Profile) {
 	m.profile = p.WithDefaults()
 	if m.status.State == bfd.Up {
-		m.propose()
+		m.startPoll()
 	} else {
-		m.adopt()
+		m.adoptWanted()
 	}
 }
 
@@ -211,7 +211,7 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 		out = append(out, m.accept(now, m.doubted)...)
 	}
 	if at, sends := m.nextSend(); sends && !now.Before(at) {
-		out = append(out, m.send(now))
+		out = append(out, m.nextPacket(now))
 	}
 	return out
 }
@@ -221,7 +221,7 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 func (m *Machine) expire(now time.Time) (changed bool) {
 	m.remote = initialRemote
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {
-		changed = m.leave(now, bfd.DetectionTimeExpired)
+		changed = m.enterDown(now, bfd.DetectionTimeExpired)
 	}
 	// AdminDown of the other side stays until another packet arrives.
 	if m.status.Remote != bfd.AdminDown {

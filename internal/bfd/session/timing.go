@@ -25,22 +25,22 @@ func (m *Machine) deadline() (at time.Time, watched bool) {
 	if m.remote.discriminator == 0 || m.status.State == bfd.AdminDown {
 		return time.Time{}, false
 	}
-	return m.received.Add(m.detection() + m.grace), true
+	return m.received.Add(m.detectionTime() + m.grace), true
 }
 
-// detection is the detection time of asynchronous mode (RFC 5880 section 6.8.4).
-func (m *Machine) detection() time.Duration {
-	return time.Duration(m.remote.multiplier) * m.agreed()
+// detectionTime is the detection time of asynchronous mode (RFC 5880 section 6.8.4).
+func (m *Machine) detectionTime() time.Duration {
+	return time.Duration(m.remote.multiplier) * m.receiveInterval()
 }
 
-// agreed returns the interval at which the other side should send.
-func (m *Machine) agreed() time.Duration { return max(m.inEffect.rx, m.remote.minTx) }
+// receiveInterval returns the interval at which the other side should send.
+func (m *Machine) receiveInterval() time.Duration { return max(m.inEffect.rx, m.remote.minTx) }
 
-// interval returns the interval at which this side sends, before jitter (RFC 5880 section 6.8.2).
-func (m *Machine) interval() time.Duration { return max(m.inEffect.tx, m.remote.minRx) }
+// sendInterval returns the interval at which this side sends, before jitter (RFC 5880 section 6.8.2).
+func (m *Machine) sendInterval() time.Duration { return max(m.inEffect.tx, m.remote.minRx) }
 
-// transmits reports whether periodic packets are sent (RFC 5880 section 6.8.7).
-func (m *Machine) transmits() bool {
+// sendsPeriodically reports whether periodic packets are sent (RFC 5880 section 6.8.7).
+func (m *Machine) sendsPeriodically() bool {
 	switch {
 	case m.profile.Passive && m.remote.discriminator == 0, m.remote.minRx == 0:
 		return false
@@ -53,10 +53,10 @@ func (m *Machine) transmits() bool {
 // nextSend returns when the next periodic packet is due. It is counted from the last packet, so that an
 // interval that becomes shorter takes effect at once (RFC 5880 section 6.8.3).
 func (m *Machine) nextSend() (at time.Time, sends bool) {
-	if !m.transmits() {
+	if !m.sendsPeriodically() {
 		return time.Time{}, false
 	}
-	return m.sent.Add(time.Duration(float64(m.interval()) * m.fraction)), true
+	return m.sent.Add(time.Duration(float64(m.sendInterval()) * m.fraction)), true
 }
 
 // jitter returns the part of the interval to wait: 75 to 100 %, or 75 to 90 % if the multiplier is 1
@@ -78,16 +78,16 @@ func (m *Machine) sendState(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
 	}
-	return []wire.Packet{m.send(now)}
+	return []wire.Packet{m.nextPacket(now)}
 }
 
-// send returns the next packet that does not answer a poll.
-func (m *Machine) send(now time.Time) wire.Packet {
+// nextPacket returns the next packet that does not answer a poll.
+func (m *Machine) nextPacket(now time.Time) wire.Packet {
 	m.sent, m.fraction = now, m.jitter()
-	return m.packet(false)
+	return m.makePacket(false)
 }
 
-func (m *Machine) packet(final bool) wire.Packet {
+func (m *Machine) makePacket(final bool) wire.Packet {
 	m.status.Out++
 	m.polled = m.polled || m.polling && !final
 	return wire.Packet{
@@ -98,46 +98,46 @@ func (m *Machine) packet(final bool) wire.Packet {
 	}
 }
 
-// wanted returns the intervals of the profile for the present state.
-func (m *Machine) wanted() intervals {
-	w := intervals{tx: encodable(m.profile.Transmit), rx: encodable(m.profile.Receive)}
+// wantedIntervals returns the intervals of the profile for the present state.
+func (m *Machine) wantedIntervals() intervals {
+	w := intervals{tx: encodableInterval(m.profile.Transmit), rx: encodableInterval(m.profile.Receive)}
 	if m.status.State != bfd.Up {
 		w.tx = max(w.tx, minDownInterval)
 	}
 	return w
 }
 
-// encodable rounds an interval to one that a packet can have; a packet with 0 would mean never.
-func encodable(d time.Duration) time.Duration {
+// encodableInterval rounds an interval to one that a packet can have; a packet with 0 would mean never.
+func encodableInterval(d time.Duration) time.Duration {
 	return min(max(d.Truncate(time.Microsecond), time.Microsecond), wire.MaxInterval)
 }
 
-// adopt puts the wanted intervals into effect at once. Only a session that is not Up may do that.
-func (m *Machine) adopt() {
-	m.advertised = m.wanted()
+// adoptWanted puts the wanted intervals into effect at once. Only a session that is not Up may do that.
+func (m *Machine) adoptWanted() {
+	m.advertised = m.wantedIntervals()
 	m.inEffect = m.advertised
 	m.polling = false
 }
 
-// propose starts a poll sequence for the wanted intervals. Until it ends, this side does not send less
+// startPoll starts a poll sequence for the wanted intervals. Until it ends, this side does not send less
 // often, and does not detect a failure sooner (RFC 5880 section 6.8.3). A further change waits for the
 // end: the Final packet does not show which change it answers.
-func (m *Machine) propose() {
-	if m.polling || m.advertised == m.wanted() {
+func (m *Machine) startPoll() {
+	if m.polling || m.advertised == m.wantedIntervals() {
 		return
 	}
 	m.polling, m.polled = true, false
-	m.advertised = m.wanted()
+	m.advertised = m.wantedIntervals()
 	m.inEffect = intervals{tx: min(m.inEffect.tx, m.advertised.tx), rx: max(m.inEffect.rx, m.advertised.rx)}
 }
 
-// final ends the poll sequence (RFC 5880 section 6.5). A Final packet that arrives before the poll was
+// endPoll ends the poll sequence (RFC 5880 section 6.5). A Final packet that arrives before the poll was
 // sent answers an earlier poll.
-func (m *Machine) final() {
+func (m *Machine) endPoll() {
 	if m.polling && m.polled {
 		m.polling = false
 		m.inEffect = m.advertised
-		m.propose()
+		m.startPoll()
 	}
 }
 
@@ -152,10 +152,10 @@ func (m *Machine) extendDeadline(now time.Time) {
 	deadline, watched := m.deadline()
 	late := now.Sub(due)
 	alive := m.status.State == bfd.Init || m.status.State == bfd.Up
-	if !watched || !alive || m.extended || now.Before(deadline) || late <= m.agreed() {
+	if !watched || !alive || m.extended || now.Before(deadline) || late <= m.receiveInterval() {
 		return
 	}
 	m.extended = true
 	m.status.Stalls++
-	m.grace = max(late, now.Sub(deadline)+m.agreed())
+	m.grace = max(late, now.Sub(deadline)+m.receiveInterval())
 }

@@ -169,7 +169,7 @@ func TestChangeDuringAPollIsSentByTheNextPoll(t *testing.T) {
 	final.Final = true
 	var noticed []time.Duration
 	for range 3 {
-		now := m.sent.Add(m.interval())
+		now := m.sent.Add(m.sendInterval())
 		for _, p := range m.Tick(now) {
 			noticed = append(noticed, p.DesiredMinTx)
 		}

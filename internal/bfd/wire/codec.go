@@ -23,7 +23,7 @@ var (
 // Decode parses a packet, and checks it in the order of RFC 5880 section 6.8.6. Bytes after the length
 // that the packet has are ignored.
 func Decode(b []byte) (Packet, error) {
-	if err := check(b); err != nil {
+	if err := checkPacket(b); err != nil {
 		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
 	}
 	return Packet{
@@ -36,17 +36,17 @@ func Decode(b []byte) (Packet, error) {
 		Multiplier:        b[2],
 		Mine:              binary.BigEndian.Uint32(b[4:]),
 		Yours:             binary.BigEndian.Uint32(b[8:]),
-		DesiredMinTx:      interval(b[12:]),
-		RequiredMinRx:     interval(b[16:]),
-		RequiredMinEchoRx: interval(b[20:]),
+		DesiredMinTx:      parseInterval(b[12:]),
+		RequiredMinRx:     parseInterval(b[16:]),
+		RequiredMinEchoRx: parseInterval(b[20:]),
 	}, nil
 }
 
-func check(b []byte) error {
+func checkPacket(b []byte) error {
 	switch {
 	case len(b) < Size:
 		return ErrLength
-	case b[0]>>5 != version:
+	case b[0]>>5 != bfdVersion:
 		return ErrVersion
 	case b[3] < Size || int(b[3]) > len(b):
 		return ErrLength
@@ -64,33 +64,33 @@ func check(b []byte) error {
 	return nil
 }
 
-func interval(b []byte) time.Duration {
+func parseInterval(b []byte) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * time.Microsecond
 }
 
 // Encode returns the bytes of a packet.
 func Encode(p Packet) []byte {
 	b := make([]byte, Size)
-	b[0] = version<<5 | byte(p.Diagnostic)&0x1f
+	b[0] = bfdVersion<<5 | byte(p.Diagnostic)&0x1f
 	b[1] = byte(p.State) << 6
-	b[1] |= flag(p.Poll, flagPoll) | flag(p.Final, flagFinal) | flag(p.Independent, flagIndependent) | flag(p.Demand, flagDemand)
+	b[1] |= flagBit(p.Poll, flagPoll) | flagBit(p.Final, flagFinal) | flagBit(p.Independent, flagIndependent) | flagBit(p.Demand, flagDemand)
 	b[2], b[3] = p.Multiplier, Size
 	binary.BigEndian.PutUint32(b[4:], p.Mine)
 	binary.BigEndian.PutUint32(b[8:], p.Yours)
-	binary.BigEndian.PutUint32(b[12:], microseconds(p.DesiredMinTx))
-	binary.BigEndian.PutUint32(b[16:], microseconds(p.RequiredMinRx))
-	binary.BigEndian.PutUint32(b[20:], microseconds(p.RequiredMinEchoRx))
+	binary.BigEndian.PutUint32(b[12:], toMicroseconds(p.DesiredMinTx))
+	binary.BigEndian.PutUint32(b[16:], toMicroseconds(p.RequiredMinRx))
+	binary.BigEndian.PutUint32(b[20:], toMicroseconds(p.RequiredMinEchoRx))
 	return b
 }
 
-func flag(set bool, bit byte) byte {
+func flagBit(set bool, bit byte) byte {
 	if set {
 		return bit
 	}
 	return 0
 }
 
-// microseconds rounds an interval to one that a packet can have.
-func microseconds(d time.Duration) uint32 {
+// toMicroseconds rounds an interval to one that a packet can have.
+func toMicroseconds(d time.Duration) uint32 {
 	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
 }

@@ -15,7 +15,7 @@ const Size = 24
 const MaxInterval = (1<<32 - 1) * time.Microsecond
 
 const (
-	version = 1
+	bfdVersion = 1
 
 	flagPoll           = 1 << 5
 	flagFinal          = 1 << 4

@@ -31,13 +31,13 @@ func TestMachine_BacksOff(t *testing.T) {
 		{"a router that refuses", peerConfig(), func(m *Machine, now time.Time) { refused(m, now) }, []float64{2, 2, 2, 4, 8, 16, 32, 32, 32}},
 		{"a router that accepts and closes", peerConfig(), func(m *Machine, now time.Time) {
 			dialled(m, now)
-			lost(Ours)(m, now)
+			lost(OurSide)(m, now)
 		}, []float64{2, 2, 2, 4, 8, 16, 32, 32}},
 		{"a session that ends at once", peerConfig(), func(m *Machine, now time.Time) {
 			dialled(m, now)
-			got(Ours, routerOpen())(m, now)
-			got(Ours, Keepalive{})(m, now)
-			lost(Ours)(m, now)
+			got(OurSide, routerOpen())(m, now)
+			got(OurSide, Keepalive{})(m, now)
+			lost(OurSide)(m, now)
 		}, []float64{2, 2, 2, 4, 8, 16, 32, 32}},
 		{"jitter takes off a quarter at most", with(func(c *Config) { c.Random = func() float64 { return 0 } }), func(m *Machine, now time.Time) { refused(m, now) }, []float64{1.5, 1.5, 1.5, 3, 6, 12, 24, 24}},
 		{"two minutes are the bound", with(func(c *Config) { c.ConnectRetry = 10 * time.Second }), func(m *Machine, now time.Time) { refused(m, now) }, []float64{10, 10, 10, 20, 40, 80, 120, 120}},
@@ -66,9 +66,9 @@ func TestMachine_PathThatFlaps(t *testing.T) {
 		for now := zero; now.Before(at(300)); now = now.Add(time.Second / 10) {
 			switch now.Sub(zero) % time.Second {
 			case 0:
-				m.Path(now, true, false, "")
+				m.PathChanged(now, true, false, "")
 			case time.Second / 2:
-				m.Path(now, false, true, "BFD found the path down")
+				m.PathChanged(now, false, true, "BFD found the path down")
 			}
 			m.Tick(now)
 			if !m.dialing {
@@ -80,14 +80,14 @@ func TestMachine_PathThatFlaps(t *testing.T) {
 				continue
 			}
 			dialled(m, now)
-			got(Ours, routerOpen())(m, now)
-			got(Ours, Keepalive{})(m, now)
+			got(OurSide, routerOpen())(m, now)
+			got(OurSide, Keepalive{})(m, now)
 		}
 		if len(dials) > 20 {
 			t.Errorf("strictBFD %v: %d attempts in 300 s, want at most 20: %v", strict, len(dials), dials)
 		}
-		m.Path(at(400), false, false, "") // nothing for a while
-		if m.Path(at(400), true, false, ""); !m.dialing {
+		m.PathChanged(at(400), false, false, "") // nothing for a while
+		if m.PathChanged(at(400), true, false, ""); !m.dialing {
 			t.Errorf("strictBFD %v: no attempt when the path comes up after a while", strict)
 		}
 	}
@@ -103,9 +103,9 @@ func TestMachine_StableSessionStartsAnew(t *testing.T) {
 			m := New(zero, with(func(c *Config) { c.Hold = 0 }))
 			waits(m, zero, 6, func(now time.Time) { refused(m, now) })
 			dialled(m, at(100))
-			got(Ours, routerOpen())(m, at(100))
-			got(Ours, Keepalive{})(m, at(100))
-			lost(Ours)(m, at(100+tt.lasted))
+			got(OurSide, routerOpen())(m, at(100))
+			got(OurSide, Keepalive{})(m, at(100))
+			lost(OurSide)(m, at(100+tt.lasted))
 			if got := m.Failures(); got != tt.want {
 				t.Errorf("%d failures, want %d", got, tt.want)
 			}
@@ -121,7 +121,7 @@ func TestMachine_PassiveSideIgnoresARouterThatFailsOften(t *testing.T) {
 		if got := connects(0); got != "open 1" {
 			t.Fatalf("connection %d: %s", i+1, got)
 		}
-		lost(Theirs)(m, at(0))
+		lost(TheirSide)(m, at(0))
 	}
 	for _, tt := range []struct {
 		seconds float64
@@ -132,10 +132,10 @@ func TestMachine_PassiveSideIgnoresARouterThatFailsOften(t *testing.T) {
 		}
 	}
 	for range 100 {
-		lost(Theirs)(m, at(10))
+		lost(TheirSide)(m, at(10))
 		called(m, at(1000))
 	}
-	lost(Theirs)(m, at(1000))
+	lost(TheirSide)(m, at(1000))
 	if got := connects(1030); got != "open 1" {
 		t.Errorf("a connection after 30 s: got %q, want that it is taken", got)
 	}
@@ -152,19 +152,19 @@ func TestMachine_RouteRefreshOnceASecond(t *testing.T) {
 		now := float64(i) / 10
 		var actions []Action
 		if i <= 21 {
-			actions = m.Received(at(now), Ours, RouteRefresh{})
+			actions = m.Received(at(now), OurSide, RouteRefresh{})
 		}
 		if next := m.Next(); !next.After(at(now)) {
 			actions = append(actions, m.Tick(at(now))...)
 		}
-		if slices.Contains(actions, Action(Refresh{})) {
+		if slices.Contains(actions, Action(RefreshRequested{})) {
 			refreshes = append(refreshes, now)
 		}
 	}
 	if diff := cmp.Diff([]float64{0, 1, 2, 3}, refreshes); diff != "" {
 		t.Errorf("seconds at which all routes are sent again (-want +got):\n%s", diff)
 	}
-	lost(Ours)(m, at(5))
+	lost(OurSide)(m, at(5))
 	if got, want := m.Next(), at(7); !got.Equal(want) {
 		t.Errorf("after the session something is due at %s, want %s: the next attempt", got, want)
 	}

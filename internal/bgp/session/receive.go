@@ -24,7 +24,7 @@ type (
 func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	c := m.conns[side]
 	if c == nil {
-		return m.done(now)
+		return m.takeActions(now)
 	}
 	switch message := message.(type) {
 	case bgp.Open:
@@ -33,32 +33,32 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		m.conns[side] = nil
 		m.out = append(m.out, Close{side, nil})
 		rejected := message.Code == bgp.Cease && (message.Subcode == bgp.ConnectionRejected || message.Subcode == bgp.ConnectionCollision)
-		m.lost(now, c, "the router ended the connection: "+message.String(), !rejected)
+		m.handleLostConn(now, c, "the router ended the connection: "+message.String(), !rejected)
 	case Malformed:
-		m.end(now, side, message.Notification, "the router sent an invalid message: "+message.Notification.String())
+		m.endConn(now, side, message.Notification, "the router sent an invalid message: "+message.Notification.String())
 	case Keepalive:
 		if c.state == OpenConfirm {
 			m.establish(now, side, c)
 		}
-		m.received(now, side, c)
+		m.restartHold(now, side, c)
 	case Update:
-		m.received(now, side, c)
+		m.restartHold(now, side, c)
 	case RouteRefresh:
-		m.received(now, side, c)
+		m.restartHold(now, side, c)
 		switch {
 		case c.state != Established:
 		case now.Sub(m.refreshed) >= refreshEvery:
-			m.refresh(now)
+			m.sendRefresh(now)
 		case m.refreshAt.IsZero():
 			m.refreshAt = m.refreshed.Add(refreshEvery)
 		}
 	}
-	return m.done(now)
+	return m.takeActions(now)
 }
 
-// received restarts the hold timer of an established session. Before that, this message is an error:
+// restartHold restarts the hold timer of an established session. Before that, this message is an error:
 // only OPEN, and then KEEPALIVE, may arrive (RFC 6608).
-func (m *Machine) received(now time.Time, side Side, c *conn) {
+func (m *Machine) restartHold(now time.Time, side Side, c *conn) {
 	switch c.state {
 	case Established:
 		if c.hold > 0 {
@@ -73,7 +73,7 @@ func (m *Machine) received(now time.Time, side Side, c *conn) {
 
 func (m *Machine) unexpected(now time.Time, side Side, where uint8) {
 	n := &bgp.Notification{Code: bgp.StateMachineError, Subcode: where}
-	m.end(now, side, n, "the router sent a message that does not belong there: "+n.String())
+	m.endConn(now, side, n, "the router sent a message that does not belong there: "+n.String())
 }
 
 func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open) {
@@ -85,11 +85,11 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 		m.unexpected(now, side, where)
 		return
 	}
-	if subcode, why := m.refuse(open); why != "" {
-		m.end(now, side, &bgp.Notification{Code: bgp.OpenError, Subcode: subcode}, why)
+	if subcode, why := m.whyRefused(open); why != "" {
+		m.endConn(now, side, &bgp.Notification{Code: bgp.OpenError, Subcode: subcode}, why)
 		return
 	}
-	if !m.wins(side, open) {
+	if !m.winsCollision(side, open) {
 		return
 	}
 	c.opened = open
@@ -99,14 +99,14 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 	}
 	c.state, c.holdAt, c.sendAt = OpenConfirm, time.Time{}, time.Time{}
 	if c.hold > 0 {
-		c.holdAt, c.sendAt = now.Add(c.hold), now.Add(m.jittered(c.keepalive))
+		c.holdAt, c.sendAt = now.Add(c.hold), now.Add(m.withJitter(c.keepalive))
 	}
 	m.out = append(m.out, SendKeepalive{side})
 }
 
-// refuse returns what is wrong with the OPEN of the router (RFC 4271 section 6.2); an empty text:
+// whyRefused returns what is wrong with the OPEN of the router (RFC 4271 section 6.2); an empty text:
 // nothing.
-func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
+func (m *Machine) whyRefused(open bgp.Open) (subcode uint8, why string) {
 	if why := m.remoteASN(open.ASN); why != "" {
 		return bgp.BadPeerASN, why
 	}
@@ -122,37 +122,37 @@ func (m *Machine) refuse(open bgp.Open) (subcode uint8, why string) {
 	return 0, ""
 }
 
-// wins reports whether the connection of a side stays when an OPEN arrived on it. If the router has
-// sent an OPEN on the other connection too, wins closes one of both (RFC 4271 section 6.8; with equal
+// winsCollision reports whether the connection of a side stays when an OPEN arrived on it. If the router has
+// sent an OPEN on the other connection too, winsCollision closes one of both (RFC 4271 section 6.8; with equal
 // identifiers RFC 6286 section 2.3).
-func (m *Machine) wins(side Side, open bgp.Open) bool {
-	other := Theirs - side
+func (m *Machine) winsCollision(side Side, open bgp.Open) bool {
+	other := TheirSide - side
 	c := m.conns[other]
 	if c == nil || c.state != OpenConfirm {
 		return true
 	}
-	theirs := less(m.config.RouterID, open.RouterID)
+	theirs := addressLess(m.config.RouterID, open.RouterID)
 	if m.config.RouterID == open.RouterID {
 		theirs = cmp.Less(m.config.ASN, open.ASN)
 	}
-	loser := Theirs
+	loser := TheirSide
 	if theirs {
-		loser = Ours
+		loser = OurSide
 	}
-	m.close(loser, bgp.Ceased(bgp.ConnectionCollision, ""))
+	m.closeConn(loser, bgp.NewCease(bgp.ConnectionCollision, ""))
 	return loser != side
 }
 
 func (m *Machine) establish(now time.Time, side Side, c *conn) {
-	if other := Theirs - side; m.conns[other] != nil {
-		m.close(other, bgp.Ceased(bgp.ConnectionCollision, ""))
+	if other := TheirSide - side; m.conns[other] != nil {
+		m.closeConn(other, bgp.NewCease(bgp.ConnectionCollision, ""))
 	}
 	c.state, c.upSince = Established, now
 	m.retryAt = time.Time{}
 	m.config.Restarted = false // the next sessions do not follow a restart of the speaker
 	m.lastIsRefusal = false
-	m.out = append(m.out, Up{Negotiated{
-		Side: side, Remote: c.opened, Capabilities: m.open().Capabilities.Both(c.opened.Capabilities),
+	m.out = append(m.out, SessionUp{Negotiated{
+		Side: side, Remote: c.opened, Capabilities: m.ownOpen().Capabilities.SharedWith(c.opened.Capabilities),
 		Hold: c.hold, Keepalive: c.keepalive, Internal: c.opened.ASN == m.config.ASN,
 	}})
 }

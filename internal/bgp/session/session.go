@@ -35,14 +35,14 @@ type Side uint8
 
 // The sides. A session has at most one connection that each side began.
 const (
-	Ours Side = iota
-	Theirs
-	sides
+	OurSide Side = iota
+	TheirSide
+	sideCount
 )
 
-// openWithin is how long the other side has to answer the TCP connection with an OPEN. It is shorter
+// openTimeout is how long the other side has to answer the TCP connection with an OPEN. It is shorter
 // than the four minutes that RFC 4271 suggests, so that the error is reported soon.
-const openWithin = 20 * time.Second
+const openTimeout = 20 * time.Second
 
 const (
 	// stableAfter is how long a session must have been established to reset the count of failures: its
@@ -109,12 +109,12 @@ type (
 	// Reject ends the connection that Connected was just called for, with the notification if there is
 	// one.
 	Reject struct{ Notify *bgp.Notification }
-	// Up means that the session is established.
-	Up struct{ Negotiated }
-	// Down means that the established session has ended.
-	Down struct{ Why string }
-	// Refresh means that the router requests all routes again.
-	Refresh struct{}
+	// SessionUp means that the session is established.
+	SessionUp struct{ Negotiated }
+	// SessionDown means that the established session has ended.
+	SessionDown struct{ Why string }
+	// RefreshRequested means that the router requests all routes again.
+	RefreshRequested struct{}
 )
 
 // Action is one of the types above.
@@ -126,7 +126,7 @@ type Machine struct {
 	started       bool
 	dialing       bool
 	retryAt       time.Time // when to connect; zero: not
-	conns         [sides]*conn
+	conns         [sideCount]*conn
 	pathUp        bool // as BFD reports
 	since         time.Time
 	reported      State
@@ -180,14 +180,14 @@ func (m *Machine) Retry() time.Duration {
 	return m.backOff()
 }
 
-// Note records a text to be reported as the last error.
-func (m *Machine) Note(now time.Time, what string) { m.fail(now, what, false) }
+// NoteError records a text to be reported as the last error.
+func (m *Machine) NoteError(now time.Time, what string) { m.recordError(now, what, false) }
 
 // Start begins the session.
 func (m *Machine) Start(now time.Time) []Action {
 	m.started = true
 	m.connect(now)
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // Stop ends the session. Without a notification the connections are only closed: a router that supports
@@ -195,21 +195,21 @@ func (m *Machine) Start(now time.Time) []Action {
 func (m *Machine) Stop(now time.Time, n *bgp.Notification, why string) []Action {
 	m.started, m.retryAt = false, time.Time{}
 	m.closeAll(now, n, why)
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // Restart ends the session, and begins a new one at once.
 func (m *Machine) Restart(now time.Time, n *bgp.Notification, why string) []Action {
 	m.closeAll(now, n, why)
 	m.connect(now)
-	return m.done(now)
+	return m.takeActions(now)
 }
 
-// Hurry makes the next attempt to connect at once. Call it when the address of the router becomes
+// ConnectNow makes the next attempt to connect at once. Call it when the address of the router becomes
 // known.
-func (m *Machine) Hurry(now time.Time) []Action {
+func (m *Machine) ConnectNow(now time.Time) []Action {
 	m.connect(now)
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // SetConfig changes the settings that need no new session: the time between attempts, whether the
@@ -219,94 +219,94 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	m.config = c
 	switch {
 	case strict && m.WaitsForBFD():
-		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), "BFD is not up, and strictBFD asks for it")
-	case c.Revoked && m.established() == nil:
-		m.closeAll(now, bgp.Ceased(bgp.ConnectionRejected, ""), "the password was revoked")
-	case m.idle():
+		m.closeAll(now, bgp.NewCease(bgp.BFDDown, ""), "BFD is not up, and strictBFD asks for it")
+	case c.Revoked && m.establishedConn() == nil:
+		m.closeAll(now, bgp.NewCease(bgp.ConnectionRejected, ""), "the password was revoked")
+	case m.isIdle():
 		m.connect(now)
 	}
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // Connected handles a new connection. The actions have SendOpen for its side if the connection is to be
 // used, after Close for an older connection of that side, or else Reject.
 func (m *Machine) Connected(now time.Time, side Side) []Action {
-	if side == Ours {
+	if side == OurSide {
 		m.dialing = false
 	}
 	if !m.started || m.WaitsForBFD() {
-		m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionRejected, "")})
-		return m.done(now)
+		m.out = append(m.out, Reject{bgp.NewCease(bgp.ConnectionRejected, "")})
+		return m.takeActions(now)
 	}
-	if m.config.Revoked || m.config.Passive && now.Before(m.quietUntil) && m.idle() {
+	if m.config.Revoked || m.config.Passive && now.Before(m.quietUntil) && m.isIdle() {
 		// Without a notification: some routers do not connect again for minutes after one.
 		m.out = append(m.out, Reject{})
-		return m.done(now)
+		return m.takeActions(now)
 	}
-	if up := m.established(); up != nil {
+	if up := m.establishedConn(); up != nil {
 		// A router that supports graceful restart and connects has lost the session that is still
 		// established here (RFC 4724 section 4.2).
-		if side != Theirs || up.opened.Capabilities.GracefulRestart == nil {
-			m.out = append(m.out, Reject{bgp.Ceased(bgp.ConnectionCollision, "")})
-			return m.done(now)
+		if side != TheirSide || up.opened.Capabilities.GracefulRestart == nil {
+			m.out = append(m.out, Reject{bgp.NewCease(bgp.ConnectionCollision, "")})
+			return m.takeActions(now)
 		}
 		m.closeAll(now, nil, "the router restarted")
 	}
 	if m.conns[side] != nil {
-		m.close(side, nil) // the side has given up its older connection
+		m.closeConn(side, nil) // the side has given up its older connection
 	}
-	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(m.openWithin())}
-	m.out = append(m.out, SendOpen{side, m.open()})
-	return m.done(now)
+	m.conns[side] = &conn{state: OpenSent, holdAt: now.Add(m.openTime())}
+	m.out = append(m.out, SendOpen{side, m.ownOpen()})
+	return m.takeActions(now)
 }
 
 // DialFailed handles a failed attempt to connect.
 func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	m.dialing = false
-	m.fail(now, why, false)
+	m.recordError(now, why, false)
 	m.failures++
-	m.retry(now)
-	return m.done(now)
+	m.setRetry(now)
+	return m.takeActions(now)
 }
 
 // Closed handles the end of a connection by the router or the network.
 func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 	c := m.conns[side]
 	if c == nil {
-		return m.done(now)
+		return m.takeActions(now)
 	}
 	m.conns[side] = nil
-	m.lost(now, c, why, false)
-	return m.done(now)
+	m.handleLostConn(now, c, why, false)
+	return m.takeActions(now)
 }
 
 // Tick handles everything that is due.
 func (m *Machine) Tick(now time.Time) []Action {
-	for side := range sides {
+	for side := range sideCount {
 		c := m.conns[side]
 		if c == nil {
 			continue
 		}
-		if due(now, c.holdAt) {
+		if isDue(now, c.holdAt) {
 			why := fmt.Sprintf("the router sent nothing for %s: the hold timer expired", c.hold)
 			if c.state == OpenSent {
-				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", m.openWithin())
+				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", m.openTime())
 			}
-			m.end(now, side, &bgp.Notification{Code: bgp.HoldTimerExpired}, why)
+			m.endConn(now, side, &bgp.Notification{Code: bgp.HoldTimerExpired}, why)
 			continue
 		}
-		if due(now, c.sendAt) {
+		if isDue(now, c.sendAt) {
 			m.out = append(m.out, SendKeepalive{side})
-			c.sendAt = now.Add(m.jittered(c.keepalive))
+			c.sendAt = now.Add(m.withJitter(c.keepalive))
 		}
 	}
-	if due(now, m.retryAt) {
+	if isDue(now, m.retryAt) {
 		m.connect(now)
 	}
-	if due(now, m.refreshAt) {
-		m.refresh(now)
+	if isDue(now, m.refreshAt) {
+		m.sendRefresh(now)
 	}
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // Next returns when Tick is to be called; zero: nothing is due.
@@ -327,20 +327,20 @@ func (m *Machine) Next() time.Time {
 	return next
 }
 
-// Path handles a result of BFD: whether the path is up, and whether it has just failed. A path can be
+// PathChanged handles a result of BFD: whether the path is up, and whether it has just failed. A path can be
 // down without a failure: the router may have taken BFD down on purpose, which does not end the session
 // (RFC 5882 section 4.2).
-func (m *Machine) Path(now time.Time, up, failed bool, why string) []Action {
+func (m *Machine) PathChanged(now time.Time, up, failed bool, why string) []Action {
 	newly := up && !m.pathUp
 	m.pathUp = up
 	switch {
 	case failed:
-		m.closeAll(now, bgp.Ceased(bgp.BFDDown, ""), why)
-		m.retry(now)
-	case newly && m.idle():
+		m.closeAll(now, bgp.NewCease(bgp.BFDDown, ""), why)
+		m.setRetry(now)
+	case newly && m.isIdle():
 		m.pathIsUp(now)
 	}
-	return m.done(now)
+	return m.takeActions(now)
 }
 
 // pathIsUp connects at once, but not more often than the back-off allows: on a path that flaps, each
@@ -356,14 +356,14 @@ func (m *Machine) pathIsUp(now time.Time) {
 	m.connect(now)
 }
 
-func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
+func isDue(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
-// idle reports whether the session is started, and has neither a connection nor an attempt to connect.
-func (m *Machine) idle() bool {
-	return m.started && !m.dialing && m.conns[Ours] == nil && m.conns[Theirs] == nil
+// isIdle reports whether the session is started, and has neither a connection nor an attempt to connect.
+func (m *Machine) isIdle() bool {
+	return m.started && !m.dialing && m.conns[OurSide] == nil && m.conns[TheirSide] == nil
 }
 
-func (m *Machine) established() *conn {
+func (m *Machine) establishedConn() *conn {
 	for _, c := range m.conns {
 		if c != nil && c.state == Established {
 			return c
@@ -375,17 +375,17 @@ func (m *Machine) established() *conn {
 // connect begins an attempt to connect, unless there is one or this side may not connect now.
 func (m *Machine) connect(now time.Time) {
 	m.retryAt = time.Time{}
-	if !m.started || m.config.Passive || m.dialing || m.conns[Ours] != nil || m.established() != nil || m.WaitsForBFD() || m.config.Revoked {
+	if !m.started || m.config.Passive || m.dialing || m.conns[OurSide] != nil || m.establishedConn() != nil || m.WaitsForBFD() || m.config.Revoked {
 		return
 	}
 	m.dialing = true
 	m.out = append(m.out, Dial{})
 }
 
-// retry sets the time of the next attempt to connect. A passive side instead accepts no connection for
+// setRetry sets the time of the next attempt to connect. A passive side instead accepts no connection for
 // that time, at most stableAfter, after more than quickAttempts failures.
-func (m *Machine) retry(now time.Time) {
-	wait := m.jittered(m.backOff())
+func (m *Machine) setRetry(now time.Time) {
+	wait := m.withJitter(m.backOff())
 	switch {
 	case m.started && !m.config.Passive:
 		m.retryAt = now.Add(wait)
@@ -406,66 +406,66 @@ func (m *Machine) backOff() time.Duration {
 	return wait
 }
 
-func (m *Machine) openWithin() time.Duration { return cmp.Or(m.config.OpenWithin, openWithin) }
+func (m *Machine) openTime() time.Duration { return cmp.Or(m.config.OpenWithin, openTimeout) }
 
-// refresh has all routes sent again.
-func (m *Machine) refresh(now time.Time) {
+// sendRefresh has all routes sent again.
+func (m *Machine) sendRefresh(now time.Time) {
 	m.refreshAt, m.refreshed = time.Time{}, now
-	m.out = append(m.out, Refresh{})
+	m.out = append(m.out, RefreshRequested{})
 }
 
-// jittered shortens a time by up to a quarter at random, so that both sides do not act at the same time
+// withJitter shortens a time by up to a quarter at random, so that both sides do not act at the same time
 // again and again (RFC 4271 section 10).
-func (m *Machine) jittered(d time.Duration) time.Duration {
+func (m *Machine) withJitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.75 + 0.25*m.config.Random()))
 }
 
-// fail records the last error.
-func (m *Machine) fail(now time.Time, why string, refusal bool) {
+// recordError records the last error.
+func (m *Machine) recordError(now time.Time, why string, refusal bool) {
 	m.last, m.lastAt, m.lastIsRefusal = why, now, refusal
 }
 
-func (m *Machine) close(side Side, n *bgp.Notification) {
+func (m *Machine) closeConn(side Side, n *bgp.Notification) {
 	m.conns[side] = nil
 	m.out = append(m.out, Close{side, n})
 }
 
-// end closes a connection for a reason of this side.
-func (m *Machine) end(now time.Time, side Side, n *bgp.Notification, why string) {
+// endConn closes a connection for a reason of this side.
+func (m *Machine) endConn(now time.Time, side Side, n *bgp.Notification, why string) {
 	c := m.conns[side]
-	m.close(side, n)
-	m.lost(now, c, why, true)
+	m.closeConn(side, n)
+	m.handleLostConn(now, c, why, true)
 }
 
-// lost handles the end of a connection. After a refusal, a router may close new connections for a while
+// handleLostConn handles the end of a connection. After a refusal, a router may close new connections for a while
 // without a reason: LastError then stays the refusal.
-func (m *Machine) lost(now time.Time, c *conn, why string, refusal bool) {
+func (m *Machine) handleLostConn(now time.Time, c *conn, why string, refusal bool) {
 	if refusal || c.state == Established || !m.lastIsRefusal {
-		m.fail(now, why, refusal)
+		m.recordError(now, why, refusal)
 	}
 	if c.state == Established {
-		m.out = append(m.out, Down{why})
+		m.out = append(m.out, SessionDown{why})
 		m.refreshAt, m.refreshed = time.Time{}, time.Time{}
 		if now.Sub(c.upSince) >= stableAfter {
 			m.failures = 0
 		}
 	}
-	if m.established() == nil {
+	if m.establishedConn() == nil {
 		m.failures++
 	}
-	m.retry(now)
+	m.setRetry(now)
 }
 
 func (m *Machine) closeAll(now time.Time, n *bgp.Notification, why string) {
-	for side := range sides {
+	for side := range sideCount {
 		if c := m.conns[side]; c != nil {
-			m.end(now, side, n, why)
+			m.endConn(now, side, n, why)
 		}
 	}
 }
 
-// open returns the OPEN of this side.
-func (m *Machine) open() bgp.Open {
+// ownOpen returns the OPEN of this side.
+func (m *Machine) ownOpen() bgp.Open {
 	o := bgp.Open{ASN: m.config.ASN, Hold: m.config.Hold, RouterID: m.config.RouterID, Capabilities: bgp.Capabilities{
 		IPv4: m.config.IPv4, IPv6: m.config.IPv6, FourOctetASN: true, RouteRefresh: true, ExtendedNextHop: m.config.IPv4,
 	}}
@@ -478,9 +478,9 @@ func (m *Machine) open() bgp.Open {
 	return o
 }
 
-// done returns the collected actions, and records the state that they lead to.
-func (m *Machine) done(now time.Time) []Action {
-	state := m.state()
+// takeActions returns the collected actions, and records the state that they lead to.
+func (m *Machine) takeActions(now time.Time) []Action {
+	state := m.currentState()
 	if state != m.reported {
 		m.reported, m.since = state, now
 	}
@@ -489,7 +489,7 @@ func (m *Machine) done(now time.Time) []Action {
 	return out
 }
 
-func (m *Machine) state() State {
+func (m *Machine) currentState() State {
 	best := Idle
 	for _, c := range m.conns {
 		if c != nil && c.state > best {
@@ -513,12 +513,12 @@ func (m *Machine) remoteASN(asn bgp.ASN) string {
 		return "the router sent the ASN 0, which is invalid"
 	case want.ASN != 0 && asn != want.ASN:
 		return fmt.Sprintf("the router has the ASN %d, and peerASN is %d", asn, want.ASN)
-	case want.ASN == 0 && want.Kind == bgp.Internal && asn != m.config.ASN:
+	case want.ASN == 0 && want.Kind == bgp.InternalPeer && asn != m.config.ASN:
 		return fmt.Sprintf("the router has the ASN %d, which is not that of the nodes (%d), and dynamicASN is Internal", asn, m.config.ASN)
-	case want.ASN == 0 && want.Kind == bgp.External && asn == m.config.ASN:
+	case want.ASN == 0 && want.Kind == bgp.ExternalPeer && asn == m.config.ASN:
 		return fmt.Sprintf("the router has the ASN %d, which is that of the nodes, and dynamicASN is External", asn)
 	}
 	return ""
 }
 
-func less(a, b netip.Addr) bool { return a.Compare(b) < 0 }
+func addressLess(a, b netip.Addr) bool { return a.Compare(b) < 0 }

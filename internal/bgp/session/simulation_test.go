@@ -38,7 +38,7 @@ type end struct {
 	name    string
 	machine *Machine
 	other   *end
-	conns   [sides]*wireConn
+	conns   [sideCount]*wireConn
 	offered *wireConn
 }
 
@@ -115,8 +115,8 @@ func (e *end) dial() {
 		s.after(4*time.Second, func() { e.perform(e.machine.DialFailed(s.now, "no answer")) })
 		return
 	}
-	ours := &wireConn{owner: e, side: Ours}
-	theirs := &wireConn{owner: e.other, side: Theirs, peer: ours}
+	ours := &wireConn{owner: e, side: OurSide}
+	theirs := &wireConn{owner: e.other, side: TheirSide, peer: ours}
 	ours.peer = theirs
 	arrives := s.delay()
 	ours.last, theirs.last = s.now.Add(2*arrives), s.now.Add(2*arrives)
@@ -130,7 +130,7 @@ func (e *end) dial() {
 // offer passes an event to the owner of a connection, if the owner still runs.
 func (c *wireConn) offer() {
 	if c.closed {
-		if c.side == Ours {
+		if c.side == OurSide {
 			c.owner.perform(c.owner.machine.DialFailed(c.owner.sim.now, "reset"))
 		}
 		return
@@ -214,7 +214,7 @@ func TestTwoSidesThatCallEachOtherAgreeOnOneConnection(t *testing.T) {
 			for i := range s.ends {
 				asn := bgp.ASN(64512 + i)
 				s.ends[i] = &end{sim: s, name: fmt.Sprint("side ", i), machine: New(zero, Config{Peer: bgp.Peer{
-					ASN: asn, Remote: bgp.RemoteASN{Kind: bgp.External}, RouterID: netip.MustParseAddr(identifiers[i]),
+					ASN: asn, Remote: bgp.RemoteASN{Kind: bgp.ExternalPeer}, RouterID: netip.MustParseAddr(identifiers[i]),
 					Hold: 9 * time.Second, ConnectRetry: 2 * time.Second, RestartTime: restart,
 				}, IPv4: true, Random: s.random.Float64})}
 			}

@@ -9,17 +9,17 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// forwarding is the Forwarding State bit of a family in the graceful restart capability (RFC 4724
+// forwardingFlag is the Forwarding State bit of a family in the graceful restart capability (RFC 4724
 // section 3): the side forwarded packets of the family while it restarted.
-const forwarding = 0x80
+const forwardingFlag = 0x80
 
-// restarting is the Restart State bit of the graceful restart capability (RFC 4724 section 3).
-const restarting = 0x08
+// restartFlag is the Restart State bit of the graceful restart capability (RFC 4724 section 3).
+const restartFlag = 0x08
 
 func decodeOpen(body []byte) any {
 	var open packet.BGPOpen
 	if err := open.DecodeFromBytes(body); err != nil {
-		return refused(err)
+		return toMalformed(err)
 	}
 	if open.Version != 4 {
 		return malformed(bgp.OpenError, 1, []byte{0, 4})
@@ -35,7 +35,7 @@ func decodeOpen(body []byte) any {
 			if c, is := capability.(*packet.CapFourOctetASNumber); is {
 				o.ASN, o.Capabilities.FourOctetASN = bgp.ASN(c.CapValue), true
 			}
-			listed = note(&o.Capabilities, capability) || listed
+			listed = noteCapability(&o.Capabilities, capability) || listed
 		}
 	}
 	if !listed {
@@ -44,8 +44,8 @@ func decodeOpen(body []byte) any {
 	return o
 }
 
-// note records a capability, and reports whether it lists an address family.
-func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) bool {
+// noteCapability records a capability, and reports whether it lists an address family.
+func noteCapability(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) bool {
 	switch c := capability.(type) {
 	case *packet.CapMultiProtocol:
 		to.IPv4 = to.IPv4 || c.CapValue == packet.RF_IPv4_UC
@@ -60,9 +60,9 @@ func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) 
 			}
 		}
 	case *packet.CapGracefulRestart:
-		g := &bgp.GracefulRestart{Restarting: c.Flags&restarting != 0, Time: time.Duration(c.Time) * time.Second}
+		g := &bgp.GracefulRestart{Restarting: c.Flags&restartFlag != 0, Time: time.Duration(c.Time) * time.Second}
 		for _, t := range c.Tuples {
-			kept := t.SAFI == packet.SAFI_UNICAST && t.Flags&forwarding != 0
+			kept := t.SAFI == packet.SAFI_UNICAST && t.Flags&forwardingFlag != 0
 			g.IPv4 = g.IPv4 || kept && t.AFI == packet.AFI_IP
 			g.IPv6 = g.IPv6 || kept && t.AFI == packet.AFI_IP6
 		}
@@ -71,13 +71,13 @@ func note(to *bgp.Capabilities, capability packet.ParameterCapabilityInterface) 
 	return false
 }
 
-// Open writes an OPEN.
-func Open(o bgp.Open) ([]byte, error) {
+// EncodeOpen writes an OPEN.
+func EncodeOpen(o bgp.Open) ([]byte, error) {
 	asn := uint16(packet.AS_TRANS)
 	if o.ASN <= 0xffff {
 		asn = uint16(o.ASN)
 	}
-	parameter := packet.NewOptionParameterCapability(capabilities(o))
+	parameter := packet.NewOptionParameterCapability(encodeCapabilities(o))
 	m, err := packet.NewBGPOpenMessage(asn, uint16(o.Hold/time.Second), o.RouterID, []packet.OptionParameterInterface{parameter})
 	if err != nil {
 		return nil, fmt.Errorf("writing an OPEN with the identifier %s: %w", o.RouterID, err)
@@ -85,10 +85,10 @@ func Open(o bgp.Open) ([]byte, error) {
 	return m.Serialize()
 }
 
-func capabilities(o bgp.Open) []packet.ParameterCapabilityInterface {
+func encodeCapabilities(o bgp.Open) []packet.ParameterCapabilityInterface {
 	c := o.Capabilities
 	list := []packet.ParameterCapabilityInterface{packet.NewCapFourOctetASNumber(uint32(o.ASN))}
-	families := families(c.IPv4, c.IPv6)
+	families := encodeFamilies(c.IPv4, c.IPv6)
 	for _, f := range families {
 		list = append(list, packet.NewCapMultiProtocol(f))
 	}
@@ -110,7 +110,7 @@ func capabilities(o bgp.Open) []packet.ParameterCapabilityInterface {
 	return list
 }
 
-func families(v4, v6 bool) []packet.Family {
+func encodeFamilies(v4, v6 bool) []packet.Family {
 	var list []packet.Family
 	if v4 {
 		list = append(list, packet.RF_IPv4_UC)
@@ -121,10 +121,10 @@ func families(v4, v6 bool) []packet.Family {
 	return list
 }
 
-// Notification writes a NOTIFICATION.
-func Notification(n *bgp.Notification) ([]byte, error) {
+// EncodeNotification writes a NOTIFICATION.
+func EncodeNotification(n *bgp.Notification) ([]byte, error) {
 	return packet.NewBGPNotificationMessage(uint8(n.Code), n.Subcode, n.Data).Serialize()
 }
 
-// Keepalive writes a KEEPALIVE.
-func Keepalive() ([]byte, error) { return packet.NewBGPKeepAliveMessage().Serialize() }
+// EncodeKeepalive writes a KEEPALIVE.
+func EncodeKeepalive() ([]byte, error) { return packet.NewBGPKeepAliveMessage().Serialize() }

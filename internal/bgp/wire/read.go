@@ -20,8 +20,8 @@ const (
 	maxLength    = packet.BGP_MAX_MESSAGE_LENGTH
 )
 
-// shortest has the least length of each type of message (RFC 4271 section 6.1).
-var shortest = map[uint8]int{
+// minLengths has the least length of each type of message (RFC 4271 section 6.1).
+var minLengths = map[uint8]int{
 	packet.BGP_MSG_OPEN: headerLength + 10, packet.BGP_MSG_UPDATE: headerLength + 4, packet.BGP_MSG_NOTIFICATION: headerLength + 2,
 	packet.BGP_MSG_KEEPALIVE: headerLength, packet.BGP_MSG_ROUTE_REFRESH: headerLength + 4,
 }
@@ -49,7 +49,7 @@ func (r *Reader) Read() (any, error) {
 		}
 	}
 	length, kind := int(binary.BigEndian.Uint16(header[16:18])), header[18]
-	least, known := shortest[kind]
+	least, known := minLengths[kind]
 	if !known {
 		return malformed(bgp.HeaderError, 3, []byte{kind}), nil
 	}
@@ -61,12 +61,12 @@ func (r *Reader) Read() (any, error) {
 	if _, err := io.ReadFull(r.from, body); err != nil {
 		return nil, fmt.Errorf("in the middle of a message: %w", err)
 	}
-	return guarded(kind, body, decode), nil
+	return decodeGuarded(kind, body, decode), nil
 }
 
-// guarded calls decode, and returns session.Malformed if the codec panics: a message of a router must
+// decodeGuarded calls decode, and returns session.Malformed if the codec panics: a message of a router must
 // not end the speaker.
-func guarded(kind uint8, body []byte, decode func(uint8, []byte) any) (message any) {
+func decodeGuarded(kind uint8, body []byte, decode func(uint8, []byte) any) (message any) {
 	defer func() {
 		if recover() != nil {
 			code := bgp.OpenError
@@ -84,7 +84,7 @@ func decode(kind uint8, body []byte) any {
 	case packet.BGP_MSG_OPEN:
 		return decodeOpen(body)
 	case packet.BGP_MSG_NOTIFICATION:
-		return &bgp.Notification{Code: bgp.Code(body[0]), Subcode: body[1], Data: append([]byte(nil), body[2:]...)}
+		return &bgp.Notification{Code: bgp.ErrorCode(body[0]), Subcode: body[1], Data: append([]byte(nil), body[2:]...)}
 	case packet.BGP_MSG_UPDATE:
 		return session.Update{}
 	case packet.BGP_MSG_ROUTE_REFRESH:
@@ -93,9 +93,9 @@ func decode(kind uint8, body []byte) any {
 	return session.Keepalive{}
 }
 
-// Count returns how many whole messages octets has, which this side wrote, and how many of them are
+// CountMessages returns how many whole messages octets has, which this side wrote, and how many of them are
 // UPDATEs.
-func Count(octets []byte) (messages, updates int) {
+func CountMessages(octets []byte) (messages, updates int) {
 	for len(octets) >= headerLength {
 		length, kind := int(binary.BigEndian.Uint16(octets[16:18])), octets[18]
 		if length < headerLength || length > len(octets) {
@@ -110,15 +110,15 @@ func Count(octets []byte) (messages, updates int) {
 	return messages, updates
 }
 
-func malformed(code bgp.Code, subcode uint8, data []byte) session.Malformed {
+func malformed(code bgp.ErrorCode, subcode uint8, data []byte) session.Malformed {
 	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
 }
 
-// refused returns the notification that an error of the codec stands for.
-func refused(err error) session.Malformed {
+// toMalformed returns the notification that an error of the codec stands for.
+func toMalformed(err error) session.Malformed {
 	var m *packet.MessageError
 	if errors.As(err, &m) {
-		return malformed(bgp.Code(m.TypeCode), m.SubTypeCode, m.Data)
+		return malformed(bgp.ErrorCode(m.TypeCode), m.SubTypeCode, m.Data)
 	}
 	return malformed(bgp.OpenError, 0, nil)
 }

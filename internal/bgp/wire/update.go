@@ -37,13 +37,13 @@ func (e Encoding) NextHop(f lb.Family) NextHop {
 	return e.NextHop6
 }
 
-// overhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the header,
+// updateOverhead is an upper bound, in octets, of an UPDATE without its attributes and prefixes: the header,
 // two lengths (4), and 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
-const overhead = headerLength + 4 + 64
+const updateOverhead = headerLength + 4 + 64
 
 // roomLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
 func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingOption) (int, error) {
-	room := maxLength - overhead
+	room := maxLength - updateOverhead
 	for _, a := range attributes {
 		octets, err := a.Serialize(o)
 		if err != nil {
@@ -60,11 +60,11 @@ func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingO
 // Announce writes the UPDATEs for routes of one family that have the same attributes.
 func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
 	attributes, hop := e.attributes(a), e.NextHop(f)
-	room, err := roomLeft(attributes, e.options())
+	room, err := roomLeft(attributes, e.marshalOptions())
 	if err != nil {
 		return nil, err
 	}
-	return pack(prefixes, room, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
+	return packUpdates(prefixes, room, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
 		if f == lb.IPv4 && hop.Address.Is4() {
 			next, err := packet.NewPathAttributeNextHop(hop.Address)
 			if err != nil {
@@ -72,35 +72,35 @@ func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attri
 			}
 			return packet.NewBGPUpdateMessage(nil, append(slices.Clip(attributes), next), list), nil
 		}
-		reach, err := packet.NewPathAttributeMpReachNLRI(family(f), list, hop.Address.WithZone(""), hop.LinkLocal.WithZone(""))
+		reach, err := packet.NewPathAttributeMpReachNLRI(wireFamily(f), list, hop.Address.WithZone(""), hop.LinkLocal.WithZone(""))
 		if err != nil {
 			return nil, err
 		}
 		// MP_REACH_NLRI is the first attribute (RFC 7606 section 5.1).
 		return packet.NewBGPUpdateMessage(nil, append([]packet.PathAttributeInterface{reach}, attributes...), nil), nil
-	}, e.options())
+	}, e.marshalOptions())
 }
 
 // Withdraw writes the UPDATEs that withdraw routes of one family.
 func (e Encoding) Withdraw(f lb.Family, prefixes []netip.Prefix) ([]byte, error) {
-	return pack(prefixes, maxLength-overhead, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
+	return packUpdates(prefixes, maxLength-updateOverhead, func(list []packet.PathNLRI) (*packet.BGPMessage, error) {
 		if f == lb.IPv4 {
 			return packet.NewBGPUpdateMessage(list, nil, nil), nil
 		}
-		unreach, err := packet.NewPathAttributeMpUnreachNLRI(family(f), list)
+		unreach, err := packet.NewPathAttributeMpUnreachNLRI(wireFamily(f), list)
 		if err != nil {
 			return nil, err
 		}
 		return packet.NewBGPUpdateMessage(nil, []packet.PathAttributeInterface{unreach}, nil), nil
-	}, e.options())
+	}, e.marshalOptions())
 }
 
 // EndOfRIB writes the End-of-RIB marker, which follows the first routes of a family (RFC 4724
 // section 2).
-func EndOfRIB(f lb.Family) ([]byte, error) { return packet.NewEndOfRib(family(f)).Serialize() }
+func EndOfRIB(f lb.Family) ([]byte, error) { return packet.NewEndOfRib(wireFamily(f)).Serialize() }
 
-// pack writes prefixes into as few messages as possible.
-func pack(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
+// packUpdates writes prefixes into as few messages as possible.
+func packUpdates(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*packet.BGPMessage, error), o *packet.MarshallingOption) ([]byte, error) {
 	var out []byte
 	var list []packet.PathNLRI
 	used := 0
@@ -137,7 +137,7 @@ func pack(prefixes []netip.Prefix, room int, message func([]packet.PathNLRI) (*p
 
 // attributes returns the path attributes of a route, without its next hop.
 func (e Encoding) attributes(a *routes.Attributes) []packet.PathAttributeInterface {
-	list := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(0), e.path(a)}
+	list := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(0), e.asPath(a)}
 	if a.MED.Set {
 		list = append(list, packet.NewPathAttributeMultiExitDisc(a.MED.Value))
 	}
@@ -163,14 +163,14 @@ func (e Encoding) attributes(a *routes.Attributes) []packet.PathAttributeInterfa
 		list = append(list, packet.NewPathAttributeLargeCommunities(values))
 	}
 	if e.ASN > 0xffff && !e.FourOctetASN && !e.Internal {
-		list = append(list, packet.NewPathAttributeAs4Path([]*packet.As4PathParam{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, e.sequence(a))}))
+		list = append(list, packet.NewPathAttributeAs4Path([]*packet.As4PathParam{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, e.asSequence(a))}))
 	}
 	return list
 }
 
-// path returns the AS_PATH, which is empty inside of an autonomous system (RFC 4271 section 5.1.2).
-func (e Encoding) path(a *routes.Attributes) packet.PathAttributeInterface {
-	switch sequence := e.sequence(a); {
+// asPath returns the AS_PATH, which is empty inside of an autonomous system (RFC 4271 section 5.1.2).
+func (e Encoding) asPath(a *routes.Attributes) packet.PathAttributeInterface {
+	switch sequence := e.asSequence(a); {
 	case e.Internal:
 		return packet.NewPathAttributeAsPath(nil)
 	case e.FourOctetASN:
@@ -187,7 +187,7 @@ func (e Encoding) path(a *routes.Attributes) packet.PathAttributeInterface {
 	}
 }
 
-func (e Encoding) sequence(a *routes.Attributes) []uint32 {
+func (e Encoding) asSequence(a *routes.Attributes) []uint32 {
 	list := make([]uint32, 1+int(a.Prepend))
 	for i := range list {
 		list[i] = uint32(e.ASN)
@@ -195,11 +195,11 @@ func (e Encoding) sequence(a *routes.Attributes) []uint32 {
 	return list
 }
 
-func (e Encoding) options() *packet.MarshallingOption {
+func (e Encoding) marshalOptions() *packet.MarshallingOption {
 	return &packet.MarshallingOption{Use2ByteAS: !e.FourOctetASN}
 }
 
-func family(f lb.Family) packet.Family {
+func wireFamily(f lb.Family) packet.Family {
 	if f == lb.IPv4 {
 		return packet.RF_IPv4_UC
 	}

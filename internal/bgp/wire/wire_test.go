@@ -35,10 +35,10 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 		write func() ([]byte, error)
 		want  any
 	}{
-		"an OPEN with everything": {func() ([]byte, error) { return Open(full()) }, full()},
-		"an OPEN with little":     {func() ([]byte, error) { return Open(small) }, small},
-		"a KEEPALIVE":             {Keepalive, session.Keepalive{}},
-		"a NOTIFICATION": {func() ([]byte, error) { return Notification(bgp.Ceased(bgp.AdminShutdown, "bye")) },
+		"an OPEN with everything": {func() ([]byte, error) { return EncodeOpen(full()) }, full()},
+		"an OPEN with little":     {func() ([]byte, error) { return EncodeOpen(small) }, small},
+		"a KEEPALIVE":             {EncodeKeepalive, session.Keepalive{}},
+		"a NOTIFICATION": {func() ([]byte, error) { return EncodeNotification(bgp.NewCease(bgp.AdminShutdown, "bye")) },
 			&bgp.Notification{Code: bgp.Cease, Subcode: bgp.AdminShutdown, Data: []byte("\x03bye")}},
 		"an end of RIB": {func() ([]byte, error) { return EndOfRIB(lb.IPv6) }, session.Update{}},
 	} {
@@ -57,7 +57,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestMessagesThatWentOutAreCounted(t *testing.T) {
-	keepalive, err := Keepalive()
+	keepalive, err := EncodeKeepalive()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestMessagesThatWentOutAreCounted(t *testing.T) {
 		"the last one was not finished": {slices.Concat(keepalive, end[:len(end)-1]), [2]int{1, 0}},
 		"not even its header was":       {slices.Concat(end, keepalive[:17]), [2]int{1, 1}},
 	} {
-		messages, updates := Count(tt.octets)
+		messages, updates := CountMessages(tt.octets)
 		if diff := cmp.Diff(tt.want, [2]int{messages, updates}); diff != "" {
 			t.Errorf("%s: messages and UPDATEs (-want +got):\n%s", name, diff)
 		}
@@ -197,7 +197,7 @@ func TestRoutesAreWrittenAsRoutersReadThem(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		list := updates(t, octets, tt.session.options())
+		list := updates(t, octets, tt.session.marshalOptions())
 		if len(list) != 1 {
 			t.Fatalf("%s: got %d UPDATEs, want 1", name, len(list))
 		}
@@ -226,7 +226,7 @@ func TestManyRoutesShareMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, octets := range map[string][]byte{"announced": announced, "withdrawn": withdrawn} {
-			list := updates(t, octets, s.options())
+			list := updates(t, octets, s.marshalOptions())
 			var got []string
 			for _, u := range list {
 				got = append(got, prefixesOf(u)...)
@@ -276,7 +276,7 @@ func TestManyAttributesFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := updates(t, octets, s.options()); len(list) < 2 {
+	if list := updates(t, octets, s.marshalOptions()); len(list) < 2 {
 		t.Errorf("got %d UPDATEs, want some", len(list))
 	}
 	for i := range 1000 {
@@ -289,8 +289,8 @@ func TestManyAttributesFit(t *testing.T) {
 
 func FuzzReader(f *testing.F) {
 	for _, write := range []func() ([]byte, error){
-		func() ([]byte, error) { return Open(full()) }, Keepalive, func() ([]byte, error) { return EndOfRIB(lb.IPv6) },
-		func() ([]byte, error) { return Notification(bgp.Ceased(bgp.AdminReset, "again")) },
+		func() ([]byte, error) { return EncodeOpen(full()) }, EncodeKeepalive, func() ([]byte, error) { return EndOfRIB(lb.IPv6) },
+		func() ([]byte, error) { return EncodeNotification(bgp.NewCease(bgp.AdminReset, "again")) },
 	} {
 		octets, err := write()
 		if err != nil {
@@ -315,7 +315,7 @@ func FuzzReader(f *testing.F) {
 				if !m.RouterID.Is4() {
 					t.Errorf("an OPEN with the identifier %s", m.RouterID)
 				}
-				if _, err := Open(m); err != nil {
+				if _, err := EncodeOpen(m); err != nil {
 					t.Errorf("writing %s: %v", fmt.Sprint(m), err)
 				}
 			}

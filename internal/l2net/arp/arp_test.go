@@ -63,7 +63,7 @@ func layout(to, from packet.MAC, operation byte, sender packet.MAC, senderIP net
 }
 
 func request(senderIP, targetIP netip.Addr) []byte {
-	return layout(packet.Broadcast(), client, 1, client, senderIP, packet.MAC{}, targetIP)
+	return layout(packet.BroadcastMAC(), client, 1, client, senderIP, packet.MAC{}, targetIP)
 }
 
 func reply(senderIP, targetIP netip.Addr) []byte {
@@ -71,7 +71,7 @@ func reply(senderIP, targetIP netip.Addr) []byte {
 }
 
 func TestEncode(t *testing.T) {
-	everybody, nobody := packet.Broadcast(), packet.MAC{}
+	everybody, nobody := packet.BroadcastMAC(), packet.MAC{}
 	asked := packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}
 	probed := packet.Message{Asks: vip, Probe: true, From: none, Sender: client}
 	tests := []struct {
@@ -133,22 +133,22 @@ func TestDecode(t *testing.T) {
 		want  packet.Message // the zero one: malformed
 	}{
 		{name: "a request has the address of its sender", frame: good, want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
-		{name: "a request with the hardware address of another host is its sender's", frame: changed(header+13, client[5]+1), want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
+		{name: "a request with the hardware address of another host is its sender's", frame: changed(headerLength+13, client[5]+1), want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "padding does not matter", frame: append(slices.Clone(good), make([]byte, 18)...), want: packet.Message{Asks: vip, Claims: asker, From: asker, Sender: client}},
 		{name: "a probe claims nothing", frame: request(none, vip), want: packet.Message{Asks: vip, Probe: true, From: none, Sender: client}},
 		{name: "a reply claims", frame: reply(vip, asker), want: packet.Message{Claims: vip, From: vip, Sender: client}},
 		{name: "reply on behalf of another host claims, and has the source of the frame", frame: layout(here, other, 2, client, vip, here, asker), want: packet.Message{Claims: vip, From: vip, Sender: client, Via: other}},
 		{name: "a gratuitous request does both", frame: request(vip, vip), want: packet.Message{Asks: vip, Claims: vip, From: vip, Sender: client}},
 		{name: "nothing"},
-		{name: "no packet behind the header", frame: good[:header]},
+		{name: "no packet behind the header", frame: good[:headerLength]},
 		{name: "cut short", frame: good[:len(good)-1]},
-		{name: "another hardware type", frame: changed(header+1, 6)},
-		{name: "another protocol", frame: changed(header+2, 0x86)},
-		{name: "a longer hardware address", frame: changed(header+4, 8)},
-		{name: "no hardware address", frame: changed(header+4, 0)},
-		{name: "an address of IPv6", frame: changed(header+5, 16)},
-		{name: "another operation", frame: changed(header+7, 3)},
-		{name: "the hardware address of a group", frame: changed(header+8, 0xff)},
+		{name: "another hardware type", frame: changed(headerLength+1, 6)},
+		{name: "another protocol", frame: changed(headerLength+2, 0x86)},
+		{name: "a longer hardware address", frame: changed(headerLength+4, 8)},
+		{name: "no hardware address", frame: changed(headerLength+4, 0)},
+		{name: "an address of IPv6", frame: changed(headerLength+5, 16)},
+		{name: "another operation", frame: changed(headerLength+7, 3)},
+		{name: "the hardware address of a group", frame: changed(headerLength+8, 0xff)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -196,13 +196,13 @@ func FuzzRead(f *testing.F) {
 
 func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
 	lastOf := netip.MustParseAddr("192.168.1.241")
-	vm, err := bpf.NewVM(filter([]netip.Addr{vip, lastOf}, 64))
+	vm, err := bpf.NewVM(filterProgram([]netip.Addr{vip, lastOf}, 64))
 	if err != nil {
 		t.Fatal(err)
 	}
 	outside := netip.MustParseAddr("192.168.1.242")
 	long := request(asker, vip)
-	long[header+4] = 8
+	long[headerLength+4] = 8
 	tests := []struct {
 		name  string
 		frame []byte
@@ -216,7 +216,7 @@ func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
 		{"a request for another", request(asker, outside), false},
 		{"a reply about another", reply(outside, asker), false},
 		{"hardware addresses that are not Ethernet's", long, false},
-		{"a packet cut short", request(asker, vip)[:header+20], false},
+		{"a packet cut short", request(asker, vip)[:headerLength+20], false},
 	}
 	for _, tt := range tests {
 		n, err := vm.Run(tt.frame)
@@ -224,7 +224,7 @@ func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
 			t.Errorf("%s: got %d bytes, %v, want passed %v", tt.name, n, err, tt.want)
 		}
 	}
-	nothing, err := bpf.NewVM(filter(nil, 64))
+	nothing, err := bpf.NewVM(filterProgram(nil, 64))
 	if err != nil {
 		t.Fatal(err)
 	}

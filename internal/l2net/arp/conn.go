@@ -16,7 +16,7 @@ import (
 type Conn struct {
 	socket   socket
 	hardware packet.MAC
-	answer   [header + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
+	answer   [headerLength + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
 }
 
 // socket is the part of packet.Socket that a connection uses.
@@ -49,7 +49,7 @@ func Listen(ifi *net.Interface) (*Conn, error) {
 
 func newConn(hardware packet.MAC, socket socket) (*Conn, error) {
 	nobody := netip.IPv4Unspecified()
-	reply, err := frame(arp.OperationReply, hardware, nobody, packet.MAC{}, nobody)
+	reply, err := broadcastFrame(arp.OperationReply, hardware, nobody, packet.MAC{}, nobody)
 	if err != nil {
 		return nil, fmt.Errorf("preparing answers: %w", err)
 	}
@@ -61,7 +61,7 @@ func newConn(hardware packet.MAC, socket socket) (*Conn, error) {
 // Watch sets the addresses about which messages are received. The kernel drops all, or most, messages
 // about other addresses.
 func (c *Conn) Watch(addresses []netip.Addr) error {
-	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) }); err != nil {
+	if err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filterProgram(addresses, ranges) }); err != nil {
 		return fmt.Errorf("watching %d addresses: %w", len(addresses), err)
 	}
 	return nil
@@ -74,7 +74,7 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	if err != nil {
 		return packet.Message{}, false, err
 	}
-	m, malformed := parse(b)
+	m, malformed := parseFrame(b)
 	return m, malformed == nil, nil
 }
 
@@ -82,7 +82,7 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 // of another node; the source of the frame is still this interface, so that switches do not learn the
 // other node's hardware address on this port. Only the goroutine that calls Read may call Answer.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
-	body := c.answer[header:]
+	body := c.answer[headerLength:]
 	copy(c.answer[:6], m.Sender[:])
 	copy(body[8:14], at[:])
 	address, from := m.Asks.As4(), m.From.As4()
@@ -97,7 +97,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 
 // Announce announces to all hosts that the address is at this interface.
 func (c *Conn) Announce(address netip.Addr) error {
-	frames, err := announcement(address, c.hardware)
+	frames, err := announcementFrames(address, c.hardware)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (c *Conn) Announce(address netip.Addr) error {
 
 // Probe sends a request that asks whether any host uses the address.
 func (c *Conn) Probe(address netip.Addr) error {
-	b, err := probe(address, c.hardware)
+	b, err := probeFrame(address, c.hardware)
 	if err != nil {
 		return err
 	}

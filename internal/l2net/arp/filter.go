@@ -11,18 +11,18 @@ import (
 
 // Offsets in a frame (RFC 826).
 const (
-	lengths  = header + 4 // of a hardware and of a protocol address
-	senderIP = header + 14
-	targetIP = header + 24
+	lengthsOffset = headerLength + 4 // of a hardware and of a protocol address
+	senderIP      = headerLength + 14
+	targetIP      = headerLength + 24
 )
 
-// filter returns a program that passes ARP messages which request or claim one of the addresses. With
-// many addresses it also passes messages about some others; see packet.Cover.
-func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
-	ranges := packet.Cover(addresses, limit)
+// filterProgram returns a program that passes ARP messages which request or claim one of the addresses. With
+// many addresses it also passes messages about some others; see packet.CoveringRanges.
+func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
+	ranges := packet.CoveringRanges(addresses, limit)
 	return slices.Concat(
 		[]bpf.Instruction{
-			bpf.LoadAbsolute{Off: lengths, Size: 2},
+			bpf.LoadAbsolute{Off: lengthsOffset, Size: 2},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 6<<8 | 4, SkipTrue: 1},
 			packet.Drop(),
 		},

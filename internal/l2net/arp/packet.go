@@ -15,39 +15,39 @@ import (
 const (
 	// etherType is the EtherType of ARP (RFC 826).
 	etherType = 0x0806
-	// header is the length of an Ethernet header: destination, source, type.
-	header = 14
+	// headerLength is the length of an Ethernet header: destination, source, type.
+	headerLength = 14
 )
 
-// announcement returns the frames that announce an IPv4 address at a hardware address: a gratuitous
+// announcementFrames returns the frames that announce an IPv4 address at a hardware address: a gratuitous
 // request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some stacks learn only from
 // requests, others only from replies. The target hardware address of the reply is that of the sender:
 // otherwise Linux does not treat the reply as gratuitous.
-func announcement(address netip.Addr, hardware packet.MAC) ([2][]byte, error) {
-	request, err := frame(arp.OperationRequest, hardware, address, packet.MAC{}, address)
+func announcementFrames(address netip.Addr, hardware packet.MAC) ([2][]byte, error) {
+	request, err := broadcastFrame(arp.OperationRequest, hardware, address, packet.MAC{}, address)
 	if err != nil {
 		return [2][]byte{}, fmt.Errorf("making a gratuitous request for %s: %w", address, err)
 	}
-	reply, err := frame(arp.OperationReply, hardware, address, hardware, address)
+	reply, err := broadcastFrame(arp.OperationReply, hardware, address, hardware, address)
 	if err != nil {
 		return [2][]byte{}, fmt.Errorf("making a gratuitous reply for %s: %w", address, err)
 	}
 	return [2][]byte{request, reply}, nil
 }
 
-// probe returns the frame that asks whether an address is in use, without claiming it. RFC 5227
+// probeFrame returns the frame that asks whether an address is in use, without claiming it. RFC 5227
 // section 2.1.1: the sender's IP address MUST be zero, so that no ARP cache learns it; the target's
 // hardware address SHOULD be.
-func probe(address netip.Addr, hardware packet.MAC) ([]byte, error) {
-	b, err := frame(arp.OperationRequest, hardware, netip.IPv4Unspecified(), packet.MAC{}, address)
+func probeFrame(address netip.Addr, hardware packet.MAC) ([]byte, error) {
+	b, err := broadcastFrame(arp.OperationRequest, hardware, netip.IPv4Unspecified(), packet.MAC{}, address)
 	if err != nil {
 		return nil, fmt.Errorf("making a probe for %s: %w", address, err)
 	}
 	return b, nil
 }
 
-// frame returns a broadcast frame from a hardware address.
-func frame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, target packet.MAC, targetIP netip.Addr) ([]byte, error) {
+// broadcastFrame returns a broadcast frame from a hardware address.
+func broadcastFrame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, target packet.MAC, targetIP netip.Addr) ([]byte, error) {
 	p, err := arp.NewPacket(operation, sender.Hardware(), senderIP, target.Hardware(), targetIP)
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func frame(operation arp.Operation, sender packet.MAC, senderIP netip.Addr, targ
 	if err != nil {
 		return nil, err
 	}
-	everybody := packet.Broadcast()
-	b := append(make([]byte, 0, header+len(body)), everybody[:]...)
+	everybody := packet.BroadcastMAC()
+	b := append(make([]byte, 0, headerLength+len(body)), everybody[:]...)
 	b = append(b, sender[:]...)
 	b = append(b, etherType>>8, etherType&0xff)
 	return append(b, body...), nil
@@ -70,13 +70,13 @@ var (
 	errGroup               = errors.New("ARP from the hardware address of a group")
 )
 
-// parse parses a frame.
-func parse(b []byte) (packet.Message, error) {
-	if len(b) < header {
+// parseFrame parses a frame.
+func parseFrame(b []byte) (packet.Message, error) {
+	if len(b) < headerLength {
 		return packet.Message{}, errors.New("a frame without an Ethernet header")
 	}
 	var p arp.Packet
-	if err := p.UnmarshalBinary(b[header:]); err != nil {
+	if err := p.UnmarshalBinary(b[headerLength:]); err != nil {
 		return packet.Message{}, fmt.Errorf("parsing ARP: %w", err)
 	}
 	if p.HardwareType != 1 || p.ProtocolType != 0x0800 || p.HardwareAddrLength != 6 || p.IPLength != 4 {

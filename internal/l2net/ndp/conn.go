@@ -16,11 +16,11 @@ import (
 // methods.
 type Conn struct {
 	socket socket
-	sender sender
-	nonces nonces
+	sender frameSender
+	nonces probeNonces
 
 	mu     sync.Mutex
-	groups groups
+	groups groupMemberships
 }
 
 // socket is the part of packet.Socket that a connection uses.
@@ -46,17 +46,17 @@ func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening to NDP: %w", err)
 	}
-	return newConn(sender{hardware: hardware, linkLocal: linkLocal}, socket, func() (member, error) { return openMember(ifi.Index) }), nil
+	return newConn(frameSender{hardware: hardware, linkLocal: linkLocal}, socket, func() (groupMember, error) { return openMember(ifi.Index) }), nil
 }
 
-func newConn(sender sender, socket socket, open func() (member, error)) *Conn {
-	return &Conn{sender: sender, socket: socket, groups: groups{open: open, joined: map[netip.Addr]int{}}}
+func newConn(sender frameSender, socket socket, open func() (groupMember, error)) *Conn {
+	return &Conn{sender: sender, socket: socket, groups: groupMemberships{open: open, joined: map[netip.Addr]int{}}}
 }
 
 // Watch sets the addresses about which messages are received, and joins their solicited-node groups.
 // The kernel drops all, or most, messages about other addresses. The next call retries what failed.
 func (c *Conn) Watch(addresses []netip.Addr) error {
-	err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filter(addresses, ranges) })
+	err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filterProgram(addresses, ranges) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err = errors.Join(err, c.groups.set(addresses)); err != nil {
@@ -73,12 +73,12 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	if err != nil {
 		return packet.Message{}, false, err
 	}
-	r, malformed := parse(b)
+	r, malformed := parseFrame(b)
 	if malformed != nil {
 		return packet.Message{}, false, nil
 	}
 	m = r.toMessage()
-	if m.Probe && c.nonces.own(r.nonce) {
+	if m.Probe && c.nonces.isOwn(r.nonce) {
 		return packet.Message{}, true, nil
 	}
 	return m, true, nil
@@ -88,7 +88,7 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 // of another node; the source of the frame is still this interface, so that switches do not learn the
 // other node's hardware address on this port.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
-	b, err := c.sender.answer(m, at)
+	b, err := c.sender.answerFrame(m, at)
 	if err == nil {
 		err = c.socket.Write(b)
 	}
@@ -100,7 +100,7 @@ func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 
 // Announce announces to all hosts that the address is at this interface.
 func (c *Conn) Announce(address netip.Addr) error {
-	frames, err := c.sender.announcement(address)
+	frames, err := c.sender.announcementFrames(address)
 	if err != nil {
 		return fmt.Errorf("announcing %s: %w", address, err)
 	}
@@ -114,7 +114,7 @@ func (c *Conn) Announce(address netip.Addr) error {
 
 // Probe sends a solicitation that asks whether any host uses the address.
 func (c *Conn) Probe(address netip.Addr) error {
-	b, err := c.sender.probe(address, c.nonces.fresh())
+	b, err := c.sender.probeFrame(address, c.nonces.newNonce())
 	if err == nil {
 		err = c.socket.Write(b)
 	}

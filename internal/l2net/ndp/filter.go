@@ -9,12 +9,12 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// filter returns a program that passes solicitations for, and advertisements of, one of the addresses.
+// filterProgram returns a program that passes solicitations for, and advertisements of, one of the addresses.
 // ICMPv6 must follow the IPv6 header directly: fragments MUST be ignored (RFC 6980 section 5), and
 // hosts send no other extension headers. With many addresses it also passes messages about some others;
-// see packet.Cover.
-func filter(addresses []netip.Addr, limit int) []bpf.Instruction {
-	ranges := packet.Cover(addresses, limit)
+// see packet.CoveringRanges.
+func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
+	ranges := packet.CoveringRanges(addresses, limit)
 	return slices.Concat(
 		[]bpf.Instruction{
 			bpf.LoadAbsolute{Off: ethernetLength + 6, Size: 1},

@@ -14,30 +14,30 @@ import (
 // a socket's options (net.core.optmem_max, 20 KiB on older kernels).
 const maxGroupsPerSocket = 100
 
-// member is a socket that joins groups. Solicitations for an address may not arrive until a socket has
+// groupMember is a socket that joins groups. Solicitations for an address may not arrive until a socket has
 // joined the group of the address: joining opens the multicast filter of the interface, and announces
 // the group to switches that do MLD snooping (RFC 3810).
-type member interface {
+type groupMember interface {
 	Join(netip.Addr) error
 	Leave(netip.Addr) error
 	Close() error
 }
 
-// groups joins the solicited-node groups of addresses. Several addresses may share one group.
-type groups struct {
-	open    func() (member, error)
+// groupMemberships joins the solicited-node groups of addresses. Several addresses may share one group.
+type groupMemberships struct {
+	open    func() (groupMember, error)
 	joined  map[netip.Addr]int // index of the member that joined a group
-	members []member
+	members []groupMember
 	load    []int // number of groups of each member
 }
 
 // set joins the groups of these addresses, and leaves all others. A group that could not be left is not
 // tried again: the socket stays in it. The first group that cannot be joined ends the call; the next
 // call tries that group and the remaining ones.
-func (g *groups) set(addresses []netip.Addr) error {
+func (g *groupMemberships) set(addresses []netip.Addr) error {
 	wanted := map[netip.Addr]bool{}
 	for _, a := range addresses {
-		wanted[Group(a)] = true
+		wanted[SolicitedGroup(a)] = true
 	}
 	var failed error
 	for group, i := range g.joined {
@@ -59,7 +59,7 @@ func (g *groups) set(addresses []netip.Addr) error {
 	return failed
 }
 
-func (g *groups) join(group netip.Addr) error {
+func (g *groupMemberships) join(group netip.Addr) error {
 	i := slices.IndexFunc(g.load, func(n int) bool { return n < maxGroupsPerSocket })
 	if i < 0 {
 		m, err := g.open()
@@ -77,7 +77,7 @@ func (g *groups) join(group netip.Addr) error {
 	return nil
 }
 
-func (g *groups) close() error {
+func (g *groupMemberships) close() error {
 	var failed error
 	for _, m := range g.members {
 		failed = errors.Join(failed, m.Close())
@@ -92,7 +92,7 @@ type memberSocket struct {
 	fd, index int
 }
 
-func openMember(index int) (member, error) {
+func openMember(index int) (groupMember, error) {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening a socket to join groups with: %w", err)

@@ -20,7 +20,7 @@ type plug struct {
 	joined map[netip.Addr]bool
 }
 
-func (n *network) open() (member, error) {
+func (n *network) open() (groupMember, error) {
 	n.sockets++
 	return &plug{network: n, joined: map[netip.Addr]bool{}}, nil
 }
@@ -63,7 +63,7 @@ func many(n int) []netip.Addr {
 
 func TestGroupsAreThoseOfTheAddresses(t *testing.T) {
 	n := &network{members: map[netip.Addr]int{}}
-	g := groups{open: n.open, joined: map[netip.Addr]int{}}
+	g := groupMemberships{open: n.open, joined: map[netip.Addr]int{}}
 	twin := netip.MustParseAddr("2001:db8:1::240") // in the group of vip
 	set := func(want, sockets int, addresses ...netip.Addr) {
 		t.Helper()

@@ -48,7 +48,7 @@ func (*tape) Close() error                             { return nil }
 
 func conn(frames ...[]byte) (*Conn, *tape) {
 	s := &tape{frames: frames}
-	return newConn(sender{hardware: here, linkLocal: local}, s, nil), s
+	return newConn(frameSender{hardware: here, linkLocal: local}, s, nil), s
 }
 
 // sum is the checksum of RFC 1071, written once more.
@@ -166,15 +166,15 @@ func TestOwnProbeThatComesBackIsIgnored(t *testing.T) {
 }
 
 func TestOldNoncesAreForgotten(t *testing.T) {
-	var n nonces
-	first := n.fresh()
+	var n probeNonces
+	first := n.newNonce()
 	for range maxNonces {
-		if !n.own(n.fresh()) {
+		if !n.isOwn(n.newNonce()) {
 			t.Fatal("a fresh nonce is not known")
 		}
 	}
-	if n.own(first) || len(n.known) != maxNonces {
-		t.Errorf("%d nonces are known, the first one: %v", len(n.known), n.own(first))
+	if n.isOwn(first) || len(n.known) != maxNonces {
+		t.Errorf("%d nonces are known, the first one: %v", len(n.known), n.isOwn(first))
 	}
 }
 
@@ -226,7 +226,7 @@ func TestDecode(t *testing.T) {
 		{name: "a source option of another size", frame: question(append([]byte{1, 2}, make([]byte, 14)...))},
 		{name: "more options than anybody needs", frame: question(many)},
 		{name: "a message from a group", frame: layout(groupFrame, client, group, groupOfVIP, 135, 0, vip)},
-		{name: "the hardware address of a group", frame: question(sourceOption(packet.Broadcast()))},
+		{name: "the hardware address of a group", frame: question(sourceOption(packet.BroadcastMAC()))},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -268,14 +268,14 @@ func FuzzRead(f *testing.F) {
 		if err := c.Answer(m, here); err != nil || len(s.sent) != 1 {
 			t.Fatalf("answering %+v: %v, %d frames", m, err, len(s.sent))
 		}
-		if _, err := parse(s.sent[0]); err != nil {
+		if _, err := parseFrame(s.sent[0]); err != nil {
 			t.Fatalf("the answer to %+v is malformed: %v", m, err)
 		}
 	})
 }
 
 func TestFilterPassesPacketsAboutOwnedAddresses(t *testing.T) {
-	vm, err := bpf.NewVM(filter([]netip.Addr{vip}, 64))
+	vm, err := bpf.NewVM(filterProgram([]netip.Addr{vip}, 64))
 	if err != nil {
 		t.Fatal(err)
 	}

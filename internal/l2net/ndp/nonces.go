@@ -10,16 +10,16 @@ import (
 // are probed at once. A probe that is looped back arrives soon.
 const maxNonces = 2048
 
-// nonces stores the nonces of the probes that this connection sent last.
-type nonces struct {
+// probeNonces stores the nonces of the probes that this connection sent last.
+type probeNonces struct {
 	mu    sync.Mutex
 	last  []string // a ring
 	next  int
 	known map[string]bool
 }
 
-// fresh returns a new nonce, which own recognizes from now on.
-func (n *nonces) fresh() *ndp.Nonce {
+// newNonce returns a new nonce, which own recognizes from now on.
+func (n *probeNonces) newNonce() *ndp.Nonce {
 	nonce := ndp.NewNonce()
 	key := nonce.String()
 	n.mu.Lock()
@@ -38,7 +38,7 @@ func (n *nonces) fresh() *ndp.Nonce {
 	return nonce
 }
 
-func (n *nonces) own(nonce *ndp.Nonce) bool {
+func (n *probeNonces) isOwn(nonce *ndp.Nonce) bool {
 	if nonce == nil {
 		return false
 	}

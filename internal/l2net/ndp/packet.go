@@ -10,33 +10,33 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// sender makes the frames that an interface sends: hardware is its hardware address.
-type sender struct {
+// frameSender makes the frames that an interface sends: hardware is its hardware address.
+type frameSender struct {
 	hardware  packet.MAC
 	linkLocal netip.Addr
 }
 
-// answer returns the frame that answers a solicitation with a hardware address (RFC 4861
+// answerFrame returns the frame that answers a solicitation with a hardware address (RFC 4861
 // section 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that
 // probes has no address yet: all nodes get the answer, unsolicited, which defends the address (RFC 4862
 // section 5.4.3). Other answers come from the address itself, as from a kernel that has it: some hosts
 // accept no other source.
-func (s sender) answer(m packet.Message, at packet.MAC) ([]byte, error) {
+func (s frameSender) answerFrame(m packet.Message, at packet.MAC) ([]byte, error) {
 	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
 	if m.Probe {
 		from, to, solicited = s.linkLocal, netip.IPv6LinkLocalAllNodes(), false
 		frameTo = groupMAC(to)
 	}
-	return s.frame(frameTo, from, to, advertisement(m.Asks, at, solicited))
+	return s.wrapMessage(frameTo, from, to, newAdvertisement(m.Asks, at, solicited))
 }
 
-// announcement returns the frames that announce an address at this interface: an unsolicited
+// announcementFrames returns the frames that announce an address at this interface: an unsolicited
 // advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may create an
 // entry for an address that they have none for (RFC 9131 section 6.1.2).
-func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
+func (s frameSender) announcementFrames(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {
-		b, err := s.frame(groupMAC(to), s.linkLocal, to, advertisement(address, s.hardware, false))
+		b, err := s.wrapMessage(groupMAC(to), s.linkLocal, to, newAdvertisement(address, s.hardware, false))
 		if err != nil {
 			return frames, err
 		}
@@ -45,17 +45,17 @@ func (s sender) announcement(address netip.Addr) ([2][]byte, error) {
 	return frames, nil
 }
 
-// probe returns the frame that asks whether an address is in use (RFC 4862 section 5.4.2). The nonce
+// probeFrame returns the frame that asks whether an address is in use (RFC 4862 section 5.4.2). The nonce
 // distinguishes a probe of this connection that is looped back from the probe of another host (RFC 7527
 // section 4.1).
-func (s sender) probe(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
-	group := Group(address)
-	return s.frame(groupMAC(group), netip.IPv6Unspecified(), group, &ndp.NeighborSolicitation{
+func (s frameSender) probeFrame(address netip.Addr, nonce *ndp.Nonce) ([]byte, error) {
+	group := SolicitedGroup(address)
+	return s.wrapMessage(groupMAC(group), netip.IPv6Unspecified(), group, &ndp.NeighborSolicitation{
 		TargetAddress: address, Options: []ndp.Option{nonce},
 	})
 }
 
-func advertisement(address netip.Addr, at packet.MAC, solicited bool) ndp.Message {
+func newAdvertisement(address netip.Addr, at packet.MAC, solicited bool) ndp.Message {
 	return &ndp.NeighborAdvertisement{
 		Solicited: solicited, Override: true, TargetAddress: address,
 		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: at.Hardware()}},
@@ -68,8 +68,8 @@ func groupMAC(group netip.Addr) packet.MAC {
 	return packet.MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}
 }
 
-// frame puts the headers of IPv6 and Ethernet around a message.
-func (s sender) frame(frameTo packet.MAC, from, to netip.Addr, message ndp.Message) ([]byte, error) {
+// wrapMessage puts the headers of IPv6 and Ethernet around a message.
+func (s frameSender) wrapMessage(frameTo packet.MAC, from, to netip.Addr, message ndp.Message) ([]byte, error) {
 	icmp, err := ndp.MarshalMessageChecksum(message, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("marshalling a message of type %s: %w", message.Type(), err)

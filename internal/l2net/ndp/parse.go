@@ -39,15 +39,15 @@ const (
 // section 2.7.1).
 var solicitedPrefix = [13]byte{0: 0xff, 1: 0x02, 11: 0x01, 12: 0xff}
 
-// Group returns the solicited-node multicast address of an address.
-func Group(address netip.Addr) netip.Addr {
+// SolicitedGroup returns the solicited-node multicast address of an address.
+func SolicitedGroup(address netip.Addr) netip.Addr {
 	b := address.As16()
 	copy(b[:], solicitedPrefix[:])
 	return netip.AddrFrom16(b)
 }
 
-// received is a message with the fields of the headers around it.
-type received struct {
+// receivedMessage is a message with the fields of the headers around it.
+type receivedMessage struct {
 	frameSource              packet.MAC
 	source, destination      netip.Addr
 	message                  ndp.Message
@@ -55,10 +55,10 @@ type received struct {
 	nonce                    *ndp.Nonce
 }
 
-// parse parses a frame. A message that breaks a rule of RFC 4861 section 7.1.1 or 7.1.2 MUST be
+// parseFrame parses a frame. A message that breaks a rule of RFC 4861 section 7.1.1 or 7.1.2 MUST be
 // discarded; the error names the rule.
-func parse(b []byte) (received, error) {
-	var r received
+func parseFrame(b []byte) (receivedMessage, error) {
+	var r receivedMessage
 	if len(b) < offsetICMP+fixedLength {
 		return r, errors.New("a frame that is too short")
 	}
@@ -115,18 +115,18 @@ func withKnownOptions(icmp []byte) ([]byte, error) {
 }
 
 // validate checks the rules about addresses and options, and stores the options in r.
-func (r *received) validate() error {
+func (r *receivedMessage) validate() error {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
-		r.options(m.Options)
+		r.readOptions(m.Options)
 		if m.TargetAddress.IsMulticast() {
 			return errors.New("a solicitation for a group")
 		}
-		if r.source.IsUnspecified() && (r.destination != Group(m.TargetAddress) || !r.sourceLayer.IsZero()) {
+		if r.source.IsUnspecified() && (r.destination != SolicitedGroup(m.TargetAddress) || !r.sourceLayer.IsZero()) {
 			return errors.New("a solicitation from the unspecified address that is no probe")
 		}
 	case *ndp.NeighborAdvertisement:
-		r.options(m.Options)
+		r.readOptions(m.Options)
 		if m.TargetAddress.IsMulticast() {
 			return errors.New("an advertisement of a group")
 		}
@@ -143,7 +143,7 @@ func (r *received) validate() error {
 	return nil
 }
 
-func (r *received) options(list []ndp.Option) {
+func (r *receivedMessage) readOptions(list []ndp.Option) {
 	for _, option := range list {
 		switch o := option.(type) {
 		case *ndp.LinkLayerAddress:
@@ -159,14 +159,14 @@ func (r *received) options(list []ndp.Option) {
 }
 
 // toMessage returns the content of the message.
-func (r *received) toMessage() packet.Message {
+func (r *receivedMessage) toMessage() packet.Message {
 	switch m := r.message.(type) {
 	case *ndp.NeighborSolicitation:
 		// The answer goes to the source of the frame: a forged option could name any host, which would
 		// then receive the answers.
 		return packet.Message{Asks: m.TargetAddress, Probe: r.source.IsUnspecified(), From: r.source, Sender: r.frameSource}
 	case *ndp.NeighborAdvertisement:
-		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: or(r.targetLayer, r.frameSource)}
+		claim := packet.Message{Claims: m.TargetAddress, From: r.source, Sender: optionOrFrame(r.targetLayer, r.frameSource)}
 		if r.frameSource != claim.Sender {
 			claim.Via = r.frameSource
 		}
@@ -175,7 +175,7 @@ func (r *received) toMessage() packet.Message {
 	return packet.Message{}
 }
 
-func or(option, frame packet.MAC) packet.MAC {
+func optionOrFrame(option, frame packet.MAC) packet.MAC {
 	if option.IsZero() {
 		return frame
 	}

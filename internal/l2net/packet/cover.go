@@ -14,10 +14,10 @@ import (
 // below the 4096 instructions that the kernel accepts.
 const MaxRanges = 64
 
-// Cover returns at most limit ranges, in order, that contain all the addresses, which are of one
+// CoveringRanges returns at most limit ranges, in order, that contain all the addresses, which are of one
 // family. If there are more runs of addresses than that, the smallest gaps between runs are included:
 // the ranges then contain as few other addresses as possible.
-func Cover(addresses []netip.Addr, limit int) []lb.Range {
+func CoveringRanges(addresses []netip.Addr, limit int) []lb.Range {
 	singles := make([]lb.Range, 0, len(addresses))
 	for _, a := range addresses {
 		singles = append(singles, lb.Range{First: a, Last: a})

@@ -45,7 +45,7 @@ func TestCover(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, r := range Cover(tt.of, tt.limit) {
+			for _, r := range CoveringRanges(tt.of, tt.limit) {
 				got = append(got, r.String())
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -79,7 +79,7 @@ func TestFilterPassesExactlyItsRanges(t *testing.T) {
 			owned = slices.DeleteFunc(owned, netip.Addr.Is4In6)
 		}
 		limit := rapid.IntRange(1, 8).Draw(t, "limit")
-		cover := Cover(owned, limit)
+		cover := CoveringRanges(owned, limit)
 		if len(cover) > limit {
 			t.Fatalf("%d ranges, want at most %d", len(cover), limit)
 		}
@@ -101,7 +101,7 @@ func TestFilterPassesExactlyItsRanges(t *testing.T) {
 			}
 		}
 		for _, a := range rapid.SliceOfN(anyAddress(v6), 0, 50).Draw(t, "others") {
-			if _, want := lb.Find(cover, a); passes(a) != want {
+			if _, want := lb.FindRange(cover, a); passes(a) != want {
 				t.Fatalf("%s passes: got %v, want %v; ranges %v", a, !want, want, cover)
 			}
 		}
@@ -125,7 +125,7 @@ func TestTheLargestProgramsAreSmall(t *testing.T) {
 		// These may have to do with fewer ranges.
 		"IPv6 of many": {scattered, 1800},
 	} {
-		program := append(forUs(), Within(62, Cover(tt.owned, MaxRanges))...)
+		program := append(forUs(), Within(62, CoveringRanges(tt.owned, MaxRanges))...)
 		if _, err := bpf.Assemble(program); err != nil {
 			t.Fatal(err)
 		}
@@ -144,14 +144,14 @@ func TestAFilterThatHasNoRoomIsMadeSmaller(t *testing.T) {
 		}
 		return nil
 	}
-	if err := fit(attach); err != nil {
+	if err := attachFitting(attach); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]int{64, 32, 16}, tried); diff != "" {
 		t.Errorf("tried (-want +got):\n%s", diff)
 	}
 	room = 0
-	if err := fit(attach); !errors.Is(err, unix.ENOMEM) {
+	if err := attachFitting(attach); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("without any room: got %v, want %v", err, unix.ENOMEM)
 	}
 }

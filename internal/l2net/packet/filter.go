@@ -24,7 +24,7 @@ func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	if len(ranges) == 0 {
 		return nil
 	}
-	n := len(words(ranges[0].First.AsSlice()))
+	n := len(toWords(ranges[0].First.AsSlice()))
 	var program []bpf.Instruction
 	for i := range n {
 		program = append(program, bpf.LoadAbsolute{Off: offset + uint32(4*i), Size: 4})
@@ -33,57 +33,57 @@ func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 		}
 	}
 	for _, r := range ranges {
-		program = append(program, within(words(r.First.AsSlice()), words(r.Last.AsSlice()))...)
+		program = append(program, withinRange(toWords(r.First.AsSlice()), toWords(r.Last.AsSlice()))...)
 	}
 	return program
 }
 
-// within returns instructions that pass a packet whose address is from first to last. It builds them
+// withinRange returns instructions that pass a packet whose address is from first to last. It builds them
 // from the end, since a jump needs the number of instructions to skip.
-func within(first, last []uint32) []bpf.Instruction {
+func withinRange(first, last []uint32) []bpf.Instruction {
 	shared := 0 // words at the beginning, which have to be equal
 	for shared < len(first) && first[shared] == last[shared] {
 		shared++
 	}
 	block := []bpf.Instruction{Pass()}
 	if shared < len(first) {
-		block = append(bound(last, shared, bpf.JumpLessThan, bpf.JumpLessOrEqual, 1), block...)
-		block = append(bound(first, shared, bpf.JumpGreaterThan, bpf.JumpGreaterOrEqual, uint8(len(block))), block...)
+		block = append(compareLimit(last, shared, bpf.JumpLessThan, bpf.JumpLessOrEqual, 1), block...)
+		block = append(compareLimit(first, shared, bpf.JumpGreaterThan, bpf.JumpGreaterOrEqual, uint8(len(block))), block...)
 	}
 	for i := shared - 1; i >= 0; i-- {
 		equal := bpf.JumpIf{Cond: bpf.JumpEqual, Val: first[i], SkipFalse: uint8(len(block))}
-		block = append(append(load(i, len(first)), equal), block...)
+		block = append(append(loadWord(i, len(first)), equal), block...)
 	}
 	return block
 }
 
-// load returns instructions that load a word of the address. The only word of an IPv4 address is loaded
+// loadWord returns instructions that load a word of the address. The only word of an IPv4 address is loaded
 // already.
-func load(i, of int) []bpf.Instruction {
+func loadWord(i, of int) []bpf.Instruction {
 	if of == 1 {
 		return nil
 	}
 	return []bpf.Instruction{bpf.LoadScratch{Dst: bpf.RegA, N: i}}
 }
 
-// bound returns instructions that compare an address with a limit, from one of its words on. If the
+// compareLimit returns instructions that compare an address with a limit, from one of its words on. If the
 // address is inside of the limit, the program continues after them; if not, `outside` instructions
 // later. If a word is equal to that of the limit, the next word decides.
-func bound(limit []uint32, from int, strictly, finally bpf.JumpTest, outside uint8) []bpf.Instruction {
+func compareLimit(limit []uint32, from int, strictly, finally bpf.JumpTest, outside uint8) []bpf.Instruction {
 	last := len(limit) - 1
 	var program []bpf.Instruction
 	for i := from; i < last; i++ {
 		end := uint8(last-i)*3 - 1 // instructions that follow: two for the last word, three for the others
-		program = append(program, load(i, len(limit))...)
+		program = append(program, loadWord(i, len(limit))...)
 		program = append(program,
 			bpf.JumpIf{Cond: strictly, Val: limit[i], SkipTrue: end + 1},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: limit[i], SkipFalse: end + outside})
 	}
-	program = append(program, load(last, len(limit))...)
+	program = append(program, loadWord(last, len(limit))...)
 	return append(program, bpf.JumpIf{Cond: finally, Val: limit[last], SkipFalse: outside})
 }
 
-func words(address []byte) []uint32 {
+func toWords(address []byte) []uint32 {
 	list := make([]uint32, 0, 4)
 	for ; len(address) >= 4; address = address[4:] {
 		list = append(list, binary.BigEndian.Uint32(address))

@@ -11,8 +11,8 @@ import (
 // MAC is an Ethernet address. It is a value, so that it can be the key of a map without an allocation.
 type MAC [6]byte
 
-// Broadcast returns the broadcast address.
-func Broadcast() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
+// BroadcastMAC returns the broadcast address.
+func BroadcastMAC() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 
 // ParseMAC converts the type of package net to a MAC.
 func ParseMAC(hardware net.HardwareAddr) (MAC, error) {

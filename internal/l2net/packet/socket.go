@@ -60,11 +60,11 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 // memory of a socket's options, the old program included (net.core.optmem_max, 20 KiB before Linux
 // 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
-	return fit(func(ranges int) error { return s.attach(program(ranges)) })
+	return attachFitting(func(ranges int) error { return s.attach(program(ranges)) })
 }
 
-// fit calls attach with fewer and fewer ranges until the kernel has memory for the program.
-func fit(attach func(ranges int) error) (err error) {
+// attachFitting calls attach with fewer and fewer ranges until the kernel has memory for the program.
+func attachFitting(attach func(ranges int) error) (err error) {
 	for ranges := MaxRanges; ranges > 0; ranges /= 2 {
 		if err = attach(ranges); !errors.Is(err, unix.ENOMEM) {
 			break

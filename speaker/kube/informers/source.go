@@ -123,7 +123,7 @@ func (s *Source) subscribe(ctx context.Context, kind client.Object) (cache.Infor
 		s.log.Error(err, "watching the cluster; trying again", "kind", fmt.Sprintf("%T", kind))
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryWatch.After(failures)):
+		case <-time.After(retryWatch.Wait(failures)):
 		}
 	}
 	return nil, nil

@@ -52,7 +52,7 @@ func (f *ConfigWatcher) read(changes informers.Changes) config {
 		}
 	}
 	f.selectPeers(&c, candidates)
-	if f.standby = c.Node.Standby(); f.standby {
+	if f.standby = c.Node.OnStandby(); f.standby {
 		f.speakers = readySpeakers(changes)
 		c.Others = f.others(c.Nodes, peers)
 		// A node that drains withdraws its routes, unless no other node can announce them.

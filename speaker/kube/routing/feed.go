@@ -95,7 +95,7 @@ func Watched() []client.Object {
 // objects have been read: the first routes that a router gets are complete, and so the End-of-RIB
 // marker after them is correct (RFC 4724 section 4.1).
 func (f *ConfigWatcher) Start(ctx context.Context) error {
-	f.planner = routes.New()
+	f.planner = routes.NewPlanner()
 	f.planner.Remember(f.Before)
 	return f.Objects.Run(ctx, 0, f.round, Watched()...)
 }
@@ -114,7 +114,7 @@ func (f *ConfigWatcher) round(changes informers.Changes) {
 	f.planner.SetConfig(c.Config) // first: the pools decide whether a claimed address may be announced
 	changes.Apply(f.planner)
 	f.planner.Settle()
-	if outside := f.planner.Outside(); !slices.Equal(outside, f.outside) {
+	if outside := f.planner.OutsidePool(); !slices.Equal(outside, f.outside) {
 		f.outside = outside
 		f.Outside(outside)
 	}
@@ -179,7 +179,7 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 const maxRefused = 3
 
 func (f *ConfigWatcher) reportRefused() {
-	count, first := f.planner.Refused(maxRefused)
+	count, first := f.planner.RefusedAddresses(maxRefused)
 	if count != f.refusals || !slices.Equal(first, f.refused) {
 		f.refusals, f.refused = count, first
 		f.Refused(count, first)

@@ -77,7 +77,7 @@ func newBed(t *testing.T) *bed {
 		Outside:  func(list []netip.Addr) { b.outside = list },
 		Refused:  func(count int, first []eligibility.Refusal) { b.refused, b.refusals = count, first },
 		Problems: func(p Problems) { b.problems, b.states = p.Sentences, p.Peers },
-		planner:  routes.New(),
+		planner:  routes.NewPlanner(),
 	}
 	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
 	b.reader = b.store.NewReader(Watched()...)
@@ -117,7 +117,7 @@ func (b *bed) complains(what, word string) {
 }
 
 // hasProblem checks the problem of a peer, and whether the peer has no session because of it.
-func (b *bed) hasProblem(what string, peer bgp.PeerName, reason bgp.Reason, absent bool) {
+func (b *bed) hasProblem(what string, peer bgp.PeerName, reason bgp.ProblemReason, absent bool) {
 	b.Helper()
 	if got := b.states[peer]; got.Reason != reason || got.AbsentSince.IsZero() == absent {
 		b.Errorf("%s: got %+v for the peer %s, want the problem %q, absent %v", what, got, peer, reason, absent)

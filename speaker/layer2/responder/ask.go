@@ -76,7 +76,7 @@ func (r *Responder) updateQuestions(now time.Time) {
 
 // keepAsking sends the probes of the machine and reports its results, until there are no questions.
 func (r *Responder) keepAsking() {
-	for r.askOnce(time.Now()) && r.sleep(segment.Interval) {
+	for r.askOnce(time.Now()) && r.sleep(segment.StepInterval) {
 	}
 }
 
@@ -152,7 +152,7 @@ func (r *Responder) toWatch(p *port) (list []netip.Addr) {
 			list = append(list, address)
 		}
 	}
-	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name], r.asker.about.Awaited, r.asker.machine.Found(p.Name)) {
+	for _, address := range slices.Concat(r.asker.witnesses[p.Name], r.asker.nodes[p.Name], r.asker.about.Awaited, r.asker.machine.FoundHosts(p.Name)) {
 		if address.Is6() == p.v6 {
 			list = append(list, address)
 		}

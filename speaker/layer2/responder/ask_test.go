@@ -91,7 +91,7 @@ func TestNodesAreAskedForInTheirSubnet(t *testing.T) {
 				}
 				equal(t, "asked", tt.asked, asked)
 				w.receive(packet.Message{Claims: tt.node, From: tt.node, Sender: stranger})
-				time.Sleep(segment.Interval)
+				time.Sleep(segment.StepInterval)
 				_, known := b.results().Nodes[tt.node]
 				equal(t, "its hardware address is known", tt.asked, known)
 			})

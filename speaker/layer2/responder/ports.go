@@ -228,7 +228,7 @@ func (r *Responder) reopenSoon() {
 		r.failures = 0
 	}
 	r.reopens, r.failures, r.failedAt = true, r.failures+1, time.Now()
-	time.AfterFunc(reopen.After(r.failures), func() {
+	time.AfterFunc(reopen.Wait(r.failures), func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reopens = false

@@ -303,8 +303,8 @@ func (a *Assignment) routersCell(wide bool) string {
 	return fmt.Sprintf("%s from %d nodes", strings.Join(slices.Compact(peers), ","), len(slices.Compact(nodes)))
 }
 
-// ClaimNames returns the names of the claims, as kubectl prints them with -o name.
-func (a *Assignments) ClaimNames() (names []string) {
+// Names returns the names of the claims, as kubectl prints them with -o name.
+func (a *Assignments) Names() (names []string) {
 	for i := range a.Items {
 		if a.Items[i].claim != "" {
 			names = append(names, "ipaddressclaim.lbstack.io/"+a.Items[i].claim)

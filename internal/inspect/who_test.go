@@ -77,7 +77,7 @@ func TestWho_Golden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			text.WriteString(strings.Join(a.ClaimNames(), "\n") + "\n")
+			text.WriteString(strings.Join(a.Names(), "\n") + "\n")
 			golden(t, "who-"+name+".txt", text.String())
 			if want := !slices.Contains([]string{"free", "no-pool", "service-without-address"}, name); a.Found != want {
 				t.Errorf("found: %v, want %v", a.Found, want)

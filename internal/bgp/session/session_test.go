@@ -61,6 +61,12 @@ func words(actions []Action) string {
 			list = append(list, fmt.Sprintf("open %d", a.Side))
 		case SendKeepalive:
 			list = append(list, fmt.Sprintf("keepalive %d", a.Side))
+		case SessionUp:
+			list = append(list, "up")
+		case SessionDown:
+			list = append(list, "down")
+		case RefreshRequested:
+			list = append(list, "refresh")
 		default:
 			list = append(list, strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", a), "session.")))
 		}

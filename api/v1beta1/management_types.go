@@ -35,14 +35,16 @@ type RemovalSpec struct {
 	// addresses decides what happens to the addresses of Services. Keep (default): the
 	// IPAddressClaims stay, and a later installation gives each Service the same addresses again.
 	// Release: the claims are deleted. In both cases no Service has an address in its status after
-	// the removal. Deleting the CustomResourceDefinitions deletes the claims as well.
+	// the removal. HandOver: the claims are deleted, and the addresses stay in the status of the
+	// Services, for another load balancer that runs already and has taken them over. Deleting the
+	// CustomResourceDefinitions deletes the claims as well.
 	// +kubebuilder:default=Keep
 	// +optional
 	Addresses AddressRemoval `json:"addresses,omitempty"`
 }
 
 // AddressRemoval decides what a removal does with the addresses of Services.
-// +kubebuilder:validation:Enum=Keep;Release
+// +kubebuilder:validation:Enum=Keep;Release;HandOver
 type AddressRemoval string
 
 // The values of AddressRemoval.
@@ -51,6 +53,8 @@ const (
 	AddressesKeep AddressRemoval = "Keep"
 	// AddressesRelease deletes the IPAddressClaims that the controller made.
 	AddressesRelease AddressRemoval = "Release"
+	// AddressesHandOver deletes the same claims, and leaves the addresses in the status of Services.
+	AddressesHandOver AddressRemoval = "HandOver"
 )
 
 // Patch changes objects that the operator makes. Whoever may write patches can run any program on

@@ -145,7 +145,9 @@ func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) st
 
 // releaseServices removes addresses and conditions from the Services, and deletes what the speakers
 // reported and, if the spec requests that, the claims that the controller made. Claims of
-// administrators, and those without a holder, always stay: they reserve addresses.
+// administrators, and those without a holder, always stay: they reserve addresses. With HandOver the
+// addresses stay in the status: another load balancer gives them. If they were missing for a moment,
+// kube-proxy would drop their traffic, and the other load balancer might give other addresses.
 func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
@@ -155,7 +157,10 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	if err != nil {
 		return "", fmt.Errorf("reading the Services to release: %w", err)
 	}
-	held := addressesByService(claims.Items)
+	policy, held := stack.Spec.Removal.Addresses, addressesByService(claims.Items)
+	if policy == v1beta1.AddressesHandOver {
+		held = nil
+	}
 	for i := range services {
 		svc := &services[i]
 		next := released(svc, held[client.ObjectKeyFromObject(svc)])
@@ -168,7 +173,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	}
 	for i := range claims.Items {
 		claim := &claims.Items[i]
-		if stack.Spec.Removal.Addresses != v1beta1.AddressesRelease || claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
+		if policy != v1beta1.AddressesRelease && policy != v1beta1.AddressesHandOver || claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
 			continue
 		}
 		if err := r.Client.Delete(ctx, claim, asRead(&claim.ObjectMeta)); client.IgnoreNotFound(err) != nil {

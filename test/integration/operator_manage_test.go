@@ -144,10 +144,13 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy v1beta1.AddressRemoval
+		shown  string // after the removal
 		want   string
+		claims int // after the removal
 	}{
-		{name: "kept by default", want: "192.168.1.241"},
+		{name: "kept by default", want: "192.168.1.241", claims: 1},
 		{name: "released", policy: v1beta1.AddressesRelease, want: "192.168.1.240"},
+		{name: "handed over to another load balancer", policy: v1beta1.AddressesHandOver, shown: "192.168.1.241", want: "192.168.1.241"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newOperatorBed(t)
@@ -168,8 +171,12 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 
 			b.removeStack()
 			second, err := corner.get(t.Context(), "second")
-			if err != nil || ingress(second) != "" || allocated(second) != nil {
-				t.Fatalf("the Service after the removal: got %q, %s, %v, want neither address nor condition", ingress(second), allocatedText(second), err)
+			if err != nil || ingress(second) != tt.shown || allocated(second) != nil {
+				t.Fatalf("the Service after the removal: got %q, %s, %v, want the address %q and no condition", ingress(second), allocatedText(second), err, tt.shown)
+			}
+			var claims v1beta1.IPAddressClaimList
+			if err := b.List(t.Context(), &claims); err != nil || len(claims.Items) != tt.claims {
+				t.Errorf("got %d claims after the removal, %v, want %d", len(claims.Items), err, tt.claims)
 			}
 			b.stack(spec)
 			b.installed()

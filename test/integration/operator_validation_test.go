@@ -96,7 +96,7 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 		{name: "a patch is bounded", edit: patch("DaemonSet", strings.Repeat("x", 16385)), want: "spec.patches[0].patch"},
 		{name: "a management state is one of three", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.ManagementState = "Paused" },
 			want: `supported values: "Managed", "Unmanaged", "Removed"`},
-		{name: "addresses are kept or released", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Removal.Addresses = "Delete" }, want: `supported values: "Keep", "Release"`},
+		{name: "addresses are kept, released or handed over", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.Removal.Addresses = "Delete" }, want: `supported values: "Keep", "Release", "HandOver"`},
 		{name: "a registry with port and path is accepted", edit: registry("mirror.example:5000/ghcr.io/x")},
 		{name: "a registry is no URL", edit: registry("https://mirror.example"), want: "spec.images.registry"},
 		{name: "a registry has no tag", edit: registry("mirror.example/lbstack:v1"), want: "spec.images.registry"},

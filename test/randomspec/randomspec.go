@@ -29,7 +29,7 @@ func Of(seed uint64) v1beta1.LoadBalancerStackSpec {
 		Controller: v1beta1.ControllerSpec{ComponentSpec: g.component()},
 		Speaker:    v1beta1.SpeakerSpec{ComponentSpec: g.component(), KeyRotation: pick(g, "", "2026-11-29")},
 		Images:     v1beta1.ImagesSpec{Registry: pick(g, "", "mirror.example:5000/ghcr"), PullPolicy: pick(g, "", corev1.PullAlways, corev1.PullIfNotPresent)},
-		Removal:    v1beta1.RemovalSpec{Addresses: pick(g, "", v1beta1.AddressesKeep, v1beta1.AddressesRelease)},
+		Removal:    v1beta1.RemovalSpec{Addresses: pick(g, "", v1beta1.AddressesKeep, v1beta1.AddressesRelease, v1beta1.AddressesHandOver)},
 	}
 	if g.sometimes() {
 		spec.Controller.Replicas = new(int32(1 + g.IntN(5)))

@@ -235,7 +235,7 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 	for _, nodes := range order.Moves(moved) {
 		moved = cutover.AddHostnames(moved, nodes)
 		if cutover.HasLayer2(wanted) {
-			if err := m.waitQuiet(ctx, wanted); err != nil {
+			if err := m.waitQuiet(ctx, c, wanted); err != nil {
 				return err
 			}
 		}
@@ -281,7 +281,7 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 		return err
 	}
 	if _, stopped := cutover.Progress(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
-		if err := m.waitQuiet(ctx, wanted); err != nil {
+		if err := m.waitQuiet(ctx, c, wanted); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,12 +55,43 @@ func (m *migrating) back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.announceBack(c, order)
+	host, gap, err := m.host(ctx, c, stack, endpoints, order)
+	if err != nil {
+		return err
+	}
+	m.announceBack(c, order, host, gap)
 	if m.dryRun {
 		return nil
 	}
-	// From now on nobody answers on the local network until MetalLB's speakers run. An interrupt takes effect only then.
-	if err := m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.OneByOne); err != nil {
+	if err := m.returnAll(ctx, c, order, host); err != nil {
+		return err
+	}
+	return m.handOver(ctx, c)
+}
+
+// returnAll gives all nodes back to MetalLB: first host, from which both load balancers announce for a while (see hosted), and
+// then the others. Without a host, or if hosted does not succeed, lbstack ends before MetalLB's speakers start. Then nobody answers
+// on the local network between the two, so that an interrupt takes effect only after them.
+func (m *migrating) returnAll(ctx context.Context, c *cutover.Cluster, order cutover.Order, host *cutover.Host) (err error) {
+	routes, done := len(order.OneByOne)+len(order.Together) > 0, false
+	if host != nil {
+		left := order.Without(host.Node)
+		if done, err = m.hosted(ctx, c, host, slices.Concat(left.OneByOne, left.Together)); err != nil {
+			return err
+		}
+		if done {
+			order = left
+		}
+	}
+	switch {
+	case !done:
+		err = m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.OneByOne)
+	case len(order.Together) > 0 || !routes:
+		if err = m.settle(ctx); err == nil {
+			err = m.returnNodes(ctx, c, order.Together, order.OneByOne)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	for i, node := range order.OneByOne {
@@ -71,11 +103,9 @@ func (m *migrating) back(ctx context.Context) error {
 		}
 	}
 	if len(order.OneByOne) > 0 {
-		if err := m.settle(ctx); err != nil {
-			return err
-		}
+		return m.settle(ctx)
 	}
-	return m.handOver(ctx, c)
+	return nil
 }
 
 // withoutMetalLBPool returns the Services to which MetalLB cannot give their addresses again. It returns none if the cluster has
@@ -99,24 +129,44 @@ func (m *migrating) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) 
 	return c.WithoutMetalLBPool(result.Stack.Spec.IPAddressPools), nil
 }
 
-// announceBack prints the steps of the way back.
-func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order) {
+// announceBack prints the steps of the way back. host is the node of hosted. Without it, gap is the reason, if the stack announces
+// on the local network.
+func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
 	n := 0
+	routes, set := len(order.OneByOne)+len(order.Together) > 0, fmt.Sprintf("DaemonSet %s/%s", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	step := func(format string, args ...any) {
 		n++
 		fmt.Fprintf(m.Out, "%d. %s\n", n, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintln(m.Out, "The Services go back to MetalLB with their addresses. The steps:")
-	if len(order.OneByOne) == 0 {
-		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet %s/%s)", c.Speakers[0].Namespace, c.Speakers[0].Name)
-	} else {
+	if host != nil {
+		step("announce all addresses of the local network from node %s", host.Name)
+		sessions := ""
+		if routes {
+			sessions = "end lbstack's sessions with routers, and "
+		}
+		step("on node %s, %sstart MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network", host.Name, sessions)
+		order = order.Without(host.Node)
+	}
+	switch {
+	case host != nil && !routes:
+		step("start MetalLB's speakers on all other nodes (%s)", set)
+	case host != nil && len(order.Together) > 0:
+		step("end lbstack's sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
+	case host != nil:
+	case len(order.OneByOne) == 0:
+		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (%s)", set)
+	default:
 		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
 	}
 	for _, node := range order.OneByOne {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
 	}
 	step("restore the DaemonSet of MetalLB's speakers (speakers that were started one by one are restarted in turn), and start its controller (Deployment %s/%s)", c.Controllers[0].Namespace, c.Controllers[0].Name)
-	step("delete LoadBalancerStack default and its claims; MetalLB writes the addresses of the Services")
+	step("delete LoadBalancerStack default and its claims; the addresses stay in the status of the Services")
+	if gap != "" {
+		fmt.Fprintf(m.Out, "In the first step nobody answers on the local network for some seconds: %s.\n", gap)
+	}
 	for _, name := range order.Silent {
 		fmt.Fprintf(m.Out, "All nodes that may announce Service %s on the local network go back after the first ones: no node answers for it there until one of them has.\n", name)
 	}
@@ -189,8 +239,8 @@ func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
 	return nodes
 }
 
-// handOver restores MetalLB's workloads, and deletes the stack last. The removal of the stack takes the addresses out of the status
-// of Services. MetalLB's controller, which runs by then, gives each Service the same addresses again.
+// handOver restores MetalLB's workloads, and deletes the stack last. The removal of the stack leaves the addresses in the status of
+// Services. MetalLB's controller, which runs by then, reads them there and gives each Service the same addresses.
 func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	restored, err := cutover.Restored(&c.Speakers[0])
 	if err == nil {
@@ -235,7 +285,7 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	}); err != nil {
 		return err
 	}
-	err = m.step(ctx, "MetalLB writes the addresses", func(ctx context.Context) (string, error) {
+	err = m.step(ctx, "the addresses are in the status of the Services", func(ctx context.Context) (string, error) {
 		now, err := m.state(ctx)
 		if err != nil {
 			return "", err

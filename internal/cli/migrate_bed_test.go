@@ -48,6 +48,10 @@ type switching struct {
 	grace map[string]int64
 	// at is the node from which MetalLB reports to announce the Service on the local network; empty: it does not report it.
 	at string
+	// alone is set while MetalLB has one pod, which reports that its node announces the Service.
+	alone bool
+	// hosts are the nodes from which both have announced on the local network, in order.
+	hosts []string
 	// fixed: lbstack announces from node-1, whatever it is asked for.
 	fixed bool
 	// forbidden is a verb and a kind, for which the command has no right.
@@ -94,7 +98,7 @@ func switchingBed(t *testing.T) *switching {
 	}
 	objects := []client.Object{
 		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "controller"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("controller")}, Template: template("controller")}, Status: appsv1.DeploymentStatus{AvailableReplicas: 1, Replicas: 1}},
-		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker"}, Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("speaker")}, Template: template("speaker"), UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType}}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 3, NumberReady: 3, UpdatedNumberScheduled: 3}},
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker", UID: speakersUID}, Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels("speaker")}, Template: template("speaker"), UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType}}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 3, NumberReady: 3, UpdatedNumberScheduled: 3}},
 	}
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
 		objects = append(objects, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelHostname: node}}}, s.pod(node))
@@ -193,19 +197,51 @@ func (s *switching) must(err error) {
 
 // pod of MetalLB's speaker.
 func (s *switching) pod(node string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
+	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "speaker", UID: speakersUID, Controller: new(true)}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "metallb-system", Name: "speaker-" + node, OwnerReferences: []metav1.OwnerReference{owner}, Labels: map[string]string{"app": "metallb", "component": "speaker"}}, Spec: corev1.PodSpec{NodeName: node}}
 }
+
+// speakersUID is the UID of the DaemonSet of MetalLB's speakers.
+const speakersUID = "speakers"
 
 // report has MetalLB report from which node it announces the Service.
 func (s *switching) report(node string) {
-	if s.at = node; node == "" {
-		return
+	if s.at = node; node != "" {
+		s.must(s.api.Create(s.t.Context(), l2Status(node)))
 	}
+}
+
+// l2Status is a report of MetalLB.
+func l2Status(node string) *unstructured.Unstructured {
 	status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"node": node, "serviceNamespace": "shop", "serviceName": "web"}}}
 	status.SetGroupVersionKind(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: "ServiceL2Status"})
 	status.SetNamespace("metallb-system")
 	status.SetName("l2-abcde")
-	s.must(s.api.Create(s.t.Context(), status))
+	return status
+}
+
+// reports writes the report of MetalLB's pods on these nodes: a single pod announces from its node, several announce from s.at.
+// Without pods there is no report.
+func (s *switching) reports(ctx context.Context, nodes []string) {
+	switch {
+	case s.at == "":
+	case len(nodes) == 0:
+		s.must(client.IgnoreNotFound(s.api.Delete(ctx, l2Status(""))))
+	case len(nodes) == 1 && !s.alone, len(nodes) > 1 && s.alone:
+		s.alone = len(nodes) == 1
+		s.must(client.IgnoreNotFound(s.api.Delete(ctx, l2Status(""))))
+		s.must(s.api.Create(ctx, l2Status(s.announcer(nodes))))
+	default:
+		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, l2Status(s.announcer(nodes)))))
+	}
+}
+
+// announcer returns the node from which MetalLB announces the Service while its pods run on these nodes.
+func (s *switching) announcer(nodes []string) string {
+	if len(nodes) == 1 {
+		return nodes[0]
+	}
+	return s.at
 }
 
 // act has all actors do what follows from the objects, each second.
@@ -227,17 +263,23 @@ func (s *switching) metallb(ctx context.Context) {
 	set := &appsv1.DaemonSet{}
 	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
 	left, stopped := cutover.Progress(set)
-	n := int32(0)
+	var nodes, reporting []string
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
 		if stopped || slices.Contains(left, node) {
 			s.must(client.IgnoreNotFound(s.api.Delete(ctx, s.pod(node))))
 			continue
 		}
-		n++
+		nodes = append(nodes, node)
 		pod := s.pod(node)
 		pod.Spec.TerminationGracePeriodSeconds = set.Spec.Template.Spec.TerminationGracePeriodSeconds
-		s.must(client.IgnoreAlreadyExists(s.api.Create(ctx, pod)))
+		err := s.api.Create(ctx, pod)
+		s.must(client.IgnoreAlreadyExists(err))
+		if apierrors.IsAlreadyExists(err) { // a pod reports a second after its start, so that lbstack has noted both before the command ends one
+			reporting = append(reporting, node)
+		}
 	}
+	s.reports(ctx, reporting)
+	n := int32(len(nodes))
 	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
 	if err := s.api.Status().Update(ctx, set); !apierrors.IsConflict(err) {
 		s.must(err)
@@ -280,8 +322,16 @@ func (s *switching) lbstack(ctx context.Context) {
 		s.must(s.api.Update(ctx, state))
 		pods := &corev1.PodList{}
 		s.must(s.api.List(ctx, pods, client.InNamespace("metallb-system")))
+		var with []string
 		for _, pod := range pods.Items {
-			if announced && from != s.at || routed && pod.Spec.NodeName == node {
+			with = append(with, pod.Spec.NodeName)
+		}
+		at := s.announcer(with)
+		if announced && len(with) > 0 && from == at && !slices.Contains(s.hosts, at) {
+			s.hosts = append(s.hosts, at)
+		}
+		for _, pod := range pods.Items {
+			if announced && from != at || routed && pod.Spec.NodeName == node {
 				s.together = append(s.together, fmt.Sprintf("%s, on the local network %v, to routers %v", pod.Name, announced, routed))
 			}
 		}

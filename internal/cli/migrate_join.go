@@ -38,7 +38,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	if stopped || !cutover.HasLayer2(wanted) {
 		return nil
 	}
-	from, why, err := m.from(ctx, wanted)
+	from, why, err := m.from(ctx, c, wanted)
 	if err != nil || why != "" {
 		return m.without(why, err)
 	}
@@ -59,7 +59,7 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	if err != nil {
 		return err
 	}
-	if why, err = m.joined(ctx, wanted, from); err != nil || why == "" {
+	if why, err = m.joined(ctx, c, wanted, from); err != nil || why == "" {
 		return err
 	}
 	// No address may be announced from another node, or wait because another host has it, when MetalLB ends.
@@ -88,9 +88,9 @@ func (m *migrating) without(why string, err error) error {
 
 // from returns the node from which MetalLB announces each address, or why that is not known or not possible. It waits up to
 // joinTimeout, because MetalLB's reports are out of date for a moment after a node has moved.
-func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
+func (m *migrating) from(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
 	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
-		now, at, words, err := m.reported(ctx, wanted)
+		now, at, words, err := m.reported(ctx, c, wanted)
 		if err != nil {
 			return "", err // the last results stay
 		}
@@ -102,14 +102,17 @@ func (m *migrating) from(ctx context.Context, wanted *unstructured.Unstructured)
 	return from, why, err
 }
 
-// reported reads once from which nodes MetalLB announces addresses.
-func (m *migrating) reported(ctx context.Context, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
+// reported reads once from which nodes MetalLB announces addresses. c has the DaemonSet of MetalLB's speakers.
+func (m *migrating) reported(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
 	stack, err := typed(wanted)
 	if err != nil {
 		return nil, nil, "", err
 	}
 	if now, err = m.state(ctx); err == nil {
 		err = m.announcers(ctx, now)
+	}
+	if err == nil {
+		now.Pods, err = m.pods(ctx, &c.Speakers[0])
 	}
 	if err != nil {
 		return nil, nil, "", err
@@ -126,12 +129,12 @@ func (m *migrating) reported(ctx context.Context, wanted *unstructured.Unstructu
 // ends in the middle of a change blocks, and is killed after 30 s without having left the memberlist; the others take its addresses
 // 5 s later. A report that MetalLB did not have at the start either (gap) is not waited for. If the wait takes longer than
 // joinTimeout and quietFor together, the switch goes on.
-func (m *migrating) waitQuiet(ctx context.Context, wanted *unstructured.Unstructured) error {
+func (m *migrating) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
 	var last string
 	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joinTimeout+quietFor, func(ctx context.Context) (string, error) {
-		_, from, why, err := m.reported(ctx, wanted)
+		_, from, why, err := m.reported(ctx, c, wanted)
 		switch {
 		case err != nil:
 			return "", err
@@ -151,12 +154,12 @@ func (m *migrating) waitQuiet(ctx context.Context, wanted *unstructured.Unstruct
 
 // joined waits until both lbstack and MetalLB announce each address from its node in the map, and have done so for steadyFor. It
 // returns what is not so after joinTimeout; empty if all is.
-func (m *migrating) joined(ctx context.Context, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
+func (m *migrating) joined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	var since time.Time
 	return m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
-		now, at, words, err := m.reported(ctx, wanted)
+		now, at, words, err := m.reported(ctx, c, wanted)
 		if err != nil {
 			return "", err
 		}

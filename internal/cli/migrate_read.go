@@ -140,9 +140,10 @@ func (m *migrating) podsOf(ctx context.Context, namespace string, selector *meta
 	return pods, err
 }
 
-// pods returns the pods of a DaemonSet, including those that are ending.
+// pods returns the pods of a DaemonSet, including those that are ending. Other pods may have the same labels: they are left out.
 func (m *migrating) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
-	return m.podsOf(ctx, set.Namespace, set.Spec.Selector)
+	pods, err := m.podsOf(ctx, set.Namespace, set.Spec.Selector)
+	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !metav1.IsControlledBy(&p, set) }), err
 }
 
 // unmanaged finds advertisements and BGPPeers that do not belong to the stack.

@@ -54,5 +54,6 @@ func (m *migrating) checkRollbackRights(ctx context.Context, c *cutover.Cluster)
 	stack := func() client.Object {
 		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	}
-	return m.checkRights(ctx, c, []client.Object{stack()}, []client.Object{stack()})
+	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-migrate"}}
+	return m.checkRights(ctx, c, []client.Object{stack(), claim}, []client.Object{stack()})
 }

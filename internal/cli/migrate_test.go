@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,20 +27,27 @@ import (
 // TestMigrate_ThereAndBack: at no time do both announce from a node, or on the local network, and MetalLB's workloads are as
 // they were at the end.
 func TestMigrate_ThereAndBack(t *testing.T) {
-	for _, tt := range []struct{ name, stack, at, forth, back string }{
+	for _, tt := range []struct {
+		name, stack, at, forth, back string
+		host                         string // from which both announce on the way back
+	}{
 		{"on the local network", switchedStack, "", `1 Services keep their 1 addresses. The steps:
 1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
 2. apply the stack without advertisements and BGPPeers: lbstack claims the addresses in the status of Services, and its speakers start
 3. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
 In the last step nobody answers on the local network for some seconds: MetalLB does not report which node announces Service shop/web (ServiceL2Status), as later versions do.
-`, "1. end all announcements of lbstack, and start MetalLB's speakers on all nodes (DaemonSet metallb-system/speaker)\n2. restore"},
+`, `1. announce all addresses of the local network from node node-1
+2. on node node-1, start MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network
+3. start MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker)
+4. restore`, "node-1"},
 		{"on the local network, from a node that is known", switchedStack, "node-2", `3. have lbstack announce the addresses of the local network as well, each from the same node as MetalLB
 4. end MetalLB's speakers on all other nodes (DaemonSet metallb-system/speaker), and announce from lbstack on all nodes
-`, "1. end all"},
-		{"and to routers, from the last node", routedStack, "node-3", `5. have lbstack announce the addresses of the local network as well`, "1. end what"},
+`, "1. announce all", "node-1"},
+		{"and to routers, from the last node", routedStack, "node-3", `5. have lbstack announce the addresses of the local network as well`, "1. announce all addresses of the local network from node node-3", "node-3"},
 		{"and to routers", routedStack, "", `3. on node node-1, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
 4. on node node-2, end MetalLB's speaker, and start lbstack's sessions with routers, with their routes
-5. end MetalLB's speakers on all other nodes`, "1. end what lbstack announces on the local network, and its sessions with routers on node node-3, and start MetalLB's speakers there\n2. on node node-2,"},
+5. end MetalLB's speakers on all other nodes`, `2. on node node-3, end lbstack's sessions with routers, and start MetalLB's speaker; once it announces the addresses as well, end what lbstack announces on the local network
+3. on node node-2,`, "node-3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "stack.yaml")
@@ -59,8 +67,13 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				go s.act(ctx)
 				s.runs("migrate -f "+file, tt.forth, "lbstack announces the addresses")
 				s.runs("migrate -f "+file, "lbstack announces the addresses") // again: it is done
+				time.Sleep(1500 * time.Millisecond) // lbstack announces from node-1 when no claim asks for a node
+				s.hosts = nil
 				s.runs("migrate --rollback --dry-run", tt.back)
 				s.runs("migrate --rollback", tt.back, "MetalLB announces the addresses, as before")
+				if diff := cmp.Diff([]string{tt.host}, s.hosts); diff != "" {
+					t.Errorf("nodes from which both announced (-want +got):\n%s", diff)
+				}
 				if after := s.workloads(); after != before {
 					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
 				}
@@ -250,6 +263,49 @@ func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 	}
 }
 
+// TestMigrate_BackWithoutAHost: if lbstack cannot announce from one node, it ends before MetalLB's speakers start, and no claim
+// asks for a node then.
+func TestMigrate_BackWithoutAHost(t *testing.T) {
+	file := stackFile(t, routedStack)
+	for _, tt := range []struct {
+		name   string
+		change func(*switching)
+		want   string
+	}{
+		{"that it moves to", func(s *switching) { s.fixed = true }, "nobody answers on the local network in the next step for some seconds: lbstack does not announce 192.0.2.1 from node node-3"},
+		{"whose hostname is its own", func(s *switching) {
+			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-4", Labels: map[string]string{corev1.LabelHostname: "node-1"}}}
+			s.must(s.api.Create(s.t.Context(), node))
+		}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := switchingBed(t)
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go s.act(ctx)
+				s.runs("migrate -f " + file)
+				tt.change(s)
+				asked := false
+				s.applied = func(bool) {
+					claim := &v1beta1.IPAddressClaim{}
+					s.must(s.api.Get(context.WithValue(t.Context(), actor{}, true), client.ObjectKey{Name: "192.0.2.1"}, claim))
+					asked = asked || len(claim.Annotations) > 0
+				}
+				_, errOut, err := execute(t.Context(), s.cluster, "migrate --rollback")
+				if err != nil || !strings.Contains(errOut, tt.want) {
+					t.Errorf("got the error %v and\n%s\nwant %q", err, errOut, tt.want)
+				}
+				if asked || len(s.hosts) > 0 || len(s.together) > 0 {
+					t.Errorf("when the stack changed, the claim asked for a node: %v; both announced from %q, and otherwise %q; want none", asked, s.hosts, s.together)
+				}
+				stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 // TestMigrate_ForthAfterAWayBackThatEnded: what the way back has changed of the stack does not stay.
 func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
 	file := stackFile(t, routedStack)
@@ -268,7 +324,7 @@ func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
 		s.runs("migrate -f "+file, "lbstack announces the addresses")
 		stack := &v1beta1.LoadBalancerStack{}
 		s.must(s.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack))
-		if peer := stack.Spec.BGPPeers[0]; len(peer.NodeSelectors) > 0 || stack.Spec.Removal.Addresses == v1beta1.AddressesRelease {
+		if peer := stack.Spec.BGPPeers[0]; len(peer.NodeSelectors) > 0 || stack.Spec.Removal.Addresses == v1beta1.AddressesHandOver {
 			t.Errorf("the stack has nodeSelectors %v and removal.addresses %q of the way back", peer.NodeSelectors, stack.Spec.Removal.Addresses)
 		}
 		if len(s.together) > 0 {
@@ -542,6 +598,7 @@ func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
 		{"migrate -f " + file, "delete *v1.Pod"},
 		{"migrate --rollback", "patch *v1.Deployment"},
 		{"migrate --rollback", "patch *v1.DaemonSet"},
+		{"migrate --rollback", "patch *v1beta1.IPAddressClaim"},
 		{"migrate --rollback", "delete *v1beta1.LoadBalancerStack"},
 	} {
 		for _, line := range []string{tt.line + " --timeout 1s", tt.line + " --dry-run"} {

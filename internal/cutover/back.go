@@ -51,13 +51,14 @@ func BackOrder(nodes []corev1.Node, states []v1beta1.SpeakerState, speakers *app
 
 // Leaving returns the stack of the cluster, changed so that it announces to routers only from the nodes with these hostnames,
 // and nothing on the local network. Its removal deletes the claims: claims that stayed could contradict the addresses that
-// Services have when a later switch begins.
+// Services have when a later switch begins. Its removal leaves the addresses in the status of Services: without them kube-proxy
+// drops the traffic, and MetalLB's controller gives a Service without an address the first free one.
 func Leaving(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	leaving, err := Routed(stack, hostnames)
 	if err != nil {
 		return nil, err
 	}
-	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesRelease), "spec", "removal", "addresses")
+	return leaving, unstructured.SetNestedField(leaving.Object, string(v1beta1.AddressesHandOver), "spec", "removal", "addresses")
 }
 
 // WithoutMetalLBPool returns a sentence, with what to do, for each address in the status of a Service that is in none of

@@ -201,6 +201,7 @@ func TestEvidence(t *testing.T) {
 		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).Unannounced(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).Missing(running(t)), ""},
 		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
+		{"one is of another type", running(t).Missing(running(t, func(c *Cluster) { c.Services[0].Spec.Type = corev1.ServiceTypeClusterIP })), ""},
 		{"one was deleted", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
 		{"a speaker of MetalLB is not ready", running(t).Unstarted(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},
 		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 have"},

@@ -113,14 +113,22 @@ func (c *Cluster) labels(node string) map[string]string {
 func (c *Cluster) Announcing(nodes []Node) string {
 	var words []string
 	for i := range c.States {
+		if n := c.States[i].Status.AddressCount; n > 0 && !isGone(&c.States[i]) {
+			words = append(words, fmt.Sprintf("node %s still announces %d addresses on the local network", c.States[i].Name, n))
+		}
+	}
+	if sessions := c.Sessions(nodes); sessions != "" {
+		words = append(words, sessions)
+	}
+	return strings.Join(words, ", and ")
+}
+
+// Sessions returns which of the given nodes have sessions of lbstack with routers.
+func (c *Cluster) Sessions(nodes []Node) string {
+	var words []string
+	for i := range c.States {
 		state := &c.States[i]
-		if isGone(state) {
-			continue
-		}
-		if n := state.Status.AddressCount; n > 0 {
-			words = append(words, fmt.Sprintf("node %s still announces %d addresses on the local network", state.Name, n))
-		}
-		if n := len(state.Status.BGPPeers); n > 0 && slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == state.Name }) {
+		if n := len(state.Status.BGPPeers); n > 0 && !isGone(state) && slices.ContainsFunc(nodes, func(n Node) bool { return n.Name == state.Name }) {
 			words = append(words, fmt.Sprintf("node %s still has %d sessions with routers", state.Name, n))
 		}
 	}
@@ -218,7 +226,7 @@ func (c *Cluster) Unannounced(now *Cluster, class string) string {
 }
 
 // Missing returns a Service that had an address in its status before (c) and does not have it now. Services that were deleted
-// since are ignored.
+// since, or have another type or class now, are ignored.
 func (c *Cluster) Missing(now *Cluster) string {
 	has := map[string][]string{}
 	class := c.class()
@@ -226,7 +234,9 @@ func (c *Cluster) Missing(now *Cluster) string {
 		has[svc.name] = svc.addresses
 	}
 	for _, svc := range c.shown(class) {
-		if !slices.ContainsFunc(now.Services, func(s corev1.Service) bool { return apiconv.KeyOf(&s).String() == svc.name }) {
+		if !slices.ContainsFunc(now.Services, func(s corev1.Service) bool {
+			return apiconv.KeyOf(&s).String() == svc.name && apiconv.ServedBy(&s, class)
+		}) {
 			continue
 		}
 		for _, address := range svc.addresses {

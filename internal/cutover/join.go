@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -58,7 +59,7 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 	local, serving := c.Local(stack, endpoints), endpointNodes(endpoints)
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
 		may, wanted := local[svc.name]
-		nodes := c.Announcers[svc.name]
+		nodes := slices.DeleteFunc(slices.Clone(c.Announcers[svc.name]), func(node string) bool { return !c.runs(node) })
 		switch {
 		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !appliesToAll(stack, svc)):
 			continue // MetalLB does not announce it
@@ -70,10 +71,30 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 			return nil, fmt.Sprintf("MetalLB announces Service %s from node %s, and the stack does not let lbstack do so", svc.name, nodes[0])
 		}
 		for _, address := range svc.addresses {
+			if other := from[address]; other != "" && other != nodes[0] {
+				return nil, fmt.Sprintf("MetalLB announces %s from node %s for one Service, and from node %s for another", address, other, nodes[0])
+			}
 			from[address] = nodes[0]
 		}
 	}
 	return from, ""
+}
+
+// runs reports whether a pod of MetalLB's speakers runs on a node and is not being deleted. The ServiceL2Status of a speaker that
+// has ended stays until the next speaker that announces the Service removes the object.
+func (c *Cluster) runs(node string) bool {
+	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
+}
+
+// Elsewhere returns an address that MetalLB does not report to announce from its node in from, as a phrase; empty if there is
+// none. reported has the nodes that MetalLB reports, by address.
+func Elsewhere(from, reported map[string]string) string {
+	for _, address := range slices.Sorted(maps.Keys(from)) {
+		if reported[address] != from[address] {
+			return fmt.Sprintf("MetalLB does not report that node %s announces %s", from[address], address)
+		}
+	}
+	return ""
 }
 
 // appliesToAll reports whether each address of a Service has an L2Advertisement that applies whatever the labels of pools,
@@ -170,8 +191,8 @@ func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discovery
 	return to
 }
 
-// announcers returns the nodes that may announce each address on the local network and have a speaker of lbstack, by address.
-// A shared address has the nodes that may announce it for all of its Services.
+// announcers returns the nodes that may announce each address on the local network, have a speaker of lbstack and do not drain,
+// by address. A shared address has the nodes that may announce it for all of its Services.
 func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	may, local := map[string][]string{}, c.Local(stack, endpoints)
 	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
@@ -179,7 +200,7 @@ func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []disco
 			others, shared := may[address]
 			may[address] = slices.DeleteFunc(slices.Clone(local[svc.name]), func(node string) bool {
 				state := c.state(node)
-				return state == nil || isGone(state) || shared && !slices.Contains(others, node)
+				return state == nil || isGone(state) || state.Status.Phase == v1beta1.SpeakerDraining || shared && !slices.Contains(others, node)
 			})
 		}
 	}

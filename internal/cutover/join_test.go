@@ -14,10 +14,11 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// reported has MetalLB report that nodes announce a Service.
+// reported has MetalLB run on nodes, and report that they announce a Service.
 func reported(service string, nodes ...string) func(*Cluster) {
 	return func(c *Cluster) {
 		for _, node := range nodes {
+			c.Pods = append(c.Pods, corev1.Pod{Spec: corev1.PodSpec{NodeName: node}})
 			c.AddAnnouncer(&unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"node": node, "serviceNamespace": "shop", "serviceName": service}}})
 		}
 	}
@@ -33,6 +34,17 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		s.Spec.L2Advertisements[0].ServiceSelectors = []metav1.LabelSelector{{MatchLabels: map[string]string{"app": "other"}}}
 	})
 	excluded := func(c *Cluster) { c.Nodes[0].Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }
+	ended := func(c *Cluster) {
+		for i := range c.Pods {
+			if c.Pods[i].Spec.NodeName == "node-2" {
+				c.Pods[i].DeletionTimestamp = &metav1.Time{}
+			}
+		}
+	}
+	shared := func(c *Cluster) {
+		c.Nodes = append(c.Nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-2"}})
+		c.Services[1] = showing("api", "192.0.2.1")
+	}
 	for _, tt := range []struct {
 		name  string
 		c     *Cluster
@@ -46,6 +58,9 @@ func TestFrom_IsWhereMetalLBAnnounces(t *testing.T) {
 		{"not reported", running(t), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
 		{"not reported, and maybe not announced", running(t), selects, map[string]string{}, ""},
 		{"from two nodes", running(t, reported("web", "node-1", "node-2")), announces(), nil, "MetalLB reports 2 nodes that announce Service shop/web"},
+		{"from another one, where it has ended", running(t, reported("web", "node-1", "node-2"), ended), announces(), web, ""},
+		{"from one where it has ended", running(t, reported("web", "node-2"), ended), announces(), nil, "MetalLB does not report which node announces Service shop/web"},
+		{"one address from two nodes", running(t, reported("web", "node-1"), reported("api", "node-2"), shared), announces(), nil, "MetalLB announces 192.0.2.1 from node node-2 for one Service, and from node node-1 for another"},
 		{"from a node that may not", running(t, reported("web", "node-1"), excluded), announces(), nil, "MetalLB announces Service shop/web from node node-1, and the stack does not let lbstack do so"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,6 +185,8 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 	for i := range mine.Claims {
 		delete(mine.Claims[i].Annotations, AnnotationRequestedNode)
 	}
+	drains := bed("node-1", "node-1", "node-1", "node-1")
+	drains.States[1].Status.Phase = v1beta1.SpeakerDraining
 	theirs := bed("node-1", "node-1", "node-1", "node-1")
 	theirs.Claims[0].Annotations[AnnotationRequestedNode] = "node-1,node-2"
 	theirs.Claims[1].Annotations[v1beta1.AnnotationAnnounceFrom] = "node-3"
@@ -182,6 +199,7 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 		{"one more on one node", bed("node-1", "node-1", "node-2"), nil},
 		{"one address", bed("node-1"), nil},
 		{"one node may", local, nil},
+		{"the other node drains", drains, nil},
 		{"one node may for another Service of the address", shared, map[string]string{"192.0.2.2": "node-2"}},
 		{"those of administrators", mine, nil},
 		{"without those of administrators", theirs, map[string]string{"192.0.2.3": "node-2"}},

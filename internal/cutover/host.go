@@ -1,0 +1,76 @@
+package cutover
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// Host is the node on which the first speaker of MetalLB starts on the way back. While no other speaker of MetalLB runs, this
+// speaker announces all addresses of the local network. lbstack announces them from the same node until then (decision 0079).
+type Host struct {
+	Node
+	// From has the name of the node for each address that lbstack announces, by address.
+	From map[string]string
+	// Others are the hostnames of all other nodes, on which MetalLB's speakers start later.
+	Others []string
+}
+
+// Host returns a node that may announce all addresses that lbstack announces now: if possible one of preferred, and of these the
+// one that announces most of them. If there is no such node, why is the reason. If lbstack announces no address, both are empty.
+func (c *Cluster) Host(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, preferred []Node) (host *Host, why string) {
+	may, from := c.announcers(stack, endpoints), map[string]string{}
+	for i := range c.States {
+		if isGone(&c.States[i]) {
+			continue
+		}
+		for _, a := range c.States[i].Status.Addresses {
+			from[a.Address] = ""
+		}
+	}
+	if len(from) == 0 {
+		return nil, ""
+	}
+	all, err := Nodes(c.Nodes, podPerNode(c.Nodes), nil)
+	if err != nil {
+		return nil, err.Error()
+	}
+	able := slices.DeleteFunc(slices.Clone(all), func(n Node) bool {
+		for address := range from {
+			if !slices.Contains(may[address], n.Name) {
+				return true
+			}
+		}
+		return c.state(n.Name) == nil
+	})
+	if len(able) == 0 {
+		return nil, fmt.Sprintf("no node may announce all of the %d addresses", len(from))
+	}
+	best := slices.MinFunc(able, func(x, y Node) int {
+		return cmp.Or(cmp.Compare(rank(slices.Contains(preferred, x)), rank(slices.Contains(preferred, y))),
+			cmp.Compare(c.state(y.Name).Status.AddressCount, c.state(x.Name).Status.AddressCount), cmp.Compare(x.Name, y.Name))
+	})
+	for address := range from {
+		from[address] = best.Name
+	}
+	return &Host{Node: best, From: from, Others: Hostnames(slices.DeleteFunc(all, func(n Node) bool { return n == best }))}, ""
+}
+
+// podPerNode returns a pod on each node, for Nodes.
+func podPerNode(nodes []corev1.Node) (pods []corev1.Pod) {
+	for i := range nodes {
+		pods = append(pods, corev1.Pod{Spec: corev1.PodSpec{NodeName: nodes[i].Name}})
+	}
+	return pods
+}
+
+// Without returns the order without a node that moves before all others.
+func (o *Order) Without(node Node) Order {
+	is := func(n Node) bool { return n == node }
+	return Order{OneByOne: slices.DeleteFunc(slices.Clone(o.OneByOne), is), Together: slices.DeleteFunc(slices.Clone(o.Together), is)}
+}

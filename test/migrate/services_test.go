@@ -16,6 +16,9 @@ const (
 	plain, dualStack, routed = "plain-1", "dual-1", "routed-1"
 )
 
+// first is a Service whose address is lower than those of most other Services of its pool, see services.
+const first = "plain-2"
+
 // services are 50 that ask MetalLB for addresses in all of its ways. Those that name addresses come first, before
 // others get them.
 func services() (list []*corev1.Service) {

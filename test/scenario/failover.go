@@ -134,8 +134,9 @@ type Connections struct {
 	// sent their next packet to another node. No load balancer that keeps no state of
 	// connections saves these; there is one at most for each change.
 	Cut int
-	// Why are the errors of failed connections.
-	Why []string
+	// Lost are the failed connections, and Why their errors.
+	Lost []traffic.Attempt
+	Why  []string
 	// LongestGap is the longest time between two established connections.
 	LongestGap time.Duration
 }
@@ -166,6 +167,7 @@ func (s *Scenario) Connecting(ctx context.Context, to string, do func(context.Co
 			c.Cut++
 		} else if !a.OK {
 			c.Failed++
+			c.Lost = append(c.Lost, a)
 			c.Why = append(c.Why, fmt.Sprintf("%s after %d ms, begun %d ms after the first step", a.Why, a.Ended.Sub(a.Begun).Milliseconds(), a.Begun.Sub(begun).Milliseconds()))
 		}
 	}

@@ -57,9 +57,10 @@ type Answers struct {
 	Owners []string
 	// Last is the MAC of the last answer.
 	Last string
-	// Silent is the longest time without an answer, which began at SilentSince.
+	// Silent is the longest time without an answer. It began at SilentSince, with an answer of the MAC SilentAfter (empty: none).
 	Silent      time.Duration
 	SilentSince time.Time
+	SilentAfter string
 	// Both is the longest time in which two hosts answered.
 	Both time.Duration
 }
@@ -190,7 +191,7 @@ func summarize(list []answer, from, to time.Time) Answers {
 	current := map[string]*period{}
 	for _, a := range list {
 		if silent := a.at.Sub(last); silent > sum.Silent {
-			sum.Silent, sum.SilentSince = silent, last
+			sum.Silent, sum.SilentSince, sum.SilentAfter = silent, last, sum.Last
 		}
 		last, sum.Last = a.at, a.mac
 		if !slices.Contains(sum.Owners, a.mac) {
@@ -203,7 +204,7 @@ func summarize(list []answer, from, to time.Time) Answers {
 		current[a.mac].last = a.at
 	}
 	if silent := to.Sub(last); silent > sum.Silent {
-		sum.Silent, sum.SilentSince = silent, last
+		sum.Silent, sum.SilentSince, sum.SilentAfter = silent, last, sum.Last
 	}
 	for i, p := range periods {
 		for _, q := range periods[:i] {

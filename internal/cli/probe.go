@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/inspect"
 	"github.com/lbstack/lbstack/internal/lanprobe"
 	"github.com/lbstack/lbstack/internal/maintenance"
@@ -37,6 +39,9 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 	case err != nil:
 		return nil, missingRight(err)
 	}
+	if !madeByOperator(s.Stack, speakers) {
+		return nil, fmt.Errorf("the operator has not made the DaemonSet %s/%s (status.inventory of LoadBalancerStack %s), and its image would run in the network of a node: pass the namespace of lbstack with -n", speakers.Namespace, speakers.Name, v1beta1.LoadBalancerStackName)
+	}
 	pod, err := maintenance.ProbePod(speakers, origin.Node, lanprobe.Request{Address: address, Interfaces: origin.Interfaces})
 	if err != nil {
 		return nil, err
@@ -53,6 +58,14 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 		return nil, err
 	}
 	return probed, errors.Join(err, c.removeProbe(ctx, pod, probed != nil))
+}
+
+// madeByOperator reports whether a DaemonSet is in the inventory of the stack. A DaemonSet that somebody else has made may have the
+// name of the speakers as well.
+func madeByOperator(stack *v1beta1.LoadBalancerStack, set *appsv1.DaemonSet) bool {
+	return stack != nil && slices.ContainsFunc(stack.Status.Inventory, func(ref v1beta1.ObjectReference) bool {
+		return ref.Group == appsv1.GroupName && ref.Kind == "DaemonSet" && ref.Namespace == set.Namespace && ref.Name == set.Name
+	})
 }
 
 // probeResult waits for the result of a pod.

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
 // probing is a cluster with the speakers' DaemonSet, whose kubelets end each new pod with a status after a while; none: they never do.
@@ -22,9 +24,19 @@ import (
 func probing(t *testing.T, ended *corev1.PodStatus, forbidden string) *cluster {
 	t.Helper()
 	c := working(t)
-	speakers := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "lbstack-system", Name: "lbstack-speaker"}}
-	speakers.Spec.Template.Spec.Containers = []corev1.Container{{Name: "speaker", Image: "example.com/lbstack:v0.1.0"}}
-	if err := c.api.Create(t.Context(), speakers); err != nil {
+	for _, namespace := range []string{"lbstack-system", "tenant"} {
+		speakers := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "lbstack-speaker"}}
+		speakers.Spec.Template.Spec.Containers = []corev1.Container{{Name: "speaker", Image: "example.com/lbstack:v0.1.0"}}
+		if err := c.api.Create(t.Context(), speakers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := c.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
+		t.Fatal(err)
+	}
+	stack.Status.Inventory = []v1beta1.ObjectReference{{Group: "apps", Version: "v1", Kind: "DaemonSet", Namespace: "lbstack-system", Name: "lbstack-speaker"}}
+	if err := c.api.Update(t.Context(), stack); err != nil {
 		t.Fatal(err)
 	}
 	refused := func(verb string, object client.Object) error {
@@ -87,6 +99,7 @@ func TestProbe_CommandsWithACluster(t *testing.T) {
 		{"without the right to create pods", "who 192.0.2.9 --probe", nil, "create", "", "", "you lack a right: pods is forbidden", 0},
 		{"without the right to delete them", "who 192.0.2.9 --probe", ended(0, `{"answers":[]}`), "delete", "Nobody answers.", "asks for", "stays: you lack a right: pods is forbidden", 1},
 		{"in another namespace", "who 192.0.2.9 --probe -n other", nil, "", "", "", "the namespace other has no DaemonSet lbstack-speaker", 0},
+		{"in the namespace of somebody else", "who 192.0.2.9 --probe -n tenant", nil, "", "", "", "the operator has not made the DaemonSet tenant/lbstack-speaker", 0},
 		{"from a node without a speaker", "who 192.0.2.9 --probe --from node-2", nil, "", "", "", "no speaker of a node node-2", 0},
 		{"a node alone", "who 192.0.2.9 --from node-2", nil, "", "", "", "--from names the node from which --probe asks", 0},
 		{"all addresses", "who --probe", nil, "", "", "", "--probe asks for one address", 0},

@@ -145,7 +145,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{wayBack, "migrate --rollback --dry-run", slices.Concat(loadBalancers, []string{
 			"get loadbalancerstacks.lbstack.io", "list ipaddressclaims.lbstack.io", "list speakerstates.lbstack.io", "list nodes", "list services", "list endpointslices.discovery.k8s.io",
 			"list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list bgppeers.lbstack.io",
-			"patch deployments.apps", "patch daemonsets.apps", "patch,delete loadbalancerstacks.lbstack.io",
+			"patch deployments.apps", "patch daemonsets.apps", "patch,delete loadbalancerstacks.lbstack.io", "patch ipaddressclaims.lbstack.io",
 		}), 0, "start MetalLB's speakers on all nodes"},
 		{"version", "version", []string{"get loadbalancerstacks.lbstack.io"}, 0, "Stack Version:"},
 		{withoutStack, "plan -f " + changed, slices.Concat(installation, planning, []string{"create loadbalancerstacks.lbstack.io"}), 0, "spec.layer2 changes"},
@@ -189,6 +189,14 @@ func asked(b *bed) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "lbstack-speaker-1", Labels: labels}, Spec: speakers.Spec.Template.Spec}
 	create(b.T, b.Client, speakers)
 	create(b.T, b.Client, pod)
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := b.Get(b.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack); err != nil {
+		b.Fatal(err)
+	}
+	stack.Status.Inventory = []v1beta1.ObjectReference{{Group: "apps", Version: "v1", Kind: "DaemonSet", Namespace: b.namespace, Name: speakers.Name}}
+	if err := b.Status().Update(b.Context(), stack); err != nil {
+		b.Fatal(err)
+	}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "speaker", Image: "example.com/lbstack", ImageID: "x"}}
 	if err := b.Status().Update(b.Context(), pod); err != nil {
 		b.Fatal(err)

@@ -31,6 +31,8 @@ type cluster struct {
 	api client.Client
 	// server returns the version of the API server. Only tests set it.
 	server func() (*version.Info, error)
+	// logs reads the log of a container. It is created by the first podLog; tests set it.
+	logs func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
 
 // installedIn returns the namespace of lbstack: the one of -n, or the default. It is for commands in which -n cannot mean the

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -32,8 +31,6 @@ type collecting struct {
 	output    string
 	namespace string
 	archive   *support.Archive
-	// logs reads the log of a container. readLogs sets it unless a test has.
-	logs func(ctx context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
 
 func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
@@ -235,11 +232,6 @@ func (o *collecting) objects(ctx context.Context) error {
 
 // pods adds the logs of all containers of lbstack's pods, and the logs of the run before the last restart.
 func (o *collecting) pods(ctx context.Context) error {
-	if o.logs == nil {
-		if err := o.readLogs(); err != nil {
-			return err
-		}
-	}
 	var pods []corev1.Pod
 	if err := all(ctx, o.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(o.namespace)); err != nil {
 		return err
@@ -259,7 +251,7 @@ func (o *collecting) pods(ctx context.Context) error {
 				if previous {
 					name += "_before"
 				}
-				text, err := o.logs(ctx, pod.Name, &corev1.PodLogOptions{Container: status.Name, Previous: previous, Timestamps: true, TailLines: new(int64(logLines))})
+				text, err := o.podLog(ctx, o.namespace, pod.Name, &corev1.PodLogOptions{Container: status.Name, Previous: previous, Timestamps: true, TailLines: new(int64(logLines))})
 				if err != nil {
 					missing = append(missing, fmt.Sprintf("%s: %v", name, missingRight(err)))
 					continue
@@ -278,24 +270,3 @@ func (o *collecting) pods(ctx context.Context) error {
 
 // logLines is how many lines of the end of a log are read. It is about twice as many as fit into a file of the archive.
 const logLines = 10000
-
-// readLogs sets logs to a function that reads from the API server.
-func (o *collecting) readLogs() error {
-	config, err := o.flags.ToRESTConfig()
-	if err != nil {
-		return err
-	}
-	api, err := corev1client.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	o.logs = func(ctx context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error) {
-		stream, err := api.Pods(o.namespace).GetLogs(pod, options).Stream(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = stream.Close() }()
-		return io.ReadAll(io.LimitReader(stream, 8*support.MaxFile))
-	}
-	return nil
-}

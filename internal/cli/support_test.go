@@ -33,12 +33,13 @@ func TestSupport_WritesAnArchive(t *testing.T) {
 	}
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
-	o := &collecting{IOStreams: streams, cluster: c, output: file, logs: func(_ context.Context, pod string, options *corev1.PodLogOptions) ([]byte, error) {
+	c.logs = func(_ context.Context, _, pod string, options *corev1.PodLogOptions) ([]byte, error) {
 		if options.Previous {
 			return nil, errors.New("no log of before")
 		}
 		return []byte("line of " + pod + " " + options.Container), nil
-	}}
+	}
+	o := &collecting{IOStreams: streams, cluster: c, output: file}
 	err := o.run(t.Context(), time.Unix(1e9, 0))
 	if !errors.Is(err, errCheckFailed) || out.String() != file+"\n" || !strings.Contains(errOut.String(), "logs/lbstack-speaker-1_speaker_before: no log of before") {
 		t.Fatalf("got the error %v, %q and\n%s", err, out, errOut)

@@ -19,7 +19,7 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// settleTime is the pause between two nodes on the way back: MetalLB does not report its sessions with routers, so the command
+// settleTime is the pause between two nodes of a rollback: MetalLB does not report its sessions with routers, so the command
 // cannot wait for them.
 const settleTime = 10 * time.Second
 
@@ -36,7 +36,7 @@ func (m *migrating) back(ctx context.Context) error {
 		}
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("the way back is not begun:\n- %s", strings.Join(problems, "\n- "))
+		return fmt.Errorf("the rollback has not begun:\n- %s", strings.Join(problems, "\n- "))
 	}
 	if err := m.checkRollbackRights(ctx, c); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (m *migrating) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) 
 	return c.WithoutMetalLBPool(result.Stack.Spec.IPAddressPools), nil
 }
 
-// announceBack prints the steps of the way back. host is the node of hosted. Without it, gap is the reason, if the stack announces
+// announceBack prints the steps of a rollback. host is the node of hosted. Without it, gap is the reason, if the stack announces
 // on the local network.
 func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
 	n := 0

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -242,6 +243,16 @@ func (s *switching) announcer(nodes []string) string {
 		return nodes[0]
 	}
 	return s.at
+}
+
+// begin starts all actors. They run until the test ends.
+func (s *switching) begin() {
+	ctx, stop := context.WithCancel(s.t.Context())
+	s.t.Cleanup(func() {
+		stop()
+		synctest.Wait()
+	})
+	go s.act(ctx)
 }
 
 // act has all actors do what follows from the objects, each second.

@@ -89,7 +89,7 @@ func (m *migrating) gather(ctx context.Context, c *cutover.Cluster, host *cutove
 	return why, err
 }
 
-// announcesFrom waits until MetalLB reports that it announces all addresses from the node. After joinTimeout the way back goes on
+// announcesFrom waits until MetalLB reports that it announces all addresses from the node. After joinTimeout the rollback goes on
 // without the report: a speaker that is ready has announced by then, and versions before ServiceL2Status report nothing.
 func (m *migrating) announcesFrom(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured, host *cutover.Host) error {
 	what := fmt.Sprintf("node %s: MetalLB announces the addresses of the local network", host.Name)

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +27,7 @@ import (
 func TestMigrate_ThereAndBack(t *testing.T) {
 	for _, tt := range []struct {
 		name, stack, at, forth, back string
-		host                         string // from which both announce on the way back
+		host                         string // from which both announce during the rollback
 	}{
 		{"on the local network", switchedStack, "", `1 Services keep their 1 addresses. The steps:
 1. stop MetalLB's controller (Deployment metallb-system/controller); MetalLB's speakers go on
@@ -50,10 +48,7 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 3. on node node-2,`, "node-3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "stack.yaml")
-			if err := os.WriteFile(file, []byte(tt.stack), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := stackFile(t, tt.stack)
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				s.report(tt.at)
@@ -62,12 +57,10 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				if after := s.workloads(); after != before {
 					t.Fatalf("a dry run changed MetalLB:\n%s\nto\n%s", before, after)
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				s.runs("migrate -f "+file, tt.forth, "lbstack announces the addresses")
 				s.runs("migrate -f "+file, "lbstack announces the addresses") // again: it is done
-				time.Sleep(1500 * time.Millisecond) // lbstack announces from node-1 when no claim asks for a node
+				time.Sleep(1500 * time.Millisecond)                           // lbstack announces from node-1 when no claim asks for a node
 				s.hosts = nil
 				s.runs("migrate --rollback --dry-run", tt.back)
 				s.runs("migrate --rollback", tt.back, "MetalLB announces the addresses, as before")
@@ -80,29 +73,22 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				if len(s.together) > 0 {
 					t.Errorf("both announced: %q", s.together)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
 }
 
 // TestMigrate_GoesOnWhereItEnded: a session that does not begin ends the switch, while MetalLB serves the nodes that have not
-// moved. The same command goes on once it does; the way back leads from there as well.
+// moved. The same command goes on once it does, and so does a rollback.
 func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "stack.yaml")
-	if err := os.WriteFile(file, []byte(routedStack), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := stackFile(t, routedStack)
 	for _, then := range []string{"migrate -f " + file, "migrate --rollback"} {
 		t.Run(then[:18], func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				before := s.workloads()
 				s.stuck = "node-2"
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				_, errOut, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file)
 				const want = "node node-2: lbstack has sessions with routers: not within 20s: the session of node node-2 with tor-1 is Active: refused: correct that and run the command again to go on, or with --rollback"
 				if err == nil || err.Error() != want {
@@ -123,8 +109,6 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 				if len(s.together) > 0 {
 					t.Errorf("both announced: %q", s.together)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
@@ -136,9 +120,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 	file := stackFile(t, switchedStack)
 	synctest.Test(t, func(t *testing.T) {
 		s := switchingBed(t)
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		go s.act(ctx)
+		s.begin()
 		run, interrupt := context.WithCancel(t.Context())
 		s.patched = func(*appsv1.DaemonSet) {
 			s.away = time.Now().Add(10 * time.Second)
@@ -165,8 +147,6 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 		if len(s.together) > 0 {
 			t.Errorf("both announced: %q", s.together)
 		}
-		stop()
-		synctest.Wait()
 	})
 }
 
@@ -191,13 +171,11 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 				s := switchingBed(t)
 				s.report(tt.at)
 				s.fixed = tt.fixed
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				var moves sync.Once
 				s.applied = func(l2 bool) {
 					if l2 && tt.moves {
-						moves.Do(func() { go s.moveReport(context.WithValue(ctx, actor{}, true), time.Second, "node-3") })
+						moves.Do(func() { go s.moveReport(context.WithValue(t.Context(), actor{}, true), time.Second, "node-3") })
 					}
 				}
 				owned := "nobody has ended them"
@@ -215,15 +193,13 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 				if len(claim.Annotations) > 0 {
 					t.Errorf("the claim has %v after the switch", claim.Annotations)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
 }
 
-// TestMigrate_GoesOnWhereBothAnnounced: an interrupt while both announce from one node leaves them so, and the same command goes
-// on, or the way back.
+// TestMigrate_GoesOnWhereBothAnnounced: an interrupt while both announce from one node leaves them so, and the same command or a
+// rollback goes on.
 func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 	file := stackFile(t, switchedStack)
 	for _, then := range []string{"migrate -f " + file, "migrate --rollback"} {
@@ -232,9 +208,7 @@ func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 				s := switchingBed(t)
 				s.report("node-2")
 				before := s.workloads()
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				run, interrupt := context.WithCancel(t.Context())
 				s.applied = func(l2 bool) {
 					if l2 {
@@ -256,8 +230,6 @@ func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 				if len(s.together) > 0 {
 					t.Errorf("both announced: %q", s.together)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
@@ -281,9 +253,7 @@ func TestMigrate_BackWithoutAHost(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				s.runs("migrate -f " + file)
 				tt.change(s)
 				asked := false
@@ -299,21 +269,17 @@ func TestMigrate_BackWithoutAHost(t *testing.T) {
 				if asked || len(s.hosts) > 0 || len(s.together) > 0 {
 					t.Errorf("when the stack changed, the claim asked for a node: %v; both announced from %q, and otherwise %q; want none", asked, s.hosts, s.together)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
 }
 
-// TestMigrate_ForthAfterAWayBackThatEnded: what the way back has changed of the stack does not stay.
-func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
+// TestMigrate_ForthAfterAnInterruptedRollback: what the rollback has changed of the stack does not stay.
+func TestMigrate_ForthAfterAnInterruptedRollback(t *testing.T) {
 	file := stackFile(t, routedStack)
 	synctest.Test(t, func(t *testing.T) {
 		s := switchingBed(t)
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		go s.act(ctx)
+		s.begin()
 		s.runs("migrate -f " + file)
 		run, interrupt := context.WithCancel(t.Context())
 		s.patched = func(*appsv1.DaemonSet) { interrupt() }
@@ -325,13 +291,11 @@ func TestMigrate_ForthAfterAWayBackThatEnded(t *testing.T) {
 		stack := &v1beta1.LoadBalancerStack{}
 		s.must(s.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack))
 		if peer := stack.Spec.BGPPeers[0]; len(peer.NodeSelectors) > 0 || stack.Spec.Removal.Addresses == v1beta1.AddressesHandOver {
-			t.Errorf("the stack has nodeSelectors %v and removal.addresses %q of the way back", peer.NodeSelectors, stack.Spec.Removal.Addresses)
+			t.Errorf("the stack has nodeSelectors %v and removal.addresses %q of the rollback", peer.NodeSelectors, stack.Spec.Removal.Addresses)
 		}
 		if len(s.together) > 0 {
 			t.Errorf("both announced: %q", s.together)
 		}
-		stop()
-		synctest.Wait()
 	})
 }
 
@@ -342,9 +306,7 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 		file := stackFile(t, stack)
 		synctest.Test(t, func(t *testing.T) {
 			s := switchingBed(t)
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			go s.act(ctx)
+			s.begin()
 			s.patched = func(set *appsv1.DaemonSet) {
 				left, stopped := cutover.Progress(set)
 				for _, node := range []string{"node-1", "node-2", "node-3"} {
@@ -357,8 +319,6 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 			if len(s.grace) != 3 {
 				t.Errorf("%d pods had time to end, want 3", len(s.grace))
 			}
-			stop()
-			synctest.Wait()
 		})
 	}
 }
@@ -382,15 +342,13 @@ func TestMigrate_WaitsForMetalLBsSpeakers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				s.report(tt.at)
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				var changed time.Time
 				var first sync.Once
 				s.applied = func(bool) {
 					first.Do(func() {
 						if tt.changes > 0 {
-							go s.moveReport(context.WithValue(ctx, actor{}, true), tt.changes, "node-2")
+							go s.moveReport(context.WithValue(t.Context(), actor{}, true), tt.changes, "node-2")
 							changed = time.Now().Add(tt.changes)
 						}
 					})
@@ -410,8 +368,6 @@ func TestMigrate_WaitsForMetalLBsSpeakers(t *testing.T) {
 					}
 				}
 				s.runs("migrate -f " + file)
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
@@ -425,9 +381,7 @@ func TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := switchingBed(t)
 			s.hasty = true
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			go s.act(ctx)
+			s.begin()
 			again := 0
 			s.patched = func(set *appsv1.DaemonSet) {
 				pods := &corev1.PodList{}
@@ -447,8 +401,6 @@ func TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave(t *testing.T) {
 			if again != 3 {
 				t.Errorf("%d pods were made again, want 3", again)
 			}
-			stop()
-			synctest.Wait()
 		})
 	}
 }
@@ -458,9 +410,7 @@ func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
 	file := stackFile(t, routedStack)
 	synctest.Test(t, func(t *testing.T) {
 		s := switchingBed(t)
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		go s.act(ctx)
+		s.begin()
 		other := context.WithValue(t.Context(), actor{}, true)
 		s.patched = func(set *appsv1.DaemonSet) {
 			s.patched = func(*appsv1.DaemonSet) {}
@@ -479,8 +429,6 @@ func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
 		if len(s.grace) > 0 {
 			t.Errorf("pods of MetalLB were deleted after it: %v", s.grace)
 		}
-		stop()
-		synctest.Wait()
 	})
 }
 
@@ -499,9 +447,7 @@ func TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				s.report("node-2")
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				other := context.WithValue(t.Context(), actor{}, true)
 				applies := 0
 				back := func() {
@@ -536,8 +482,6 @@ func TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers(t *testing.T) {
 				if tt.step == "patched" && len(claim.Annotations) > 0 {
 					t.Errorf("the claim has %v", claim.Annotations)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
@@ -565,9 +509,7 @@ func TestMigrate_NamesMissingSpeakerOrAnnouncement(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := switchingBed(t)
 				tt.change(s)
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				go s.act(ctx)
+				s.begin()
 				changed := false
 				s.patched = func(*appsv1.DaemonSet) { changed = true }
 				if _, _, err := execute(t.Context(), s.cluster, "migrate --timeout 20s -f "+file); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -581,8 +523,6 @@ func TestMigrate_NamesMissingSpeakerOrAnnouncement(t *testing.T) {
 				if len(claim.Annotations) > 0 {
 					t.Errorf("the claim has %v after the error", claim.Annotations)
 				}
-				stop()
-				synctest.Wait()
 			})
 		})
 	}
@@ -620,24 +560,17 @@ func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
 }
 
 func TestMigrate_IsRefused(t *testing.T) {
-	write := func(text string) string {
-		file := filepath.Join(t.TempDir(), "stack.yaml")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
 	for _, tt := range []struct{ name, line, err string }{
-		{"with an object beside the stack", "migrate -f " + write(switchedStack) + " mine", "L2Advertisement mine does not belong to the stack"},
+		{"with an object beside the stack", "migrate -f " + stackFile(t, switchedStack) + " mine", "L2Advertisement mine does not belong to the stack"},
 		{"back, with an object beside the stack", "migrate --rollback mine", "L2Advertisement mine does not belong to the stack"},
-		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the way back is not begun:\n- Service shop/web shows 192.0.2.1, which no address pool of MetalLB has"},
+		{"back, with an address that MetalLB does not have", "migrate --rollback with other pools", "the rollback has not begun:\n- Service shop/web shows 192.0.2.1, which no address pool of MetalLB has"},
 		{"without a stack", "migrate", "pass either the stack with -f or --rollback"},
 		{"with both", "migrate --rollback -f stack.yaml", "pass either the stack with -f or --rollback"},
 		{"without time", "migrate --rollback --timeout 1ms", "1s is the least"},
-		{"where an address would change", "migrate -f " + write(strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web shows 192.0.2.1 and would have 192.0.2.2"},
-		{"without advertisements", "migrate -f " + write(switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch is not begun:\n- the stack announces nothing"},
-		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the way back is not begun:\n- the cluster has 0 Deployments of MetalLB's controller"},
-		{"paused", "migrate -f " + write(strings.ReplaceAll(switchedStack, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "the annotation lbstack.io/pause is set"},
+		{"where an address would change", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "192.0.2.1-", "192.0.2.2-")), "the switch is not begun:\n- Service shop/web shows 192.0.2.1 and would have 192.0.2.2"},
+		{"without advertisements", "migrate -f " + stackFile(t, switchedStack[:strings.Index(switchedStack, "  l2")]), "the switch is not begun:\n- the stack announces nothing"},
+		{"in the namespace of no MetalLB", "migrate --rollback -n default", "the rollback has not begun:\n- the cluster has 0 Deployments of MetalLB's controller"},
+		{"paused", "migrate -f " + stackFile(t, strings.ReplaceAll(switchedStack, "{name: default}", "{name: default, annotations: {lbstack.io/pause: work}}")), "the annotation lbstack.io/pause is set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := switchingBed(t)

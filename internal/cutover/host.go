@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Host is the node on which the first speaker of MetalLB starts on the way back. While no other speaker of MetalLB runs, this
+// Host is the node on which the first speaker of MetalLB starts in a rollback. While no other speaker of MetalLB runs, this
 // speaker announces all addresses of the local network. lbstack announces them from the same node until then (decision 0079).
 type Host struct {
 	Node

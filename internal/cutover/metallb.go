@@ -83,7 +83,7 @@ func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet,
 	return limited, err
 }
 
-// Returned is Limited for the way back. It keeps the original grace period: at the end of the way back the DaemonSet
+// Returned is Limited for a rollback. It keeps the original grace period: at the end of the rollback the DaemonSet
 // restarts all pods whose template is not the original one.
 func Returned(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
 	limited, err := changeable(speakers)

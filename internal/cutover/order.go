@@ -15,7 +15,7 @@ import (
 type Node struct{ Name, Hostname string }
 
 // Order is the order in which nodes move: those in OneByOne one after the other, those in Together at once. On the way to lbstack
-// Together move last, on the way back they move first.
+// Together move last, in a rollback they move first.
 type Order struct {
 	OneByOne, Together []Node
 	// Silent are the Services, as namespace/name, that no node announces on the local network for a while: all nodes that may

@@ -34,6 +34,8 @@ type migrating struct {
 	// these nodes at that time; empty if it could.
 	reports bool
 	gap     string
+	// responders has the checks of restartLate.
+	responders responderChecks
 }
 
 func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {

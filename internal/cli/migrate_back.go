@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -205,7 +206,7 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 	if err != nil {
 		return err
 	}
-	return m.step(ctx, "MetalLB's speakers start", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) })
+	return m.speakersStart(ctx, c, "MetalLB's speakers start")
 }
 
 // leave changes the spec of the stack to that of leaving, which announces less. It applies the spec first, so that a later switch
@@ -249,7 +250,7 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := m.step(ctx, "MetalLB's speakers are as they were", func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) }); err != nil {
+	if err := m.speakersStart(ctx, c, "MetalLB's speakers are as they were"); err != nil {
 		return err
 	}
 	up, err := cutover.Started(&c.Controllers[0])
@@ -298,20 +299,30 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// speakersReady returns how many of MetalLB's speakers are ready, as a phrase; empty if all are.
-func (m *migrating) speakersReady(ctx context.Context, c *cutover.Cluster) (string, error) {
-	set, err := m.checkUnchanged(ctx, &c.Speakers[0])
-	if err != nil {
-		return "", err
+// speakersStart is the step in which MetalLB's speakers start. At its end all are ready and receive neighbour solicitations.
+func (m *migrating) speakersStart(ctx context.Context, c *cutover.Cluster, what string) error {
+	if err := m.step(ctx, what, func(ctx context.Context) (string, error) {
+		_, _, words, err := m.speakers(ctx, c)
+		return words, err
+	}); err != nil {
+		return err
 	}
-	now, err := m.state(ctx)
-	if err == nil {
+	return m.restartLate(ctx, c)
+}
+
+// speakers reads MetalLB's speakers: the cluster with their pods, their DaemonSet, and how many are ready, as a phrase; empty if all
+// are.
+func (m *migrating) speakers(ctx context.Context, c *cutover.Cluster) (now *cutover.Cluster, set *appsv1.DaemonSet, words string, err error) {
+	if set, err = m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
+		return nil, nil, "", err
+	}
+	if now, err = m.state(ctx); err == nil {
 		now.Pods, err = m.pods(ctx, set)
 	}
 	if err != nil {
-		return "", err
+		return nil, nil, "", err
 	}
-	return now.Unstarted(set), nil
+	return now, set, now.Unstarted(set), nil
 }
 
 func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settleTime) }

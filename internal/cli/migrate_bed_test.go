@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	k8sversion "k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -61,7 +62,22 @@ type switching struct {
 	hasty bool
 	// together is when both announced, and not from one node.
 	together []string
+	// made counts the pods of MetalLB's speakers. text is their logs, by UID; empty: the pod does not have one yet.
+	made int
+	text map[types.UID]string
+	// late is how many pods of MetalLB's speakers, by node, announce before they have an NDP responder, beginning with the next one.
+	late map[string]int
+	// silent: the logs of MetalLB's speakers do not show responders.
+	silent bool
+	// ended has the pods of MetalLB's speakers that the command has deleted, and the node from which lbstack announced at that time.
+	ended []string
 }
+
+// Logs of speakers of MetalLB.
+const (
+	createsResponder = `{"event":"createNDPResponder","interface":"eth0","level":"info"}` + "\n"
+	announces        = `{"event":"serviceAnnounced","ips":["192.0.2.1"],"level":"info"}` + "\n"
+)
 
 const switchedStack = `apiVersion: lbstack.io/v1beta1
 kind: LoadBalancerStack
@@ -79,7 +95,8 @@ func switchingBed(t *testing.T) *switching {
 	t.Helper()
 	c := serving(t, metav1.ConditionTrue, nil)
 	c.server = func() (*k8sversion.Info, error) { return &k8sversion.Info{Minor: "34"}, nil }
-	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}, grace: map[string]int64{}}
+	s := &switching{cluster: c, t: t, patched: func(*appsv1.DaemonSet) {}, applied: func(bool) {}, grace: map[string]int64{}, text: map[types.UID]string{}, late: map[string]int{}}
+	c.logs = s.log
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	s.must(c.api.Delete(t.Context(), stack))
 	s.must(c.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}))
@@ -151,9 +168,15 @@ func (s *switching) watch() {
 			}
 			s.pods.Lock()
 			err := c.Patch(ctx, object, patch, options...)
-			s.pods.Unlock()
 			dry := len((&client.PatchOptions{}).ApplyOptions(options).DryRun) > 0
-			if set, is := object.(*appsv1.DaemonSet); is && err == nil && !dry {
+			set, is := object.(*appsv1.DaemonSet)
+			changed := is && err == nil && !dry
+			if changed {
+				set.Generation++
+				s.must(c.Update(ctx, set))
+			}
+			s.pods.Unlock()
+			if changed {
 				s.patched(set)
 			}
 			return err
@@ -170,6 +193,7 @@ func (s *switching) watch() {
 			defer s.pods.Unlock()
 			if all.GracePeriodSeconds != nil {
 				s.grace[object.GetName()] = *all.GracePeriodSeconds
+				s.ended = append(s.ended, fmt.Sprintf("%s while lbstack announces from %q", object.GetName(), s.owner()))
 			}
 			err := c.Delete(ctx, object, options...)
 			if s.hasty && err == nil {
@@ -283,18 +307,67 @@ func (s *switching) metallb(ctx context.Context) {
 		nodes = append(nodes, node)
 		pod := s.pod(node)
 		pod.Spec.TerminationGracePeriodSeconds = set.Spec.Template.Spec.TerminationGracePeriodSeconds
+		s.made++
+		pod.UID = types.UID(fmt.Sprintf("%s-%d", pod.Name, s.made))
 		err := s.api.Create(ctx, pod)
 		s.must(client.IgnoreAlreadyExists(err))
+		if err == nil {
+			s.text[pod.UID] = s.logOf(node)
+		}
 		if apierrors.IsAlreadyExists(err) { // a pod reports a second after its start, so that lbstack has noted both before the command ends one
 			reporting = append(reporting, node)
 		}
 	}
 	s.reports(ctx, reporting)
 	n := int32(len(nodes))
-	set.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
+	set.Status = appsv1.DaemonSetStatus{ObservedGeneration: set.Generation, DesiredNumberScheduled: n, NumberReady: n, UpdatedNumberScheduled: n}
 	if err := s.api.Status().Update(ctx, set); !apierrors.IsConflict(err) {
 		s.must(err)
 	}
+}
+
+// logOf returns the log of a new pod of MetalLB's speakers.
+func (s *switching) logOf(node string) string {
+	switch {
+	case s.silent:
+		return "{}\n"
+	case s.late[node] > 0:
+		s.late[node]--
+		return announces + createsResponder
+	}
+	return createsResponder + announces
+}
+
+// log returns the log of a pod.
+func (s *switching) log(ctx context.Context, namespace, name string, options *corev1.PodLogOptions) ([]byte, error) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if s.forbidden == "get log" {
+		return nil, apierrors.NewForbidden(schema.GroupResource{Resource: s.forbidden}, name, nil)
+	}
+	if options.LimitBytes == nil {
+		s.t.Error("the command reads a log of any length")
+	}
+	s.pods.Lock()
+	defer s.pods.Unlock()
+	if err := s.api.Get(context.WithValue(ctx, actor{}, true), client.ObjectKeyFromObject(pod), pod); err != nil {
+		return nil, err
+	}
+	return []byte(s.text[pod.UID]), nil
+}
+
+// change changes how MetalLB's speakers act.
+func (s *switching) change(how func()) {
+	s.pods.Lock()
+	defer s.pods.Unlock()
+	how()
+}
+
+// showIPv6 has the Service show an IPv6 address as well.
+func (s *switching) showIPv6() {
+	svc, ctx := &corev1.Service{}, context.WithValue(s.t.Context(), actor{}, true)
+	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "shop", Name: "web"}, svc))
+	svc.Status.LoadBalancer.Ingress = append(svc.Status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: "2001:db8::1"})
+	s.must(s.api.Status().Update(ctx, svc))
 }
 
 // lbstack claims, announces and reports as its stack says, and notes when MetalLB announces the same.

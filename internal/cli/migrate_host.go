@@ -50,7 +50,7 @@ func (m *migrating) hosted(ctx context.Context, c *cutover.Cluster, host *cutove
 		err = m.write(ctx, c, &c.Speakers[0], alone)
 	}
 	if err == nil {
-		err = m.step(ctx, fmt.Sprintf("node %s: MetalLB's speaker starts", host.Name), func(ctx context.Context) (string, error) { return m.speakersReady(ctx, c) })
+		err = m.speakersStart(ctx, c, fmt.Sprintf("node %s: MetalLB's speaker starts", host.Name))
 	}
 	if err == nil {
 		err = m.announcesFrom(ctx, c, whole, host)

@@ -55,5 +55,13 @@ func (m *migrating) checkRollbackRights(ctx context.Context, c *cutover.Cluster)
 		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	}
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-migrate"}}
-	return m.checkRights(ctx, c, []client.Object{stack(), claim}, []client.Object{stack()})
+	deleted := []client.Object{stack()}
+	if c.ShowsIPv6() { // restartLate reads logs of MetalLB's speakers and deletes pods
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Speakers[0].Namespace, Name: "lbstack-migrate"}}
+		if _, err := m.podLog(ctx, pod.Namespace, pod.Name, speakerLog(pod)); apierrors.IsForbidden(err) {
+			return missingRight(err)
+		}
+		deleted = append(deleted, pod)
+	}
+	return m.checkRights(ctx, c, []client.Object{stack(), claim}, deleted)
 }

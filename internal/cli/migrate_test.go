@@ -540,11 +540,16 @@ func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
 		{"migrate --rollback", "patch *v1.DaemonSet"},
 		{"migrate --rollback", "patch *v1beta1.IPAddressClaim"},
 		{"migrate --rollback", "delete *v1beta1.LoadBalancerStack"},
+		{"migrate --rollback", "delete *v1.Pod"},
+		{"migrate --rollback", "get log"},
 	} {
 		for _, line := range []string{tt.line + " --timeout 1s", tt.line + " --dry-run"} {
 			t.Run(fmt.Sprintf("%.12s, %s, %v", tt.line, tt.forbidden, strings.HasSuffix(line, "run")), func(t *testing.T) {
 				s := switchingBed(t)
 				s.forbidden = tt.forbidden
+				if strings.HasSuffix(tt.line, "rollback") {
+					s.showIPv6()
+				}
 				s.patched = func(*appsv1.DaemonSet) { t.Error("MetalLB's DaemonSet was changed") }
 				s.applied = func(bool) { t.Error("the stack was applied") }
 				before := s.workloads()

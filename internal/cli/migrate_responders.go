@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lbstack/lbstack/internal/cutover"
+)
+
+// responderTimeout is how long the log of a speaker of MetalLB may show neither a responder nor an announcement: three of MetalLB's
+// searches for interfaces. After it the rollback goes on.
+const responderTimeout = 30 * time.Second
+
+// responderChecks has the pods of MetalLB's speakers whose responders this run has checked, by UID.
+type responderChecks struct {
+	// begun is when the run read the log for the first time.
+	begun map[types.UID]time.Time
+	// done are the pods that need no further check.
+	done map[types.UID]bool
+}
+
+// restartLate restarts each speaker of MetalLB that announced before it had an NDP responder (see cutover.Responder), one at a time,
+// until none has. It does nothing if no Service shows an IPv6 address.
+func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
+	if !c.ShowsIPv6() {
+		return nil
+	}
+	return m.wait(ctx, "MetalLB's speakers receive neighbour solicitations", func(ctx context.Context) (string, error) {
+		now, set, words, err := m.speakers(ctx, c)
+		if err == nil && words == "" {
+			words = now.Replaced(set)
+		}
+		if err != nil || words != "" {
+			return words, err
+		}
+		for i := range now.Pods {
+			pod := &now.Pods[i]
+			late, still, err := m.isLate(ctx, pod)
+			if err == nil && late {
+				still = fmt.Sprintf("Pod %s of MetalLB on node %s announced before it received neighbour solicitations: it is restarted, since no host would reach its IPv6 addresses", pod.Name, pod.Spec.NodeName)
+				err = m.deletePods(ctx, now.Pods[i:i+1])
+			}
+			if err != nil || late {
+				return still, err
+			}
+			words = cmp.Or(words, still)
+		}
+		return words, nil
+	})
+}
+
+// isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase as long as its log does not
+// show that. After responderTimeout isLate prints a warning and returns false.
+func (m *migrating) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
+	if m.responders.done[pod.UID] {
+		return false, "", nil
+	}
+	if m.responders.begun == nil {
+		m.responders = responderChecks{map[types.UID]time.Time{}, map[types.UID]bool{}}
+	}
+	if m.responders.begun[pod.UID].IsZero() {
+		m.responders.begun[pod.UID] = time.Now()
+	}
+	log, err := m.podLog(ctx, pod.Namespace, pod.Name, speakerLog(pod))
+	still = fmt.Sprintf("the log of Pod %s of MetalLB on node %s does not show whether the pod receives neighbour solicitations", pod.Name, pod.Spec.NodeName)
+	switch found := cutover.NDPResponder(log); {
+	case apierrors.IsForbidden(err):
+		return false, "", missingRight(err)
+	case err != nil:
+		still = fmt.Sprintf("reading the log of Pod %s of MetalLB on node %s: %v", pod.Name, pod.Spec.NodeName, err)
+	case found == cutover.ResponderLate:
+		return true, "", nil
+	case found == cutover.ResponderInTime:
+		m.responders.done[pod.UID] = true
+		return false, "", nil
+	}
+	if time.Since(m.responders.begun[pod.UID]) < responderTimeout {
+		return false, still, nil
+	}
+	m.responders.done[pod.UID] = true
+	fmt.Fprintf(m.ErrOut, "  %s: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n %s %s\n", still, pod.Namespace, pod.Name)
+	return false, "", nil
+}
+
+// maxSpeakerLog is how much of the log of a speaker of MetalLB is read, in bytes from its beginning. A speaker with the level info
+// writes some 50 kB before it has announced 50 Services.
+const maxSpeakerLog = 1 << 20
+
+// speakerLog selects the log of the container of MetalLB's speaker. The container is called "speaker" in MetalLB's manifests and in
+// its chart; FRR has others beside it. Without one of this name it is the first one.
+func speakerLog(pod *corev1.Pod) *corev1.PodLogOptions {
+	options := &corev1.PodLogOptions{LimitBytes: new(int64(maxSpeakerLog))}
+	for i := range pod.Spec.Containers {
+		if name := pod.Spec.Containers[i].Name; i == 0 || name == "speaker" {
+			options.Container = name
+		}
+	}
+	return options
+}

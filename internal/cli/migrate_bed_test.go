@@ -513,3 +513,19 @@ func (s *switching) workloads() string {
 	s.must(err)
 	return fmt.Sprintf("%v, %d replicas\n%v, %s, %s", controller.Annotations, replicas, set.Annotations, set.Spec.UpdateStrategy.Type, pods)
 }
+
+// unchanged wants MetalLB's workloads as they were before.
+func (s *switching) unchanged(before string) {
+	s.t.Helper()
+	if after := s.workloads(); after != before {
+		s.t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// apart wants that at no time both load balancers announced, except on the local network from one node.
+func (s *switching) apart() {
+	s.t.Helper()
+	if len(s.together) > 0 {
+		s.t.Errorf("both announced: %q", s.together)
+	}
+}

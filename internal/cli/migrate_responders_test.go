@@ -45,12 +45,8 @@ func TestMigrate_RestartsSpeakersThatAreLate(t *testing.T) {
 				if diff := cmp.Diff(tt.ended, s.ended); diff != "" {
 					t.Errorf("pods that were restarted (-want +got):\n%s", diff)
 				}
-				if after := s.workloads(); after != before {
-					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
-				}
-				if len(s.together) > 0 {
-					t.Errorf("both announced: %q", s.together)
-				}
+				s.unchanged(before)
+				s.apart()
 			})
 		})
 	}

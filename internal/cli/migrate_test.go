@@ -67,12 +67,8 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				if diff := cmp.Diff([]string{tt.host}, s.hosts); diff != "" {
 					t.Errorf("nodes from which both announced (-want +got):\n%s", diff)
 				}
-				if after := s.workloads(); after != before {
-					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
-				}
-				if len(s.together) > 0 {
-					t.Errorf("both announced: %q", s.together)
-				}
+				s.unchanged(before)
+				s.apart()
 			})
 		})
 	}
@@ -103,12 +99,10 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 					}
 				}
 				s.runs(then)
-				if after := s.workloads(); strings.HasSuffix(then, "rollback") && after != before {
-					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				if strings.HasSuffix(then, "rollback") {
+					s.unchanged(before)
 				}
-				if len(s.together) > 0 {
-					t.Errorf("both announced: %q", s.together)
-				}
+				s.apart()
 			})
 		})
 	}
@@ -144,9 +138,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 		}
 		s.applied = func(bool) {}
 		s.runs("migrate --rollback", "MetalLB announces the addresses, as before")
-		if len(s.together) > 0 {
-			t.Errorf("both announced: %q", s.together)
-		}
+		s.apart()
 	})
 }
 
@@ -224,12 +216,10 @@ func TestMigrate_GoesOnWhereBothAnnounced(t *testing.T) {
 				}
 				s.applied = func(bool) {}
 				s.runs(then)
-				if after := s.workloads(); strings.HasSuffix(then, "rollback") && after != before {
-					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
+				if strings.HasSuffix(then, "rollback") {
+					s.unchanged(before)
 				}
-				if len(s.together) > 0 {
-					t.Errorf("both announced: %q", s.together)
-				}
+				s.apart()
 			})
 		})
 	}
@@ -293,9 +283,7 @@ func TestMigrate_ForthAfterAnInterruptedRollback(t *testing.T) {
 		if peer := stack.Spec.BGPPeers[0]; len(peer.NodeSelectors) > 0 || stack.Spec.Removal.Addresses == v1beta1.AddressesHandOver {
 			t.Errorf("the stack has nodeSelectors %v and removal.addresses %q of the rollback", peer.NodeSelectors, stack.Spec.Removal.Addresses)
 		}
-		if len(s.together) > 0 {
-			t.Errorf("both announced: %q", s.together)
-		}
+		s.apart()
 	})
 }
 
@@ -556,9 +544,7 @@ func TestMigrate_NamesARightThatIsMissing(t *testing.T) {
 				if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), "you lack a right: "+tt.forbidden) {
 					t.Errorf("got the error %v, want one about the right to %s", err, tt.forbidden)
 				}
-				if after := s.workloads(); after != before {
-					t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
-				}
+				s.unchanged(before)
 			})
 		}
 	}
@@ -597,9 +583,7 @@ func TestMigrate_IsRefused(t *testing.T) {
 			if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("got the error %v, want %q", err, tt.err)
 			}
-			if after := s.workloads(); after != before {
-				t.Errorf("MetalLB was\n%s\nand is\n%s", before, after)
-			}
+			s.unchanged(before)
 		})
 	}
 }

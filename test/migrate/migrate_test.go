@@ -275,7 +275,8 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 		}
 	}
 	slices.Sort(watched)
-	w, err := bed.Watch(watched...)
+	kernels := nodeAddresses(ctx, t, bed)
+	w, err := bed.Watch(slices.Concat(watched, kernels)...)
 	must(t, err)
 	defer func() { must(t, w.Close()) }()
 	clients := slices.DeleteFunc([]string{plain, dualStack, routed}, func(name string) bool { return len(addresses[name]) == 0 })
@@ -302,6 +303,11 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 	}
 	t.Logf("%s: of %d addresses no node answered for %d ms, and two nodes for %d ms, at the longest; the longest times of each address:%s", what, len(watched),
 		silent.Milliseconds(), both.Milliseconds(), log.silent(answers))
+	var stalled time.Duration
+	for _, address := range kernels {
+		stalled = max(stalled, w.All(address).Silent)
+	}
+	t.Logf("%s: the kernel of a node did not answer for an address of the node for %d ms at the longest", what, stalled.Milliseconds())
 	if both > together {
 		t.Errorf("%s: two nodes answered for an address for %s, want %s at most", what, both, together)
 	}
@@ -309,6 +315,25 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 		t.Errorf("%s: addresses of the Services (-want +got):\n%s", what, diff)
 	}
 	return connections, silent
+}
+
+// nodeAddresses returns the IPv4 addresses of the nodes. Their kernels answer for them, so that a time without these answers is the
+// machine's, not that of a load balancer.
+func nodeAddresses(ctx context.Context, t *testing.T, bed *scenario.Scenario) (addresses []string) {
+	t.Helper()
+	var nodes corev1.NodeList
+	must(t, bed.Client.List(ctx, &nodes))
+	for i := range nodes.Items {
+		for _, address := range nodes.Items[i].Status.Addresses {
+			if ip, err := netip.ParseAddr(address.Address); err == nil && ip.Is4() && address.Type == corev1.NodeInternalIP {
+				addresses = append(addresses, address.Address)
+			}
+		}
+	}
+	if len(addresses) == 0 {
+		t.Fatal("no node has an IPv4 address")
+	}
+	return addresses
 }
 
 func must(t *testing.T, err error) {

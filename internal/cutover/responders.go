@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 // Responder is whether a speaker of MetalLB had an NDP responder when it began to announce. The responder joins the multicast group
@@ -50,7 +51,7 @@ func NDPResponder(log []byte) Responder {
 func (c *Cluster) ShowsIPv6() bool {
 	return slices.ContainsFunc(c.shown(c.class()), func(s shownService) bool {
 		return slices.ContainsFunc(s.addresses, func(address string) bool {
-			ip, err := netip.ParseAddr(address)
+			ip, err := apiconv.ParseAddress(address)
 			return err == nil && ip.Is6()
 		})
 	})

@@ -47,7 +47,7 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	must(t, err)
 	addresses := served(ctx, t, bed, services(), metallbConfig)
 	stack := imported(ctx, t, bed)
-	must(t, dropped(migrated(ctx, t, bed, "-f", stack, "--dry-run")))
+	must(t, dropped(migrated(ctx, t, bed, nil, "-f", stack, "--dry-run")))
 
 	connections, _ := forth(ctx, t, bed, addresses, stack) // MetalLB's speakers hand addresses over among themselves, in their time
 	if c := connections[2]; c.Failed > 0 {
@@ -56,12 +56,13 @@ func TestSwitchFromMetalLB_UnderTraffic(t *testing.T) {
 	must(t, bed.StackReady(ctx))
 	must(t, bed.EveryoneSeesEveryone(ctx))
 	claimed(ctx, t, bed, addresses)
-	must(t, dropped(migrated(ctx, t, bed, "-f", stack))) // it is done
+	must(t, dropped(migrated(ctx, t, bed, nil, "-f", stack))) // it is done
 
-	back(ctx, t, bed, addresses)
+	back(ctx, t, bed, addresses, nil)
 }
 
-// TestSwitchFromMetalLB_OnTheLocalNetwork does the same without routes: MetalLB's speakers end on all nodes at once.
+// TestSwitchFromMetalLB_OnTheLocalNetwork does the same without routes: MetalLB's speakers end on all nodes at once. During the rollback
+// speakers of MetalLB announce before they receive neighbour solicitations.
 func TestSwitchFromMetalLB_OnTheLocalNetwork(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -79,14 +80,18 @@ func TestSwitchFromMetalLB_OnTheLocalNetwork(t *testing.T) {
 	claimed(ctx, t, bed, addresses)
 	delete(addresses, first) // MetalLB gives a Service that shows no address the first one that is free
 	must(t, bed.Client.Delete(ctx, service(first)))
-	back(ctx, t, bed, addresses)
+	late := newLateResponders(ctx, t, bed)
+	back(ctx, t, bed, addresses, late.printed)
+	if must(t, late.err); !late.restarted {
+		t.Error("back to MetalLB: no speaker was restarted, although those that started last had no NDP responder")
+	}
 }
 
 // back switches back to MetalLB, see switched. No connection may fail: the addresses stay in the status of the Services, so that
-// kube-proxy accepts their traffic all the time.
-func back(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string) {
+// kube-proxy accepts their traffic all the time. printed is called with each line of the command.
+func back(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, printed func(string)) {
 	t.Helper()
-	connections, _ := switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) (*steps, error) { return migrated(ctx, t, bed, "--rollback") })
+	connections, _ := switched(ctx, t, bed, addresses, "back to MetalLB", func(ctx context.Context) (*steps, error) { return migrated(ctx, t, bed, printed, "--rollback") })
 	for _, c := range connections {
 		if c.Failed > 0 {
 			t.Errorf("back to MetalLB: %d of %d connections failed", c.Failed, c.Tried)
@@ -114,7 +119,7 @@ func forget(ctx context.Context, t *testing.T, bed *scenario.Scenario, config []
 func forth(ctx context.Context, t *testing.T, bed *scenario.Scenario, addresses map[string][]string, stack string) ([]scenario.Connections, time.Duration) {
 	t.Helper()
 	connections, silent := switched(ctx, t, bed, addresses, "to lbstack", func(ctx context.Context) (*steps, error) {
-		log, err := migrated(ctx, t, bed, "-f", stack)
+		log, err := migrated(ctx, t, bed, nil, "-f", stack)
 		return log, errors.Join(err, owned(ctx, bed, onLAN))
 	})
 	byNode, err := bed.Owned(ctx)
@@ -201,12 +206,13 @@ func imported(ctx context.Context, t *testing.T, bed *scenario.Scenario) string 
 	return file
 }
 
-// migrated runs kubectl lbstack migrate, and returns its steps. The log of the test has them as well.
-func migrated(ctx context.Context, t *testing.T, bed *scenario.Scenario, args ...string) (*steps, error) {
+// migrated runs kubectl lbstack migrate, and returns its steps. The log of the test has them as well. printed is called with each line;
+// nil: nothing is.
+func migrated(ctx context.Context, t *testing.T, bed *scenario.Scenario, printed func(string), args ...string) (*steps, error) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, plugin(bed), append([]string{"migrate"}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+bed.Cluster.KubeconfigPath())
-	out := &steps{since: time.Now()}
+	out := &steps{since: time.Now(), printed: printed}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
 	t.Logf("migrate %s:\n%s", strings.Join(args, " "), out)

@@ -16,6 +16,8 @@ import (
 type steps struct {
 	since time.Time
 	lines []line
+	// printed is called with each line; nil: nothing is.
+	printed func(string)
 }
 
 type line struct {
@@ -27,6 +29,9 @@ type line struct {
 func (s *steps) Write(text []byte) (int, error) {
 	for part := range strings.Lines(string(text)) {
 		s.lines = append(s.lines, line{time.Now(), strings.TrimSuffix(part, "\n")})
+		if s.printed != nil {
+			s.printed(strings.TrimSuffix(part, "\n"))
+		}
 	}
 	return len(text), nil
 }

@@ -17,16 +17,22 @@ import (
 // searches for interfaces. After it the rollback goes on.
 const responderTimeout = 30 * time.Second
 
+// maxRestarts is how often a rollback restarts the speaker of MetalLB on a node. A speaker that is late after that as well may be on a
+// node that has no interface with IPv6.
+const maxRestarts = 3
+
 // responderChecks has the pods of MetalLB's speakers whose responders this run has checked, by UID.
 type responderChecks struct {
 	// begun is when the run read the log for the first time.
 	begun map[types.UID]time.Time
 	// done are the pods that need no further check.
 	done map[types.UID]bool
+	// restarts is how many pods were restarted, by node.
+	restarts map[string]int
 }
 
 // restartLate restarts each speaker of MetalLB that announced before it had an NDP responder (see cutover.Responder), one at a time,
-// until none has. It does nothing if no Service shows an IPv6 address.
+// until none has, or a speaker was restarted maxRestarts times. It does nothing if no Service shows an IPv6 address.
 func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
 	if !c.ShowsIPv6() {
 		return nil
@@ -43,6 +49,7 @@ func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
 			pod := &now.Pods[i]
 			late, still, err := m.isLate(ctx, pod)
 			if err == nil && late {
+				m.responders.restarts[pod.Spec.NodeName]++
 				still = fmt.Sprintf("Pod %s of MetalLB on node %s announced before it received neighbour solicitations: it is restarted, since no host would reach its IPv6 addresses", pod.Name, pod.Spec.NodeName)
 				err = m.deletePods(ctx, now.Pods[i:i+1])
 			}
@@ -56,31 +63,35 @@ func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
 }
 
 // isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase as long as its log does not
-// show that. After responderTimeout isLate prints a warning and returns false.
+// show that. After responderTimeout, or maxRestarts on the node, isLate prints a warning and returns false.
 func (m *migrating) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
 	if m.responders.done[pod.UID] {
 		return false, "", nil
 	}
 	if m.responders.begun == nil {
-		m.responders = responderChecks{map[types.UID]time.Time{}, map[types.UID]bool{}}
+		m.responders = responderChecks{map[types.UID]time.Time{}, map[types.UID]bool{}, map[string]int{}}
 	}
 	if m.responders.begun[pod.UID].IsZero() {
 		m.responders.begun[pod.UID] = time.Now()
 	}
 	log, err := m.podLog(ctx, pod.Namespace, pod.Name, speakerLog(pod))
-	still = fmt.Sprintf("the log of Pod %s of MetalLB on node %s does not show whether the pod receives neighbour solicitations", pod.Name, pod.Spec.NodeName)
+	name := fmt.Sprintf("Pod %s of MetalLB on node %s", pod.Name, pod.Spec.NodeName)
+	still = fmt.Sprintf("the log of %s does not show whether the pod receives neighbour solicitations", name)
+	over := time.Since(m.responders.begun[pod.UID]) >= responderTimeout
 	switch found := cutover.NDPResponder(log); {
 	case apierrors.IsForbidden(err):
 		return false, "", missingRight(err)
 	case err != nil:
-		still = fmt.Sprintf("reading the log of Pod %s of MetalLB on node %s: %v", pod.Name, pod.Spec.NodeName, err)
-	case found == cutover.ResponderLate:
+		still = fmt.Sprintf("reading the log of %s: %v", name, err)
+	case found == cutover.ResponderLate && m.responders.restarts[pod.Spec.NodeName] < maxRestarts:
 		return true, "", nil
+	case found == cutover.ResponderLate:
+		still, over = fmt.Sprintf("%s announced before it received neighbour solicitations, after %d restarts as well", name, maxRestarts), true
 	case found == cutover.ResponderInTime:
 		m.responders.done[pod.UID] = true
 		return false, "", nil
 	}
-	if time.Since(m.responders.begun[pod.UID]) < responderTimeout {
+	if !over {
 		return false, still, nil
 	}
 	m.responders.done[pod.UID] = true

@@ -52,17 +52,17 @@ func TestMigrate_RestartsSpeakersThatAreLate(t *testing.T) {
 	}
 }
 
-// TestMigrate_LateSpeakers ends with an error if a speaker is late after each restart, and with a warning if the log does not
-// show whether it is.
-func TestMigrate_LateSpeakers(t *testing.T) {
+// TestMigrate_WarnsAboutSpeakers that are late after each restart, or whose log does not show whether they are, and goes on.
+func TestMigrate_WarnsAboutSpeakers(t *testing.T) {
 	file := stackFile(t, switchedStack)
 	for _, tt := range []struct {
-		name      string
-		change    func(*switching)
-		err, warn string
+		name   string
+		change func(*switching)
+		ended  int
+		warn   string
 	}{
-		{"always", func(s *switching) { s.late["node-1"] = 1000 }, "MetalLB's speakers receive neighbour solicitations: not within 1m0s: ", "Pod speaker-node-1 of MetalLB on node node-1 announced before it received neighbour solicitations: it is restarted"},
-		{"perhaps", func(s *switching) { s.silent = true }, "", "the log of Pod speaker-node-2 of MetalLB on node node-2 does not show whether the pod receives neighbour solicitations: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n metallb-system speaker-node-2"},
+		{"late after each restart", func(s *switching) { s.late["node-1"] = 1000 }, maxRestarts, "  Pod speaker-node-1 of MetalLB on node node-1 announced before it received neighbour solicitations, after 3 restarts as well: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n metallb-system speaker-node-1\n"},
+		{"perhaps late", func(s *switching) { s.silent = true }, 0, "  the log of Pod speaker-node-2 of MetalLB on node node-2 does not show whether the pod receives neighbour solicitations: if no host reaches its IPv6 addresses, restart it: kubectl delete pod -n metallb-system speaker-node-2\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -71,16 +71,13 @@ func TestMigrate_LateSpeakers(t *testing.T) {
 				s.runs("migrate -f " + file)
 				time.Sleep(1500 * time.Millisecond)
 				s.showIPv6()
-				s.change(func() { tt.change(s) })
+				s.change(func() {
+					s.ended = nil
+					tt.change(s)
+				})
 				_, errOut, err := execute(t.Context(), s.cluster, "migrate --rollback --timeout 1m")
-				if (err == nil) != (tt.err == "") || err != nil && !strings.HasPrefix(err.Error(), tt.err) {
-					t.Errorf("got the error %v, want %q", err, tt.err)
-				}
-				if !strings.Contains(errOut, tt.warn) {
-					t.Errorf("printed\n%s\nwithout\n%s", errOut, tt.warn)
-				}
-				if owner := s.owner(); tt.err != "" && owner != "node-1" {
-					t.Errorf("lbstack announces from node %q after the error, want node-1", owner)
+				if err != nil || strings.Count(errOut, tt.warn) != 1 || len(s.ended) != tt.ended {
+					t.Errorf("got the error %v, %d restarts (want %d), and\n%s\nwhich should have once\n%s", err, len(s.ended), tt.ended, errOut, tt.warn)
 				}
 			})
 		})

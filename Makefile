@@ -192,7 +192,7 @@ version: ## Write VERSION into every file that names it and is not generated.
 	@go run ./hack/version -version $(VERSION)
 
 .PHONY: bundle
-bundle: version manifests $(OPERATOR_SDK) ## Generate and validate the OLM bundle.
+bundle: chart $(OPERATOR_SDK) ## Set VERSION everywhere, and generate the Helm chart and the OLM bundle, which is validated.
 	@go run ./hack/bundle -version $(VERSION) -image $(IMG) -operator-sdk $(OPERATOR_SDK)
 
 .PHONY: catalog
@@ -238,7 +238,7 @@ test-unit: ## Run the tests that need nothing but Go.
 	go -C test test ./cel ./randomspec ./scenario ./traffic ./bench/peers
 
 .PHONY: test-release
-test-release: devcluster $(OPERATOR_SDK) $(OPM) $(HELM) $(KREW) ## Make a release twice, in different places, and compare the bytes.
+test-release: devcluster $(CONTROLLER_GEN) $(OPERATOR_SDK) $(OPM) $(HELM) $(KREW) ## Make a release twice, in different places, and compare the bytes.
 	go -C test test -count=1 -timeout 30m -v ./release
 
 # Not the tests of the mesh, which are simulations: they take more than ten minutes in an emulator.

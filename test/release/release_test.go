@@ -29,7 +29,7 @@ import (
 )
 
 // TestRelease makes a release in two copies of the tree, at paths of other lengths, in other time
-// zones and for users with other masks, and compares, also with the checksums of a release that was made before
+// zones, for users with other masks and with nothing that was compiled before, and compares, also with the checksums of a release that was made before
 // if RELEASE_SUMS names its file. It is for the architecture of this machine alone, unless RELEASE_ARCHITECTURES
 // names others, and for all systems of the plugin, unless RELEASE_SYSTEMS names fewer: each has to be compiled.
 func TestRelease(t *testing.T) {
@@ -37,8 +37,8 @@ func TestRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := release(t, repo, filepath.Join(t.TempDir(), "a"), "UTC", "022")
-	second := release(t, repo, filepath.Join(t.TempDir(), "another", "place"), "Pacific/Chatham", "077")
+	first := release(t, repo, filepath.Join(t.TempDir(), "a"), "022", "TZ=UTC")
+	second := release(t, repo, filepath.Join(t.TempDir(), "another", "place"), "077", "TZ=Pacific/Chatham", "GOCACHE="+t.TempDir())
 	for _, name := range slices.Sorted(maps.Keys(first)) {
 		if !bytes.Equal(first[name], second[name]) {
 			t.Errorf("%s: two runs give %d and %d bytes, which differ", name, len(first[name]), len(second[name]))
@@ -93,8 +93,8 @@ func versionOf(t *testing.T, files map[string][]byte) string {
 	return ""
 }
 
-// release copies the tree, makes a release of it, and returns its files.
-func release(t *testing.T, repo, tree, zone, mask string) map[string][]byte {
+// copyTree copies the repository, without its history and what was built.
+func copyTree(t *testing.T, repo, tree string) {
 	t.Helper()
 	err := filepath.WalkDir(repo, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -121,15 +121,17 @@ func release(t *testing.T, repo, tree, zone, mask string) map[string][]byte {
 	if err != nil {
 		t.Fatalf("copying the tree: %v", err)
 	}
+}
+
+// release copies the tree, makes a release of it, and returns its files. Variables are of the environment.
+func release(t *testing.T, repo, tree, mask string, variables ...string) map[string][]byte {
+	t.Helper()
+	copyTree(t, repo, tree)
 	// The tools are those of the repository, and not built again: they are not a part of the release.
-	arguments := []string{"--no-print-directory", "release", "RELEASE_ARCHITECTURES=" + architectures(), "RELEASE_SYSTEMS=" + systems()}
-	for variable, tool := range map[string]string{"OPERATOR_SDK": "operator-sdk", "OPM": "opm"} {
-		path := filepath.Join(repo, "bin", tool)
-		arguments = append(arguments, variable+"="+path, "--old-file="+path)
-	}
+	arguments := append([]string{"--no-print-directory", "release", "RELEASE_ARCHITECTURES=" + architectures(), "RELEASE_SYSTEMS=" + systems()}, tools(repo)...)
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", "umask " + mask + `; exec make "$@"`, "make"}, arguments...)...)
 	cmd.Dir = tree
-	cmd.Env = append(os.Environ(), "TZ="+zone)
+	cmd.Env = append(os.Environ(), variables...)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make release: %v: %s", err, output)
 	}
@@ -150,6 +152,15 @@ func release(t *testing.T, repo, tree, zone, mask string) map[string][]byte {
 		}
 	}
 	return files
+}
+
+// tools are arguments of make, by which it takes the tools that the repository has.
+func tools(repo string) (arguments []string) {
+	for variable, tool := range map[string]string{"OPERATOR_SDK": "operator-sdk", "OPM": "opm", "CONTROLLER_GEN": "controller-gen"} {
+		path := filepath.Join(repo, "bin", tool)
+		arguments = append(arguments, variable+"="+path, "--old-file="+path)
+	}
+	return arguments
 }
 
 // emulator runs programs of another architecture: Debian has it in the package qemu-user-static.

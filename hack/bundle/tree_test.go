@@ -13,7 +13,7 @@ import (
 )
 
 // accepted are the kinds of lbstack's bundle that OLM v0 and v1 install; NetworkPolicies since
-// operator-registry v1.55.0.
+// OLM 0.33 (decision 0085).
 var accepted = []string{"ClusterServiceVersion", "CustomResourceDefinition", "ClusterRole", "NetworkPolicy", "PodDisruptionBudget", "PriorityClass", "PrometheusRule", "Service", "ServiceMonitor"}
 
 // TestBundle_OfTheRepository checks bundle/ as scorecard and OLM do, without a cluster.

@@ -3,9 +3,11 @@ package olm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,7 +82,27 @@ func TestInstallation(t *testing.T) {
 		must(t, bed.EveryoneSeesEveryone(background(t)))
 		must(t, bed.StackReady(background(t)))
 	})
+	deleteWithoutOperator(t)
+	createExample(t, current)
 	remove(t, current)
+}
+
+// deleteWithoutOperator deletes the stack while there is no operator, which the finalizer of the stack waits for. The
+// next installation removes it.
+func deleteWithoutOperator(t *testing.T) {
+	t.Helper()
+	const stack = "loadbalancerstack/" + v1beta1.LoadBalancerStackName
+	unsubscribe(t, current)
+	gone(t, "the operator", "-n", namespace, "get", "-o", "name", "deployment/lbstack-operator")
+	mustKubectl(t, "", "delete", stack, "--wait=false")
+	eventually.Stays(t, 3*time.Second, "the stack waits", func(ctx context.Context) error {
+		_, err := kubectl(ctx, "", "get", stack)
+		return err
+	})
+	subscribe(t, "released")
+	succeeded(t, current)
+	gone(t, "the stack", "get", stack)
+	gone(t, "controller and speakers", "-n", namespace, "get", "-o", "name", "deployment/lbstack-controller", "daemonset/lbstack-speaker")
 }
 
 // released returns a copy of the catalogue of the repository, which names the bundle by the digest that the nodes have.
@@ -175,9 +197,11 @@ func remove(t *testing.T, version string) {
 	gone(t, "pods of lbstack", "-n", namespace, "get", "pods", "-o", "name")
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
+	commands := documentedRemoval(t)
+	want := documentedLeftovers(commands)
 	err := eventually.Poll(ctx, func(ctx context.Context) error {
 		left, err := leftovers(ctx)
-		if diff := cmp.Diff(documentedLeftovers, left); err == nil && diff != "" {
+		if diff := cmp.Diff(want, left); err == nil && diff != "" {
 			err = fmt.Errorf("what is left (-want +got):\n%s", diff)
 		}
 		return err
@@ -185,18 +209,50 @@ func remove(t *testing.T, version string) {
 	if err != nil {
 		t.Errorf("after the removal: %v", err)
 	}
-	for _, crd := range strings.Fields(mustKubectl(t, "", "get", "crd", "-o", "name")) {
-		if strings.HasSuffix(crd, ".lbstack.io") {
-			mustKubectl(t, "", "delete", crd)
-		}
+	for _, command := range commands {
+		mustKubectl(t, "", strings.Fields(command)[1:]...)
 	}
-	mustKubectl(t, "", "delete", "namespace", namespace)
+	eventually.Succeed(t, within, "nothing of lbstack is left", func(ctx context.Context) error {
+		const kinds = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,operators.operators.coreos.com"
+		names, err := kubectl(ctx, "", "get", kinds, "-o", "name")
+		for name := range strings.FieldsSeq(names) {
+			if strings.Contains(name, "lbstack") {
+				err = errors.Join(err, fmt.Errorf("%s is there", name))
+			}
+		}
+		return err
+	})
 }
 
-// documentedLeftovers are what docs/install.md says that OLM leaves, and what Kubernetes makes in each namespace.
-var documentedLeftovers = []string{
-	"clusterrole/lbstack-editor", "clusterrole/lbstack-metrics-reader", "clusterrole/lbstack-viewer", "configmap/kube-root-ca.crt",
-	"lease/lbstack-controller", "lease/lbstack-operator", "serviceaccount/default",
+// removals are the lines of docs/install.md that remove what OLM leaves.
+var removals = regexp.MustCompile("(?s)\n### What OLM leaves\n.*?```\n(.*?)```")
+
+func documentedRemoval(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(bed.Repo, "docs", "install.md"))
+	must(t, err)
+	block := removals.FindSubmatch(text)
+	if block == nil {
+		t.Fatal("docs/install.md has no commands that remove what OLM leaves")
+	}
+	return strings.Split(strings.TrimSpace(string(block[1])), "\n")
+}
+
+// documentedLeftovers are the ClusterRoles and Leases that the commands of docs/install.md delete, and what Kubernetes
+// makes in each namespace.
+func documentedLeftovers(commands []string) []string {
+	left := []string{"configmap/kube-root-ca.crt", "serviceaccount/default"}
+	for _, command := range commands {
+		_, what, _ := strings.Cut(command, " delete ")
+		words := strings.Fields(what)
+		for _, name := range words[1:] {
+			if words[0] == "clusterrole" || words[0] == "lease" {
+				left = append(left, words[0]+"/"+name)
+			}
+		}
+	}
+	slices.Sort(left)
+	return left
 }
 
 // leftovers are objects of lbstack, sorted, without the roles that OLM makes for CRDs and the OperatorGroup.

@@ -46,20 +46,48 @@ func TestInstallation_IsTheSameInAllWays(t *testing.T) {
 	}
 }
 
-// installedByBundle lists the objects of the manifest that a bundle can have: the ServiceAccounts and their
-// bindings follow from the roles.
-func installedByBundle(t *testing.T, manifest objects) map[string]any {
+// part is what a bundle has of an object. Rights of a ServiceAccount have no labels and annotations there: OLM makes the
+// roles, and binds them.
+type part struct {
+	Labels, Annotations map[string]string
+	Content             any
+}
+
+func partOf(object *unstructured.Unstructured, content any) part {
+	return part{object.GetLabels(), object.GetAnnotations(), content}
+}
+
+// installedByBundle lists the objects of the manifest that a bundle can have. Roles that a ServiceAccount is bound to are
+// listed by the name of the account; the account follows from them.
+func installedByBundle(t *testing.T, manifest objects) map[string]part {
 	t.Helper()
-	parts := map[string]any{}
+	parts := map[string]part{}
+	bound := map[string]bool{}
+	for name, object := range manifest {
+		if kind := object.GetKind(); kind != "ClusterRoleBinding" && kind != "RoleBinding" {
+			continue
+		}
+		subjects, _, _ := unstructured.NestedSlice(object.Object, "subjects")
+		reference, _, _ := unstructured.NestedStringMap(object.Object, "roleRef")
+		role := reference["kind"] + " " + reference["name"]
+		if len(subjects) != 1 || manifest[role] == nil {
+			t.Fatalf("%s binds %d subjects to the %s, want one to a role of the manifest", name, len(subjects), role)
+		}
+		account := fmt.Sprintf("%s %s", reference["kind"], subjects[0].(map[string]any)["name"])
+		if _, twice := parts[account]; twice {
+			t.Fatalf("%s is the second of its kind that binds %s", name, account)
+		}
+		parts[account], bound[role] = part{Content: manifest[role].Object["rules"]}, true
+	}
 	for name, object := range manifest {
 		switch kind := object.GetKind(); {
-		case kind == "ServiceAccount" || kind == "ClusterRoleBinding" || kind == "RoleBinding":
+		case kind == "ServiceAccount" || kind == "ClusterRoleBinding" || kind == "RoleBinding" || bound[name]:
 		case kind == "Role" || kind == "ClusterRole":
-			parts[name] = object.Object["rules"]
+			parts[name] = partOf(object, object.Object["rules"])
 		case kind == "Deployment":
-			parts[name] = deploymentSpec(t, object.Object["spec"])
+			parts[name] = partOf(object, deploymentSpec(t, object.Object["spec"]))
 		default:
-			parts[name] = object.Object["spec"]
+			parts[name] = partOf(object, object.Object["spec"])
 		}
 	}
 	return parts
@@ -76,9 +104,9 @@ func deploymentSpec(t *testing.T, from any) appsv1.DeploymentSpec {
 }
 
 // installedByOLM reads bundle/.
-func installedByOLM(t *testing.T) map[string]any {
+func installedByOLM(t *testing.T) map[string]part {
 	t.Helper()
-	parts := map[string]any{}
+	parts := map[string]part{}
 	files, err := filepath.Glob(filepath.Join(server.Repo, "bundle", "manifests", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("the bundle has the files %v, %v", files, err)
@@ -93,18 +121,18 @@ func installedByOLM(t *testing.T) map[string]any {
 			case "ClusterServiceVersion":
 				maps.Copy(parts, installedByCSV(t, object))
 			case "ClusterRole":
-				parts[name] = object.Object["rules"]
+				parts[name] = partOf(object, object.Object["rules"])
 			default:
-				parts[name] = object.Object["spec"]
+				parts[name] = partOf(object, object.Object["spec"])
 			}
 		}
 	}
 	return parts
 }
 
-func installedByCSV(t *testing.T, csv *unstructured.Unstructured) map[string]any {
+func installedByCSV(t *testing.T, csv *unstructured.Unstructured) map[string]part {
 	t.Helper()
-	parts := map[string]any{}
+	parts := map[string]part{}
 	for field, kind := range map[string]string{"deployments": "Deployment", "permissions": "Role", "clusterPermissions": "ClusterRole"} {
 		list, _, err := unstructured.NestedSlice(csv.Object, "spec", "install", "spec", field)
 		if err != nil || len(list) == 0 {
@@ -113,10 +141,14 @@ func installedByCSV(t *testing.T, csv *unstructured.Unstructured) map[string]any
 		for _, item := range list {
 			item := item.(map[string]any)
 			if kind == "Deployment" {
-				parts[kind+" "+item["name"].(string)] = deploymentSpec(t, item["spec"])
+				labels, _, err := unstructured.NestedStringMap(item, "label")
+				if err != nil {
+					t.Fatal(err)
+				}
+				parts[kind+" "+item["name"].(string)] = part{Labels: labels, Content: deploymentSpec(t, item["spec"])}
 				continue
 			}
-			parts[kind+" "+item["serviceAccountName"].(string)] = item["rules"]
+			parts[kind+" "+item["serviceAccountName"].(string)] = part{Content: item["rules"]}
 		}
 	}
 	return parts

@@ -77,9 +77,10 @@ const (
 	ReasonUnmanaged = "Unmanaged"
 	// ReasonRenderFailed: the manifests could not be made from the spec.
 	ReasonRenderFailed = "RenderFailed"
-	// ReasonReadFailed: the operator could not read objects of the cluster; it tries again.
+	// ReasonReadFailed: the operator could not read objects of the cluster; it tries again. If the
+	// API server refuses it, Stalled is present.
 	ReasonReadFailed = "ReadFailed"
-	// ReasonApplyFailed: the API server did not accept an object.
+	// ReasonApplyFailed: the API server did not accept an object, a deletion or the status.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonObjectNotOurs: an object that the stack needs exists already and
 	// belongs to somebody else; the operator does not touch it.
@@ -120,6 +121,9 @@ const (
 	// ReasonEditReverted: somebody edited an object that the operator made, and the
 	// operator restored it (events on that object only).
 	ReasonEditReverted = "EditReverted"
+	// ReasonDeletionReverted: somebody deleted an object that the operator made, and the operator
+	// made it again (events on that object only).
+	ReasonDeletionReverted = "DeletionReverted"
 	// ReasonTemplateChanged: the pod template of a workload changes, so that its pods are
 	// replaced; the note names the fields (events on the stack only).
 	ReasonTemplateChanged = "TemplateChanged"

@@ -96,7 +96,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	if isKeys(object) {
 		stored.lock(object)
 	}
-	if err := r.applyOne(ctx, stack, object); err != nil {
+	if err := r.applyOne(ctx, stack, object, steps.read[ref], f); err != nil {
 		return nil, "", err
 	}
 	return object, "", nil
@@ -116,26 +116,19 @@ func isFinal(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// applyOne applies an object, and replaces its content by what the cluster has then. If another
-// writer has changed the object since it was last applied, an event on the object reports that.
-func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured) error {
+// applyOne applies an object, and replaces its content by what the cluster has then. before is its
+// metadata as it was; nil: it did not exist.
+func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, f *findings) error {
 	wanted := object.DeepCopy()
 	storedKeys{}.lock(wanted) // removes the lock: the wanted state is the same without it
-	before, deleted := r.edited(ctx, wanted)
+	was := r.applied.history(wanted)
 	r.reportTemplate(ctx, stack, wanted)
 	if err := r.impose(ctx, object, wanted); err != nil {
 		r.applied.forget(wanted)
 		return err
 	}
 	r.applied.note(wanted, object)
-	switch {
-	case deleted:
-		r.Drift.put(object.GetKind(), noManager)
-	case before != nil && changed(before, object):
-		manager := editorOf(before)
-		r.Drift.put(object.GetKind(), manager)
-		r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(manager, stack)))
-	}
+	r.reportDrift(stack, object, before, was, f)
 	return nil
 }
 
@@ -158,18 +151,6 @@ func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBala
 	}
 }
 
-// edited returns the present metadata of an object for which the operator has applied the same
-// state before, so that somebody else has changed it; deleted reports that it does not exist. For
-// other objects it returns nil.
-func (r *Reconciler) edited(ctx context.Context, wanted *unstructured.Unstructured) (before *metav1.PartialObjectMetadata, deleted bool) {
-	if !r.applied.knows(wanted) {
-		return nil, false
-	}
-	live, err := r.lookUp(ctx, refOf(wanted))
-	// An error is not reported: applying the object then fails as well.
-	return live, err == nil && live == nil
-}
-
 // formerWorkload returns a workload as the cluster has it; nil for other kinds, and if it cannot be
 // read: only an event depends on it.
 func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Unstructured) *unstructured.Unstructured {
@@ -182,35 +163,6 @@ func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Un
 		return nil
 	}
 	return former
-}
-
-// changed reports whether applying an object changed it. Changes of the status do not count.
-func changed(before, now metav1.Object) bool {
-	if before.GetGeneration() != 0 {
-		return before.GetGeneration() != now.GetGeneration()
-	}
-	return before.GetResourceVersion() != now.GetResourceVersion()
-}
-
-// editorOf returns the field manager that edited an object last, as far as its managed fields
-// show; empty: none does.
-func editorOf(object *metav1.PartialObjectMetadata) (manager string) {
-	var latest time.Time
-	for _, entry := range object.ManagedFields {
-		if entry.Manager != fieldOwner && entry.Subresource == "" && entry.Time != nil && entry.Time.After(latest) {
-			manager, latest = entry.Manager, entry.Time.Time
-		}
-	}
-	return manager
-}
-
-// reverted returns the note of an event about an edit that the operator has reverted.
-func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
-	who := "it"
-	if manager != "" {
-		who = "the field manager " + manager + " edited it, and it"
-	}
-	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }
 
 // impose applies object, a copy of wanted, and removes what other writers have added to it.

@@ -64,10 +64,25 @@ func (a *applied) isUnchanged(wanted, live *unstructured.Unstructured) bool {
 	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
-// knows reports whether the same state was applied before.
-func (a *applied) knows(wanted *unstructured.Unstructured) bool {
+// history is what the process has applied of an object before.
+type history int
+
+const (
+	appliedNone  history = iota // nothing, or the last attempt failed
+	appliedOther                // another state
+	appliedSame                 // the same state
+)
+
+// history returns what was applied before.
+func (a *applied) history(wanted *unstructured.Unstructured) history {
 	last, known := a.objects[identity(refOf(wanted))]
-	return known && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
+	switch {
+	case !known:
+		return appliedNone
+	case equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object):
+		return appliedSame
+	}
+	return appliedOther
 }
 
 // setUnchanged records that an object is as the operator applied it.

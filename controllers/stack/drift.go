@@ -6,8 +6,12 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
@@ -58,6 +62,75 @@ func (d *Drift) put(kind, manager string) {
 		}
 	}
 	d.restored.WithLabelValues(kind, manager).Inc()
+}
+
+// reportDrift counts an object that the operator has restored, and reports it in an event on the object.
+// before is its metadata as it was, nil if it did not exist. What happened before this process first
+// applied the object is known in part: a deletion, if the last pass of the process before had applied all
+// objects; an edit, if the operator took fields over from another field manager. So a field that somebody
+// removed while no operator ran is restored without an event, and an edit while the wanted state changed.
+func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, was history, f *findings) {
+	if before == nil {
+		recorded := was == appliedNone && r.observed.applied == stack.Generation && slices.Contains(f.inventory, refOf(object))
+		if was == appliedSame || recorded {
+			r.Drift.put(object.GetKind(), noManager)
+			note := fmt.Sprintf("it did not exist any more, and was made again, since the LoadBalancerStack %s asks for it: edit the LoadBalancerStack instead", stack.Name)
+			r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonDeletionReverted, action, "%s", bounded.Note(note))
+		}
+		return
+	}
+	editors := before.ManagedFields
+	if was == appliedNone {
+		editors = overruled(editors, object.GetManagedFields())
+	}
+	manager := editorOf(editors)
+	if was == appliedOther || was == appliedNone && manager == "" || !changed(before, object) {
+		return
+	}
+	r.Drift.put(object.GetKind(), manager)
+	r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(manager, stack)))
+}
+
+// changed reports whether applying an object changed it. Changes of the status do not count.
+func changed(before, now metav1.Object) bool {
+	if before.GetGeneration() != 0 {
+		return before.GetGeneration() != now.GetGeneration()
+	}
+	return before.GetResourceVersion() != now.GetResourceVersion()
+}
+
+// overruled returns the entries of managed fields that have lost fields.
+func overruled(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
+	for _, entry := range before {
+		isSame := func(e metav1.ManagedFieldsEntry) bool {
+			return e.Manager == entry.Manager && e.Operation == entry.Operation && e.Subresource == entry.Subresource && equality.Semantic.DeepEqual(e.FieldsV1, entry.FieldsV1)
+		}
+		if !slices.ContainsFunc(now, isSame) {
+			lost = append(lost, entry)
+		}
+	}
+	return lost
+}
+
+// editorOf returns the field manager that edited an object last, as far as its managed fields
+// show; empty: none does.
+func editorOf(entries []metav1.ManagedFieldsEntry) (manager string) {
+	var latest time.Time
+	for _, entry := range entries {
+		if entry.Manager != fieldOwner && entry.Subresource == "" && entry.Time != nil && entry.Time.After(latest) {
+			manager, latest = entry.Manager, entry.Time.Time
+		}
+	}
+	return manager
+}
+
+// reverted returns the note of an event about an edit that the operator has reverted.
+func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
+	who := "it"
+	if manager != "" {
+		who = "the field manager " + manager + " edited it, and it"
+	}
+	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }
 
 // templateChanges lists the fields of the pod template that differ between two states of a

@@ -21,6 +21,8 @@ type found struct {
 	ours bool
 	// unchanged is the object if it is as the operator applied it, and is to stay so; else nil.
 	unchanged *unstructured.Unstructured
+	// read is its metadata if it was read from the API server.
+	read *metav1.PartialObjectMetadata
 	// unread is why the object could not be read.
 	unread error
 }
@@ -29,6 +31,8 @@ type found struct {
 type plan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
+	// read is the metadata of apply before it is written; none of an object that does not exist.
+	read map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata
 	// unchanged are the wanted objects that need no apply, as they are in the cluster.
 	unchanged map[v1beta1.ObjectReference]*unstructured.Unstructured
 	// unread are the objects that could not be looked up, and why.
@@ -44,7 +48,7 @@ type plan struct {
 
 // decide compares the wanted objects with those in the cluster and in the inventory.
 func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]found, inventory []v1beta1.ObjectReference) plan {
-	p := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}}
+	p := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}, read: map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata{}}
 	known := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		ref := refOf(object)
@@ -61,6 +65,7 @@ func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReferenc
 			p.inventory = append(p.inventory, ref)
 		case !at.exists || at.ours:
 			p.apply = append(p.apply, object)
+			p.read[ref] = at.read
 			p.inventory = append(p.inventory, ref)
 		default:
 			p.foreign = append(p.foreign, ref)

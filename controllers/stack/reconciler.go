@@ -275,7 +275,7 @@ func (r *Reconciler) find(ctx context.Context, object *unstructured.Unstructured
 	if err != nil {
 		return found{}, err
 	}
-	return found{exists: at != nil, ours: at != nil && isOurs(at)}, nil
+	return found{exists: at != nil, ours: at != nil && isOurs(at), read: at}, nil
 }
 
 // lookUp reads an object's metadata from the API server, nil if there is none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -274,7 +275,7 @@ func TestStack_SelectorWithoutNodesAndPeerWithoutSessions(t *testing.T) {
 	b.shows(v1beta1.ConditionDegraded, v1beta1.ReasonPeersDown)
 }
 
-// An edit is put back, which an event and a metric show with the field manager; a deletion has none.
+// An edit and a deletion are put back, which events and a metric show, the edit with the field manager.
 func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
 	b := newOperatorBed(t)
 	metrics := loopback(t, metricsPort)
@@ -291,18 +292,57 @@ func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
 	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited it, and it was put back to what the LoadBalancerStack default asks for: edit the LoadBalancerStack instead")
 	remove(t, b.Client, ad)
 	b.exists(ad)
-	eventually.Succeed(t, within, "both are counted", func(ctx context.Context) error {
-		page, err := fetch(ctx, "https://"+metrics+"/metrics", scraper)
-		if err != nil {
+	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "it did not exist any more, and was made again, since the LoadBalancerStack default asks for it")
+	b.restoredCounts(metrics, scraper, `{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="L2Advertisement",manager=""} 1`)
+}
+
+// What happened while no operator ran is reported as well, as far as the cluster shows it.
+func TestStack_EditWithoutAnOperatorIsReverted(t *testing.T) {
+	b := newOperatorBed(t)
+	metrics := loopback(t, metricsPort)
+	operator := b.operatorServing(metrics)
+	b.stack(aSpec())
+	b.installed()
+	p, ad, d := pool("first-pool"), advertisement("example"), controllerDeployment()
+	b.exists(p)
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	operator.stop(syscall.SIGTERM)
+	if err := b.Patch(t.Context(), p, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"addresses":["172.16.0.1"]}}`)), client.FieldOwner("vendor-tool")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Patch(t.Context(), d, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`)), client.FieldOwner("scaler")); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, b.Client, ad)
+	scraper := metricsReader(newBed(t), "drift")
+	b.operatorServing(metrics)
+	b.exists(ad)
+	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited it")
+	b.hasEvent(d, v1beta1.ReasonEditReverted, "the field manager scaler edited it")
+	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "it did not exist any more")
+	page := b.restoredCounts(metrics, scraper, `{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="Deployment",manager="scaler"} 1`, `{kind="L2Advertisement",manager=""} 1`)
+	if n := strings.Count(page, "\nlbstack_operator_restored_objects_total{"); n != 3 {
+		t.Errorf("counts of restored objects: got %d, want 3", n)
+	}
+}
+
+// restoredCounts waits until the metrics have counts of restored objects, and returns the metrics.
+func (b *operatorBed) restoredCounts(metrics, scraper string, wants ...string) (page string) {
+	b.Helper()
+	eventually.Succeed(b.T, within, "all are counted", func(ctx context.Context) error {
+		var err error
+		if page, err = fetch(ctx, "https://"+metrics+"/metrics", scraper); err != nil {
 			return err
 		}
-		for _, want := range []string{`{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="L2Advertisement",manager=""} 1`} {
+		for _, want := range wants {
 			if !strings.Contains(page, "\nlbstack_operator_restored_objects_total"+want+"\n") {
 				return fmt.Errorf("the metrics have no %s", want)
 			}
 		}
 		return nil
 	})
+	return page
 }
 
 func TestStack_ChangedTemplateIsNamedInAnEvent(t *testing.T) {

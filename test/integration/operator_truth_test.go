@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -359,7 +360,7 @@ func (b *operatorBed) hasEvent(object client.Object, reason, words string) {
 	b.Helper()
 	eventually.Succeed(b.T, within, "an event "+reason+" on "+name(object), func(ctx context.Context) error {
 		var list eventsv1.EventList
-		if err := b.List(ctx, &list, client.InNamespace("default")); err != nil {
+		if err := b.List(ctx, &list, client.InNamespace(cmp.Or(object.GetNamespace(), "default"))); err != nil {
 			return err
 		}
 		for _, e := range list.Items {

@@ -30,6 +30,12 @@ const (
 	AnnotationAllowSharedIPMetalLBOld = "metallb.universe.tf/allow-shared-ip"
 )
 
+// AnnotationKeptAddresses is written on a Service that loses its addresses with the removal of lbstack:
+// the addresses, with commas between them. The next installation gives them to the Service if they are
+// free and a pool in use may give them on request, and removes the annotation with the first address
+// that it gives.
+const AnnotationKeptAddresses = "lbstack.io/kept-addresses"
+
 // AnnotationAllocatedFromPool is written on a Service that has addresses: the names of the pools
 // that they came from, with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"

@@ -37,7 +37,8 @@ type RemovalSpec struct {
 	// Release: the claims are deleted. In both cases no Service has an address in its status after
 	// the removal. HandOver: the claims are deleted, and the addresses stay in the status of the
 	// Services, for another load balancer that runs already and has taken them over. Deleting the
-	// CustomResourceDefinitions deletes the claims as well.
+	// CustomResourceDefinitions deletes the claims as well: with Keep, the annotation
+	// lbstack.io/kept-addresses of each Service then has its addresses.
 	// +kubebuilder:default=Keep
 	// +optional
 	Addresses AddressRemoval `json:"addresses,omitempty"`
@@ -49,7 +50,8 @@ type AddressRemoval string
 
 // The values of AddressRemoval.
 const (
-	// AddressesKeep leaves the IPAddressClaims.
+	// AddressesKeep leaves the IPAddressClaims, and writes the addresses into the annotation
+	// lbstack.io/kept-addresses of the Services.
 	AddressesKeep AddressRemoval = "Keep"
 	// AddressesRelease deletes the IPAddressClaims that the controller made.
 	AddressesRelease AddressRemoval = "Release"

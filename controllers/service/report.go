@@ -34,6 +34,7 @@ func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 			next.Annotations = map[string]string{}
 		}
 		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = strings.Join(poolNames(d.Keep), ",")
+		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
 	}

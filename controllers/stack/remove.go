@@ -46,22 +46,23 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 			if err != nil {
 				err = f.fail(v1beta1.ReasonRemoving, fmt.Errorf("the removal failed and is tried again: %w", err))
 			}
-			again := removeAgain
-			if f.refuses() {
-				again = lookForForeign
+			if err := errors.Join(err, r.report(ctx, stack, &f)); err != nil {
+				return reconcile.Result{}, err // tried again with backoff
 			}
-			return reconcile.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, stack, &f))
+			if f.refuses() {
+				return reconcile.Result{RequeueAfter: lookForForeign}, nil
+			}
+			return reconcile.Result{RequeueAfter: removeAgain}, nil
 		}
 		r.applied, r.finalizers = applied{}, retry.RestoreLimiter[types.UID]{}
 	}
 	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	failed := r.report(ctx, stack, &f)
-	if f.refuses() {
-		return reconcile.Result{RequeueAfter: lookForForeign}, failed
+	if err := r.report(ctx, stack, &f); err != nil || !f.refuses() {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, failed
+	return reconcile.Result{RequeueAfter: lookForForeign}, nil
 }
 
 // takeDown runs the steps of the removal, and returns what it waits for; empty: nothing is left.
@@ -163,7 +164,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	}
 	for i := range services {
 		svc := &services[i]
-		next := released(svc, held[client.ObjectKeyFromObject(svc)])
+		next := released(svc, held[client.ObjectKeyFromObject(svc)], stack.Spec.Removal.Addresses)
 		if equality.Semantic.DeepEqual(svc, next) {
 			continue
 		}
@@ -238,10 +239,17 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 	return held
 }
 
-// released returns the Service without what lbstack wrote on it, given the
-// addresses that are claimed for it; see apiconv.WithoutOwnData.
-func released(svc *corev1.Service, held map[string]bool) *corev1.Service {
-	return apiconv.WithoutOwnData(svc, func(a netip.Addr) bool { return held[a.String()] })
+// released returns the Service without what lbstack wrote on it, given the addresses that are claimed
+// for it; see apiconv.WithoutOwnData. With Keep an annotation has the addresses: claims are deleted with their CRD.
+func released(svc *corev1.Service, held map[string]bool, policy v1beta1.AddressRemoval) *corev1.Service {
+	own := func(a netip.Addr) bool { return held[a.String()] }
+	next := apiconv.WithoutOwnData(svc, own)
+	if policy == v1beta1.AddressesKeep || policy == "" {
+		apiconv.SetKept(next, slices.DeleteFunc(apiconv.StatusAddresses(svc), func(a netip.Addr) bool { return !own(a) }))
+	} else {
+		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
+	}
+	return next
 }
 
 // deleteInventory deletes the objects in the inventory, the last one first, and waits until each is gone.

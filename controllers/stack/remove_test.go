@@ -102,19 +102,26 @@ func TestReleased(t *testing.T) {
 	allocated := metav1.Condition{Type: v1beta1.ServiceAddressAllocated, Status: metav1.ConditionTrue}
 	announced := metav1.Condition{Type: v1beta1.ServiceAnnounced, Status: metav1.ConditionTrue}
 	foreign := metav1.Condition{Type: "example.com/Other", Status: metav1.ConditionTrue}
-	const pool, wish, note = v1beta1.AnnotationAllocatedFromPool, v1beta1.AnnotationAddressPool, "example.com/note"
+	const pool, kept, wish, note = v1beta1.AnnotationAllocatedFromPool, v1beta1.AnnotationKeptAddresses, v1beta1.AnnotationAddressPool, "example.com/note"
 	tests := []struct {
 		name      string
 		svc, want *corev1.Service
 		held      map[string]bool
+		policy    v1beta1.AddressRemoval
 	}{
-		{name: "all that lbstack wrote goes", held: map[string]bool{"10.0.0.1": true},
+		{name: "addresses are kept", held: map[string]bool{"10.0.0.1": true, "2001:db8::1": true}, policy: v1beta1.AddressesKeep,
+			svc:  service(map[string]string{pool: "p"}, nil, ours, theirs, corev1.LoadBalancerIngress{IP: "2001:db8::1"}),
+			want: service(map[string]string{kept: "10.0.0.1,2001:db8::1"}, nil, theirs)},
+		{name: "kept by default", held: map[string]bool{"10.0.0.1": true}, svc: service(nil, nil, ours), want: service(map[string]string{kept: "10.0.0.1"}, nil)},
+		{name: "another try of the removal", held: map[string]bool{"10.0.0.1": true}, svc: service(map[string]string{kept: "10.0.0.1"}, nil), want: service(map[string]string{kept: "10.0.0.1"}, nil)},
+		{name: "addresses that an earlier removal kept are released", policy: v1beta1.AddressesRelease, svc: service(map[string]string{kept: "10.0.0.1"}, nil), want: service(nil, nil)},
+		{name: "all that lbstack wrote goes", policy: v1beta1.AddressesRelease, held: map[string]bool{"10.0.0.1": true},
 			svc:  service(map[string]string{pool: "p"}, []metav1.Condition{allocated, announced}, ours),
 			want: service(nil, nil)},
-		{name: "what others wrote stays", held: map[string]bool{"10.0.0.1": true},
+		{name: "what others wrote stays", policy: v1beta1.AddressesRelease, held: map[string]bool{"10.0.0.1": true},
 			svc:  service(map[string]string{pool: "p", note: "x"}, []metav1.Condition{foreign, allocated}, host, ours, theirs),
 			want: service(map[string]string{note: "x"}, []metav1.Condition{foreign}, host, theirs)},
-		{name: "what the Service asks for stays, for the next installation", held: map[string]bool{"10.0.0.1": true},
+		{name: "what the Service asks for stays, for the next installation", policy: v1beta1.AddressesRelease, held: map[string]bool{"10.0.0.1": true},
 			svc:  service(map[string]string{wish: "p", pool: "p"}, nil, ours),
 			want: service(map[string]string{wish: "p"}, nil)},
 		{name: "a refusal goes, and the address that nobody claimed for it stays",
@@ -127,7 +134,7 @@ func TestReleased(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before := tt.svc.DeepCopy()
-			if diff := cmp.Diff(tt.want, released(tt.svc, tt.held), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.want, released(tt.svc, tt.held, tt.policy), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Service (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, tt.svc); diff != "" {

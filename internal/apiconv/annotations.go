@@ -26,7 +26,7 @@ const allocatedFromPool = "ip-allocated-from-pool"
 // isRead reports whether lbstack reads an annotation of Services.
 func isRead(key string) bool {
 	return slices.Contains(poolAnnotations, key) || slices.Contains(addressAnnotations, key) || slices.Contains(sharingAnnotations, key) ||
-		key == v1beta1.AnnotationAllocatedFromPool
+		key == v1beta1.AnnotationAllocatedFromPool || key == v1beta1.AnnotationKeptAddresses
 }
 
 // UnknownAnnotations returns the annotations of a Service with a prefix of lbstack or

@@ -51,6 +51,7 @@ func TestParseRequest(t *testing.T) {
 		{name: "a plain Service wants any IPv4 address", svc: annotated(), want: ipam.Request{Families: only4}},
 		{name: "labels go along", svc: labelled, want: ipam.Request{Families: only4, Labels: map[string]string{"app": "web"}}},
 
+		{name: "addresses of before a removal go along", svc: annotated("lbstack.io/kept-addresses", "10.0.0.1,::1,10.0.0.1,x"), want: ipam.Request{Families: only4, Kept: addrs("10.0.0.1", "::1")}},
 		{name: "our annotation names the pool", svc: annotated("lbstack.io/address-pool", "ours"), want: ipam.Request{Pool: "ours", Families: only4}},
 		{name: "MetalLB's annotation names the pool", svc: annotated("metallb.io/address-pool", "theirs"), want: ipam.Request{Pool: "theirs", Families: only4}},
 		{name: "MetalLB's old annotation names the pool", svc: annotated("metallb.universe.tf/address-pool", "old"), want: ipam.Request{Pool: "old", Families: only4}},

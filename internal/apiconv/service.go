@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/ipam"
@@ -39,7 +40,7 @@ var (
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
-		Families: serviceFamilies(svc), Policy: familyPolicy(svc), Shows: StatusAddresses(svc),
+		Families: serviceFamilies(svc), Policy: familyPolicy(svc), Shows: StatusAddresses(svc), Kept: keptAddresses(svc),
 	}
 	if _, value := firstAnnotation(svc, poolAnnotations); value != "" {
 		req.Pool = lb.PoolName(strings.TrimSpace(value))
@@ -144,6 +145,30 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 		}
 	}
 	return addresses
+}
+
+// keptAddresses returns the addresses that a Service had when lbstack was removed. It leaves out what is
+// no address: anybody who may write the Service can edit the annotation.
+func keptAddresses(svc *corev1.Service) []netip.Addr {
+	var addresses []netip.Addr
+	for item := range strings.SplitSeq(svc.Annotations[v1beta1.AnnotationKeptAddresses], ",") {
+		if a, err := ParseAddress(item); err == nil && len(addresses) < maxRequested && !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// SetKept writes addresses into the annotation that the next installation reads. Without addresses it
+// leaves the annotation, which an earlier try may have written.
+func SetKept(svc *corev1.Service, addresses []netip.Addr) {
+	var texts []string
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	if len(texts) > 0 {
+		metav1.SetMetaDataAnnotation(&svc.ObjectMeta, v1beta1.AnnotationKeptAddresses, strings.Join(texts, ","))
+	}
 }
 
 // WithoutOwnData returns a copy of the Service without the data of lbstack: the

@@ -10,7 +10,8 @@ import (
 // AdoptShown records that a Service holds addresses that are already in its status (req.Shows): those that
 // it asks for, and those of a family of which it holds none. An address is adopted if it is reserved for
 // the Service, or if a pool may give it to the Service and no other Service prevents that. AdoptShown
-// returns how many addresses it adopted.
+// returns how many addresses it adopted. A Service without any of these, which names no address either, adopts those that it
+// had before a removal (req.Kept), by stricter rules: the Service may have been edited since.
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {
@@ -22,6 +23,14 @@ func (a *Allocator) AdoptShown(req Request) (adopted int) {
 		sameFamily := func(other netip.Addr) bool { return lb.FamilyOf(other) == lb.FamilyOf(address) }
 		wanted := slices.Contains(req.Addresses, address) || !slices.ContainsFunc(has, sameFamily)
 		if wanted && !slices.Contains(has, address) && a.adopt(address, req) {
+			adopted++
+		}
+	}
+	if len(has) > 0 || len(req.Shows) > 0 || len(req.Addresses) > 0 {
+		return adopted
+	}
+	for _, address := range req.Kept {
+		if p, ok := a.givingPool(address); ok && p.Unusable == "" && !p.Draining && (req.Pool == "" || req.Pool == p.Name) && a.adopt(address, req) {
 			adopted++
 		}
 	}

@@ -43,6 +43,9 @@ type Request struct {
 	// Shows are the addresses in the status of the Service. If the Service holds
 	// more addresses than it needs, it keeps these.
 	Shows []netip.Addr
+	// Kept are addresses that the Service had before lbstack was removed. It gets them again if it
+	// holds and shows none, and a usable pool may give them to it.
+	Kept []netip.Addr
 }
 
 // wantsBoth reports whether the Service wants an address of each of two

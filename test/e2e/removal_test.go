@@ -94,5 +94,8 @@ func TestRemovalAndInstallationAgain(t *testing.T) {
 	})
 	install()
 	installed(t)
+	if again, err := bed.Address(background(t), "second"); err != nil || again != second {
+		t.Errorf("after everything was installed again the second Service has %q (%v), want %s and not %s", again, err, second, first)
+	}
 	served(t)
 }

@@ -145,10 +145,13 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 		name   string
 		policy v1beta1.AddressRemoval
 		shown  string // after the removal
+		// crds: the claims are deleted after the removal, as the deletion of their CRD does.
+		crds   bool
 		want   string
 		claims int // after the removal
 	}{
 		{name: "kept by default", want: "192.168.1.241", claims: 1},
+		{name: "kept without claims", crds: true, want: "192.168.1.241", claims: 1},
 		{name: "released", policy: v1beta1.AddressesRelease, want: "192.168.1.240"},
 		{name: "handed over to another load balancer", policy: v1beta1.AddressesHandOver, shown: "192.168.1.241", want: "192.168.1.241"},
 	} {
@@ -178,10 +181,16 @@ func TestStack_AddressesOutliveTheRemoval(t *testing.T) {
 			if err := b.List(t.Context(), &claims); err != nil || len(claims.Items) != tt.claims {
 				t.Errorf("got %d claims after the removal, %v, want %d", len(claims.Items), err, tt.claims)
 			}
+			if tt.crds {
+				remove(t, b.Client, claimOf("192.168.1.241", nil))
+			}
 			b.stack(spec)
 			b.installed()
 			corner.controller()
 			corner.has("second", tt.want)
+			if second, err := corner.get(t.Context(), "second"); err != nil || second.Annotations[v1beta1.AnnotationKeptAddresses] != "" {
+				t.Errorf("the Service with its address: got %v, %v, want no annotation of a removal", second.Annotations, err)
+			}
 		})
 	}
 }

@@ -40,10 +40,10 @@ type requestFault struct {
 }
 
 var requestFaults = []requestFault{
+	{name: "refusal", status: apierrors.NewForbidden(schema.GroupResource{}, "x", fmt.Errorf("injected")), person: true},
 	{name: "internal error", status: apierrors.NewInternalError(fmt.Errorf("injected"))},
 	{name: "conflict", status: apierrors.NewConflict(schema.GroupResource{}, "x", fmt.Errorf("injected")), writes: true},
 	{name: "answer that is lost", writes: true},
-	{name: "refusal", status: apierrors.NewForbidden(schema.GroupResource{}, "x", fmt.Errorf("injected")), person: true},
 }
 
 // faultyWay is a way to the API server on which one request of a pass fails.

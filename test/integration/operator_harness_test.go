@@ -123,7 +123,13 @@ func (b *operatorBed) operator(env ...string) *process {
 // operatorServing starts an operator that serves metrics at an address.
 func (b *operatorBed) operatorServing(metrics string, env ...string) *process {
 	b.Helper()
-	return start(b.T, "operator",
+	return b.program("operator", metrics, env...)
+}
+
+// program starts an operator of a version, see program.
+func (b *operatorBed) program(name, metrics string, env ...string) *process {
+	b.Helper()
+	return start(b.T, name,
 		append(env, "KUBECONFIG="+b.kubeconfig, "POD_NAMESPACE="+systemNamespace, "RELATED_IMAGE_LBSTACK="+operatorImage),
 		"--metrics-bind-address="+metrics, "--health-probe-bind-address=0")
 }

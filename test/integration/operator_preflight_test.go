@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"syscall"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,6 +47,38 @@ func TestStack_OutdatedCRDsChangeNothing(t *testing.T) {
 	}
 	b.serveCommunity(crd, current)
 	b.installed()
+}
+
+// A newer operator began an upgrade, which has not ended: status.version does not show it, and the older
+// operator changes nothing before it is permitted.
+func TestStack_DowngradeInAnUpgradeIsRefused(t *testing.T) {
+	b := newOperatorBed(t)
+	newer := b.program("operator@v0.3.0", "0")
+	b.stack(aSpec())
+	b.installed()
+	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonComponentsNotReady)
+	newer.stop(syscall.SIGTERM)
+	stack := &v1beta1.LoadBalancerStack{}
+	if err := b.Get(t.Context(), nameOnly(v1beta1.LoadBalancerStackName), stack); err != nil || stack.Status.Version != "" {
+		t.Fatalf("status.version: got %q, %v, want none", stack.Status.Version, err)
+	}
+	before := speakerDaemonSet()
+	b.exists(before)
+	remove(t, b.Client, advertisement("example"))
+
+	b.program("operator@v0.2.0", "0")
+	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonDowngradeRefused)
+	b.shows(v1beta1.ConditionReady, "the operator is lbstack v0.2.0, and v0.3.0 ran in the cluster", v1beta1.AnnotationAllowDowngrade+"=v0.2.0")
+	after, ad := speakerDaemonSet(), advertisement("example")
+	b.exists(after)
+	if after.ResourceVersion != before.ResourceVersion {
+		t.Error("the DaemonSet was written, want nothing changed")
+	}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(ad), ad); !apierrors.IsNotFound(err) {
+		t.Errorf("the advertisement: got %v, want it not to be made again", err)
+	}
+	b.annotate(v1beta1.AnnotationAllowDowngrade, new("v0.2.0"))
+	b.exists(ad)
 }
 
 // serveCommunity replaces the versions of the CRD of Community, and waits until the API server

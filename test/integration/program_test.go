@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -20,7 +22,7 @@ var built = struct {
 	paths map[string]string
 }{paths: map[string]string{}}
 
-// program builds cmd/NAME of the repository, once.
+// program builds cmd/NAME of the repository, once; NAME@VERSION is the program of that version.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	built.Lock()
@@ -29,7 +31,11 @@ func program(t *testing.T, name string) string {
 		return path
 	}
 	path := filepath.Join(server.Repo, "bin", "test", name)
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+name)
+	source, version, _ := strings.Cut(name, "@")
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+source)
+	if version != "" {
+		cmd.Args = slices.Insert(cmd.Args, 2, "-ldflags=-X github.com/lbstack/lbstack/internal/version.Version="+version)
+	}
 	cmd.Dir = server.Repo
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -177,6 +178,42 @@ func TestRollout_ChangeThatFailsIsTakenBack(t *testing.T) {
 		metav1.SetMetaDataAnnotation(&stack.ObjectMeta, v1beta1.AnnotationRetry, "1")
 		return f.Update(ctx, stack)
 	})
+	f.rolled(v1beta1.RolloutComplete)
+	f.haveLevel(t, "debug")
+}
+
+// With Halt the nodes stay as they are when a change fails, until another one or another try is asked for.
+func TestRollout_ChangeThatFailsHalts(t *testing.T) {
+	f, _ := newRollingBed(t)
+	f.failing(failsWithDebug)
+	f.editStack(func(s *v1beta1.LoadBalancerStackSpec) {
+		debug(s)
+		s.Speaker.Rollout.OnFailure = v1beta1.RolloutHalt
+	})
+	f.rolled(v1beta1.RolloutHalted)
+	f.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonHalted)
+	stack := f.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonHalted)
+	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
+	for _, words := range []string{"manifest unknown", "lbstack-speaker-roll-", "failed on roll-"} {
+		if n := strings.Count(ready.Message, words); n != 1 {
+			t.Errorf("Ready: got %q %d times, want once: %s", words, n, ready.Message)
+		}
+	}
+	made, _ := f.counted()
+	changed := func() (n int) {
+		for _, level := range f.levels() {
+			n += strings.Count(level, "--log-level=debug")
+		}
+		return n
+	}
+	eventually.Stays(t, 5*time.Second, "no more speaker is replaced, and none goes back", func(context.Context) error {
+		if now, _ := f.counted(); now != made || changed() != 1 {
+			return fmt.Errorf("%d pods were made; speakers: %v", now-made, f.levels())
+		}
+		return nil
+	})
+	f.failing(func(*corev1.Pod) string { return "" })
+	f.annotate(v1beta1.AnnotationRetry, new("1"))
 	f.rolled(v1beta1.RolloutComplete)
 	f.haveLevel(t, "debug")
 }

@@ -300,6 +300,10 @@ func switched(ctx context.Context, t *testing.T, bed *scenario.Scenario, address
 	for i, c := range connections {
 		t.Logf("%s, %s (%s): %d connections, %d failed, %d cut, longest gap %d ms%s", what, clients[i], to[i], c.Tried, c.Failed, c.Cut, c.LongestGap.Milliseconds(), log.lost(c.Lost))
 	}
+	// A host with an entry reaches an address for which no node answers: the former node forwards.
+	if out, err := bed.Cluster.Exec(ctx, "client", "ip", "neighbour", "flush", "all"); err != nil {
+		t.Fatalf("%s: deleting the neighbours of the client: %v: %s", what, err, out)
+	}
 	reached(ctx, t, bed, addresses)
 	var silent, both time.Duration
 	answers := map[string]scenario.Answers{}

@@ -26,7 +26,8 @@ import (
 //
 //   - announces only on links that it receives from: a host has answered, or has requested one
 //     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
-//     speakers are on nodes that the API server reports as NotReady;
+//     speakers are on nodes that the API server reports as NotReady, or it would be in the
+//     majority if no speaker restarted;
 //   - takes an address that no speaker in its view has only when no host answers for it;
 //   - asks about what it has when it stood still, and announces nothing of it until no host answers;
 //   - gives an address up when another node, from whose speaker it receives nothing, announces it
@@ -149,8 +150,8 @@ func majority(v mesh.View) bool {
 	return here > away+max(0, restarting-1)
 }
 
-// restartsAlone reports whether this speaker is in a minority only since others restart. They have published that,
-// and their kernels answer: this speaker is not cut off, so that a silent link is no sign of that.
+// restartsAlone reports whether this speaker is in a minority only since others restart: they have published that,
+// and are found dead as soon as their kernels do not answer. So a silent link is no sign that this node is cut off.
 func restartsAlone(v mesh.View) bool {
 	here, away, restarting := count(v)
 	return here+restarting > away

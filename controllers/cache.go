@@ -57,8 +57,8 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 }
 
 // stripNode keeps the addresses and the pod networks, which pools must not give to Services, the creation
-// time, the port of the kubelet, and the fields that decide whether the node may announce. It drops the times of conditions, since the
-// kubelet writes them every few minutes.
+// time, the port of the kubelet, and the fields that decide whether the node may announce. It drops the
+// times of conditions, since the kubelet writes them every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),

@@ -16,9 +16,9 @@ import (
 // address is given before any node announces it, and pods start after their Service.
 const gracePeriod = 2 * time.Second
 
-// firstConditionDelay is how long after a Service gets an address its first condition waits if no node announces
-// the address. Within that time speakers usually announce and report it, so that the condition is
-// written once.
+// firstConditionDelay is how long after a Service gets an address its first condition waits if no
+// node announces the address. Within that time speakers usually announce and report it, so that the
+// condition is written once.
 const firstConditionDelay = 2 * routeDelay
 
 // serviceRecord is what was reported of a Service. The zero value: it was not reconciled before.
@@ -76,9 +76,9 @@ func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition,
 	return notes, next, again
 }
 
-// firstConditionWait returns how long to wait before the first condition of a Service reports that no node announces
-// its address; zero: it can be written now. Each write of a Service is work for the speakers and proxies
-// of all nodes, which are about to announce and program the new address.
+// firstConditionWait returns how long to wait before the first condition of a Service reports that no
+// node announces its address; zero: it can be written now. Each write of a Service is work for the
+// speakers and proxies of all nodes, which are about to announce and program the new address.
 func firstConditionWait(was *metav1.Condition, next serviceRecord, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0

@@ -17,10 +17,10 @@ const (
 	lookAgain = time.Second
 )
 
-// conditionPacer holds the conditions and events of new Services back while many of them get an address at once, as
-// when the controller starts: the API server and the proxies of all nodes have enough to do with the
-// addresses, and most Services are announced by the time their condition is written, once. The zero value
-// is ready. The mutex of ServiceRecords guards it.
+// conditionPacer holds the conditions and events of new Services back while many of them get an address
+// at once, as when the controller starts: the API server and the proxies of all nodes have enough to do
+// with the addresses, and most Services are announced by the time their condition is written, once. The
+// zero value is ready. The mutex of ServiceRecords guards it.
 type conditionPacer struct {
 	// recent is when the last new Services came, in a ring; next is the place of the oldest.
 	recent [crowdSize]time.Time

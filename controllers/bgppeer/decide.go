@@ -164,8 +164,8 @@ func (f peerFacts) isFlapping() bool {
 	return f.down < flapTimeout && slices.ContainsFunc(f.nodes, peerNode.isFlapping)
 }
 
-// untilNextReason returns how long until the reason of the condition Established changes if nothing else happens
-// before; zero: it does not change.
+// untilNextReason returns how long until the reason of the condition Established changes if nothing
+// else happens before; zero: it does not change.
 func (f peerFacts) untilNextReason() time.Duration {
 	switch {
 	case f.isFlapping():

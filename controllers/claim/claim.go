@@ -55,8 +55,8 @@ type Reconciler struct {
 	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 
-	// statusLimiter and handOverLimiter delay the writes that restore what another writer has undone; the key is the name
-	// of the claim.
+	// statusLimiter and handOverLimiter delay the writes that restore what another writer has undone;
+	// the key is the name of the claim.
 	statusLimiter, handOverLimiter retry.RestoreLimiter[string]
 }
 

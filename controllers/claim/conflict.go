@@ -58,8 +58,9 @@ func setConflict(claim *v1beta1.IPAddressClaim, f ipam.ForeignHost, foreign bool
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeignStatus returns the requests for the claims of the addresses whose entry in status.foreign of a pool has
-// changed. The view of allocations is updated before that status is written.
+// onForeignStatus returns the requests for the claims of the addresses whose entry in
+// status.foreign of a pool has changed. The view of allocations is updated before that status is
+// written.
 func onForeignStatus(_ context.Context, objects ...client.Object) []reconcile.Request {
 	before, now := foreignAddresses(objects[0]), map[string]v1beta1.ForeignAddress{}
 	if len(objects) > 1 {
@@ -78,8 +79,8 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// requestDiffering returns the requests for the claims of the addresses in list whose entry is missing from others
-// or differs there.
+// requestDiffering returns the requests for the claims of the addresses in list whose entry is
+// missing from others or differs there.
 func requestDiffering(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)

@@ -12,8 +12,8 @@ import (
 )
 
 // The condition about other Services that list addresses of a Service is written a limited number of
-// times (writeBurst) in a period (writeWindow): a tenant that edits externalIPs repeatedly causes no more writes
-// to the Services of others.
+// times (writeBurst) in a period (writeWindow): a tenant that edits externalIPs repeatedly causes no
+// more writes to the Services of others.
 const (
 	writeBurst  = 4
 	writeWindow = 4 * time.Minute

@@ -46,8 +46,9 @@ func OnAnyLater(delay time.Duration) handler.EventHandler {
 	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// EnqueueLater adds the requests that the function returns for an object to the queue, a delay after the object was
-// created, updated or deleted. For an update the function gets the object before and after it.
+// EnqueueLater adds the requests that the function returns for an object to the queue, a delay
+// after the object was created, updated or deleted. For an update the function gets the object
+// before and after it.
 func EnqueueLater(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(ctx context.Context, q Queue, objects ...client.Object) {
 		for _, r := range requests(ctx, objects...) {

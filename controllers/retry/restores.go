@@ -15,9 +15,9 @@ const CalmPeriod = time.Minute
 // corrected before anybody notices. It is safe for concurrent use, if only one goroutine at a time
 // uses a key. The zero value is ready to use.
 //
-// RestoreLimiter may forget an object for which Compare was not called within CalmPeriod. If another writer undoes
-// its write after that, the restoring write counts as a new write. Neither a new write nor a first
-// restoration waits.
+// RestoreLimiter may forget an object for which Compare was not called within CalmPeriod. If
+// another writer undoes its write after that, the restoring write counts as a new write. Neither a
+// new write nor a first restoration waits.
 type RestoreLimiter[K comparable] struct {
 	mu      sync.Mutex
 	keys    map[K]*restoreState

@@ -130,9 +130,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// speakerReports returns the reports of the speakers, with what their kubelets report: on which nodes no speaker
-// runs, and on which nodes the speaker is not ready, which confirms a report of another speaker that misses
-// it. The conditions Current are not read, since they come from here.
+// speakerReports returns the reports of the speakers, with what their kubelets report: on which nodes no
+// speaker runs, and on which nodes the speaker is not ready, which confirms a report of another speaker
+// that misses it. The conditions Current are not read, since they come from here.
 func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
@@ -148,8 +148,8 @@ func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string
 	return all
 }
 
-// askKubelets returns, as far as it is known, which kubelets answer on the nodes in doubts: the missed nodes and
-// their witnesses.
+// askKubelets returns, as far as it is known, which kubelets answer on the nodes in doubts: the
+// missed nodes and their witnesses.
 func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
 	about := map[lb.NodeName]netip.AddrPort{}
 	for missed, witness := range doubts {

@@ -227,7 +227,8 @@ func (f *DoctorInput) noServiceProxy() string {
 // maxProxyError is the largest length of a quoted error about the configuration of kube-proxy, in bytes.
 const maxProxyError = 256
 
-// serviceProxyProblems checks that kube-proxy does not have every node answer ARP requests for the addresses of Services.
+// serviceProxyProblems checks that kube-proxy does not have every node answer ARP requests for the
+// addresses of Services.
 func serviceProxyProblems(f *DoctorInput) []string {
 	var config proxyConfig
 	if err := yaml.Unmarshal([]byte(f.ServiceProxy), &config); err == nil && config.Mode == "ipvs" && !config.IPVS.StrictARP {

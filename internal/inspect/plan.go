@@ -117,8 +117,8 @@ func whyOnHold(to *v1beta1.LoadBalancerStack) string {
 	return ""
 }
 
-// allocationPlan computes the addresses of Services before and after a change of the pools. It has the same wait queue as
-// controllers/allocations.
+// allocationPlan computes the addresses of Services before and after a change of the pools. It has
+// the same wait queue as controllers/allocations.
 type allocationPlan struct {
 	alloc         *ipam.Allocator
 	requests      []ipam.Request                  // of Services that are served or have addresses, the oldest first
@@ -257,8 +257,8 @@ func (p *allocationPlan) heldAddresses(key lb.ServiceKey) []netip.Addr {
 	return list
 }
 
-// claimsAfter returns the claims after the change: all existing ones, without holders that lose the address, and new ones for
-// addresses without a claim.
+// claimsAfter returns the claims after the change: all existing ones, without holders that lose the
+// address, and new ones for addresses without a claim.
 func (p *allocationPlan) claimsAfter(before []v1beta1.IPAddressClaim) []v1beta1.IPAddressClaim {
 	var after []v1beta1.IPAddressClaim
 	known := map[netip.Addr]bool{}
@@ -299,8 +299,8 @@ func (c *Changes) addServices(p *allocationPlan) {
 	}
 }
 
-// addAnnouncements compares the nodes that may announce an address before and after, for each address that Services have after. Of
-// a new address it only adds that no node may announce it.
+// addAnnouncements compares the nodes that may announce an address before and after, for each
+// address that Services have after. Of a new address it only adds that no node may announce it.
 func (c *Changes) addAnnouncements(before, after *Snapshot) {
 	old, now := before.eligibleByAddress(), after.eligibleByAddress()
 	owners := map[netip.Addr]lb.NodeName{}
@@ -358,7 +358,8 @@ type eligibleNodes struct {
 	why           string   // why there are no nodes
 }
 
-// eligibleByAddress returns the nodes that may announce each address that a Service has. Routes need a session with a router as well.
+// eligibleByAddress returns the nodes that may announce each address that a Service has. Routes
+// need a session with a router as well.
 func (s *Snapshot) eligibleByAddress() map[netip.Addr]eligibleNodes {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	v := s.viewFor(held)
@@ -463,8 +464,9 @@ func (c *Changes) addSessions(before, after *Snapshot) {
 	slices.SortStableFunc(c.Sessions, func(x, y SessionChange) int { return cmp.Compare(x.Peer, y.Peer) })
 }
 
-// sessionConfig returns the configuration with which a session begins. The name of the Secret stands for the password, which is not
-// read: bgp.ResettingFields only compares whether there is one.
+// sessionConfig returns the configuration with which a session begins. The name of the Secret
+// stands for the password, which is not read: bgp.ResettingFields only compares whether there is
+// one.
 func sessionConfig(object *v1beta1.BGPPeer) bgp.Peer {
 	peer, err := apiconv.ParseBGPPeer(object)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// plannedLists are the lists of the spec of a stack whose items a plan compares. A plan only names the other fields that change.
+// plannedLists are the lists of the spec of a stack whose items a plan compares. A plan only names
+// the other fields that change.
 var plannedLists = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
 // ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces and attributes

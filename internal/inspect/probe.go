@@ -150,8 +150,9 @@ func Probe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result lanprobe.
 	return p
 }
 
-// setMessage sets Message and AsReported. owner is the node that announces the address; empty if there is none. ours is false for an
-// address that no pool gives and no node announces: any host may have such an address.
+// setMessage sets Message and AsReported. owner is the node that announces the address; empty if
+// there is none. ours is false for an address that no pool gives and no node announces: any host
+// may have such an address.
 func (p *ProbeReport) setMessage(owner string, ours bool) {
 	answered, foreign, others := false, false, map[string]bool{}
 	for i := range p.Answers {
@@ -186,7 +187,8 @@ func (p *ProbeReport) setMessage(owner string, ours bool) {
 	}
 }
 
-// unexpectedAnswers returns a sentence on the hosts that answer and should not (others). answered means that the owner answers too.
+// unexpectedAnswers returns a sentence on the hosts that answer and should not (others). answered
+// means that the owner answers too.
 func (p *ProbeReport) unexpectedAnswers(owner string, answered bool, others []string) string {
 	switch rest := bounded.Names(others, len(others)); {
 	case owner == "":

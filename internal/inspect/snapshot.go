@@ -65,7 +65,8 @@ func (s *Snapshot) speakerReports() map[lb.NodeName]reports.Report {
 	return all
 }
 
-// allocatorPools returns the pools as the allocator of the controller has them, and the validation result of each pool.
+// allocatorPools returns the pools as the allocator of the controller has them, and the validation
+// result of each pool.
 func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
 	var taken []ipam.TakenRange
 	for i := range s.Pools {
@@ -116,7 +117,8 @@ func (s *Snapshot) newAllocator() *ipam.Allocator {
 	return allocator
 }
 
-// currentCondition returns a condition if it was written for the current generation of the object, and otherwise nil.
+// currentCondition returns a condition if it was written for the current generation of the object,
+// and otherwise nil.
 func currentCondition(list []metav1.Condition, name string, generation int64) *metav1.Condition {
 	c := meta.FindStatusCondition(list, name)
 	if c == nil || c.ObservedGeneration < generation {

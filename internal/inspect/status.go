@@ -248,7 +248,8 @@ func printList(w io.Writer, title string, lines []string) {
 // barWidth is the number of marks in the bar of a pool.
 const barWidth = 20
 
-// usageBar returns a bar that shows the share of used addresses. It has at least one mark if any address is used.
+// usageBar returns a bar that shows the share of used addresses. It has at least one mark if any
+// address is used.
 func usageBar(used int64, total string) string {
 	all, ok := new(big.Int).SetString(total, 10)
 	if !ok || all.Sign() <= 0 {

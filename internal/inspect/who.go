@@ -285,8 +285,8 @@ func (a *Assignment) requestPhrase() string {
 
 func orNone(text string) string { return cmp.Or(text, "-") }
 
-// routersCell returns the text of the column ROUTERS: the routers that have a route, and the number of nodes that announce it. If wide,
-// it returns each node with its route and its routers.
+// routersCell returns the text of the column ROUTERS: the routers that have a route, and the number
+// of nodes that announce it. If wide, it returns each node with its route and its routers.
 func (a *Assignment) routersCell(wide bool) string {
 	if len(a.Routes) == 0 {
 		return "-"

@@ -151,8 +151,8 @@ func (s *Snapshot) endpointLines(svc *corev1.Service) (lines []string) {
 	return lines
 }
 
-// decisionView has the input for decisions about announcements, on the local network (l2) and to routers (bgp), and the reports of the
-// speakers.
+// decisionView has the input for decisions about announcements, on the local network (l2) and to
+// routers (bgp), and the reports of the speakers.
 type decisionView struct {
 	l2      eligibility.Input
 	bgp     eligibility.Input

@@ -105,9 +105,9 @@ func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict 
 	return found
 }
 
-// takenRanges returns the items of a list (all) that overlap with the addresses of a pool. If the pool overlaps with the
-// podCIDRs of one node only, these count only if the Node is older than the pool: a compromised node must
-// not be able to choose its podCIDR so as to block an existing pool.
+// takenRanges returns the items of a list (all) that overlap with the addresses of a pool. If the pool
+// overlaps with the podCIDRs of one node only, these count only if the Node is older than the pool: a
+// compromised node must not be able to choose its podCIDR so as to block an existing pool.
 func (p *Pool) takenRanges(gives []lb.Range, all []TakenRange) (list []TakenRange) {
 	var nodes []lb.NodeName
 	for _, t := range all {

@@ -19,8 +19,9 @@ import (
 // ProbeCommand is the first argument of the speaker that has it send requests and end.
 const ProbeCommand = "probe"
 
-// RequestCount requests are sent, one at the start and one after each RequestInterval, and answers are collected
-// until AnswerTimeout has passed. So a host that answers slowly, or whose first answer is lost, is still found.
+// RequestCount requests are sent, one at the start and one after each RequestInterval, and answers are
+// collected until AnswerTimeout has passed. So a host that answers slowly, or whose first answer is lost, is
+// still found.
 const (
 	RequestCount    = 3
 	RequestInterval = time.Second

@@ -47,8 +47,8 @@ func checkReserved(claim *v1beta1.IPAddressClaim, service lb.ServiceKey) error {
 	}
 }
 
-// CheckRelease returns why a claim must not be deleted to free its address. It returns nil if the claim only reserves or retains the
-// address.
+// CheckRelease returns why a claim must not be deleted to free its address. It returns nil if the
+// claim only reserves or retains the address.
 func CheckRelease(address netip.Addr, claim *v1beta1.IPAddressClaim) error {
 	switch {
 	case claim == nil:

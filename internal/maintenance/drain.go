@@ -128,8 +128,8 @@ func withKey(m map[string]string, key string) map[string]string {
 // mostNamed is the largest number of addresses that DrainProgress names.
 const mostNamed = 5
 
-// DrainProgress returns whether a node that drains announces nothing any more, and what is left as a phrase. state is that of its
-// speaker; nil if the node has none.
+// DrainProgress returns whether a node that drains announces nothing any more, and what is left as
+// a phrase. state is that of its speaker; nil if the node has none.
 func DrainProgress(state *v1beta1.SpeakerState) (done bool, words string) {
 	if state == nil {
 		return true, "no speaker runs there: it announces nothing"

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// advertisementGroup is a list of advertisements that announce the same prefixes, with the resulting attributes. The
-// plan has one group for each list.
+// advertisementGroup is a list of advertisements that announce the same prefixes, with the
+// resulting attributes. The plan has one group for each list.
 type advertisementGroup struct {
 	ads []int
 	// routes has the attributes of the route for each peer. A peer that gets no route is missing.

@@ -61,7 +61,8 @@ func (a *Archive) Log(name string, text []byte) error {
 	return a.add(name, text)
 }
 
-// Objects adds a file with objects as YAML documents, redacted (see RedactedCopy). It adds as many objects as MaxFile allows.
+// Objects adds a file with objects as YAML documents, redacted (see RedactedCopy). It adds as many
+// objects as MaxFile allows.
 func (a *Archive) Objects(name string, objects []map[string]any) error {
 	var text bytes.Buffer
 	for i, object := range objects {
@@ -113,9 +114,9 @@ func (a *Archive) add(name string, text []byte) error {
 	return err
 }
 
-// RedactedCopy returns a copy of an object without managedFields and without annotations of other tools, which may have the whole
-// object as it was applied. It replaces values of environment variables, fields named password, patches of the stack, and data
-// and stringData of a Secret.
+// RedactedCopy returns a copy of an object without managedFields and without annotations of other tools, which
+// may have the whole object as it was applied. It replaces values of environment variables, fields named
+// password, patches of the stack, and data and stringData of a Secret.
 func RedactedCopy(object map[string]any) map[string]any {
 	kind, _ := object["kind"].(string)
 	return redact(object, kind == "Secret").(map[string]any)

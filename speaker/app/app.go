@@ -72,16 +72,16 @@ func Run(ctx context.Context, s Options) error {
 	answering, silence := context.WithCancel(context.WithoutCancel(ctx))
 	defer silence()
 	store, stored := checkpoint.Open(s.StateDir, o.Node, log.WithName("checkpoint"))
-	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.ids
+	store.Changed, state.Checkpoint, state.MeshKeys = state.Nudge, store.Problem, keys.keyIDs
 	defer store.Flush()
 	go store.Run(answering)
-	o.Before, o.Outside = stored.Announced(), store.SaveOutside
+	o.Before, o.Outside = stored.AnnouncedAddresses(), store.SaveOutside
 	engine := layer2.New(layer2.Config{
-		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Save: store.Save, Resume: stored.Checkpoint,
+		Self: o.Node, Log: log.WithName("engine"), Report: state.Report, Save: store.SaveEngine, Resume: stored.Checkpoint,
 		Failback: s.GradualFailback, Metrics: layer2.NewMetrics(metrics.Registry), Passes: dog.Loop("the engine of layer 2"),
 	})
 	peers, err := mesh.Start(mesh.Config{
-		Node: o.Node, Address: netip.AddrPortFrom(o.Address, s.MeshPort), Keys: keys.keys(), Log: log.WithName("mesh"),
+		Node: o.Node, Address: netip.AddrPortFrom(o.Address, s.MeshPort), Keys: keys.sessionKeys(), Log: log.WithName("mesh"),
 		Profile: s.Detection, View: engine.SetView, Metrics: mesh.NewMetrics(metrics.Registry), Passes: dog.Loop("the mesh"),
 	})
 	if err != nil {
@@ -90,7 +90,7 @@ func Run(ctx context.Context, s Options) error {
 	defer func() { _ = peers.Stop() }()
 	peers.Register(metrics.Registry)
 	engine.Mesh = peers
-	engine.Announcer = respond(answering, log.WithName("layer2"), engine, peers)
+	engine.Announcer = startResponder(answering, log.WithName("layer2"), engine, peers)
 	objects := informers.NewSource(mgr.GetCache(), o.Namespace, log.WithName("informers"))
 	if err := kube.Connect(mgr, objects, o, engine, onPeers(store, peers, engine), state); err != nil {
 		return fmt.Errorf("preparing the speaker: %w", err)
@@ -101,12 +101,12 @@ func Run(ctx context.Context, s Options) error {
 	}
 	go dog.Run(ctx, func(err error) { termination.ExitHung("speaker", err) })
 	go engine.Run(answering)
-	go keys.follow(answering, peers, state.Nudge)
+	go keys.followFolder(answering, peers, state.Nudge)
 	go links.Watch(answering, log.WithName("links"), o.Address, engine.SetLinks)
-	resume(peers, engine, stored)
+	resumeCheckpoint(peers, engine, stored)
 	failed := mgr.Start(ctx)
 	log.Info("ending")
-	leave(engine, peers, routers)
+	leaveGracefully(engine, peers, routers)
 	return failed
 }
 

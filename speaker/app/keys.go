@@ -37,14 +37,14 @@ type meshKeys struct {
 // openKeys reads the keys for the first time. It fails if there is no valid key.
 func openKeys(folder string, log logr.Logger) (*meshKeys, error) {
 	k := &meshKeys{folder: folder, log: log}
-	if _, err := k.read(); len(k.accepted) == 0 {
+	if _, err := k.readFolder(); len(k.accepted) == 0 {
 		return nil, err
 	}
 	return k, nil
 }
 
-// read reads the folder, and reports whether the accepted keys have changed.
-func (k *meshKeys) read() (changed bool, err error) {
+// readFolder reads the folder, and reports whether the accepted keys have changed.
+func (k *meshKeys) readFolder() (changed bool, err error) {
 	keys, err := readKeys(k.folder)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -61,9 +61,9 @@ func (k *meshKeys) read() (changed bool, err error) {
 	return !slices.Equal(before, k.accepted), err
 }
 
-// follow reads the folder until the context ends. When the keys change, it passes them to the mesh and
+// followFolder reads the folder until the context ends. When the keys change, it passes them to the mesh and
 // calls changed.
-func (k *meshKeys) follow(ctx context.Context, peers *mesh.Mesh, changed func()) {
+func (k *meshKeys) followFolder(ctx context.Context, peers *mesh.Mesh, changed func()) {
 	tick := time.NewTicker(readKeysEvery)
 	defer tick.Stop()
 	for {
@@ -72,23 +72,23 @@ func (k *meshKeys) follow(ctx context.Context, peers *mesh.Mesh, changed func())
 			return
 		case <-tick.C:
 		}
-		if differ, _ := k.read(); differ {
-			k.log.Info("the keys of the mesh have changed", "keys", k.ids())
-			peers.SetKeys(k.keys())
+		if differ, _ := k.readFolder(); differ {
+			k.log.Info("the keys of the mesh have changed", "keys", k.keyIDs())
+			peers.SetKeys(k.sessionKeys())
 			changed()
 		}
 	}
 }
 
-// ids returns the public IDs of the keys, the newest first.
-func (k *meshKeys) ids() []string {
+// keyIDs returns the public IDs of the keys, the newest first.
+func (k *meshKeys) keyIDs() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return keyring.IDs(k.accepted)
 }
 
-// keys returns the keys, the newest first.
-func (k *meshKeys) keys() []session.Key {
+// sessionKeys returns the keys, the newest first.
+func (k *meshKeys) sessionKeys() []session.Key {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	keys := make([]session.Key, 0, len(k.accepted))

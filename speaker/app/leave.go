@@ -19,9 +19,9 @@ const (
 	restartWithin = 30 * time.Second
 )
 
-// leave ends this speaker without an interruption. A drained node hands its addresses over. On any
+// leaveGracefully ends this speaker without an interruption. A drained node hands its addresses over. On any
 // other node the speaker announces to the other speakers that it restarts.
-func leave(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) {
+func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) {
 	var routersLeft sync.WaitGroup
 	routersLeft.Go(routers.leave)
 	defer routersLeft.Wait()

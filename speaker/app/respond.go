@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// respond starts the responder, which answers ARP and NDP for the engine.
-func respond(ctx context.Context, log logr.Logger, engine *layer2.Engine, peers *mesh.Mesh) *responder.Responder {
+// startResponder starts the responder, which answers ARP and NDP for the engine.
+func startResponder(ctx context.Context, log logr.Logger, engine *layer2.Engine, peers *mesh.Mesh) *responder.Responder {
 	return responder.New(ctx, log, responder.Options{
 		ARP: responder.ListenARP, NDP: responder.ListenNDP, Metrics: responder.NewMetrics(metrics.Registry),
 		MayAnswer: peers.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,

@@ -13,10 +13,10 @@ import (
 // resumeAfter is how long the speaker waits for the API server before it uses its checkpoint.
 const resumeAfter = 2 * time.Second
 
-// resume passes the checkpoint to the mesh and the engine, for use until the API server answers. An
+// resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers. An
 // empty, non-nil set of peers is passed as well: it means that there is no other speaker. Without it
 // (nil) the mesh would wait to learn of peers.
-func resume(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
+func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
 		mesh.Join(stored.Peers)
 		engine.SetHosts(stored.Peers)

@@ -42,7 +42,7 @@ func TestResume(t *testing.T) {
 				}
 			})
 			// Join hands over the first view before it returns.
-			resume(peers, layer2.New(layer2.Config{Self: "node1"}), checkpoint.Content{Peers: test.peers})
+			resumeCheckpoint(peers, layer2.New(layer2.Config{Self: "node1"}), checkpoint.Content{Peers: test.peers})
 			got := -1
 			select {
 			case v := <-views:

@@ -36,7 +36,7 @@ type bgpParts struct {
 // reported in the SpeakerState.
 func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*bgpParts, error) {
 	r := &bgpParts{state: state}
-	var refused atomic.Pointer[kube.Refused]
+	var refused atomic.Pointer[kube.RefusedAddresses]
 	var problems atomic.Pointer[routing.Problems]
 	r.paths = bfd.New(ctx, bfd.Options{
 		Log: log.WithName("bfd"), Metrics: bfd.NewMetrics(metrics.Registry),
@@ -47,8 +47,8 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 		Log: log.WithName("bgp"), RouterID: corebgp.RouterIDOf(string(o.Node), o.Address), Metrics: bgp.NewMetrics(metrics.Registry), Changed: state.Nudge,
 		Discover: bgp.Discover(log.WithName("bgp")), Watch: bgp.WatchAddresses(log.WithName("bgp")), Paths: r.paths, Watchdog: o.Watchdog,
 	})
-	state.Routing = func() kube.Routing {
-		sum := kube.Routing{Sessions: r.sessions.Statuses(), Changes: r.sessions.RouteChanges(), Path: r.sessions.Path}
+	state.Routing = func() kube.RoutingState {
+		sum := kube.RoutingState{Sessions: r.sessions.Statuses(), Changes: r.sessions.RouteChanges(), Path: r.sessions.Path}
 		if p := problems.Load(); p != nil {
 			sum.Problems, sum.Peers = p.Sentences, p.Peers
 		}
@@ -60,7 +60,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 	return r, mgr.Add(&routing.ConfigWatcher{
 		Objects: objects, Self: o.Node, Namespace: o.Namespace, Sessions: r.sessions,
 		Before: o.Before, Outside: o.Outside, Refused: func(count int, first []eligibility.Refusal) {
-			refused.Store(&kube.Refused{Count: count, First: first})
+			refused.Store(&kube.RefusedAddresses{Count: count, First: first})
 			state.Nudge()
 		},
 		Source: bgp.SourceFor,

@@ -15,9 +15,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle is how long events are collected before the addresses are read again: one added address causes
+// collectDelay is how long events are collected before the addresses are read again: one added address causes
 // two events.
-const settle = 20 * time.Millisecond
+const collectDelay = 20 * time.Millisecond
 
 // isUnstable reports whether an address is about to be removed (deprecated, temporary) or not usable
 // yet (tentative, duplicate). IFA_F_TEMPORARY is checked for IPv6 only: on IPv4 addresses the same bit
@@ -34,7 +34,7 @@ func isUnstable(address netip.Addr, flags int) bool {
 func WatchAddresses(log logr.Logger) func(context.Context, func([]bgp.NodeAddress)) {
 	return func(ctx context.Context, set func([]bgp.NodeAddress)) {
 		var before []bgp.NodeAddress
-		netstate.Watcher{Log: log, Settle: settle, Look: func(s netstate.State) {
+		netstate.Watcher{Log: log, Settle: collectDelay, Look: func(s netstate.State) {
 			if list := addressesOf(s); before == nil || !slices.Equal(list, before) {
 				before = list
 				set(list)
@@ -65,9 +65,10 @@ func addressesOf(s netstate.State) []bgp.NodeAddress {
 	return list
 }
 
-// outgoing returns the interface that leads to a router, and whether the router is on a network of that
-// interface. Without a route to the router, it is the interface that has the local address.
-func outgoing(p bgp.Peer, router, local netip.Addr, addresses []bgp.NodeAddress) (device string, direct bool) {
+// outgoingInterface returns the interface that leads to a router, and whether the router is on a
+// network of that interface. Without a route to the router, it is the interface that has the local
+// address.
+func outgoingInterface(p bgp.Peer, router, local netip.Addr, addresses []bgp.NodeAddress) (device string, direct bool) {
 	if p.Interface != "" {
 		return p.Interface, true
 	}

@@ -73,7 +73,7 @@ func TestListenProblem(t *testing.T) {
 
 func TestOutgoing_RouterOnTheNodeItselfIsNotDirect(t *testing.T) {
 	router := netip.MustParseAddr("127.0.0.2")
-	device, direct := outgoing(bgp.Peer{Address: router}, router, netip.MustParseAddr("127.0.0.1"), nil)
+	device, direct := outgoingInterface(bgp.Peer{Address: router}, router, netip.MustParseAddr("127.0.0.1"), nil)
 	if device != "lo" || direct {
 		t.Errorf("got %s, direct %v, want lo and not direct", device, direct)
 	}

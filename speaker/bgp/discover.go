@@ -47,7 +47,7 @@ var (
 // node. Their router lifetime is 0: the node is no default router.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
-		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discover(ctx, device, found, established) })
+		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discoverRouter(ctx, device, found, established) })
 	}
 }
 
@@ -74,7 +74,7 @@ func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
 	}
 }
 
-func discover(ctx context.Context, device string, found func(netip.Addr), established func() bool) error {
+func discoverRouter(ctx context.Context, device string, found func(netip.Addr), established func() bool) error {
 	link, err := net.InterfaceByName(device)
 	if err != nil {
 		return fmt.Errorf("opening the interface %s: %w", device, err)
@@ -96,9 +96,9 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	d := discovery{conn: conn, link: link, self: self}
 	pace := rate.NewLimiter(maxReads, maxReads)
 	for {
-		d.announce()
-		_ = conn.SetReadDeadline(d.next())
-		err := receive(ctx, pace, d.readAdvertisement, func(from netip.Addr) {
+		d.sendAdvertisement()
+		_ = conn.SetReadDeadline(d.nextAdvertisement())
+		err := receiveAdvertisements(ctx, pace, d.readAdvertisement, func(from netip.Addr) {
 			if d.choice.follow(time.Now(), from, established()) {
 				found(from.WithZone(device))
 			}
@@ -109,9 +109,9 @@ func discover(ctx context.Context, device string, found func(netip.Addr), establ
 	}
 }
 
-// receive reads router advertisements, and calls follow with the sender of each. It reads at a bounded
-// pace, until reading fails or the context ends.
-func receive(ctx context.Context, pace *rate.Limiter, read func() (netip.Addr, error), follow func(netip.Addr)) error {
+// receiveAdvertisements reads router advertisements, and calls follow with the sender of each. It
+// reads at a bounded pace, until reading fails or the context ends.
+func receiveAdvertisements(ctx context.Context, pace *rate.Limiter, read func() (netip.Addr, error), follow func(netip.Addr)) error {
 	for {
 		if err := pace.Wait(ctx); err != nil {
 			return err
@@ -132,24 +132,24 @@ type discovery struct {
 	self netip.Addr
 	sent int
 
-	choice choice
+	choice routerChoice
 }
 
-// choice is the router that this node uses, of the routers on a link.
-type choice struct {
+// routerChoice is the router that this node uses, of the routers on a link.
+type routerChoice struct {
 	router        netip.Addr
 	since, latest time.Time // when the router was chosen, and when its last advertisement arrived
 }
 
-func (d *discovery) next() time.Time {
+func (d *discovery) nextAdvertisement() time.Time {
 	if d.sent <= soonTimes {
 		return time.Now().Add(announceSoon)
 	}
 	return time.Now().Add(announceLater)
 }
 
-// announce sends an advertisement and a solicitation. Errors are ignored: both are sent again.
-func (d *discovery) announce() {
+// sendAdvertisement sends an advertisement and a solicitation. Errors are ignored: both are sent again.
+func (d *discovery) sendAdvertisement() {
 	d.sent++
 	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: d.link.HardwareAddr}
 	_ = d.conn.WriteTo(&ndp.RouterAdvertisement{Options: []ndp.Option{source}}, nil, allNodes)
@@ -159,7 +159,7 @@ func (d *discovery) announce() {
 // follow handles an advertisement, and reports whether its sender is the chosen router. The router of
 // an established session stays chosen. Without a session the router stays chosen while it sends
 // advertisements, for at most tryFor if there are other routers: these are tried in turn.
-func (c *choice) follow(now time.Time, from netip.Addr, established bool) bool {
+func (c *routerChoice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
 		if c.router.IsValid() && (established || now.Sub(c.latest) < silentAfter && now.Sub(c.since) < tryFor) {
 			return false

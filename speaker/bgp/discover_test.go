@@ -64,7 +64,7 @@ func TestChoice_Follow(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			begin := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
-			var c choice
+			var c routerChoice
 			for i, a := range tt.list {
 				at := begin.Add(time.Duration(a.at * float64(time.Second)))
 				if got := c.follow(at, netip.MustParseAddr(a.from), a.established); got != a.want {
@@ -89,14 +89,14 @@ func TestReceive_Pace(t *testing.T) {
 			}
 			return router, nil
 		}
-		if err := receive(t.Context(), pace, flood, func(netip.Addr) { followed++ }); !errors.Is(err, failed) {
+		if err := receiveAdvertisements(t.Context(), pace, flood, func(netip.Addr) { followed++ }); !errors.Is(err, failed) {
 			t.Errorf("error: got %v, want that of reading", err)
 		}
 		if reads < 10*maxReads || reads > 11*maxReads+1 || followed != reads/2 {
 			t.Errorf("within 10s of a flood: got %d messages read and %d followed, want 10 to 11 times %d read and half of them followed", reads, followed, maxReads)
 		}
 		began = time.Now()
-		if err := receive(t.Context(), pace, func() (netip.Addr, error) { return netip.Addr{}, failed }, nil); !errors.Is(err, failed) || time.Since(began) > time.Second {
+		if err := receiveAdvertisements(t.Context(), pace, func() (netip.Addr, error) { return netip.Addr{}, failed }, nil); !errors.Is(err, failed) || time.Since(began) > time.Second {
 			t.Errorf("first message after a flood: got %v after %v, want it read within a second", err, time.Since(began))
 		}
 	})

@@ -6,14 +6,14 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// flaps counts unplanned ends of an established session.
-type flaps struct {
+// flapCounter counts unplanned ends of an established session.
+type flapCounter struct {
 	count int
 	last  time.Time
 }
 
 // note counts an end. If the end before is at least bgp.StableAfter ago, the count starts at 1 again.
-func (f *flaps) note(now time.Time) {
+func (f *flapCounter) note(now time.Time) {
 	if now.Sub(f.last) >= bgp.StableAfter {
 		f.count = 0
 	}
@@ -21,9 +21,9 @@ func (f *flaps) note(now time.Time) {
 	f.last = now
 }
 
-// settled returns the status at a time: flaps are removed once bgp.StableAfter has passed since the
+// withoutOldFlaps returns the status at a time: flaps are removed once bgp.StableAfter has passed since the
 // last one.
-func (s Status) settled(now time.Time) Status {
+func (s Status) withoutOldFlaps(now time.Time) Status {
 	if now.Sub(s.LastFlap) >= bgp.StableAfter {
 		s.Flaps, s.LastFlap = 0, time.Time{}
 	}

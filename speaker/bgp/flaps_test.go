@@ -19,11 +19,11 @@ func TestFlaps(t *testing.T) {
 		{"an end after that is the first", []time.Duration{1 * time.Minute, 2 * time.Minute, 12 * time.Minute}, 13 * time.Minute, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var f flaps
+			var f flapCounter
 			for _, end := range tt.ends {
 				f.note(start.Add(end))
 			}
-			if got := (Status{Flaps: f.count, LastFlap: f.last}).settled(start.Add(tt.at)).Flaps; got != tt.want {
+			if got := (Status{Flaps: f.count, LastFlap: f.last}).withoutOldFlaps(start.Add(tt.at)).Flaps; got != tt.want {
 				t.Errorf("got %d flaps, want %d", got, tt.want)
 			}
 		})

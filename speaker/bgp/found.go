@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// discover starts the discovery of the router of an unnumbered peer on its interface, in place of the
+// startDiscovery starts the discovery of the router of an unnumbered peer on its interface, in place of the
 // discovery before. The caller holds m.mu.
-func (m *Manager) discover(r *running) {
+func (m *Manager) startDiscovery(r *runningPeer) {
 	r.stopDiscovery()
 	r.discovered = netip.Addr{}
 	device := r.config.Interface
@@ -24,16 +24,16 @@ func (m *Manager) discover(r *running) {
 }
 
 // setDiscovered sets the address of the router that was discovered for an unnumbered peer.
-func (m *Manager) setDiscovered(r *running, device string, router netip.Addr) {
+func (m *Manager) setDiscovered(r *runningPeer, device string, router netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.discovered == router || r.config.Interface != device || m.peers[r.config.Name] != r {
 		return
 	}
 	r.discovered = router
-	r.do(func(now time.Time) []session.Action { return r.setRouter(now, router) })
-	m.listen()
-	m.watch()
+	r.enqueue(func(now time.Time) []session.Action { return r.setRouter(now, router) })
+	m.updateListeners()
+	m.watchPaths()
 }
 
 // setRouter changes the address of the router, and connects to it. A session with another router ends.
@@ -51,18 +51,18 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	return p.machine.ConnectNow(now)
 }
 
-// listen updates the listeners. They accept connections of the routers of passive peers, and check the
+// updateListeners updates the listeners. They accept connections of the routers of passive peers, and check the
 // signature if the peer has a password. The router of an unnumbered peer is accepted once it is
 // discovered. A peer with a revoked password accepts no connection; an existing connection has a key of
 // its own and stays. The caller holds m.mu.
-func (m *Manager) listen() {
+func (m *Manager) updateListeners() {
 	list := make([]bgp.Peer, 0, len(m.peers))
 	for _, r := range m.peers {
 		if r.config.Revoked {
 			continue
 		}
 		config := r.config
-		config.Address = m.router(r)
+		config.Address = m.routerAddress(r)
 		list = append(list, config)
 	}
 	m.listeners.set(list)

@@ -34,7 +34,7 @@ const (
 var errMalformed = errors.New("the router sent a malformed message")
 
 // link is a TCP connection with a router. Its goroutine (run) owns the connection, and only run and
-// release close it. run returns when either side has ended the connection: at the latest drainWithin
+// releaseLink close it. run returns when either side has ended the connection: at the latest drainWithin
 // and lingerFor after end was called. No goroutine of the link is left then.
 //
 // The peer's goroutine fills the queue and calls end. A separate writer empties the queue, so that a
@@ -65,12 +65,12 @@ func (l *link) run(p *peer) {
 	var writer sync.WaitGroup
 	writer.Go(func() { l.write(p) })
 	err := l.read(p)
-	p.do(func(now time.Time) []session.Action {
+	p.enqueue(func(now time.Time) []session.Action {
 		if p.links[l.side] != l {
 			return nil
 		}
-		p.release(l)
-		return p.machine.Closed(now, l.side, lostWords(l.cause(err)))
+		p.releaseLink(l)
+		return p.machine.Closed(now, l.side, lostWords(l.endCause(err)))
 	})
 	l.end(nil, lingerFor)
 	writer.Wait()
@@ -86,8 +86,8 @@ func (l *link) read(p *peer) error {
 		if err != nil {
 			return err
 		}
-		p.metrics.read(message)
-		p.do(func(now time.Time) []session.Action {
+		p.metrics.countRead(message)
+		p.enqueue(func(now time.Time) []session.Action {
 			if p.links[l.side] != l {
 				return nil
 			}
@@ -106,7 +106,7 @@ func (l *link) read(p *peer) error {
 // write writes queued octets until the link ends, or the router reads nothing for writeWithin.
 func (l *link) write(p *peer) {
 	for {
-		octets, since, ending := l.take()
+		octets, since, ending := l.takeQueued()
 		if len(octets) == 0 {
 			if ending {
 				break
@@ -115,15 +115,15 @@ func (l *link) write(p *peer) {
 			continue
 		}
 		n, err := l.conn.Write(octets)
-		p.metrics.wrote(octets[:n])
-		if !l.wrote(err) {
+		p.metrics.countWritten(octets[:n])
+		if !l.noteWritten(err) {
 			_ = l.conn.SetReadDeadline(time.Now()) // the reader ends
 			return
 		}
 		if !since.IsZero() {
 			p.metrics.announce.Observe(time.Since(since).Seconds())
 		}
-		p.do(func(time.Time) []session.Action { return nil }) // has the peer flush: there may be more routes to send
+		p.enqueue(func(time.Time) []session.Action { return nil }) // makes the peer call sendNext: there may be more routes to send
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -131,8 +131,8 @@ func (l *link) write(p *peer) {
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
 }
 
-// take returns all that is queued, to be written.
-func (l *link) take() (octets []byte, since time.Time, ending bool) {
+// takeQueued returns all that is queued, to be written.
+func (l *link) takeQueued() (octets []byte, since time.Time, ending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	octets, since = l.pending, l.since
@@ -143,17 +143,17 @@ func (l *link) take() (octets []byte, since time.Time, ending bool) {
 	return octets, since, l.ending
 }
 
-// wrote records the result of a write, and reports whether the writer continues.
-func (l *link) wrote(err error) bool {
+// noteWritten records the result of a write, and reports whether the writer continues.
+func (l *link) noteWritten(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing, l.failed = false, err
 	return err == nil
 }
 
-// cause returns why the link ended: the error of the writer, which also ends the reader, or else err,
+// endCause returns why the link ended: the error of the writer, which also ends the reader, or else err,
 // the error of the reader.
-func (l *link) cause(err error) error {
+func (l *link) endCause(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed != nil {
@@ -176,16 +176,16 @@ func (l *link) send(octets []byte, since time.Time) {
 	l.wake()
 }
 
-// free reports whether all queued octets are written.
-func (l *link) free() bool {
+// allWritten reports whether all queued octets are written.
+func (l *link) allWritten() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.writing && len(l.pending) == 0
 }
 
-// room reports whether fewer octets than maxBeforeKeepalive wait to be written: a KEEPALIVE may be queued
+// hasRoom reports whether fewer octets than maxBeforeKeepalive wait to be written: a KEEPALIVE may be queued
 // then even if the router reads nothing at the moment.
-func (l *link) room() bool {
+func (l *link) hasRoom() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.pending) < maxBeforeKeepalive
@@ -214,9 +214,9 @@ func (l *link) wake() {
 	}
 }
 
-// release moves a link that is ending or has ended to the lingering links. Only the goroutine of the
+// releaseLink moves a link that is ending or has ended to the lingering links. Only the goroutine of the
 // peer calls it.
-func (p *peer) release(l *link) {
+func (p *peer) releaseLink(l *link) {
 	delete(p.links, l.side)
 	lingering := p.lingering[:0]
 	for _, other := range p.lingering {
@@ -233,10 +233,10 @@ func (p *peer) release(l *link) {
 	}
 }
 
-// probe turns TCP keep-alives on. A session with hold time 0, which either side may request, has no
+// enableKeepAlive turns TCP keep-alives on. A session with hold time 0, which either side may request, has no
 // KEEPALIVEs (RFC 4271 section 4.4): without probes it would stay established for ever with a router
 // that lost its power.
-func probe(conn net.Conn) {
+func enableKeepAlive(conn net.Conn) {
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 10 * time.Second, Count: 3})
 	}

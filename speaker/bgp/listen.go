@@ -32,8 +32,8 @@ const (
 	maxWaiting = 2
 )
 
-// place is an address, port and VRF at which connections of routers are accepted.
-type place struct {
+// listenPlace is an address, port and VRF at which connections of routers are accepted.
+type listenPlace struct {
 	address netip.Addr
 	vrf     string
 }
@@ -43,8 +43,8 @@ type listeners struct {
 	ctx      context.Context
 	options  Options
 	accepted func(net.Conn, string)
-	listens  func(place, error) // called when listening at a place has begun (nil) or failed
-	open     map[place]*listener
+	listens  func(listenPlace, error) // called when listening at a place has begun (nil) or failed
+	open     map[listenPlace]*listener
 }
 
 // listener is one listening socket, with the peers whose routers may connect to it.
@@ -60,13 +60,13 @@ type listener struct {
 	fd    func(func(fd int) error) error // runs a function on the socket; nil while the socket is closed
 }
 
-func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string), listens func(place, error)) listeners {
-	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[place]*listener{}}
+func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string), listens func(listenPlace, error)) listeners {
+	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[listenPlace]*listener{}}
 }
 
 // set replaces the peers; those that are not passive are ignored.
 func (ls *listeners) set(peers []bgp.Peer) {
-	wanted := places(peers)
+	wanted := passivePeers(peers)
 	for at, l := range ls.open {
 		if wanted[at] == nil {
 			l.end()
@@ -87,22 +87,22 @@ func (ls *listeners) set(peers []bgp.Peer) {
 	}
 }
 
-// places returns the passive peers by the place that their routers connect to. A socket for all
+// passivePeers returns the passive peers by the place that their routers connect to. A socket for all
 // addresses replaces the sockets for single ones: the kernel does not allow both.
-func places(peers []bgp.Peer) map[place][]bgp.Peer {
-	all := func(p bgp.Peer) place {
+func passivePeers(peers []bgp.Peer) map[listenPlace][]bgp.Peer {
+	all := func(p bgp.Peer) listenPlace {
 		if p.Address.Is4() || p.Source.Is4() {
-			return place{netip.IPv4Unspecified(), p.VRF}
+			return listenPlace{netip.IPv4Unspecified(), p.VRF}
 		}
-		return place{netip.IPv6Unspecified(), p.VRF}
+		return listenPlace{netip.IPv6Unspecified(), p.VRF}
 	}
-	wide := map[place]bool{}
+	wide := map[listenPlace]bool{}
 	for _, p := range peers {
 		if p.Passive && !p.Source.IsValid() {
 			wide[all(p)] = true
 		}
 	}
-	wanted := map[place][]bgp.Peer{}
+	wanted := map[listenPlace][]bgp.Peer{}
 	for _, p := range peers {
 		if !p.Passive {
 			continue
@@ -117,7 +117,7 @@ func places(peers []bgp.Peer) map[place][]bgp.Peer {
 }
 
 // isFor reports whether the router of a passive peer connects to the place.
-func (at place) isFor(p bgp.Peer) bool {
+func (at listenPlace) isFor(p bgp.Peer) bool {
 	four := p.Address.Is4() || p.Source.Is4()
 	return at.vrf == p.VRF && at.address.Is4() == four && (at.address.IsUnspecified() || at.address == p.Source)
 }
@@ -128,14 +128,14 @@ func (l *listener) set(peers []bgp.Peer) {
 	defer l.mu.Unlock()
 	l.peers = peers
 	if l.fd != nil {
-		l.guard(l.fd)
+		l.guardSocket(l.fd)
 	}
 }
 
-// guard makes the kernel check the source addresses of packets, signatures, and hop limits (those only
+// guardSocket makes the kernel check the source addresses of packets, signatures, and hop limits (those only
 // if all peers have a limit). If the key of a router cannot be set, only that router is not admitted.
 // The caller holds l.mu.
-func (l *listener) guard(fd func(func(fd int) error) error) {
+func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
 	for _, p := range l.peers {
@@ -148,7 +148,7 @@ func (l *listener) guard(fd func(func(fd int) error) error) {
 		least = min(least, leastHopLimit(p))
 	}
 	set := func(router netip.Addr, password bgp.Password) {
-		if err := fd(func(fd int) error { return sign(fd, router, password) }); err != nil {
+		if err := fd(func(fd int) error { return setPassword(fd, router, password) }); err != nil {
 			l.log.Error(err, "setting the password of a router that connects", "router", router)
 			return
 		}
@@ -197,7 +197,7 @@ func isRouterOf(p bgp.Peer, router, local netip.Addr) bool {
 	return p.Address == router && (!p.Source.IsValid() || p.Source == local)
 }
 
-func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
+func (ls *listeners) listen(ctx context.Context, at listenPlace, l *listener) {
 	for pause := listenSoon; ctx.Err() == nil; pause = min(2*pause, listenAgain) {
 		err := ls.accept(ctx, at, l)
 		if ctx.Err() != nil {
@@ -214,20 +214,20 @@ func (ls *listeners) listen(ctx context.Context, at place, l *listener) {
 	}
 }
 
-func (ls *listeners) accept(ctx context.Context, at place, l *listener) error {
-	on, err := l.open(ctx, at, ls.options.ListenPort)
+func (ls *listeners) accept(ctx context.Context, at listenPlace, l *listener) error {
+	on, err := l.openSocket(ctx, at, ls.options.ListenPort)
 	if err != nil {
 		return err
 	}
 	defer l.close(on)
 	ls.listens(at, nil)
 	defer context.AfterFunc(ctx, func() { _ = on.Close() })()
-	return l.serve(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
+	return l.acceptConns(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
 }
 
-// serve accepts connections until the socket fails. The pace is bounded: resetting connections of
+// acceptConns accepts connections until the socket fails. The pace is bounded: resetting connections of
 // strangers must not take the processor from the sessions and from heartbeats.
-func (l *listener) serve(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
+func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
 	on = netlimit.NewPacedListener(on)
 	var pause time.Duration
 	for {
@@ -262,13 +262,13 @@ func isShortage(err error) bool {
 	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// open opens the socket. The passwords are set before the socket listens, so that no connection is
+// openSocket opens the socket. The passwords are set before the socket listens, so that no connection is
 // accepted without a signature in between.
-func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listener, error) {
+func (l *listener) openSocket(ctx context.Context, at listenPlace, port uint16) (net.Listener, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keys, l.from = map[netip.Addr]bgp.Password{}, nil
-	config := l.config(at)
+	config := l.listenConfig(at)
 	network := "tcp6"
 	if at.address.Is4() {
 		network = "tcp4"
@@ -286,15 +286,15 @@ func (l *listener) open(ctx context.Context, at place, port uint16) (net.Listene
 	return on, nil
 }
 
-// config returns a ListenConfig that prepares the socket before it is bound. The caller holds l.mu
+// listenConfig returns a ListenConfig that prepares the socket before it is bound. The caller holds l.mu
 // until the socket listens. Multipath TCP is off: its sockets support neither the filter nor
 // signatures.
-func (l *listener) config(at place) net.ListenConfig {
+func (l *listener) listenConfig(at listenPlace) net.ListenConfig {
 	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		if err := onSocket(c, func(fd int) error { return prepareListener(fd, at) }); err != nil {
 			return err
 		}
-		l.guard(func(set func(fd int) error) error { return onSocket(c, set) })
+		l.guardSocket(func(set func(fd int) error) error { return onSocket(c, set) })
 		return nil
 	}}
 	config.SetMultipathTCP(false)
@@ -310,7 +310,7 @@ func (l *listener) close(on net.Listener) {
 
 // prepareListener sets the VRF, and the highest hop limit for answers: a router that checks the hop
 // limit (RFC 5082) would drop them otherwise.
-func prepareListener(fd int, at place) error {
+func prepareListener(fd int, at listenPlace) error {
 	if at.vrf != "" {
 		if err := unix.BindToDevice(fd, at.vrf); err != nil {
 			return fmt.Errorf("entering the VRF %s: %w", at.vrf, err)
@@ -322,13 +322,13 @@ func prepareListener(fd int, at place) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
 }
 
-// adopt prepares a connection that a router made. If the connection was queued before its key was set
+// adoptConn prepares a connection that a router made. If the connection was queued before its key was set
 // on the listener, its segments are signed and checked from now on, and it fails if the router does not
 // sign. The filter that the connection inherited from the listener is removed.
-func adopt(conn net.Conn, p bgp.Peer, router netip.Addr) error {
+func adoptConn(conn net.Conn, p bgp.Peer, router netip.Addr) error {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return errors.Join(prepare(fd, p, router), sourcefilter.Detach(fd)) })
+	return onSocket(raw, func(fd int) error { return errors.Join(prepareSocket(fd, p, router), sourcefilter.Detach(fd)) })
 }

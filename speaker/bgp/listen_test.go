@@ -205,7 +205,7 @@ func TestPlaces(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for at, peers := range places(tt.peers) {
+			for at, peers := range passivePeers(tt.peers) {
 				line := fmt.Sprintf("%s/%s", at.address, at.vrf)
 				for _, p := range peers {
 					line += " " + string(p.Name)
@@ -261,7 +261,7 @@ func TestListener_Flood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		on := &flooded{until: time.Now().Add(10 * time.Second)}
 		l := &listener{log: logr.Discard()}
-		if err := l.serve(t.Context(), on, func(net.Conn) { t.Error("a stranger was accepted") }); !errors.Is(err, net.ErrClosed) {
+		if err := l.acceptConns(t.Context(), on, func(net.Conn) { t.Error("a stranger was accepted") }); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("it ends with %v", err)
 		}
 		if on.accepted < 100_000 || on.accepted > 101_001 {
@@ -278,7 +278,7 @@ func TestListener_OutOfDescriptors(t *testing.T) {
 		on := &short{conn: ours, left: 10, begin: time.Now()}
 		l := &listener{log: logr.Discard(), peers: []bgp.Peer{{}}} // a pipe has no address
 		accepted := 0
-		if err := l.serve(t.Context(), on, func(net.Conn) { accepted++ }); !errors.Is(err, net.ErrClosed) {
+		if err := l.acceptConns(t.Context(), on, func(net.Conn) { accepted++ }); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("it ends with %v", err)
 		}
 		if accepted != 1 {
@@ -299,7 +299,7 @@ func TestListener_KeysAreOnTheSocketBeforeItListens(t *testing.T) {
 	const password bgp.Password = "secret"
 	router := netip.MustParseAddr("127.0.0.1")
 	l := &listener{log: logr.Discard(), four: true, peers: []bgp.Peer{{Address: router, Password: password, Passive: true}}, keys: map[netip.Addr]bgp.Password{}}
-	config := l.config(place{address: router})
+	config := l.listenConfig(listenPlace{address: router})
 	prepare, listens := config.Control, -1
 	var before map[netip.Addr]bgp.Password
 	config.Control = func(network, address string, c syscall.RawConn) error {
@@ -330,7 +330,7 @@ func TestListener_KeysAreOnTheSocketBeforeItListens(t *testing.T) {
 		t.Error("a connection without a signature: got in, want that it does not")
 	}
 	signed := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
-		return onSocket(c, func(fd int) error { return sign(fd, router, password) })
+		return onSocket(c, func(fd int) error { return setPassword(fd, router, password) })
 	}}
 	conn, err := signed.Dial("tcp4", on.Addr().String())
 	if err != nil {

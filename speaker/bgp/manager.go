@@ -59,8 +59,8 @@ type Manager struct {
 	openWithin time.Duration
 
 	mu        sync.Mutex
-	peers     map[bgp.PeerName]*running
-	parting   map[*running]bool // removed peers whose sessions have not ended yet
+	peers     map[bgp.PeerName]*runningPeer
+	parting   map[*runningPeer]bool // removed peers whose sessions have not ended yet
 	draining  bool
 	drains    int // how often draining has changed
 	listeners listeners
@@ -71,7 +71,7 @@ type Manager struct {
 	// findings are the results of BFD that followPaths has not handled yet; findingsMu guards them, and
 	// is never held while waiting. found has a token when there are some.
 	findingsMu sync.Mutex
-	findings   map[speakerbfd.Key]finding
+	findings   map[speakerbfd.Key]pathFinding
 	found      chan struct{}
 
 	// statusMu guards statuses. A peer reports its status while another goroutine holds mu and waits
@@ -83,8 +83,8 @@ type Manager struct {
 // DownAfter is how long a session has to come up before it counts as down.
 const DownAfter = 10 * time.Second
 
-// running is a peer whose goroutine runs.
-type running struct {
+// runningPeer is a peer whose goroutine runs.
+type runningPeer struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
@@ -109,9 +109,9 @@ func New(ctx context.Context, o Options) *Manager {
 	if o.Addresses == nil {
 		o.Addresses = nodeAddresses
 	}
-	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*running{}, parting: map[*running]bool{}, statuses: map[bgp.PeerName]Status{}}
-	m.findings, m.found = map[speakerbfd.Key]finding{}, make(chan struct{}, 1)
-	m.listeners = newListeners(ctx, o, m.accepted, m.listens)
+	m := &Manager{Options: o, ctx: ctx, begun: time.Now(), peers: map[bgp.PeerName]*runningPeer{}, parting: map[*runningPeer]bool{}, statuses: map[bgp.PeerName]Status{}}
+	m.findings, m.found = map[speakerbfd.Key]pathFinding{}, make(chan struct{}, 1)
+	m.listeners = newListeners(ctx, o, m.handOverConn, m.reportListening)
 	go m.followPaths()
 	return m
 }
@@ -129,16 +129,16 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 		r := m.peers[config.Name]
 		switch {
 		case r == nil:
-			m.peers[config.Name] = m.begin(config, table(config.Name))
+			m.peers[config.Name] = m.beginPeer(config, table(config.Name))
 		case sameConfig(r.config, config):
 			r.config = config // its BFD profile may have changed
 		default:
 			elsewhere := r.config.Interface != config.Interface
 			r.config = config
 			if elsewhere {
-				m.discover(r)
+				m.startDiscovery(r)
 			}
-			r.do(func(now time.Time) []session.Action { return r.change(now, config) })
+			r.enqueue(func(now time.Time) []session.Action { return r.changeConfig(now, config) })
 		}
 	}
 	for name, r := range m.peers {
@@ -146,12 +146,12 @@ func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Tabl
 			delete(m.peers, name)
 			m.parting[r] = true
 			r.retire()
-			m.forget(name)
-			go m.remove(name, r)
+			m.forgetPeer(name)
+			go m.removePeer(name, r)
 		}
 	}
-	m.listen()
-	m.watch()
+	m.updateListeners()
+	m.watchPaths()
 	m.watchAddresses()
 	m.Changed()
 }
@@ -162,54 +162,54 @@ func sameConfig(x, y bgp.Peer) bool {
 	return x == y
 }
 
-func (m *Manager) begin(config bgp.Peer, table routes.Table) *running {
+func (m *Manager) beginPeer(config bgp.Peer, table routes.Table) *runningPeer {
 	ctx, end := context.WithCancel(m.ctx)
 	// The router retains the routes of the speaker before this one for its restart time.
 	restarted := time.Since(m.begun) < config.RestartTime
 	p := &peer{
-		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan event, 16), ended: make(chan struct{}), metrics: m.Metrics.of(config.Name),
+		ctx: ctx, log: m.Log.WithValues("peer", config.Name), events: make(chan peerEvent, 16), ended: make(chan struct{}), metrics: m.Metrics.metricsOf(config.Name),
 		config: config, machine: session.New(time.Now(), sessionConfig(config, restarted, m.openWithin)), links: map[session.Side]*link{},
-		table: newTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
+		table: newRouteTable(table), router: config.Address, restarted: restarted, openWithin: m.openWithin,
 		nodeAddresses: m.Addresses, addresses: m.addresses, internal: m.internal,
 		passes: m.Watchdog.Loop("the BGP session of the BGPPeer " + string(config.Name)),
 	}
 	p.table.leaving, p.table.withdrawn = m.draining, m.draining
 	var retired atomic.Bool
 	var late *time.Timer
-	p.onStatus = func(s Status) { late = m.show(s, &retired, p.metrics, late) }
+	p.onStatus = func(s Status) { late = m.storeStatus(s, &retired, p.metrics, late) }
 	go p.run()
-	p.do(p.machine.Start)
-	r := &running{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, stopDiscovery: func() {}}
-	m.discover(r)
+	p.enqueue(p.machine.Start)
+	r := &runningPeer{peer: p, config: config, end: end, retire: func() { retired.Store(true) }, stopDiscovery: func() {}}
+	m.startDiscovery(r)
 	return r
 }
 
-func (m *Manager) remove(name bgp.PeerName, r *running) {
-	r.leave(m.ctx, r.config.ShutdownWait, false, bgp.NewCease(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
+func (m *Manager) removePeer(name bgp.PeerName, r *runningPeer) {
+	r.endForGood(m.ctx, r.config.ShutdownWait, false, bgp.NewCease(bgp.PeerDeconfigured, ""), "the BGPPeer was deleted")
 	r.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.parting, r)
-	m.watch()
+	m.watchPaths()
 	if m.peers[name] == nil {
-		m.Metrics.forget(name)
+		m.Metrics.forgetPeer(name)
 	}
 }
 
-func (m *Manager) forget(name bgp.PeerName) {
+func (m *Manager) forgetPeer(name bgp.PeerName) {
 	m.statusMu.Lock()
 	defer m.statusMu.Unlock()
 	delete(m.statuses, name)
 }
 
-// show stores the status of a session, unless the peer is retired. late is the timer that has the
-// status reported once more when a session that does not come up counts as down; show returns it.
-func (m *Manager) show(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
+// storeStatus stores the status of a session, unless the peer is retired. late is the timer that has the
+// status reported once more when a session that does not come up counts as down; storeStatus returns it.
+func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
 	if !retired.Load() {
 		m.statuses[s.Peer] = s
-		metrics.note(s)
+		metrics.noteStatus(s)
 	}
 	m.statusMu.Unlock()
 	switch within := DownAfter + time.Second; {
@@ -266,7 +266,7 @@ func (m *Manager) SetInternalIPs(list []netip.Addr) {
 // updateAll calls set on all peers, and has each choose its next hops again. The caller holds m.mu.
 func (m *Manager) updateAll(set func(*peer)) {
 	for _, r := range m.peers {
-		r.do(func(time.Time) []session.Action {
+		r.enqueue(func(time.Time) []session.Action {
 			set(r.peer)
 			r.renewNextHops()
 			return nil
@@ -274,13 +274,13 @@ func (m *Manager) updateAll(set func(*peer)) {
 	}
 }
 
-// listens reports to the peers of a place whether connections of their routers are accepted there.
-func (m *Manager) listens(at place, err error) {
+// reportListening reports to the peers of a place whether connections of their routers are accepted there.
+func (m *Manager) reportListening(at listenPlace, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
 		if r.config.Passive && at.isFor(r.config) {
-			r.do(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
+			r.enqueue(func(time.Time) []session.Action { r.closed = listenProblem(m.ListenPort, err); return nil })
 		}
 	}
 }
@@ -298,19 +298,19 @@ func (m *Manager) SetDraining(draining bool) {
 	m.drains++
 	drain := m.drains
 	for _, r := range m.peers {
-		r.do(func(time.Time) []session.Action { r.table.setLeaving(draining, false); return nil })
+		r.enqueue(func(time.Time) []session.Action { r.table.setLeaving(draining, false); return nil })
 		if draining {
-			time.AfterFunc(r.config.ShutdownWait, func() { m.withdraw(r, drain) })
+			time.AfterFunc(r.config.ShutdownWait, func() { m.withdrawMarked(r, drain) })
 		}
 	}
 }
 
-// withdraw withdraws the marked routes, unless draining has changed meanwhile.
-func (m *Manager) withdraw(r *running, drain int) {
+// withdrawMarked withdraws the marked routes, unless draining has changed meanwhile.
+func (m *Manager) withdrawMarked(r *runningPeer, drain int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.drains == drain {
-		r.do(func(time.Time) []session.Action { r.table.setLeaving(true, true); return nil })
+		r.enqueue(func(time.Time) []session.Action { r.table.setLeaving(true, true); return nil })
 	}
 }
 
@@ -321,7 +321,7 @@ func (m *Manager) Leave(ctx context.Context) {
 	m.mu.Lock()
 	draining := m.draining
 	leaving := m.peers
-	m.peers = map[bgp.PeerName]*running{}
+	m.peers = map[bgp.PeerName]*runningPeer{}
 	for _, r := range leaving {
 		m.parting[r] = true
 	}
@@ -330,7 +330,7 @@ func (m *Manager) Leave(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, r := range leaving {
 		all.Go(func() {
-			r.leave(ctx, r.config.ShutdownWait, r.config.RestartTime > 0 && !draining, bgp.NewCease(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
+			r.endForGood(ctx, r.config.ShutdownWait, r.config.RestartTime > 0 && !draining, bgp.NewCease(bgp.AdminShutdown, "the speaker of this node ends"), "the speaker ends")
 		})
 	}
 	all.Wait()
@@ -343,21 +343,21 @@ func (m *Manager) Statuses() []Status {
 	list := make([]Status, 0, len(m.statuses))
 	now := time.Now()
 	for _, s := range m.statuses {
-		list = append(list, s.settled(now))
+		list = append(list, s.withoutOldFlaps(now))
 	}
 	slices.SortFunc(list, func(x, y Status) int { return strings.Compare(string(x.Peer), string(y.Peer)) })
 	return list
 }
 
-// accepted hands a connection to the peer whose router made it, or closes it. For an unnumbered peer
+// handOverConn hands a connection to the peer whose router made it, or closes it. For an unnumbered peer
 // only the discovered router is accepted, and no other host of the link.
-func (m *Manager) accepted(conn net.Conn, vrf string) {
+func (m *Manager) handOverConn(conn net.Conn, vrf string) {
 	from, local := addrOf(conn.RemoteAddr()), addrOf(conn.LocalAddr())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.peers {
 		config := r.config
-		config.Address = m.router(r)
+		config.Address = m.routerAddress(r)
 		if config.VRF != vrf || !config.Passive || !isRouterOf(config, from, local) {
 			continue
 		}
@@ -365,7 +365,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 			r.waitingConns.Add(-1)
 			break
 		}
-		if err := adopt(conn, config, from); err != nil {
+		if err := adoptConn(conn, config, from); err != nil {
 			r.waitingConns.Add(-1)
 			r.log.Error(err, "preparing a connection of the router")
 			break
@@ -377,7 +377,7 @@ func (m *Manager) accepted(conn net.Conn, vrf string) {
 					netlimit.Abort(conn)
 					return nil
 				}
-				return r.connected(now, session.TheirSide, conn)
+				return r.handleConn(now, session.TheirSide, conn)
 			})
 		}()
 		return

@@ -184,7 +184,7 @@ func (o observed) link(t *testing.T) net.Conn {
 	defer o.mu.Unlock()
 	conn := make(chan net.Conn, 1)
 	for _, r := range o.peers {
-		r.do(func(time.Time) []session.Action { conn <- r.links[r.up.Side].conn; return nil })
+		r.enqueue(func(time.Time) []session.Action { conn <- r.links[r.up.Side].conn; return nil })
 		return <-conn
 	}
 	t.Fatal("there is no session")
@@ -358,7 +358,7 @@ func TestManagerListensForPassivePeersAlone(t *testing.T) {
 }
 
 func TestAConnectionThatNobodyTakesIsClosed(t *testing.T) {
-	p := &peer{events: make(chan event, 1), ended: make(chan struct{})}
+	p := &peer{events: make(chan peerEvent, 1), ended: make(chan struct{})}
 	ours, theirs := net.Pipe()
 	p.events <- nil // its goroutine is busy, and ends
 	close(p.ended)

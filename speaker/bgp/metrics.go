@@ -15,12 +15,12 @@ type Metrics struct {
 	prefixes    *prometheus.GaugeVec
 	failed      *prometheus.CounterVec
 	messages    *prometheus.CounterVec
-	updates     direction
+	updates     directionCounter
 	announce    prometheus.Histogram
 }
 
-// direction has one counter for sent messages and one for received ones.
-type direction struct{ sent, received *prometheus.CounterVec }
+// directionCounter has one counter for sent messages and one for received ones.
+type directionCounter struct{ sent, received *prometheus.CounterVec }
 
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
@@ -30,7 +30,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
 		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often a connection with the router of a BGPPeer was not made, or was lost."}, []string{"peer"}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types, those that were written whole and those that came."}, []string{"peer", "direction"}),
-		updates: direction{
+		updates: directionCounter{
 			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; each has one prefix or many, or is an End-of-RIB."}, []string{"peer"}),
 			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
 		},
@@ -54,7 +54,7 @@ type peerMetrics struct {
 	announce                     prometheus.Observer // shared by all peers: one histogram each would be many series
 }
 
-func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
+func (m *Metrics) metricsOf(peer bgp.PeerName) peerMetrics {
 	name := string(peer)
 	return peerMetrics{
 		established: m.established.WithLabelValues(name), prefixes: m.prefixes.WithLabelValues(name),
@@ -66,7 +66,7 @@ func (m *Metrics) of(peer bgp.PeerName) peerMetrics {
 	}
 }
 
-func (m *Metrics) forget(peer bgp.PeerName) {
+func (m *Metrics) forgetPeer(peer bgp.PeerName) {
 	labels := prometheus.Labels{"peer": string(peer)}
 	m.established.DeletePartialMatch(labels)
 	m.transitions.DeletePartialMatch(labels)
@@ -77,7 +77,7 @@ func (m *Metrics) forget(peer bgp.PeerName) {
 	m.updates.received.DeletePartialMatch(labels)
 }
 
-func (m peerMetrics) note(s Status) {
+func (m peerMetrics) noteStatus(s Status) {
 	m.established.Set(0)
 	if s.State == session.Established {
 		m.established.Set(1)
@@ -85,14 +85,14 @@ func (m peerMetrics) note(s Status) {
 	m.prefixes.Set(float64(s.Prefixes))
 }
 
-// wrote counts the messages in octets that were written to a connection.
-func (m peerMetrics) wrote(octets []byte) {
+// countWritten counts the messages in octets that were written to a connection.
+func (m peerMetrics) countWritten(octets []byte) {
 	messages, updates := wire.CountMessages(octets)
 	m.sent.Add(float64(messages))
 	m.updatesSent.Add(float64(updates))
 }
 
-func (m peerMetrics) read(message any) {
+func (m peerMetrics) countRead(message any) {
 	m.received.Inc()
 	if _, is := message.(session.Update); is {
 		m.updatesReceived.Inc()

@@ -160,7 +160,7 @@ func (r reads) writes(octets []byte, err error) {
 func connects(t *testing.T, p *peer) reads {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	p.do(func(now time.Time) []session.Action { return p.connected(now, session.TheirSide, onTCP{ours}) })
+	p.enqueue(func(now time.Time) []session.Action { return p.handleConn(now, session.TheirSide, onTCP{ours}) })
 	r := reads{t, theirs, wire.NewReader(theirs)}
 	open := r.next().(bgp.Open)
 	open.ASN, open.RouterID = 64513, netip.MustParseAddr("192.0.2.2")
@@ -179,7 +179,7 @@ func TestHowLongARouterWaitsForAChange(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		m := New(ctx, Options{Log: logr.Discard(), Metrics: NewMetrics(registry), Changed: func() {}, Addresses: func() ([]bgp.NodeAddress, error) { return []bgp.NodeAddress{nodeInternal}, nil }})
 		m.SetInternalIPs([]netip.Addr{nodeInternal.Prefix.Addr()})
-		r := m.begin(bgp.Peer{Name: "tor", ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.2"),
+		r := m.beginPeer(bgp.Peer{Name: "tor", ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParseAddr("127.0.0.2"),
 			Remote: bgp.RemoteASN{ASN: 64513}, Hold: 90 * time.Second, Passive: true}, routes.Table{one: red})
 		defer func() {
 			cancel()

@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// connected reports whether an address is in a network of an interface.
-func connected(address netip.Addr) bool {
+// onLocalNetwork reports whether an address is in a network of an interface.
+func onLocalNetwork(address netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	return err == nil && slices.ContainsFunc(list, func(a net.Addr) bool {
 		network, ok := a.(*net.IPNet)
@@ -32,7 +32,7 @@ func (p *peer) renewNextHops() {
 		}
 		return
 	}
-	device, direct := outgoing(p.config, p.router, p.local, p.addresses)
+	device, direct := outgoingInterface(p.config, p.router, p.local, p.addresses)
 	path := bgp.SessionPath{
 		Local: p.local, Outgoing: device, Direct: direct, Unnumbered: p.config.Interface != "", ExtendedNextHop: p.up.ExtendedNextHop,
 		Addresses: p.addresses, Internal: p.internal,
@@ -54,7 +54,7 @@ func (p *peer) renewNextHops() {
 		if *f.to != f.hop {
 			p.log.Info("next hop", "family", f.family.String(), "address", f.hop.Address, "linkLocal", f.hop.LinkLocal, "before", f.to.Address)
 			*f.to = f.hop
-			p.table.resend(f.family)
+			p.table.resendFamily(f.family)
 		}
 	}
 	p.unrouted = p.routeProblem(without, path)

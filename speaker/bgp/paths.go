@@ -37,12 +37,12 @@ func overHops(p bgp.Peer, router netip.Addr) bool {
 	case p.Multihop || p.SecurityHops > 0:
 		return p.SecurityHops != 1
 	}
-	return p.IsInternal() && !router.IsLinkLocalUnicast() && !connected(router)
+	return p.IsInternal() && !router.IsLinkLocalUnicast() && !onLocalNetwork(router)
 }
 
-// watch updates the paths that BFD watches. The path of a removed peer is watched until the session has
+// watchPaths updates the paths that BFD watches. The path of a removed peer is watched until the session has
 // ended: the router would take the end of BFD for a failure of the path. The caller holds m.mu.
-func (m *Manager) watch() {
+func (m *Manager) watchPaths() {
 	wanted := map[speakerbfd.Key]bfd.Profile{}
 	for r := range m.parting {
 		if r.watched {
@@ -50,10 +50,10 @@ func (m *Manager) watch() {
 		}
 	}
 	for _, r := range m.peers {
-		path, watched := pathKey(r.config, m.router(r))
+		path, watched := pathKey(r.config, m.routerAddress(r))
 		if path != r.path || watched != r.watched {
 			r.path, r.watched, r.failed = path, watched, false
-			r.do(func(now time.Time) []session.Action { return r.unknownPath(now) })
+			r.enqueue(func(now time.Time) []session.Action { return r.unknownPath(now) })
 		}
 		if r.watched {
 			wanted[r.path] = *r.config.BFD
@@ -62,7 +62,7 @@ func (m *Manager) watch() {
 	m.Paths.Set(wanted)
 	for _, r := range m.peers {
 		if status, known := m.Paths.Status(r.path); r.watched && known {
-			m.follow(r, status)
+			m.followPath(r, status)
 		}
 	}
 }
@@ -73,8 +73,8 @@ func (p *peer) unknownPath(now time.Time) []session.Action {
 	return p.machine.PathChanged(now, false, false, "")
 }
 
-// router returns the address of the router of a peer; invalid: the router is not discovered yet.
-func (m *Manager) router(r *running) netip.Addr {
+// routerAddress returns the address of the router of a peer; invalid: the router is not discovered yet.
+func (m *Manager) routerAddress(r *runningPeer) netip.Addr {
 	if r.config.Address.IsValid() {
 		return r.config.Address
 	}
@@ -97,9 +97,9 @@ func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
 	}
 }
 
-// finding is the result of BFD for one path: the latest status, and the last failure since followPaths
+// pathFinding is the result of BFD for one path: the latest status, and the last failure since followPaths
 // handled the path; nil: there was none.
-type finding struct {
+type pathFinding struct {
 	latest  speakerbfd.Status
 	failure *speakerbfd.Status
 }
@@ -115,21 +115,21 @@ func (m *Manager) followPaths() {
 		m.mu.Lock()
 		m.findingsMu.Lock()
 		findings := m.findings
-		m.findings = map[speakerbfd.Key]finding{}
+		m.findings = map[speakerbfd.Key]pathFinding{}
 		m.findingsMu.Unlock()
 		for _, r := range m.peers {
 			if f, has := findings[r.path]; has && r.watched {
 				if f.failure != nil && !f.latest.Failed { // the path failed, and is up again already
-					m.follow(r, *f.failure)
+					m.followPath(r, *f.failure)
 				}
-				m.follow(r, f.latest)
+				m.followPath(r, f.latest)
 			}
 		}
 		m.mu.Unlock()
 	}
 }
 
-func (m *Manager) follow(r *running, status speakerbfd.Status) {
+func (m *Manager) followPath(r *runningPeer, status speakerbfd.Status) {
 	up, failed := status.State == bfd.Up, status.Failed
 	why := fmt.Sprintf("BFD found the path down: %s", status.Diagnostic)
 	if status.Problem != "" {
@@ -137,7 +137,7 @@ func (m *Manager) follow(r *running, status speakerbfd.Status) {
 	}
 	newly := failed && !r.failed
 	r.failed = failed
-	r.do(func(now time.Time) []session.Action {
+	r.enqueue(func(now time.Time) []session.Action {
 		r.pathUp = up
 		return r.machine.PathChanged(now, up, newly, why)
 	})

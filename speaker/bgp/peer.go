@@ -30,7 +30,7 @@ import (
 type peer struct {
 	ctx      context.Context
 	log      logr.Logger
-	events   chan event
+	events   chan peerEvent
 	ended    chan struct{}
 	metrics  peerMetrics
 	onStatus func(Status)
@@ -40,10 +40,10 @@ type peer struct {
 	config  bgp.Peer
 	machine *session.Machine
 	links   map[session.Side]*link
-	// lingering are links that are ending, or have ended since release was called last.
+	// lingering are links that are ending, or have ended since releaseLink was called last.
 	lingering   []*link
 	pendingConn net.Conn // the connection that machine.Connected decides about, for SendOpen or Reject
-	table       *table
+	table       *routeTable
 	up          *session.Negotiated
 	isUp        atomic.Bool // up is not nil; for other goroutines
 	wire        wire.Encoding
@@ -60,7 +60,7 @@ type peer struct {
 	failing        error          // why some routes are not announced, or a password is not set; nil: no error
 	changed        time.Time      // when the oldest change that is not written yet was observed, for the latency metric; zero: all are written
 	lastStatus     Status
-	flaps          flaps
+	flaps          flapCounter
 	nodeAddresses  func() ([]bgp.NodeAddress, error)
 	// addresses are those of the node, and internal the InternalIPs of its Node object. hops, the next
 	// hops of the session, are chosen from them.
@@ -76,13 +76,13 @@ type peer struct {
 	passes   *watchdog.Loop
 }
 
-// event is a function that the goroutine of the peer runs. It returns actions of the state machine,
+// peerEvent is a function that the goroutine of the peer runs. It returns actions of the state machine,
 // which the goroutine performs.
-type event func(now time.Time) []session.Action
+type peerEvent func(now time.Time) []session.Action
 
-// do queues an event for the goroutine of the peer, unless that goroutine has ended. It blocks while
-// the queue is full: the goroutine of the peer itself must use doAsync.
-func (p *peer) do(e event) {
+// enqueue queues an event for the goroutine of the peer, unless that goroutine has ended. It blocks while
+// the queue is full: the goroutine of the peer itself must use enqueueAsync.
+func (p *peer) enqueue(e peerEvent) {
 	select {
 	case p.events <- e:
 	case <-p.ended:
@@ -91,9 +91,9 @@ func (p *peer) do(e event) {
 
 // handOver queues an event that takes over conn. If the goroutine of the peer ends before it runs the
 // event, conn is closed.
-func (p *peer) handOver(conn net.Conn, e event) {
+func (p *peer) handOver(conn net.Conn, e peerEvent) {
 	taken := make(chan struct{})
-	p.do(func(now time.Time) []session.Action {
+	p.enqueue(func(now time.Time) []session.Action {
 		defer close(taken)
 		return e(now)
 	})
@@ -115,7 +115,7 @@ func (p *peer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !p.left {
-		e := event(p.machine.Tick)
+		e := peerEvent(p.machine.Tick)
 		select {
 		case <-p.ctx.Done():
 			p.perform(p.machine.Stop(time.Now(), nil, "the speaker ends"))
@@ -125,8 +125,8 @@ func (p *peer) run() {
 		}
 		p.passes.Begin()
 		p.perform(e(time.Now()))
-		p.flush()
-		p.report()
+		p.sendNext()
+		p.reportStatus()
 		p.passes.End()
 		if next := p.machine.Next(); !next.IsZero() {
 			timer.Reset(time.Until(next))
@@ -139,20 +139,20 @@ func (p *peer) perform(actions []session.Action) {
 	for _, action := range actions {
 		switch a := action.(type) {
 		case session.Dial:
-			p.dial()
+			p.startDial()
 		case session.SendOpen:
 			p.sendOpen(a)
 		case session.SendKeepalive:
-			if l := p.links[a.Side]; l != nil && l.room() {
+			if l := p.links[a.Side]; l != nil && l.hasRoom() {
 				octets, err := wire.EncodeKeepalive()
 				p.send(l, octets, err)
 			}
 		case session.Close:
-			p.close(a.Side, a.Notify)
+			p.closeLink(a.Side, a.Notify)
 		case session.Reject:
 			p.reject(a.Notify)
 		case session.SessionUp:
-			p.established(a.Negotiated)
+			p.beginSession(a.Negotiated)
 		case session.SessionDown:
 			p.up, p.changed = nil, time.Time{}
 			p.isUp.Store(false)
@@ -173,7 +173,7 @@ func (p *peer) send(l *link, octets []byte, err error) {
 	l.send(octets, time.Time{})
 }
 
-func (p *peer) dial() {
+func (p *peer) startDial() {
 	if p.cancel != nil {
 		p.cancel()
 	}
@@ -181,26 +181,26 @@ func (p *peer) dial() {
 	p.cancel = cancel
 	config, to := p.config, netip.AddrPortFrom(p.router, p.config.Port)
 	if !p.router.IsValid() {
-		p.doAsync(func(now time.Time) []session.Action {
+		p.enqueueAsync(func(now time.Time) []session.Action {
 			if ctx.Err() != nil {
 				return nil
 			}
 			if p.router.IsValid() { // discovered meanwhile
-				p.dial()
+				p.startDial()
 				return nil
 			}
 			if _, err := net.InterfaceByName(config.Interface); err != nil {
 				return p.dialFailed(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
 			}
-			p.attempted(bgp.Problem{})
+			p.noteAttempt(bgp.Problem{})
 			return p.machine.DialFailed(now, fmt.Sprintf("no router advertisement was received on %s yet: have the router send them there", config.Interface))
 		})
 		return
 	}
 	go func() {
-		conn, err := dial(ctx, config, to)
+		conn, err := connectTo(ctx, config, to)
 		if err != nil {
-			p.do(func(now time.Time) []session.Action {
+			p.enqueue(func(now time.Time) []session.Action {
 				if ctx.Err() != nil { // canceled, or superseded by another attempt
 					return nil
 				}
@@ -213,37 +213,37 @@ func (p *peer) dial() {
 				_ = conn.Close()
 				return nil
 			}
-			return p.connected(now, session.OurSide, conn)
+			return p.handleConn(now, session.OurSide, conn)
 		})
 	}()
 }
 
 // dialFailed records that an attempt to connect failed.
 func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session.Action {
-	p.attempted(dialProblem(p.config, err))
+	p.noteAttempt(dialProblem(p.config, err))
 	return p.machine.DialFailed(now, dialWords(to, p.config, err))
 }
 
-// attempted records the result of an attempt to connect; the zero Problem: nothing on this node made it
+// noteAttempt records the result of an attempt to connect; the zero Problem: nothing on this node made it
 // fail.
-func (p *peer) attempted(problem bgp.Problem) {
+func (p *peer) noteAttempt(problem bgp.Problem) {
 	if p.up == nil {
 		p.problem = problem
 	}
 }
 
-// doAsync is do for the goroutine of the peer itself, which would block on its own queue.
-func (p *peer) doAsync(e event) { go p.do(e) }
+// enqueueAsync is do for the goroutine of the peer itself, which would block on its own queue.
+func (p *peer) enqueueAsync(e peerEvent) { go p.enqueue(e) }
 
-// connected passes a new connection to the machine, which returns SendOpen or Reject.
-func (p *peer) connected(now time.Time, side session.Side, conn net.Conn) []session.Action {
+// handleConn passes a new connection to the machine, which returns SendOpen or Reject.
+func (p *peer) handleConn(now time.Time, side session.Side, conn net.Conn) []session.Action {
 	p.pendingConn = conn
-	p.attempted(bgp.Problem{})
+	p.noteAttempt(bgp.Problem{})
 	return p.machine.Connected(now, side)
 }
 
 func (p *peer) sendOpen(a session.SendOpen) {
-	p.close(a.Side, nil) // a side has at most one link
+	p.closeLink(a.Side, nil) // a side has at most one link
 	p.links[a.Side] = p.newLink(a.Side, p.pendingConn)
 	p.pendingConn = nil
 	octets, err := wire.EncodeOpen(a.Open)
@@ -258,16 +258,16 @@ func (p *peer) reject(n *bgp.Notification) {
 		if octets, err := wire.EncodeNotification(n); err == nil {
 			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerFor))
 			n, _ := p.pendingConn.Write(octets) // does not block: the send buffer is empty
-			p.metrics.wrote(octets[:n])
+			p.metrics.countWritten(octets[:n])
 		}
 	}
 	_ = p.pendingConn.Close()
 	p.pendingConn = nil
 }
 
-// close ends a link. With a notification, queued octets and then the notification are still sent, for
+// closeLink ends a link. With a notification, queued octets and then the notification are still sent, for
 // at most drainWithin. Without one, queued octets are discarded.
-func (p *peer) close(side session.Side, n *bgp.Notification) {
+func (p *peer) closeLink(side session.Side, n *bgp.Notification) {
 	l := p.links[side]
 	if l == nil {
 		return
@@ -277,16 +277,16 @@ func (p *peer) close(side session.Side, n *bgp.Notification) {
 		last, _ = wire.EncodeNotification(n) // if it cannot be encoded, the link ends without it
 	}
 	l.end(last, drainWithin)
-	p.release(l)
+	p.releaseLink(l)
 }
 
-// established records the new session, and has all routes sent.
-func (p *peer) established(n session.Negotiated) {
+// beginSession records the new session, and has all routes sent.
+func (p *peer) beginSession(n session.Negotiated) {
 	p.up, p.restarted, p.problem = &n, false, bgp.Problem{}
 	p.isUp.Store(true)
 	l := p.links[n.Side]
 	if n.Hold == 0 {
-		probe(l.conn)
+		enableKeepAlive(l.conn)
 	}
 	p.local = addrOf(l.conn.LocalAddr())
 	p.wire = wire.Encoding{ASN: p.config.ASN, Internal: n.Internal, FourOctetASN: n.FourOctetASN}
@@ -296,7 +296,7 @@ func (p *peer) established(n session.Negotiated) {
 	p.hops = bgp.NextHops{}
 	p.renewNextHops()
 	p.failing = p.whyNotAnnounced(n)
-	p.table.reset()
+	p.table.beginSession()
 	p.metrics.up.Inc()
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
@@ -316,16 +316,16 @@ func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	return nil
 }
 
-// flush sends the next routes if the link has written all octets before.
-func (p *peer) flush() {
+// sendNext sends the next routes if the link has written all octets before.
+func (p *peer) sendNext() {
 	if p.up == nil {
 		return
 	}
 	l := p.links[p.up.Side]
-	if l == nil || !l.free() {
+	if l == nil || !l.allWritten() {
 		return
 	}
-	octets, more := p.table.next(p.wire)
+	octets, more := p.table.nextMessages(p.wire)
 	if !more && !p.table.begun {
 		p.table.begun = true
 		octets = append(octets, p.endOfRIB()...)
@@ -353,9 +353,9 @@ func (p *peer) endOfRIB() (octets []byte) {
 	return octets
 }
 
-// change applies a new configuration. If a changed field needs a new session, the session of this peer
+// changeConfig applies a new configuration. If a changed field needs a new session, the session of this peer
 // restarts.
-func (p *peer) change(now time.Time, to bgp.Peer) []session.Action {
+func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 	from := p.config
 	p.config = to
 	c := sessionConfig(to, p.restarted, p.openWithin)
@@ -395,27 +395,27 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 		return
 	}
 	for _, l := range p.links {
-		if err := resign(l.conn, p.router, to.Password); err != nil {
+		if err := changePassword(l.conn, p.router, to.Password); err != nil {
 			p.failing = err
 		}
 	}
 }
 
-// leave ends the session for good, and returns when the goroutine of the peer has ended. If silent, no
+// endForGood ends the session for good, and returns when the goroutine of the peer has ended. If silent, no
 // NOTIFICATION is sent, so that a router with graceful restart retains the routes. Otherwise the routes
 // have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then withdrawn.
-func (p *peer) leave(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
+func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
-		p.do(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
-		if len(p.sent()) > 0 {
-			p.wait(ctx, marked)
+		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
+		if len(p.sentPrefixes()) > 0 {
+			p.waitFor(ctx, marked)
 		}
-		p.do(func(time.Time) []session.Action { p.table.setLeaving(true, true); return nil })
+		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, true); return nil })
 		p.waitDrained(ctx)
 	} else {
 		n = nil
 	}
-	p.do(func(now time.Time) []session.Action {
+	p.enqueue(func(now time.Time) []session.Action {
 		p.left = true
 		if p.cancel != nil {
 			p.cancel()
@@ -442,8 +442,8 @@ func (p *peer) waitForClose(ctx context.Context) {
 	}
 }
 
-func (p *peer) wait(ctx context.Context, d time.Duration) {
-	if d == 0 || len(p.sent()) == 0 {
+func (p *peer) waitFor(ctx context.Context, d time.Duration) {
+	if d == 0 || len(p.sentPrefixes()) == 0 {
 		return
 	}
 	select {
@@ -460,7 +460,7 @@ func (p *peer) waitDrained(ctx context.Context) {
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for len(p.sent()) > 0 {
+	for len(p.sentPrefixes()) > 0 {
 		select {
 		case <-ctx.Done():
 			return
@@ -470,8 +470,8 @@ func (p *peer) waitDrained(ctx context.Context) {
 }
 
 func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
-	p.do(func(time.Time) []session.Action {
-		p.table.change(announce, withdraw)
+	p.enqueue(func(time.Time) []session.Action {
+		p.table.changeWanted(announce, withdraw)
 		// Changes without a session are not in the latency metric: the router causes that delay.
 		if p.up != nil && p.changed.IsZero() {
 			p.changed = seen
@@ -480,10 +480,10 @@ func (p *peer) setRoutes(announce routes.Table, withdraw []netip.Prefix, seen ti
 	})
 }
 
-// sent returns the prefixes that were announced in this session and not withdrawn.
-func (p *peer) sent() []netip.Prefix {
+// sentPrefixes returns the prefixes that were announced in this session and not withdrawn.
+func (p *peer) sentPrefixes() []netip.Prefix {
 	list := make(chan []netip.Prefix, 1)
-	p.do(func(time.Time) []session.Action {
+	p.enqueue(func(time.Time) []session.Action {
 		if p.up == nil {
 			list <- nil
 		} else {

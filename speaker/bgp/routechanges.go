@@ -31,15 +31,15 @@ func (m *Manager) RouteChanges() map[bgp.PeerName]RouteChanges {
 	m.mu.Unlock()
 	changes := make(map[bgp.PeerName]RouteChanges, len(peers))
 	for name, r := range peers {
-		changes[name] = r.changes()
+		changes[name] = r.routeChanges()
 	}
 	return changes
 }
 
-// changes returns the changes of a peer. Without a session the router has no routes.
-func (p *peer) changes() RouteChanges {
+// routeChanges returns the changes of a peer. Without a session the router has no routes.
+func (p *peer) routeChanges() RouteChanges {
 	answer := make(chan RouteChanges, 1)
-	p.do(func(time.Time) []session.Action {
+	p.enqueue(func(time.Time) []session.Action {
 		if p.up == nil {
 			p.table.unreported = true
 			answer <- RouteChanges{Whole: true}
@@ -63,8 +63,8 @@ func (p *peer) changes() RouteChanges {
 	}
 }
 
-// note records a change of sent that is about to be made: prefix is announced or withdrawn.
-func (t *table) note(prefix netip.Prefix, announced bool) {
+// noteChange records a change of sent that is about to be made: prefix is announced or withdrawn.
+func (t *routeTable) noteChange(prefix netip.Prefix, announced bool) {
 	if _, had := t.sent[prefix]; had != announced && !t.unreported {
 		t.unread[prefix] = announced
 	}
@@ -72,7 +72,7 @@ func (t *table) note(prefix netip.Prefix, announced bool) {
 
 // takeChanges returns the changes since the last call, and clears them. The first call in a session
 // returns all routes.
-func (t *table) takeChanges() RouteChanges {
+func (t *routeTable) takeChanges() RouteChanges {
 	n := RouteChanges{Whole: t.unreported}
 	if t.unreported {
 		n.Announced = slices.Collect(maps.Keys(t.sent))

@@ -20,16 +20,16 @@ const dialWithin = 4 * time.Second
 // controlClass is the traffic class of routing protocols: CS6 (RFC 4594 section 3.1).
 const controlClass = 0xc0
 
-// dial connects to the router of a peer.
-func dial(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialWithin, KeepAlive: -1, Control: control(func(fd int) error { return prepare(fd, p, to.Addr()) })}
+// connectTo connects to the router of a peer.
+func connectTo(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialWithin, KeepAlive: -1, Control: socketControl(func(fd int) error { return prepareSocket(fd, p, to.Addr()) })}
 	if p.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.Source, 0))
 	}
 	return d.DialContext(ctx, "tcp", to.String())
 }
 
-func control(set func(fd int) error) func(string, string, syscall.RawConn) error {
+func socketControl(set func(fd int) error) func(string, string, syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error { return onSocket(c, set) }
 }
 
@@ -44,7 +44,7 @@ func onSocket(c syscall.RawConn, set func(fd int) error) error {
 // SourceFor returns the source address that the kernel chooses at the moment for connections to a
 // router in a VRF; invalid: there is no route. Nothing is sent.
 func SourceFor(router netip.Addr, vrf string) netip.Addr {
-	d := net.Dialer{Control: control(func(fd int) error {
+	d := net.Dialer{Control: socketControl(func(fd int) error {
 		if vrf == "" {
 			return nil
 		}
@@ -62,15 +62,15 @@ func SourceFor(router netip.Addr, vrf string) netip.Addr {
 	return udp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// prepare sets the options of a socket before it connects.
-func prepare(fd int, p bgp.Peer, router netip.Addr) error {
+// prepareSocket sets the options of a socket before it connects.
+func prepareSocket(fd int, p bgp.Peer, router netip.Addr) error {
 	if p.VRF != "" {
 		if err := unix.BindToDevice(fd, p.VRF); err != nil {
 			return fmt.Errorf("entering the VRF %s: %w", p.VRF, err)
 		}
 	}
 	if p.Password != "" {
-		if err := sign(fd, router, p.Password); err != nil {
+		if err := setPassword(fd, router, p.Password); err != nil {
 			return err
 		}
 	}
@@ -136,9 +136,9 @@ func setLeast(fd int, four bool, least int) error {
 	return nil
 }
 
-// sign makes the kernel sign segments to a router, and check the signatures of segments from it (RFC
+// setPassword makes the kernel sign segments to a router, and check the signatures of segments from it (RFC
 // 2385). An empty password turns signatures off.
-func sign(fd int, router netip.Addr, password bgp.Password) error {
+func setPassword(fd int, router netip.Addr, password bgp.Password) error {
 	sig := unix.TCPMD5Sig{Keylen: uint16(len(password))}
 	if len(password) > len(sig.Key) {
 		return fmt.Errorf("the password has %d characters, at most %d are allowed", len(password), len(sig.Key))
@@ -163,8 +163,8 @@ func sign(fd int, router netip.Addr, password bgp.Password) error {
 	return nil
 }
 
-// resign changes the password of an existing connection.
-func resign(c net.Conn, router netip.Addr, password bgp.Password) error {
+// changePassword changes the password of an existing connection.
+func changePassword(c net.Conn, router netip.Addr, password bgp.Password) error {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return nil
@@ -173,5 +173,5 @@ func resign(c net.Conn, router netip.Addr, password bgp.Password) error {
 	if err != nil {
 		return err
 	}
-	return onSocket(raw, func(fd int) error { return sign(fd, router, password) })
+	return onSocket(raw, func(fd int) error { return setPassword(fd, router, password) })
 }

@@ -52,8 +52,8 @@ type Status struct {
 // accepts connections and then closes them, the session enters these states every few seconds.
 const reportedAfter = time.Second
 
-// report passes the status to onStatus if the status has changed.
-func (p *peer) report() {
+// reportStatus passes the status to onStatus if the status has changed.
+func (p *peer) reportStatus() {
 	now := time.Now()
 	failures := p.machine.Failures()
 	p.metrics.failed.Add(float64(max(0, failures-p.failures)))
@@ -65,7 +65,7 @@ func (p *peer) report() {
 	if p.config.Passive && p.up == nil && s.LastError == "" && p.closed.Reason == "" {
 		s.LastError = notConnectedWords(p.config)
 	}
-	if failing := cmp.Or(p.failing, p.table.problem()); failing != nil && p.up != nil {
+	if failing := cmp.Or(p.failing, p.table.encodingProblem()); failing != nil && p.up != nil {
 		s.LastError, s.LastErrorAt = failing.Error(), s.Since
 	}
 	switch {

@@ -11,12 +11,12 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// batch is how many routes next returns at most: more are sent once the link has written these.
-const batch = 2000
+// batchSize is how many routes nextMessages returns at most: more are sent once the link has written these.
+const batchSize = 2000
 
-// table has the routes that a router should have (want), and the routes that it was sent (sent: the
-// Adj-RIB-Out of RFC 4271 section 3.2). dirty are the prefixes that next has to compare.
-type table struct {
+// routeTable has the routes that a router should have (want), and the routes that it was sent (sent: the
+// Adj-RIB-Out of RFC 4271 section 3.2). dirty are the prefixes that nextMessages has to compare.
+type routeTable struct {
 	want  routes.Table
 	sent  routes.Table
 	dirty map[netip.Prefix]bool
@@ -38,18 +38,18 @@ type table struct {
 	refused map[netip.Prefix]error
 }
 
-// unknown stands for attributes that differ from all others, so that the route is sent again.
-var unknown = &routes.Attributes{}
+// unknownAttributes stands for attributes that differ from all others, so that the route is sent again.
+var unknownAttributes = &routes.Attributes{}
 
-func newTable(want routes.Table) *table {
-	return &table{
+func newRouteTable(want routes.Table) *routeTable {
+	return &routeTable{
 		want: want, sent: routes.Table{}, dirty: map[netip.Prefix]bool{}, marked: map[*routes.Attributes]*routes.Attributes{},
 		refused: map[netip.Prefix]error{}, unread: map[netip.Prefix]bool{}, unreported: true,
 	}
 }
 
-// change changes the routes that the router should have.
-func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
+// changeWanted changes the routes that the router should have.
+func (t *routeTable) changeWanted(announce routes.Table, withdraw []netip.Prefix) {
 	for prefix, attributes := range announce {
 		t.want[prefix] = attributes
 		t.dirty[prefix] = true
@@ -60,8 +60,8 @@ func (t *table) change(announce routes.Table, withdraw []netip.Prefix) {
 	}
 }
 
-// reset begins a session, in which the router has no routes yet.
-func (t *table) reset() {
+// beginSession begins a session, in which the router has no routes yet.
+func (t *routeTable) beginSession() {
 	clear(t.sent)
 	clear(t.refused)
 	clear(t.unread)
@@ -71,8 +71,8 @@ func (t *table) reset() {
 	t.markAll()
 }
 
-// markAll has next compare every route with what was sent.
-func (t *table) markAll() {
+// markAll makes nextMessages compare every route with what was sent.
+func (t *routeTable) markAll() {
 	for prefix := range t.want {
 		t.dirty[prefix] = true
 	}
@@ -81,27 +81,28 @@ func (t *table) markAll() {
 	}
 }
 
-// resendAll has next send all routes once more, for a ROUTE-REFRESH. Pending withdrawals stay pending.
-func (t *table) resendAll() {
+// resendAll makes nextMessages send all routes once more, for a ROUTE-REFRESH. Pending withdrawals
+// stay pending.
+func (t *routeTable) resendAll() {
 	for prefix := range t.sent {
-		t.sent[prefix] = unknown
+		t.sent[prefix] = unknownAttributes
 	}
 	t.markAll()
 }
 
-// resend has next send the routes of a family once more, or withdraw them: their next hop has changed,
-// or there is none any more.
-func (t *table) resend(f lb.Family) {
+// resendFamily makes nextMessages send the routes of a family once more, or withdraw them: their
+// next hop has changed, or there is none any more.
+func (t *routeTable) resendFamily(f lb.Family) {
 	for prefix := range t.sent {
-		if family(prefix) == f {
-			t.sent[prefix] = unknown
+		if familyOf(prefix) == f {
+			t.sent[prefix] = unknownAttributes
 		}
 	}
 	t.markAll()
 }
 
 // setLeaving sets whether all routes are marked (leaving), and whether all are withdrawn.
-func (t *table) setLeaving(leaving, withdrawn bool) {
+func (t *routeTable) setLeaving(leaving, withdrawn bool) {
 	if t.leaving != leaving || t.withdrawn != withdrawn {
 		t.leaving, t.withdrawn = leaving, withdrawn
 		clear(t.marked)
@@ -109,10 +110,10 @@ func (t *table) setLeaving(leaving, withdrawn bool) {
 	}
 }
 
-// effective returns the attributes with which a route is to be announced now; nil: it is not.
-func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
+// effectiveAttributes returns the attributes with which a route is to be announced now; nil: it is not.
+func (t *routeTable) effectiveAttributes(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
 	a := t.want[prefix]
-	if a == nil || t.withdrawn || !s.NextHop(family(prefix)).Address.IsValid() {
+	if a == nil || t.withdrawn || !s.NextHop(familyOf(prefix)).Address.IsValid() {
 		return nil
 	}
 	if !t.leaving {
@@ -132,37 +133,37 @@ func (t *table) effective(prefix netip.Prefix, s wire.Encoding) *routes.Attribut
 	return marked
 }
 
-// group is the key of routes that can go into the same messages.
-type group struct {
+// messageKey is the key of routes that can go into the same messages.
+type messageKey struct {
 	family     lb.Family
 	attributes *routes.Attributes // nil: to be withdrawn
 }
 
-func (g group) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
+func (g messageKey) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, error) {
 	if g.attributes == nil {
 		return s.Withdraw(g.family, prefixes)
 	}
 	return s.Announce(g.family, prefixes, g.attributes)
 }
 
-// next returns messages for one batch of routes, and whether more routes are left to send. A route
+// nextMessages returns messages for one batch of routes, and whether more routes are left to send. A route
 // that cannot be encoded does not delay others.
-func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
-	groups := map[group][]netip.Prefix{}
+func (t *routeTable) nextMessages(s wire.Encoding) (octets []byte, more bool) {
+	groups := map[messageKey][]netip.Prefix{}
 	n := 0
 	for prefix := range t.dirty {
-		if n == batch {
+		if n == batchSize {
 			more = true
 			break
 		}
 		delete(t.dirty, prefix)
 		delete(t.refused, prefix)
 		n++
-		want := t.effective(prefix, s)
+		want := t.effectiveAttributes(prefix, s)
 		if t.sent[prefix] == want {
 			continue
 		}
-		g := group{family(prefix), want}
+		g := messageKey{familyOf(prefix), want}
 		groups[g] = append(groups[g], prefix)
 	}
 	for g, prefixes := range groups {
@@ -173,10 +174,10 @@ func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 			case err != nil:
 				t.refused[prefix] = err
 			case g.attributes == nil:
-				t.note(prefix, false)
+				t.noteChange(prefix, false)
 				delete(t.sent, prefix)
 			default:
-				t.note(prefix, true)
+				t.noteChange(prefix, true)
 				t.sent[prefix] = g.attributes
 			}
 		}
@@ -186,13 +187,13 @@ func (t *table) next(s wire.Encoding) (octets []byte, more bool) {
 		}
 	}
 	if len(octets) == 0 && more { // without a write, nothing would call next again
-		return t.next(s)
+		return t.nextMessages(s)
 	}
 	return octets, more
 }
 
-// problem returns how many routes cannot be encoded, and why the first cannot; nil: all can.
-func (t *table) problem() error {
+// encodingProblem returns how many routes cannot be encoded, and why the first cannot; nil: all can.
+func (t *routeTable) encodingProblem() error {
 	if len(t.refused) == 0 {
 		return nil
 	}
@@ -200,4 +201,4 @@ func (t *table) problem() error {
 	return fmt.Errorf("%d routes are not announced as they should be, the first is %s: %w", len(t.refused), first, t.refused[first])
 }
 
-func family(p netip.Prefix) lb.Family { return lb.FamilyOf(p.Addr()) }
+func familyOf(p netip.Prefix) lb.Family { return lb.FamilyOf(p.Addr()) }

@@ -29,12 +29,12 @@ var (
 )
 
 // sends returns what a table sends, in words.
-func sends(t *testing.T, table *table, s wire.Encoding) string {
+func sends(t *testing.T, table *routeTable, s wire.Encoding) string {
 	t.Helper()
 	var words []string
 	for more := true; more; {
 		var octets []byte
-		octets, more = table.next(s)
+		octets, more = table.nextMessages(s)
 		for len(octets) > 0 {
 			m, err := packet.ParseBGPMessage(octets)
 			if err != nil {
@@ -84,16 +84,16 @@ func TestTable(t *testing.T) {
 	onlyIPv6 := both
 	onlyIPv6.NextHop4 = wire.NextHop{}
 	type step struct {
-		do   func(*table)
+		do   func(*routeTable)
 		want string
 	}
-	announce := func(prefix netip.Prefix, a *routes.Attributes) func(*table) {
-		return func(t *table) { t.change(routes.Table{prefix: a}, nil) }
+	announce := func(prefix netip.Prefix, a *routes.Attributes) func(*routeTable) {
+		return func(t *routeTable) { t.changeWanted(routes.Table{prefix: a}, nil) }
 	}
-	withdraw := func(prefix netip.Prefix) func(*table) {
-		return func(t *table) { t.change(nil, []netip.Prefix{prefix}) }
+	withdraw := func(prefix netip.Prefix) func(*routeTable) {
+		return func(t *routeTable) { t.changeWanted(nil, []netip.Prefix{prefix}) }
 	}
-	depart := func(leaving, gone bool) func(*table) { return func(t *table) { t.setLeaving(leaving, gone) } }
+	depart := func(leaving, gone bool) func(*routeTable) { return func(t *routeTable) { t.setLeaving(leaving, gone) } }
 	tests := []struct {
 		name    string
 		session wire.Encoding
@@ -103,15 +103,15 @@ func TestTable(t *testing.T) {
 	}{
 		{"all is sent at the beginning, and once", both, routes.Table{one: red, two: red}, []step{{nil, "+203.0.113.1/32, +203.0.113.2/32"}, {nil, ""}}, ""},
 		{"what did not change is not sent", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {announce(one, red), ""}, {announce(one, blue), "+203.0.113.1/32"}}, ""},
-		{"what comes and goes in one moment is not sent", both, nil, []step{{func(t *table) {
+		{"what comes and goes in one moment is not sent", both, nil, []step{{func(t *routeTable) {
 			announce(one, red)(t)
 			withdraw(one)(t)
 		}, ""}}, ""},
 		{"what the router never had is not withdrawn", both, nil, []step{{withdraw(one), ""}}, ""},
 		{"routes without a next hop are not sent", onlyIPv6, routes.Table{one: red, six: red}, []step{{nil, "+2001:db8:1::1/128"}, {withdraw(six), "-2001:db8:1::1/128"}}, ""},
-		{"a new session has everything again", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*table).reset, "+203.0.113.1/32"}}, ""},
-		{"so has a router that asks", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*table).resendAll, "+203.0.113.1/32"}, {nil, ""}}, ""},
-		{"and what is to go still goes", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {func(t *table) {
+		{"a new session has everything again", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*routeTable).beginSession, "+203.0.113.1/32"}}, ""},
+		{"so has a router that asks", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {(*routeTable).resendAll, "+203.0.113.1/32"}, {nil, ""}}, ""},
+		{"and what is to go still goes", both, routes.Table{one: red}, []step{{nil, "+203.0.113.1/32"}, {func(t *routeTable) {
 			withdraw(one)(t)
 			t.resendAll()
 		}, "-203.0.113.1/32"}}, ""},
@@ -127,8 +127,8 @@ func TestTable(t *testing.T) {
 			if tt.begins == nil {
 				tt.begins = routes.Table{}
 			}
-			table := newTable(tt.begins)
-			table.reset()
+			table := newRouteTable(tt.begins)
+			table.beginSession()
 			mirror := map[netip.Prefix]bool{}
 			for i, s := range tt.steps {
 				if s.do != nil {
@@ -143,7 +143,7 @@ func TestTable(t *testing.T) {
 					t.Fatalf("step %d: by the news the router has %v, want %v", i, got, want)
 				}
 			}
-			if err := table.problem(); (err == nil) != (tt.problem == "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
+			if err := table.encodingProblem(); (err == nil) != (tt.problem == "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
 				t.Errorf("the problem is %v, want %q", err, tt.problem)
 			}
 		})
@@ -192,12 +192,12 @@ func TestTableSendsMuchInParts(t *testing.T) {
 	for i := range 5000 {
 		want[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)] = red
 	}
-	table := newTable(want)
-	table.reset()
+	table := newRouteTable(want)
+	table.beginSession()
 	parts := 0
 	for more := true; more; parts++ {
 		var octets []byte
-		octets, more = table.next(both)
+		octets, more = table.nextMessages(both)
 		if n := bytes.Count(octets, bytes.Repeat([]byte{0xff}, 16)); n > 4 {
 			t.Errorf("part %d has %d messages, want at most 4: prefixes go together", parts, n)
 		}
@@ -206,7 +206,7 @@ func TestTableSendsMuchInParts(t *testing.T) {
 		t.Errorf("%d routes went out in %d parts, want 5000 in 3", len(table.sent), parts)
 	}
 	table.markAll()
-	if octets, more := table.next(both); len(octets) > 0 || more {
+	if octets, more := table.nextMessages(both); len(octets) > 0 || more {
 		t.Errorf("what the router has is looked at to the end at once: got %d octets, and more: %t", len(octets), more)
 	}
 }

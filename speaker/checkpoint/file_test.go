@@ -58,10 +58,10 @@ func TestAnyContentComesBack(t *testing.T) {
 // comesBack fails unless the content that is read equals the content that was written.
 func comesBack(t rapid.TB, path string, want Content) {
 	t.Helper()
-	if err := write(path, want); err != nil {
+	if err := writeFile(path, want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(path)
+	got, err := readFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func comesBack(t rapid.TB, path string, want Content) {
 func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	c := content()
-	if err := write(path, c); err != nil {
+	if err := writeFile(path, c); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -83,7 +83,7 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 	if got := strings.Count(string(text), `"eth0"`); got != 1 {
 		t.Errorf("eth0 is written %d times, want once: %s", got, text)
 	}
-	got, err := read(path)
+	got, err := readFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
 }
 
 func TestAnEmptyAddressIsNotTaken(t *testing.T) {
-	if got, err := decode([]byte(`{"format":1,"addresses":[{"address":"","candidates":-1}]}`)); err == nil {
+	if got, err := decodeFile([]byte(`{"format":1,"addresses":[{"address":"","candidates":-1}]}`)); err == nil {
 		t.Errorf("got %+v, want an error", got)
 	}
 }
@@ -114,7 +114,7 @@ func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	if len(logLines) > 0 {
 		t.Errorf("logged %v, want nothing: an absent checkpoint is no error", logLines)
 	}
-	store.Save(content().Checkpoint)
+	store.SaveEngine(content().Checkpoint)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	before, err := os.ReadFile(path)
@@ -125,7 +125,7 @@ func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	store.Save(layer2.Checkpoint{})
+	store.SaveEngine(layer2.Checkpoint{})
 	store.Flush()
 	if len(logLines) != 1 {
 		t.Errorf("logged %v, want that no checkpoint is written", logLines)
@@ -147,7 +147,7 @@ func TestStore_OldFileStaysIfTheNewCannotBeWritten(t *testing.T) {
 func TestHalfWrittenFileIsIgnored(t *testing.T) {
 	directory := t.TempDir()
 	store, _ := Open(directory, "node1", logr.Discard())
-	store.Save(content().Checkpoint)
+	store.SaveEngine(content().Checkpoint)
 	store.Flush()
 	path := filepath.Join(directory, "speaker-node1.json")
 	if err := os.WriteFile(path+".new", []byte(`{"form`), 0o600); err != nil {
@@ -190,7 +190,7 @@ func TestChangesWithinTheIntervalAreWrittenTogetherAndTheLastAtTheEnd(t *testing
 			for i := range n {
 				kept.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = 1
 			}
-			store.Save(kept)
+			store.SaveEngine(kept)
 			synctest.Wait()
 		}
 		keep(1)
@@ -202,7 +202,7 @@ func TestChangesWithinTheIntervalAreWrittenTogetherAndTheLastAtTheEnd(t *testing
 		if got := claims(); got != 1 {
 			t.Errorf("got %d claims, want the next ones collected", got)
 		}
-		time.Sleep(settle)
+		time.Sleep(writeInterval)
 		synctest.Wait()
 		if got := claims(); got != 3 {
 			t.Errorf("got %d claims a moment later, want 3", got)
@@ -220,7 +220,7 @@ func TestFlush_ConcurrentCallsWriteOneAfterTheOther(t *testing.T) {
 	directory := t.TempDir()
 	var failed atomic.Int32
 	store, _ := Open(directory, "node1", funcr.New(func(_, _ string) { failed.Add(1) }, funcr.Options{}))
-	store.Save(content().Checkpoint)
+	store.SaveEngine(content().Checkpoint)
 	var writers sync.WaitGroup
 	for range 2 {
 		writers.Go(func() {
@@ -248,8 +248,8 @@ func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { store.Run(ctx); close(done) }()
-		store.Save(content().Checkpoint)
-		time.Sleep(3 * retry)
+		store.SaveEngine(content().Checkpoint)
+		time.Sleep(3 * retryInterval)
 		synctest.Wait()
 		if err := store.Problem(); err == nil || logged.Load() != 1 || changed.Load() != 1 {
 			t.Errorf("got the problem %v, logged %d times, reported %d times, want one, 1 and 1", err, logged.Load(), changed.Load())
@@ -257,7 +257,7 @@ func TestRun_FailedWriteIsReportedOnceAndRetried(t *testing.T) {
 		if err := os.Remove(blocked); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(retry + settle)
+		time.Sleep(retryInterval + writeInterval)
 		synctest.Wait()
 		if err := store.Problem(); err != nil || changed.Load() != 2 {
 			t.Errorf("when it can be written again: got the problem %v, reported %d times, want none and 2", err, changed.Load())

@@ -26,19 +26,19 @@ import (
 )
 
 const (
-	// format is the version of the file format. A file of another format is not used.
-	format = 1
+	// fileFormat is the version of the file format. A file of another format is not used.
+	fileFormat = 1
 	// maxFile is the maxFile size of a file that is read, in bytes.
 	maxFile = 64 << 20
 	// maxHardware is how many hardware addresses are stored at most.
 	maxHardware = 4096
 	// hardwareBytes is the length of a hardware address: all announcements are on Ethernet.
 	hardwareBytes = 6
-	// settle is the shortest time between two writes: changes that arrive meanwhile are written
+	// writeInterval is the shortest time between two writes: changes that arrive meanwhile are written
 	// together.
-	settle = 500 * time.Millisecond
-	// retry is how long after a failed write the next one is tried if nothing changes earlier.
-	retry = 30 * time.Second
+	writeInterval = 500 * time.Millisecond
+	// retryInterval is how long after a failed write the next one is tried if nothing changes earlier.
+	retryInterval = 30 * time.Second
 )
 
 // Content is the content of a checkpoint.
@@ -53,8 +53,8 @@ type Content struct {
 	Outside []netip.Addr
 }
 
-// Announced returns the addresses that could be announced when the checkpoint was written.
-func (c Content) Announced() []netip.Addr {
+// AnnouncedAddresses returns the addresses that could be announced when the checkpoint was written.
+func (c Content) AnnouncedAddresses() []netip.Addr {
 	list := slices.Clone(c.Outside)
 	for _, a := range c.Snapshot.Addresses {
 		list = append(list, a.Address)
@@ -83,7 +83,7 @@ type Store struct {
 // cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
-	content, err := read(s.path)
+	content, err := readFile(s.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Error(err, "the checkpoint of the node is not used")
 	}
@@ -91,20 +91,22 @@ func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content)
 	return s, content
 }
 
-// Save has the engine's part of the content written soon.
-func (s *Store) Save(k layer2.Checkpoint) { s.change(func(c *Content) { c.Checkpoint = k }) }
+// SaveEngine has the engine's part of the content written soon.
+func (s *Store) SaveEngine(k layer2.Checkpoint) {
+	s.changeContent(func(c *Content) { c.Checkpoint = k })
+}
 
 // SavePeers has the addresses of the other speakers written soon.
 func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
-	s.change(func(c *Content) { c.Peers = peers })
+	s.changeContent(func(c *Content) { c.Peers = peers })
 }
 
 // SaveOutside has Content.Outside written soon.
 func (s *Store) SaveOutside(list []netip.Addr) {
-	s.change(func(c *Content) { c.Outside = list })
+	s.changeContent(func(c *Content) { c.Outside = list })
 }
 
-func (s *Store) change(write func(*Content)) {
+func (s *Store) changeContent(write func(*Content)) {
 	s.mu.Lock()
 	write(&s.content)
 	s.mu.Unlock()
@@ -119,7 +121,7 @@ func (s *Store) Run(ctx context.Context) {
 	for {
 		var again <-chan time.Time
 		if s.Problem() != nil {
-			again = time.After(retry)
+			again = time.After(retryInterval)
 		}
 		select {
 		case <-ctx.Done():
@@ -131,7 +133,7 @@ func (s *Store) Run(ctx context.Context) {
 		s.Flush()
 		select {
 		case <-ctx.Done():
-		case <-time.After(settle):
+		case <-time.After(writeInterval):
 		}
 	}
 }
@@ -151,16 +153,16 @@ func (s *Store) Flush() {
 	s.mu.Lock()
 	content := s.content
 	s.mu.Unlock()
-	s.note(write(s.path, content))
+	s.noteResult(writeFile(s.path, content))
 }
 
-// note records the result of a write. A repeated failure is logged once.
-func (s *Store) note(err error) {
+// noteResult records the result of a write. A repeated failure is logged once.
+func (s *Store) noteResult(err error) {
 	s.mu.Lock()
 	before := s.problem
 	s.problem = err
 	s.mu.Unlock()
-	if text(before) == text(err) {
+	if errorText(before) == errorText(err) {
 		return
 	}
 	if err != nil {
@@ -171,16 +173,16 @@ func (s *Store) note(err error) {
 	}
 }
 
-func text(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
 }
 
-// file is the format of the file. Addresses refer to their candidates by index, since many addresses
+// fileContent is the format of the file. Addresses refer to their candidates by index, since many addresses
 // have the same candidates.
-type file struct {
+type fileContent struct {
 	Format     int                        `json:"format"`
 	Peers      map[lb.NodeName]netip.Addr `json:"peers,omitzero"`
 	Claims     ownership.Claims           `json:"claims,omitempty"`
@@ -190,49 +192,49 @@ type file struct {
 	Draining   map[lb.NodeName]bool       `json:"draining,omitempty"`
 	Detection  layer2.Detection           `json:"detection,omitempty"`
 	Candidates [][]layer2.Candidate       `json:"candidates,omitempty"`
-	Addresses  []address                  `json:"addresses,omitempty"`
+	Addresses  []fileAddress              `json:"addresses,omitempty"`
 }
 
-type address struct {
+type fileAddress struct {
 	Address    netip.Addr `json:"address"`
 	Candidates int        `json:"candidates"`
 }
 
-// list identifies a slice of candidates that several addresses share.
-type list struct {
+// candidateList identifies a slice of candidates that several addresses share.
+type candidateList struct {
 	first *layer2.Candidate
 	count int
 }
 
-func write(path string, c Content) error {
-	f := file{Format: format, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), maxHardware)]}
-	numbers := map[list]int{}
+func writeFile(path string, c Content) error {
+	f := fileContent{Format: fileFormat, Peers: c.Peers, Claims: c.Claims, Draining: c.Snapshot.Draining, Detection: c.Snapshot.Detection, Held: c.Held, Outside: c.Outside, Ours: c.Ours[:min(len(c.Ours), maxHardware)]}
+	numbers := map[candidateList]int{}
 	for _, a := range c.Snapshot.Addresses {
 		if len(a.Candidates) == 0 {
-			f.Addresses = append(f.Addresses, address{a.Address, -1})
+			f.Addresses = append(f.Addresses, fileAddress{a.Address, -1})
 			continue
 		}
-		key := list{&a.Candidates[0], len(a.Candidates)}
+		key := candidateList{&a.Candidates[0], len(a.Candidates)}
 		number, known := numbers[key]
 		if !known {
 			number = len(f.Candidates)
 			numbers[key] = number
 			f.Candidates = append(f.Candidates, a.Candidates)
 		}
-		f.Addresses = append(f.Addresses, address{a.Address, number})
+		f.Addresses = append(f.Addresses, fileAddress{a.Address, number})
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("encoding the checkpoint: %w", err)
 	}
-	if err := replace(path, text); err != nil {
+	if err := replaceFile(path, text); err != nil {
 		return fmt.Errorf("writing the checkpoint: %w", err)
 	}
 	return nil
 }
 
-// replace writes a file atomically: after a power cut it has the old or the new text.
-func replace(path string, text []byte) error {
+// replaceFile writes a file atomically: after a power cut it has the old or the new text.
+func replaceFile(path string, text []byte) error {
 	out, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -244,7 +246,7 @@ func replace(path string, text []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-func read(path string) (Content, error) {
+func readFile(path string) (Content, error) {
 	in, err := os.Open(path)
 	if err != nil {
 		return Content{}, fmt.Errorf("reading the checkpoint: %w", err)
@@ -254,20 +256,20 @@ func read(path string) (Content, error) {
 	if err != nil {
 		return Content{}, fmt.Errorf("reading %s: %w", path, err)
 	}
-	content, err := decode(text)
+	content, err := decodeFile(text)
 	if err != nil {
 		return Content{}, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return content, nil
 }
 
-func decode(text []byte) (Content, error) {
-	var f file
+func decodeFile(text []byte) (Content, error) {
+	var f fileContent
 	if err := json.Unmarshal(text, &f); err != nil {
 		return Content{}, err
 	}
-	if f.Format != format {
-		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, format)
+	if f.Format != fileFormat {
+		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, fileFormat)
 	}
 	c := Content{Peers: f.Peers, Outside: f.Outside, Checkpoint: layer2.Checkpoint{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), maxHardware)] {

@@ -41,7 +41,7 @@ func TestStore_ReadsItsCheckpoint(t *testing.T) {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 	want := content()
-	store.Save(want.Checkpoint)
+	store.SaveEngine(want.Checkpoint)
 	store.SavePeers(want.Peers)
 	store.SaveOutside(want.Outside)
 	store.Flush()
@@ -62,7 +62,7 @@ func TestCheckpointHasWhetherThereAreOtherSpeakers(t *testing.T) {
 	} {
 		directory := t.TempDir()
 		store, _ := Open(directory, "node1", logr.Discard())
-		store.Save(content().Checkpoint)
+		store.SaveEngine(content().Checkpoint)
 		if peers != nil {
 			store.SavePeers(peers)
 		}
@@ -89,7 +89,7 @@ func TestUnreadableCheckpointIsNotUsed(t *testing.T) {
 		if diff := cmp.Diff(Content{}, got, byValue); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		store.Save(content().Checkpoint)
+		store.SaveEngine(content().Checkpoint)
 		store.Flush()
 		if _, now := Open(directory, "node1", logr.Discard()); len(now.Claims) != 2 {
 			t.Errorf("%s: nothing can be kept afterwards: %v", name, now.Claims)
@@ -99,11 +99,11 @@ func TestUnreadableCheckpointIsNotUsed(t *testing.T) {
 
 func TestSpeakerThatCannotWriteItsCheckpointGoesOn(t *testing.T) {
 	store, _ := Open(filepath.Join(t.TempDir(), "missing"), "node1", logr.Discard())
-	store.Save(content().Checkpoint)
+	store.SaveEngine(content().Checkpoint)
 	store.Flush()
 }
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"format":1,"addresses":[{"address":"192.168.1.240","candidates":0}],"candidates":[[{"Node":"a"}]]}`))
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = decode(text) })
+	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = decodeFile(text) })
 }

@@ -47,7 +47,7 @@ func (w *addressWatch) Start(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now, gone, err := w.check(ctx)
+		now, gone, err := w.checkAddress(ctx)
 		switch {
 		case err != nil:
 			w.log.V(1).Info("whether the node has another address is not known", "why", err.Error())
@@ -63,9 +63,9 @@ func (w *addressWatch) Start(ctx context.Context) error {
 	}
 }
 
-// check returns the present address of the Node, and whether the address of the speaker is gone from
+// checkAddress returns the present address of the Node, and whether the address of the speaker is gone from
 // the Node and from all interfaces.
-func (w *addressWatch) check(ctx context.Context) (now netip.Addr, gone bool, err error) {
+func (w *addressWatch) checkAddress(ctx context.Context) (now netip.Addr, gone bool, err error) {
 	var node corev1.Node
 	if err := w.reader.Get(ctx, client.ObjectKey{Name: string(w.self)}, &node); err != nil {
 		return now, false, fmt.Errorf("reading the Node %s: %w", w.self, err)

@@ -38,7 +38,7 @@ func newBed(policy apiconv.DrainPolicy) *bed {
 		planner:    eligibility.NewPlanner(),
 	}
 	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
-	b.reader = b.store.NewReader(watched()...)
+	b.reader = b.store.NewReader(watchedKinds()...)
 	b.store.Note(stack(policy), true)
 	return b
 }
@@ -66,14 +66,14 @@ func (b *bed) sees(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, true)
 	}
-	b.reader.Read(b.watcher.round)
+	b.reader.Read(b.watcher.handleChanges)
 }
 
 func (b *bed) loses(objects ...client.Object) {
 	for _, o := range objects {
 		b.store.Note(o, false)
 	}
-	b.reader.Read(b.watcher.round)
+	b.reader.Read(b.watcher.handleChanges)
 }
 
 // objects are the objects of a cluster.

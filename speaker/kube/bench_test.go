@@ -23,7 +23,7 @@ func BenchmarkWatcherOneServiceChange(b *testing.B) {
 			slice := &o.endpoints[50]
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note(slice, i%2 == 1)
-				bed.reader.Read(bed.watcher.round)
+				bed.reader.Read(bed.watcher.handleChanges)
 				if reported != i+1 {
 					b.Fatalf("got %d addresses in %d changes, want one in each", reported, i+1)
 				}
@@ -43,7 +43,7 @@ func BenchmarkAdvertisementChange(b *testing.B) {
 			zoneA := ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})
 			for i := 0; b.Loop(); i++ {
 				bed.store.Note([]client.Object{&zoneA, &o.advertisements[0]}[i%2], true)
-				if bed.reader.Read(bed.watcher.round); reported != count {
+				if bed.reader.Read(bed.watcher.handleChanges); reported != count {
 					b.Fatalf("got %d addresses, want %d", reported, count)
 				}
 			}

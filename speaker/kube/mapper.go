@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// mapper returns a REST mapper of the kinds that the speaker uses. It does not query the API server: a
+// newRESTMapper returns a REST mapper of the kinds that the speaker uses. It does not query the API server: a
 // speaker must be able to start while the API server is away.
-func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+func newRESTMapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	m := meta.NewDefaultRESTMapper(nil)
 	add := func(version schema.GroupVersion, scope meta.RESTScope, kinds ...string) {
 		for _, kind := range kinds {

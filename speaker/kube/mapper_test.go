@@ -16,11 +16,11 @@ func TestEveryWatchedKindIsMappedWithoutTheAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mapper(nil, nil)
+	m, err := newRESTMapper(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range append(append(watched(), routing.Watched()...), &v1beta1.SpeakerState{}) {
+	for _, object := range append(append(watchedKinds(), routing.WatchedKinds()...), &v1beta1.SpeakerState{}) {
 		kind, err := apiutil.GVKForObject(object, scheme)
 		if err != nil {
 			t.Fatal(err)

@@ -16,10 +16,10 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// predecessor is what the speaker before this one reported when it was stopped: the routes that routers
+// predecessorReport is what the speaker before this one reported when it was stopped: the routes that routers
 // retain by graceful restart (RFC 4724). It is empty after a speaker that was killed: when that one
 // ended is not known, and so neither whether its routers still have the routes.
-type predecessor struct {
+type predecessorReport struct {
 	ended  map[bgp.PeerName]time.Time // when the session of a peer ended
 	routes map[netip.Prefix]reports.Route
 }
@@ -29,12 +29,12 @@ func (w *StateWriter) readPredecessor(ctx context.Context) error {
 	if w.predecessorRead {
 		return nil
 	}
-	state, err := w.read(ctx)
+	state, err := w.readState(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
 	if state.Status.Phase == v1beta1.SpeakerStopped {
-		if w.routes.reported.before, err = w.routes.predecessor(ctx, state); err != nil {
+		if w.routes.reported.before, err = w.routes.readPredecessor(ctx, state); err != nil {
 			return err
 		}
 	}
@@ -42,12 +42,12 @@ func (w *StateWriter) readPredecessor(ctx context.Context) error {
 	return nil
 }
 
-func (s *routeSlices) predecessor(ctx context.Context, state *v1beta1.SpeakerState) (p predecessor, err error) {
+func (s *routeSlices) readPredecessor(ctx context.Context, state *v1beta1.SpeakerState) (p predecessorReport, err error) {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
 		return p, fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
 	}
-	p = predecessor{ended: map[bgp.PeerName]time.Time{}, routes: map[netip.Prefix]reports.Route{}}
+	p = predecessorReport{ended: map[bgp.PeerName]time.Time{}, routes: map[netip.Prefix]reports.Route{}}
 	for i := range state.Status.BGPPeers {
 		p.ended[bgp.PeerName(state.Status.BGPPeers[i].Name)] = state.Status.BGPPeers[i].Since.Time
 	}
@@ -60,9 +60,9 @@ func (s *routeSlices) predecessor(ctx context.Context, state *v1beta1.SpeakerSta
 	return p, nil
 }
 
-// resume sets since when a router has had the routes of a peer's first session: since the predecessor
+// resumeTimes sets since when a router has had the routes of a peer's first session: since the predecessor
 // announced them, if the router has retained them since then.
-func (t *reportedRoutes) resume(peer bgp.PeerName, n speakerbgp.RouteChanges) {
+func (t *reportedRoutes) resumeTimes(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {
 		return
@@ -78,6 +78,6 @@ func (t *reportedRoutes) resume(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 		}
 	}
 	if len(t.before.ended) == 0 {
-		t.before = predecessor{}
+		t.before = predecessorReport{}
 	}
 }

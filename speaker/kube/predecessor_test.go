@@ -41,19 +41,19 @@ func TestRouteSince_AfterARestart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "u"}})
-				begins := func(route netip.Prefix, graceful bool, restart time.Duration) (*StateWriter, Routing) {
+				begins := func(route netip.Prefix, graceful bool, restart time.Duration) (*StateWriter, RoutingState) {
 					w := NewStateWriter(s, s, "n1", logr.Discard())
 					w.latest = &layer2.Report{Phase: "Active", Live: 1}
 					negotiated := &session.Negotiated{Remote: bgp.Open{RouterID: netip.MustParseAddr("192.0.2.1")}}
 					if graceful {
 						negotiated.GracefulRestart = &bgp.GracefulRestart{}
 					}
-					r := Routing{
+					r := RoutingState{
 						Path:     func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false },
 						Sessions: []speakerbgp.Status{{Peer: "tor", State: session.Idle, Since: time.Now()}},
 						Changes:  map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Whole: true}},
 					}
-					w.Routing = func() Routing { return r }
+					w.Routing = func() RoutingState { return r }
 					writes(t, w) // nothing is up yet
 					r.Sessions = []speakerbgp.Status{{Peer: "tor", State: session.Established, Since: time.Now(), Prefixes: 1, Negotiated: negotiated}}
 					r.Changes = map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Whole: true, Announced: []netip.Prefix{route}, Since: time.Now(), RestartTime: restart}}
@@ -93,7 +93,7 @@ func TestRouteSince_AfterARestart(t *testing.T) {
 
 func writes(t *testing.T, w *StateWriter) {
 	t.Helper()
-	if err := w.write(t.Context()); err != nil {
+	if err := w.writeAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

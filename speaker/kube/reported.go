@@ -23,48 +23,48 @@ type reportedRoutes struct {
 	counts map[bgp.PeerName]int              // number of prefixes that the router of a peer has
 	since  map[netip.Prefix]time.Time        // when the first router got a prefix
 	dirty  map[int]bool                      // indexes of slices to be written
-	before predecessor
+	before predecessorReport
 }
 
-// note records changes. The routers of peers that are missing in it have no routes any more.
-func (t *reportedRoutes) note(changes map[bgp.PeerName]speakerbgp.RouteChanges) {
+// noteChanges records changes. The routers of peers that are missing in it have no routes any more.
+func (t *reportedRoutes) noteChanges(changes map[bgp.PeerName]speakerbgp.RouteChanges) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
 		t.since = map[netip.Prefix]time.Time{}
 	}
 	for peer, count := range t.counts {
 		if n, there := changes[peer]; (!there || n.Whole) && count > 0 {
-			t.drop(peer)
+			t.dropPeer(peer)
 		}
 	}
 	for peer, n := range changes {
 		for _, prefix := range n.Withdrawn {
-			t.set(prefix, peer, false)
+			t.setRoute(prefix, peer, false)
 		}
 		for _, prefix := range n.Announced {
-			t.set(prefix, peer, true)
+			t.setRoute(prefix, peer, true)
 		}
-		t.resume(peer, n)
+		t.resumeTimes(peer, n)
 	}
 }
 
-// drop removes all routes of a peer's router.
-func (t *reportedRoutes) drop(peer bgp.PeerName) {
+// dropPeer removes all routes of a peer's router.
+func (t *reportedRoutes) dropPeer(peer bgp.PeerName) {
 	for prefix, i := range t.place {
 		if _, has := slices.BinarySearch(t.slices[i][prefix], peer); has {
-			t.set(prefix, peer, false)
+			t.setRoute(prefix, peer, false)
 		}
 	}
 	delete(t.counts, peer)
 }
 
-func (t *reportedRoutes) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
+func (t *reportedRoutes) setRoute(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 	i, listed := t.place[prefix]
 	if !listed {
 		if !has {
 			return
 		}
-		i = t.room()
+		i = t.sliceWithRoom()
 		t.since[prefix] = time.Now()
 	}
 	peers := t.slices[i][prefix]
@@ -88,8 +88,8 @@ func (t *reportedRoutes) set(prefix netip.Prefix, peer bgp.PeerName, has bool) {
 	}
 }
 
-// room returns the index of the first slice that can list one more route.
-func (t *reportedRoutes) room() int {
+// sliceWithRoom returns the index of the first slice that can list one more route.
+func (t *reportedRoutes) sliceWithRoom() int {
 	i := slices.IndexFunc(t.slices, func(routes map[netip.Prefix][]bgp.PeerName) bool { return len(routes) < maxRoutesPerSlice })
 	if i < 0 {
 		i = len(t.slices)
@@ -98,17 +98,17 @@ func (t *reportedRoutes) room() int {
 	return i
 }
 
-// retain removes the routes of the routers of all peers that are not in stays.
-func (t *reportedRoutes) retain(stays map[bgp.PeerName]bool) {
+// retainPeers removes the routes of the routers of all peers that are not in stays.
+func (t *reportedRoutes) retainPeers(stays map[bgp.PeerName]bool) {
 	for _, peer := range slices.Collect(maps.Keys(t.counts)) {
 		if !stays[peer] {
-			t.drop(peer)
+			t.dropPeer(peer)
 		}
 	}
 }
 
-// count returns how many prefixes at least one router has.
-func (t *reportedRoutes) count() int { return len(t.place) }
+// countPrefixes returns how many prefixes at least one router has.
+func (t *reportedRoutes) countPrefixes() int { return len(t.place) }
 
 // markAll has every slice compared with what the API server has, and written if it differs.
 func (t *reportedRoutes) markAll() {
@@ -117,11 +117,11 @@ func (t *reportedRoutes) markAll() {
 	}
 }
 
-// routes returns the routes of a slice, ordered by prefix.
-func (t *reportedRoutes) routes(i int) []v1beta1.SpeakerBGPRoute {
+// routesOfSlice returns the routes of a slice, ordered by prefix.
+func (t *reportedRoutes) routesOfSlice(i int) []v1beta1.SpeakerBGPRoute {
 	var list []v1beta1.SpeakerBGPRoute
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.slices[i]), netip.Prefix.Compare) {
-		peers, since := t.slices[i][prefix], second(t.since[prefix])
+		peers, since := t.slices[i][prefix], truncateSecond(t.since[prefix])
 		route := v1beta1.SpeakerBGPRoute{Prefix: prefix.String(), Since: &since}
 		for _, peer := range peers[:min(len(peers), maxPeersPerRoute)] {
 			route.Peers = append(route.Peers, v1beta1.ObjectName(peer))

@@ -75,12 +75,12 @@ func TestReportedIsTheSumOfAllChanges(t *testing.T) {
 			}
 			was, places := got.lines(), maps.Clone(got.place)
 			clear(got.dirty)
-			got.note(changes)
+			got.noteChanges(changes)
 			if diff := cmp.Diff(want.lines(), got.lines()); diff != "" {
 				t.Fatalf("routes (-want +got):\n%s", diff)
 			}
-			if got.count() != len(want.lines()) {
-				t.Fatalf("count: got %d, want %d", got.count(), len(want.lines()))
+			if got.countPrefixes() != len(want.lines()) {
+				t.Fatalf("count: got %d, want %d", got.countPrefixes(), len(want.lines()))
 			}
 			for i := range 6 {
 				prefix := prefixOf(i)
@@ -99,21 +99,21 @@ func TestAChangeConcernsOneSlice(t *testing.T) {
 		list = append(list, prefixOf(i))
 	}
 	reported := &reportedRoutes{}
-	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
+	reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Whole: true, Announced: list}})
 	for i, routes := range reported.slices {
 		if want := min(maxRoutesPerSlice, 1000-i*maxRoutesPerSlice); len(routes) != want {
 			t.Errorf("slice %d has %d of 1000 routes, want %d", i, len(routes), want)
 		}
 	}
 	clear(reported.dirty)
-	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
-	reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
+	reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Withdrawn: list[:1]}})
+	reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {Announced: []netip.Prefix{prefixOf(2000)}}}) // there is room again
 	if diff := cmp.Diff(map[int]bool{0: true}, reported.dirty); diff != "" || len(reported.slices[0]) != maxRoutesPerSlice {
 		t.Errorf("slice 0 has %d routes; slices to be written (-want +got):\n%s", len(reported.slices[0]), diff)
 	}
-	reported.retain(map[bgp.PeerName]bool{"b": true})
-	if reported.count() != 0 {
-		t.Errorf("%d routes are left of a peer whose router keeps none", reported.count())
+	reported.retainPeers(map[bgp.PeerName]bool{"b": true})
+	if reported.countPrefixes() != 0 {
+		t.Errorf("%d routes are left of a peer whose router keeps none", reported.countPrefixes())
 	}
 }
 
@@ -122,9 +122,9 @@ func TestReported_Since(t *testing.T) {
 		reported, prefix := &reportedRoutes{}, prefixOf(1)
 		change := func(n speakerbgp.RouteChanges, peer bgp.PeerName) {
 			time.Sleep(time.Minute)
-			reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {}, "b": {}, peer: n})
+			reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"a": {}, "b": {}, peer: n})
 		}
-		since := func() time.Time { return reported.routes(0)[0].Since.Time }
+		since := func() time.Time { return reported.routesOfSlice(0)[0].Since.Time }
 		add, remove := speakerbgp.RouteChanges{Announced: []netip.Prefix{prefix}}, speakerbgp.RouteChanges{Withdrawn: []netip.Prefix{prefix}}
 		change(add, "a")
 		first := time.Now()

@@ -21,8 +21,8 @@ const (
 	maxPeers, maxText = 128, 1024
 )
 
-// Routing is the state of the sessions and routes of this node.
-type Routing struct {
+// RoutingState is the state of the sessions and routes of this node.
+type RoutingState struct {
 	// Sessions with routers, ordered by the name of the peer.
 	Sessions []speakerbgp.Status
 	// Path returns the BFD status of the path to the router of a peer; false: BFD does not watch it.
@@ -35,11 +35,11 @@ type Routing struct {
 	// problem is not among the Sessions.
 	Peers map[bgp.PeerName]bgp.PeerState
 	// Refused are addresses that Services hold and that this speaker does not begin to announce.
-	Refused Refused
+	Refused RefusedAddresses
 }
 
-// Refused are addresses that may not be announced.
-type Refused struct {
+// RefusedAddresses are addresses that may not be announced.
+type RefusedAddresses struct {
 	// Count of them.
 	Count int
 	// First are the first of them, in order.
@@ -47,7 +47,7 @@ type Refused struct {
 }
 
 // String returns a sentence that names the first of them.
-func (r Refused) String() string {
+func (r RefusedAddresses) String() string {
 	parts := make([]string, 0, len(r.First)+1)
 	for _, one := range r.First {
 		parts = append(parts, fmt.Sprintf("%s: %s", one.Address, one.Why))
@@ -59,16 +59,16 @@ func (r Refused) String() string {
 		strings.Join(parts, "; "))
 }
 
-// fill sets the fields of a status that are about routing.
-func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
+// fillStatus sets the fields of a status that are about routing.
+func (r RoutingState) fillStatus(next *v1beta1.SpeakerStateStatus) {
 	next.RefusedAddresses = int32(r.Refused.Count)
 	for _, s := range r.Sessions {
-		next.BGPPeers = append(next.BGPPeers, r.peer(s))
+		next.BGPPeers = append(next.BGPPeers, r.apiPeer(s))
 	}
 	for name, state := range r.Peers {
 		if !state.AbsentSince.IsZero() && !slices.ContainsFunc(r.Sessions, func(s speakerbgp.Status) bool { return s.Peer == name }) {
 			next.BGPPeers = append(next.BGPPeers, v1beta1.SpeakerBGPPeer{
-				Name: v1beta1.ObjectName(name), State: v1beta1.BGPIdle, Since: second(state.AbsentSince), LastError: bound(state.Message), Problem: problem(state.Problem),
+				Name: v1beta1.ObjectName(name), State: v1beta1.BGPIdle, Since: truncateSecond(state.AbsentSince), LastError: boundText(state.Message), Problem: apiProblem(state.Problem),
 			})
 		}
 	}
@@ -76,17 +76,17 @@ func (r Routing) fill(next *v1beta1.SpeakerStateStatus) {
 	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxPeers)]
 }
 
-// problem returns a problem as the API has it; nil: there is none.
-func problem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
+// apiProblem returns a problem as the API has it; nil: there is none.
+func apiProblem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	if p.Reason == "" {
 		return nil
 	}
-	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: bound(p.Message)}
+	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: boundText(p.Message)}
 }
 
 // afterStop returns the state to report when the speaker has ended: no sessions, and for the peers in
 // stays the routes that their routers retain until the next speaker runs (RFC 4724).
-func (r Routing) afterStop(now time.Time) (left Routing, stays map[bgp.PeerName]bool) {
+func (r RoutingState) afterStop(now time.Time) (left RoutingState, stays map[bgp.PeerName]bool) {
 	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
 	stays = map[bgp.PeerName]bool{}
 	for _, s := range r.Sessions {
@@ -100,17 +100,17 @@ func (r Routing) afterStop(now time.Time) (left Routing, stays map[bgp.PeerName]
 	return left, stays
 }
 
-func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
+func (r RoutingState) apiPeer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	p := v1beta1.SpeakerBGPPeer{
-		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: second(s.Since),
-		LastError: bound(s.LastError), Prefixes: int32(s.Prefixes), RetrySeconds: int32(s.Retry / time.Second),
-		Flaps: int32(min(s.Flaps, 1<<31-1)), Problem: problem(cmp.Or(r.Peers[s.Peer].Problem, s.Problem)),
+		Name: v1beta1.ObjectName(s.Peer), State: v1beta1.BGPState(s.State.String()), Since: truncateSecond(s.Since),
+		LastError: boundText(s.LastError), Prefixes: int32(s.Prefixes), RetrySeconds: int32(s.Retry / time.Second),
+		Flaps: int32(min(s.Flaps, 1<<31-1)), Problem: apiProblem(cmp.Or(r.Peers[s.Peer].Problem, s.Problem)),
 	}
 	if s.Router.IsValid() {
 		p.Address = s.Router.String()
 	}
 	if s.WaitsForBFD {
-		p.LastError = bound("the session waits for BFD (strictBFD): " + r.pathWords(s.Peer))
+		p.LastError = boundText("the session waits for BFD (strictBFD): " + r.pathWords(s.Peer))
 	}
 	if n := s.Negotiated; n != nil {
 		p.PeerASN, p.PeerRouterID, p.LocalAddress = int64(n.Remote.ASN), n.Remote.RouterID.String(), s.Local.String()
@@ -125,12 +125,12 @@ func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 	}
 	if path, watched := r.Path(s.Peer); watched {
 		p.BFD = &v1beta1.SpeakerBFD{
-			State: v1beta1.BFDState(path.State.String()), Since: second(path.Since), Diagnostic: path.Diagnostic.String(),
-			TransmitIntervalMilliseconds: milliseconds(path.Transmit), ReceiveIntervalMilliseconds: milliseconds(path.Receive),
-			DetectionTimeMilliseconds: milliseconds(path.Detection), Flaps: int32(min(path.Flaps, 1<<31-1)),
+			State: v1beta1.BFDState(path.State.String()), Since: truncateSecond(path.Since), Diagnostic: path.Diagnostic.String(),
+			TransmitIntervalMilliseconds: toMilliseconds(path.Transmit), ReceiveIntervalMilliseconds: toMilliseconds(path.Receive),
+			DetectionTimeMilliseconds: toMilliseconds(path.Detection), Flaps: int32(min(path.Flaps, 1<<31-1)),
 		}
 		if path.Problem != "" && p.LastError == "" {
-			p.LastError = bound(unwatchedWords(path))
+			p.LastError = boundText(unwatchedWords(path))
 		}
 	}
 	return p
@@ -138,7 +138,7 @@ func (r Routing) peer(s speakerbgp.Status) v1beta1.SpeakerBGPPeer {
 
 func unwatchedWords(path speakerbfd.Status) string { return "BFD does not work: " + path.Problem }
 
-func (r Routing) pathWords(peer bgp.PeerName) string {
+func (r RoutingState) pathWords(peer bgp.PeerName) string {
 	path, watched := r.Path(peer)
 	switch {
 	case !watched:
@@ -149,8 +149,8 @@ func (r Routing) pathWords(peer bgp.PeerName) string {
 	return fmt.Sprintf("the router's BFD session is %s, this node's %s: check that BFD is enabled there for this node", path.Remote, path.State)
 }
 
-// flapping returns a sentence for each session that is flapping.
-func (r Routing) flapping() (sentences []string) {
+// flappingSentences returns a sentence for each session that is flapping.
+func (r RoutingState) flappingSentences() (sentences []string) {
 	for _, s := range r.Sessions {
 		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
 			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times without staying established for %d minutes: last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
@@ -159,10 +159,10 @@ func (r Routing) flapping() (sentences []string) {
 	return sentences
 }
 
-// down returns a sentence for each session that is not established, or whose path BFD cannot watch.
-func (r Routing) down(now time.Time) (sentences []string) {
+// downSentences returns a sentence for each session that is not established, or whose path BFD cannot watch.
+func (r RoutingState) downSentences(now time.Time) (sentences []string) {
 	for _, s := range r.Sessions {
-		p := r.peer(s)
+		p := r.apiPeer(s)
 		path, watched := r.Path(s.Peer)
 		switch {
 		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
@@ -174,8 +174,8 @@ func (r Routing) down(now time.Time) (sentences []string) {
 	return sentences
 }
 
-func milliseconds(d time.Duration) int32 { return int32(min(d.Milliseconds(), 1<<31-1)) }
+func toMilliseconds(d time.Duration) int32 { return int32(min(d.Milliseconds(), 1<<31-1)) }
 
-func bound(text string) string {
+func boundText(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
 }

@@ -39,13 +39,13 @@ func TestSessionFailureIsInTheSpeakerState(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.session.Peer = "tor"
-			r := Routing{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) {
+			r := RoutingState{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) {
 				if tt.path == nil {
 					return speakerbfd.Status{}, false
 				}
 				return *tt.path, true
 			}}
-			got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, r, nil)
+			got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, r, nil)
 			p := got.BGPPeers[0]
 			if (tt.lastError == "") != (p.LastError == "") || !strings.Contains(p.LastError, tt.lastError) {
 				t.Errorf("lastError is %q, want %q in it", p.LastError, tt.lastError)
@@ -65,7 +65,7 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 	now := time.Now()
 	duplicate := bgp.PeerState{Problem: bgp.Problem{Reason: bgp.DuplicatePeer, Message: "a is in effect"}, AbsentSince: now}
 	password := bgp.PeerState{Problem: bgp.Problem{Reason: bgp.PasswordMissing, Message: "no Secret"}}
-	r := Routing{
+	r := RoutingState{
 		Sessions: []speakerbgp.Status{
 			{Peer: "a", State: session.Established, Since: now, Problem: bgp.Problem{Reason: bgp.NoNextHop, Message: "no IPv6"}},
 			{Peer: "c", State: session.Established, Since: now, Flaps: 3, LastError: "closed", Problem: bgp.Problem{Reason: bgp.NoNextHop, Message: "no IPv6"}},
@@ -73,11 +73,11 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 		Peers: map[bgp.PeerName]bgp.PeerState{"b": duplicate, "c": password},
 		Path:  func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false },
 	}
-	got := status(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil)
+	got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil)
 	want := []v1beta1.SpeakerBGPPeer{
-		{Name: "a", State: v1beta1.BGPEstablished, Since: second(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
-		{Name: "b", State: v1beta1.BGPIdle, Since: second(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
-		{Name: "c", State: v1beta1.BGPEstablished, Since: second(now), LastError: "closed", Flaps: 3, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonPasswordMissing, Message: "no Secret"}},
+		{Name: "a", State: v1beta1.BGPEstablished, Since: truncateSecond(now), Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: "no IPv6"}},
+		{Name: "b", State: v1beta1.BGPIdle, Since: truncateSecond(now), LastError: "a is in effect", Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonDuplicatePeer, Message: "a is in effect"}},
+		{Name: "c", State: v1beta1.BGPEstablished, Since: truncateSecond(now), LastError: "closed", Flaps: 3, Problem: &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonPasswordMissing, Message: "no Secret"}},
 	}
 	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
@@ -98,8 +98,8 @@ func TestRouting_FamiliesOfRoutesAreReported(t *testing.T) {
 		{"one family", speakerbgp.Status{State: session.Established, Negotiated: agreed, IPv6: true}, []string{"IPv6"}},
 		{"no session", speakerbgp.Status{State: session.Active}, nil},
 	} {
-		r := Routing{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
-		got := status(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil).BGPPeers[0].Families
+		r := RoutingState{Sessions: []speakerbgp.Status{tt.session}, Path: func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }}
+		got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{}, r, nil).BGPPeers[0].Families
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
@@ -108,7 +108,7 @@ func TestRouting_FamiliesOfRoutesAreReported(t *testing.T) {
 
 func TestReportOfASpeakerThatEnds(t *testing.T) {
 	restarts := &session.Negotiated{Capabilities: bgp.Capabilities{GracefulRestart: &bgp.GracefulRestart{}}}
-	r := Routing{
+	r := RoutingState{
 		Sessions: []speakerbgp.Status{
 			{Peer: "a", State: session.Established, Negotiated: &session.Negotiated{}, Prefixes: 2},
 			{Peer: "b", State: session.Established, Negotiated: restarts, Prefixes: 1},
@@ -117,7 +117,7 @@ func TestReportOfASpeakerThatEnds(t *testing.T) {
 	}
 	parted, stays := r.afterStop(time.Now())
 	var got v1beta1.SpeakerStateStatus
-	parted.fill(&got)
+	parted.fillStatus(&got)
 	type left struct {
 		state    v1beta1.BGPState
 		prefixes int32

@@ -50,12 +50,12 @@ func sliceName(node lb.NodeName, number int) string {
 // invalidate has the next write compare all slices with those of the API server.
 func (s *routeSlices) invalidate() { s.stored = nil }
 
-// write writes the slices that have changed, with this owner. A slice that cannot be written does not
+// writeSlices writes the slices that have changed, with this owner. A slice that cannot be written does not
 // delay others.
-func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) error {
+func (s *routeSlices) writeSlices(ctx context.Context, owner []metav1.OwnerReference) error {
 	s.written = 0
 	if s.stored == nil {
-		if err := s.read(ctx); err != nil {
+		if err := s.readSlices(ctx); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 			delete(s.reported.dirty, i)
 			continue
 		}
-		if err := s.put(ctx, owner, sliceName(s.self, i), s.reported.routes(i)); err != nil {
+		if err := s.putSlice(ctx, owner, sliceName(s.self, i), s.reported.routesOfSlice(i)); err != nil {
 			failed = append(failed, err)
 			continue
 		}
@@ -77,9 +77,9 @@ func (s *routeSlices) write(ctx context.Context, owner []metav1.OwnerReference) 
 	return errors.Join(failed...)
 }
 
-// read lists the slices of this node, deletes those that are not wanted, and has write compare all
+// readSlices lists the slices of this node, deletes those that are not wanted, and has write compare all
 // others.
-func (s *routeSlices) read(ctx context.Context) error {
+func (s *routeSlices) readSlices(ctx context.Context) error {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
 		return fmt.Errorf("listing the SpeakerRouteSlices of %s: %w", s.self, err)
@@ -104,9 +104,9 @@ func (s *routeSlices) read(ctx context.Context) error {
 	return nil
 }
 
-// put creates, updates or deletes one slice. The admission policy allows no labels, annotations or
+// putSlice creates, updates or deletes one slice. The admission policy allows no labels, annotations or
 // finalizers on slices: an update removes those that others have set.
-func (s *routeSlices) put(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
+func (s *routeSlices) putSlice(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
 	before := s.stored[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {
 		return nil

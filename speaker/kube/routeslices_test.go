@@ -148,8 +148,8 @@ func TestRouteSlices(t *testing.T) {
 			if step.do != nil {
 				step.do()
 			}
-			w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": step.changes})
-			if err := w.write(t.Context(), owner); (err != nil) != step.fails {
+			w.reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": step.changes})
+			if err := w.writeSlices(t.Context(), owner); (err != nil) != step.fails {
 				t.Fatalf("got error %v, want one: %t", err, step.fails)
 			}
 			if diff := cmp.Diff(step.asked, s.asked); diff != "" {
@@ -197,16 +197,16 @@ func TestSliceName(t *testing.T) {
 func TestRouteSlices_Bounds(t *testing.T) {
 	s := newServer(t)
 	w := &routeSlices{client: s, self: "n1"}
-	w.reported.note(nil)
+	w.reported.noteChanges(nil)
 	for i := range maxSlices + 1 { // as if each had been full
 		w.reported.slices = append(w.reported.slices, map[netip.Prefix][]bgp.PeerName{prefixOf(i): {"tor"}})
 		w.reported.place[prefixOf(i)] = i
 	}
 	for i := range maxPeersPerRoute + 1 {
-		w.reported.note(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}, bgp.PeerName(fmt.Sprintf("tor-%02d", i)): {Announced: []netip.Prefix{prefixOf(0)}}})
+		w.reported.noteChanges(map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}, bgp.PeerName(fmt.Sprintf("tor-%02d", i)): {Announced: []netip.Prefix{prefixOf(0)}}})
 	}
 	for range 2 {
-		if err := w.write(t.Context(), nil); err != nil {
+		if err := w.writeSlices(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		w.invalidate()
@@ -225,7 +225,7 @@ func TestRouteSlices_Bounds(t *testing.T) {
 			}
 		}
 	}
-	if got, want := w.reported.count(), maxSlices+1; got != want {
+	if got, want := w.reported.countPrefixes(), maxSlices+1; got != want {
 		t.Errorf("got %d routes counted, want %d", got, want)
 	}
 }
@@ -239,10 +239,10 @@ func TestStateWriter_OwnerOfSlices(t *testing.T) {
 		&v1beta1.SpeakerRouteSlice{ObjectMeta: meta, Node: "n1"})
 	w := NewStateWriter(s, s, "n1", logr.Discard())
 	w.latest = &layer2.Report{}
-	w.Routing = func() Routing {
-		return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
+	w.Routing = func() RoutingState {
+		return RoutingState{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {Announced: []netip.Prefix{prefixOf(1)}}}}
 	}
-	if err := w.write(t.Context()); err != nil {
+	if err := w.writeAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got := &v1beta1.SpeakerRouteSlice{}
@@ -270,12 +270,12 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		changes := make(chan speakerbgp.RouteChanges, 1)
 		changes <- speakerbgp.RouteChanges{Whole: true, Announced: all}
 		w := NewStateWriter(s, s, "n1", logr.Discard())
-		w.Routing = func() Routing {
+		w.Routing = func() RoutingState {
 			select {
 			case n := <-changes:
-				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": n}}
+				return RoutingState{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": n}}
 			default:
-				return Routing{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}}}
+				return RoutingState{Changes: map[bgp.PeerName]speakerbgp.RouteChanges{"tor": {}}}
 			}
 		}
 		send := func(n speakerbgp.RouteChanges) {
@@ -287,13 +287,13 @@ func TestChangesWithinTheIntervalAreWrittenTogether(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.Start(ctx) }()
 		w.Report(layer2.Report{Live: 1})
-		after(gathering + time.Millisecond)
+		after(gatherDelay + time.Millisecond)
 		if n := len(s.has(t)); n != (2000+maxRoutesPerSlice-1)/maxRoutesPerSlice {
 			t.Errorf("%d slices list 2000 routes, want %d in each", n, maxRoutesPerSlice)
 		}
 		after(10 * time.Second)
 		send(speakerbgp.RouteChanges{Withdrawn: all[:1]})
-		after(gathering - time.Millisecond)
+		after(gatherDelay - time.Millisecond)
 		w.Report(layer2.Report{Live: 2})
 		synctest.Wait()
 		if asked := s.questions(); len(asked) > 0 {
@@ -339,7 +339,7 @@ func TestStateWriter_ConditionOfTheControllerStays(t *testing.T) {
 	report := func(live int) {
 		t.Helper()
 		w.latest = &layer2.Report{Phase: "Active", Live: live}
-		if err := w.write(t.Context()); err != nil {
+		if err := w.writeAll(t.Context()); err != nil {
 			t.Fatalf("writing the state: %v", err)
 		}
 	}

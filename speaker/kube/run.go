@@ -55,9 +55,9 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:         scheme,
-		MapperProvider: mapper,
+		MapperProvider: newRESTMapper,
 		Logger:         log,
-		Cache:          cached(o.Namespace),
+		Cache:          cacheOptions(o.Namespace),
 		// These objects are written rarely, and an outdated read would cause a conflict.
 		Client:  client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{}}}},
 		Metrics: lbmanager.NoMetricsServer(),

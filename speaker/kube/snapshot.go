@@ -21,10 +21,10 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// configure passes the objects that affect all addresses to the planner, and returns the snapshot
+// configurePlanner passes the objects that affect all addresses to the planner, and returns the snapshot
 // without addresses. An invalid advertisement is left out, with a sentence in Problems.
-func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
-	ads, problems := advertisements(changes)
+func (w *Watcher) configurePlanner(changes informers.Changes) layer2.Snapshot {
+	ads, problems := readAdvertisements(changes)
 	w.advertised = len(ads)+len(problems) > 0
 	nodes := changes.Nodes()
 	// SetConfig recomputes all addresses. Most changes of Nodes do not affect which nodes may announce.
@@ -32,14 +32,14 @@ func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 		w.nodes = nodes
 		w.planner.SetConfig(ads, changes.Pools(), nodes)
 	}
-	rest := layer2.Snapshot{Problems: problems, Detection: detection(changes), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
+	rest := layer2.Snapshot{Problems: problems, Detection: readDetection(changes), Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}
 	for i := range nodes {
 		node := &nodes[i]
 		if node.OnStandby() {
 			rest.Draining[node.Name] = true
 		}
 		if node.Name == w.Self {
-			rest.Standby = standby(node)
+			rest.Standby = whyStandby(node)
 			rest.Unselected = len(ads) > 0 && !slices.ContainsFunc(ads, func(ad eligibility.Advertisement) bool { return ad.CoversNode(node.Labels) })
 		}
 		if node.Down {
@@ -54,8 +54,8 @@ func (w *Watcher) configure(changes informers.Changes) layer2.Snapshot {
 	return rest
 }
 
-// advertisements returns the valid L2Advertisements, and a sentence for each invalid one.
-func advertisements(changes informers.Changes) (ads []eligibility.Advertisement, problems []string) {
+// readAdvertisements returns the valid L2Advertisements, and a sentence for each invalid one.
+func readAdvertisements(changes informers.Changes) (ads []eligibility.Advertisement, problems []string) {
 	for _, object := range informers.All[*v1beta1.L2Advertisement](changes) {
 		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
@@ -67,8 +67,8 @@ func advertisements(changes informers.Changes) (ads []eligibility.Advertisement,
 	return ads, problems
 }
 
-// detection returns what the speaker does about other hosts that use its addresses.
-func detection(changes informers.Changes) layer2.Detection {
+// readDetection returns what the speaker does about other hosts that use its addresses.
+func readDetection(changes informers.Changes) layer2.Detection {
 	stack := informers.Get[*v1beta1.LoadBalancerStack](changes, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
 	switch {
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionReport:
@@ -79,9 +79,9 @@ func detection(changes informers.Changes) layer2.Detection {
 	return layer2.Enforce
 }
 
-// standby returns why a node takes no address: the rest of a sentence that begins with the name of the
+// whyStandby returns why a node takes no address: the rest of a sentence that begins with the name of the
 // node. Empty: the node takes addresses.
-func standby(node *eligibility.Node) string {
+func whyStandby(node *eligibility.Node) string {
 	switch {
 	case node.Excluded != "":
 		return node.Excluded
@@ -91,8 +91,9 @@ func standby(node *eligibility.Node) string {
 	return ""
 }
 
-// peers returns the addresses of the speakers on other nodes. All pods of a node have the same address.
-func peers(pods []*corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
+// speakerAddresses returns the addresses of the speakers on other nodes. All pods of a node have
+// the same address.
+func speakerAddresses(pods []*corev1.Pod, self lb.NodeName) map[lb.NodeName]netip.Addr {
 	found := map[lb.NodeName]netip.Addr{}
 	for _, pod := range pods {
 		node := lb.NodeName(pod.Spec.NodeName)

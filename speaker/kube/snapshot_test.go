@@ -96,7 +96,7 @@ func TestPeers(t *testing.T) {
 	pod := func(node, ip string, phase corev1.PodPhase) *corev1.Pod {
 		return &corev1.Pod{Spec: corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{HostIP: ip, Phase: phase}}
 	}
-	got := peers([]*corev1.Pod{
+	got := speakerAddresses([]*corev1.Pod{
 		pod("n3", "10.0.0.3", corev1.PodRunning), pod("n2", "10.0.0.2", corev1.PodPending), pod("n2", "10.0.0.2", corev1.PodRunning),
 		pod("n1", "10.0.0.1", corev1.PodRunning), pod("n4", "10.0.0.4", corev1.PodFailed), pod("n5", "", corev1.PodPending),
 	}, "n1")
@@ -241,9 +241,9 @@ func TestStrippedFieldsAreNotRead(t *testing.T) {
 	}
 	pods := []corev1.Pod{{Spec: corev1.PodSpec{NodeName: "n2"}, Status: corev1.PodStatus{HostIP: "10.0.0.2", Conditions: []corev1.PodCondition{
 		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, Reason: "x"}}}}}
-	whole := peers([]*corev1.Pod{&pods[0]}, "n1")
+	whole := speakerAddresses([]*corev1.Pod{&pods[0]}, "n1")
 	stripEach(t, pods, stripPod)
-	if diff := cmp.Diff(whole, peers([]*corev1.Pod{&pods[0]}, "n1"), byValue); diff != "" {
+	if diff := cmp.Diff(whole, speakerAddresses([]*corev1.Pod{&pods[0]}, "n1"), byValue); diff != "" {
 		t.Errorf("peers (-whole +stripped):\n%s", diff)
 	}
 	if diff := cmp.Diff([]corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}, pods[0].Status.Conditions); diff != "" {
@@ -266,7 +266,7 @@ func TestStripNamespace_LeavesAllLabels(t *testing.T) {
 func stripEach[T any](t *testing.T, list []T, of func(*T)) {
 	t.Helper()
 	for i := range list {
-		if _, err := strip(of)(&list[i]); err != nil {
+		if _, err := typedTransform(of)(&list[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +274,7 @@ func stripEach[T any](t *testing.T, list []T, of func(*T)) {
 
 func TestStrip_AnythingButAnObjectPasses(t *testing.T) {
 	tombstone := cache.DeletedFinalStateUnknown{Key: "default/web"}
-	if got, err := strip(stripPod)(tombstone); err != nil || got != any(tombstone) {
+	if got, err := typedTransform(stripPod)(tombstone); err != nil || got != any(tombstone) {
 		t.Errorf("got %v, %v, want it as it is", got, err)
 	}
 }

@@ -27,10 +27,10 @@ const (
 	// 20 ms of a processor): for each address above freeEntries the time is perEntry longer, but no
 	// longer than longestPause.
 	writeInterval = 500 * time.Millisecond
-	// gathering is how long changes are collected after a quiet time, before they are written. All
+	// gatherDelay is how long changes are collected after a quiet time, before they are written. All
 	// speakers of a cluster write when one thing changes: collected changes cost one write each, and do
 	// not delay the announcements on the network.
-	gathering    = 200 * time.Millisecond
+	gatherDelay  = 200 * time.Millisecond
 	freeEntries  = 100
 	perEntry     = time.Millisecond
 	longestPause = 10 * time.Second
@@ -65,7 +65,7 @@ type StateWriter struct {
 	Self lb.NodeName
 	Log  logr.Logger
 	// Routing returns the state of the sessions with routers; nil: it is not reported.
-	Routing func() Routing
+	Routing func() RoutingState
 	// Checkpoint returns why the checkpoint of the node cannot be written; nil, or a nil error: it can
 	// be written. Call Nudge when the result changes.
 	Checkpoint func() error
@@ -96,7 +96,7 @@ type StateWriter struct {
 
 // NewStateWriter returns a writer for a node.
 func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log logr.Logger) *StateWriter {
-	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: second(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
+	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: truncateSecond(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
 // Report has a report of the engine written soon. It does not block.
@@ -124,17 +124,17 @@ func (w *StateWriter) Start(ctx context.Context) error {
 			w.invalidate()
 		case <-w.minorityReads():
 		}
-		if !sleep(ctx, gathering) {
+		if !waitFor(ctx, gatherDelay) {
 			return nil
 		}
-		if err := w.write(ctx); err != nil && ctx.Err() == nil {
+		if err := w.writeAll(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "writing this node's SpeakerState; trying again")
 			signal(w.wake)
 			failures++
 		} else {
 			failures = 0
 		}
-		if !sleep(ctx, max(w.pause(), retryWrite.Wait(failures))-gathering) {
+		if !waitFor(ctx, max(w.pauseLength(), retryWrite.Wait(failures))-gatherDelay) {
 			return nil
 		}
 	}
@@ -156,8 +156,8 @@ func readPause(r *layer2.Report) time.Duration {
 	return readInterval + time.Duration(r.Live+len(r.Missing))*readPerSpeaker
 }
 
-// sleep waits for a time, and returns false if the context ends before that.
-func sleep(ctx context.Context, d time.Duration) bool {
+// waitFor waits for a time, and returns false if the context ends before that.
+func waitFor(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -166,8 +166,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pause returns the time to wait between two writes.
-func (w *StateWriter) pause() time.Duration {
+// pauseLength returns the time to wait between two writes.
+func (w *StateWriter) pauseLength() time.Duration {
 	entries := max(0, w.entries-freeEntries)
 	if w.inMinority {
 		entries = 0 // how long two nodes answer depends on what it reads
@@ -177,13 +177,13 @@ func (w *StateWriter) pause() time.Duration {
 
 // Leave writes the last state of a speaker that ends. routing is the state before the sessions ended.
 // The next speaker may start late, or never. Call Leave after Start has returned.
-func (w *StateWriter) Leave(ctx context.Context, routing Routing) error {
+func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
 	left, stays := routing.afterStop(time.Now())
-	w.Routing = func() Routing { return left }
-	w.routes.reported.note(routing.Changes)
-	w.routes.reported.retain(stays)
+	w.Routing = func() RoutingState { return left }
+	w.routes.reported.noteChanges(routing.Changes)
+	w.routes.reported.retainPeers(stays)
 	w.left = true
-	return w.write(ctx)
+	return w.writeAll(ctx)
 }
 
 // invalidate has the next write read the API server first, and compare with that.
@@ -192,7 +192,7 @@ func (w *StateWriter) invalidate() {
 	w.routes.invalidate()
 }
 
-func (w *StateWriter) write(ctx context.Context) error {
+func (w *StateWriter) writeAll(ctx context.Context) error {
 	w.mu.Lock()
 	latest := w.latest
 	w.mu.Unlock()
@@ -202,17 +202,17 @@ func (w *StateWriter) write(ctx context.Context) error {
 	if err := w.readPredecessor(ctx); err != nil {
 		return err
 	}
-	var routing Routing
+	var routing RoutingState
 	if w.Routing != nil {
 		routing = w.Routing()
 	}
 	if !w.left {
-		w.routes.reported.note(routing.Changes)
+		w.routes.reported.noteChanges(routing.Changes)
 	}
 	// The state is written first: routes count only while the state reports that their sessions are up.
-	state, err := w.reconcile(ctx, *latest, routing)
+	state, err := w.writeIfChanged(ctx, *latest, routing)
 	if apierrors.IsConflict(err) { // the controller has set its condition meanwhile
-		state, err = w.reconcile(ctx, *latest, routing)
+		state, err = w.writeIfChanged(ctx, *latest, routing)
 	}
 	if state == nil {
 		return err
@@ -220,11 +220,11 @@ func (w *StateWriter) write(ctx context.Context) error {
 	owner := state.OwnerReferences
 	if !w.isOwner(owner) {
 		var failed error
-		if owner, failed = w.owner(ctx); failed != nil {
+		if owner, failed = w.nodeOwner(ctx); failed != nil {
 			return errors.Join(err, failed)
 		}
 	}
-	return errors.Join(err, w.routes.write(ctx, owner))
+	return errors.Join(err, w.routes.writeSlices(ctx, owner))
 }
 
 // isOwner reports whether the only owner is the Node, as this speaker sets it. A state that was
@@ -233,8 +233,8 @@ func (w *StateWriter) isOwner(list []metav1.OwnerReference) bool {
 	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
 }
 
-// owner returns the Node as the owner of what this speaker writes: it is deleted with the Node.
-func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error) {
+// nodeOwner returns the Node as the owner of what this speaker writes: it is deleted with the Node.
+func (w *StateWriter) nodeOwner(ctx context.Context) ([]metav1.OwnerReference, error) {
 	node := &corev1.Node{}
 	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
 		return nil, fmt.Errorf("reading the Node %s: %w", w.Self, err)
@@ -242,14 +242,14 @@ func (w *StateWriter) owner(ctx context.Context) ([]metav1.OwnerReference, error
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
-// reconcile writes the state if it differs, and returns it as it was read; nil: it was not read.
-func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routing Routing) (*v1beta1.SpeakerState, error) {
+// writeIfChanged writes the state if it differs, and returns it as it was read; nil: it was not read.
+func (w *StateWriter) writeIfChanged(ctx context.Context, latest layer2.Report, routing RoutingState) (*v1beta1.SpeakerState, error) {
 	w.inMinority = !latest.MinoritySince.IsZero()
 	if w.inMinority && time.Since(w.lastRead) >= readPause(&latest) {
 		w.stored = nil
 	}
 	fresh := w.stored == nil
-	state, err := w.read(ctx)
+	state, err := w.readState(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the SpeakerState %s: %w", w.Self, err)
 	}
@@ -257,7 +257,7 @@ func (w *StateWriter) reconcile(ctx context.Context, latest layer2.Report, routi
 		w.lastRead = time.Now()
 		w.Partitioned(partitionedSince(state))
 	}
-	next := status(state, latest, routing, w.checkpoint())
+	next := desiredStatus(state, latest, routing, w.checkpointProblem())
 	next.StartedAt = &w.started
 	return state, w.writeState(ctx, state, next)
 }
@@ -272,7 +272,7 @@ func partitionedSince(state *v1beta1.SpeakerState) time.Time {
 	return c.LastTransitionTime.Time
 }
 
-func (w *StateWriter) checkpoint() error {
+func (w *StateWriter) checkpointProblem() error {
 	if w.Checkpoint == nil {
 		return nil
 	}
@@ -281,7 +281,7 @@ func (w *StateWriter) checkpoint() error {
 
 // writeState writes the state if it differs from the one on the API server.
 func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
-	want.RouteCount = int32(w.routes.reported.count())
+	want.RouteCount = int32(w.routes.reported.countPrefixes())
 	if w.MeshKeys != nil {
 		want.MeshKeys = w.MeshKeys()
 	}
@@ -324,15 +324,15 @@ func withoutCounts(s *v1beta1.SpeakerStateStatus) *v1beta1.SpeakerStateStatus {
 	return s
 }
 
-// read returns the state as the API server has it, and creates it if it does not exist.
-func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
+// readState returns the state as the API server has it, and creates it if it does not exist.
+func (w *StateWriter) readState(ctx context.Context) (*v1beta1.SpeakerState, error) {
 	if w.stored != nil {
 		return w.stored, nil
 	}
 	state := &v1beta1.SpeakerState{}
 	err := w.Client.Get(ctx, client.ObjectKey{Name: string(w.Self)}, state)
 	if apierrors.IsNotFound(err) {
-		state, err = w.create(ctx)
+		state, err = w.createState(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -341,8 +341,8 @@ func (w *StateWriter) read(ctx context.Context) (*v1beta1.SpeakerState, error) {
 	return state, nil
 }
 
-func (w *StateWriter) create(ctx context.Context) (*v1beta1.SpeakerState, error) {
-	owner, err := w.owner(ctx)
+func (w *StateWriter) createState(ctx context.Context) (*v1beta1.SpeakerState, error) {
+	owner, err := w.nodeOwner(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func TestStatus(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}, nil).Conditions, v1beta1.ConditionReady)
+			c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, tt.report, RoutingState{}, nil).Conditions, v1beta1.ConditionReady)
 			if c == nil || c.Reason != tt.reason || c.Message == "" {
 				t.Errorf("condition: got %+v, want reason %s and a message", c, tt.reason)
 			}
@@ -91,7 +91,7 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 			"nothing that the speaker sends arrives at n2 and n3, which it receives from: it is silent, since they take its addresses over: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, tt.report, Routing{}, nil).Conditions, v1beta1.ConditionReady)
+			c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, tt.report, RoutingState{}, nil).Conditions, v1beta1.ConditionReady)
 			if diff := cmp.Diff(tt.want, c.Message); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
@@ -100,8 +100,8 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 }
 
 func TestStatusOfRefusedAddresses(t *testing.T) {
-	refused := Refused{Count: 3, First: []eligibility.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
-	got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, Routing{Refused: refused}, nil)
+	refused := RefusedAddresses{Count: 3, First: []eligibility.Refusal{{Address: netip.MustParseAddr("1.1.1.1"), Why: `its pool "gold" does not list it`}}}
+	got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}, RoutingState{Refused: refused}, nil)
 	c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady)
 	if want := `1.1.1.1: its pool "gold" does not list it; 2 more`; c.Reason != v1beta1.ReasonAddressRefused || !strings.Contains(c.Message, want) {
 		t.Errorf("got %+v, want %s with %q", c, v1beta1.ReasonAddressRefused, want)
@@ -113,7 +113,7 @@ func TestStatusOfRefusedAddresses(t *testing.T) {
 
 func TestStatus_FailedCheckpointComesBeforeFailuresOfOtherObjects(t *testing.T) {
 	r := layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}}
-	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, errors.New("read-only")).Conditions, v1beta1.ConditionReady)
+	c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, errors.New("read-only")).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonCheckpointFailed {
 		t.Errorf("got %+v, want %s", c, v1beta1.ReasonCheckpointFailed)
 	}
@@ -122,12 +122,12 @@ func TestStatus_FailedCheckpointComesBeforeFailuresOfOtherObjects(t *testing.T) 
 func TestStatus_FailedCheckpointIsReported(t *testing.T) {
 	readOnly := &fs.PathError{Op: "open", Path: "/var/lib/lbstack/speaker-n1.json.new", Err: syscall.EROFS}
 	r := layer2.Report{Links: []layer2.Link{{Name: "eth0"}}}
-	c := meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, readOnly).Conditions, v1beta1.ConditionReady)
+	c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, readOnly).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonCheckpointFailed || !strings.Contains(c.Message, "/var/lib/lbstack/speaker-n1.json.new is on a read-only file system") {
 		t.Errorf("got %+v, want %s with the file and what is wrong with it", c, v1beta1.ReasonCheckpointFailed)
 	}
 	r.Phase = "Isolated"
-	c = meta.FindStatusCondition(status(&v1beta1.SpeakerState{}, r, Routing{}, readOnly).Conditions, v1beta1.ConditionReady)
+	c = meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, readOnly).Conditions, v1beta1.ConditionReady)
 	if c.Reason != v1beta1.ReasonIsolated {
 		t.Errorf("isolated speaker: got the reason %s, want the one that weighs more", c.Reason)
 	}
@@ -140,7 +140,7 @@ func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 		r.Owned = append(r.Owned, layer2.OwnedSince{Address: a, Owned: layer2.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, r, Routing{}, nil)
+	got := desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, nil)
 	if len(got.Addresses) != maxListed || got.AddressCount != maxListed+1 {
 		t.Errorf("got %d listed and a count of %d, want %d and %d", len(got.Addresses), got.AddressCount, maxListed, maxListed+1)
 	}
@@ -152,14 +152,14 @@ func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 
 func TestStatusHasAPhaseOfTheAPI(t *testing.T) {
 	for published, want := range map[string]v1beta1.SpeakerPhase{"": "", "Starting": "", "Active": "Active", "Draining": "Draining", "Isolated": "Isolated"} {
-		if got := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: published}, Routing{}, nil).Phase; got != want {
+		if got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{Phase: published}, RoutingState{}, nil).Phase; got != want {
 			t.Errorf("phase %q: got %q, want %q", published, got, want)
 		}
 	}
 }
 
 func TestASpeakerThatWasStoppedIsNotReady(t *testing.T) {
-	s := status(&v1beta1.SpeakerState{}, layer2.Report{Phase: "Active", Links: []layer2.Link{{Name: "eth0"}}}, Routing{}, nil)
+	s := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{Phase: "Active", Links: []layer2.Link{{Name: "eth0"}}}, RoutingState{}, nil)
 	setStopped(&s)
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); s.Phase != v1beta1.SpeakerStopped || c.Status != metav1.ConditionFalse || c.Reason != v1beta1.ReasonStopped {
 		t.Errorf("got the phase %s and %+v", s.Phase, c)
@@ -195,7 +195,7 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 		list = append(list, c, layer2.Conflict{Address: a, Interface: "eth1", Hardware: mac})
 		a = a.Next()
 	}
-	got := status(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Conflicts: list}, Routing{}, nil)
+	got := desiredStatus(&v1beta1.SpeakerState{}, layer2.Report{Links: []layer2.Link{{Name: "eth0"}}, Conflicts: list}, RoutingState{}, nil)
 	if len(got.Conflicts) != maxConflicts {
 		t.Fatalf("got %d conflicts, want %d", len(got.Conflicts), maxConflicts)
 	}
@@ -225,7 +225,7 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
-	got := status(&v1beta1.SpeakerState{}, r, Routing{}, nil)
+	got := desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, nil)
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
 		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
 	}
@@ -237,7 +237,7 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 func TestLongStatesAreWrittenLessOften(t *testing.T) {
 	for entries, want := range map[int]time.Duration{0: writeInterval, 100: writeInterval, 1100: writeInterval + time.Second, 20000: longestPause} {
 		w := StateWriter{entries: entries}
-		if got := w.pause(); got != want {
+		if got := w.pauseLength(); got != want {
 			t.Errorf("%d entries: got %s from one write to the next, want %s", entries, got, want)
 		}
 	}
@@ -316,7 +316,7 @@ func BenchmarkRouteChange(b *testing.B) {
 				whole[peer] = speakerbgp.RouteChanges{Whole: true, Announced: all}
 			}
 			var published reportedRoutes
-			published.note(whole)
+			published.noteChanges(whole)
 			for i := 0; b.Loop(); i++ {
 				for peer := range whole {
 					if n := (speakerbgp.RouteChanges{Withdrawn: all[:1]}); i%2 == 0 {
@@ -325,11 +325,11 @@ func BenchmarkRouteChange(b *testing.B) {
 						change[peer] = speakerbgp.RouteChanges{Announced: n.Withdrawn}
 					}
 				}
-				published.note(change)
-				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: published.routes(published.place[all[1]])}
+				published.noteChanges(change)
+				slice := &v1beta1.SpeakerRouteSlice{Node: "n1", Routes: published.routesOfSlice(published.place[all[1]])}
 				state := &v1beta1.SpeakerState{}
-				state.Status = status(state, layer2.Report{}, Routing{}, nil)
-				state.Status.RouteCount = int32(published.count())
+				state.Status = desiredStatus(state, layer2.Report{}, RoutingState{}, nil)
+				state.Status.RouteCount = int32(published.countPrefixes())
 				for _, object := range []any{slice, state} {
 					if _, err := json.Marshal(object); err != nil {
 						b.Fatal(err)

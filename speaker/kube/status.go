@@ -29,18 +29,18 @@ const (
 	maxNamed = 3
 )
 
-// status returns the status for a report. It has the conditions of state, with a new Ready condition.
-func status(state *v1beta1.SpeakerState, r layer2.Report, routing Routing, checkpoint error) v1beta1.SpeakerStateStatus {
+// desiredStatus returns the status for a report. It has the conditions of state, with a new Ready condition.
+func desiredStatus(state *v1beta1.SpeakerState, r layer2.Report, routing RoutingState, checkpoint error) v1beta1.SpeakerStateStatus {
 	next := v1beta1.SpeakerStateStatus{
 		Version:      version.Version,
 		Conditions:   state.DeepCopy().Status.Conditions,
-		Phase:        phase(r.Phase),
+		Phase:        apiPhase(r.Phase),
 		LiveSpeakers: int32(r.Live),
 		AddressCount: int32(len(r.Owned)),
-		Conflicts:    conflicts(r.Conflicts),
+		Conflicts:    apiConflicts(r.Conflicts),
 	}
 	if !r.MinoritySince.IsZero() {
-		since := second(r.MinoritySince)
+		since := truncateSecond(r.MinoritySince)
 		next.MinoritySince = &since
 	}
 	for _, node := range r.Missing[:min(len(r.Missing), maxMissing)] {
@@ -48,21 +48,21 @@ func status(state *v1beta1.SpeakerState, r layer2.Report, routing Routing, check
 	}
 	for _, c := range r.Covered[:min(len(r.Covered), maxCovered)] {
 		next.CoveredNodes = append(next.CoveredNodes, v1beta1.CoveredNode{
-			Name: v1beta1.NodeName(c.Node), AddressCount: int32(c.Count), Address: c.First.String(), Since: second(c.Since),
+			Name: v1beta1.NodeName(c.Node), AddressCount: int32(c.Count), Address: c.First.String(), Since: truncateSecond(c.Since),
 		})
 	}
 	for _, link := range r.Links[:min(len(r.Links), maxLinks)] {
 		next.Interfaces = append(next.Interfaces, speakerInterface(link))
 	}
 	for _, o := range r.Owned[:min(len(r.Owned), maxListed)] {
-		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: second(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
+		address := v1beta1.SpeakerAddress{Address: o.Address.String(), Since: truncateSecond(o.Since), Epoch: int64(min(o.Epoch, math.MaxInt64))}
 		for _, name := range o.Interfaces[:min(len(o.Interfaces), maxInterfaces)] {
 			address.Interfaces = append(address.Interfaces, v1beta1.InterfaceName(name))
 		}
 		next.Addresses = append(next.Addresses, address)
 	}
-	routing.fill(&next)
-	meta.SetStatusCondition(&next.Conditions, ready(r, routing, checkpoint))
+	routing.fillStatus(&next)
+	meta.SetStatusCondition(&next.Conditions, readyCondition(r, routing, checkpoint))
 	return next
 }
 
@@ -96,9 +96,9 @@ func setStopped(s *v1beta1.SpeakerStateStatus) {
 	})
 }
 
-// phase returns a phase of the engine as the API has it. It is empty for others: the API server would
+// apiPhase returns a phase of the engine as the API has it. It is empty for others: the API server would
 // refuse the whole status.
-func phase(name string) v1beta1.SpeakerPhase {
+func apiPhase(name string) v1beta1.SpeakerPhase {
 	switch p := v1beta1.SpeakerPhase(name); p {
 	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
 		return p
@@ -106,8 +106,8 @@ func phase(name string) v1beta1.SpeakerPhase {
 	return ""
 }
 
-// conflicts returns each address once, with one of the hosts that use it.
-func conflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
+// apiConflicts returns each address once, with one of the hosts that use it.
+func apiConflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 	var reported []v1beta1.SpeakerConflict
 	seen := map[netip.Addr]bool{}
 	for _, c := range list {
@@ -117,32 +117,32 @@ func conflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 		seen[c.Address] = true
 		reported = append(reported, v1beta1.SpeakerConflict{
 			Address: c.Address.String(), Interface: v1beta1.InterfaceName(c.Interface), HardwareAddress: c.Hardware.String(),
-			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: second(c.Since),
+			HostNode: v1beta1.NodeName(c.Node), Announced: c.Announced, Since: truncateSecond(c.Since),
 		})
 	}
 	return reported
 }
 
-// second returns a time without the fractions of a second, which the API server would drop.
-func second(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
+// truncateSecond returns a time without the fractions of a second, which the API server would drop.
+func truncateSecond(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
-// ready returns the Ready condition. It has one problem, the first of: the speaker is isolated, in a
+// readyCondition returns the Ready condition. It has one problem, the first of: the speaker is isolated, in a
 // minority, or has conceded addresses; failures that no other object shows; invalid objects; problems
 // with sessions, interfaces, the mesh and other hosts. Without a problem it is True.
-func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition {
+func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
-	case phase(r.Phase) == v1beta1.SpeakerIsolated:
-		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolated(r))
+	case apiPhase(r.Phase) == v1beta1.SpeakerIsolated:
+		c.Reason, c.Message = v1beta1.ReasonIsolated, bounded.Message(isolatedSentence(r))
 	case !r.MinoritySince.IsZero() && !r.Alone:
-		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(inMinority(r))
+		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(minoritySentence(r))
 	case r.Conceded.Count > 0:
 		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from, or hosts that may be such nodes, answer for %d addresses that this node has or is to have, "+
 			"and this one does not announce them until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
-			r.Conceded.Count, inUse(r.Conceded))
+			r.Conceded.Count, inUseClause(r.Conceded))
 		// Failures that no other object shows come before those that others show too.
 	case len(r.Unserved) > 0:
-		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unserved(r.Unserved))
+		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unservedSentence(r.Unserved))
 	case checkpoint != nil:
 		c.Reason, c.Message = v1beta1.ReasonCheckpointFailed, bounded.Message("the speaker cannot write its checkpoint: "+
 			"a speaker that starts on this node while the API server is away announces nothing: "+termination.ExplainError(checkpoint))
@@ -152,19 +152,19 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 		c.Reason, c.Message = v1beta1.ReasonInvalidPeer, bounded.Message(strings.Join(routing.Problems, "; "))
 	case routing.Refused.Count > 0:
 		c.Reason, c.Message = v1beta1.ReasonAddressRefused, bounded.Message(routing.Refused.String())
-	case len(routing.flapping()) > 0:
-		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flapping(), "; "))
-	case len(routing.down(time.Now())) > 0:
-		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.down(time.Now()), "; "))
+	case len(routing.flappingSentences()) > 0:
+		c.Reason, c.Message = v1beta1.ReasonFlapping, bounded.Message(strings.Join(routing.flappingSentences(), "; "))
+	case len(routing.downSentences(time.Now())) > 0:
+		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.downSentences(time.Now()), "; "))
 	case len(r.Links) == 0:
 		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from", r.Lost)+
 			": what the speakers there publish arrives later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
-		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(covered(r.Covered))
+		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(coveredSentence(r.Covered))
 	case len(r.Conflicts) > 0:
-		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(conflicts(r.Conflicts)))
+		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(apiConflicts(r.Conflicts)))
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
 		c.Message = fmt.Sprintf("the node %s: it takes no address, and announces what it has until another node does", r.Standby)
@@ -183,8 +183,8 @@ func ready(r layer2.Report, routing Routing, checkpoint error) metav1.Condition 
 	return c
 }
 
-// covered returns a sentence about nodes that do not announce their addresses.
-func covered(list []layer2.Covered) string {
+// coveredSentence returns a sentence about nodes that do not announce their addresses.
+func coveredSentence(list []layer2.Covered) string {
 	var nodes []string
 	for _, c := range list[:min(len(list), maxNamed)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, %s first)", c.Node, c.Count, c.First))
@@ -193,8 +193,8 @@ func covered(list []layer2.Covered) string {
 		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
-// isolated returns a sentence: why a speaker announces nothing.
-func isolated(r layer2.Report) string {
+// isolatedSentence returns a sentence: why a speaker announces nothing.
+func isolatedSentence(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
 		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
@@ -203,8 +203,8 @@ func isolated(r layer2.Report) string {
 		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
 }
 
-// inMinority returns a sentence about a speaker in a minority: what it announces, and why.
-func inMinority(r layer2.Report) string {
+// minoritySentence returns a sentence about a speaker in a minority: what it announces, and why.
+func minoritySentence(r layer2.Report) string {
 	what := "it announces what it has, and takes an address only when no host answers for it"
 	if r.Partitioned {
 		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
@@ -213,12 +213,12 @@ func inMinority(r layer2.Report) string {
 		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
 	}
 	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
-		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUse(r.InUse))
+		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUseClause(r.InUse))
 }
 
-// inUse returns the end of a sentence that names addresses which are not taken since hosts answer for
+// inUseClause returns the end of a sentence that names addresses which are not taken since hosts answer for
 // them.
-func inUse(u layer2.InUse) string {
+func inUseClause(u layer2.InUse) string {
 	if u.Count == 0 {
 		return ""
 	}
@@ -236,7 +236,7 @@ func inUse(u layer2.InUse) string {
 	return "; hosts answer for " + strings.Join(parts, ", ")
 }
 
-func unserved(list []layer2.Unserved) string {
+func unservedSentence(list []layer2.Unserved) string {
 	parts := make([]string, 0, len(list))
 	for _, u := range list {
 		family := "IPv4"

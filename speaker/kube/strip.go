@@ -13,10 +13,10 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// cached returns which objects, and which parts of them, the cache stores: a speaker runs on every
+// cacheOptions returns which objects, and which parts of them, the cache stores: a speaker runs on every
 // node, and needs little of each object. The strip functions must leave every field that some code
 // reads.
-func cached(namespace string) cache.Options {
+func cacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Pod{}),
@@ -24,33 +24,33 @@ func cached(namespace string) cache.Options {
 			// When a Service changes to another type, the watch sends its deletion.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
-				Transform: strip(stripService),
+				Transform: typedTransform(stripService),
 			},
-			&corev1.Node{}:            {Transform: strip(stripNode)},
-			&corev1.Namespace{}:       {Transform: strip(stripNamespace)},
-			&v1beta1.IPAddressClaim{}: {Transform: strip(stripClaim)},
+			&corev1.Node{}:            {Transform: typedTransform(stripNode)},
+			&corev1.Namespace{}:       {Transform: typedTransform(stripNamespace)},
+			&v1beta1.IPAddressClaim{}: {Transform: typedTransform(stripClaim)},
 			// Of the only stack, the fields that take effect without a restart.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
-				Transform: strip(stripStack),
+				Transform: typedTransform(stripStack),
 			},
-			&discoveryv1.EndpointSlice{}: {Transform: strip(func(slice *discoveryv1.EndpointSlice) { *slice = *apiconv.PackEndpoints(slice) })},
+			&discoveryv1.EndpointSlice{}: {Transform: typedTransform(func(slice *discoveryv1.EndpointSlice) { *slice = *apiconv.PackEndpoints(slice) })},
 			&corev1.Pod{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
-				Transform:  strip(stripPod),
+				Transform:  typedTransform(stripPod),
 			},
 			// The only Secret that a speaker may read.
 			&corev1.Secret{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Field:      fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
-				Transform:  strip(stripSecret),
+				Transform:  typedTransform(stripSecret),
 			},
 		},
 	}
 }
 
-// strip returns a transform for one kind. Other values, such as tombstones, stay as they are.
-func strip[T any](of func(*T)) func(any) (any, error) {
+// typedTransform returns a transform for one kind. Other values, such as tombstones, stay as they are.
+func typedTransform[T any](of func(*T)) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {
 			of(object)

@@ -43,8 +43,8 @@ type Watcher struct {
 	peers      map[lb.NodeName]netip.Addr // passed on last
 }
 
-// watched returns the kinds that the watcher reads.
-func watched() []client.Object {
+// watchedKinds returns the kinds that the watcher reads.
+func watchedKinds() []client.Object {
 	return append(clusterWideKinds(), &corev1.Service{}, &corev1.Pod{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, informers.Namespaces())
 }
 
@@ -58,22 +58,22 @@ func (w *Watcher) Start(ctx context.Context) error {
 	w.planner = eligibility.NewPlanner()
 	w.planner.Remember(w.Before)
 	const rest = 4 // wait four times as long as the last round took: at most a fifth of a processor
-	return w.Objects.Run(ctx, rest, w.round, watched()...)
+	return w.Objects.Run(ctx, rest, w.handleChanges, watchedKinds()...)
 }
 
-// round handles the objects that have changed, and passes the changes for this speaker on.
-func (w *Watcher) round(changes informers.Changes) {
+// handleChanges handles the objects that have changed, and passes the changes for this speaker on.
+func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()
 	if changes.Changed(&corev1.Pod{}) {
-		if now := peers(informers.All[*corev1.Pod](changes), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
+		if now := speakerAddresses(informers.All[*corev1.Pod](changes), w.Self); w.peers == nil || !maps.Equal(w.peers, now) {
 			w.peers = now
 			w.OnPeers(now)
 		}
 	}
 	rest, advertised := w.lastRest, w.advertised
 	if changes.Changed(clusterWideKinds()...) {
-		rest = w.configure(changes)
+		rest = w.configurePlanner(changes)
 	}
 	// Without an L2Advertisement nothing is announced on the local network: clusters that only
 	// use BGP need no plan of their Services here.
@@ -85,11 +85,11 @@ func (w *Watcher) round(changes informers.Changes) {
 	case advertised:
 		w.planner.Forget()
 	}
-	w.publish(changes.First, rest)
+	w.publishChanges(changes.First, rest)
 }
 
-// publish passes on the addresses that have changed, and the rest of the snapshot if it has changed.
-func (w *Watcher) publish(first bool, rest layer2.Snapshot) {
+// publishChanges passes on the addresses that have changed, and the rest of the snapshot if it has changed.
+func (w *Watcher) publishChanges(first bool, rest layer2.Snapshot) {
 	change := w.planner.Changes()
 	next := rest
 	next.Addresses = change.Addresses

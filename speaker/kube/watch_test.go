@@ -191,7 +191,7 @@ func pass() {
 func TestSnapshotIsReportedOnceAllKindsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, cache := newBed(apiconv.DrainPolicy{}), fakeCache{of: map[reflect.Type]*controllertest.FakeInformer{}}
-		for _, kind := range watched() {
+		for _, kind := range watchedKinds() {
 			cache.of[reflect.TypeOf(kind)] = controllertest.NewFakeInformer()
 		}
 		b.watcher.Objects = informers.NewSource(cache, "lbstack-system", logr.Discard())
@@ -203,7 +203,7 @@ func TestSnapshotIsReportedOnceAllKindsAreListed(t *testing.T) {
 		for _, o := range append(web, &one, &all) {
 			cache.of[reflect.TypeOf(o)].Add(o)
 		}
-		for _, kind := range watched() {
+		for _, kind := range watchedKinds() {
 			pass()
 			if len(b.snapshots) != 0 {
 				t.Errorf("before %T was seen: got %+v, want no snapshot", kind, b.snapshots)

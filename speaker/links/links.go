@@ -20,8 +20,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// settle is how long events are collected: an interface that comes up causes several.
-const settle = 5 * time.Millisecond
+// collectDelay is how long events are collected: an interface that comes up causes several.
+const collectDelay = 5 * time.Millisecond
 
 // portTypes are the types of links that have others as ports.
 var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
@@ -32,8 +32,8 @@ var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]layer2.Link)) {
 	var before []layer2.Link
 	first := true
-	netstate.Watcher{Log: log, Settle: settle, Look: func(s netstate.State) {
-		if list := of(s, node); first || !reflect.DeepEqual(list, before) {
+	netstate.Watcher{Log: log, Settle: collectDelay, Look: func(s netstate.State) {
+		if list := linksOf(s, node); first || !reflect.DeepEqual(list, before) {
 			before, first = list, false
 			report(list)
 		}
@@ -46,7 +46,7 @@ func List(node netip.Addr) ([]layer2.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return of(state, node), nil
+	return linksOf(state, node), nil
 }
 
 // OnInterface returns whether an interface of this node has an address.
@@ -56,14 +56,14 @@ func OnInterface(address netip.Addr) (bool, error) {
 		return false, fmt.Errorf("looking for the interface that has %s: %w", address, err)
 	}
 	for _, list := range state.Addresses {
-		if has(list, address) {
+		if hasAddress(list, address) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-func of(s netstate.State, node netip.Addr) (links []layer2.Link) {
+func linksOf(s netstate.State, node netip.Addr) (links []layer2.Link) {
 	for _, l := range s.Links {
 		if attrs := l.Attrs(); ethernetAndUp(attrs) && !isPort(attrs, s.Links) {
 			if link := newLink(l, s.Addresses[attrs.Index], node); canAnnounceOn(&link) {
@@ -82,7 +82,7 @@ func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) laye
 	attrs := l.Attrs()
 	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
 	setAddresses(&link, addresses)
-	link.Internal = internal(l, link.Prefixes) && !has(addresses, node)
+	link.Internal = leadsInside(l, link.Prefixes) && !hasAddress(addresses, node)
 	return link
 }
 
@@ -100,22 +100,22 @@ func isPort(a *netlink.LinkAttrs, all []netlink.Link) bool {
 	})
 }
 
-// unusable are the flags of an IPv6 address that cannot be a source address (RFC 4862).
-const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
+// unusableFlags are the flags of an IPv6 address that cannot be a source address (RFC 4862).
+const unusableFlags = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // setAddresses sets the fields of a link that follow from its addresses.
 func setAddresses(link *layer2.Link, addresses []netstate.Address) {
 	for _, a := range addresses {
 		address := a.Prefix.Addr()
 		switch {
-		case address.Is6() && address.IsLinkLocalUnicast() && a.Flags&unusable == 0:
+		case address.Is6() && address.IsLinkLocalUnicast() && a.Flags&unusableFlags == 0:
 			if !link.LinkLocal.IsValid() || address.Less(link.LinkLocal) {
 				link.LinkLocal = address
 			}
 		case address.IsGlobalUnicast():
 			link.IPv4 = link.IPv4 || address.Is4()
 			link.Prefixes = append(link.Prefixes, a.Prefix.Masked())
-			if a.Flags&unusable == 0 {
+			if a.Flags&unusableFlags == 0 {
 				link.Addresses = append(link.Addresses, address)
 			}
 		}
@@ -127,7 +127,7 @@ func setAddresses(link *layer2.Link, addresses []netstate.Address) {
 	link.Addresses = link.Addresses[:min(len(link.Addresses), layer2.MaxAddresses)]
 }
 
-func has(addresses []netstate.Address, node netip.Addr) bool {
+func hasAddress(addresses []netstate.Address, node netip.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a netstate.Address) bool { return a.Prefix.Addr() == node.Unmap() })
 }
 

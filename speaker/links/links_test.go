@@ -81,7 +81,7 @@ func TestKindOfLink(t *testing.T) {
 		link := netlink.Link(&netlink.GenericLink{LinkAttrs: up(c.name, 7), LinkType: c.kind})
 		state := netstate.State{Links: []netlink.Link{link}, Addresses: map[int][]netstate.Address{7: {{Prefix: netip.MustParsePrefix(c.address)}}}}
 		got := left
-		if list := of(state, node); len(list) > 0 {
+		if list := linksOf(state, node); len(list) > 0 {
 			got = map[bool]string{false: network, true: pods}[list[0].Internal]
 		}
 		if got != c.want {
@@ -121,7 +121,7 @@ func TestOf_OwnAddresses(t *testing.T) {
 	for i := range 2 * layer2.MaxAddresses {
 		many = append(many, at(fmt.Sprintf("10.1.0.%d/32", i+1), 0))
 	}
-	got := of(netstate.State{
+	got := linksOf(netstate.State{
 		Links: []netlink.Link{&netlink.Device{LinkAttrs: attrs(1, "eth0")}, &netlink.Dummy{LinkAttrs: attrs(2, "dummy0")}, &netlink.Device{LinkAttrs: attrs(3, "eth1")}},
 		Addresses: map[int][]netstate.Address{
 			1: {at("192.168.1.245/32", 0), at("192.168.1.1/24", 0), at("192.168.1.1/32", 0), at("fe80::1/64", 0), at("2001:db8::1/64", unix.IFA_F_TENTATIVE), at("2001:db8::2/64", 0)},

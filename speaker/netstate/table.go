@@ -25,57 +25,57 @@ type State struct {
 	Addresses map[int][]Address
 }
 
-// key identifies an address: an interface may have it several times with different prefix
+// addressKey identifies an address: an interface may have it several times with different prefix
 // lengths.
-type key struct {
+type addressKey struct {
 	index  int
 	prefix netip.Prefix
 }
 
-// table has the flags of the addresses.
-type table map[key]int
+// addressTable has the flags of the addresses.
+type addressTable map[addressKey]int
 
-// event is an address that came, changed or went.
-type event struct {
-	key
+// addressEvent is an address that came, changed or went.
+type addressEvent struct {
+	addressKey
 	flags int
 	gone  bool
 }
 
 // apply applies an event, and returns whether the table changed: the kernel also reports an
 // address when a router prolongs its lifetime.
-func (t table) apply(e event) bool {
-	flags, had := t[e.key]
+func (t addressTable) apply(e addressEvent) bool {
+	flags, had := t[e.addressKey]
 	if e.gone {
-		delete(t, e.key)
+		delete(t, e.addressKey)
 		return had
 	}
-	t[e.key] = e.flags
+	t[e.addressKey] = e.flags
 	return !had || flags != e.flags
 }
 
-// follow makes the table equal to a list of the kernel, and returns whether the table changed.
-func (t table) follow(list []netlink.Addr) (changed bool) {
-	there := make(table, len(list))
+// replaceAll makes the table equal to a list of the kernel, and returns whether the table changed.
+func (t addressTable) replaceAll(list []netlink.Addr) (changed bool) {
+	there := make(addressTable, len(list))
 	for _, a := range list {
 		if address, ok := netip.AddrFromSlice(a.IP); ok {
 			ones, _ := a.Mask.Size()
-			there[key{a.LinkIndex, netip.PrefixFrom(address.Unmap(), ones)}] = a.Flags
+			there[addressKey{a.LinkIndex, netip.PrefixFrom(address.Unmap(), ones)}] = a.Flags
 		}
 	}
 	for k := range t {
 		if _, is := there[k]; !is {
-			changed = t.apply(event{key: k, gone: true}) || changed
+			changed = t.apply(addressEvent{addressKey: k, gone: true}) || changed
 		}
 	}
 	for k, flags := range there {
-		changed = t.apply(event{key: k, flags: flags}) || changed
+		changed = t.apply(addressEvent{addressKey: k, flags: flags}) || changed
 	}
 	return changed
 }
 
 // retain drops the addresses of interfaces that are gone.
-func (t table) retain(links []netlink.Link) {
+func (t addressTable) retain(links []netlink.Link) {
 	is := make(map[int]bool, len(links))
 	for _, l := range links {
 		is[l.Attrs().Index] = true
@@ -88,7 +88,7 @@ func (t table) retain(links []netlink.Link) {
 }
 
 // addresses returns the addresses of each interface.
-func (t table) addresses() map[int][]Address {
+func (t addressTable) addresses() map[int][]Address {
 	all := map[int][]Address{}
 	for k, flags := range t {
 		all[k.index] = append(all[k.index], Address{k.prefix, flags})
@@ -99,19 +99,19 @@ func (t table) addresses() map[int][]Address {
 	return all
 }
 
-// decode decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if it
+// decodeEvent decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if it
 // cannot. The local address of a point-to-point link gets the length of a single address, as in
 // ip-address(8).
-func decode(kind uint16, data []byte) (e event, ok bool) {
+func decodeEvent(kind uint16, data []byte) (e addressEvent, ok bool) {
 	if len(data) < unix.SizeofIfAddrmsg {
-		return event{}, false
+		return addressEvent{}, false
 	}
 	header := nl.DeserializeIfAddrmsg(data)
 	attributes, err := nl.ParseRouteAttr(data[header.Len():])
 	if err != nil {
-		return event{}, false
+		return addressEvent{}, false
 	}
-	e = event{key: key{index: int(header.Index)}, flags: int(header.Flags), gone: kind == unix.RTM_DELADDR}
+	e = addressEvent{addressKey: addressKey{index: int(header.Index)}, flags: int(header.Flags), gone: kind == unix.RTM_DELADDR}
 	var local, address netip.Addr
 	for _, a := range attributes {
 		switch a.Attr.Type {

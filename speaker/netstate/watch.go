@@ -20,24 +20,24 @@ import (
 )
 
 const (
-	// rest bounds the share of time that reading the state takes: the pause after a read is at
-	// least the duration of the read times rest.
-	rest = 4
+	// restFactor bounds the share of time that reading the state takes: the pause after a read is at
+	// least the duration of the read times restFactor.
+	restFactor = 4
 	// listEvery is the least time between two lists of all addresses. They are listed again when
 	// the kernel dropped events that came faster than they were read.
 	listEvery = time.Second
-	// interrupted is how often a list is read if it changes each time while it is read.
-	interrupted = 10
-	// queued is how many reads of the socket may wait to be applied; further events wait in the
+	// maxListAttempts is how often a list is read if it changes each time while it is read.
+	maxListAttempts = 10
+	// maxQueuedReads is how many reads of the socket may wait to be applied; further events wait in the
 	// buffer of the socket.
-	queued = 256
+	maxQueuedReads = 256
 	// bufferBytes is the buffer of the socket, if the kernel allows that much.
 	bufferBytes = 1 << 20
 )
 
-// retry is how long to wait before subscribing again; after a subscription that lasted twice as
+// retryBackoff is how long to wait before subscribing again; after a subscription that lasted twice as
 // long as the longest wait, the waits begin anew.
-var retry = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
+var retryBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // Watcher calls Look with the state of the interfaces and addresses. All exported fields but
 // List have to be set.
@@ -56,20 +56,20 @@ type Watcher struct {
 // Run watches until the context ends. After a failure it subscribes again.
 func (w Watcher) Run(ctx context.Context) {
 	if w.List == nil {
-		w.List = list
+		w.List = listAddresses
 	}
 	w.links = netlink.LinkList
 	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()
-		if err := w.watch(ctx); err != nil && ctx.Err() == nil {
+		if err := w.watchUntilFailure(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error(err, "watching the network interfaces; trying again")
 		}
-		if time.Since(began) > 2*retry.Last {
+		if time.Since(began) > 2*retryBackoff.Last {
 			failures = 1
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry.Wait(failures)):
+		case <-time.After(retryBackoff.Wait(failures)):
 		}
 	}
 }
@@ -77,23 +77,23 @@ func (w Watcher) Run(ctx context.Context) {
 // Read returns the present state. The error wraps netlink.ErrDumpInterrupted if the state
 // changes faster than the kernel can list it.
 func Read() (State, error) {
-	r := reading{list: list, listLinks: netlink.LinkList, table: table{}, relink: true, relist: true}
+	r := stateReading{list: listAddresses, listLinks: netlink.LinkList, table: addressTable{}, relink: true, relist: true}
 	if err := r.read(); err != nil {
 		return State{}, err
 	}
 	return r.state(), nil
 }
 
-func list() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) }
+func listAddresses() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) }
 
-// received is what one read of the socket returned.
-type received struct {
-	events []event
+// receivedEvents is what one read of the socket returned.
+type receivedEvents struct {
+	events []addressEvent
 	links  bool // interfaces have changed
 	lost   bool // the kernel dropped events, or one could not be decoded
 }
 
-func (w Watcher) watch(ctx context.Context) error {
+func (w Watcher) watchUntilFailure(ctx context.Context) error {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
 		return fmt.Errorf("subscribing to events of interfaces and addresses: %w", err)
@@ -105,24 +105,24 @@ func (w Watcher) watch(ctx context.Context) error {
 	if socket.SetReceiveBufferSize(bufferBytes, true) != nil { // needs NET_ADMIN
 		_ = socket.SetReceiveBufferSize(bufferBytes, false) // as much as net.core.rmem_max allows
 	}
-	incoming, failed := make(chan received, queued), make(chan error, 1)
-	go func() { failed <- receive(ctx, socket, incoming) }()
+	incoming, failed := make(chan receivedEvents, maxQueuedReads), make(chan error, 1)
+	go func() { failed <- receiveEvents(ctx, socket, incoming) }()
 	return w.loop(ctx, incoming, failed)
 }
 
 // loop lists the state, and then applies the events that are received. An event from before the
 // list is applied after it all the same: the last event of an address counts.
-func (w Watcher) loop(ctx context.Context, incoming <-chan received, failed <-chan error) error {
-	r := reading{list: w.List, listLinks: w.links, table: table{}, relink: true, relist: true}
+func (w Watcher) loop(ctx context.Context, incoming <-chan receivedEvents, failed <-chan error) error {
+	r := stateReading{list: w.List, listLinks: w.links, table: addressTable{}, relink: true, relist: true}
 	due := time.NewTimer(0)
 	defer due.Stop()
 	var soonest, planned time.Time // when the next read may be, and when it is planned
 	plan := func() {
-		at := later(time.Now().Add(w.Settle), soonest)
+		at := laterTime(time.Now().Add(w.Settle), soonest)
 		switch {
 		case r.changed || r.relink:
 		case r.relist:
-			at = later(at, r.listAfter)
+			at = laterTime(at, r.listAfter)
 		default:
 			return
 		}
@@ -154,23 +154,23 @@ func (w Watcher) loop(ctx context.Context, incoming <-chan received, failed <-ch
 			r.changed = false
 			w.Look(r.state())
 		}
-		soonest = time.Now().Add(rest * time.Since(began))
+		soonest = time.Now().Add(restFactor * time.Since(began))
 		plan()
 	}
 }
 
-func later(x, y time.Time) time.Time {
+func laterTime(x, y time.Time) time.Time {
 	if x.Before(y) {
 		return y
 	}
 	return x
 }
 
-// receive passes on the events of the kernel, until the socket fails.
-func receive(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- received) error {
+// receiveEvents passes on the events of the kernel, until the socket fails.
+func receiveEvents(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- receivedEvents) error {
 	for {
 		messages, from, err := socket.Receive()
-		var n received
+		var n receivedEvents
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			n.lost, n.links = true, true
@@ -184,7 +184,7 @@ func receive(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- rece
 			case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 				n.links = true
 			case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-				e, ok := decode(m.Header.Type, m.Data)
+				e, ok := decodeEvent(m.Header.Type, m.Data)
 				if n.lost = n.lost || !ok; ok {
 					n.events = append(n.events, e)
 				}
@@ -198,19 +198,19 @@ func receive(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- rece
 	}
 }
 
-// reading is the state, and which parts of it are to be read again.
-type reading struct {
+// stateReading is the state, and which parts of it are to be read again.
+type stateReading struct {
 	list      func() ([]netlink.Addr, error)
 	listLinks func() ([]netlink.Link, error)
 	links     []netlink.Link
-	table     table
+	table     addressTable
 	relink    bool      // read the interfaces
 	relist    bool      // read the addresses
 	listAfter time.Time // the addresses are not read before
 	changed   bool      // the state has changed since the last call of Look
 }
 
-func (r *reading) apply(n received) {
+func (r *stateReading) apply(n receivedEvents) {
 	for _, e := range n.events {
 		if r.table.apply(e) {
 			r.changed = true
@@ -221,18 +221,18 @@ func (r *reading) apply(n received) {
 
 // read reads the parts that are to be read again. It reads the interfaces last: if the
 // interface of an address is not among them, that interface is gone.
-func (r *reading) read() error {
+func (r *stateReading) read() error {
 	if r.relist && !time.Now().Before(r.listAfter) {
-		addresses, err := whole(r.list)
+		addresses, err := readUninterrupted(r.list)
 		r.listAfter = time.Now().Add(listEvery)
 		if err != nil {
 			return fmt.Errorf("listing the addresses of the interfaces: %w", err)
 		}
 		r.relist = false
-		r.changed = r.table.follow(addresses) || r.changed
+		r.changed = r.table.replaceAll(addresses) || r.changed
 	}
 	if r.relink {
-		links, err := whole(r.listLinks)
+		links, err := readUninterrupted(r.listLinks)
 		if err != nil {
 			return fmt.Errorf("listing the interfaces: %w", err)
 		}
@@ -242,12 +242,12 @@ func (r *reading) read() error {
 	return nil
 }
 
-func (r *reading) state() State { return State{Links: r.links, Addresses: r.table.addresses()} }
+func (r *stateReading) state() State { return State{Links: r.links, Addresses: r.table.addresses()} }
 
-// whole reads a list until the kernel reports no change during the read: an interrupted list
+// readUninterrupted reads a list until the kernel reports no change during the read: an interrupted list
 // may leave out addresses that exist.
-func whole[T any](read func() ([]T, error)) (list []T, err error) {
-	for range interrupted {
+func readUninterrupted[T any](read func() ([]T, error)) (list []T, err error) {
+	for range maxListAttempts {
 		if list, err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}

@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
-// Run sends the requests of a command line (without lanprobe.ProbeCommand) for lanprobe.AnswerTimeout, and returns
-// the encoded result. If the context ends earlier, the result has the answers until then. Run needs the
-// capability NET_RAW.
+// Run sends the requests of a command line (without lanprobe.ProbeCommand) for lanprobe.AnswerTimeout,
+// and returns the encoded result. If the context ends earlier, the result has the answers until then.
+// Run needs the capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
 	request, err := lanprobe.Parse(args)
 	if err != nil {
@@ -38,13 +38,13 @@ func Run(ctx context.Context, args []string) ([]byte, error) {
 	if request.Address.Is6() {
 		listen = responder.ListenNDP
 	}
-	result := ask(ctx, request, list, listen)
+	result := askLinks(ctx, request, list, listen)
 	result.Own = own
 	return result.Encode()
 }
 
-// collector collects the answers on all links.
-type collector struct {
+// answerCollector collects the answers on all links.
+type answerCollector struct {
 	address netip.Addr
 
 	mu     sync.Mutex
@@ -52,20 +52,20 @@ type collector struct {
 	known  map[lanprobe.Answer]bool
 }
 
-func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
-	a := &collector{address: request.Address, known: map[lanprobe.Answer]bool{}}
+func askLinks(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
+	a := &answerCollector{address: request.Address, known: map[lanprobe.Answer]bool{}}
 	ctx, cancel := context.WithTimeout(ctx, lanprobe.AnswerTimeout)
 	defer cancel()
 	var running sync.WaitGroup
 	for _, name := range request.Interfaces {
 		i := slices.IndexFunc(list, func(l layer2.Link) bool { return l.Name == name })
 		if i < 0 || !list[i].Speaks(request.Address) {
-			a.problem(name, fmt.Errorf("it is not up, or has no address from which %s could be asked for", request.Address))
+			a.addProblem(name, fmt.Errorf("it is not up, or has no address from which %s could be asked for", request.Address))
 			continue
 		}
 		conn, err := listen(list[i])
 		if err != nil {
-			a.problem(name, err)
+			a.addProblem(name, err)
 			continue
 		}
 		running.Go(func() { a.read(name, conn) })
@@ -76,10 +76,10 @@ func ask(ctx context.Context, request lanprobe.Request, list []layer2.Link, list
 }
 
 // send sends lanprobe.RequestCount requests. It closes the connection at the end, which ends read.
-func (a *collector) send(ctx context.Context, name string, conn responder.Conn) {
+func (a *answerCollector) send(ctx context.Context, name string, conn responder.Conn) {
 	defer func() { _ = conn.Close() }()
 	if err := conn.Watch([]netip.Addr{a.address}); err != nil {
-		a.problem(name, err)
+		a.addProblem(name, err)
 		return
 	}
 	ticker := time.NewTicker(lanprobe.RequestInterval)
@@ -87,7 +87,7 @@ func (a *collector) send(ctx context.Context, name string, conn responder.Conn) 
 	for sent := 0; ; {
 		if sent++; sent <= lanprobe.RequestCount {
 			if err := conn.Probe(a.address); err != nil {
-				a.problem(name, err)
+				a.addProblem(name, err)
 				return
 			}
 		}
@@ -101,7 +101,7 @@ func (a *collector) send(ctx context.Context, name string, conn responder.Conn) 
 
 // read collects answers until the connection is closed. Their number is bounded: a host can send with
 // any number of addresses.
-func (a *collector) read(name string, conn responder.Conn) {
+func (a *answerCollector) read(name string, conn responder.Conn) {
 	for {
 		m, ok, err := conn.Read()
 		if err != nil {
@@ -123,7 +123,7 @@ func (a *collector) read(name string, conn responder.Conn) {
 	}
 }
 
-func (a *collector) problem(name string, err error) {
+func (a *answerCollector) addProblem(name string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.result.Problems = append(a.result.Problems, name+": "+err.Error())

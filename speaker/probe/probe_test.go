@@ -104,7 +104,7 @@ func TestAsk(t *testing.T) {
 				conn := tt.lan
 				conn.messages, conn.closed = make(chan packet.Message, 1000), make(chan struct{})
 				began := time.Now()
-				got := ask(t.Context(), lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{tt.link}, func(layer2.Link) (responder.Conn, error) { return conn, nil })
+				got := askLinks(t.Context(), lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{tt.link}, func(layer2.Link) (responder.Conn, error) { return conn, nil })
 				if took := time.Since(began); took > lanprobe.AnswerTimeout {
 					t.Errorf("it took %s", took)
 				}
@@ -137,7 +137,7 @@ func TestAsk_EndsWithTheContext(t *testing.T) {
 		stop()
 		conn := &lan{messages: make(chan packet.Message, 1), closed: make(chan struct{})}
 		began := time.Now()
-		ask(ctx, lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{{Name: "eth0", IPv4: true}}, func(layer2.Link) (responder.Conn, error) { return conn, nil })
+		askLinks(ctx, lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{{Name: "eth0", IPv4: true}}, func(layer2.Link) (responder.Conn, error) { return conn, nil })
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %s", took)
 		}
@@ -145,7 +145,7 @@ func TestAsk_EndsWithTheContext(t *testing.T) {
 }
 
 func TestAsk_AnInterfaceThatCannotBeOpenedIsNamed(t *testing.T) {
-	got := ask(t.Context(), lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{{Name: "eth0", IPv4: true}}, func(layer2.Link) (responder.Conn, error) { return nil, errors.New("not permitted") })
+	got := askLinks(t.Context(), lanprobe.Request{Address: address, Interfaces: []string{"eth0"}}, []layer2.Link{{Name: "eth0", IPv4: true}}, func(layer2.Link) (responder.Conn, error) { return nil, errors.New("not permitted") })
 	if diff := cmp.Diff([]string{"eth0: not permitted"}, got.Problems); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -40,12 +40,12 @@ func TestRights_SpeakerUsesAllThatItHas(t *testing.T) {
 	first, second := netip.MustParsePrefix("10.9.0.1/32"), netip.MustParsePrefix("10.9.0.2/32")
 	var mu sync.Mutex
 	changes := map[bgp.PeerName]speakerbgp.RouteChanges{}
-	_, state := b.startSpeaker(self, func() kube.Routing {
+	_, state := b.startSpeaker(self, func() kube.RoutingState {
 		mu.Lock()
 		defer mu.Unlock()
 		list := changes
 		changes = map[bgp.PeerName]speakerbgp.RouteChanges{"tor-a": {}}
-		return kube.Routing{Changes: list}
+		return kube.RoutingState{Changes: list}
 	})
 	t.Cleanup(func() {
 		_ = b.Delete(context.Background(), &v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: self}})

@@ -92,7 +92,7 @@ func (b *operatorBed) startWatching(self string) *watching {
 
 // startSpeaker runs the Kubernetes part of a speaker with the kubeconfig of the environment. With
 // sessions it writes its SpeakerState and its SpeakerRouteSlices as well.
-func (b *operatorBed) startSpeaker(self string, sessions func() kube.Routing) (*watching, *kube.StateWriter) {
+func (b *operatorBed) startSpeaker(self string, sessions func() kube.RoutingState) (*watching, *kube.StateWriter) {
 	b.Helper()
 	mgr, state, err := kube.NewManager(kube.Options{Node: lb.NodeName(self), Namespace: systemNamespace}, logr.Discard())
 	if err != nil {

@@ -437,8 +437,8 @@ func (m *Machine) endConn(now time.Time, side Side, n *bgp.Notification, why str
 	m.handleLostConn(now, c, why, true)
 }
 
-// handleLostConn handles the end of a connection. After a refusal, a router may close new connections for a while
-// without a reason: LastError then stays the refusal.
+// handleLostConn handles the end of a connection. After a refusal, a router may close new
+// connections for a while without a reason: LastError then stays the refusal.
 func (m *Machine) handleLostConn(now time.Time, c *conn, why string, refusal bool) {
 	if refusal || c.state == Established || !m.lastIsRefusal {
 		m.recordError(now, why, refusal)

@@ -50,20 +50,20 @@ func (c Changes) Apply(p Planner) {
 		return
 	}
 	for key := range c.services {
-		p.SetService(key, c.store.holder(key))
+		p.SetService(key, c.store.holderFacts(key))
 	}
 	for address := range c.claims {
-		p.SetClaim(address, c.store.claim(address))
+		p.SetClaim(address, c.store.claimFacts(address))
 	}
 }
 
 // ApplyAll passes all Services and claims to a planner.
 func (c Changes) ApplyAll(p Planner) {
 	for key := range c.store.services {
-		p.SetService(key, c.store.holder(key))
+		p.SetService(key, c.store.holderFacts(key))
 	}
 	for address := range c.store.claims {
-		p.SetClaim(address, c.store.claim(address))
+		p.SetClaim(address, c.store.claimFacts(address))
 	}
 }
 
@@ -107,8 +107,8 @@ func Get[T client.Object](c Changes, key client.ObjectKey) T {
 	return object
 }
 
-// holder returns the facts about a Service; nil: it does not exist or is not of type LoadBalancer.
-func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
+// holderFacts returns the facts about a Service; nil: it does not exist or is not of type LoadBalancer.
+func (s *Store) holderFacts(key lb.ServiceKey) *eligibility.Holder {
 	svc := s.services[key]
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
@@ -127,8 +127,8 @@ func (s *Store) holder(key lb.ServiceKey) *eligibility.Holder {
 	return s.holders[key]
 }
 
-// claim returns the facts about the claim of an address; nil: there is none.
-func (s *Store) claim(address netip.Addr) *eligibility.Claim {
+// claimFacts returns the facts about the claim of an address; nil: there is none.
+func (s *Store) claimFacts(address netip.Addr) *eligibility.Claim {
 	object := s.claims[address]
 	if object == nil {
 		return nil

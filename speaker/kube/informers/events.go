@@ -24,10 +24,10 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { note(object, true) },
 		UpdateFunc: func(before, now any) {
-			if !differ(before, now) {
+			if !relevantlyDiffer(before, now) {
 				return
 			}
-			if moved(before, now) {
+			if changedService(before, now) {
 				note(before, false)
 			}
 			note(now, true)
@@ -36,18 +36,18 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// moved reports whether an EndpointSlice belongs to another Service now.
-func moved(before, now any) bool {
+// changedService reports whether an EndpointSlice belongs to another Service now.
+func changedService(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
 	return is && alike && serviceOf(x) != serviceOf(y)
 }
 
-// differ reports whether two versions of an object differ in anything that the speaker uses. The
+// relevantlyDiffer reports whether two versions of an object differ in anything that the speaker uses. The
 // speaker does not use the status of its own API: their generation and labels are compared. Other
 // objects are compared whole, since the cache stores only the parts that are used: a kubelet updates
 // its Node every few seconds, mostly without a difference in these parts.
-func differ(before, now any) bool {
+func relevantlyDiffer(before, now any) bool {
 	x, isObject := before.(client.Object)
 	y, alike := now.(client.Object)
 	if !isObject || !alike {
@@ -56,7 +56,7 @@ func differ(before, now any) bool {
 	if x.GetUID() != y.GetUID() {
 		return true // it was deleted and created again between two events
 	}
-	if ours(y) && y.GetGeneration() > 0 {
+	if ofOwnAPI(y) && y.GetGeneration() > 0 {
 		return x.GetGeneration() != y.GetGeneration() || !maps.Equal(x.GetLabels(), y.GetLabels())
 	}
 	x = x.DeepCopyObject().(client.Object) // objects of the cache must not be changed
@@ -64,9 +64,9 @@ func differ(before, now any) bool {
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// ours reports whether an object is of the lbstack API: its generation changes with each change of the
+// ofOwnAPI reports whether an object is of the lbstack API: its generation changes with each change of the
 // spec. Claims have no generation in the cache (stripClaim), and are compared whole.
-func ours(object client.Object) bool {
+func ofOwnAPI(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,
 		*v1beta1.BGPAdvertisement, *v1beta1.BGPPeer, *v1beta1.BFDProfile, *v1beta1.Community,

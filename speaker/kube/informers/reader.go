@@ -41,8 +41,8 @@ func (s *Store) noChanges() Changes {
 	return Changes{store: s, services: map[lb.ServiceKey]bool{}, claims: map[netip.Addr]bool{}, kinds: map[reflect.Type]bool{}}
 }
 
-// changed records a change for the next read. The caller holds the lock of the store.
-func (r *Reader) changed(at time.Time, note func(*Changes)) {
+// noteChange records a change for the next read. The caller holds the lock of the store.
+func (r *Reader) noteChange(at time.Time, note func(*Changes)) {
 	if !r.pending.First {
 		note(&r.pending)
 	}
@@ -71,13 +71,13 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	return time.Since(began)
 }
 
-// run reads once, and then after each change, until the context ends. It pauses between two reads. The
+// readInLoop reads once, and then after each change, until the context ends. It pauses between two reads. The
 // first change after a pause is read at once: on busy processors even a sleep of two milliseconds costs
 // another turn of the scheduler.
-func (r *Reader) run(ctx context.Context, rest int, read func(Changes)) {
+func (r *Reader) readInLoop(ctx context.Context, rest int, read func(Changes)) {
 	for {
 		took := r.Read(read)
-		next := time.Now().Add(max(settle, time.Duration(rest)*took))
+		next := time.Now().Add(max(readPause, time.Duration(rest)*took))
 		select {
 		case <-ctx.Done():
 			return

@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// settle is the shortest pause between two reads: changes that arrive meanwhile are read together.
-const settle = 2 * time.Millisecond
+// readPause is the shortest pause between two reads: changes that arrive meanwhile are read together.
+const readPause = 2 * time.Millisecond
 
 // retryWatch is the back-off between attempts to watch a kind. Its bound is short, so that all speakers
 // of a cluster work again soon after the API server is back.
@@ -32,18 +32,18 @@ type Source struct {
 	store *Store
 
 	mu    sync.Mutex
-	kinds map[reflect.Type]*kind
+	kinds map[reflect.Type]*watchedKind
 }
 
-// kind is a kind that is watched once for all readers.
-type kind struct {
+// watchedKind is a kind that is watched once for all readers.
+type watchedKind struct {
 	mu     sync.Mutex           // held until the kind is watched
 	synced cache.InformerSynced // nil: it is not watched yet
 }
 
 // NewSource returns a source of the objects of a cache; namespace is that of the speakers.
 func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
-	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*kind{}}
+	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*watchedKind{}}
 }
 
 // InNamespace returns a function that reports whether the store has an object. Of the pods these are
@@ -70,7 +70,7 @@ func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ..
 	reader := s.store.NewReader(kinds...)
 	var synced []cache.InformerSynced
 	for _, kind := range kinds {
-		has, err := s.watch(ctx, kind)
+		has, err := s.watchOnce(ctx, kind)
 		if err != nil {
 			return err
 		}
@@ -82,16 +82,16 @@ func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ..
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return nil // the context ended
 	}
-	reader.run(ctx, rest, read)
+	reader.readInLoop(ctx, rest, read)
 	return nil
 }
 
-// watch watches a kind, unless it is watched already.
-func (s *Source) watch(ctx context.Context, object client.Object) (cache.InformerSynced, error) {
+// watchOnce watches a kind, unless it is watched already.
+func (s *Source) watchOnce(ctx context.Context, object client.Object) (cache.InformerSynced, error) {
 	s.mu.Lock()
 	of := s.kinds[reflect.TypeOf(object)]
 	if of == nil {
-		of = &kind{}
+		of = &watchedKind{}
 		s.kinds[reflect.TypeOf(object)] = of
 	}
 	s.mu.Unlock()
@@ -100,14 +100,14 @@ func (s *Source) watch(ctx context.Context, object client.Object) (cache.Informe
 	if of.synced != nil {
 		return of.synced, nil
 	}
-	synced, err := s.subscribe(ctx, object)
+	synced, err := s.watchWithRetry(ctx, object)
 	of.synced = synced
 	return synced, err
 }
 
-// subscribe watches a kind, and retries until the context ends. A speaker that ended instead would be
+// watchWithRetry watches a kind, and retries until the context ends. A speaker that ended instead would be
 // restarted after ever longer pauses, and would not work for minutes after the API server is back.
-func (s *Source) subscribe(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
+func (s *Source) watchWithRetry(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		informer, err := s.cache.GetInformer(ctx, kind)
 		if err == nil {

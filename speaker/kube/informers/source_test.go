@@ -103,14 +103,14 @@ func TestFirstChangeIsComputedAtOnceAndFollowingOnesTogether(t *testing.T) {
 		pass(0)
 		s.sees(t, 2, 1)
 		for _, name := range []string{"dns", "mail"} {
-			pass(settle / 4)
+			pass(readPause / 4)
 			other := service()
 			other.Name = name
 			s.informer.Add(other)
 			pass(0)
 			s.sees(t, 2, 1)
 		}
-		pass(settle / 2)
+		pass(readPause / 2)
 		s.sees(t, 3, 2) // those two
 	})
 }

@@ -59,7 +59,7 @@ func (s *Store) Note(object client.Object, exists bool) {
 	switch o := object.(type) {
 	case *corev1.Service:
 		key := apiconv.KeyOf(o)
-		if put(s.services, key, o, exists && o.Spec.Type == corev1.ServiceTypeLoadBalancer) {
+		if putEntry(s.services, key, o, exists && o.Spec.Type == corev1.ServiceTypeLoadBalancer) {
 			s.serviceChanged(key, at)
 		}
 	case *discoveryv1.EndpointSlice:
@@ -73,22 +73,22 @@ func (s *Store) Note(object client.Object, exists bool) {
 	}
 }
 
-// changed records a change for the readers of a kind.
-func (s *Store) changed(kind reflect.Type, at time.Time, note func(*Changes)) {
+// noteForReaders records a change for the readers of a kind.
+func (s *Store) noteForReaders(kind reflect.Type, at time.Time, note func(*Changes)) {
 	for _, r := range s.readers {
 		if r.kinds == nil || r.kinds[kind] {
-			r.changed(at, note)
+			r.noteChange(at, note)
 		}
 	}
 }
 
 func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
 	delete(s.holders, key)
-	s.changed(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
+	s.noteForReaders(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
 
-// unread reports whether no reader has read yet: the first read of each covers all objects.
-func (s *Store) unread() bool {
+// isUnread reports whether no reader has read yet: the first read of each covers all objects.
+func (s *Store) isUnread() bool {
 	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
 }
 
@@ -104,8 +104,8 @@ func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
 	if s.others[kind] == nil {
 		s.others[kind] = map[client.ObjectKey]client.Object{}
 	}
-	if put(s.others[kind], client.ObjectKeyFromObject(object), object, exists) {
-		s.changed(kind, at, func(c *Changes) { c.kinds[kind] = true })
+	if putEntry(s.others[kind], client.ObjectKeyFromObject(object), object, exists) {
+		s.noteForReaders(kind, at, func(c *Changes) { c.kinds[kind] = true })
 	}
 }
 
@@ -118,8 +118,8 @@ func Namespaces() client.Object {
 
 // putNamespace records the labels of a namespace, as a change of each Service in it.
 func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
-	put(s.namespaces, o.Name, o.Labels, exists)
-	if s.unread() {
+	putEntry(s.namespaces, o.Name, o.Labels, exists)
+	if s.isUnread() {
 		return // without facts, there is no need to search the Services of each namespace
 	}
 	for key := range s.services {
@@ -138,7 +138,7 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time
 	if exists {
 		of = append(of, o)
 	}
-	put(s.slices, key, of, len(of) > 0)
+	putEntry(s.slices, key, of, len(of) > 0)
 	if s.services[key] != nil {
 		s.serviceChanged(key, at)
 	}
@@ -151,7 +151,7 @@ func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
 		s.nodes.Remove(name)
 		return
 	}
-	if s.nodes.Add(name); s.unread() {
+	if s.nodes.Add(name); s.isUnread() {
 		return // there are no facts yet
 	}
 	if _, known := s.others[reflect.TypeFor[*corev1.Node]()][client.ObjectKey{Name: string(name)}]; known {
@@ -179,13 +179,13 @@ func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	if exists {
 		_, err = apiconv.ClaimAddress(o)
 	}
-	if put(s.claims, address, o, exists && err == nil) {
-		s.changed(reflect.TypeOf(o), at, func(c *Changes) { c.claims[address] = true })
+	if putEntry(s.claims, address, o, exists && err == nil) {
+		s.noteForReaders(reflect.TypeOf(o), at, func(c *Changes) { c.claims[address] = true })
 	}
 }
 
-// put sets or deletes an entry, and reports whether there is an entry or was one.
-func put[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
+// putEntry sets or deletes an entry, and reports whether there is an entry or was one.
+func putEntry[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
 	_, existed := in[key]
 	if exists {
 		in[key] = object

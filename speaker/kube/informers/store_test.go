@@ -286,7 +286,7 @@ func TestChangeThatDoesNotCountWakesNothing(t *testing.T) {
 		"one that was made again while the API server was away": {before, again, true},
 		"another kind": {before, pod, true},
 	} {
-		if got := differ(tt.before, tt.now); got != tt.want {
+		if got := relevantlyDiffer(tt.before, tt.now); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}

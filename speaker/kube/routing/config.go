@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/kube/informers"
 )
 
-// config has the settings that affect all addresses.
-type config struct {
+// routingConfig has the settings that affect all addresses.
+type routingConfig struct {
 	routes.Config
 	peers    []bgp.Peer
 	states   map[bgp.PeerName]bgp.PeerState // of the peers that have a problem
@@ -29,10 +29,10 @@ type config struct {
 	problems []string
 }
 
-// read makes a config of all objects. An invalid object is left out, with a sentence in problems, and
+// readConfig makes a config of all objects. An invalid object is left out, with a sentence in problems, and
 // affects nothing else.
-func (f *ConfigWatcher) read(changes informers.Changes) config {
-	c := config{states: map[bgp.PeerName]bgp.PeerState{}}
+func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
+	c := routingConfig{states: map[bgp.PeerName]bgp.PeerState{}}
 	self := informers.Get[*corev1.Node](changes, client.ObjectKey{Name: string(f.Self)})
 	f.nodes = changes.Nodes()
 	c.Nodes = f.nodes
@@ -44,7 +44,7 @@ func (f *ConfigWatcher) read(changes informers.Changes) config {
 	}
 	c.Pools = changes.Pools()
 	f.readAdvertisements(changes, &c)
-	peers := f.bgpPeers.read(informers.All[*v1beta1.BGPPeer](changes), apiconv.ParseBGPPeer, c.wrong("BGPPeer"))
+	peers := f.bgpPeers.read(informers.All[*v1beta1.BGPPeer](changes), apiconv.ParseBGPPeer, c.recordInvalid("BGPPeer"))
 	var candidates []bgp.PeerCandidate
 	for _, parsed := range peers {
 		if peer, ok := f.readPeer(changes, &c, self, parsed); ok {
@@ -54,57 +54,57 @@ func (f *ConfigWatcher) read(changes informers.Changes) config {
 	f.selectPeers(&c, candidates)
 	if f.standby = c.Node.OnStandby(); f.standby {
 		f.speakers = readySpeakers(changes)
-		c.Others = f.others(c.Nodes, peers)
+		c.Others = f.otherAnnouncers(c.Nodes, peers)
 		// A node that drains withdraws its routes, unless no other node can announce them.
 		c.draining = c.Node.Draining && len(c.Others) > 0
 	}
-	f.remember(&c)
+	f.rememberPeers(&c)
 	slices.Sort(c.problems)
 	return c
 }
 
-// others returns the nodes that can announce in place of this node: they take addresses, are ready, and
-// have a ready speaker and a BGPPeer.
-func (f *ConfigWatcher) others(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
+// otherAnnouncers returns the nodes that can announce in place of this node: they take addresses,
+// are ready, and have a ready speaker and a BGPPeer.
+func (f *ConfigWatcher) otherAnnouncers(nodes []eligibility.Node, peers []apiconv.BGPPeer) []eligibility.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n eligibility.Node) bool {
 		return n.Name == f.Self || !f.speakers[n.Name] || n.Excluded != "" || n.Draining || n.Down ||
 			!slices.ContainsFunc(peers, func(p apiconv.BGPPeer) bool { return p.OnNode(n.Labels) })
 	})
 }
 
-func (f *ConfigWatcher) readAdvertisements(changes informers.Changes, c *config) {
+func (f *ConfigWatcher) readAdvertisements(changes informers.Changes, c *routingConfig) {
 	var communities []v1beta1.Community
 	for _, object := range informers.All[*v1beta1.Community](changes) {
 		communities = append(communities, *object)
 	}
 	aliases, wrong := apiconv.ParseCommunities(communities)
 	for name, err := range wrong {
-		c.problem("the Community %q: %v", name, err)
+		c.addProblem("the Community %q: %v", name, err)
 	}
 	parse := func(object *v1beta1.BGPAdvertisement) (routes.Advertisement, *apiconv.SpecError) {
 		return apiconv.ParseBGPAdvertisement(object, aliases)
 	}
-	c.Advertisements = f.advertisements.read(informers.All[*v1beta1.BGPAdvertisement](changes), parse, c.wrong("BGPAdvertisement"))
+	c.Advertisements = f.advertisements.read(informers.All[*v1beta1.BGPAdvertisement](changes), parse, c.recordInvalid("BGPAdvertisement"))
 }
 
-// wrong returns a function that records an invalid object of a kind as a problem.
-func (c *config) wrong(kind string) func(name string, stays bool, err error) {
+// recordInvalid returns a function that records an invalid object of a kind as a problem.
+func (c *routingConfig) recordInvalid(kind string) func(name string, stays bool, err error) {
 	return func(name string, stays bool, err error) {
 		what := "is ignored"
 		if stays {
 			what = "stays in effect as it was before"
 		}
-		c.problem("the %s %q %s: %v", kind, name, what, err)
+		c.addProblem("the %s %q %s: %v", kind, name, what, err)
 	}
 }
 
-func (c *config) problem(format string, args ...any) {
+func (c *routingConfig) addProblem(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
 // readPeer adds the BFD profile and the password that a parsed peer refers to. It returns false if this
 // node is to have no session with the router.
-func (f *ConfigWatcher) readPeer(changes informers.Changes, c *config, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
+func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, self *corev1.Node, parsed apiconv.BGPPeer) (bgp.Peer, bool) {
 	p := parsed.Peer
 	if self == nil || !parsed.OnNode(self.Labels) {
 		return p, false
@@ -116,9 +116,9 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *config, self *cor
 			p.BFD = &profile
 		case f.inUse[p.Name].BFD != nil:
 			p.BFD = f.inUse[p.Name].BFD
-			c.problem("the BGPPeer %q keeps the BFD profile that it had: %s", p.Name, why)
+			c.addProblem("the BGPPeer %q keeps the BFD profile that it had: %s", p.Name, why)
 		default:
-			c.problem("the BGPPeer %q goes without BFD: %s", p.Name, why)
+			c.addProblem("the BGPPeer %q goes without BFD: %s", p.Name, why)
 		}
 	}
 	if parsed.PasswordSecret != "" {
@@ -133,17 +133,17 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *config, self *cor
 
 // peerProblem records the problem of a peer of this node. absent means that the peer has no session
 // because of it.
-func (c *config) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
+func (c *routingConfig) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
 	state := bgp.PeerState{Problem: problem}
 	if absent {
 		state.AbsentSince = time.Now()
 	}
 	c.states[name] = state
-	c.problem("the BGPPeer %q: %s", name, problem.Message)
+	c.addProblem("the BGPPeer %q: %s", name, problem.Message)
 }
 
 // selectPeers puts one candidate for each router into effect, and records a problem for the others.
-func (f *ConfigWatcher) selectPeers(c *config, candidates []bgp.PeerCandidate) {
+func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandidate) {
 	wanted := make(map[bgp.PeerName]bgp.Peer, len(candidates))
 	for i := range candidates {
 		p := &candidates[i].Peer
@@ -203,9 +203,9 @@ func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name
 		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// remember stores the peers for the next round: their passwords and profiles stay in effect when the
+// rememberPeers stores the peers for the next round: their passwords and profiles stay in effect when the
 // objects are deleted. It also stores since when peers have had no session.
-func (f *ConfigWatcher) remember(c *config) {
+func (f *ConfigWatcher) rememberPeers(c *routingConfig) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range c.peers {
 		f.inUse[p.Name] = p
@@ -219,8 +219,8 @@ func (f *ConfigWatcher) remember(c *config) {
 	f.states = c.states
 }
 
-// sentences returns the problems, and a sentence for each conflict.
-func (c config) sentences(conflicts []routes.Conflict) []string {
+// problemSentences returns the problems, and a sentence for each conflict.
+func (c routingConfig) problemSentences(conflicts []routes.Conflict) []string {
 	list := slices.Clone(c.problems)
 	for _, conflict := range conflicts {
 		list = append(list, strings.TrimSuffix(conflict.String(), "."))

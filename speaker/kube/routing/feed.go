@@ -83,8 +83,8 @@ type Problems struct {
 	Peers map[bgp.PeerName]bgp.PeerState
 }
 
-// Watched returns the kinds that the watcher reads.
-func Watched() []client.Object {
+// WatchedKinds returns the kinds that the watcher reads.
+func WatchedKinds() []client.Object {
 	return []client.Object{
 		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.IPAddressClaim{}, &v1beta1.IPAddressPool{}, &corev1.Node{}, &corev1.Pod{},
 		&v1beta1.BGPAdvertisement{}, &v1beta1.BGPPeer{}, &v1beta1.BFDProfile{}, &v1beta1.Community{}, &corev1.Secret{}, informers.Namespaces(), &v1beta1.LoadBalancerStack{},
@@ -97,20 +97,20 @@ func Watched() []client.Object {
 func (f *ConfigWatcher) Start(ctx context.Context) error {
 	f.planner = routes.NewPlanner()
 	f.planner.Remember(f.Before)
-	return f.Objects.Run(ctx, 0, f.round, Watched()...)
+	return f.Objects.Run(ctx, 0, f.handleChanges, WatchedKinds()...)
 }
 
-// round passes on what has changed.
-func (f *ConfigWatcher) round(changes informers.Changes) {
+// handleChanges passes on what has changed.
+func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
 	defer f.reportRefused()
-	if !f.changed(changes) {
+	if !f.configChanged(changes) {
 		changes.Apply(f.planner)
-		f.send(changes.Since)
+		f.sendRoutes(changes.Since)
 		return
 	}
-	c := f.read(changes)
+	c := f.readConfig(changes)
 	f.planner.SetConfig(c.Config) // first: the pools decide whether a claimed address may be announced
 	changes.Apply(f.planner)
 	f.planner.Settle()
@@ -118,7 +118,7 @@ func (f *ConfigWatcher) round(changes informers.Changes) {
 		f.outside = outside
 		f.Outside(outside)
 	}
-	f.send(changes.Since)
+	f.sendRoutes(changes.Since)
 	f.Sessions.SetDraining(c.draining)
 	if !slices.Equal(c.internal, f.internal) {
 		f.internal = c.internal
@@ -128,16 +128,16 @@ func (f *ConfigWatcher) round(changes informers.Changes) {
 		f.peers = append([]bgp.Peer{}, c.peers...)
 		f.Sessions.SetPeers(c.peers, f.planner.Table)
 	}
-	if problems := (Problems{c.sentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.reported) {
+	if problems := (Problems{c.problemSentences(f.planner.Conflicts()), c.states}); !reflect.DeepEqual(problems, f.reported) {
 		f.reported = problems
 		f.Problems(problems)
 	}
 }
 
-// changed reports whether something has changed that affects all addresses: all of them are then
+// configChanged reports whether something has changed that affects all addresses: all of them are then
 // recomputed. Most changes of other nodes and their speakers do not.
-func (f *ConfigWatcher) changed(changes informers.Changes) bool {
-	if changes.Changed(slices.DeleteFunc(Watched(), ofNodes)...) {
+func (f *ConfigWatcher) configChanged(changes informers.Changes) bool {
+	if changes.Changed(slices.DeleteFunc(WatchedKinds(), ofNodes)...) {
 		return true
 	}
 	if f.standby && changes.Changed(&corev1.Pod{}) && !maps.Equal(f.speakers, readySpeakers(changes)) {
@@ -186,9 +186,9 @@ func (f *ConfigWatcher) reportRefused() {
 	}
 }
 
-// send passes the changes of routes to the sessions. since is when the change that caused them arrived.
+// sendRoutes passes the changes of routes to the sessions. since is when the change that caused them arrived.
 // A new session requests all its routes by itself (Planner.Table).
-func (f *ConfigWatcher) send(since time.Time) {
+func (f *ConfigWatcher) sendRoutes(since time.Time) {
 	for peer, change := range f.planner.Changes() {
 		f.Sessions.SetRoutes(peer, change.Announce, change.Withdraw, since)
 	}

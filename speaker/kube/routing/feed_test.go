@@ -80,7 +80,7 @@ func newBed(t *testing.T) *bed {
 		planner:  routes.NewPlanner(),
 	}
 	b.store = informers.NewStore(informers.InNamespace("lbstack-system"))
-	b.reader = b.store.NewReader(Watched()...)
+	b.reader = b.store.NewReader(WatchedKinds()...)
 	b.store.Note(&v1beta1.LoadBalancerStack{
 		ObjectMeta: named(v1beta1.LoadBalancerStackName), Spec: v1beta1.LoadBalancerStackSpec{Drain: v1beta1.DrainSpec{Annotations: []v1beta1.DrainKey{"drain"}}},
 	}, true)
@@ -93,13 +93,13 @@ func (b *bed) sees(objects ...client.Object) {
 		b.store.Note(o, true)
 	}
 	b.sessions.routed = nil
-	b.reader.Read(b.watcher.round)
+	b.reader.Read(b.watcher.handleChanges)
 }
 
 func (b *bed) loses(o client.Object) {
 	b.store.Note(o, false)
 	b.sessions.routed = nil
-	b.reader.Read(b.watcher.round)
+	b.reader.Read(b.watcher.handleChanges)
 }
 
 func (b *bed) expect(what string, want ...string) {
@@ -437,7 +437,7 @@ func TestChangeIsMeasuredFromItsFirstEvent(t *testing.T) {
 				b.store.Note(object, true)
 				time.Sleep(time.Second)
 			}
-			b.reader.Read(b.watcher.round)
+			b.reader.Read(b.watcher.handleChanges)
 			if !b.sessions.seen.Equal(at) {
 				t.Errorf("%s: the sessions have the time %s of the event, want %s", name, b.sessions.seen, at)
 			}

@@ -32,9 +32,9 @@ func TestInvalidObjectHasItsLastValidConfigUntilValidOrDeleted(t *testing.T) {
 		{peers("y=" + three), []string{three}, nil},
 		{peers("x=a", "y="+three), []string{three}, []string{`the BGPPeer "x" is ignored`}},
 	} {
-		var c config
+		var c routingConfig
 		var means, wrong []string
-		for _, p := range bgpPeers.read(look.peers, apiconv.ParseBGPPeer, c.wrong("BGPPeer")) {
+		for _, p := range bgpPeers.read(look.peers, apiconv.ParseBGPPeer, c.recordInvalid("BGPPeer")) {
 			means = append(means, p.Peer.Address.String())
 		}
 		for _, problem := range c.problems {

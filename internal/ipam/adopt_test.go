@@ -16,7 +16,9 @@ func had(addresses ...string) requestOption {
 }
 
 func TestAdoptShown_Kept(t *testing.T) {
-	shows := func(address string) requestOption { return func(r *Request) { r.Shows = append(r.Shows, addr(address)) } }
+	shows := func(address string) requestOption {
+		return func(r *Request) { r.Shows = append(r.Shows, addr(address)) }
+	}
 	tests := []struct {
 		name  string
 		pool  []poolOption

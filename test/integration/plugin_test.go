@@ -17,6 +17,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -216,7 +217,7 @@ func asked(b *bed) {
 					err = client.IgnoreNotFound(b.Status().Update(ctx, pod))
 				}
 			}
-			if err != nil && ctx.Err() == nil {
+			if err != nil && !apierrors.IsConflict(err) && ctx.Err() == nil { // after a conflict the next pass ends the pod
 				b.Errorf("ending the pods that ask: %v", err)
 				return
 			}

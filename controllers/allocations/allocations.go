@@ -158,6 +158,13 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	return l.alloc.AdoptShown(req)
 }
 
+// AdoptKept records that a Service has what it had before a removal, see ipam.Allocator.AdoptKept.
+func (l *View) AdoptKept(req ipam.Request) (adopted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alloc.AdoptKept(req)
+}
+
 // ReservedIn returns the Services of a namespace for which addresses are reserved that they do not
 // use.
 func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
@@ -194,6 +201,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.AdoptShown(req)
+	l.alloc.AdoptKept(req)
 	before, reserved := l.holdingsOf(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.SharingTerms(h.Address, h.Service), req.Terms)

@@ -165,11 +165,18 @@ func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) 
 }
 
 // serveQueue serves all waiting Services in order. Before that, each of them adopts the
-// addresses in its own status, so that no other gets them.
+// addresses in its own status, and those that it had before a removal, so that no other gets them.
 func (l *View) serveQueue() {
-	for _, w := range l.queue.list {
-		if !w.left {
-			l.alloc.AdoptShown(w.req)
+	for _, adopt := range []func(ipam.Request) int{l.alloc.AdoptShown, l.alloc.AdoptKept} {
+		for _, w := range l.queue.list {
+			if !w.left {
+				adopt(w.req)
+			}
+		}
+		for _, w := range l.queue.at {
+			if !w.listed {
+				adopt(w.req)
+			}
 		}
 	}
 	for service, req := range l.queue.invalid {

@@ -105,7 +105,7 @@ func TestReport_OperatorConditionThatCannotBeWritten(t *testing.T) {
 			}})
 			r := &Reconciler{Client: c, Reader: c, Events: &events.FakeRecorder{}, OperatorCondition: "olm"}
 			tt.found.components = []component{workload("controller", 2), workload("speaker", 2)}
-			if err := r.report(t.Context(), stack, &tt.found); (err == nil) != errors.Is(tt.err, forbidden) {
+			if err := r.report(t.Context(), stack, &tt.found); (err == nil) != apierrors.IsForbidden(tt.err) {
 				t.Errorf("got %v, want an error only if another try can end it", err)
 			}
 			got := conditionTexts(stack.Status)
@@ -193,7 +193,7 @@ func TestRemove_FailuresAreReported(t *testing.T) {
 			}
 			r := &Reconciler{Client: c, Reader: c, Events: &events.FakeRecorder{}, Namespace: "n"}
 			result, err := r.remove(t.Context(), stack)
-			if errors.Is(tt.err, forbidden) && (err != nil || result.RequeueAfter != lookForForeign) || errors.Is(tt.err, broken) && err == nil {
+			if apierrors.IsForbidden(tt.err) && (err != nil || result.RequeueAfter != lookForForeign) || apierrors.IsInternalError(tt.err) && err == nil {
 				t.Errorf("got %+v, %v, want another try after 10 s, or an error if that can end by itself", result, err)
 			}
 			got := conditionTexts(stack.Status)

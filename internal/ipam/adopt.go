@@ -10,8 +10,7 @@ import (
 // AdoptShown records that a Service holds addresses that are already in its status (req.Shows): those that
 // it asks for, and those of a family of which it holds none. An address is adopted if it is reserved for
 // the Service, or if a pool may give it to the Service and no other Service prevents that. AdoptShown
-// returns how many addresses it adopted. A Service without any of these, which names no address either, adopts those that it
-// had before a removal (req.Kept), by stricter rules: the Service may have been edited since.
+// returns how many addresses it adopted.
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {
@@ -26,8 +25,15 @@ func (a *Allocator) AdoptShown(req Request) (adopted int) {
 			adopted++
 		}
 	}
-	if len(has) > 0 || len(req.Shows) > 0 || len(req.Addresses) > 0 {
-		return adopted
+	return adopted
+}
+
+// AdoptKept records that a Service holds addresses that it had before lbstack was removed (req.Kept), if it
+// neither holds, shows nor names one: the Service may have been edited since, and other Services may show these
+// addresses, so that they adopt first. It returns how many addresses it adopted.
+func (a *Allocator) AdoptKept(req Request) (adopted int) {
+	if len(req.Kept) == 0 || len(req.Shows) > 0 || len(req.Addresses) > 0 || len(a.HeldBy(req.Service)) > 0 {
+		return 0
 	}
 	for _, address := range req.Kept {
 		if p, ok := a.givingPool(address); ok && p.Unusable == "" && !p.Draining && (req.Pool == "" || req.Pool == p.Name) && a.adopt(address, req) {

@@ -15,7 +15,7 @@ func had(addresses ...string) requestOption {
 	}
 }
 
-func TestAdoptShown_Kept(t *testing.T) {
+func TestAdoptKept(t *testing.T) {
 	shows := func(address string) requestOption {
 		return func(r *Request) { r.Shows = append(r.Shows, addr(address)) }
 	}
@@ -53,6 +53,7 @@ func TestAdoptShown_Kept(t *testing.T) {
 			}
 			req := ask("web", tt.req...)
 			a.AdoptShown(req)
+			a.AdoptKept(req)
 			settle(t, a, req, tt.want)
 		})
 	}

@@ -29,11 +29,11 @@ type addressFacts struct {
 	// plan has the nodes that may announce the address. It is set only if no node announces it, the
 	// owner is down, or onStandby is set.
 	plan eligibility.Result
-	// broken has a sentence for each invalid advertisement.
-	broken []string
-	// idle has, for candidates that cannot announce now, why: the words that follow their name
+	// invalid has a sentence for each invalid advertisement.
+	invalid []string
+	// unavailable has the reasons why candidates cannot announce now: the words that follow their name
 	// in a sentence.
-	idle map[lb.NodeName]string
+	unavailable map[lb.NodeName]string
 	// unable has the same for candidates without an interface to announce the address on.
 	unable map[lb.NodeName]string
 	// onStandby means that the owner accepts no more addresses, and announces this one only while no
@@ -143,7 +143,7 @@ func (f addressFacts) isAnnounced() bool {
 		return f.Owned && !f.isWithheld()
 	}
 	for _, c := range f.plan.Candidates {
-		if f.idle[c.Node] == "" && f.unable[c.Node] == "" && c.Node != f.Owner.Node {
+		if f.unavailable[c.Node] == "" && f.unable[c.Node] == "" && c.Node != f.Owner.Node {
 			return true
 		}
 	}
@@ -187,7 +187,7 @@ func (f addressFacts) whyOwnerStays() string {
 		return "" // the owner is about to withdraw it
 	}
 	for _, c := range f.plan.Candidates {
-		if c.Node != f.Owner.Node && f.idle[c.Node] == "" && f.unable[c.Node] == "" {
+		if c.Node != f.Owner.Node && f.unavailable[c.Node] == "" && f.unable[c.Node] == "" {
 			return ""
 		}
 	}
@@ -197,8 +197,8 @@ func (f addressFacts) whyOwnerStays() string {
 // whyNoNodeMay returns why nobody may announce the address.
 func (f addressFacts) whyNoNodeMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
-	if f.plan.Reason == eligibility.NoAdvertisement && len(f.broken) > 0 {
-		s += "; invalid and not in effect: " + strings.Join(f.broken, "; ")
+	if f.plan.Reason == eligibility.NoAdvertisement && len(f.invalid) > 0 {
+		s += "; invalid and not in effect: " + strings.Join(f.invalid, "; ")
 	}
 	return s
 }
@@ -209,7 +209,7 @@ func (f addressFacts) whyNoNodeDoes() string {
 	switch {
 	case f.noSpeaker:
 		s += "; no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"
-	case len(f.idle) == len(f.plan.Candidates):
+	case len(f.unavailable) == len(f.plan.Candidates):
 		s += "; look at these nodes, and at the speaker's pods"
 	}
 	return s
@@ -222,7 +222,7 @@ func (f addressFacts) candidateNames() string {
 	words := make([]string, 0, len(f.plan.Candidates))
 	for _, c := range f.plan.Candidates {
 		word := string(c.Node)
-		if why := cmp.Or(f.idle[c.Node], f.unable[c.Node]); why != "" {
+		if why := cmp.Or(f.unavailable[c.Node], f.unable[c.Node]); why != "" {
 			word += " (" + why + ")"
 		}
 		words = append(words, word)

@@ -35,12 +35,12 @@ func refused(f addressFacts, reason eligibility.Reason, why string) addressFacts
 // may reports that these nodes may announce; nodes with a reason after the name cannot now:
 // "n2 not ready".
 func may(f addressFacts, nodes ...string) addressFacts {
-	f.idle = map[lb.NodeName]string{}
+	f.unavailable = map[lb.NodeName]string{}
 	for _, text := range nodes {
 		name, why, idle := strings.Cut(text, " ")
 		f.plan.Candidates = append(f.plan.Candidates, eligibility.Candidate{Node: lb.NodeName(name)})
 		if idle {
-			f.idle[lb.NodeName(name)] = why
+			f.unavailable[lb.NodeName(name)] = why
 		}
 	}
 	return f
@@ -54,7 +54,7 @@ func down(f addressFacts) addressFacts {
 // unable reports that the candidates with a reason after the name have no interface.
 func unable(f addressFacts, nodes ...string) addressFacts {
 	f = may(f, nodes...)
-	f.unable, f.idle = f.idle, map[lb.NodeName]string{}
+	f.unable, f.unavailable = f.unavailable, map[lb.NodeName]string{}
 	return f
 }
 
@@ -81,7 +81,7 @@ func notListed(f addressFacts) addressFacts {
 }
 
 func broken(f addressFacts, sentence string) addressFacts {
-	f.broken = []string{sentence}
+	f.invalid = []string{sentence}
 	return f
 }
 

@@ -157,10 +157,10 @@ func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []e
 	for at, result := range eligibility.Resolve(in) {
 		i := slices.IndexFunc(list, func(f addressFacts) bool { return f.address == result.Address })
 		f := &list[i]
-		f.plan, f.broken, f.idle = result, broken, map[lb.NodeName]string{}
+		f.plan, f.invalid, f.unavailable = result, broken, map[lb.NodeName]string{}
 		f.unable, f.noSpeaker = map[lb.NodeName]string{}, !r.Reports.AnySpeakerRuns()
 		for i := range result.Candidates {
-			r.noteIdle(in.Nodes, result.Candidates[i].Node, f.idle)
+			r.noteIdle(in.Nodes, result.Candidates[i].Node, f.unavailable)
 		}
 		near := slices.ContainsFunc(result.Candidates, func(c eligibility.Candidate) bool { return r.hasNearLink(&c, f) })
 		for i := range result.Candidates {
@@ -242,18 +242,18 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 // use only such interfaces.
 func (r *Reconciler) hasNearLink(c *eligibility.Candidate, f *addressFacts) bool {
 	report, reported := r.Reports.ReportOf(c.Node)
-	return reported && f.idle[c.Node] == "" && report.HasNearLink(c, f.address)
+	return reported && f.unavailable[c.Node] == "" && report.HasNearLink(c, f.address)
 }
 
 // noteUnable records why a candidate whose speaker runs cannot announce the address: it accepts no
-// addresses (idle), or has no interface for this one (unable).
+// addresses (unavailable), or has no interface for this one (unable).
 func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near bool) {
 	report, reported := r.Reports.ReportOf(c.Node)
-	if !reported || f.idle[c.Node] != "" {
+	if !reported || f.unavailable[c.Node] != "" {
 		return
 	}
 	if report.Standby != "" {
-		f.idle[c.Node] = report.Standby
+		f.unavailable[c.Node] = report.Standby
 	} else if why := report.WhyUnable(c, f.address, near); why != "" {
 		f.unable[c.Node] = why
 	}

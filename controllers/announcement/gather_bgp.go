@@ -21,8 +21,8 @@ type bgpObjects struct {
 	view core.View
 	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
-	// broken has words for each advertisement and peer that is invalid.
-	broken []string
+	// invalid has a clause for each advertisement and peer that is invalid.
+	invalid []string
 }
 
 // readBGPObjects reads these objects, for the addresses, nodes and Services of the input for layer 2.
@@ -66,9 +66,9 @@ func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (
 
 // bgpFactsOf returns what is known of announcing an address by BGP.
 func (r *Reconciler) bgpFactsOf(nodes []eligibility.Node, plan core.Result, all *bgpObjects) bgpFacts {
-	known := bgpFacts{plan: plan, peers: all.peers, broken: all.broken, idle: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
+	known := bgpFacts{plan: plan, peers: all.peers, invalid: all.invalid, unavailable: map[lb.NodeName]string{}, sessions: map[lb.NodeName][]reports.Session{}}
 	for _, a := range plan.Announcers {
-		r.noteIdle(nodes, a.Node, known.idle)
+		r.noteIdle(nodes, a.Node, known.unavailable)
 		known.sessions[a.Node] = r.Reports.SessionsOf(a.Node)
 	}
 	return known

@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// crowdSize is how many new Services within crowdFor are many at once.
+	// crowdSize is how many new Services within crowdWait are many at once.
 	crowdSize = 10
-	// crowdFor is how long the conditions of new Services wait after the last crowd.
-	crowdFor = 2 * time.Second
+	// crowdWait is how long the conditions of new Services wait after the last crowd.
+	crowdWait = 2 * time.Second
 	// longestHold is how long the condition of one Service waits at most.
 	longestHold = 15 * time.Second
-	// lookAgain is how often a Service that waits is reconciled.
-	lookAgain = time.Second
+	// recheckInterval is how often a Service that waits is reconciled.
+	recheckInterval = time.Second
 )
 
 // conditionPacer holds the conditions and events of new Services back while many of them get an address
@@ -40,10 +40,10 @@ func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
 		p.recent[p.next] = at
 		p.next = (p.next + 1) % crowdSize
 	}
-	if at.Sub(p.recent[p.next]) >= crowdFor || at.Sub(since) >= longestHold {
+	if at.Sub(p.recent[p.next]) >= crowdWait || at.Sub(since) >= longestHold {
 		return 0
 	}
-	return lookAgain
+	return recheckInterval
 }
 
 // forget ends the wait of a Service: its condition was written, or it is gone.

@@ -19,12 +19,12 @@ func TestPace_Hold(t *testing.T) {
 	}{
 		{name: "one alone", count: 1},
 		{name: "a few at once", count: crowdSize - 1},
-		{name: "many at once", count: crowdSize, want: lookAgain},
-		{name: "many, one after the other", every: crowdFor / crowdSize / 2, count: 3 * crowdSize, want: lookAgain},
-		{name: "many, slowly", every: crowdFor, count: 3 * crowdSize},
-		{name: "a moment after many", count: crowdSize, last: crowdFor - 1, want: lookAgain},
-		{name: "a while after many", count: crowdSize, last: crowdFor},
-		{name: "many without end", every: crowdFor / crowdSize / 2, count: int(2 * crowdSize * longestHold / crowdFor)},
+		{name: "many at once", count: crowdSize, want: recheckInterval},
+		{name: "many, one after the other", every: crowdWait / crowdSize / 2, count: 3 * crowdSize, want: recheckInterval},
+		{name: "many, slowly", every: crowdWait, count: 3 * crowdSize},
+		{name: "a moment after many", count: crowdSize, last: crowdWait - 1, want: recheckInterval},
+		{name: "a while after many", count: crowdSize, last: crowdWait},
+		{name: "many without end", every: crowdWait / crowdSize / 2, count: int(2 * crowdSize * longestHold / crowdWait)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var p conditionPacer
@@ -48,8 +48,8 @@ func TestPace_ForgottenServicesAreNew(t *testing.T) {
 		p.hold(key, at)
 		p.forget(key)
 	}
-	if got := p.hold(key, at); got != lookAgain {
-		t.Errorf("a Service that was made %d times at once waits %s, want %s", crowdSize+1, got, lookAgain)
+	if got := p.hold(key, at); got != recheckInterval {
+		t.Errorf("a Service that was made %d times at once waits %s, want %s", crowdSize+1, got, recheckInterval)
 	}
 	if len(p.since) != 1 {
 		t.Errorf("%d Services are known, want 1", len(p.since))

@@ -78,10 +78,10 @@ type bgpFacts struct {
 	plan core.Result
 	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
-	// broken has a sentence for each invalid advertisement and peer.
-	broken []string
-	// idle has the reasons why nodes of the plan cannot announce now.
-	idle map[lb.NodeName]string
+	// invalid has a sentence for each invalid advertisement and peer.
+	invalid []string
+	// unavailable has the reasons why nodes of the plan cannot announce now.
+	unavailable map[lb.NodeName]string
 	// sessions of the nodes of the plan.
 	sessions map[lb.NodeName][]reports.Session
 }
@@ -129,10 +129,10 @@ func (r bgpFacts) whyNotAnnounced(f lb.Family) (reason, why string) {
 
 // invalidObjects returns the end of a sentence that lists the invalid objects, empty if there are none.
 func (r bgpFacts) invalidObjects() string {
-	if len(r.broken) == 0 {
+	if len(r.invalid) == 0 {
 		return ""
 	}
-	return "; invalid and not in effect: " + strings.Join(r.broken, "; ")
+	return "; invalid and not in effect: " + strings.Join(r.invalid, "; ")
 }
 
 // whyNoNodeDoes returns which nodes may announce an address of the family to routers, and what
@@ -141,7 +141,7 @@ func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
 	for _, a := range r.plan.Announcers {
-		why := r.idle[a.Node]
+		why := r.unavailable[a.Node]
 		if why == "" {
 			able = append(able, a)
 			names = append(names, string(a.Node))
@@ -212,10 +212,10 @@ func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	switch {
 	case !layer2 && !bgp:
 		f.plan.Why, f.router.plan.Why = eligibility.WhyNoneExists(pool, eligibility.KindL2, eligibility.KindBGP), ""
-		f.broken, f.router.broken = slices.Concat(f.broken, f.router.broken), nil
+		f.invalid, f.router.invalid = slices.Concat(f.invalid, f.router.invalid), nil
 	case !layer2:
 		f.plan.Why, f.router.plan.Why = f.router.plan.Why, ""
-		f.broken, f.router.broken = slices.Concat(f.broken, f.router.broken), nil
+		f.invalid, f.router.invalid = slices.Concat(f.invalid, f.router.invalid), nil
 	case !bgp:
 		f.router.plan.Why = ""
 	}

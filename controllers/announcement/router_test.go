@@ -54,12 +54,12 @@ func announcedTo(node lb.NodeName, peers ...bgp.PeerName) speakerReport {
 // mayRoute reports that these nodes may announce the address to tor-a and tor-b; those
 // with a reason after the name cannot now.
 func mayRoute(f addressFacts, nodes ...string) addressFacts {
-	f.router.idle, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
+	f.router.unavailable, f.router.sessions = map[lb.NodeName]string{}, map[lb.NodeName][]reports.Session{}
 	for _, text := range nodes {
 		name, why, idle := strings.Cut(text, " ")
 		f.router.plan.Announcers = append(f.router.plan.Announcers, core.Announcer{Node: lb.NodeName(name), Peers: []bgp.PeerName{"tor-a", "tor-b"}})
 		if idle {
-			f.router.idle[lb.NodeName(name)] = why
+			f.router.unavailable[lb.NodeName(name)] = why
 		}
 	}
 	return f
@@ -146,7 +146,7 @@ func TestDecideWithRouters(t *testing.T) {
 
 func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 	f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoNode, "no peer")
-	f.router.broken = []string{`the BGPPeer "x", whose spec is wrong`}
+	f.router.invalid = []string{`the BGPPeer "x", whose spec is wrong`}
 	want := `192.168.1.240 is not announced: no peer; invalid and not in effect: the BGPPeer "x", whose spec is wrong`
 	if got := f.result().message; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -165,7 +165,7 @@ func TestNoAdvertisementOfEitherKind(t *testing.T) {
 		"there are both":                   {true, true, "192.168.1.240 is not announced: no L2; invalid and not in effect: x; no BGP; invalid and not in effect: y"},
 	} {
 		f := unrouted(refused(factsOf(one), eligibility.NoAdvertisement, "no L2"), eligibility.NoAdvertisement, "no BGP")
-		f.broken, f.router.broken = []string{"x"}, []string{"y"}
+		f.invalid, f.router.invalid = []string{"x"}, []string{"y"}
 		f.mergeReasons("pool", tt.layer2, tt.bgp)
 		if got := f.result(); got.message != tt.want || got.reason != v1beta1.ReasonNoAdvertisement {
 			t.Errorf("%s: got %+v, want %q", name, got, tt.want)

@@ -40,8 +40,8 @@ import (
 // at about the same time as this controller. A claim is therefore checked again soon after its
 // status was written, and from then on periodically.
 const (
-	checkSoon  = 2 * time.Second
-	checkAgain = 30 * time.Second
+	checkDelay   = 2 * time.Second
+	recheckDelay = 30 * time.Second
 )
 
 // Reconciler writes the status of one claim.
@@ -66,7 +66,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("claim").
 		For(&v1beta1.IPAddressClaim{}, builder.WithPredicates(predicate.NewPredicateFuncs(r.needsStatus))).
 		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(0, onForeignStatus)).
-		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(checkSoon, r.requestAll), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1beta1.IPAddressPool{}, request.EnqueueLater(checkDelay, r.requestAll), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).
 		Complete(r)
 }
@@ -125,7 +125,7 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 }
 
 // requestAll returns the requests for all claims, after a change of a pool that may have stopped to give their
-// addresses. The delay of the requests, checkSoon, lets the view receive the change first.
+// addresses. The delay of the requests, checkDelay, lets the view receive the change first.
 func (r *Reconciler) requestAll(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
@@ -158,7 +158,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	same, wanted := equality.Semantic.DeepEqual(object.Status, next.Status), statusFingerprint(next)
 	undone := r.statusLimiter.Compare(object.Name, wanted, same, time.Now())
 	if same {
-		return reconcile.Result{RequeueAfter: checkAgain}, nil
+		return reconcile.Result{RequeueAfter: recheckDelay}, nil
 	}
 	if undone.Wait > 0 {
 		return reconcile.Result{RequeueAfter: undone.Wait}, nil
@@ -168,7 +168,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	r.statusLimiter.NoteWrite(object.Name, wanted)
 	r.sendEvents(object, next)
-	return reconcile.Result{RequeueAfter: checkSoon}, nil
+	return reconcile.Result{RequeueAfter: checkDelay}, nil
 }
 
 // statusFingerprint returns the status of a claim without its times, as text.

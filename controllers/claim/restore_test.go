@@ -75,8 +75,8 @@ func TestReconcile_BacksOffAgainstAnotherWriter(t *testing.T) {
 					if did {
 						undone++
 					}
-					if wait := look(); wait > checkAgain {
-						t.Errorf("next look: got after %v, want within %v", wait, checkAgain)
+					if wait := look(); wait > recheckDelay {
+						t.Errorf("next look: got after %v, want within %v", wait, recheckDelay)
 					}
 				}
 				if undone < 6 || undone > 20 {

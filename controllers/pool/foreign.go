@@ -57,8 +57,8 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports,
 	return next
 }
 
-// takenBy returns the addresses of the hosts as addresses that no pool can give, in order.
-func takenBy(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
+// takenByHosts returns the addresses of the hosts as addresses that no pool can give, in order.
+func takenByHosts(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	var list []ipam.TakenRange
 	for address, f := range hosts {
 		list = append(list, ipam.TakenRange{Range: lb.Range{First: address, Last: address}, By: f.Describe(!f.until.IsZero()), Remedy: f.Remedy(), Foreign: true, InUse: f.InUse, ReportedOnly: f.reportedOnly})
@@ -93,8 +93,8 @@ func statusOf(f foreignHost) v1beta1.ForeignAddress {
 	return s
 }
 
-// usingPools returns the hosts that use an address of one of the pools.
-func usingPools(hosts map[netip.Addr]foreignHost, pools []ipam.Pool) map[netip.Addr]foreignHost {
+// hostsInPools returns the hosts that use an address of one of the pools.
+func hostsInPools(hosts map[netip.Addr]foreignHost, pools []ipam.Pool) map[netip.Addr]foreignHost {
 	kept := map[netip.Addr]foreignHost{}
 	for _, p := range pools {
 		for address := range p.Foreign {
@@ -182,8 +182,8 @@ func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	return losses
 }
 
-// nextEnd returns when the next address is given again; zero: never.
-func nextEnd(hosts map[netip.Addr]foreignHost) time.Time {
+// nextReturn returns when the next address is given again; zero: never.
+func nextReturn(hosts map[netip.Addr]foreignHost) time.Time {
 	var next time.Time
 	for _, f := range hosts {
 		if !f.until.IsZero() && (next.IsZero() || f.until.Before(next)) {

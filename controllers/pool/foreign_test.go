@@ -95,7 +95,7 @@ func TestRemember(t *testing.T) {
 func TestForeignHostsInPoolStatusOutliveTheController(t *testing.T) {
 	hosts := map[netip.Addr]foreignHost{one: until(host(), 15)}
 	pools := []v1beta1.IPAddressPool{object("p", 1, "10.0.0.1-10.0.0.9"), object("other", 1, "10.0.1.0/30")}
-	plan, results := validity.Pools(pools, takenBy(hosts))
+	plan, results := validity.Pools(pools, takenByHosts(hosts))
 	for i := range pools {
 		for _, p := range plan {
 			if string(p.Name) == pools[i].Name {
@@ -156,13 +156,13 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 
 func TestWhenTheNextAddressIsGivenAgain(t *testing.T) {
 	r := &Reconciler{Now: func() time.Time { return start }}
-	if got := r.untilLook(); got != lookAgain {
-		t.Errorf("nothing is held back: got %s, want %s", got, lookAgain)
+	if got := r.untilNextReconcile(); got != recheckDelay {
+		t.Errorf("nothing is held back: got %s, want %s", got, recheckDelay)
 	}
 	soon := host()
 	soon.until = start.Add(3 * time.Second)
 	r.hosts = map[netip.Addr]foreignHost{one: until(host(), 5), one.Next(): soon, one.Prev(): host()}
-	if got := r.untilLook(); got != 3*time.Second {
+	if got := r.untilNextReconcile(); got != 3*time.Second {
 		t.Errorf("one is given again soon: got %s, want 3s", got)
 	}
 }

@@ -36,7 +36,7 @@ func Read(ctx context.Context, reader client.Reader) ([]ipam.Pool, error) {
 	}
 	hosts := rememberHosts(known, reported, at)
 	limitLosses(hosts, known, list.Items, storedLosses(list.Items, at), at)
-	pools, _ := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
+	pools, _ := validity.Pools(list.Items, append(taken, takenByHosts(hosts)...))
 	return pools, nil
 }
 

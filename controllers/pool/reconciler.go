@@ -42,10 +42,10 @@ import (
 const (
 	// usageDelay delays a reconcile after a change of a claim, so that several changes cause one.
 	usageDelay = time.Second
-	// lookAgain is how long until the next reconcile if no watched object changes: the labels
+	// recheckDelay is how long until the next reconcile if no watched object changes: the labels
 	// of Services and namespaces, which decide whether Services may keep their addresses, are
 	// not watched.
-	lookAgain = 30 * time.Second
+	recheckDelay = 30 * time.Second
 )
 
 // Reconciler writes IPAddressPool status and the view's pools.
@@ -160,8 +160,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	}
 	hosts := rememberHosts(known, now, at)
 	limitLosses(hosts, known, list.Items, r.losses, at)
-	pools, results := validity.Pools(list.Items, append(taken, takenBy(hosts)...))
-	r.hosts = usingPools(hosts, pools)
+	pools, results := validity.Pools(list.Items, append(taken, takenByHosts(hosts)...))
+	r.hosts = hostsInPools(hosts, pools)
 	around, err := readNetwork(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -175,7 +175,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 		v.Foreign, v.Losses = foreignStatus(p, hosts), r.losses.Recent(p.Name, at)
 		results[p.Name] = v
 	}
-	again := reconcile.Result{RequeueAfter: r.untilLook()}
+	again := reconcile.Result{RequeueAfter: r.untilNextReconcile()}
 	if r.Allocations.SetPools(pools) {
 		again.RequeueAfter = usageDelay // until the Services are reconciled
 	}
@@ -205,12 +205,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return again, errors.Join(failed...)
 }
 
-// untilLook returns how long until the next reconcile if no watched object changes.
-func (r *Reconciler) untilLook() time.Duration {
-	if end := nextEnd(r.hosts); !end.IsZero() {
-		return max(time.Millisecond, min(lookAgain, end.Sub(r.now())))
+// untilNextReconcile returns how long until the next reconcile if no watched object changes.
+func (r *Reconciler) untilNextReconcile() time.Duration {
+	if end := nextReturn(r.hosts); !end.IsZero() {
+		return max(time.Millisecond, min(recheckDelay, end.Sub(r.now())))
 	}
-	return lookAgain
+	return recheckDelay
 }
 
 // writeStatus writes the status of a pool if it has changed. If another writer undoes that each time, it

@@ -19,8 +19,8 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// fewFreeOneIn means that few addresses are free when at most one in fewFreeOneIn is.
-	fewFreeOneIn = 10
+	// fewFreeDivisor means that few addresses are free when at most one in fewFreeDivisor is.
+	fewFreeDivisor = 10
 )
 
 // desiredStatus returns the status that a pool should have. It starts from the present one: a
@@ -159,7 +159,7 @@ func scarceFamilies(usage map[lb.Family]ipam.Usage) (none, few []string) {
 		if free.Sign() == 0 {
 			none = append(none, f.String())
 		}
-		if new(big.Int).Mul(free, big.NewInt(fewFreeOneIn)).Cmp(u.Total) <= 0 {
+		if new(big.Int).Mul(free, big.NewInt(fewFreeDivisor)).Cmp(u.Total) <= 0 {
 			few = append(few, f.String())
 		}
 	}

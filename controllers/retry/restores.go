@@ -69,8 +69,8 @@ func (r *RestoreLimiter[K]) Compare(key K, wanted string, there bool, now time.T
 	return UndoneWrite{Is: true, Wait: max(0, x.next.Sub(now))}
 }
 
-// leastSweep is the number of objects below which add drops none.
-const leastSweep = 256
+// minSweepSize is the number of objects below which add drops none.
+const minSweepSize = 256
 
 // addObject adds an object. Each time the number of objects has doubled, it drops those for which Compare was
 // not called within CalmPeriod.
@@ -78,7 +78,7 @@ func (r *RestoreLimiter[K]) addObject(key K, now time.Time) *restoreState {
 	if r.keys == nil {
 		r.keys = map[K]*restoreState{}
 	}
-	if len(r.keys) >= max(r.sweepAt, leastSweep) {
+	if len(r.keys) >= max(r.sweepAt, minSweepSize) {
 		maps.DeleteFunc(r.keys, func(_ K, x *restoreState) bool { return now.Sub(x.looked) >= CalmPeriod })
 		r.sweepAt = 2 * len(r.keys)
 	}

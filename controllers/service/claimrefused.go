@@ -54,10 +54,10 @@ func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 		"change the admission policy that refuses it, or the rights of the controller", e.claim.Name, answer)
 }
 
-// withoutClaim removes the addresses without a claim from a decision, since the API server
+// dropUnclaimed removes the addresses without a claim from a decision, since the API server
 // refused one. The Service keeps the addresses that it has, and gets none. The view still holds
 // the decided addresses, so that the next attempt makes the same decision.
-func (r *Reconciler) withoutClaim(svc *corev1.Service, d serviceDecision, refused *errClaimRefused) serviceDecision {
+func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refused *errClaimRefused) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
 		return slices.Contains(shows, h.Address) ||
@@ -86,8 +86,8 @@ func (r *Reconciler) withoutClaim(svc *corev1.Service, d serviceDecision, refuse
 	return d
 }
 
-// refusedClaim returns the errClaimRefused in an error; nil: there is none.
-func refusedClaim(err error) *errClaimRefused {
+// asClaimRefused returns the errClaimRefused in an error; nil: there is none.
+func asClaimRefused(err error) *errClaimRefused {
 	var refused *errClaimRefused
 	if errors.As(err, &refused) {
 		return refused

@@ -40,8 +40,8 @@ func (e *errUndone) Error() string {
 	return fmt.Sprintf("writing the IPAddressClaim %s: another writer undoes it: the next attempt is in %v", e.claim, e.wait)
 }
 
-// undoneFor returns the time until the next attempt if err is an errUndone, otherwise zero.
-func undoneFor(err error) time.Duration {
+// undoneWait returns the time until the next attempt if err is an errUndone, otherwise zero.
+func undoneWait(err error) time.Duration {
 	var undone *errUndone
 	if errors.As(err, &undone) {
 		return undone.wait

@@ -80,10 +80,10 @@ func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) ser
 	return d
 }
 
-// afterOthers removes from a decision the addresses that the status of another Service may still
+// dropUntilFree removes from a decision the addresses that the status of another Service may still
 // have: this Service gets them when that status is written. Until then its own status is written
 // without them: otherwise two Services that swap addresses would wait for each other for ever.
-func (d serviceDecision) afterOthers(l *allocations.View, svc *corev1.Service) serviceDecision {
+func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
 	for _, h := range d.Keep {

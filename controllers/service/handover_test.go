@@ -43,7 +43,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 			if tt.leaves != (lb.ServiceKey{}) {
 				l.StatusRead(tt.leaves, []netip.Addr{addr(at)})
 			}
-			got := tt.d.afterOthers(l, tt.svc)
+			got := tt.d.dropUntilFree(l, tt.svc)
 			if diff := cmp.Diff(tt.keep, got.Keep, byAddr); diff != "" {
 				t.Errorf("kept (-want +got):\n%s", diff)
 			}
@@ -75,7 +75,7 @@ func TestTwoServicesThatSwapTheirAddressesBothGetThere(t *testing.T) {
 	second.Name = other.Name
 
 	round := func(svc *corev1.Service) (next *corev1.Service) {
-		d := decideService(l, svc, nil).afterOthers(l, svc)
+		d := decideService(l, svc, nil).dropUntilFree(l, svc)
 		next = desiredService(svc, d)
 		l.StatusWritten(apiconv.KeyOf(svc), apiconv.StatusAddresses(next))
 		return next

@@ -240,7 +240,7 @@ func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 	l.StatusRead(other, []netip.Addr{addr(at)})
 	svc := showing(service(), given("10.0.0.3"))
 	for range 2 {
-		d := decideService(l, svc, nil).afterOthers(l, svc)
+		d := decideService(l, svc, nil).dropUntilFree(l, svc)
 		if diff := cmp.Diff([]ipam.Holding{holding("10.0.0.3", "auto", web)}, d.Keep, byAddr); diff != "" || !d.handOver {
 			t.Errorf("kept so long, waits %v (-want +got):\n%s", d.handOver, diff)
 		}
@@ -250,7 +250,7 @@ func TestReservedAddressStaysReservedWhileAnotherServiceShowsIt(t *testing.T) {
 		}
 	}
 	l.StatusWritten(other, nil)
-	d := decideService(l, svc, nil).afterOthers(l, svc)
+	d := decideService(l, svc, nil).dropUntilFree(l, svc)
 	if diff := cmp.Diff(addrs(at), d.TakenUp, byAddr); diff != "" {
 		t.Errorf("taken up (-want +got):\n%s", diff)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// letGo releases the addresses of a Service that is not, or no longer, served.
-func (r *Reconciler) letGo(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
+// releaseUnserved releases the addresses of a Service that is not, or no longer, served.
+func (r *Reconciler) releaseUnserved(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
 	if len(held) > 0 || isMarked(svc) {
@@ -61,7 +61,7 @@ func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reco
 		return reconcile.Result{}, cmp.Or(err, errStale) // the cache is behind
 	}
 	defer r.stale.forget(key)
-	return r.letGo(ctx, svc)
+	return r.releaseUnserved(ctx, svc)
 }
 
 // releaseDeleted frees the addresses of a Service that is gone.

@@ -91,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	case err != nil:
 		return reconcile.Result{}, err
 	case !served:
-		return r.retryLater(req)(r.letGo(ctx, svc))
+		return r.retryLater(req)(r.releaseUnserved(ctx, svc))
 	}
 	return r.retryLater(req)(r.serve(ctx, svc))
 }
@@ -134,7 +134,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		if errors.Is(err, errTaken) {
 			return reconcile.Result{}, errStale // before any claim is released
 		}
-		if wait := undoneFor(err); wait > 0 {
+		if wait := undoneWait(err); wait > 0 {
 			d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
 		}
 		if err != nil {
@@ -205,7 +205,7 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 	}
 	shows := apiconv.StatusAddresses(svc)
 	for range maxClaimAttempts {
-		d := decideService(r.Allocations, svc, namespaceLabels).afterOthers(r.Allocations, svc)
+		d := decideService(r.Allocations, svc, namespaceLabels).dropUntilFree(r.Allocations, svc)
 		var err error
 		for _, h := range d.Keep {
 			if slices.Contains(d.TakenUp, h.Address) {
@@ -213,19 +213,19 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 			} else {
 				err = r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, h.Service))
 			}
-			if wait := undoneFor(err); wait > 0 && slices.Contains(shows, h.Address) { // the address stays in the status meanwhile
+			if wait := undoneWait(err); wait > 0 && slices.Contains(shows, h.Address) { // the address stays in the status meanwhile
 				d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
 			}
 			if err != nil {
 				break
 			}
 		}
-		refused := refusedClaim(err)
+		refused := asClaimRefused(err)
 		switch {
 		case errors.Is(err, errTaken):
 			continue
 		case refused != nil:
-			return r.withoutClaim(svc, d, refused), nil
+			return r.dropUnclaimed(svc, d, refused), nil
 		case err != nil:
 			return serviceDecision{}, err
 		}
@@ -293,7 +293,7 @@ func (r *Reconciler) retryLater(req reconcile.Request) func(reconcile.Result, er
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {
 			return reconcile.Result{RequeueAfter: r.retries.When(req)}, nil
 		}
-		if wait := undoneFor(err); wait > 0 {
+		if wait := undoneWait(err); wait > 0 {
 			return reconcile.Result{RequeueAfter: wait}, nil
 		}
 		if err == nil {

@@ -47,7 +47,7 @@ func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 func desiredIngress(svc *corev1.Service, d serviceDecision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
 	for _, h := range d.Keep {
-		list = append(list, entryOf(svc, h.Address))
+		list = append(list, ingressEntry(svc, h.Address))
 	}
 	for _, in := range svc.Status.LoadBalancer.Ingress {
 		if a, err := apiconv.ParseAddress(in.IP); err != nil || slices.Contains(d.leave, a) {
@@ -57,9 +57,9 @@ func desiredIngress(svc *corev1.Service, d serviceDecision) []corev1.LoadBalance
 	return list
 }
 
-// entryOf returns the entry of an address for the status. Other fields that its present entry has,
+// ingressEntry returns the entry of an address for the status. Other fields that its present entry has,
 // such as ports, stay.
-func entryOf(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress {
+func ingressEntry(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress {
 	entry := corev1.LoadBalancerIngress{IP: address.String()}
 	for _, in := range svc.Status.LoadBalancer.Ingress {
 		if a, err := apiconv.ParseAddress(in.IP); err == nil && a == address {

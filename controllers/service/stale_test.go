@@ -66,7 +66,7 @@ func TestReservationThatOnlyTheCacheHasIsNotTakenUp(t *testing.T) {
 	r.Allocations.ClaimChanged(recorded, now)
 	o := service()
 	o.Name = "other"
-	d := decideService(r.Allocations, o, nil).afterOthers(r.Allocations, o)
+	d := decideService(r.Allocations, o, nil).dropUntilFree(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) {
 		t.Errorf("other keeps %v, want the address that was given to it", d.Keep)
 	}
@@ -83,7 +83,7 @@ func TestReservationWhoseClaimWasDeletedIsNotTakenUp(t *testing.T) {
 	r.Allocations.ClaimDeleted(recorded)
 	o := service()
 	o.Name = "other"
-	d := decideService(r.Allocations, o, nil).afterOthers(r.Allocations, o)
+	d := decideService(r.Allocations, o, nil).dropUntilFree(r.Allocations, o)
 	if len(d.Keep) != 1 || d.Keep[0].Address != addr(at) || d.handOver {
 		t.Errorf("other keeps %v and waits: %v, want the address, which is free", d.Keep, d.handOver)
 	}
@@ -159,7 +159,7 @@ func TestAddressOfAServiceWithAnInvalidRequestIsNotGivenToAnother(t *testing.T) 
 	n = desiredService(n, decideService(l, n, nil))
 	l.OnChange(func(k lb.ServiceKey) { woken = append(woken, k.String()) })
 	l.SetPools(pools3())
-	d := decideService(l, n, nil).afterOthers(l, n)
+	d := decideService(l, n, nil).dropUntilFree(l, n)
 	t.Logf("woken %v", woken)
 	if len(d.Keep) > 0 && d.Keep[0].Address.String() == o.Status.LoadBalancer.Ingress[0].IP {
 		t.Errorf("both show %s; woken: %v", d.Keep[0].Address, woken)

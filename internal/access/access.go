@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	// admittedFor and refusedFor are how long a stored decision about a token is used.
-	admittedFor, refusedFor = time.Minute, 10 * time.Second
+	// admittedLifetime and refusedLifetime are how long a stored decision about a token is used.
+	admittedLifetime, refusedLifetime = time.Minute, 10 * time.Second
 	// maxAdmitted and maxRefused are how many decisions are stored.
 	maxAdmitted, maxRefused = 64, 256
-	// An address from which a client had access is known for knownFor; maxKnown addresses are known at
+	// An address from which a client had access is known for knownLifetime; maxKnown addresses are known at
 	// most.
-	knownFor, maxKnown = time.Hour, 64
+	knownLifetime, maxKnown = time.Hour, 64
 	// The rate and the burst of token reviews, for strangers and for known addresses. Strangers can be
 	// any number of clients, and must not use up the rate of known addresses.
 	strangersPerSecond, strangersAtOnce = 1, 10
 	knownPerSecond, knownAtOnce         = 2, 20
-	// reviewWithin bounds how long the API server may take for a decision.
-	reviewWithin = 5 * time.Second
+	// reviewTimeout bounds how long the API server may take for a decision.
+	reviewTimeout = 5 * time.Second
 )
 
 // Decision is what the API server returns about a token.
@@ -68,9 +68,9 @@ type Gate struct {
 func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	return &Gate{
 		reviewer: reviewer, metrics: metrics, log: log,
-		admitted: newExpiringMap[[sha256.Size]byte, Decision](maxAdmitted, admittedFor),
-		refused:  newExpiringMap[[sha256.Size]byte, Decision](maxRefused, refusedFor),
-		known:    newExpiringMap[string, struct{}](maxKnown, knownFor),
+		admitted: newExpiringMap[[sha256.Size]byte, Decision](maxAdmitted, admittedLifetime),
+		refused:  newExpiringMap[[sha256.Size]byte, Decision](maxRefused, refusedLifetime),
+		known:    newExpiringMap[string, struct{}](maxKnown, knownLifetime),
 
 		strangerRate: rate.NewLimiter(strangersPerSecond, strangersAtOnce),
 		knownRate:    rate.NewLimiter(knownPerSecond, knownAtOnce),
@@ -118,7 +118,7 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	if decision, stored := g.storedDecision(key, from); stored {
 		return decision
 	}
-	ctx, cancel := context.WithTimeout(ctx, reviewWithin)
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	g.metrics.reviews.Inc()
 	decision, err := g.reviewer.Review(ctx, token, path)

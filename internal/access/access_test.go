@@ -134,7 +134,7 @@ func TestHandler_DecisionsAreUsedAgain(t *testing.T) {
 		want  int
 		lasts time.Duration
 	}{
-		{"reader", 200, admittedFor}, {"pod", 403, refusedFor}, {"x", 401, refusedFor},
+		{"reader", 200, admittedLifetime}, {"pod", 403, refusedLifetime}, {"x", 401, refusedLifetime},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
@@ -206,8 +206,8 @@ func TestHandler_APIServerThatHangs(t *testing.T) {
 		b := newBed(t)
 		b.reviewer.hangs = true
 		began := time.Now()
-		if got, after := b.ask("192.0.2.1", "Bearer reader"), time.Since(began); got != 503 || after != reviewWithin {
-			t.Errorf("got %d after %s, want 503 after %s", got, after, reviewWithin)
+		if got, after := b.ask("192.0.2.1", "Bearer reader"), time.Since(began); got != 503 || after != reviewTimeout {
+			t.Errorf("got %d after %s, want 503 after %s", got, after, reviewTimeout)
 		}
 	})
 }

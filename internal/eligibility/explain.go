@@ -42,7 +42,7 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 // decidingService names the Service by which advertisements select an address.
 func decidingService(a Address) string {
 	switch {
-	case a.severalNamespaces():
+	case a.inSeveralNamespaces():
 		return fmt.Sprintf("the Service that has had the address longest (%d Services, of several namespaces, share it)", len(a.Holders))
 	case len(a.Holders) > 1:
 		return fmt.Sprintf("the Service %s, which has had the address longest of those that share it", a.Holders[0])
@@ -98,7 +98,7 @@ func (r *resolver) whyNoNode(a Address, ads []int, local *localHolder) string {
 
 func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) string {
 	name := "the Service " + h.key.String()
-	if a.severalNamespaces() {
+	if a.inSeveralNamespaces() {
 		name = "a Service that shares the address"
 	}
 	if len(h.nodes) == 0 {
@@ -164,15 +164,15 @@ func (r *resolver) advertisementNames(ads []int) string {
 	return Enumerate(fmt.Sprintf("the %ss", r.kind), names)
 }
 
-// severalNamespaces reports whether Services of more than one namespace hold the address. The
+// inSeveralNamespaces reports whether Services of more than one namespace hold the address. The
 // sentence then names no Service: all of them get the same sentence, and users of one namespace
 // must not learn the names of Services in another.
-func (a Address) severalNamespaces() bool {
+func (a Address) inSeveralNamespaces() bool {
 	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
 }
 
 func servicesPhrase(a Address) string {
-	if a.severalNamespaces() {
+	if a.inSeveralNamespaces() {
 		return fmt.Sprintf("the %d Services of several namespaces that share the address", len(a.Holders))
 	}
 	names := make([]string, 0, len(a.Holders))

@@ -21,10 +21,10 @@ import (
 const (
 	// requestBytes bounds a request: its line and its headers.
 	requestBytes = 4 << 10
-	// toSend is how long a client may take to send its request, toSendTLS how long for the
-	// handshake and then for the request, and toReceive how long to send the request and take
+	// sendTimeout is how long a client may take to send its request, tlsSendTimeout how long for the
+	// handshake and then for the request, and receiveTimeout how long to send the request and take
 	// the answer. The kubelet waits for 5 s, Prometheus for 10 s.
-	toSend, toSendTLS, toReceive = 2 * time.Second, 5 * time.Second, 12 * time.Second
+	sendTimeout, tlsSendTimeout, receiveTimeout = 2 * time.Second, 5 * time.Second, 12 * time.Second
 )
 
 var (
@@ -42,12 +42,12 @@ var (
 // request with a body gets no answer: net/http's own ways to refuse these wait for half a second
 // after the answer, in a goroutine that outlives the connection and that nothing bounds.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
-	return listenLimited(address, plainLimits, toSend, handler, logger)
+	return listenLimited(address, plainLimits, sendTimeout, handler, logger)
 }
 
 // ListenTLS is Listen with TLS 1.3. The function certificate is called for each connection.
 func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
-	server, listener, err := listenLimited(address, tlsLimits, toSendTLS, handler, logger)
+	server, listener, err := listenLimited(address, tlsLimits, tlsSendTimeout, handler, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,11 +64,11 @@ func listenLimited(address string, limits netlimit.Limits, within time.Duration,
 		return nil, nil, fmt.Errorf("listening on %s: %w", address, err)
 	}
 	server := &http.Server{
-		Handler:           withoutBody(handler),
+		Handler:           refuseBody(handler),
 		MaxHeaderBytes:    int(2 * limits.Bytes), // the listener cuts a request off before
 		ReadHeaderTimeout: within,
 		ReadTimeout:       within,
-		WriteTimeout:      toReceive,
+		WriteTimeout:      receiveTimeout,
 		// Errors of clients must not fill the log.
 		ErrorLog: log.New(debugLines{logger}, "", 0),
 	}
@@ -76,8 +76,8 @@ func listenLimited(address string, limits netlimit.Limits, within time.Duration,
 	return server, netlimit.NewListener(listener, limits), nil
 }
 
-// withoutBody ends the connection of a request that has a body, or announces one.
-func withoutBody(handler http.Handler) http.Handler {
+// refuseBody ends the connection of a request that has a body, or announces one.
+func refuseBody(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			panic(http.ErrAbortHandler)

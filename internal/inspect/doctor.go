@@ -85,7 +85,7 @@ func Doctor(f *DoctorInput) Checkup {
 			finding.Problems = check.look(f)
 		}
 		if check.name == CheckServiceProxy && finding.Unread == "" {
-			finding.Absent = f.noServiceProxy()
+			finding.Absent = f.whyProxyUnknown()
 		}
 		c.Healthy = c.Healthy && finding.Unread == "" && len(finding.Problems) == 0
 		c.Findings = append(c.Findings, finding)
@@ -213,8 +213,8 @@ type proxyConfig struct {
 	} `json:"ipvs"`
 }
 
-// noServiceProxy returns why the configuration of kube-proxy is not known; empty if it is known.
-func (f *DoctorInput) noServiceProxy() string {
+// whyProxyUnknown returns why the configuration of kube-proxy is not known; empty if it is known.
+func (f *DoctorInput) whyProxyUnknown() string {
 	if f.ServiceProxy == "" {
 		return "the cluster has no ConfigMap kube-system/kube-proxy: if kube-proxy runs with other settings, in mode ipvs it needs strictARP"
 	}

@@ -22,7 +22,7 @@ import (
 func Why(s *Snapshot) Story {
 	svc := &s.Services[0]
 	story := Story{Service: apiconv.KeyOf(svc).String()}
-	if reason, message := s.notServed(svc); reason != "" {
+	if reason, message := s.whyNotServed(svc); reason != "" {
 		story.Reason, story.Message = reason, message
 		return story
 	}
@@ -53,8 +53,8 @@ func Why(s *Snapshot) Story {
 	return story
 }
 
-// notServed returns why lbstack does not serve a Service; empty if it does.
-func (s *Snapshot) notServed(svc *corev1.Service) (reason, message string) {
+// whyNotServed returns why lbstack does not serve a Service; empty if it does.
+func (s *Snapshot) whyNotServed(svc *corev1.Service) (reason, message string) {
 	switch {
 	case svc.Spec.Type != corev1.ServiceTypeLoadBalancer:
 		return "NotLoadBalancer", fmt.Sprintf("spec.type is %s: only Services of type LoadBalancer get addresses", svc.Spec.Type)
@@ -287,7 +287,7 @@ func (v *decisionView) nodeState(in *eligibility.Input, a eligibility.Address, n
 	report, reported := v.states[node.Name]
 	switch {
 	case at < 0:
-		why = v.whyNot(in, a, node)
+		why = v.whyNotCandidate(in, a, node)
 		return why, "may not announce it: it " + why
 	case node.Down:
 		why = "is not ready"
@@ -304,8 +304,8 @@ func (v *decisionView) nodeState(in *eligibility.Input, a eligibility.Address, n
 	return "", "may announce it"
 }
 
-// whyNot returns why a node is not a candidate for an address.
-func (v *decisionView) whyNot(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
+// whyNotCandidate returns why a node is not a candidate for an address.
+func (v *decisionView) whyNotCandidate(in *eligibility.Input, a eligibility.Address, node *eligibility.Node) string {
 	if node.Excluded != "" {
 		return node.Excluded
 	}

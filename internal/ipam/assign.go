@@ -34,7 +34,7 @@ func (a *Allocator) Assign(request Request) Decision {
 	staying := stayingAddresses(fleeing, chosen, missing, refusal)
 	if refusal != nil {
 		d.Refusal = refusal
-		d.Keep = inOrder(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying))
+		d.Keep = sortByAddress(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying))
 		return d
 	}
 	for _, h := range chosen {
@@ -57,12 +57,12 @@ func (a *Allocator) Assign(request Request) Decision {
 			a.dropped[assignment{f.Address, f.Service}] = struct{}{}
 		}
 	}
-	d.Keep, d.Missing = inOrder(append(chosen, staying...)), missing
+	d.Keep, d.Missing = sortByAddress(append(chosen, staying...)), missing
 	return d
 }
 
-// inOrder sorts holdings by their addresses.
-func inOrder(list []Holding) []Holding {
+// sortByAddress sorts holdings by their addresses.
+func sortByAddress(list []Holding) []Holding {
 	slices.SortFunc(list, func(x, y Holding) int { return x.Address.Compare(y.Address) })
 	return list
 }
@@ -72,7 +72,7 @@ func inOrder(list []Holding) []Holding {
 func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.classify(&request)
 	staying := stayingAddresses(fleeing, nil, nil, refusal)
-	d := Decision{Keep: inOrder(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying)), Lost: lost, Refusal: refusal}
+	d := Decision{Keep: sortByAddress(slices.Concat(slices.DeleteFunc(held, a.IsReservedFor), staying)), Lost: lost, Refusal: refusal}
 	for _, l := range lost {
 		d.Drop = append(d.Drop, l.Holding)
 	}
@@ -136,7 +136,7 @@ func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why s
 	if why := p.whyOutside(address, req); why != "" {
 		return why, false
 	}
-	if scope := a.outOfScope(address, req.Service, p); scope != "" {
+	if scope := a.whyOutOfScope(address, req.Service, p); scope != "" {
 		return "the Service " + scope, false
 	}
 	if p.isOfNodes(address) {

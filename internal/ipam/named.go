@@ -22,7 +22,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 			return Holding{}, newRefusal(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
 		}
 		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
-			return Holding{}, a.notShared(req, want, first, why)
+			return Holding{}, a.refuseNotShared(req, want, first, why)
 		}
 		if a.isCounted(want, req.Service.Namespace) {
 			return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
@@ -72,7 +72,7 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	p, ok := a.givingPool(want)
 	switch {
 	case !ok:
-		return nil, a.notGiven(req, want)
+		return nil, a.refuseNotGiven(req, want)
 	case req.Pool != "" && p.Name != req.Pool:
 		return nil, newRefusal(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
 	}
@@ -86,9 +86,9 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	return p, nil
 }
 
-// notGiven refuses an address that no pool gives, with the reason: a pool lists
+// refuseNotGiven refuses an address that no pool gives, with the reason: a pool lists
 // it but does not give it, or no pool lists it.
-func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
+func (a *Allocator) refuseNotGiven(req *Request, want netip.Addr) *Refusal {
 	for _, p := range a.order {
 		if !slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Contains(want) }) {
 			continue
@@ -105,8 +105,8 @@ func (a *Allocator) notGiven(req *Request, want netip.Addr) *Refusal {
 	return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
 }
 
-// notShared refuses an address that other Services hold.
-func (a *Allocator) notShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
+// refuseNotShared refuses an address that other Services hold.
+func (a *Allocator) refuseNotShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
 	if req.Terms.Key == "" {
 		return newRefusal(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))
 	}

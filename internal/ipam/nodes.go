@@ -125,7 +125,7 @@ func newNodeNetworks(nodes []Node) nodeNetworks {
 		for _, a := range n.Addresses[:min(maxNodeAddresses, len(n.Addresses))] {
 			k.addresses = append(k.addresses, nodeAddress{a, n.Name})
 		}
-		for _, p := range n.withEdges() {
+		for _, p := range n.subnetsWithEdges() {
 			k.in[p]++
 		}
 		for _, p := range n.firstCIDRs() {
@@ -167,10 +167,10 @@ func (k *nodeNetworks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
 	return false
 }
 
-// withEdges returns the first maxNodeSubnets subnets of a node, each once. It leaves out
+// subnetsWithEdges returns the first maxNodeSubnets subnets of a node, each once. It leaves out
 // prefixes shorter than /8, and subnets without an address that no host can have: /31,
 // /32, /127 and /128.
-func (n *Node) withEdges() (list []netip.Prefix) {
+func (n *Node) subnetsWithEdges() (list []netip.Prefix) {
 	for _, p := range n.Subnets {
 		p = p.Masked()
 		longest := p.Addr().BitLen() - 2
@@ -189,7 +189,7 @@ func (n *Node) withEdges() (list []netip.Prefix) {
 func (k *nodeNetworks) subnetEdges(nodes []Node) (list []TakenRange) {
 	done := map[netip.Prefix]bool{}
 	for i := range nodes {
-		for _, p := range nodes[i].withEdges() {
+		for _, p := range nodes[i].subnetsWithEdges() {
 			if done[p] || (k.in[p] < 2 && !k.holdsOther(p, "")) {
 				continue
 			}

@@ -27,7 +27,7 @@ const (
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
 	// The scope is checked first: a message must not reveal the terms of a Service in another
 	// namespace to a Service that cannot share with it.
-	if why := a.outOfScope(address, service, p); why != "" {
+	if why := a.whyOutOfScope(address, service, p); why != "" {
 		return why
 	}
 	if why := a.mayNotStay(address, service, terms); why != "" {
@@ -93,9 +93,9 @@ func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	return lb.ServiceKey{}
 }
 
-// outOfScope returns why the sharing scope of the pool keeps a Service from an address: a
+// whyOutOfScope returns why the sharing scope of the pool keeps a Service from an address: a
 // holder that got it before the Service is in another namespace. Empty if it does not.
-func (a *Allocator) outOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
+func (a *Allocator) whyOutOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
 	if p.ShareAcrossNamespaces {
 		return ""
 	}

@@ -64,7 +64,7 @@ func newLease(o Options, config *rest.Config) (*lease, error) {
 			LeaseMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name}, Client: client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
 		},
-		replaced: func(holder string) { startAnew(o.Log, holder) },
+		replaced: func(holder string) { restartProcess(o.Log, holder) },
 		began:    time.Now(),
 	}, nil
 }
@@ -109,8 +109,8 @@ func (l *lease) isValid() bool {
 	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeDuration
 }
 
-// startAnew replaces the process with a new one of the same program, in the same container.
-func startAnew(log logr.Logger, holder string) {
+// restartProcess replaces the process with a new one of the same program, in the same container.
+func restartProcess(log logr.Logger, holder string) {
 	log.Info("another instance leads now: starting anew", "leader", holder)
 	program, err := os.Executable()
 	if err == nil {

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the folder is read at most: by the first connection after that time.
-	lookEvery = 10 * time.Second
+	// readInterval is how often the folder is read at most: by the first connection after that time.
+	readInterval = 10 * time.Second
 	// validFor is how long a certificate that the program signed is valid, and renewBefore how
 	// long before its end another one replaces it.
 	validFor, renewBefore = 365 * 24 * time.Hour, 30 * 24 * time.Hour
@@ -57,7 +57,7 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
+	if s.looked.IsZero() || now.Sub(s.looked) >= readInterval {
 		s.looked = now
 		s.readFolder()
 	}

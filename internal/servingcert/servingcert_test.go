@@ -53,20 +53,20 @@ func TestGet_FollowsTheFolder(t *testing.T) {
 			after      time.Duration
 		}{
 			{name: "no file: a certificate of its own", does: func() {}, want: "own"},
-			{name: "a Secret is made: not looked at again so soon", does: func() { write(t, folder, "given") }, after: lookEvery - 1, want: "own"},
+			{name: "a Secret is made: not looked at again so soon", does: func() { write(t, folder, "given") }, after: readInterval - 1, want: "own"},
 			{name: "a Secret is made: used", does: func() {}, after: 1, want: "given"},
-			{name: "it is replaced", does: func() { write(t, folder, "next") }, after: lookEvery, want: "next"},
+			{name: "it is replaced", does: func() { write(t, folder, "next") }, after: readInterval, want: "next"},
 			{name: "it is not valid: the last valid one stays", does: func() {
 				if err := os.WriteFile(filepath.Join(folder, keyFile), []byte("x"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-			}, after: lookEvery, want: "next"},
-			{name: "it is valid again", does: func() { write(t, folder, "again") }, after: lookEvery, want: "again"},
+			}, after: readInterval, want: "next"},
+			{name: "it is valid again", does: func() { write(t, folder, "again") }, after: readInterval, want: "again"},
 			{name: "it is deleted: its own again", does: func() {
 				if err := os.Remove(filepath.Join(folder, certificateFile)); err != nil {
 					t.Fatal(err)
 				}
-			}, after: lookEvery, want: "own"},
+			}, after: readInterval, want: "own"},
 		} {
 			step.does()
 			time.Sleep(step.after)

@@ -73,7 +73,7 @@ func (in *bgpInput) check() map[string]Result {
 		ad := &in.ads[i]
 		v := in.unknownReferences(ad)
 		if v.Reason == "" {
-			v = in.tooWide(ad)
+			v = in.tooWideAggregate(ad)
 		}
 		if v.Reason == "" {
 			v = in.localPrefConflict(ad)
@@ -148,9 +148,9 @@ func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	return ""
 }
 
-// tooWide returns a result with a reason if aggregates of a pool's addresses would contain addresses
+// tooWideAggregate returns a result with a reason if aggregates of a pool's addresses would contain addresses
 // that the pool does not list. The planner of the speakers decides by the same ranges.
-func (in *bgpInput) tooWide(ad *routes.Advertisement) Result {
+func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
 		if !ad.CoversPool(p.Name, p) {

@@ -70,17 +70,17 @@ func poolResult(p *ipam.Pool) Pool {
 		return Pool{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
 	case p.Draining:
 		return Pool{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
-	case heldBack(p) != "":
-		return Pool{Reason: heldBack(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
+	case whyNotReady(p) != "":
+		return Pool{Reason: whyNotReady(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
 	}
 	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// heldBack returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
+// whyNotReady returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
 // it lists addresses that belong to something else. Conflicts with ReportedOnly do not count, since the
 // pool gives these addresses. Network and broadcast addresses of a node's subnet do not count either,
 // since every CIDR contains them.
-func heldBack(p *ipam.Pool) string {
+func whyNotReady(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {
 		_, gives := lb.FindRange(p.Gives, c.Range.First)

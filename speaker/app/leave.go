@@ -14,9 +14,9 @@ const (
 	handOverTimeout = 5 * time.Second
 	// ackTimeout bounds how long the other speakers get to acknowledge that this one restarts.
 	ackTimeout = time.Second
-	// restartWithin is how long the other speakers keep this node's addresses for it: the next speaker
+	// restartTimeout is how long the other speakers keep this node's addresses for it: the next speaker
 	// on this node should run by then.
-	restartWithin = 30 * time.Second
+	restartTimeout = 30 * time.Second
 )
 
 // leaveGracefully ends this speaker without an interruption. A drained node hands its addresses over. On any
@@ -34,6 +34,6 @@ func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) 
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 	defer cancel()
-	engine.Restart(ctx, restartWithin)
+	engine.Restart(ctx, restartTimeout)
 	mesh.Acknowledged(ctx)
 }

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// An advertisement and a solicitation are sent every announceSoon at first, soonTimes, and every
-	// announceLater from then on.
-	announceSoon, announceLater = 2 * time.Second, 10 * time.Second
-	soonTimes                   = 5
-	// silentAfter is how long after its last advertisement a router counts as gone: it has not answered
+	// An advertisement and a solicitation are sent every firstAnnounceInterval at first,
+	// firstAnnouncements, and every announceInterval from then on.
+	firstAnnounceInterval, announceInterval = 2 * time.Second, 10 * time.Second
+	firstAnnouncements                      = 5
+	// silenceTimeout is how long after its last advertisement a router counts as gone: it has not answered
 	// three solicitations.
-	silentAfter = 3*announceLater + announceSoon
-	// tryFor is how long a router may take to establish a session before another router that sends
+	silenceTimeout = 3*announceInterval + firstAnnounceInterval
+	// tryDuration is how long a router may take to establish a session before another router that sends
 	// router advertisements is tried. Any host of the link can send them.
-	tryFor = 20 * time.Second
+	tryDuration = 20 * time.Second
 	// maxReads is how many messages are read from an interface each second: any host of the link can
 	// send them. Further messages wait in the kernel, which drops them when its buffer is full.
 	maxReads = 1000
@@ -142,10 +142,10 @@ type routerChoice struct {
 }
 
 func (d *discovery) nextAdvertisement() time.Time {
-	if d.sent <= soonTimes {
-		return time.Now().Add(announceSoon)
+	if d.sent <= firstAnnouncements {
+		return time.Now().Add(firstAnnounceInterval)
 	}
-	return time.Now().Add(announceLater)
+	return time.Now().Add(announceInterval)
 }
 
 // sendAdvertisement sends an advertisement and a solicitation. Errors are ignored: both are sent again.
@@ -158,10 +158,10 @@ func (d *discovery) sendAdvertisement() {
 
 // follow handles an advertisement, and reports whether its sender is the chosen router. The router of
 // an established session stays chosen. Without a session the router stays chosen while it sends
-// advertisements, for at most tryFor if there are other routers: these are tried in turn.
+// advertisements, for at most tryDuration if there are other routers: these are tried in turn.
 func (c *routerChoice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
-		if c.router.IsValid() && (established || now.Sub(c.latest) < silentAfter && now.Sub(c.since) < tryFor) {
+		if c.router.IsValid() && (established || now.Sub(c.latest) < silenceTimeout && now.Sub(c.since) < tryDuration) {
 			return false
 		}
 		c.router, c.since = from, now

@@ -45,7 +45,7 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	p.router = router
 	if before.IsValid() {
 		p.unrouted = bgp.Problem{}
-		p.unknownPath(now)
+		p.setPathUnknown(now)
 		return p.machine.Restart(now, bgp.NewCease(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
 	}
 	return p.machine.ConnectNow(now)

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// writeWithin is how long a router may read nothing before the link fails.
-	writeWithin = 30 * time.Second
-	// lingerFor is how long a router has to close its side of a connection after this side has closed:
+	// writeTimeout is how long a router may read nothing before the link fails.
+	writeTimeout = 30 * time.Second
+	// lingerTimeout is how long a router has to close its side of a connection after this side has closed:
 	// the router may not have read the NOTIFICATION yet.
-	lingerFor = time.Second
-	// drainWithin is how long a router has to read what is queued when this side ends a
+	lingerTimeout = time.Second
+	// drainTimeout is how long a router has to read what is queued when this side ends a
 	// connection.
-	drainWithin = 5 * time.Second
+	drainTimeout = 5 * time.Second
 	// maxLingering is how many connections of one peer may linger. One more closes the oldest at once,
 	// so that a router cannot make them accumulate.
 	maxLingering = 2
@@ -34,8 +34,8 @@ const (
 var errMalformed = errors.New("the router sent a malformed message")
 
 // link is a TCP connection with a router. Its goroutine (run) owns the connection, and only run and
-// releaseLink close it. run returns when either side has ended the connection: at the latest drainWithin
-// and lingerFor after end was called. No goroutine of the link is left then.
+// releaseLink close it. run returns when either side has ended the connection: at the latest drainTimeout
+// and lingerTimeout after end was called. No goroutine of the link is left then.
 //
 // The peer's goroutine fills the queue and calls end. A separate writer empties the queue, so that a
 // router that reads nothing delays nothing else.
@@ -72,7 +72,7 @@ func (l *link) run(p *peer) {
 		p.releaseLink(l)
 		return p.machine.Closed(now, l.side, lostWords(l.endCause(err)))
 	})
-	l.end(nil, lingerFor)
+	l.end(nil, lingerTimeout)
 	writer.Wait()
 	_ = l.conn.Close()
 }
@@ -103,7 +103,7 @@ func (l *link) read(p *peer) error {
 	}
 }
 
-// write writes queued octets until the link ends, or the router reads nothing for writeWithin.
+// write writes queued octets until the link ends, or the router reads nothing for writeTimeout.
 func (l *link) write(p *peer) {
 	for {
 		octets, since, ending := l.takeQueued()
@@ -128,7 +128,7 @@ func (l *link) write(p *peer) {
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_ = l.conn.SetReadDeadline(time.Now().Add(lingerFor))
+	_ = l.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
 }
 
 // takeQueued returns all that is queued, to be written.
@@ -138,7 +138,7 @@ func (l *link) takeQueued() (octets []byte, since time.Time, ending bool) {
 	octets, since = l.pending, l.since
 	l.pending, l.since, l.writing = nil, time.Time{}, len(octets) > 0
 	if !l.ending { // end has set another deadline
-		_ = l.conn.SetWriteDeadline(time.Now().Add(writeWithin))
+		_ = l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
 	return octets, since, l.ending
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// Listening that failed is tried again after listenSoon at first, since another socket of this process
-// may be about to close the port, and after at most listenAgain later.
-const listenSoon, listenAgain = 100 * time.Millisecond, 5 * time.Second
+// Listening that failed is tried again after firstListenDelay at first, since another socket of this process
+// may be about to close the port, and after at most maxListenDelay later.
+const firstListenDelay, maxListenDelay = 100 * time.Millisecond, 5 * time.Second
 
 const (
-	// When file descriptors or memory run out, no connection is accepted for leastPause at first, and
-	// for at most longestPause later.
-	leastPause, longestPause = 5 * time.Millisecond, time.Second
+	// When file descriptors or memory run out, no connection is accepted for minAcceptPause at first, and
+	// for at most maxAcceptPause later.
+	minAcceptPause, maxAcceptPause = 5 * time.Millisecond, time.Second
 	// maxWaiting is how many connections of one router may wait for the goroutine of their peer.
 	maxWaiting = 2
 )
@@ -198,12 +198,12 @@ func isRouterOf(p bgp.Peer, router, local netip.Addr) bool {
 }
 
 func (ls *listeners) listen(ctx context.Context, at listenPlace, l *listener) {
-	for pause := listenSoon; ctx.Err() == nil; pause = min(2*pause, listenAgain) {
+	for pause := firstListenDelay; ctx.Err() == nil; pause = min(2*pause, maxListenDelay) {
 		err := ls.accept(ctx, at, l)
 		if ctx.Err() != nil {
 			return
 		}
-		if pause > listenSoon {
+		if pause > firstListenDelay {
 			ls.listens(at, err)
 			l.log.Error(err, "listening for routers")
 		}
@@ -238,7 +238,7 @@ func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted fu
 			if pause == 0 {
 				l.log.Error(err, "accepting connections of routers: the next ones wait")
 			}
-			pause = min(max(2*pause, leastPause), longestPause)
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):

@@ -25,12 +25,12 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	if p.BFD == nil || !router.IsValid() {
 		return key, false
 	}
-	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: overHops(p, router)}, true
+	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: isMultihop(p, router)}, true
 }
 
-// overHops reports whether BFD on the path is multihop (RFC 5883): the peer allows several hops, or an
+// isMultihop reports whether BFD on the path is multihop (RFC 5883): the peer allows several hops, or an
 // internal router is on no network of this node. Routers decide by the same rules.
-func overHops(p bgp.Peer, router netip.Addr) bool {
+func isMultihop(p bgp.Peer, router netip.Addr) bool {
 	switch {
 	case p.Interface != "":
 		return false
@@ -53,7 +53,7 @@ func (m *Manager) watchPaths() {
 		path, watched := pathKey(r.config, m.routerAddress(r))
 		if path != r.path || watched != r.watched {
 			r.path, r.watched, r.failed = path, watched, false
-			r.enqueue(func(now time.Time) []session.Action { return r.unknownPath(now) })
+			r.enqueue(func(now time.Time) []session.Action { return r.setPathUnknown(now) })
 		}
 		if r.watched {
 			wanted[r.path] = *r.config.BFD
@@ -67,8 +67,8 @@ func (m *Manager) watchPaths() {
 	}
 }
 
-// unknownPath records that BFD has no result for the path: the path has changed, or is not watched.
-func (p *peer) unknownPath(now time.Time) []session.Action {
+// setPathUnknown records that BFD has no result for the path: the path has changed, or is not watched.
+func (p *peer) setPathUnknown(now time.Time) []session.Action {
 	p.pathUp = false
 	return p.machine.PathChanged(now, false, false, "")
 }

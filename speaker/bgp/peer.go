@@ -256,7 +256,7 @@ func (p *peer) reject(n *bgp.Notification) {
 	}
 	if n != nil {
 		if octets, err := wire.EncodeNotification(n); err == nil {
-			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerFor))
+			_ = p.pendingConn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 			n, _ := p.pendingConn.Write(octets) // does not block: the send buffer is empty
 			p.metrics.countWritten(octets[:n])
 		}
@@ -266,7 +266,7 @@ func (p *peer) reject(n *bgp.Notification) {
 }
 
 // closeLink ends a link. With a notification, queued octets and then the notification are still sent, for
-// at most drainWithin. Without one, queued octets are discarded.
+// at most drainTimeout. Without one, queued octets are discarded.
 func (p *peer) closeLink(side session.Side, n *bgp.Notification) {
 	l := p.links[side]
 	if l == nil {
@@ -276,7 +276,7 @@ func (p *peer) closeLink(side session.Side, n *bgp.Notification) {
 	if n != nil {
 		last, _ = wire.EncodeNotification(n) // if it cannot be encoded, the link ends without it
 	}
-	l.end(last, drainWithin)
+	l.end(last, drainTimeout)
 	p.releaseLink(l)
 }
 
@@ -426,7 +426,7 @@ func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool
 	p.waitForClose(ctx)
 }
 
-// waitForClose waits until the router has closed its side of all connections, for at most lingerFor.
+// waitForClose waits until the router has closed its side of all connections, for at most lingerTimeout.
 // BFD must not end before that: a router that learns of the end of the session from BFD first treats it
 // as a failure, and BIRD then refuses connections for a minute (error wait time).
 func (p *peer) waitForClose(ctx context.Context) {
@@ -438,7 +438,7 @@ func (p *peer) waitForClose(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-	case <-time.After(lingerFor):
+	case <-time.After(lingerTimeout):
 	}
 }
 
@@ -453,10 +453,10 @@ func (p *peer) waitFor(ctx context.Context, d time.Duration) {
 	}
 }
 
-// waitDrained waits until withdrawals for all routes are queued, for at most drainWithin: a router may
+// waitDrained waits until withdrawals for all routes are queued, for at most drainTimeout: a router may
 // have stopped reading.
 func (p *peer) waitDrained(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainWithin)
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -14,15 +14,15 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// dialWithin bounds an attempt to connect.
-const dialWithin = 4 * time.Second
+// dialTimeout bounds an attempt to connect.
+const dialTimeout = 4 * time.Second
 
 // controlClass is the traffic class of routing protocols: CS6 (RFC 4594 section 3.1).
 const controlClass = 0xc0
 
 // connectTo connects to the router of a peer.
 func connectTo(ctx context.Context, p bgp.Peer, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialWithin, KeepAlive: -1, Control: socketControl(func(fd int) error { return prepareSocket(fd, p, to.Addr()) })}
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: socketControl(func(fd int) error { return prepareSocket(fd, p, to.Addr()) })}
 	if p.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.Source, 0))
 	}

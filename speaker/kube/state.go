@@ -37,8 +37,8 @@ const (
 	// perWrite is how much longer the time is for each SpeakerRouteSlice that was written: routes often
 	// change in great number, again and again.
 	perWrite = 50 * time.Millisecond
-	// countsAfter is the shortest time between two writes if only the counts of routes differ.
-	countsAfter = 5 * time.Second
+	// countsInterval is the shortest time between two writes if only the counts of routes differ.
+	countsInterval = 5 * time.Second
 	// checkInterval is how often the state is compared with the API server although nothing changed
 	// here.
 	checkInterval = time.Minute
@@ -292,7 +292,7 @@ func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerStat
 	if equality.Semantic.DeepEqual(state.Status, want) {
 		return nil
 	}
-	if left := countsAfter - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(withoutCounts(&state.Status), withoutCounts(&want)) {
+	if left := countsInterval - time.Since(w.written); left > 0 && !w.left && equality.Semantic.DeepEqual(withoutCounts(&state.Status), withoutCounts(&want)) {
 		w.nudgeAfter(left)
 		return nil
 	}

@@ -47,10 +47,10 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 		m.restartHold(now, side, c)
 		switch {
 		case c.state != Established:
-		case now.Sub(m.refreshed) >= refreshEvery:
+		case now.Sub(m.refreshed) >= refreshInterval:
 			m.sendRefresh(now)
 		case m.refreshAt.IsZero():
-			m.refreshAt = m.refreshed.Add(refreshEvery)
+			m.refreshAt = m.refreshed.Add(refreshInterval)
 		}
 	}
 	return m.takeActions(now)

@@ -54,9 +54,9 @@ const (
 	quickAttempts = 3
 	maxBackOff    = 16
 	maxRetry      = 2 * time.Minute
-	// refreshEvery is the shortest time between two answers to ROUTE-REFRESH, however often a router
+	// refreshInterval is the shortest time between two answers to ROUTE-REFRESH, however often a router
 	// sends it.
-	refreshEvery = time.Second
+	refreshInterval = time.Second
 )
 
 // Config is the configuration of a session.

@@ -41,8 +41,8 @@ func (e Encoding) NextHop(f lb.Family) NextHop {
 // two lengths (4), and 64 for NEXT_HOP, or for MP_REACH_NLRI with one next hop.
 const updateOverhead = headerLength + 4 + 64
 
-// roomLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
-func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingOption) (int, error) {
+// octetsLeft returns how many octets of an UPDATE with these attributes are left for prefixes.
+func octetsLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingOption) (int, error) {
 	room := maxLength - updateOverhead
 	for _, a := range attributes {
 		octets, err := a.Serialize(o)
@@ -60,7 +60,7 @@ func roomLeft(attributes []packet.PathAttributeInterface, o *packet.MarshallingO
 // Announce writes the UPDATEs for routes of one family that have the same attributes.
 func (e Encoding) Announce(f lb.Family, prefixes []netip.Prefix, a *routes.Attributes) ([]byte, error) {
 	attributes, hop := e.attributes(a), e.NextHop(f)
-	room, err := roomLeft(attributes, e.marshalOptions())
+	room, err := octetsLeft(attributes, e.marshalOptions())
 	if err != nil {
 		return nil, err
 	}

@@ -340,8 +340,8 @@ type DrainSpec struct {
 type NodesSpec struct {
 	// ignoreExcludeLabel: nodes with the label
 	// node.kubernetes.io/exclude-from-external-load-balancers may announce addresses like other
-	// nodes. kubeadm sets the label on control plane nodes, so that a cluster with control
-	// plane nodes only needs this field. Default false. A change takes effect at once.
+	// nodes. kubeadm sets the label on control plane nodes: a cluster without other nodes
+	// needs this field. Default false. A change takes effect at once.
 	// +optional
 	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
 }

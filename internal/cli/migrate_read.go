@@ -167,11 +167,14 @@ func (m *migrating) unmanaged(ctx context.Context, c *cutover.Cluster) error {
 	)
 }
 
-// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nil. It deletes their pods with GracePeriod, and then changes the
-// DaemonSet. The DaemonSet itself would delete them with the grace period in the pods. It may replace pods until it is changed;
-// these have the grace period of its template, which is set to GracePeriod before.
+// endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nil. It deletes their pods with GracePeriod (all with
+// LastGracePeriod), and then changes the DaemonSet. The DaemonSet itself would delete them with the grace period in the pods. It may
+// replace pods until it is changed; these have the grace period of its template, which is set to GracePeriod before.
 func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
-	set := &c.Speakers[0]
+	set, grace := &c.Speakers[0], cutover.GracePeriod
+	if nodes == nil {
+		grace = cutover.LastGracePeriod
+	}
 	if moved, stopped := cutover.Progress(set); !stopped {
 		begun, err := cutover.Limited(set, moved)
 		if err == nil {
@@ -190,7 +193,7 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 			return "", err
 		}
 		now := &cutover.Cluster{Pods: pods}
-		return "", m.deletePods(ctx, now.UndeletedPods(nodes))
+		return "", m.deletePods(ctx, now.UndeletedPods(nodes), grace)
 	}); err != nil {
 		return err
 	}
@@ -201,14 +204,14 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 	return m.write(ctx, c, set, changed)
 }
 
-// deletePods deletes pods of MetalLB's speakers all at once. One by one would take longer, and the DaemonSet replaces pods that
+// deletePods deletes pods of MetalLB's speakers all at once, with a grace period in seconds. One by one would take longer, and the DaemonSet replaces pods that
 // have ended until it is changed.
-func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod) error {
+func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod, grace int64) error {
 	failed := make([]error, len(pods))
 	var deleting sync.WaitGroup
 	for i := range pods {
 		deleting.Go(func() {
-			failed[i] = missingRight(client.IgnoreNotFound(m.api.Delete(ctx, &pods[i], client.GracePeriodSeconds(cutover.GracePeriod), client.Preconditions{UID: &pods[i].UID})))
+			failed[i] = missingRight(client.IgnoreNotFound(m.api.Delete(ctx, &pods[i], client.GracePeriodSeconds(grace), client.Preconditions{UID: &pods[i].UID})))
 		})
 	}
 	deleting.Wait()

@@ -51,7 +51,7 @@ func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
 			if err == nil && late {
 				m.responders.restarts[pod.Spec.NodeName]++
 				still = fmt.Sprintf("Pod %s of MetalLB on node %s announced before it received neighbour solicitations: it is restarted, since no host would reach its IPv6 addresses", pod.Name, pod.Spec.NodeName)
-				err = m.deletePods(ctx, now.Pods[i:i+1])
+				err = m.deletePods(ctx, now.Pods[i:i+1], cutover.GracePeriod)
 			}
 			if err != nil || late {
 				return still, err

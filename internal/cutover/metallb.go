@@ -26,6 +26,11 @@ const (
 // node, and its chart 0, with which the API server removes a pod before its process has ended.
 const GracePeriod int64 = 30
 
+// LastGracePeriod is how long the last speakers of MetalLB have to end, in seconds: the least that the kubelet gives. All end at once,
+// so that nobody is left who would take over addresses of a speaker that is killed. A speaker that blocks while it ends has taken over
+// the addresses of those that have left, and answers for them as long as it runs.
+const LastGracePeriod int64 = 2
+
 // before has the fields of a workload that a switch changes, with their earlier values.
 type before struct {
 	Replicas       *int32                          `json:"replicas,omitempty"`

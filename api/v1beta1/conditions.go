@@ -82,6 +82,9 @@ const (
 	ReasonReadFailed = "ReadFailed"
 	// ReasonApplyFailed: the API server did not accept an object, a deletion or the status.
 	ReasonApplyFailed = "ApplyFailed"
+	// ReasonReportFailed: all objects were applied, and the operator could not read the events that
+	// explain why a component waits, or write the OperatorCondition for OLM.
+	ReasonReportFailed = "ReportFailed"
 	// ReasonObjectNotOurs: an object that the stack needs exists already and
 	// belongs to somebody else; the operator does not touch it.
 	ReasonObjectNotOurs = "ObjectNotOurs"

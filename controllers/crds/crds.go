@@ -63,11 +63,12 @@ func permitted(ctx context.Context, c client.Client, version string) error {
 	} else if err != nil {
 		return fmt.Errorf("reading which version of lbstack runs: %w", err)
 	}
-	ran, _, err := unstructured.NestedString(stack.Object, "status", "version")
-	if err != nil {
+	complete, _, err := unstructured.NestedString(stack.Object, "status", "version")
+	target, _, err2 := unstructured.NestedString(stack.Object, "status", "targetVersion") // of a rollout
+	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("reading which version of lbstack runs: %w", err)
 	}
-	if preflight.IsRefused(ran, version, stack.GetAnnotations()[v1beta1.AnnotationAllowDowngrade]) {
+	if ran := preflight.NewerVersion([]string{complete, target}, version); ran != "" && stack.GetAnnotations()[v1beta1.AnnotationAllowDowngrade] != version {
 		return fmt.Errorf("the components run lbstack %[1]s, and with the CustomResourceDefinitions of %[2]s objects lose the fields that only %[1]s has, so nothing is changed: "+
 			"stay with %[1]s, or permit it with `kubectl annotate lbs default %[3]s=%[2]s --overwrite` and try again", ran, version, v1beta1.AnnotationAllowDowngrade)
 	}

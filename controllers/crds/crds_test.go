@@ -79,17 +79,20 @@ func TestUpgrade_AsksBeforeADowngrade(t *testing.T) {
 		name         string
 		ran, allowed string
 		refused      bool
+		target       string // of a rollout
 	}{
-		{"a newer version runs", "v0.3.0", "", true},
-		{"a newer version runs, and another downgrade is permitted", "v0.3.0", "v0.1.0", true},
-		{"a newer version runs, and this downgrade is permitted", "v0.3.0", "v0.2.0", false},
-		{"this version runs", "v0.2.0", "", false},
-		{"an older version runs, as after an upgrade that was taken back", "v0.1.0", "", false},
-		{"a stack that no version has run yet", "", "", false},
+		{name: "a newer version runs", ran: "v0.3.0", refused: true},
+		{name: "a newer version runs, and another downgrade is permitted", ran: "v0.3.0", allowed: "v0.1.0", refused: true},
+		{name: "a newer version runs, and this downgrade is permitted", ran: "v0.3.0", allowed: "v0.2.0"},
+		{name: "a newer version is rolled out", ran: "v0.2.0", target: "v0.3.0", refused: true},
+		{name: "this version is rolled out", ran: "v0.1.0", target: "v0.2.0"},
+		{name: "this version runs", ran: "v0.2.0"},
+		{name: "an older version runs, as after an upgrade that was taken back", ran: "v0.1.0"},
+		{name: "a stack that no version has run yet"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			stack := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "lbstack.io/v1beta1", "kind": "LoadBalancerStack", "status": map[string]any{"version": tt.ran}}}
+			stack := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "lbstack.io/v1beta1", "kind": "LoadBalancerStack", "status": map[string]any{"version": tt.ran, "targetVersion": tt.target}}}
 			stack.SetName("default")
 			if tt.allowed != "" {
 				stack.SetAnnotations(map[string]string{"lbstack.io/allow-downgrade": tt.allowed})

@@ -145,13 +145,15 @@ func faultsOf(f findings) []fault {
 	}
 	add(v1beta1.ReasonSpecInvalid, person, f.invalid...)
 	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
-	for _, by := range []stance{person, retried} {
+	failures := func(by stance, reports bool) {
 		for _, failure := range f.failures {
-			if failure.stance == by {
+			if failure.stance == by && (failure.reason == v1beta1.ReasonReportFailed) == reports {
 				faults = append(faults, failure)
 			}
 		}
 	}
+	failures(person, false)
+	failures(retried, false)
 	for _, ref := range f.foreign {
 		add(v1beta1.ReasonObjectNotOurs, person, notOurs(ref))
 	}
@@ -175,6 +177,8 @@ func faultsOf(f findings) []fault {
 	add(v1beta1.ReasonSpeakersNotReady, outside, f.speakers...)
 	add(v1beta1.ReasonServicesNotAnnounced, outside, f.services.none())
 	add(v1beta1.ReasonAddressesWithoutPool, person, f.orphans)
+	failures(person, true)
+	failures(retried, true)
 	return faults
 }
 

@@ -116,7 +116,7 @@ func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerSta
 		if nodes := unready(pods, around.down); len(nodes) > 0 {
 			c.Message = bounded.Cut(c.Message+": not ready on "+listed(nodes), maxProblem)
 		}
-		failed = append(failed, f.fail(v1beta1.ReasonReadFailed, r.consult(ctx, c, pods, around, now)))
+		failed = append(failed, f.fail(v1beta1.ReasonReportFailed, r.consult(ctx, c, pods, around, now)))
 	}
 	return errors.Join(failed...)
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/preflight"
 	"github.com/lbstack/lbstack/internal/rollout"
 )
@@ -31,15 +32,18 @@ const (
 type unfit struct{ reason, message string }
 
 // preflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
-// until all pass once. revisions are the stored ones: a rollout that has not ended, or that was taken
-// back, shows its version only there. It returns an error if no check fails and one could not be made.
+// until all pass once. revisions are the stored ones: a rollout that has not ended shows its version only
+// there. A revision that was rolled back everywhere does not count: the way from a release that fails is
+// back to the one before. It returns an error if no check fails and one could not be made.
 func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]templates) (*unfit, error) {
 	if r.fits {
 		return nil, nil
 	}
-	ran := []string{stack.Status.Version}
-	for _, t := range revisions {
-		ran = append(ran, t.version)
+	ran, stored := []string{stack.Status.Version}, apiconv.RolloutStored(stack.Status.Rollout)
+	for revision, t := range revisions {
+		if stored.Phase != rollout.RolledBack || revision == stored.Good {
+			ran = append(ran, t.version)
+		}
 	}
 	facts := preflight.Facts{
 		Ran: ran, Version: r.Version, Needed: r.needed,

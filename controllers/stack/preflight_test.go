@@ -40,6 +40,7 @@ func TestPreflight(t *testing.T) {
 		name        string
 		ran         string
 		stored      string // the version of a stored revision
+		phase       v1beta1.RolloutPhase
 		annotations map[string]string
 		answers     []answer // one for each pass; the last one is the last that is asked for
 		want        []string // the reasons, one for each pass
@@ -50,6 +51,8 @@ func TestPreflight(t *testing.T) {
 			want: []string{v1beta1.ReasonReadFailed, v1beta1.ReasonUnsupportedKubernetes, "", ""}},
 		{name: "kind that the API server does not have", answers: []answer{{minor: ok}, {minor: ok, served: both}}, want: []string{v1beta1.ReasonCRDsOutdated, ""}},
 		{name: "newer version whose rollout did not end", ran: "v0.2.0", stored: "v0.3.0", answers: []answer{{minor: ok, served: both}}, want: []string{v1beta1.ReasonDowngradeRefused}},
+		{name: "newer version whose rollout goes on", ran: "v0.2.0", stored: "v0.3.0", phase: v1beta1.RolloutCanary, answers: []answer{{minor: ok, served: both}}, want: []string{v1beta1.ReasonDowngradeRefused}},
+		{name: "newer version that was rolled back", ran: "v0.2.0", stored: "v0.3.0", phase: v1beta1.RolloutRolledBack, answers: []answer{{minor: ok, served: both}}, want: []string{""}},
 		{name: "templates of an older version", ran: "v0.2.0", stored: "v0.1.0", answers: []answer{{minor: ok, served: both}}, want: []string{""}},
 		{name: "newer version ran", ran: "v0.3.0", answers: []answer{{minor: ok, served: both}, {minor: ok, served: both}}, want: []string{v1beta1.ReasonDowngradeRefused, v1beta1.ReasonDowngradeRefused}},
 		{name: "downgrade is permitted", ran: "v0.3.0", annotations: map[string]string{v1beta1.AnnotationAllowDowngrade: "v0.2.0"},
@@ -59,6 +62,9 @@ func TestPreflight(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Annotations: tt.annotations}, Status: v1beta1.LoadBalancerStackStatus{Version: tt.ran}}
+			if tt.phase != "" {
+				stack.Status.Rollout = &v1beta1.RolloutStatus{Phase: tt.phase, Revision: "b-b", GoodRevision: "a-a"}
+			}
 			answers := tt.answers
 			r := &Reconciler{
 				Version: "v0.2.0", needed: map[string]*preflight.Schema{"Pool": both},
@@ -77,7 +83,7 @@ func TestPreflight(t *testing.T) {
 			var got []string
 			for range tt.want {
 				reason := ""
-				why, err := r.preflight(t.Context(), stack, map[rollout.Revision]templates{{}: {version: tt.stored}})
+				why, err := r.preflight(t.Context(), stack, map[rollout.Revision]templates{{Controller: "b", Speaker: "b"}: {version: tt.stored}})
 				switch {
 				case err != nil:
 					reason = v1beta1.ReasonReadFailed

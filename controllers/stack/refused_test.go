@@ -91,8 +91,8 @@ func TestReport_OperatorConditionThatCannotBeWritten(t *testing.T) {
 		found findings
 		want  map[string]string
 	}{
-		{"refusal", forbidden, findings{}, map[string]string{"Ready": "False ApplyFailed", "Degraded": "True ApplyFailed", "Stalled": "True ApplyFailed"}},
-		{"failure", broken, findings{}, map[string]string{"Ready": "False ApplyFailed", "Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
+		{"refusal", forbidden, findings{}, map[string]string{"Ready": "False ReportFailed", "Degraded": "True ReportFailed", "Stalled": "True ReportFailed"}},
+		{"failure", broken, findings{}, map[string]string{"Ready": "False ReportFailed", "Degraded": "True ReportFailed", "Reconciling": "True ReportFailed"}},
 		{"refusal at the end of a removal", forbidden, findings{removed: true}, map[string]string{"Ready": "False Removing", "Degraded": "True Removing", "Stalled": "True Removing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -132,8 +132,8 @@ func TestExamine_EventsThatCannotBeRead(t *testing.T) {
 	pod := speakerPod("a", corev1.ConditionFalse)
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no image"}}}}
 	err := r.examine(t.Context(), &v1beta1.LoadBalancerStack{}, &surroundings{pods: []corev1.Pod{pod}}, &f)
-	if !apierrors.IsInternalError(err) || len(f.failures) != 1 || f.failures[0].reason != v1beta1.ReasonReadFailed || f.blind() {
-		t.Errorf("got %v, %+v, want the error once, as ReadFailed in a pass that went on", err, f.failures)
+	if !apierrors.IsInternalError(err) || len(f.failures) != 1 || f.failures[0].reason != v1beta1.ReasonReportFailed || f.blind() {
+		t.Errorf("got %v, %+v, want the error once, as ReportFailed in a pass that went on", err, f.failures)
 	}
 	if len(f.components[1].failing) != 1 || len(f.components[2].failing) != 0 {
 		t.Errorf("got %+v, want the components after the first one examined", f.components)

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,6 +42,9 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 	// Another writer can have removed the finalizer: the inventory has what is left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)
+		if apierrors.IsConflict(err) {
+			return reconcile.Result{}, err // the next pass reads what another writer wrote
+		}
 		if waiting != "" || err != nil {
 			f = findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
 			if err != nil {

@@ -29,7 +29,7 @@ func (r *Reconciler) report(ctx context.Context, stack *v1beta1.LoadBalancerStac
 		if f.removed { // but for this
 			f.removed, f.removing = false, new("")
 		}
-		unreported = f.fail(v1beta1.ReasonApplyFailed, unreported)
+		unreported = f.fail(v1beta1.ReasonReportFailed, unreported)
 		next = assess(stack.Status, *f)
 	}
 	if equality.Semantic.DeepEqual(stack.Status, next) {

@@ -79,7 +79,7 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 	return deployment, daemonSet, nil
 }
 
-// facts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers.
+// facts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers; empty: not known.
 func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
 	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outages(around.services)}
 	s.Controller = controllerFacts(deployment, problemsIn(diagnose(around.podsOf("controller"), around.down)))
@@ -97,7 +97,7 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 			seen[pod.UID] = r.observed.readinessOf(pod, now)
 			node.Pod = podFacts(pod, seen[pod.UID], r.observed.ending[pod.UID])
 			of := pod.Annotations[v1beta1.AnnotationServiceAccount] // empty: not known
-			node.Pod.Unauthorized = of != "" && of != account
+			node.Pod.Unauthorized = of != "" && account != "" && of != account
 			if state := states[name]; state != nil && isReportOf(state, pod) {
 				node.Report = apiconv.RolloutReport(state)
 			}

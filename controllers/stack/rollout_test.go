@@ -86,6 +86,7 @@ func TestAppliedOf(t *testing.T) {
 		{"pools are wrong as they are applied", findings{pools: []string{"p"}}, 3},
 		{"an object was refused", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", person}}, pools: []string{"p"}}, 0},
 		{"a request failed", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", retried}}}, 0},
+		{"only a report failed", findings{failures: []fault{{v1beta1.ReasonReportFailed, "o", retried}}}, 3},
 		{"nothing could be read", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, 0},
 		{"the spec is not valid", findings{invalid: []string{"f"}}, 0},
 		{"the spec cannot be rendered", findings{renderFailed: "no"}, 0},

@@ -24,11 +24,13 @@ var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", 
 const conditionUpgradeable = "Upgradeable"
 
 // upgradeable returns whether OLM may update the operator: not while an installation, a change or the
-// removal is under way. While one of these fails, it may: an update may end the failure.
+// removal is under way. While one of these fails, it may: an update may end the failure. That only a report
+// fails shows nothing about them.
 func upgradeable(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
-	degraded := meta.IsStatusConditionTrue(conditions, v1beta1.ConditionDegraded)
-	if progressing == nil || progressing.Status != metav1.ConditionTrue || degraded {
+	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)
+	fails := degraded != nil && degraded.Status == metav1.ConditionTrue && degraded.Reason != v1beta1.ReasonReportFailed
+	if progressing == nil || progressing.Status != metav1.ConditionTrue || fails {
 		return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected, Message: "nothing is under way"}
 	}
 	message := "the LoadBalancerStack is being changed"

@@ -28,6 +28,15 @@ func TestUpgradeable(t *testing.T) {
 		{name: "pods are replaced", conditions: of(yes, no, "ComponentsNotReady"), want: metav1.Condition{Status: no, Reason: "ComponentsNotReady", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
 		{name: "removal", conditions: of(yes, no, "Removing"), want: metav1.Condition{Status: no, Reason: "Removing", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
 		{name: "change that fails, which an update can end", conditions: of(yes, yes, "ComponentsNotReady"), want: metav1.Condition{Status: yes, Reason: "AsExpected", Message: "nothing is under way"}},
+		{name: "change of which only the report fails", conditions: func() []metav1.Condition {
+			list := of(yes, yes, "RollingOut")
+			for i := range list {
+				if list[i].Type == v1beta1.ConditionDegraded {
+					list[i].Reason = v1beta1.ReasonReportFailed
+				}
+			}
+			return list
+		}(), want: metav1.Condition{Status: no, Reason: "RollingOut", Message: "the LoadBalancerStack is being changed: 2 of 3 pods"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

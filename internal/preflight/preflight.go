@@ -51,7 +51,7 @@ func Check(f Facts) (Problem, string) {
 	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetes {
 		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetes)
 	}
-	if ran := newest(f.Ran); IsRefused(ran, f.Version, f.AllowedDowngrade) {
+	if ran := NewerVersion(f.Ran, f.Version); ran != "" && f.AllowedDowngrade != f.Version {
 		return Downgrade, fmt.Sprintf("the operator is lbstack %s, and %s ran in the cluster: an older version can misread what a newer one stored, so the operator changes nothing: "+
 			"install the operator %s or newer, or permit it with the annotation %s=%s", f.Version, ran, ran, f.Permit, f.Version)
 	}
@@ -66,18 +66,15 @@ func Check(f Facts) (Problem, string) {
 	return None, ""
 }
 
-// IsRefused reports whether a version is older than the one that ran in the cluster, and is not the one that an
-// administrator permits.
-func IsRefused(ran, version, allowed string) bool { return isOlder(version, ran) && allowed != version }
-
-// newest returns the newest of some versions that are releases; empty: none is.
-func newest(versions []string) (latest string) {
-	for _, version := range versions {
-		if _, err := release(version); err == nil && (latest == "" || isOlder(latest, version)) {
-			latest = version
+// NewerVersion returns the newest of the versions that ran, if it is newer than a version; empty: none is.
+// Versions that are no releases are not compared.
+func NewerVersion(ran []string, version string) (newest string) {
+	for _, other := range ran {
+		if isOlder(version, other) && (newest == "" || isOlder(newest, other)) {
+			newest = other
 		}
 	}
-	return latest
+	return newest
 }
 
 // isOlder reports whether a version precedes another one. A version that is no release, such as

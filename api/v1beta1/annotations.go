@@ -31,9 +31,9 @@ const (
 )
 
 // AnnotationKeptAddresses is written on a Service that loses its addresses with the removal of lbstack:
-// the addresses, with commas between them. The next installation gives them to the Service if they are
-// free and a pool in use may give them on request, and removes the annotation with the first address
-// that it gives.
+// the addresses, with commas between them. Where the next installation chooses an address for the Service, it
+// prefers the first of these that the Service would get if it requested the address. The annotation is removed
+// when the Service has all addresses that it asks for.
 const AnnotationKeptAddresses = "lbstack.io/kept-addresses"
 
 // AnnotationAllocatedFromPool is written on a Service that has addresses: the names of the pools

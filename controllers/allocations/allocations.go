@@ -158,13 +158,6 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	return l.alloc.AdoptShown(req)
 }
 
-// AdoptKept records that a Service has what it had before a removal, see ipam.Allocator.AdoptKept.
-func (l *View) AdoptKept(req ipam.Request) (adopted int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.alloc.AdoptKept(req)
-}
-
 // ReservedIn returns the Services of a namespace for which addresses are reserved that they do not
 // use.
 func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
@@ -201,7 +194,6 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alloc.AdoptShown(req)
-	l.alloc.AdoptKept(req)
 	before, reserved := l.holdingsOf(req.Service)
 	changed := slices.ContainsFunc(before, func(h ipam.Holding) bool {
 		return !reflect.DeepEqual(l.alloc.SharingTerms(h.Address, h.Service), req.Terms)
@@ -234,9 +226,9 @@ func (l *View) Assign(req ipam.Request) Outcome {
 }
 
 // passedPools returns the pools that were tried before the one that gave an address, and why they gave
-// none.
+// none. No pool is tried before an address that the Service had before a removal.
 func (l *View) passedPools(req ipam.Request, given ipam.Holding) (passedPools []ipam.PoolResult) {
-	if len(req.Addresses) > 0 || req.Pool != "" {
+	if len(req.Addresses) > 0 || req.Pool != "" || slices.Contains(req.Kept, given.Address) {
 		return nil
 	}
 	for _, v := range l.alloc.Explain(req, lb.FamilyOf(given.Address)) {

@@ -1,6 +1,7 @@
 package allocations
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -165,17 +166,17 @@ func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) 
 }
 
 // serveQueue serves all waiting Services in order. Before that, each of them adopts the
-// addresses in its own status, and those that it had before a removal, so that no other gets them.
+// addresses in its own status, so that no other gets them.
 func (l *View) serveQueue() {
-	for _, adopt := range []func(ipam.Request) int{l.alloc.AdoptShown, l.alloc.AdoptKept} {
-		for _, w := range l.queue.list {
-			if !w.left {
-				adopt(w.req)
-			}
+	for _, w := range l.queue.list {
+		if !w.left {
+			l.alloc.AdoptShown(w.req)
 		}
-		for _, w := range l.queue.at {
-			if !w.listed {
-				adopt(w.req)
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(l.queue.of)) {
+		for _, w := range l.queue.of[namespace].apart {
+			if !w.left {
+				l.alloc.AdoptShown(w.req)
 			}
 		}
 	}

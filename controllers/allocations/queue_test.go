@@ -33,6 +33,7 @@ func TestAnAddressThatBecomesFreeWakesTheFirstThatCouldUseIt(t *testing.T) {
 		{name: "nobody, if nobody waits"},
 		{name: "the first of two", line: []ipam.Request{request(2), request(1)}, want: []int{2}},
 		{name: "not who asks for another address", line: []ipam.Request{request(2, "10.0.0.1"), request(1)}, want: []int{1}},
+		{name: "not who had it before, if another waits longer", line: []ipam.Request{request(1), had(2, "10.0.0.0")}, want: []int{1}},
 		{name: "who asks for that address", line: []ipam.Request{request(2, "10.0.0.0"), request(1)}, want: []int{2}},
 		{name: "not who needs the other family", line: []ipam.Request{six, request(1)}, want: []int{1}},
 		{name: "not who names another pool", line: []ipam.Request{elsewhere, request(1)}, want: []int{1}},

@@ -55,35 +55,3 @@ func TestAllThatAServiceAsksForAndShowsIsAdopted(t *testing.T) {
 		t.Errorf("o keeps %v, refusal %v, want both", back.Keep, back.Refusal)
 	}
 }
-
-// A pool that comes after the controller has begun: a waiting Service has its address of before, also if
-// others waited before it, and also if it is not in the list that is served.
-func TestSetPools_WaitingServicesHaveTheAddressesThatTheyHad(t *testing.T) {
-	pool := []ipam.Pool{{Name: "p", AutoAssign: true, Listed: []lb.Range{{First: netip.MustParseAddr("10.0.0.0"), Last: netip.MustParseAddr("10.0.3.255")}}}}
-	ipam.Resolve(pool, nil)
-	const others = 2 * maxQueued
-	l := New()
-	l.Load(nil, nil)
-	for i := range others {
-		mustRefuse(t, l, request(i))
-	}
-	had := map[int]netip.Addr{others: netip.MustParseAddr("10.0.0.0"), others + 1: netip.MustParseAddr("10.0.0.7")}
-	for i, address := range had {
-		req := request(i)
-		req.Kept = []netip.Addr{address}
-		mustRefuse(t, l, req)
-	}
-	shows := request(others + 2)
-	shows.Shows = []netip.Addr{netip.MustParseAddr("10.0.0.9")}
-	mustRefuse(t, l, shows)
-	forged := request(others + 3)
-	forged.Kept = shows.Shows
-	mustRefuse(t, l, forged)
-	l.SetPools(pool)
-	had[others+2] = shows.Shows[0]
-	for i, address := range had {
-		if has, _ := l.HeldBy(key(i)); len(has) != 1 || has[0].Address != address {
-			t.Errorf("Service %d: got %v, want %s, which it had or shows", i, has, address)
-		}
-	}
-}

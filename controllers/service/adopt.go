@@ -83,11 +83,6 @@ func (a *Adopter) Load(ctx context.Context) error {
 		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // its reconcile reports the error
 		adopted += a.Allocations.AdoptShown(req)
 	}
-	for _, svc := range found.services {
-		if req, err := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]); err == nil {
-			adopted += a.Allocations.AdoptKept(req)
-		}
-	}
 	decided := 0
 	for _, svc := range found.services {
 		if has, _ := a.Allocations.HeldBy(apiconv.KeyOf(svc)); len(has) == 0 {

@@ -24,8 +24,9 @@ import (
 // eventAction is the action in events of this controller.
 const eventAction = "AllocateAddress"
 
-// desiredService returns the Service as it should look after a decision: status, condition and the
-// annotation with the names of pools.
+// desiredService returns the Service as it should look after a decision: status, condition, the
+// annotation with the names of pools, and the one with addresses of before a removal, which ends when
+// nothing is missing.
 func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = desiredIngress(svc, d)
@@ -34,9 +35,11 @@ func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 			next.Annotations = map[string]string{}
 		}
 		next.Annotations[v1beta1.AnnotationAllocatedFromPool] = strings.Join(poolNames(d.Keep), ",")
-		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
+	}
+	if d.Refusal == nil && d.Missing == nil { // it has all that it asks for
+		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
 	}
 	meta.SetStatusCondition(&next.Status.Conditions, allocatedCondition(svc, d))
 	return next

@@ -14,7 +14,7 @@ import (
 )
 
 func TestDesired(t *testing.T) {
-	const note, pool = "example.com/note", v1beta1.AnnotationAllocatedFromPool
+	const note, pool, had = "example.com/note", v1beta1.AnnotationAllocatedFromPool, v1beta1.AnnotationKeptAddresses
 	type list = []corev1.LoadBalancerIngress
 	mine, six, twin := holding("10.0.0.2", "auto", web), holding("2001:db8::1", "six", web), holding("10.0.0.3", "auto", web)
 	refusal := &ipam.Refusal{Reason: ipam.ReasonUnknownPool, Message: "no such pool"}
@@ -24,6 +24,8 @@ func TestDesired(t *testing.T) {
 	full := func(mode *corev1.LoadBalancerIPMode, address string) corev1.LoadBalancerIngress {
 		return corev1.LoadBalancerIngress{IP: address, Hostname: "also.example", IPMode: mode, Ports: []corev1.PortStatus{{Port: 80, Protocol: "TCP"}}}
 	}
+	partly := kept(mine)
+	partly.Missing = refusal
 	stranger := kept()
 	stranger.Refusal, stranger.leave = refusal, addrs("192.0.2.7")
 	tests := []struct {
@@ -40,6 +42,10 @@ func TestDesired(t *testing.T) {
 			ingress: list{given("10.0.0.2"), given("10.0.0.3"), given("2001:db8::1")}, annotations: map[string]string{pool: "auto,six"}},
 		{name: "an IPv6 address is written as it is named everywhere", svc: showing(service(), given("2001:DB8:0::1")), decision: kept(six), ingress: list{given("2001:db8::1")}, annotations: map[string]string{pool: "six"}},
 		{name: "what is kept in spite of a refusal is shown", svc: showing(service(pool, "auto"), given("10.0.0.2")), decision: refused(refusal, mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "a Service with all that it asks for has no addresses of before", svc: service(had, "10.0.0.2"), decision: kept(mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto"}},
+		{name: "a Service that lacks a family has them still", svc: service(had, "10.0.0.2,2001:db8::1"), decision: partly, ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto", had: "10.0.0.2,2001:db8::1"}},
+		{name: "a Service that is refused has them still", svc: service(had, "10.0.0.3"), decision: refused(refusal, mine), ingress: list{given("10.0.0.2")}, annotations: map[string]string{pool: "auto", had: "10.0.0.3"}},
+		{name: "a Service that has nothing has them still", svc: service(had, "10.0.0.3"), decision: refused(refusal), annotations: map[string]string{had: "10.0.0.3"}},
 		{name: "a host name is somebody else's and stays", svc: showing(service(), host, given("10.0.1.2")), decision: kept(mine), ingress: list{given("10.0.0.2"), host}, annotations: map[string]string{pool: "auto"}},
 		{name: "a host name stays if there is no address", svc: showing(service(), host), decision: refused(refusal), ingress: list{host}},
 		{name: "what else stands in the entry of an address stays, and lbstack is no proxy", svc: showing(service(), full(&proxy, "10.0.0.2")), decision: kept(mine),

@@ -28,21 +28,6 @@ func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	return adopted
 }
 
-// AdoptKept records that a Service holds addresses that it had before lbstack was removed (req.Kept), if it
-// neither holds, shows nor names one: the Service may have been edited since, and other Services may show these
-// addresses, so that they adopt first. It returns how many addresses it adopted.
-func (a *Allocator) AdoptKept(req Request) (adopted int) {
-	if len(req.Kept) == 0 || len(req.Shows) > 0 || len(req.Addresses) > 0 || len(a.HeldBy(req.Service)) > 0 {
-		return 0
-	}
-	for _, address := range req.Kept {
-		if p, ok := a.givingPool(address); ok && p.Unusable == "" && !p.Draining && (req.Pool == "" || req.Pool == p.Name) && a.adopt(address, req) {
-			adopted++
-		}
-	}
-	return adopted
-}
-
 func (a *Allocator) adopt(address netip.Addr, req Request) bool {
 	h := Holding{Address: address, Service: req.Service}
 	if a.IsReservedFor(h) {

@@ -15,7 +15,8 @@ import (
 // the other addresses are written.
 //
 // If the Service holds more addresses than it needs, it keeps first an address that is reserved
-// for it, then one in its status, then the lowest. A new address is the lowest free address of
+// for it, then one in its status, then the lowest. A new address is one that the Service had before
+// lbstack was removed (Request.Kept), if it would get it by naming it; otherwise the lowest free address of
 // the first pool that can give one. The order of the pools: pools with a selection come before
 // pools without; then lower priorities, and 0 last; then, if the Service wants two families,
 // pools that have both; then by name. An address that the Service can share comes before a free
@@ -205,6 +206,9 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	candidates, refusal := a.candidates(req)
 	if refusal != nil {
 		return Holding{}, refusal
+	}
+	if h, found := a.findKept(req, families, chosen); found {
+		return h, nil
 	}
 	crowded := false
 	for _, family := range families {

@@ -31,6 +31,9 @@ func TestCould(t *testing.T) {
 		{name: "of a pool that does not give itself", pool: newPool("p", "10.0.0.5", manual), req: ask("web"), address: "10.0.0.5"},
 		{name: "of a pool that does not give itself, the address named", pool: newPool("p", "10.0.0.5", manual), req: ask("web", wants("10.0.0.5")), address: "10.0.0.5", want: true},
 		{name: "of a pool that does not give itself, the pool named", pool: newPool("p", "10.0.0.5", manual), req: ask("web", from("p")), address: "10.0.0.5", want: true},
+		{name: "of a pool that does not give itself, and the Service had it", pool: newPool("p", "10.0.0.5", manual), req: ask("web", had("10.0.0.5")), address: "10.0.0.5", want: true},
+		{name: "one that the Service had, of another pool than is named", pool: all, req: ask("web", had("10.0.0.5"), from("q")), address: "10.0.0.5"},
+		{name: "one that the Service had, if another is named", pool: all, req: ask("web", had("10.0.0.5"), wants("10.0.0.6")), address: "10.0.0.5"},
 		// autoAssign: false does not hide the rest.
 		{name: "of a pool that does not give itself and drains, the address named", pool: newPool("p", "10.0.0.5", manual, drained), req: ask("web", wants("10.0.0.5")), address: "10.0.0.5"},
 		{name: "of a pool that gives nothing", pool: newPool("p", "10.0.0.5", broken("it is wrong")), req: ask("web", wants("10.0.0.5")), address: "10.0.0.5"},

@@ -89,8 +89,7 @@ func (m *model) choose(req Request, standing []netip.Addr) (chosen []netip.Addr,
 	rightPool := func(a netip.Addr) bool { return req.Pool == "" || m.from(a) == req.Pool }
 	for _, a := range req.Addresses {
 		if !slices.Contains(standing, a) || !rightPool(a) {
-			p := m.giver(a)
-			if p == nil || !rightPool(a) || !slices.Contains(req.Families, lb.FamilyOf(a)) || !gives(p, req, true) || !m.obtainable(p, req, a, chosen) {
+			if !slices.Contains(req.Families, lb.FamilyOf(a)) || !m.namable(req, a, chosen) {
 				return nil, true, false
 			}
 		}
@@ -104,7 +103,10 @@ func (m *model) choose(req Request, standing []netip.Addr) (chosen []netip.Addr,
 			chosen = append(chosen, standing[at])
 			continue
 		}
-		a := m.new(req, families, chosen)
+		a := m.before(req, families, chosen)
+		if !a.IsValid() {
+			a = m.new(req, families, chosen)
+		}
 		switch {
 		case a.IsValid():
 			chosen = append(chosen, a)
@@ -115,6 +117,24 @@ func (m *model) choose(req Request, standing []netip.Addr) (chosen []netip.Addr,
 		}
 	}
 	return chosen, len(chosen) == 0, missing && len(chosen) > 0
+}
+
+// namable reports whether the Service would get an address that it has not, if it named it.
+func (m *model) namable(req Request, a netip.Addr, chosen []netip.Addr) bool {
+	p := m.giver(a)
+	return p != nil && (req.Pool == "" || p.Name == req.Pool) && gives(p, req, true) && m.obtainable(p, req, a, chosen)
+}
+
+// before finds an address that the Service had before a removal.
+func (m *model) before(req Request, families []lb.Family, chosen []netip.Addr) netip.Addr {
+	for _, f := range families {
+		for _, a := range req.Kept {
+			if lb.FamilyOf(a) == f && m.namable(req, a, chosen) {
+				return a
+			}
+		}
+	}
+	return netip.Addr{}
 }
 
 // obtainable reports whether the Service can have an address that it has not.

@@ -34,29 +34,6 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// CanGet reports whether the Service could get an address for its request now,
-// alone or together with others.
-func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
-	req := &request
-	p, ok := a.givingPool(address)
-	family := lb.FamilyOf(address)
-	if !ok || !slices.Contains(req.Families, family) || (req.Pool != "" && p.Name != req.Pool) {
-		return false
-	}
-	named := slices.Contains(req.Addresses, address)
-	if !named && (req.namesFamily(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
-		return false
-	}
-	if p.whyBarred(req, family, named) != noBar || (named && p.overMax(req, family)) {
-		return false
-	}
-	if first := a.firstHolder(address); first != nil {
-		return first != a.nobody && a.mayNotJoin(address, req.Service, req.Terms, p) == "" &&
-			(a.isCounted(address, req.Service.Namespace) || !a.overQuota(p, req, nil))
-	}
-	return !a.overQuota(p, req, nil)
-}
-
 // givesNamed returns the pool that can give an address which the Service names.
 // It does not check whether the address is free.
 func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {

@@ -103,6 +103,9 @@ func drawRequest(t *rapid.T) Request {
 	if chance(t, "named addresses", 30) {
 		req.Addresses = rapid.SliceOfNDistinct(rapid.SampledFrom(universe), 1, 3, rapid.ID).Draw(t, "addresses")
 	}
+	if chance(t, "addresses of before", 30) {
+		req.Kept = rapid.SliceOfNDistinct(rapid.SampledFrom(universe), 1, 4, rapid.ID).Draw(t, "kept")
+	}
 	return req
 }
 

@@ -43,8 +43,8 @@ type Request struct {
 	// Shows are the addresses in the status of the Service. If the Service holds
 	// more addresses than it needs, it keeps these.
 	Shows []netip.Addr
-	// Kept are addresses that the Service had before lbstack was removed. It gets them again if it
-	// holds and shows none, and a usable pool may give them to it.
+	// Kept are addresses that the Service had before lbstack was removed, 32 at most. Of a family of which it
+	// neither holds nor names an address, it gets one of these if it would get it by naming it.
 	Kept []netip.Addr
 }
 

@@ -201,7 +201,7 @@ func TestExplainAgreesWithAssign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, m := history(t)
 		req := drawRequest(t)
-		req.Addresses, req.Terms = nil, lb.Sharing{}
+		req.Addresses, req.Kept, req.Terms = nil, nil, lb.Sharing{}
 		req.Families = req.Families[:1]
 		for _, address := range m.has(req.Service) {
 			a.Release(address, req.Service)

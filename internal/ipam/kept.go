@@ -1,0 +1,61 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// findKept finds an address that the Service had before lbstack was removed (req.Kept): of the families, the
+// preferred one first, the first address that the Service would get if it named it alone. Anybody who may
+// write the Service can write that list, so that it gives nothing that a request could not.
+func (a *Allocator) findKept(req *Request, families []lb.Family, chosen []Holding) (Holding, bool) {
+	for _, family := range families {
+		for _, address := range req.Kept {
+			if lb.FamilyOf(address) != family {
+				continue
+			}
+			if p, ok := a.givingPool(address); ok && (req.Pool == "" || p.Name == req.Pool) && a.mayTake(req, address, p, true, chosen) {
+				return Holding{Address: address, Pool: p.Name, Service: req.Service}, true
+			}
+		}
+	}
+	return Holding{}, false
+}
+
+// mayTake reports whether a Service may take an address, which it does not hold, of the pool that gives it, besides
+// those in chosen. named means that the Service names the address, or had it before a removal.
+func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named bool, chosen []Holding) bool {
+	if p.whyBarred(req, lb.FamilyOf(address), named) != noBar {
+		return false
+	}
+	first := a.firstHolder(address)
+	switch {
+	case first == nil:
+	case first == a.nobody, a.mayNotJoin(address, req.Service, req.Terms, p) != "":
+		return false
+	case a.isCounted(address, req.Service.Namespace):
+		return true
+	}
+	return !a.overQuota(p, req, chosen)
+}
+
+// CanGet reports whether the Service could get an address for its request now,
+// alone or together with others.
+func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
+	req := &request
+	p, ok := a.givingPool(address)
+	family := lb.FamilyOf(address)
+	if !ok || !slices.Contains(req.Families, family) || (req.Pool != "" && p.Name != req.Pool) {
+		return false
+	}
+	named := slices.Contains(req.Addresses, address)
+	if !named && (req.namesFamily(family) || (len(req.Addresses) > 0 && !req.wantsBoth())) {
+		return false
+	}
+	if named && p.overMax(req, family) {
+		return false
+	}
+	return a.mayTake(req, address, p, named || slices.Contains(req.Kept, address), nil)
+}

@@ -20,7 +20,7 @@ import (
 // parseFlags parses the command line. An error names the flag.
 func parseFlags(set *flag.FlagSet, args []string) (app.Options, error) {
 	var o app.Options
-	detection := choiceFlag{value: string(mesh.Default)}
+	detection := choiceFlag{value: string(mesh.ProfileDefault)}
 	for _, profile := range mesh.Profiles() {
 		detection.choices = append(detection.choices, string(profile))
 	}

@@ -21,7 +21,7 @@ func TestFlagsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Detection != mesh.Default || s.GradualFailback || s.StateDir != "/var/lib/lbstack" || s.MeshPort != 7575 || s.HealthAddress != "127.0.0.1:7573" || s.MetricsAddress != ":7574" {
+	if s.Detection != mesh.ProfileDefault || s.GradualFailback || s.StateDir != "/var/lib/lbstack" || s.MeshPort != 7575 || s.HealthAddress != "127.0.0.1:7573" || s.MetricsAddress != ":7574" {
 		t.Errorf("got %+v, want the defaults", s)
 	}
 }
@@ -31,7 +31,7 @@ func TestFlagsAreFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Detection != mesh.Fast || !s.GradualFailback || s.Node != "n1" {
+	if s.Detection != mesh.ProfileFast || !s.GradualFailback || s.Node != "n1" {
 		t.Errorf("got %+v, want the values of the flags", s)
 	}
 }

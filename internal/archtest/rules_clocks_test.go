@@ -25,8 +25,8 @@ var monotonic = []string{
 
 // mayUseWallClock are functions that do, each with its reason.
 var mayUseWallClock = map[string]string{
-	"internal/mesh.untilHeartbeat": "processors wake up for all heartbeats at once; the result is at most an interval whatever the clock says",
-	"speaker/layer2.second":        "the time is reported, and compared only with one that the same process has reported",
+	"internal/mesh.untilHeartbeat":    "processors wake up for all heartbeats at once; the result is at most an interval whatever the clock says",
+	"speaker/layer2.truncateToSecond": "the time is reported, and compared only with one that the same process has reported",
 }
 
 // WallClock returns a sentence for each use of the wall clock in a package, whose path in the

@@ -18,15 +18,15 @@ type assembly struct {
 	at       time.Time // when the last piece came
 }
 
-// fresh reports whether a piece of a state came less than half an interval ago, so that further
+// isFresh reports whether a piece of a state came less than half an interval ago, so that further
 // pieces may still be on their way.
-func (a *assembly) fresh(now time.Time, about *peer, sequence uint64, interval time.Duration) bool {
+func (a *assembly) isFresh(now time.Time, about *peer, sequence uint64, interval time.Duration) bool {
 	return a.about == about && a.sequence == sequence && now.Sub(a.at) < interval/2
 }
 
-// missing returns the indices of pieces of a state that have not come, at most wire.MaxMissing; nil: no
+// missingPieces returns the indices of pieces of a state that have not come, at most wire.MaxMissing; nil: no
 // piece has come.
-func (a *assembly) missing(about *peer, sequence uint64) []uint16 {
+func (a *assembly) missingPieces(about *peer, sequence uint64) []uint16 {
 	if a.about != about || a.sequence != sequence {
 		return nil
 	}
@@ -39,8 +39,8 @@ func (a *assembly) missing(about *peer, sequence uint64) []uint16 {
 	return missing
 }
 
-// drop ends the assembly of what a peer sends.
-func (m *Machine) drop(p *peer) {
+// dropAssembly ends the assembly of what a peer sends.
+func (m *Machine) dropAssembly(p *peer) {
 	m.assembling -= p.assembly.size
 	p.assembly = assembly{}
 }
@@ -54,8 +54,8 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		if about = m.byID[piece.About]; about == nil || piece.Instance == about.replaced || !m.takesFromOthers(now, about, piece.Back > 0) {
 			return
 		}
-		instance, sequence, about.want = piece.Instance, piece.Sequence, want{}
-		if piece.Back > 0 && about.ended == (ack{instance, sequence}) && !from.began.After(about.endedAt) {
+		instance, sequence, about.want = piece.Instance, piece.Sequence, wantedState{}
+		if piece.Back > 0 && about.ended == (ackedState{instance, sequence}) && !from.began.After(about.endedAt) {
 			return // this speaker has lost it already: its restart took too long, or its kernel does not answer
 		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
@@ -69,7 +69,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	if pieces == nil {
 		return
 	}
-	state, err := wire.Join(pieces)
+	state, err := wire.JoinState(pieces)
 	if err != nil {
 		m.malformed++
 		return
@@ -78,7 +78,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	if about == from && m.checking && msg.Nonce == m.nonce {
 		from.nonce = m.nonce
 	}
-	m.learn(now, about, instance, sequence, state)
+	m.learnState(now, about, instance, sequence, state)
 	if about != from && (about.dead || !about.isRestarting()) {
 		about.suspected = now // it counts as alive only while another watcher receives from it
 	}
@@ -89,8 +89,8 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 // A suspicion is no objection to a restart: a peer that restarts sends nothing. The suspicion may
 // have begun before, at a cut that is over.
 func (m *Machine) takesFromOthers(now time.Time, p *peer, restarts bool) bool {
-	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.timeout(p) || m.checking && m.owes(p)
-	suspicions, _ := m.suspicions(now, p)
+	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.suspectTimeout(p) || m.checking && m.owesAnswer(p)
+	suspicions, _ := m.countSuspicions(now, p)
 	return silent && (p.live || restarts || suspicions == 0)
 }
 
@@ -104,16 +104,16 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 		if a.about == about && a.instance == instance && a.sequence > sequence {
 			return nil // the piece came late
 		}
-		m.drop(from)
+		m.dropAssembly(from)
 		*a = assembly{about: about, instance: instance, sequence: sequence, at: now}
-		if !m.reserve(now, from, piece.Count*sliceBytes) {
+		if !m.reserveMemory(now, from, piece.Count*sliceBytes) {
 			return nil
 		}
 		a.pieces = make([][]byte, piece.Count)
 		m.noteUnknown(from)
 	}
 	a.at = now
-	if a.pieces[piece.Index] != nil || !m.reserve(now, from, len(piece.Data)) {
+	if a.pieces[piece.Index] != nil || !m.reserveMemory(now, from, len(piece.Data)) {
 		return nil
 	}
 	a.pieces[piece.Index] = append([]byte{}, piece.Data...)
@@ -122,26 +122,26 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 		return nil
 	}
 	pieces := a.pieces
-	m.drop(from)
+	m.dropAssembly(from)
 	return pieces
 }
 
 // sliceBytes is the memory that a piece takes besides its data, in bytes.
 const sliceBytes = 24
 
-// reserve counts memory of an assembly. If mostAssembling would be exceeded, it drops assemblies
+// reserveMemory counts memory of an assembly. If maxAssemblyBytes would be exceeded, it drops assemblies
 // without a new piece for a timeout. If that is not enough, it drops the assembly of this peer, and
 // returns false.
-func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
-	if m.assembling+bytes > mostAssembling {
+func (m *Machine) reserveMemory(now time.Time, from *peer, bytes int) bool {
+	if m.assembling+bytes > maxAssemblyBytes {
 		for _, p := range m.peers {
 			if now.Sub(p.assembly.at) >= m.timing.Timeout {
-				m.drop(p)
+				m.dropAssembly(p)
 			}
 		}
 	}
-	if m.assembling+bytes > mostAssembling {
-		m.drop(from)
+	if m.assembling+bytes > maxAssemblyBytes {
+		m.dropAssembly(from)
 		return false
 	}
 	from.assembly.size += bytes
@@ -149,10 +149,10 @@ func (m *Machine) reserve(now time.Time, from *peer, bytes int) bool {
 	return true
 }
 
-// learn accepts a complete state of a peer, from the peer itself or from another one.
-func (m *Machine) learn(now time.Time, p *peer, instance wire.Instance, sequence uint64, s wire.State) {
+// learnState accepts a complete state of a peer, from the peer itself or from another one.
+func (m *Machine) learnState(now time.Time, p *peer, instance wire.Instance, sequence uint64, s wire.State) {
 	if instance != p.instance {
-		m.renew(now, p, instance)
+		m.renewInstance(now, p, instance)
 	}
 	p.sequence, p.starting = sequence, s.Phase == ownership.Starting
 	if s.Phase != ownership.Starting || !p.live {

@@ -108,7 +108,7 @@ func TestPieces_OfARelayedStateAreAskedForAgain(t *testing.T) {
 	for _, msg := range relayedPieces("b", wire.Instance{1}, 3, claiming(500)) {
 		s.deliver("c", msg)
 	}
-	s.pass((relayAgain+1)*standard.Timeout, "c", "d")
+	s.pass((relayAgainTimeouts+1)*standard.Timeout, "c", "d")
 	s.take(wire.KindPull)
 	s.pass(standard.Timeout, "c", "d")
 	if got := s.take(wire.KindPull); len(got) > 0 || s.m.assembling != 0 {
@@ -284,8 +284,8 @@ func TestAssembly_MemoryIsBounded(t *testing.T) {
 			held += cap(piece)
 		}
 	}
-	if held > mostAssembling || s.m.assembling > mostAssembling {
-		t.Errorf("incomplete states take %d bytes, counted as %d, want at most %d", held, s.m.assembling, mostAssembling)
+	if held > maxAssemblyBytes || s.m.assembling > maxAssemblyBytes {
+		t.Errorf("incomplete states take %d bytes, counted as %d, want at most %d", held, s.m.assembling, maxAssemblyBytes)
 	}
 	// Those that stay incomplete make room.
 	s.pass(10*standard.Timeout, others...)
@@ -316,7 +316,7 @@ func TestRemovedPeer_LeavesNothing(t *testing.T) {
 	b := s.m.peers["b"]
 	s.setPeers("c", "d")
 	s.peers["c"].suspects, s.peers["d"].suspects = nil, nil
-	s.pass(removedAfter+standard.Interval, "c", "d")
+	s.pass(removalDelay+standard.Interval, "c", "d")
 	for name, p := range s.m.peers {
 		if _, is := p.accusers[b]; is || p == b {
 			t.Errorf("%s still has b among those that suspect it", name)
@@ -328,7 +328,7 @@ func TestRemovedPeer_LeavesNothing(t *testing.T) {
 			t.Errorf("%s still has pieces of the state of b", name)
 		}
 	}
-	if slices.Contains(s.m.inDoubt, b) || slices.Contains(s.m.ordered(), b) || slices.Contains(s.m.watched(), b) || s.m.assembling != 0 {
+	if slices.Contains(s.m.inDoubt, b) || slices.Contains(s.m.inRingOrder(), b) || slices.Contains(s.m.watchedPeers(), b) || s.m.assembling != 0 {
 		t.Errorf("b is still in doubt, in the ring or watched, or %d bytes of it are counted", s.m.assembling)
 	}
 }

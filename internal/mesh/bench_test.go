@@ -20,9 +20,9 @@ func among(count int) (*Machine, time.Time) {
 	}
 	m.SetPeers(now, names)
 	m.Publish(now, wire.State{Phase: ownership.Active})
-	piece := wire.Split(&wire.State{Phase: ownership.Active})[0]
+	piece := wire.SplitState(&wire.State{Phase: ownership.Active})[0]
 	for _, name := range names[1:] {
-		m.Met(now, name, wire.Instance{1})
+		m.NoteMet(now, name, wire.Instance{1})
 		m.Receive(now, name, wire.Instance{1}, &wire.Message{Kind: wire.KindState, Sequence: 1, Interval: standard.Interval, Piece: wire.Piece{Count: 1, Data: piece}})
 	}
 	m.Tick(now)
@@ -52,7 +52,7 @@ func BenchmarkTick(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(standard.Interval)
-				for _, p := range m.watched() {
+				for _, p := range m.watchedPeers() {
 					p.received = now
 				}
 				m.Tick(now)

@@ -19,7 +19,7 @@ func cutBoth(one lb.NodeName, others ...lb.NodeName) func(from, to lb.NodeName) 
 
 // next returns the peers after a speaker in the ring: those that watch it, when they are many.
 func (n *network) next(name lb.NodeName) (after []lb.NodeName) {
-	for _, p := range n.machines[name].ordered() {
+	for _, p := range n.machines[name].inRingOrder() {
 		after = append(after, p.node)
 	}
 	return after
@@ -36,7 +36,7 @@ func TestNetwork_SpeakersThatRestartStayConnected(t *testing.T) {
 		n.noneConfirmed(t, fmt.Sprintf("%d speakers", count))
 		n.agreed(t)
 		for _, name := range restarting {
-			if n.machines[name].Acknowledged() {
+			if n.machines[name].IsAcknowledged() {
 				t.Errorf("%d speakers: %s counts as acknowledged, and nobody has acted", count, name)
 			}
 		}
@@ -45,7 +45,7 @@ func TestNetwork_SpeakersThatRestartStayConnected(t *testing.T) {
 		}
 		n.run(2 * step)
 		for _, name := range restarting {
-			if !n.machines[name].Acknowledged() {
+			if !n.machines[name].IsAcknowledged() {
 				t.Errorf("%d speakers: %s does not count as acknowledged, and all have acted", count, name)
 			}
 		}
@@ -63,7 +63,7 @@ func TestNetwork_AcksArriveInSpiteOfLoss(t *testing.T) {
 			n.post(other, n.machines[other].Acted(n.now, n.machines[other].View()))
 		}
 	}
-	if !n.machines[name].Acknowledged() {
+	if !n.machines[name].IsAcknowledged() {
 		t.Error("with a loss of 20 % the restart is not acknowledged after 10 intervals")
 	}
 }
@@ -107,7 +107,7 @@ func TestNetwork_NodeIsRemovedAndDies(t *testing.T) {
 		n.dead[gone] = true
 		n.run(5 * time.Second)
 		n.agreed(t)
-		n.run(removedAfter + 2*time.Second)
+		n.run(removalDelay + 2*time.Second)
 		n.noneConfirmed(t, name)
 		for _, by := range n.names[1:] {
 			if got := len(n.machines[by].peers); got != 2 {

@@ -28,7 +28,7 @@ func TestMachine_StepsOfTheWallClockChangeOnlyTheAlignment(t *testing.T) {
 				t.Fatalf("the monotonic clock was set by %s and the wall clock by %s, want 0 and %s", d, wall, step)
 			}
 			heartbeat := &wire.Message{Kind: wire.KindHeartbeat, Interval: standard.Interval}
-			m.Met(begun, "node001", wire.Instance{1})
+			m.NoteMet(begun, "node001", wire.Instance{1})
 			var sent time.Time
 			for i := range 4000 { // of a millisecond, with a step each 100
 				now := stepped(begun.Add(time.Duration(i)*ms), time.Duration(i/100)*step)
@@ -47,7 +47,7 @@ func TestMachine_StepsOfTheWallClockChangeOnlyTheAlignment(t *testing.T) {
 				if next := m.Next(now).Sub(now); next > standard.Interval {
 					t.Errorf("the next tick is in %s, want at most %s", next, standard.Interval)
 				}
-				if lost := m.Lost(); len(lost) > 0 {
+				if lost := m.TakeLost(); len(lost) > 0 {
 					t.Fatalf("after %d ms %s was found dead, which sends heartbeats", i, lost)
 				}
 			}

@@ -7,10 +7,10 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// timeout is after how long a silent speaker is suspected: at least three and a third of its own
+// suspectTimeout is after how long a silent speaker is suspected: at least three and a third of its own
 // intervals, so that two heartbeats may be lost, and a third one if its answer comes after
-// askAfter. Speakers have different profiles during a rollout.
-func (m *Machine) timeout(p *peer) time.Duration {
+// askDelay. Speakers have different profiles during a rollout.
+func (m *Machine) suspectTimeout(p *peer) time.Duration {
 	return max(m.timing.Timeout, p.interval*10/3)
 }
 
@@ -22,41 +22,41 @@ func (p *peer) silentSince() time.Time {
 	return p.watched
 }
 
-// askAfter is the silence after which a peer is asked whether it is alive, one interval before it is
+// askDelay is the silence after which a peer is asked whether it is alive, one interval before it is
 // suspected. At least two of its heartbeats were lost, or it sends them to other watchers because it
 // knows other speakers than this one.
-func (m *Machine) askAfter(p *peer) time.Duration { return m.timeout(p) - p.interval }
+func (m *Machine) askDelay(p *peer) time.Duration { return m.suspectTimeout(p) - p.interval }
 
 // ask makes a peer send a message, if it is alive.
-func (m *Machine) ask(now time.Time, p *peer) Send {
+func (m *Machine) ask(now time.Time, p *peer) Outgoing {
 	p.asked = now
 	return m.ping(p)
 }
 
 // ping asks for one piece of the state, so that the answer is small.
-func (m *Machine) ping(p *peer) Send {
-	send := m.pull(p, 0, []uint16{0})
+func (m *Machine) ping(p *peer) Outgoing {
+	send := m.pullState(p, 0, []uint16{0})
 	send.Message.MissingOf = p.sequence
 	return send
 }
 
-// due returns when something is to be done about a peer that this speaker watches.
-func (m *Machine) due(p *peer) (time.Time, bool) {
+// nextCheck returns when something is to be done about a peer that this speaker watches.
+func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 	switch {
 	case !p.live || p.isRestarting():
 		return time.Time{}, false
 	case p.suspected.IsZero() && p.asked.IsZero():
-		return p.silentSince().Add(m.askAfter(p)), true
+		return p.silentSince().Add(m.askDelay(p)), true
 	case p.suspected.IsZero():
-		return p.silentSince().Add(m.timeout(p)), true
+		return p.silentSince().Add(m.suspectTimeout(p)), true
 	}
-	return p.suspected.Add(m.timeout(p)), true
+	return p.suspected.Add(m.suspectTimeout(p)), true
 }
 
-// watch asks watched peers that are silent, and later suspects them; peers whose restart has taken
+// checkWatched asks watched peers that are silent, and later suspects them; peers whose restart has taken
 // too long are lost. changed reports whether the suspicions of this speaker have changed: then they
 // are sent to all immediately.
-func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
+func (m *Machine) checkWatched(now time.Time) (asks []Outgoing, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
 		for _, p := range m.peers {
@@ -65,13 +65,13 @@ func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 			}
 		}
 	}
-	for _, p := range m.watched() {
+	for _, p := range m.watchedPeers() {
 		switch {
 		case !p.live || p.isRestarting():
-		case p.suspected.IsZero() && now.Sub(p.silentSince()) >= m.timeout(p):
+		case p.suspected.IsZero() && now.Sub(p.silentSince()) >= m.suspectTimeout(p):
 			p.suspected, p.accused = now, true
 			changed = true
-		case p.suspected.IsZero() && p.asked.IsZero() && now.Sub(p.silentSince()) >= m.askAfter(p):
+		case p.suspected.IsZero() && p.asked.IsZero() && now.Sub(p.silentSince()) >= m.askDelay(p):
 			asks = append(asks, m.ask(now, p))
 		case p.suspected.IsZero() && p.accused:
 			p.accused = false // its messages arrive again
@@ -81,14 +81,14 @@ func (m *Machine) watch(now time.Time) (asks []Send, changed bool) {
 	return asks, changed
 }
 
-// lostFor is for how many timeouts nothing must come from a peer until it is reported as lost,
+// lostTimeouts is for how many timeouts nothing must come from a peer until it is reported as lost,
 // while others still receive from it. A peer that died is silent at first as well.
-const lostFor = 16
+const lostTimeouts = 16
 
 // noteLost records, once per heartbeat, the watched peers that are alive and from which nothing comes.
 func (m *Machine) noteLost(now time.Time) {
-	for _, p := range m.watched() {
-		lost := p.live && !p.isRestarting() && now.Sub(p.silentSince()) >= lostFor*m.timing.Timeout && now.Sub(p.since) >= lostFor*m.timing.Timeout
+	for _, p := range m.watchedPeers() {
+		lost := p.live && !p.isRestarting() && now.Sub(p.silentSince()) >= lostTimeouts*m.timing.Timeout && now.Sub(p.since) >= lostTimeouts*m.timing.Timeout
 		if lost != p.lost {
 			p.lost = lost
 			m.version++
@@ -96,38 +96,38 @@ func (m *Machine) noteLost(now time.Time) {
 	}
 }
 
-// judgeAll decides about the peers that this speaker suspects, or that it doubts because
+// decideSuspected decides about the peers that this speaker suspects, or that it doubts because
 // several others suspect them.
-func (m *Machine) judgeAll(now time.Time) (sends []Send) {
-	for _, p := range m.watched() {
+func (m *Machine) decideSuspected(now time.Time) (sends []Outgoing) {
+	for _, p := range m.watchedPeers() {
 		if !p.suspected.IsZero() {
-			sends = append(sends, m.judge(now, p)...)
+			sends = append(sends, m.decideDead(now, p)...)
 		}
 	}
 	for _, p := range m.inDoubt {
-		sends = append(sends, m.judge(now, p)...)
+		sends = append(sends, m.decideDead(now, p)...)
 	}
 	m.inDoubt = slices.DeleteFunc(m.inDoubt, func(p *peer) bool { return !m.isInDoubt(now, p) })
 	return sends
 }
 
-// judge decides whether a peer is dead.
-func (m *Machine) judge(now time.Time, p *peer) []Send {
+// decideDead decides whether a peer is dead.
+func (m *Machine) decideDead(now time.Time, p *peer) []Outgoing {
 	switch {
 	case !p.live:
 		return nil
 	case p.isRestarting():
-		// Its watchers probe its kernel: see Vanished. Other speakers lose it when most watchers
+		// Its watchers probe its kernel: see NoteVanished. Other speakers lose it when most watchers
 		// suspect it; a watcher that suspected it before the restart loses it when all others do.
 		if m.restartEnded(now, p) {
 			m.lose(now, p)
 		}
 		return nil
-	case m.confirmed(now, p):
+	case m.isConfirmed(now, p):
 		m.lose(now, p)
 		return nil
 	}
-	return m.judgeUnwatched(now, p)
+	return m.decideUnwatched(now, p)
 }
 
 // restartEnded reports whether enough others call a restarting peer dead: one of them, or none if none refutes it, if
@@ -135,13 +135,13 @@ func (m *Machine) judge(now time.Time, p *peer) []Send {
 // or most of them if this one does not watch it.
 func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	if !p.suspected.IsZero() && p.vanished.Equal(p.suspected) {
-		return m.confirmed(now, p)
+		return m.isConfirmed(now, p)
 	}
 	if !p.suspected.IsZero() {
-		agree, _, others := m.opinions(now, p)
+		agree, _, others := m.countOpinions(now, p)
 		return agree == others
 	}
-	suspicions, _ := m.suspicions(now, p)
+	suspicions, _ := m.countSuspicions(now, p)
 	return !p.arc && 2*suspicions > len(m.watchersOf(p))
 }
 
@@ -149,12 +149,12 @@ func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 // whether it is silent. When several die at once, those that are found first leave the ring, and
 // their peers get new watchers, which cannot confirm a death before a timeout has passed.
 func (m *Machine) watches(now time.Time, p *peer) bool {
-	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.timeout(p))
+	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.suspectTimeout(p))
 }
 
-// judgeUnwatched decides about a peer that this speaker does not watch, or has not watched for long. If
+// decideUnwatched decides about a peer that this speaker does not watch, or has not watched for long. If
 // several others suspect it, they may only be cut off from it: the peer itself is asked first.
-func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
+func (m *Machine) decideUnwatched(now time.Time, p *peer) []Outgoing {
 	if !m.isInDoubt(now, p) {
 		return nil
 	}
@@ -164,7 +164,7 @@ func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 	switch {
 	case now.Before(m.dueInDoubt(now, p)):
 	case p.asked.IsZero():
-		return []Send{m.ask(now, p)}
+		return []Outgoing{m.ask(now, p)}
 	default:
 		m.lose(now, p)
 	}
@@ -176,12 +176,12 @@ func (m *Machine) judgeUnwatched(now time.Time, p *peer) []Send {
 // timeout.
 func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	if p.asked.IsZero() {
-		return p.received.Add(m.timeout(p))
+		return p.received.Add(m.suspectTimeout(p))
 	}
-	if _, fresh := m.suspicions(now, p); 2*fresh > len(m.watchersOf(p)) {
+	if _, fresh := m.countSuspicions(now, p); 2*fresh > len(m.watchersOf(p)) {
 		return p.asked.Add(m.timing.Interval / 2)
 	}
-	return p.asked.Add(m.timeout(p))
+	return p.asked.Add(m.suspectTimeout(p))
 }
 
 // isInDoubt reports whether several others suspect a peer that this speaker does not watch, or has
@@ -190,37 +190,37 @@ func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	if !p.live || m.watches(now, p) || p.isRestarting() {
 		return false
 	}
-	suspicions, _ := m.suspicions(now, p)
+	suspicions, _ := m.countSuspicions(now, p)
 	return suspicions >= several
 }
 
-// confirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
+// isConfirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
 // it too, or there is no such watcher, or none has refuted the suspicion within another timeout.
-func (m *Machine) confirmed(now time.Time, p *peer) bool {
+func (m *Machine) isConfirmed(now time.Time, p *peer) bool {
 	if p.suspected.IsZero() {
 		return false
 	}
-	agree, refute, others := m.opinions(now, p)
+	agree, refute, others := m.countOpinions(now, p)
 	switch {
 	case agree > 0, others == 0:
 		return true
-	case now.Before(p.suspected.Add(m.timeout(p))):
+	case now.Before(p.suspected.Add(m.suspectTimeout(p))):
 		return false
 	}
 	return refute == 0
 }
 
-// opinions counts the other watchers of a peer that can be asked, and among them those that suspect
+// countOpinions counts the other watchers of a peer that can be asked, and among them those that suspect
 // it too (agree) and those that have sent a heartbeat since this speaker suspects it and do not
-// suspect it (refute).
-func (m *Machine) opinions(now time.Time, suspect *peer) (agree, refute, others int) {
+// suspect it (refuteSuspicions).
+func (m *Machine) countOpinions(now time.Time, suspect *peer) (agree, refute, others int) {
 	for _, w := range m.watchersOf(suspect) {
 		if w == suspect || !m.canBeAsked(now, w) {
 			continue
 		}
 		others++
 		_, names := suspect.accusers[w]
-		switch fresh := now.Sub(w.heartbeat) < m.timeout(w); {
+		switch fresh := now.Sub(w.heartbeat) < m.suspectTimeout(w); {
 		case fresh && names:
 			agree++
 		case w.heartbeat.After(suspect.suspected) && len(w.suspects) < wire.MaxSuspects:
@@ -239,7 +239,7 @@ func (m *Machine) canBeAsked(now time.Time, p *peer) bool {
 	case p.live:
 		return true
 	}
-	return p.expected && p.met && now.Sub(p.received) < m.timeout(p)
+	return p.expected && p.met && now.Sub(p.received) < m.suspectTimeout(p)
 }
 
 // setSuspects replaces the suspects that a peer has named. It reports whether there are or were
@@ -268,39 +268,39 @@ func (m *Machine) setSuspects(now time.Time, by *peer, suspects []wire.NodeID) b
 	return true
 }
 
-// suspicions counts the peers that suspect p and reported that after the last message of p came
+// countSuspicions counts the peers that suspect p and reported that after the last message of p came
 // (all), and those of them that reported it within a timeout (fresh). Restarting peers do not
 // count: they watch no other.
-func (m *Machine) suspicions(now time.Time, p *peer) (all, fresh int) {
+func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
 		if !by.canWatch() || at.Before(p.received) {
 			continue
 		}
 		all++
-		if now.Sub(at) < m.timeout(by) {
+		if now.Sub(at) < m.suspectTimeout(by) {
 			fresh++
 		}
 	}
 	return all, fresh
 }
 
-// losePolled is called while nothing comes from any watched peer. It asks all peers, and loses
+// pollAllPeers is called while nothing comes from any watched peer. It asks all peers, and loses
 // those that do not answer. A speaker that watches all others does not ask, since watch has
 // asked them. No peer is judged meanwhile: those that could refute a suspicion are silent too.
-func (m *Machine) losePolled(now time.Time) []Send {
-	if !m.few() && m.polled.IsZero() {
+func (m *Machine) pollAllPeers(now time.Time) []Outgoing {
+	if !m.isFullMesh() && m.polled.IsZero() {
 		m.polled = now
-		var sends []Send
-		for _, p := range m.met() {
+		var sends []Outgoing
+		for _, p := range m.metPeers() {
 			sends = append(sends, m.ask(now, p))
 		}
 		return sends
 	}
-	if !m.few() && now.Sub(m.polled) < m.timing.Timeout/2 {
+	if !m.isFullMesh() && now.Sub(m.polled) < m.timing.Timeout/2 {
 		return nil
 	}
 	for _, p := range m.peers {
-		if p.live && !p.isRestarting() && now.Sub(p.received) >= m.timeout(p) {
+		if p.live && !p.isRestarting() && now.Sub(p.received) >= m.suspectTimeout(p) {
 			m.lose(now, p)
 		}
 	}
@@ -308,14 +308,14 @@ func (m *Machine) losePolled(now time.Time) []Send {
 	return nil
 }
 
-// allSilent reports whether nothing is received from any watched peer that is alive, and there are
-// several: about a single one the other watchers decide, see confirmed.
-func (m *Machine) allSilent(now time.Time) bool {
+// allWatchedSilent reports whether nothing is received from any watched peer that is alive, and there are
+// several: about a single one the other watchers decide, see isConfirmed.
+func (m *Machine) allWatchedSilent(now time.Time) bool {
 	silent := 0
-	for _, p := range m.watched() {
+	for _, p := range m.watchedPeers() {
 		switch {
 		case !p.live || p.isRestarting():
-		case now.Sub(p.silentSince()) < m.timeout(p):
+		case now.Sub(p.silentSince()) < m.suspectTimeout(p):
 			return false
 		default:
 			silent++
@@ -324,26 +324,26 @@ func (m *Machine) allSilent(now time.Time) bool {
 	return silent >= several
 }
 
-// refute answers a speaker p that suspects peers which this one receives from. The next regular
+// refuteSuspicions answers a speaker p that suspects peers which this one receives from. The next regular
 // heartbeat would refute the suspicion too, but it goes only to the watchers of this speaker, and may
 // come too late. A pause limits the rate, since two speakers can suspect and refute each other. If p
 // suspects a restarting peer, it has not received that the peer restarts, and gets its state: it may
 // have to cover for that peer.
-func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
-	if now.Sub(p.refuted) < m.timing.Interval/refutations {
+func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []Outgoing) {
+	if now.Sub(p.refuted) < m.timing.Interval/maxRefutations {
 		return nil
 	}
 	for _, id := range p.suspects {
 		switch suspect := m.byID[id]; {
 		case suspect == nil || suspect == p:
-		case m.vouches(now, suspect):
+		case m.vouchesFor(now, suspect):
 			p.refuted = now
-			sends = append(sends, m.relay(now, suspect, p)...)
+			sends = append(sends, m.relayState(now, suspect, p)...)
 		case suspect.live && suspect.arc && suspect.isBackSoon(now): // it is silent because it restarts
 			if suspect.suspected.IsZero() {
-				p.refuted = now // the kernel of its node answers this speaker: see Vanished
+				p.refuted = now // the kernel of its node answers this speaker: see NoteVanished
 			}
-			sends = append(sends, m.relay(now, suspect, p)...)
+			sends = append(sends, m.relayState(now, suspect, p)...)
 		}
 	}
 	if p.refuted.Equal(now) {
@@ -352,11 +352,11 @@ func (m *Machine) refute(now time.Time, p *peer) (sends []Send) {
 	return sends
 }
 
-// vouches reports whether this speaker watches a peer and receives from it. After a stall it has to receive an
+// vouchesFor reports whether this speaker watches a peer and receives from it. After a stall it has to receive an
 // answer first: what it knows is of before.
-func (m *Machine) vouches(now time.Time, p *peer) bool {
-	if m.checking && m.owes(p) {
+func (m *Machine) vouchesFor(now time.Time, p *peer) bool {
+	if m.checking && m.owesAnswer(p) {
 		return false
 	}
-	return p.live && p.met && p.arc && p.suspected.IsZero() && !p.isRestarting() && now.Sub(p.received) < m.timeout(p)
+	return p.live && p.met && p.arc && p.suspected.IsZero() && !p.isRestarting() && now.Sub(p.received) < m.suspectTimeout(p)
 }

@@ -212,7 +212,7 @@ func TestReceived_OfMissingPeersIsNotChanged(t *testing.T) {
 		s.peers["c"].suspects, s.peers["d"].suspects = []lb.NodeName{"b"}, []lb.NodeName{"b"}
 		s.pass(time.Second, "c", "d")
 		does(s)
-		if diff := cmp.Diff([]Missing{{Node: "b", Received: received}, {Node: "x"}}, s.m.View().Missing); diff != "" {
+		if diff := cmp.Diff([]MissingPeer{{Node: "b", Received: received}, {Node: "x"}}, s.m.View().Missing); diff != "" {
 			t.Errorf("%s: who is missing (-want +got):\n%s", name, diff)
 		}
 	}
@@ -279,7 +279,7 @@ func TestHeartbeats_OfOneProfileAreAligned(t *testing.T) {
 func TestPeers_ComeAndGo(t *testing.T) {
 	s := begin(t, "b")
 	s.setPeers("b", "c")
-	if diff := cmp.Diff([]Missing{{Node: "c"}}, s.m.View().Missing); diff != "" {
+	if diff := cmp.Diff([]MissingPeer{{Node: "c"}}, s.m.View().Missing); diff != "" {
 		t.Errorf("who is missing (-want +got):\n%s", diff)
 	}
 	s.setPeers()
@@ -292,7 +292,7 @@ func TestPeers_ComeAndGo(t *testing.T) {
 	if v := s.m.View(); len(v.Missing) > 0 || len(s.m.Peers()) > 0 {
 		t.Errorf("Missing: %v, Peers: %v, want none", v.Missing, s.m.Peers())
 	}
-	if got := s.m.Met(s.now, "stranger", wire.Instance{1}); got != nil {
+	if got := s.m.NoteMet(s.now, "stranger", wire.Instance{1}); got != nil {
 		t.Errorf("Met with a stranger: got %v, want nothing sent", got)
 	}
 	if got := s.m.Receive(s.now, "stranger", wire.Instance{1}, &wire.Message{Kind: wire.KindPull}); got != nil {
@@ -409,7 +409,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	pause := 300 * ms
 	for begun := s.now; s.now.Sub(begun) < 20*time.Second; pause = min(2*pause, 2*time.Second) {
 		for range 2 { // one for each key
-			s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
+			s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false)
 		}
 		for at := s.now; s.now.Sub(at) < pause; {
 			s.pass(50*ms, "c", "d")
@@ -422,7 +422,7 @@ func TestUnreached_WhileGreetingsBecomeRare(t *testing.T) {
 	if is() {
 		t.Error("b is unreached 7 s after its last greeting")
 	}
-	s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
+	s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false)
 	s.heartbeat("b")
 	s.pass(standard.Interval, "c", "d")
 	if is() {
@@ -436,7 +436,7 @@ func TestUnreached_SilentPeerIsNot(t *testing.T) {
 	s.pass(standard.Timeout, "c", "d")
 	for _, silent := range []bool{false, true, false} {
 		for range 10 {
-			s.m.Greeted(s.now, "b", s.peers["b"].instance, silent)
+			s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, silent)
 			s.pass(200*ms, "c", "d")
 		}
 		if got := slices.Contains(s.m.View().Unreached, "b"); got == silent {
@@ -450,7 +450,7 @@ func TestUnreached_GreetingsFarApart(t *testing.T) {
 	s := begin(t, "b", "c", "d")
 	for range 2 {
 		s.pass(10*time.Second, "c", "d")
-		s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
+		s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false)
 	}
 	s.pass(500*ms, "c", "d")
 	if got := s.m.View().Unreached; len(got) > 0 {
@@ -464,14 +464,14 @@ func TestUnreached_AfterAStall(t *testing.T) {
 		name  string
 		first func(*script) // of what is due when the process runs again
 	}{
-		{"a greeting comes first", func(s *script) { s.m.Greeted(s.now, "b", s.peers["b"].instance, false) }},
-		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.Greeted(s.now, "b", s.peers["b"].instance, false) }},
+		{"a greeting comes first", func(s *script) { s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false) }},
+		{"the machine ticks first", func(s *script) { s.m.Tick(s.now); s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c", "d")
 			s.pass(standard.Timeout, "c", "d")
 			for range 10 {
-				s.m.Greeted(s.now, "b", s.peers["b"].instance, false)
+				s.m.NoteGreeted(s.now, "b", s.peers["b"].instance, false)
 				s.pass(300*ms, "c", "d")
 			}
 			if !slices.Contains(s.m.View().Unreached, "b") {
@@ -479,7 +479,7 @@ func TestUnreached_AfterAStall(t *testing.T) {
 			}
 			s.now = s.now.Add(6 * time.Second)
 			tt.first(s)
-			s.pass(unreachedFor+standard.Interval, "c", "d")
+			s.pass(unreachedTime+standard.Interval, "c", "d")
 			if slices.Contains(s.m.View().Unreached, "b") {
 				t.Error("b is unreached although it has not asked for a second: got the pause of 6 s as one between greetings")
 			}
@@ -503,10 +503,10 @@ func TestUnreached_ProcessThatWasNeverMet(t *testing.T) {
 			s := begin(t, "b", "c", "d")
 			s.pass(standard.Timeout, "c", "d")
 			if b := s.m.peers["b"]; tt.vouched != 1 {
-				s.m.renew(s.now, b, wire.Instance{tt.vouched})
+				s.m.renewInstance(s.now, b, wire.Instance{tt.vouched})
 			}
 			for range 5 {
-				s.m.Greeted(s.now, "b", wire.Instance{tt.greeted}, false)
+				s.m.NoteGreeted(s.now, "b", wire.Instance{tt.greeted}, false)
 				s.pass(300*ms, "c", "d")
 			}
 			if got := slices.Contains(s.m.View().Unreached, "b"); got != tt.want {

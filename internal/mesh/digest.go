@@ -18,38 +18,38 @@ import (
 const (
 	// digestSize is how many states in turn, and how many of the latest, a heartbeat names.
 	digestSize = wire.MaxKnown / 2
-	// mostLatest is the largest number of latest states that wait to be named; further ones are
+	// maxLatest is the largest number of latest states that wait to be named; further ones are
 	// only named in turn.
-	mostLatest = 4 * digestSize
-	// mostPulls is the largest number of states that are asked for per heartbeat.
-	mostPulls = 16
+	maxLatest = 4 * digestSize
+	// maxPulls is the largest number of states that are asked for per heartbeat.
+	maxPulls = 16
 	// silentRounds is after how many silent rounds a peer that this speaker does not watch is
 	// reported as lost: in each round it sends this speaker one heartbeat in turn. One round
 	// earlier it is asked to send a message.
 	silentRounds = 3
 )
 
-// want is a state that a digest names and this speaker does not have.
-type want struct {
-	wire.Known           // if its ID is 0, no state is wanted
+// wantedState is a state that a digest names and this speaker does not have.
+type wantedState struct {
+	wire.KnownState           // if its ID is 0, no state is wanted
 	since      time.Time // when it was named
 	asked      int       // how many speakers were asked for it
 }
 
 // known returns the name of the state of a peer that this speaker has.
-func (p *peer) known() wire.Known {
-	return wire.Known{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
+func (p *peer) known() wire.KnownState {
+	return wire.KnownState{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
 }
 
 // has reports whether this speaker has a state of a live peer, or a later one. A state of the
 // peer's previous process counts as one that it has.
-func (p *peer) has(k wire.Known) bool {
+func (p *peer) has(k wire.KnownState) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
 
-// digest returns the states that the next regular heartbeat names, and removes them from latest.
-func (m *Machine) digest(inTurn []*peer) []wire.Known {
-	var known []wire.Known
+// nextDigest returns the states that the next regular heartbeat names, and removes them from latest.
+func (m *Machine) nextDigest(inTurn []*peer) []wire.KnownState {
+	var known []wire.KnownState
 	count := min(len(m.latest), digestSize)
 	for _, p := range slices.Concat(m.latest[:count], inTurn) {
 		if p.live && p.sequence > 0 {
@@ -62,17 +62,17 @@ func (m *Machine) digest(inTurn []*peer) []wire.Known {
 
 // noteLatest makes the next digests name the state of a peer.
 func (m *Machine) noteLatest(p *peer) {
-	if !m.few() && len(m.latest) < mostLatest && !slices.Contains(m.latest, p) {
+	if !m.isFullMesh() && len(m.latest) < maxLatest && !slices.Contains(m.latest, p) {
 		m.latest = append(m.latest, p)
 	}
 }
 
-// inTurn returns the peers whose states the next digest names in turn.
-func (m *Machine) inTurn() (peers []*peer) {
-	if m.few() {
+// peersInTurn returns the peers whose states the next digest names in turn.
+func (m *Machine) peersInTurn() (peers []*peer) {
+	if m.isFullMesh() {
 		return nil
 	}
-	order := m.ordered()
+	order := m.inRingOrder()
 	for range min(digestSize, len(order)) {
 		m.turn = (m.turn + 1) % len(order)
 		peers = append(peers, order[m.turn])
@@ -81,31 +81,31 @@ func (m *Machine) inTurn() (peers []*peer) {
 }
 
 // receiveDigest records which of the states in a digest this speaker does not have.
-func (m *Machine) receiveDigest(now time.Time, digest []wire.Known) {
+func (m *Machine) receiveDigest(now time.Time, digest []wire.KnownState) {
 	for _, k := range digest {
 		p := m.byID[k.ID]
 		if p == nil || p.has(k) || slices.Contains(m.wanted, p) {
 			continue
 		}
-		if suspicions, _ := m.suspicions(now, p); p.live || suspicions == 0 {
-			p.want, m.wanted = want{Known: k, since: now}, append(m.wanted, p)
+		if suspicions, _ := m.countSuspicions(now, p); p.live || suspicions == 0 {
+			p.want, m.wanted = wantedState{KnownState: k, since: now}, append(m.wanted, p)
 		}
 	}
 }
 
 // pullWanted asks, once per heartbeat, for states that digests have named: first the peer itself,
 // then its watchers, one after the other.
-func (m *Machine) pullWanted(now time.Time) (sends []Send) {
+func (m *Machine) pullWanted(now time.Time) (sends []Outgoing) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
-		if w.asked > watchers || p.has(w.Known) || p.received.After(w.since) {
-			p.want = want{} // a digest names it again if it is still missing
+		if w.asked > watchersPerPeer || p.has(w.KnownState) || p.received.After(w.since) {
+			p.want = wantedState{} // a digest names it again if it is still missing
 		}
-		if w.ID == 0 || len(sends) == mostPulls {
+		if w.ID == 0 || len(sends) == maxPulls {
 			return w.ID == 0
 		}
 		if w.asked == 0 && p.met && p.suspected.IsZero() {
-			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, w.Sequence)))
+			sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, w.Sequence)))
 		} else if by := m.watchersOf(p); len(by) > 0 {
 			sends = append(sends, m.pullFrom(by[w.asked%len(by)], p, nil))
 		}
@@ -116,17 +116,17 @@ func (m *Machine) pullWanted(now time.Time) (sends []Send) {
 }
 
 // pullFrom asks a peer for the state of another one, or for some pieces of it.
-func (m *Machine) pullFrom(from, about *peer, missing []uint16) Send {
-	send := m.pull(from, 0, missing)
+func (m *Machine) pullFrom(from, about *peer, missing []uint16) Outgoing {
+	send := m.pullState(from, 0, missing)
 	send.Message.About = about.id
 	return send
 }
 
 // relayPulled answers a peer that asks for the state of a third speaker, if this speaker watches
 // the third one and receives from it, or if the third one restarts.
-func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send {
+func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outgoing {
 	about := m.byID[msg.About]
-	if about == nil || about == to || about.sequence == 0 || !m.vouches(now, about) && !(about.live && about.isBackSoon(now)) {
+	if about == nil || about == to || about.sequence == 0 || !m.vouchesFor(now, about) && !(about.live && about.isBackSoon(now)) {
 		return nil
 	}
 	missing := msg.Missing
@@ -138,7 +138,7 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Send
 
 // noteLostInTurn records which of the given peers are alive, not watched by this speaker, and have
 // sent nothing for silentRounds rounds. One round earlier it asks them to send a message.
-func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Send) {
+func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Outgoing) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)
 		if alive := now.Sub(p.since); alive < silent {

@@ -84,7 +84,7 @@ func TestNetwork_DeathWhileSessionsBegin(t *testing.T) {
 	n := connect(same(standard, 40)...)
 	dying := n.names[0]
 	next := n.next(dying)
-	by, late := next[:watchers], next[20]
+	by, late := next[:watchersPerPeer], next[20]
 	n.cut = func(from, to lb.NodeName) bool { return from == late || to == late }
 	n.run(2 * time.Second)
 	// One that watches the dying speaker is met again, relays its state, and suspects it alone.

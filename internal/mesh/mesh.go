@@ -27,30 +27,30 @@ type Timing struct {
 }
 
 const (
-	// fullMesh is the largest number of peers with which every speaker watches every other one.
+	// maxFullMesh is the largest number of peers with which every speaker watches every other one.
 	// With more peers, watchers speakers watch each one.
-	fullMesh, watchers = 24, 8
-	// several is how many watched peers must be silent at once for losePolled, and how many others
+	maxFullMesh, watchersPerPeer = 24, 8
+	// several is how many watched peers must be silent at once for pollAllPeers, and how many others
 	// must suspect a peer that this speaker does not watch before it doubts that the peer is
 	// alive.
 	several = 2
-	// refutations is how many times per interval the suspicions of one speaker are refuted
-	// immediately: see refute.
-	refutations = 4
-	// mostAssembling bounds the incomplete states of all peers together, in bytes.
-	mostAssembling = 16 << 20
-	// removedAfter is for how long after its last message a dead peer that is not expected any more
+	// maxRefutations is how many times per interval the suspicions of one speaker are refuted
+	// immediately: see refuteSuspicions.
+	maxRefutations = 4
+	// maxAssemblyBytes bounds the incomplete states of all peers together, in bytes.
+	maxAssemblyBytes = 16 << 20
+	// removalDelay is for how long after its last message a dead peer that is not expected any more
 	// is still named as a suspect: others with slower profiles may find it dead later, and must not
 	// take the heartbeats of this speaker for a refutation.
-	removedAfter = time.Minute
-	// startingFor is for how long after its last message a starting process counts as one that runs:
+	removalDelay = time.Minute
+	// startTimeout is for how long after its last message a starting process counts as one that runs:
 	// longer than a start takes. In a large mesh, speakers that do not watch the process may receive
 	// nothing from it for that long, and then do not count it for a majority.
-	startingFor = 3 * time.Second
+	startTimeout = 3 * time.Second
 )
 
-// Send is a message to a speaker. It is dropped while there is no session with that speaker.
-type Send struct {
+// Outgoing is a message to a speaker. It is dropped while there is no session with that speaker.
+type Outgoing struct {
 	// To is the receiver's node.
 	To lb.NodeName
 	// Message for it; it is never changed, and may be the same for several receivers.
@@ -74,12 +74,12 @@ type Machine struct {
 	sequence uint64    // of the own state
 	until    time.Time // when the next speaker is expected, if this one restarts
 
-	lost       []lb.NodeName // peers that were lost since Lost was called
+	lost       []lb.NodeName // peers that were lost since TakeLost was called
 	restarts   int           // how many live peers are restarting
 	assembling int           // bytes of incomplete states
 	malformed  uint64        // number of states that could not be decoded
 	inDoubt    []*peer       // peers that are not watched, and that several others suspect
-	leaving    []*peer       // peers that are dead and not expected: see removedAfter
+	leaving    []*peer       // peers that are dead and not expected: see removalDelay
 	published  bool          // a state was published since the last heartbeat
 	restarting bool          // this speaker restarts
 	gossip     int           // position of the last peer that got a heartbeat without watching this speaker
@@ -97,7 +97,7 @@ type Machine struct {
 	rechecked     time.Time // when Recheck was called last
 	checking      bool      // all live peers are asked for their state anew
 	introduced    bool      // SetPeers was called
-	polled        time.Time // when all were asked by losePolled; zero: they were not
+	polled        time.Time // when all were asked by pollAllPeers; zero: they were not
 }
 
 // New returns a machine without peers.
@@ -138,7 +138,7 @@ func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 }
 
 // leave removes a peer that is not expected and not alive: at once or, if it was found dead, after
-// removedAfter.
+// removalDelay.
 func (m *Machine) leave(p *peer) {
 	m.members++
 	switch {
@@ -150,7 +150,7 @@ func (m *Machine) leave(p *peer) {
 	}
 }
 
-// removeLeaving removes leaving peers after removedAfter. A peer that is expected or alive
+// removeLeaving removes leaving peers after removalDelay. A peer that is expected or alive
 // again stays.
 func (m *Machine) removeLeaving(now time.Time) {
 	m.leaving = slices.DeleteFunc(m.leaving, func(p *peer) bool {
@@ -158,7 +158,7 @@ func (m *Machine) removeLeaving(now time.Time) {
 			m.ring.pairs = true
 			return true
 		}
-		if now.Sub(p.received) < removedAfter {
+		if now.Sub(p.received) < removalDelay {
 			return false
 		}
 		m.remove(p)
@@ -167,14 +167,14 @@ func (m *Machine) removeLeaving(now time.Time) {
 }
 
 func (m *Machine) remove(p *peer) {
-	m.drop(p)
+	m.dropAssembly(p)
 	delete(m.peers, p.node)
 	delete(m.byID, p.id)
 	for _, other := range m.peers {
 		delete(other.accusers, p)
 		delete(other.relayed, p)
 		if other.assembly.about == p {
-			m.drop(other)
+			m.dropAssembly(other)
 		}
 	}
 	is := func(other *peer) bool { return other == p }
@@ -182,8 +182,8 @@ func (m *Machine) remove(p *peer) {
 	m.ring.stale = true
 }
 
-// Members grows with every change of what Peers returns.
-func (m *Machine) Members() uint64 { return m.members }
+// MembersVersion grows with every change of what Peers returns.
+func (m *Machine) MembersVersion() uint64 { return m.members }
 
 // Peers returns all speakers that there should be, and those that are alive, by name.
 func (m *Machine) Peers() []lb.NodeName {
@@ -198,40 +198,40 @@ func (m *Machine) Peers() []lb.NodeName {
 }
 
 // Publish replaces what this speaker reports of itself.
-func (m *Machine) Publish(now time.Time, s wire.State) []Send {
-	m.pieces = wire.Split(&s)
+func (m *Machine) Publish(now time.Time, s wire.State) []Outgoing {
+	m.pieces = wire.SplitState(&s)
 	m.until = now.Add(s.Back)
 	m.sequence++
 	m.published, m.restarting = true, s.Phase == ownership.Restarting
-	var sends []Send
-	for _, p := range m.met() {
-		sends = append(sends, m.stateTo(now, p, 0, nil)...)
+	var sends []Outgoing
+	for _, p := range m.metPeers() {
+		sends = append(sends, m.ownStateTo(now, p, 0, nil)...)
 	}
 	return sends
 }
 
 // Tick does what is due, and returns the messages to send.
-func (m *Machine) Tick(now time.Time) []Send {
+func (m *Machine) Tick(now time.Time) []Outgoing {
 	m.excuseOwnStall(now)
 	m.endCheck(now)
 	m.removeLeaving(now)
-	sends, changed := m.watch(now)
-	if m.allSilent(now) {
-		sends = append(sends, m.losePolled(now)...)
+	sends, changed := m.checkWatched(now)
+	if m.allWatchedSilent(now) {
+		sends = append(sends, m.pollAllPeers(now)...)
 	} else {
 		m.polled = time.Time{}
-		sends = append(sends, m.judgeAll(now)...)
+		sends = append(sends, m.decideSuspected(now)...)
 	}
 	if changed {
-		sends = append(sends, m.heartbeats(m.met())...)
+		sends = append(sends, m.heartbeats(m.metPeers())...)
 	}
 	if !now.Before(m.nextHeartbeat) {
 		m.nextHeartbeat = now.Add(m.untilHeartbeat(now))
 		m.noteLost(now)
 		m.noteUnreached(now)
 		m.noteStarting(now)
-		inTurn := m.inTurn()
-		sends = append(sends, m.heartbeats(m.receivers(), m.digest(inTurn)...)...)
+		inTurn := m.peersInTurn()
+		sends = append(sends, m.heartbeats(m.heartbeatReceivers(), m.nextDigest(inTurn)...)...)
 		sends = append(sends, m.noteLostInTurn(now, inTurn)...)
 		sends = append(sends, m.pullUnchecked()...)
 		sends = append(sends, m.pullUnknown(now)...)
@@ -255,8 +255,8 @@ func (m *Machine) Next(now time.Time) time.Time {
 			next = at
 		}
 	}
-	for _, p := range m.watched() {
-		earlier(m.due(p))
+	for _, p := range m.watchedPeers() {
+		earlier(m.nextCheck(p))
 	}
 	for _, p := range m.inDoubt {
 		earlier(m.dueInDoubt(now, p), true)
@@ -269,13 +269,13 @@ func (m *Machine) Next(now time.Time) time.Time {
 	return next
 }
 
-// Heartbeat returns when this speaker sends its next heartbeats.
-func (m *Machine) Heartbeat() time.Time { return m.nextHeartbeat }
+// NextHeartbeat returns when this speaker sends its next heartbeats.
+func (m *Machine) NextHeartbeat() time.Time { return m.nextHeartbeat }
 
-// Suspects reports whether a peer is suspected, by this speaker or by several others, and not
+// HasSuspects reports whether a peer is suspected, by this speaker or by several others, and not
 // found dead yet.
-func (m *Machine) Suspects() bool {
-	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watched(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
+func (m *Machine) HasSuspects() bool {
+	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watchedPeers(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
 }
 
 // excuseOwnStall subtracts the time in which this process did not run from the silence of others:
@@ -293,7 +293,7 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 			}
 			if p.live {
 				p.received = p.received.Add(min(stall, now.Sub(p.received)))
-				p.excuse()
+				p.endSuspicion()
 			}
 		}
 		m.polled = time.Time{}
@@ -301,15 +301,15 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	m.lastTick = now
 }
 
-// Introduced reports whether SetPeers has been called: before that no speaker is missing.
-func (m *Machine) Introduced() bool { return m.introduced }
+// PeersKnown reports whether SetPeers has been called: before that no speaker is missing.
+func (m *Machine) PeersKnown() bool { return m.introduced }
 
 // Malformed returns how many states could not be decoded.
 func (m *Machine) Malformed() uint64 { return m.malformed }
 
-// Lost returns the peers that were lost since the last call. The caller must reset the sessions with
+// TakeLost returns the peers that were lost since the last call. The caller must reset the sessions with
 // them.
-func (m *Machine) Lost() []lb.NodeName {
+func (m *Machine) TakeLost() []lb.NodeName {
 	lost := m.lost
 	m.lost = nil
 	return lost

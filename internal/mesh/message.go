@@ -7,74 +7,74 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-func (m *Machine) message(kind wire.Kind) *wire.Message {
+func (m *Machine) newMessage(kind wire.Kind) *wire.Message {
 	return &wire.Message{Kind: kind, Sequence: m.sequence, Interval: m.timing.Interval}
 }
 
 // heartbeats returns the same heartbeat for several peers. Dead peers stay among its suspects: a
 // speaker that suspects one a moment later must not take the heartbeat for a refutation.
-func (m *Machine) heartbeats(to []*peer, known ...wire.Known) []Send {
-	msg := m.message(wire.KindHeartbeat)
+func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []Outgoing {
+	msg := m.newMessage(wire.KindHeartbeat)
 	msg.Known = known
-	for _, p := range m.watched() {
-		if len(msg.Suspects) < wire.MaxSuspects && (!p.suspected.IsZero() || p.dead || m.absent(p)) {
+	for _, p := range m.watchedPeers() {
+		if len(msg.Suspects) < wire.MaxSuspects && (!p.suspected.IsZero() || p.dead || m.isAbsent(p)) {
 			msg.Suspects = append(msg.Suspects, p.id)
 		}
 	}
 	slices.Sort(msg.Suspects)
-	sends := make([]Send, 0, len(to))
+	sends := make([]Outgoing, 0, len(to))
 	for _, p := range to {
 		if p.met {
-			sends = append(sends, Send{To: p.node, Message: msg})
+			sends = append(sends, Outgoing{To: p.node, Message: msg})
 		}
 	}
 	return sends
 }
 
-// absent reports whether a speaker should be there, is not alive and has sent nothing for a timeout.
+// isAbsent reports whether a speaker should be there, is not alive and has sent nothing for a timeout.
 // Heartbeats name an absent speaker as a suspect: they must not look like a refutation if this
 // speaker has received nothing from it since this one started.
-func (m *Machine) absent(p *peer) bool {
+func (m *Machine) isAbsent(p *peer) bool {
 	now := m.lastTick
-	return p.expected && !p.live && now.Sub(p.received) >= m.timeout(p) && now.Sub(p.added) >= m.timeout(p)
+	return p.expected && !p.live && now.Sub(p.received) >= m.suspectTimeout(p) && now.Sub(p.added) >= m.suspectTimeout(p)
 }
 
-// stateTo returns messages with the missing pieces of the own state for a peer; nil: all pieces.
-func (m *Machine) stateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Send {
+// ownStateTo returns messages with the missing pieces of the own state for a peer; nil: all pieces.
+func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Outgoing {
 	all := missing == nil
-	var sends []Send
+	var sends []Outgoing
 	for i, data := range m.pieces {
 		if !all && !slices.Contains(missing, uint16(i)) {
 			continue
 		}
-		msg := m.message(wire.KindState)
+		msg := m.newMessage(wire.KindState)
 		msg.Nonce = nonce
 		msg.Piece = wire.Piece{Back: max(0, m.until.Sub(now)), Index: i, Count: len(m.pieces), Data: data}
-		sends = append(sends, Send{To: p.node, Message: msg})
+		sends = append(sends, Outgoing{To: p.node, Message: msg})
 	}
 	return sends
 }
 
-// missing returns which pieces of the own state a pull asks for; nil: all.
-func (m *Machine) missing(msg *wire.Message) []uint16 {
+// missingOwnPieces returns which pieces of the own state a pull asks for; nil: all.
+func (m *Machine) missingOwnPieces(msg *wire.Message) []uint16 {
 	if msg.MissingOf != m.sequence || len(msg.Missing) == 0 {
 		return nil
 	}
 	return msg.Missing
 }
 
-// pull asks a peer for its state, or for the missing pieces of it.
-func (m *Machine) pull(p *peer, nonce uint64, missing []uint16) Send {
-	msg := m.message(wire.KindPull)
+// pullState asks a peer for its state, or for the missing pieces of it.
+func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) Outgoing {
+	msg := m.newMessage(wire.KindPull)
 	msg.Nonce, msg.Missing, msg.MissingOf = nonce, missing, p.assembly.sequence
-	return Send{To: p.node, Message: msg}
+	return Outgoing{To: p.node, Message: msg}
 }
 
 // pullUnknown asks peers with a session whose state is not known, and peers that have relayed only
 // some pieces of a state: the other pieces may have been lost. A peer whose restart takes too long is
 // not asked: it publishes another state once it goes on. Only peers in m.unknown are looked at: those
 // that were met, or began to relay a state.
-func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
+func (m *Machine) pullUnknown(now time.Time) (sends []Outgoing) {
 	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
 		relays := about != nil && about != p
@@ -84,10 +84,10 @@ func (m *Machine) pullUnknown(now time.Time) (sends []Send) {
 		case now.Sub(p.pulled) < m.timing.Timeout/2:
 		case relays && m.isStuck(now, p):
 			p.pulled = now
-			sends = append(sends, m.pullFrom(p, about, p.assembly.missing(about, p.assembly.sequence)))
+			sends = append(sends, m.pullFrom(p, about, p.assembly.missingPieces(about, p.assembly.sequence)))
 		case !p.live && !p.isRestarting():
 			p.pulled = now
-			sends = append(sends, m.pull(p, 0, p.assembly.missing(p, p.assembly.sequence)))
+			sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, p.assembly.sequence)))
 		}
 		return false
 	})
@@ -103,12 +103,12 @@ func (m *Machine) noteUnknown(p *peer) {
 
 // isStuck reports whether pieces of a state that a peer relays are missing, and none has come for an
 // interval. It drops the assembly of a state that is known by now, or without a new piece for
-// relayAgain timeouts.
+// relayAgainTimeouts timeouts.
 func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	a := &from.assembly
 	known := a.instance == a.about.instance && a.sequence <= a.about.sequence && a.about.live
-	if known || now.Sub(a.at) >= relayAgain*m.timing.Timeout {
-		m.drop(from)
+	if known || now.Sub(a.at) >= relayAgainTimeouts*m.timing.Timeout {
+		m.dropAssembly(from)
 		return false
 	}
 	return now.Sub(a.at) >= m.timing.Interval
@@ -116,12 +116,12 @@ func (m *Machine) isStuck(now time.Time, from *peer) bool {
 
 // relayRestarting returns the states of restarting speakers for a peer: if it has just started, it
 // must not take their addresses.
-func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
+func (m *Machine) relayRestarting(now time.Time, to *peer) []Outgoing {
 	if m.restarts == 0 {
 		return nil
 	}
-	var sends []Send
-	for _, p := range m.ordered() {
+	var sends []Outgoing
+	for _, p := range m.inRingOrder() {
 		if p != to && p.live && p.isBackSoon(now) && p.sequence > 0 {
 			sends = append(sends, m.stateOf(now, p, to, nil)...)
 		}
@@ -129,81 +129,81 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Send {
 	return sends
 }
 
-// relay returns the state of a speaker (about) for a peer that suspects it (to): when the state has
-// changed, and every relayAgain timeouts.
-func (m *Machine) relay(now time.Time, about, to *peer) []Send {
-	is := ack{about.instance, about.sequence}
-	if before := to.relayed[about]; about.sequence == 0 || before.ack == is && now.Sub(before.at) < relayAgain*m.timing.Timeout {
+// relayState returns the state of a speaker (about) for a peer that suspects it (to): when the state has
+// changed, and every relayAgainTimeouts timeouts.
+func (m *Machine) relayState(now time.Time, about, to *peer) []Outgoing {
+	is := ackedState{about.instance, about.sequence}
+	if before := to.relayed[about]; about.sequence == 0 || before.ackedState == is && now.Sub(before.at) < relayAgainTimeouts*m.timing.Timeout {
 		return nil
 	}
 	if to.relayed == nil {
-		to.relayed = map[*peer]relayed{}
+		to.relayed = map[*peer]relayedState{}
 	}
-	to.relayed[about] = relayed{is, now}
+	to.relayed[about] = relayedState{is, now}
 	return m.stateOf(now, about, to, nil)
 }
 
-// relayAgain is after how many timeouts a state is relayed again, since it may have been lost.
-const relayAgain = 8
+// relayAgainTimeouts is after how many timeouts a state is relayed again, since it may have been lost.
+const relayAgainTimeouts = 8
 
 // stateOf returns messages for a peer (to) with the missing pieces of the state of p; nil: all pieces.
-func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Send {
-	pieces := wire.Split(&p.state)
-	sends := make([]Send, 0, len(pieces))
+func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoing {
+	pieces := wire.SplitState(&p.state)
+	sends := make([]Outgoing, 0, len(pieces))
 	for i, data := range pieces {
 		if len(missing) > 0 && !slices.Contains(missing, uint16(i)) {
 			continue
 		}
-		msg := m.message(wire.KindState)
+		msg := m.newMessage(wire.KindState)
 		msg.Piece = wire.Piece{
 			About: p.id, Instance: p.instance, Sequence: p.sequence,
 			Back: max(0, p.back.Sub(now)), Index: i, Count: len(pieces), Data: data,
 		}
-		sends = append(sends, Send{To: to.node, Message: msg})
+		sends = append(sends, Outgoing{To: to.node, Message: msg})
 	}
 	return sends
 }
 
-// ack returns the message to a peer that its state has been acted on.
-func (m *Machine) ack(p *peer) Send {
-	msg := m.message(wire.KindAck)
+// ackTo returns the message to a peer that its state has been acted on.
+func (m *Machine) ackTo(p *peer) Outgoing {
+	msg := m.newMessage(wire.KindAck)
 	msg.Acked = p.acts.sequence
-	return Send{To: p.node, Message: msg}
+	return Outgoing{To: p.node, Message: msg}
 }
 
 // Acted records that everything in a view has been acted on, and returns acks for restarting peers,
 // which wait for them.
-func (m *Machine) Acted(now time.Time, v View) []Send {
+func (m *Machine) Acted(now time.Time, v View) []Outgoing {
 	if m.restarts == 0 {
 		return nil
 	}
-	var sends []Send
+	var sends []Outgoing
 	for i := range v.Peers {
 		viewed := &v.Peers[i]
 		p := m.peers[viewed.Node]
-		is := ack{viewed.instance, viewed.sequence}
-		if p == nil || p.acts == is || !p.isBackSoon(now) || is != (ack{p.instance, p.sequence}) {
+		is := ackedState{viewed.instance, viewed.sequence}
+		if p == nil || p.acts == is || !p.isBackSoon(now) || is != (ackedState{p.instance, p.sequence}) {
 			continue
 		}
 		p.acts = is
-		sends = append(sends, m.ack(p))
+		sends = append(sends, m.ackTo(p))
 	}
 	return sends
 }
 
-// Acknowledged reports whether all peers that are alive have acted on the state that this speaker
+// IsAcknowledged reports whether all peers that are alive have acted on the state that this speaker
 // published last.
-func (m *Machine) Acknowledged() bool {
+func (m *Machine) IsAcknowledged() bool {
 	for _, p := range m.peers {
-		if m.awaits(p) {
+		if m.awaitsAck(p) {
 			return false
 		}
 	}
 	return true
 }
 
-// awaits reports whether a live peer has not acted yet on the state that this speaker published last.
-func (m *Machine) awaits(p *peer) bool {
+// awaitsAck reports whether a live peer has not acted yet on the state that this speaker published last.
+func (m *Machine) awaitsAck(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
@@ -212,32 +212,32 @@ func (m *Machine) awaits(p *peer) bool {
 const LongStall = 200 * time.Millisecond
 
 // Recheck asks all peers with a session for their state anew: this process stood still, and the
-// others may have taken its addresses meanwhile. Checked reports when all have answered.
-func (m *Machine) Recheck(now time.Time, stood time.Duration) []Send {
+// others may have taken its addresses meanwhile. IsChecked reports when all have answered.
+func (m *Machine) Recheck(now time.Time, stood time.Duration) []Outgoing {
 	m.nonce++
 	if stood >= LongStall {
 		m.stalls++
 	}
 	m.checking, m.rechecked = true, now
 	m.version++
-	var sends []Send
-	for _, p := range m.ordered() {
+	var sends []Outgoing
+	for _, p := range m.inRingOrder() {
 		if p.live {
 			p.received = now
-			p.excuse()
+			p.endSuspicion()
 		}
 		if p.met {
-			sends = append(sends, m.pull(p, m.nonce, nil))
+			sends = append(sends, m.pullState(p, m.nonce, nil))
 		}
 	}
 	return sends
 }
 
-// Checked reports whether all peers that are alive have answered the last Recheck, or it has ended.
-func (m *Machine) Checked() bool {
+// IsChecked reports whether all peers that are alive have answered the last Recheck, or it has ended.
+func (m *Machine) IsChecked() bool {
 	if m.checking {
 		for _, p := range m.peers {
-			if m.owes(p) {
+			if m.owesAnswer(p) {
 				return false
 			}
 		}
@@ -246,14 +246,14 @@ func (m *Machine) Checked() bool {
 }
 
 // pullUnchecked asks peers again that have not answered the last Recheck.
-func (m *Machine) pullUnchecked() []Send {
+func (m *Machine) pullUnchecked() []Outgoing {
 	if !m.checking {
 		return nil
 	}
-	var sends []Send
-	for _, p := range m.ordered() {
-		if m.owes(p) {
-			sends = append(sends, m.pull(p, m.nonce, nil))
+	var sends []Outgoing
+	for _, p := range m.inRingOrder() {
+		if m.owesAnswer(p) {
+			sends = append(sends, m.pullState(p, m.nonce, nil))
 		}
 	}
 	m.checking = len(sends) > 0
@@ -269,5 +269,5 @@ func (m *Machine) endCheck(now time.Time) {
 	}
 }
 
-// owes reports whether a peer has not answered the last Recheck.
-func (m *Machine) owes(p *peer) bool { return p.live && !p.isRestarting() && p.nonce != m.nonce }
+// owesAnswer reports whether a peer has not answered the last Recheck.
+func (m *Machine) owesAnswer(p *peer) bool { return p.live && !p.isRestarting() && p.nonce != m.nonce }

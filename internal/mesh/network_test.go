@@ -55,7 +55,7 @@ type network struct {
 type flying struct {
 	from     lb.NodeName
 	instance wire.Instance
-	send     Send
+	send     Outgoing
 }
 
 func same(timing Timing, count int) []Timing { return slices.Repeat([]Timing{timing}, count) }
@@ -94,14 +94,14 @@ func (n *network) start(name lb.NodeName, timing Timing) {
 	n.post(name, m.Publish(n.now, wire.State{Phase: ownership.Active}))
 }
 
-func (n *network) post(from lb.NodeName, sends []Send) {
+func (n *network) post(from lb.NodeName, sends []Outgoing) {
 	for _, send := range sends {
 		if instance, met := n.sessions[[2]lb.NodeName{from, send.To}]; met {
 			n.sent++
 			n.flying = append(n.flying, flying{from, instance, send})
 		}
 	}
-	for _, lost := range n.machines[from].Lost() {
+	for _, lost := range n.machines[from].TakeLost() {
 		delete(n.sessions, [2]lb.NodeName{from, lost})
 		n.found[[2]lb.NodeName{from, lost}]++
 	}
@@ -137,7 +137,7 @@ func (n *network) greet() {
 				continue
 			}
 			n.sessions[[2]lb.NodeName{a, b}] = n.instance[b]
-			n.post(a, n.machines[a].Met(n.now, b, n.instance[b]))
+			n.post(a, n.machines[a].NoteMet(n.now, b, n.instance[b]))
 		}
 	}
 }
@@ -259,7 +259,7 @@ func TestNetwork_OneWayLossConfirmsNoPeerDead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := connect(tt.timings...)
 			to := n.names[0]
-			from := n.machines[to].watched()[0].node
+			from := n.machines[to].watchedPeers()[0].node
 			for range 8 { // at different moments between two heartbeats
 				n.cut = func(f, t lb.NodeName) bool { return f == from && t == to }
 				n.run(700 * ms)

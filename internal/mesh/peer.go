@@ -27,7 +27,7 @@ type peer struct {
 	state    wire.State
 	back     time.Time // when its next process is expected, if it restarts
 	began    time.Time // when the latest session with it began
-	ended    ack       // its state when it was lost during a restart: others may still relay that state
+	ended    ackedState       // its state when it was lost during a restart: others may still relay that state
 	endedAt  time.Time // when that was: a speaker that was met since then reaches what this one did not
 	interval time.Duration
 	assembly assembly
@@ -45,7 +45,7 @@ type peer struct {
 	silent    bool          // it asks for a session, and its greetings show that it is silent
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
-	want      want          // the state of it that this speaker does not have
+	want      wantedState          // the state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
 	suspected time.Time     // since when it is suspected here; zero: it is not
 	vanished  time.Time     // suspected, if it is since the kernel of its node does not answer
@@ -55,22 +55,22 @@ type peer struct {
 	suspects  []wire.NodeID       // those in its last heartbeat
 	accusers  map[*peer]time.Time // peers whose last heartbeat names it as a suspect, and when that came
 	refuted   time.Time           // when its suspicions were last refuted immediately
-	relayed   map[*peer]relayed   // states of its suspects that were sent to it
+	relayed   map[*peer]relayedState   // states of its suspects that were sent to it
 
 	nonce uint64 // the last nonce of Recheck that it returned
 	acked uint64 // the sequence of the own state that it has acted on
-	acts  ack    // the state of it that this speaker has acted on
+	acts  ackedState    // the state of it that this speaker has acted on
 }
 
-// ack identifies a state of a peer.
-type ack struct {
+// ackedState identifies a state of a peer.
+type ackedState struct {
 	instance wire.Instance
 	sequence uint64
 }
 
-// relayed is a state of a third speaker that was sent to a peer.
-type relayed struct {
-	ack
+// relayedState is a state of a third speaker that was sent to a peer.
+type relayedState struct {
+	ackedState
 	at time.Time
 }
 
@@ -81,29 +81,29 @@ func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.B
 // still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
-// excuse ends the suspicion of a peer. The suspicion of a restarting peer stays, since its kernel may
-// not be reachable either: see Probed.
-func (p *peer) excuse() {
+// endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since its kernel may
+// not be reachable either: see ProbedNodes.
+func (p *peer) endSuspicion() {
 	p.asked = time.Time{}
 	if !p.isRestarting() {
 		p.suspected = time.Time{}
 	}
 }
 
-// Met records that there is a session with an instance of a peer, which has answered a fresh nonce.
+// NoteMet records that there is a session with an instance of a peer, which has answered a fresh nonce.
 // If it is a new process, the process before is dead. If that one restarts, its state stays until
 // the new process publishes one.
-func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) []Send {
+func (m *Machine) NoteMet(now time.Time, node lb.NodeName, instance wire.Instance) []Outgoing {
 	p := m.peers[node]
 	if p == nil {
 		return nil
 	}
 	if p.instance != instance {
-		m.renew(now, p, instance)
+		m.renewInstance(now, p, instance)
 	}
 	p.met, p.dead, p.suspected, p.received, p.asked, p.pulled = true, false, time.Time{}, now, time.Time{}, now
 	p.began = now
-	m.reached(p)
+	m.endGreetings(p)
 	m.setSilent(p, false)
 	m.noteUnknown(p)
 	m.ring.pairs = true
@@ -111,9 +111,9 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 		p.late = false
 		m.version++
 	}
-	sends := append(m.stateTo(now, p, 0, nil), m.relayRestarting(now, p)...)
+	sends := append(m.ownStateTo(now, p, 0, nil), m.relayRestarting(now, p)...)
 	if p.sequence == 0 || !p.live {
-		sends = append(sends, m.pull(p, 0, nil))
+		sends = append(sends, m.pullState(p, 0, nil))
 	}
 	// Suspicions are sent when they begin. A peer without a session at that time did not receive
 	// them, and may have accepted the state of a dead speaker from others.
@@ -123,12 +123,12 @@ func (m *Machine) Met(now time.Time, node lb.NodeName, instance wire.Instance) [
 	return sends
 }
 
-// renew replaces the instance of a peer.
-func (m *Machine) renew(now time.Time, p *peer, instance wire.Instance) {
+// renewInstance replaces the instance of a peer.
+func (m *Machine) renewInstance(now time.Time, p *peer, instance wire.Instance) {
 	p.replaced, p.instance, p.sequence = p.instance, instance, 0
 	m.setStarting(p, false)
-	p.acked, p.acts = 0, ack{}
-	m.drop(p)
+	p.acked, p.acts = 0, ackedState{}
+	m.dropAssembly(p)
 	m.setSuspects(now, p, nil)
 	if !p.live || !p.isBackSoon(now) {
 		m.setState(p, false, wire.State{})
@@ -159,25 +159,25 @@ func (m *Machine) setState(p *peer, live bool, s wire.State) {
 
 // Receive takes a message of the instance of a peer that there is a session with. It does not retain
 // msg or its data.
-func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []Send) {
+func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []Outgoing) {
 	p := m.peers[node]
 	if p == nil {
 		return nil
 	}
 	if !p.met || p.instance != instance {
-		sends = m.Met(now, node, instance)
+		sends = m.NoteMet(now, node, instance)
 	}
-	m.alive(now, p, msg)
+	m.noteAlive(now, p, msg)
 	switch msg.Kind {
 	case wire.KindHeartbeat:
-		sends = append(sends, m.heartbeat(now, p, msg)...)
+		sends = append(sends, m.receiveHeartbeat(now, p, msg)...)
 	case wire.KindState:
 		m.receivePiece(now, p, msg)
 	case wire.KindPull:
 		if msg.About != 0 {
 			return append(sends, m.relayPulled(now, p, msg)...)
 		}
-		sends = append(sends, m.stateTo(now, p, msg.Nonce, m.missing(msg))...)
+		sends = append(sends, m.ownStateTo(now, p, msg.Nonce, m.missingOwnPieces(msg))...)
 		if len(msg.Missing) == 0 {
 			sends = append(sends, m.relayRestarting(now, p)...)
 		}
@@ -187,21 +187,21 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// Greeted records that an instance of a peer asks for a session. That counts only for an instance that
+// NoteGreeted records that an instance of a peer asks for a session. That counts only for an instance that
 // was met before or that another speaker has vouched for: any other greeting may be a recording.
 // silent: the peer is isolated, or announces nothing on the link of the mesh, so that it does not matter whether it
 // receives from this speaker.
-func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
+func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // otherwise the stall would count as a pause between two greetings
 	switch p := m.peers[node]; {
 	case p == nil, p.instance != instance:
 	case silent:
-		m.reached(p)
+		m.endGreetings(p)
 		m.setSilent(p, true)
 	default:
 		m.setSilent(p, false)
 		switch gap := now.Sub(p.greeted); {
-		case gap > longestGreetGap: // the first greeting of a series; an older one may have been a recording
+		case gap > maxGreetGap: // the first greeting of a series; an older one may have been a recording
 			p.greets, p.greetGap = now, 0
 		case gap > m.timing.Interval/2: // not under another key
 			p.greetGap = gap
@@ -210,22 +210,22 @@ func (m *Machine) Greeted(now time.Time, node lb.NodeName, instance wire.Instanc
 	}
 }
 
-// unreachedFor is the shortest time for which a greeting counts: unanswered greetings come three times
+// unreachedTime is the shortest time for which a greeting counts: unanswered greetings come three times
 // a second, and later with pauses of at most twice the one before.
-const unreachedFor = time.Second
+const unreachedTime = time.Second
 
-// longestGreetGap is longer than the pauses between greetings that are not answered.
-const longestGreetGap = 2500 * time.Millisecond
+// maxGreetGap is longer than the pauses between greetings that are not answered.
+const maxGreetGap = 2500 * time.Millisecond
 
 // noteUnreached records which peers run and receive nothing from this speaker. Such a peer asks for a
 // session again and again, and sends nothing else.
 func (m *Machine) noteUnreached(now time.Time) {
-	if now.Sub(m.greeted) > 2*unreachedFor && m.unreached == 0 {
+	if now.Sub(m.greeted) > 2*unreachedTime && m.unreached == 0 {
 		return
 	}
 	m.unreached = 0
 	for _, p := range m.peers {
-		unreached := now.Sub(p.greeted) < max(unreachedFor, p.greetGap*5/2) && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.timeout(p)
+		unreached := now.Sub(p.greeted) < max(unreachedTime, p.greetGap*5/2) && p.greeted.Sub(p.greets) >= m.timing.Timeout/2 && now.Sub(p.received) >= m.suspectTimeout(p)
 		if unreached != p.unreached {
 			p.unreached = unreached
 			m.version++
@@ -244,7 +244,7 @@ func (m *Machine) noteStarting(now time.Time) {
 		return
 	}
 	for _, p := range m.peers {
-		if p.starting && now.Sub(p.received) >= startingFor {
+		if p.starting && now.Sub(p.received) >= startTimeout {
 			m.setStarting(p, false)
 		}
 	}
@@ -257,9 +257,9 @@ func (m *Machine) setStarting(p *peer, is bool) {
 	}
 }
 
-// reached ends the series of greetings of a peer: something else came from it, or its greetings
+// endGreetings ends the series of greetings of a peer: something else came from it, or its greetings
 // show that it is silent.
-func (m *Machine) reached(p *peer) {
+func (m *Machine) endGreetings(p *peer) {
 	p.greeted, p.greets, p.greetGap = time.Time{}, time.Time{}, 0
 	if p.unreached {
 		p.unreached = false
@@ -274,9 +274,9 @@ func (m *Machine) setSilent(p *peer, is bool) {
 	}
 }
 
-// alive records that a message of a peer came. A peer that was lost is alive again if its latest state
+// noteAlive records that a message of a peer came. A peer that was lost is alive again if its latest state
 // is known.
-func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
+func (m *Machine) noteAlive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
 		p.late = false
 		m.version++
@@ -285,7 +285,7 @@ func (m *Machine) alive(now time.Time, p *peer, msg *wire.Message) {
 		p.lost = false
 		m.version++
 	}
-	m.reached(p)
+	m.endGreetings(p)
 	m.setSilent(p, false)
 	p.received, p.suspected, p.interval, p.dead, p.asked = now, time.Time{}, msg.Interval, false, time.Time{}
 	if !p.live && p.sequence > 0 && msg.Sequence <= p.sequence && !p.isOverdue(now) {
@@ -303,23 +303,23 @@ func (m *Machine) revive(now time.Time, p *peer) {
 	m.version++
 }
 
-func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []Send) {
+func (m *Machine) receiveHeartbeat(now time.Time, p *peer, msg *wire.Message) (sends []Outgoing) {
 	p.heartbeat = now
 	m.receiveDigest(now, msg.Known)
 	named := m.setSuspects(now, p, msg.Suspects)
-	if msg.Sequence > p.sequence && !p.assembly.fresh(now, p, msg.Sequence, m.timing.Interval) {
-		sends = append(sends, m.pull(p, 0, p.assembly.missing(p, msg.Sequence)))
+	if msg.Sequence > p.sequence && !p.assembly.isFresh(now, p, msg.Sequence, m.timing.Interval) {
+		sends = append(sends, m.pullState(p, 0, p.assembly.missingPieces(p, msg.Sequence)))
 	}
-	if p.isRestarting() && p.acts == (ack{p.instance, p.sequence}) {
-		sends = append(sends, m.ack(p)) // the first ack may have been lost
+	if p.isRestarting() && p.acts == (ackedState{p.instance, p.sequence}) {
+		sends = append(sends, m.ackTo(p)) // the first ack may have been lost
 	}
 	if !named {
 		return sends
 	}
-	sends = append(sends, m.refute(now, p)...)
+	sends = append(sends, m.refuteSuspicions(now, p)...)
 	for _, id := range p.suspects {
 		if other := m.byID[id]; other != nil {
-			sends = append(sends, m.judge(now, other)...)
+			sends = append(sends, m.decideDead(now, other)...)
 		}
 	}
 	return sends
@@ -330,10 +330,10 @@ func (m *Machine) heartbeat(now time.Time, p *peer, msg *wire.Message) (sends []
 func (m *Machine) lose(now time.Time, p *peer) {
 	m.setLive(p, false)
 	if p.isRestarting() { // a new process may have published another state since
-		p.ended, p.endedAt = ack{p.instance, p.sequence}, now
+		p.ended, p.endedAt = ackedState{p.instance, p.sequence}, now
 		p.state, p.sequence = wire.State{}, 0
 	}
-	m.drop(p)
+	m.dropAssembly(p)
 	p.met, p.dead, p.suspected, p.late, p.asked = false, true, time.Time{}, false, time.Time{}
 	m.setSuspects(now, p, nil)
 	m.ring.pairs = true
@@ -347,12 +347,12 @@ func (m *Machine) lose(now time.Time, p *peer) {
 	}
 }
 
-// Vanished reports that the kernel of the node of a speaker that restarts does not answer. That has
+// NoteVanished reports that the kernel of the node of a speaker that restarts does not answer. That has
 // no effect as long as the speaker itself sends. The speaker is suspected then, and lost once another
 // watcher agrees, or none refutes that: only the way to its node may be cut.
-func (m *Machine) Vanished(now time.Time, node lb.NodeName) []Send {
+func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []Outgoing {
 	p := m.peers[node]
-	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.timeout(p) {
+	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.suspectTimeout(p) {
 		return nil
 	}
 	if p.suspected.IsZero() {
@@ -361,5 +361,5 @@ func (m *Machine) Vanished(now time.Time, node lb.NodeName) []Send {
 	if m.restartEnded(now, p) {
 		m.lose(now, p)
 	}
-	return m.heartbeats(m.met())
+	return m.heartbeats(m.metPeers())
 }

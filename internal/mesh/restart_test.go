@@ -70,34 +70,34 @@ func TestRestart(t *testing.T) {
 		{"a dead kernel ends the wait when another one agrees", func(s *script) {
 			s.peers["c"].suspects = []lb.NodeName{"b"}
 			s.pass(standard.Timeout, "c")
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 		}, nil},
 		{"a dead kernel ends the wait when another one agrees later", func(s *script) {
 			s.pass(standard.Timeout, "c")
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 			s.pass(standard.Timeout/2, "c")
 			s.peers["c"].suspects = []lb.NodeName{"b"}
 			s.pass(standard.Interval, "c")
 		}, nil},
 		{"a dead kernel ends the wait when nobody is there to agree", func(s *script) {
 			s.pass(2 * standard.Timeout)
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 		}, nil},
 		{"a kernel that answers others does not end the wait", func(s *script) {
 			s.pass(standard.Timeout, "c")
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 			s.pass(2*time.Second, "c")
 		}, &restarting},
 		{"a kernel that does not answer does not end it while the process sends", func(s *script) {
 			for range 20 {
 				s.pass(standard.Interval, "b", "c")
-				s.note(s.m.Vanished(s.now, "b"))
+				s.note(s.m.NoteVanished(s.now, "b"))
 			}
 		}, &restarting},
 		{"a dead kernel of an active one is not taken into account", func(s *script) {
 			s.restart("b")
 			s.publish("b", claiming)
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 		}, &claiming},
 		{"its silence is no suspicion", func(s *script) {
 			s.sent = nil
@@ -126,7 +126,7 @@ func TestRestart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := begin(t, "b", "c")
 			s.publish("b", restarting)
-			if diff := cmp.Diff([]lb.NodeName{"b"}, s.m.Probed()); diff != "" {
+			if diff := cmp.Diff([]lb.NodeName{"b"}, s.m.ProbedNodes()); diff != "" {
 				t.Errorf("whose kernels are to be probed (-want +got):\n%s", diff)
 			}
 			tt.does(s)
@@ -156,7 +156,7 @@ func TestStartingPeer_IsSentTheStateOfThoseThatRestart(t *testing.T) {
 		s.pass(time.Second, "c", "d")
 		s.sent = nil
 		does(s)
-		var got []Send
+		var got []Outgoing
 		for _, send := range s.sent {
 			if send.Message.Piece.About != 0 {
 				got = append(got, send)
@@ -166,7 +166,7 @@ func TestStartingPeer_IsSentTheStateOfThoseThatRestart(t *testing.T) {
 			t.Fatalf("%s: got %v, want one state relayed to c", name, got)
 		}
 		piece := got[0].Message.Piece
-		state, err := wire.Join([][]byte{piece.Data})
+		state, err := wire.JoinState([][]byte{piece.Data})
 		if err != nil || piece.About != wire.IDOf("b") || piece.Sequence != 2 || piece.Back != 4*time.Second || state.Claims[vip] != 7 {
 			t.Errorf("%s: relayed %+v, %+v, error %v, want the second state of b, back in 4 s", name, piece, state, err)
 		}
@@ -180,7 +180,7 @@ func TestSuspectedRestart_IsRelayed(t *testing.T) {
 		want int // states of b that are sent to c
 	}{
 		{"to one that suspects the peer", func(s *script) { s.pass(standard.Timeout, "c", "d") }, 1},
-		{"again in case that it was lost", func(s *script) { s.pass((relayAgain+1)*standard.Timeout, "c", "d") }, 2},
+		{"again in case that it was lost", func(s *script) { s.pass((relayAgainTimeouts+1)*standard.Timeout, "c", "d") }, 2},
 		{"not when its time is up", func(s *script) {
 			s.peers["c"].suspects = nil
 			s.pass(5*time.Second, "c", "d")
@@ -189,7 +189,7 @@ func TestSuspectedRestart_IsRelayed(t *testing.T) {
 		}, 0},
 		{"not when its kernel does not answer", func(s *script) {
 			s.now = s.now.Add(standard.Timeout)
-			s.note(s.m.Vanished(s.now, "b"))
+			s.note(s.m.NoteVanished(s.now, "b"))
 			s.pass(standard.Timeout, "c", "d")
 		}, 0},
 	} {
@@ -237,7 +237,7 @@ func TestRelayedRestart_IsJudgedByOthers(t *testing.T) {
 			s.sent = nil
 			s.pass(standard.Interval, "c", "d")
 			s.alive("in the end", tt.want...)
-			if got := s.m.Probed(); len(got) > 0 {
+			if got := s.m.ProbedNodes(); len(got) > 0 {
 				t.Errorf("the kernel of %v is probed, want none: it may be out of reach", got)
 			}
 			if got := s.named(); len(got) == 0 {
@@ -258,7 +258,7 @@ func TestRelayedRestart_DoesNotBringBackADeadPeer(t *testing.T) {
 	}
 	s.peers["c"].suspects = []lb.NodeName{"b"}
 	s.pass(standard.Timeout, "c")
-	s.note(s.m.Vanished(s.now, "b"))
+	s.note(s.m.NoteVanished(s.now, "b"))
 	s.peers["c"].suspects = nil
 	s.heartbeat("c")
 	relay(1, 2, restartingFor(4*time.Second))
@@ -273,7 +273,7 @@ func TestRelayedRestart_BringsBackAPeerThatWasLostInACut(t *testing.T) {
 	s := begin(t, "b", "c", "d")
 	s.publish("b", restartingFor(5*time.Second))
 	s.pass(standard.Timeout + standard.Interval) // c and d are lost
-	s.note(s.m.Vanished(s.now, "b"))
+	s.note(s.m.NoteVanished(s.now, "b"))
 	s.alive("during the cut")
 	s.pass(standard.Interval)
 	for _, msg := range relayedPieces("b", wire.Instance{1}, 2, restartingFor(4*time.Second)) {
@@ -327,7 +327,7 @@ func TestAcknowledged(t *testing.T) {
 	}
 	want := func(when string, want bool) {
 		t.Helper()
-		if got := s.m.Acknowledged(); got != want {
+		if got := s.m.IsAcknowledged(); got != want {
 			t.Errorf("%s: acknowledged %v, want %v", when, got, want)
 		}
 	}
@@ -451,7 +451,7 @@ func TestStartingPeer_IsReported(t *testing.T) {
 	}{
 		{"as long as it sends", func(s *script) { s.pass(5*time.Second, "b", "c") }, true},
 		{"not when it knows what it has", func(s *script) { s.publish("b", active) }, false},
-		{"not when it sends no more", func(s *script) { s.pass(startingFor+standard.Interval, "c") }, false},
+		{"not when it sends no more", func(s *script) { s.pass(startTimeout+standard.Interval, "c") }, false},
 		{"not when another process is there", func(s *script) { s.restart("b"); s.heartbeat("b") }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,8 +22,8 @@ type ring struct {
 	pairs     bool    // the pairs are to be found anew
 }
 
-// ordered returns all peers in the order of the ring, from this speaker on.
-func (m *Machine) ordered() []*peer {
+// inRingOrder returns all peers in the order of the ring, from this speaker on.
+func (m *Machine) inRingOrder() []*peer {
 	if !m.ring.stale && len(m.ring.order) == len(m.peers) {
 		return m.ring.order
 	}
@@ -41,10 +41,10 @@ func (m *Machine) ordered() []*peer {
 	return order
 }
 
-// met returns the peers that there is a session with.
-func (m *Machine) met() []*peer {
+// metPeers returns the peers that there is a session with.
+func (m *Machine) metPeers() []*peer {
 	var met []*peer
-	for _, p := range m.ordered() {
+	for _, p := range m.inRingOrder() {
 		if p.met {
 			met = append(met, p)
 		}
@@ -52,19 +52,19 @@ func (m *Machine) met() []*peer {
 	return met
 }
 
-// few reports whether every speaker watches every other one.
-func (m *Machine) few() bool { return len(m.peers)-len(m.leaving) <= fullMesh }
+// isFullMesh reports whether every speaker watches every other one.
+func (m *Machine) isFullMesh() bool { return len(m.peers)-len(m.leaving) <= maxFullMesh }
 
 func (m *Machine) findPairs(now time.Time) {
-	order := m.ordered()
+	order := m.inRingOrder()
 	if !m.ring.pairs {
 		return
 	}
 	m.ring.pairs = false
 	m.ring.receivers, m.ring.watched = m.ring.receivers[:0], m.ring.watched[:0]
-	most := watchers
-	if m.few() {
-		most = fullMesh
+	most := watchersPerPeer
+	if m.isFullMesh() {
+		most = maxFullMesh
 	}
 	count := 0
 	for _, p := range order {
@@ -74,7 +74,7 @@ func (m *Machine) findPairs(now time.Time) {
 		if p.canWatch() {
 			count++
 		}
-		p.arc = m.few()
+		p.arc = m.isFullMesh()
 	}
 	// This speaker watches a peer if fewer than most peers that can watch are between the two.
 	between := 0
@@ -97,22 +97,22 @@ func (m *Machine) findPairs(now time.Time) {
 	}
 }
 
-// receivers returns the peers that get the next regular heartbeat: those that watch this speaker
+// heartbeatReceivers returns the peers that get the next regular heartbeat: those that watch this speaker
 // and, in a large mesh, another peer in turn. A heartbeat shows a peer that it did not receive a
 // state, or that its ack was lost. So the first one after a state was published goes to all, and
 // while this speaker restarts further ones go to those whose acks it waits for.
-func (m *Machine) receivers() []*peer {
+func (m *Machine) heartbeatReceivers() []*peer {
 	receivers := slices.Clip(m.ring.receivers)
-	if m.few() || len(m.ring.order) == 0 {
+	if m.isFullMesh() || len(m.ring.order) == 0 {
 		return receivers
 	}
 	if m.published {
 		m.published = false
-		return m.met()
+		return m.metPeers()
 	}
 	if m.restarting {
-		for _, p := range m.ordered() {
-			if m.awaits(p) && !slices.Contains(receivers, p) {
+		for _, p := range m.inRingOrder() {
+			if m.awaitsAck(p) && !slices.Contains(receivers, p) {
 				receivers = append(receivers, p)
 			}
 		}
@@ -126,25 +126,25 @@ func (m *Machine) receivers() []*peer {
 	return receivers
 }
 
-// watched returns the peers that this speaker watches, alive or not.
-func (m *Machine) watched() []*peer { return m.ring.watched }
+// watchedPeers returns the peers that this speaker watches, alive or not.
+func (m *Machine) watchedPeers() []*peer { return m.ring.watched }
 
 // watchersOf returns the other watchers of a peer, as far as this speaker knows. If every speaker
 // watches every other one, it returns all peers, including p and those that cannot watch.
 func (m *Machine) watchersOf(p *peer) []*peer {
-	order := m.ordered()
-	if m.few() {
+	order := m.inRingOrder()
+	if m.isFullMesh() {
 		return order
 	}
 	var found []*peer
 	count := 0
 	// After the last peer of the ring comes this speaker, then the first one.
-	for i := p.position + 1; count < watchers && i < p.position+1+len(order); i++ {
+	for i := p.position + 1; count < watchersPerPeer && i < p.position+1+len(order); i++ {
 		if i == len(order) {
 			count++ // this speaker
 		}
 		w := order[i%len(order)]
-		if w != p && w.canWatch() && count < watchers {
+		if w != p && w.canWatch() && count < watchersPerPeer {
 			found = append(found, w)
 			count++
 		}

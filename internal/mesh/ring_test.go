@@ -28,8 +28,8 @@ func meet(count int) *rings {
 		r.machines[name] = New(name, standard)
 		r.machines[name].SetPeers(r.now, r.names)
 	}
-	r.each(func(m *Machine, p *peer) { m.Met(r.now, p.node, wire.Instance{1}) })
-	r.each(func(m *Machine, p *peer) { m.learn(r.now, p, wire.Instance{1}, 1, active) })
+	r.each(func(m *Machine, p *peer) { m.NoteMet(r.now, p.node, wire.Instance{1}) })
+	r.each(func(m *Machine, p *peer) { m.learnState(r.now, p, wire.Instance{1}, 1, active) })
 	r.find()
 	return r
 }
@@ -54,13 +54,13 @@ func (r *rings) find() {
 // check fails unless both ends of each pair compute the pair, and others compute the same watchers.
 func (r *rings) check(t *testing.T, when string) {
 	t.Helper()
-	want := min(fullMesh, len(r.names)-1-len(r.restarting))
-	if !r.machines[r.names[0]].few() {
-		want = min(watchers, want)
+	want := min(maxFullMesh, len(r.names)-1-len(r.restarting))
+	if !r.machines[r.names[0]].isFullMesh() {
+		want = min(watchersPerPeer, want)
 	}
 	r.each(func(m *Machine, p *peer) {
 		sends := slices.ContainsFunc(r.machines[p.node].ring.receivers, func(to *peer) bool { return to.node == m.self })
-		if p.arc != sends || slices.Contains(m.watched(), p) != sends {
+		if p.arc != sends || slices.Contains(m.watchedPeers(), p) != sends {
 			t.Errorf("%s: %s watches %s: %v, is sent heartbeats: %v", when, m.self, p.node, p.arc, sends)
 		}
 	})
@@ -79,7 +79,7 @@ func (r *rings) check(t *testing.T, when string) {
 		}
 		slices.Sort(watching)
 		r.each(func(m *Machine, p *peer) {
-			if p.node != name || m.few() || !slices.Contains(r.names[:5], m.self) {
+			if p.node != name || m.isFullMesh() || !slices.Contains(r.names[:5], m.self) {
 				return
 			}
 			var got []lb.NodeName
@@ -118,7 +118,7 @@ func TestRing_BothEndsFindTheSamePairs(t *testing.T) {
 				r.restarting[name] = true
 				r.each(func(m *Machine, p *peer) {
 					if p.node == name {
-						m.learn(r.now, p, wire.Instance{1}, p.sequence+1, restartingFor(time.Minute))
+						m.learnState(r.now, p, wire.Instance{1}, p.sequence+1, restartingFor(time.Minute))
 					}
 				})
 			}
@@ -137,12 +137,12 @@ func TestRing_BothEndsFindTheSamePairs(t *testing.T) {
 		}
 		r.each(func(m *Machine, p *peer) {
 			if m.self == added || p.node == added {
-				m.Met(r.now, p.node, wire.Instance{1})
+				m.NoteMet(r.now, p.node, wire.Instance{1})
 				state := active
 				if r.restarting[p.node] {
 					state = restartingFor(time.Minute)
 				}
-				m.learn(r.now, p, wire.Instance{1}, 1, state)
+				m.learnState(r.now, p, wire.Instance{1}, 1, state)
 			}
 		})
 		r.find()
@@ -168,7 +168,7 @@ func TestRing_IsFixed(t *testing.T) {
 func unwatched(t *testing.T) (s *script, all []lb.NodeName, node lb.NodeName, by []lb.NodeName) {
 	all = nodes(40)
 	s = begin(t, all...)
-	for _, p := range s.m.ordered() {
+	for _, p := range s.m.inRingOrder() {
 		if !p.arc {
 			for _, w := range s.m.watchersOf(p) {
 				by = append(by, w.node)
@@ -247,7 +247,7 @@ func TestUnwatchedPeer(t *testing.T) {
 				s.pass(20*ms, others...)
 				if s.take(wire.KindPull)[node] != nil {
 					s.deliver(node, wire.Message{Kind: wire.KindAck})
-					s.sent = append(s.sent, Send{To: node, Message: &wire.Message{Kind: wire.KindPull}})
+					s.sent = append(s.sent, Outgoing{To: node, Message: &wire.Message{Kind: wire.KindPull}})
 				}
 			}
 		}},
@@ -285,7 +285,7 @@ func TestUnwatchedPeer(t *testing.T) {
 			if tt.alive && s.flips[node] > 0 {
 				t.Errorf("it became alive or dead %d times, want never", s.flips[node])
 			}
-			asked := slices.ContainsFunc(s.sent, func(send Send) bool { return send.To == node && send.Message.Kind == wire.KindPull })
+			asked := slices.ContainsFunc(s.sent, func(send Outgoing) bool { return send.To == node && send.Message.Kind == wire.KindPull })
 			if tt.asked && !asked {
 				t.Error("it was not asked")
 			}
@@ -297,7 +297,7 @@ func TestManySilent_AreAskedBeforeTheyAreLost(t *testing.T) {
 	for _, answers := range []bool{true, false} {
 		s := begin(t, nodes(40)...)
 		var other lb.NodeName // that it does not watch
-		for _, p := range s.m.ordered() {
+		for _, p := range s.m.inRingOrder() {
 			if !p.arc {
 				other = p.node
 			}
@@ -324,15 +324,15 @@ func TestSuspects_FitIntoAHeartbeat(t *testing.T) {
 	for seed := range uint64(5) {
 		m, now := among(1000)
 		rng := rand.New(rand.NewPCG(seed, 1))
-		order := slices.Clone(m.ordered())
+		order := slices.Clone(m.inRingOrder())
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, p := range order[:100] {
 			m.lose(now, p)
 		}
 		m.findPairs(now)
-		named := m.heartbeats(m.met()[:1])[0].Message.Suspects
-		if alive := len(m.watched()) - len(named); alive != watchers || len(named) > 16 {
-			t.Errorf("seed %d: a heartbeat names %d, and %d that are alive are watched, want 16 at most, and %d", seed, len(named), alive, watchers)
+		named := m.heartbeats(m.metPeers()[:1])[0].Message.Suspects
+		if alive := len(m.watchedPeers()) - len(named); alive != watchersPerPeer || len(named) > 16 {
+			t.Errorf("seed %d: a heartbeat names %d, and %d that are alive are watched, want 16 at most, and %d", seed, len(named), alive, watchersPerPeer)
 		}
 	}
 }
@@ -352,7 +352,7 @@ func TestPublishedState_IsFollowedByAHeartbeatToAll(t *testing.T) {
 	for range 3 {
 		s.sent = nil
 		s.pass(standard.Interval, nodes(40)...)
-		if got := s.take(wire.KindHeartbeat); got["node039"] == nil || len(got) > watchers+2 {
+		if got := s.take(wire.KindHeartbeat); got["node039"] == nil || len(got) > watchersPerPeer+2 {
 			t.Errorf("heartbeats for %d, want the watchers, one in turn and node039, whose ack is missing", len(got))
 		}
 	}

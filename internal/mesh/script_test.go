@@ -32,7 +32,7 @@ type script struct {
 	t     *testing.T
 	m     *Machine
 	now   time.Time
-	sent  []Send // since take was called
+	sent  []Outgoing // since take was called
 	peers map[lb.NodeName]*scripted
 	last  View
 	// members and peerList are copies from the machine after the last event.
@@ -77,19 +77,19 @@ func (s *script) setPeers(others ...lb.NodeName) {
 }
 
 // note records what the machine sends, and checks its view.
-func (s *script) note(sends []Send) {
+func (s *script) note(sends []Outgoing) {
 	s.t.Helper()
 	s.sent = append(s.sent, sends...)
-	for _, node := range s.m.Lost() {
+	for _, node := range s.m.TakeLost() {
 		s.peers[node].met = false
 	}
 	if len(s.peers) > 8 && s.m.Version() == s.last.Version {
 		return // comparing views of many peers takes too long
 	}
-	if members, was := s.m.Members(), s.members; !slices.Equal(s.m.Peers(), s.peerList) && members == was {
+	if members, was := s.m.MembersVersion(), s.members; !slices.Equal(s.m.Peers(), s.peerList) && members == was {
 		s.t.Errorf("Peers changed from %v to %v, and Members did not", s.peerList, s.m.Peers())
 	}
-	s.members, s.peerList = s.m.Members(), s.m.Peers()
+	s.members, s.peerList = s.m.MembersVersion(), s.m.Peers()
 	v := s.m.View()
 	if v.Version <= s.last.Version && !reflect.DeepEqual(comparable(s.last), comparable(v)) {
 		s.t.Errorf("the view changed, and its version %d did not:\n%s", v.Version, cmp.Diff(comparable(s.last), comparable(v), byValue, cmp.AllowUnexported(Peer{})))
@@ -125,7 +125,7 @@ func (s *script) deliver(node lb.NodeName, msg wire.Message) {
 	p := s.peers[node]
 	if !p.met {
 		p.met = true
-		s.note(s.m.Met(s.now, node, p.instance))
+		s.note(s.m.NoteMet(s.now, node, p.instance))
 	}
 	if msg.Sequence == 0 {
 		msg.Sequence = p.sequence
@@ -146,7 +146,7 @@ func (s *script) publish(node lb.NodeName, state wire.State) {
 
 // pieces returns the messages that publish a state.
 func pieces(state wire.State, nonce uint64) (messages []wire.Message) {
-	split := wire.Split(&state)
+	split := wire.SplitState(&state)
 	for i, data := range split {
 		messages = append(messages, wire.Message{Kind: wire.KindState, Nonce: nonce, Piece: wire.Piece{Back: state.Back, Index: i, Count: len(split), Data: data}})
 	}

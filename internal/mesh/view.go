@@ -15,7 +15,7 @@ type View struct {
 	// Peers are the speakers that are alive or restart, sorted by name.
 	Peers []Peer
 	// Missing are speakers that should be there and are not alive, by name.
-	Missing []Missing
+	Missing []MissingPeer
 	// Unreached are speakers that run and receive nothing from this one, by name.
 	Unreached []lb.NodeName
 	// Checked: all peers have answered the last Recheck, or the time for that is over.
@@ -45,8 +45,8 @@ type Peer struct {
 	sequence uint64
 }
 
-// Missing is another speaker that is not alive.
-type Missing struct {
+// MissingPeer is another speaker that is not alive.
+type MissingPeer struct {
 	// Node is the node that the speaker should run on.
 	Node lb.NodeName
 	// Received is when its last message came; zero: never.
@@ -61,8 +61,8 @@ func (m *Machine) Version() uint64 { return m.version }
 
 // View returns what is known of the others.
 func (m *Machine) View() View {
-	v := View{Version: m.version, Checked: m.Checked(), Stalls: m.stalls, Peers: make([]Peer, 0, len(m.peers))}
-	m.ordered()
+	v := View{Version: m.version, Checked: m.IsChecked(), Stalls: m.stalls, Peers: make([]Peer, 0, len(m.peers))}
+	m.inRingOrder()
 	for _, p := range m.ring.byName {
 		if p.unreached {
 			v.Unreached = append(v.Unreached, p.node)
@@ -71,21 +71,21 @@ func (m *Machine) View() View {
 		case p.live:
 			v.Peers = append(v.Peers, Peer{Node: p.node, State: p.state, Since: p.since, Lost: p.lost, Late: p.late, Starting: p.starting, instance: p.instance, sequence: p.sequence})
 		case p.expected:
-			v.Missing = append(v.Missing, Missing{Node: p.node, Received: p.received, Silent: p.silent})
+			v.Missing = append(v.Missing, MissingPeer{Node: p.node, Received: p.received, Silent: p.silent})
 		}
 	}
 	return v
 }
 
-// Probed returns, by name, the nodes whose kernels are to be probed: those of restarting speakers that
+// ProbedNodes returns, by name, the nodes whose kernels are to be probed: those of restarting speakers that
 // this one watches. If a speaker was suspected before it restarted, as behind a firewall, its kernel
 // may not be reachable either: others probe it.
-func (m *Machine) Probed() []lb.NodeName {
+func (m *Machine) ProbedNodes() []lb.NodeName {
 	if m.restarts == 0 {
 		return nil
 	}
 	var nodes []lb.NodeName
-	for _, p := range m.watched() {
+	for _, p := range m.watchedPeers() {
 		if p.live && p.isRestarting() && p.suspected.IsZero() {
 			nodes = append(nodes, p.node)
 		}

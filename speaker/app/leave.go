@@ -35,5 +35,5 @@ func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) 
 	ctx, cancel := context.WithTimeout(context.Background(), ackTimeout)
 	defer cancel()
 	engine.Restart(ctx, restartTimeout)
-	mesh.Acknowledged(ctx)
+	mesh.WaitAcknowledged(ctx)
 }

@@ -18,6 +18,6 @@ func startResponder(ctx context.Context, log logr.Logger, engine *layer2.Engine,
 		ARP: responder.ListenARP, NDP: responder.ListenNDP, Metrics: responder.NewMetrics(metrics.Registry),
 		MayAnswer: peers.MayAnswer, Conflicts: engine.SetConflicts, Unserved: engine.SetUnserved,
 		Segment: engine.SetSegment, Witnesses: links.Witnesses, Rival: engine.AddRival, Announced: engine.AddAnnounced,
-		KernelOf: engine.KernelOf, ProxyBinds: links.ProxyBinds,
+		AnswerSource: engine.AnswerSource, ProxyBinds: links.ProxyBinds,
 	})
 }

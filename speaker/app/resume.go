@@ -18,7 +18,7 @@ const resumeAfter = 2 * time.Second
 // (nil) the mesh would wait to learn of peers.
 func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
-		mesh.Join(stored.Peers)
+		mesh.SetPeers(stored.Peers)
 		engine.SetHosts(stored.Peers)
 	}
 	if len(stored.Snapshot.Addresses) > 0 {
@@ -31,7 +31,7 @@ func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.
 func onPeers(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.SavePeers(peers)
-		mesh.Join(peers)
+		mesh.SetPeers(peers)
 		engine.SetHosts(peers)
 	}
 }

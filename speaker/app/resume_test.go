@@ -29,7 +29,7 @@ func TestResume(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			views := make(chan machine.View, 16)
 			peers, err := mesh.Start(mesh.Config{
-				Profile: mesh.Default,
+				Profile: mesh.ProfileDefault,
 				Node:    "node1", Address: netip.MustParseAddrPort("127.0.0.1:0"), Log: logr.Discard(),
 				View: func(v machine.View) { views <- v }, Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
 			})

@@ -43,7 +43,7 @@ func TestAnyContentComesBack(t *testing.T) {
 			lists = append(lists, list)
 		}
 		for i := range rapid.IntRange(0, 6).Draw(t, "addresses") {
-			want.Snapshot.Addresses = append(want.Snapshot.Addresses, layer2.Announced{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
+			want.Snapshot.Addresses = append(want.Snapshot.Addresses, layer2.AnnouncedAddress{Address: address(i), Candidates: rapid.SampledFrom(lists).Draw(t, "list")})
 			want.Claims[address(i)] = ownership.Epoch(rapid.Uint64().Draw(t, "epoch"))
 			want.Peers[lb.NodeName(fmt.Sprint("node", i))] = netip.MustParseAddr("fe80::1")
 		}
@@ -94,7 +94,7 @@ func TestTheSameCandidatesAreWrittenOnce(t *testing.T) {
 
 func TestAPartOfSharedCandidatesIsAListOfItsOwn(t *testing.T) {
 	both := []layer2.Candidate{{Node: "node1"}, {Node: "node2"}}
-	want := Content{Checkpoint: layer2.Checkpoint{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{
+	want := Content{Checkpoint: layer2.Checkpoint{Snapshot: layer2.Snapshot{Addresses: []layer2.AnnouncedAddress{
 		{Address: netip.MustParseAddr("10.0.0.1"), Candidates: both}, {Address: netip.MustParseAddr("10.0.0.2"), Candidates: both[:1]},
 	}}}}
 	comesBack(t, filepath.Join(t.TempDir(), "file"), want)

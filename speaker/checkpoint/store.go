@@ -279,7 +279,7 @@ func decodeFile(text []byte) (Content, error) {
 		c.Ours = append(c.Ours, hardware)
 	}
 	for _, a := range f.Addresses {
-		announced := layer2.Announced{Address: a.Address}
+		announced := layer2.AnnouncedAddress{Address: a.Address}
 		if !a.Address.IsValid() {
 			return Content{}, errors.New("an address is empty")
 		}

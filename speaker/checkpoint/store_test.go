@@ -23,9 +23,9 @@ func content() Content {
 	return Content{
 		Checkpoint: layer2.Checkpoint{
 			Snapshot: layer2.Snapshot{
-				Addresses: []layer2.Announced{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
+				Addresses: []layer2.AnnouncedAddress{{Address: a, Candidates: both}, {Address: b}, {Address: c, Candidates: both}},
 				Draining:  map[lb.NodeName]bool{"node2": true},
-				Detection: layer2.ReportOnly,
+				Detection: layer2.DetectionReportOnly,
 			},
 			Claims: ownership.Claims{a: 7, c: 1},
 		},

@@ -85,7 +85,7 @@ func (b *bed) happens(t *rapid.T, there map[string]client.Object) {
 // whole returns the sum of the changes so far.
 func (b *bed) whole() layer2.Snapshot {
 	now := b.snapshots[0]
-	wanted := map[netip.Addr]layer2.Announced{}
+	wanted := map[netip.Addr]layer2.AnnouncedAddress{}
 	for _, a := range now.Addresses {
 		wanted[a.Address] = a
 	}
@@ -98,7 +98,7 @@ func (b *bed) whole() layer2.Snapshot {
 			delete(wanted, address)
 		}
 	}
-	now.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y layer2.Announced) int { return x.Address.Compare(y.Address) })
+	now.Addresses = slices.SortedFunc(maps.Values(wanted), func(x, y layer2.AnnouncedAddress) int { return x.Address.Compare(y.Address) })
 	return now
 }
 

@@ -72,11 +72,11 @@ func readDetection(changes informers.Changes) layer2.Detection {
 	stack := informers.Get[*v1beta1.LoadBalancerStack](changes, client.ObjectKey{Name: v1beta1.LoadBalancerStackName})
 	switch {
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionReport:
-		return layer2.ReportOnly
+		return layer2.DetectionReportOnly
 	case stack != nil && stack.Spec.Layer2.ConflictDetection == v1beta1.ConflictDetectionOff:
-		return layer2.Off
+		return layer2.DetectionOff
 	}
-	return layer2.Enforce
+	return layer2.DetectionEnforce
 }
 
 // whyStandby returns why a node takes no address: the rest of a sentence that begins with the name of the

@@ -24,7 +24,7 @@ var byValue = cmp.Comparer(func(x, y netip.Addr) bool { return x == y })
 func TestSnapshotHasCandidatesOfAddressesThatServicesShow(t *testing.T) {
 	one := netip.MustParseAddr("10.0.0.1")
 	everyone := []layer2.Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}
-	nobody := []layer2.Announced{{Address: one}}
+	nobody := []layer2.AnnouncedAddress{{Address: one}}
 	base := func(ads ...v1beta1.L2Advertisement) objects {
 		return objects{
 			services: []corev1.Service{service("web", "10.0.0.1")},
@@ -47,37 +47,37 @@ func TestSnapshotHasCandidatesOfAddressesThatServicesShow(t *testing.T) {
 	tests := []struct {
 		name    string
 		objects objects
-		want    []layer2.Announced
+		want    []layer2.AnnouncedAddress
 		problem string
 	}{
 		{name: "an empty advertisement means all pools, nodes and interfaces", objects: base(ad("all", v1beta1.L2AdvertisementSpec{})),
-			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone}}},
 		{name: "without an advertisement no Service is looked at", objects: base()},
 		{name: "with nothing but a broken advertisement nobody announces", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken})),
 			want: nobody, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 		{name: "without endpoints nobody announces", objects: unready, want: nobody},
-		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []layer2.Announced{{Address: one, Candidates: everyone[:1]}}},
+		{name: "local traffic goes to the nodes with endpoints", objects: local, want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone[:1]}}},
 		{name: "a claim that no Service shows yet is not announced", objects: pending},
 		{name: "a claim whose Service is gone is not announced", objects: gone},
 		{name: "a pool can be named", objects: base(ad("gold", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"gold"}})),
-			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone}}},
 		{name: "an advertisement of another pool does not count", objects: base(ad("tin", v1beta1.L2AdvertisementSpec{IPAddressPools: []v1beta1.ObjectName{"tin"}})), want: nobody},
 		{name: "pools are selected by label", objects: base(ad("high", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "high")})),
-			want: []layer2.Announced{{Address: one, Candidates: everyone}}},
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone}}},
 		{name: "a selector of other pools does not count", objects: base(ad("low", v1beta1.L2AdvertisementSpec{IPAddressPoolSelectors: selector("tier", "low")})), want: nobody},
 		{name: "nodes are selected by label", objects: base(ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a")})),
-			want: []layer2.Announced{{Address: one, Candidates: everyone[:2]}}},
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone[:2]}}},
 		{name: "advertisements add up, interfaces are those for each node", objects: base(
 			ad("a", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "a"), Interfaces: []v1beta1.InterfaceName{"eth1"}}),
 			ad("b", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b"), Interfaces: []v1beta1.InterfaceName{"eth2"}})),
-			want: []layer2.Announced{{Address: one, Candidates: []layer2.Candidate{
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: []layer2.Candidate{
 				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3", Interfaces: []string{"eth2"}}}}}},
 		{name: "an advertisement without interfaces widens one that names some", objects: base(
 			ad("a", v1beta1.L2AdvertisementSpec{Interfaces: []v1beta1.InterfaceName{"eth1"}}), ad("all", v1beta1.L2AdvertisementSpec{NodeSelectors: selector("zone", "b")})),
-			want: []layer2.Announced{{Address: one, Candidates: []layer2.Candidate{
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: []layer2.Candidate{
 				{Node: "n1", Interfaces: []string{"eth1"}}, {Node: "n2", Interfaces: []string{"eth1"}}, {Node: "n3"}}}}},
 		{name: "an invalid advertisement is reported and disturbs no other", objects: base(ad("bad", v1beta1.L2AdvertisementSpec{NodeSelectors: broken}), ad("all", v1beta1.L2AdvertisementSpec{})),
-			want: []layer2.Announced{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
+			want: []layer2.AnnouncedAddress{{Address: one, Candidates: everyone}}, problem: `the L2Advertisement "bad" is ignored: spec.nodeSelectors[0]`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestExcludedNodeStaysCandidateOfItsAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := snapshotOf(t, o, tt.policy)
 			want := layer2.Snapshot{
-				Addresses: []layer2.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}, {Node: "n2"}}}},
+				Addresses: []layer2.AnnouncedAddress{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}, {Node: "n2"}}}},
 				Draining:  tt.draining, Down: map[lb.NodeName]bool{}, Standby: tt.standby,
 			}
 			if diff := cmp.Diff(want, got, byValue); diff != "" {
@@ -166,14 +166,14 @@ func TestAChangeOfTheStackTakesEffectAtOnce(t *testing.T) {
 	if got := b.changeAt(t, "another key drains", 2); !got.Draining["n1"] || got.Standby != "is drained" {
 		t.Errorf("another key drains: got %+v, want a node that drains", got.Snapshot)
 	}
-	if got := b.snapshots[0].Detection; got != layer2.Enforce {
+	if got := b.snapshots[0].Detection; got != layer2.DetectionEnforce {
 		t.Errorf("stack without conflictDetection: got detection %q, want Enforce", got)
 	}
 	for i, tt := range []struct {
 		set  v1beta1.ConflictDetection
 		want layer2.Detection
 	}{
-		{v1beta1.ConflictDetectionReport, layer2.ReportOnly}, {v1beta1.ConflictDetectionOff, layer2.Off}, {v1beta1.ConflictDetectionEnforce, layer2.Enforce},
+		{v1beta1.ConflictDetectionReport, layer2.DetectionReportOnly}, {v1beta1.ConflictDetectionOff, layer2.DetectionOff}, {v1beta1.ConflictDetectionEnforce, layer2.DetectionEnforce},
 	} {
 		next := stack(apiconv.DrainPolicy{})
 		next.Spec.Layer2.ConflictDetection = tt.set

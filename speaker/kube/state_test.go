@@ -45,10 +45,10 @@ func TestStatus(t *testing.T) {
 		{name: "a minority is reported before other problems", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Problems: []string{"bad"}}, reason: v1beta1.ReasonMinority},
 		{name: "a minority because of nodes that are not ready comes after what is wrong", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
 		{name: "a minority because of nodes that are not ready is reported", report: layer2.Report{Links: links, MinoritySince: time.Unix(1, 0), Alone: true}, reason: v1beta1.ReasonMinority},
-		{name: "a link that cannot be announced on is reported", report: layer2.Report{Links: links, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
-		{name: "a link that cannot be announced on comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}, Unserved: []layer2.Unserved{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
-		{name: "node that announces nothing is named", report: layer2.Report{Links: links, Covered: []layer2.Covered{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
-		{name: "an address that is conceded comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conceded: layer2.InUse{Count: 1}}, reason: v1beta1.ReasonAddressConceded},
+		{name: "a link that cannot be announced on is reported", report: layer2.Report{Links: links, Unserved: []layer2.UnservedLink{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "a link that cannot be announced on comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conflicts: []layer2.Conflict{{}}, Unserved: []layer2.UnservedLink{{Interface: "eth1"}}}, reason: v1beta1.ReasonInterfaceFailed},
+		{name: "node that announces nothing is named", report: layer2.Report{Links: links, Covered: []layer2.CoveredNode{{Node: "n2", Count: 3, First: netip.MustParseAddr("192.0.2.1")}}}, reason: v1beta1.ReasonPeerNotAnnouncing},
+		{name: "an address that is conceded comes before what other objects show", report: layer2.Report{Links: links, Problems: []string{"bad"}, Conceded: layer2.UsedAddresses{Count: 1}}, reason: v1beta1.ReasonAddressConceded},
 		{name: "lost datagrams are reported", report: layer2.Report{Links: links, Lost: []lb.NodeName{"n2"}}, reason: v1beta1.ReasonDatagramsLost},
 		{name: "foreign hosts are reported", report: layer2.Report{Links: links, Conflicts: []layer2.Conflict{{}}}, reason: v1beta1.ReasonForeignHosts},
 		{name: "an invalid advertisement is reported", report: layer2.Report{Links: links, Problems: []string{"bad"}}, reason: v1beta1.ReasonInvalidAdvertisement},
@@ -80,7 +80,7 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 		{"in a minority", minority, receives + look},
 		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + ", and nothing on eth1, where no host answers, until one asks for an address" + look},
 		{"hosts answer for addresses", with(func(r *layer2.Report) {
-			r.InUse = layer2.InUse{Count: 3, First: []layer2.Use{
+			r.InUse = layer2.UsedAddresses{Count: 3, First: []layer2.AddressUse{
 				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},
 				{Address: netip.MustParseAddr("10.0.0.2"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 8}, Node: "n2"},
 			}}
@@ -137,7 +137,7 @@ func TestStatusListsOwnedAddressesUpToTheBound(t *testing.T) {
 	var r layer2.Report
 	a := netip.MustParseAddr("10.0.0.0")
 	for range maxListed + 1 {
-		r.Owned = append(r.Owned, layer2.OwnedSince{Address: a, Owned: layer2.Owned{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
+		r.Owned = append(r.Owned, layer2.OwnedAddress{Address: a, Serving: layer2.Serving{Interfaces: []string{"eth0"}}, Since: time.Unix(1, 5), Epoch: math.MaxUint64})
 		a = a.Next()
 	}
 	got := desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, nil)

@@ -184,7 +184,7 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 }
 
 // coveredSentence returns a sentence about nodes that do not announce their addresses.
-func coveredSentence(list []layer2.Covered) string {
+func coveredSentence(list []layer2.CoveredNode) string {
 	var nodes []string
 	for _, c := range list[:min(len(list), maxNamed)] {
 		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, %s first)", c.Node, c.Count, c.First))
@@ -218,7 +218,7 @@ func minoritySentence(r layer2.Report) string {
 
 // inUseClause returns the end of a sentence that names addresses which are not taken since hosts answer for
 // them.
-func inUseClause(u layer2.InUse) string {
+func inUseClause(u layer2.UsedAddresses) string {
 	if u.Count == 0 {
 		return ""
 	}
@@ -236,7 +236,7 @@ func inUseClause(u layer2.InUse) string {
 	return "; hosts answer for " + strings.Join(parts, ", ")
 }
 
-func unservedSentence(list []layer2.Unserved) string {
+func unservedSentence(list []layer2.UnservedLink) string {
 	parts := make([]string, 0, len(list))
 	for _, u := range list {
 		family := "IPv4"

@@ -58,7 +58,7 @@ func TestOnlyChangesThatCountAreReported(t *testing.T) {
 
 	address := netip.MustParseAddr("10.0.0.1")
 	b.loses(web[2])
-	nobody := layer2.Change{Snapshot: layer2.Snapshot{Addresses: []layer2.Announced{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
+	nobody := layer2.Change{Snapshot: layer2.Snapshot{Addresses: []layer2.AnnouncedAddress{{Address: address}}, Draining: map[lb.NodeName]bool{}, Down: map[lb.NodeName]bool{}}}
 	if diff := cmp.Diff(nobody, b.changeAt(t, "the endpoints are gone", 1), byValue); diff != "" {
 		t.Errorf("the endpoints are gone (-want +got):\n%s", diff)
 	}
@@ -89,7 +89,7 @@ func TestWithoutAnAdvertisementNoServiceIsComputed(t *testing.T) {
 	b.loses(&held)
 	b.sees(&all)
 	got := b.changeAt(t, "the first advertisement", 1)
-	want := []layer2.Announced{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}}}}
+	want := []layer2.AnnouncedAddress{{Address: netip.MustParseAddr("10.0.0.1"), Candidates: []layer2.Candidate{{Node: "n1"}}}}
 	if diff := cmp.Diff(want, got.Addresses, byValue); diff != "" {
 		t.Errorf("the first advertisement (-want +got):\n%s", diff)
 	}
@@ -97,7 +97,7 @@ func TestWithoutAnAdvertisementNoServiceIsComputed(t *testing.T) {
 	b.sees(&broken)
 	b.changeAt(t, "a broken advertisement", 2)
 	b.loses(&all)
-	if diff := cmp.Diff([]layer2.Announced{{Address: want[0].Address}}, b.changeAt(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
+	if diff := cmp.Diff([]layer2.AnnouncedAddress{{Address: want[0].Address}}, b.changeAt(t, "only a broken one is left", 3).Addresses, byValue); diff != "" {
 		t.Errorf("only a broken one is left (-want +got):\n%s", diff)
 	}
 	b.loses(&broken)

@@ -13,14 +13,14 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// sent is what was published, reported and written to the checkpoint last.
-type sent struct {
+// lastSent is what was published, reported and written to the checkpoint last.
+type lastSent struct {
 	state     *wire.State
 	ours      []net.HardwareAddr // hardware addresses of nodes whose speakers were received from, ordered
-	nodes     []net.HardwareAddr // ours, and those of view.learned, ordered
+	nodes     []net.HardwareAddr // ours, and those of roundView.learned, ordered
 	detection Detection
 	report    *Report
-	owned     []OwnedSince // in the report, ordered
+	owned     []OwnedAddress // in the report, ordered
 	want      *Snapshot    // in the checkpoint; so are held and known
 	held      []netip.Addr
 	known     int       // number of hardware addresses in ours
@@ -30,38 +30,38 @@ type sent struct {
 	unpublished, unsaved bool
 }
 
-// contest has the addresses of this node that others claimed as well at a time.
-type contest struct {
+// contestedClaims has the addresses of this node that others claimed as well at a time.
+type contestedClaims struct {
 	addresses []netip.Addr
 	at        time.Time
 }
 
 // act carries out what was decided, and only then publishes the claims: the node that has to give an address up
 // does so once it receives the claim, and by then this one has announced the address.
-func (e *Engine) act(v *view, d decision) {
+func (e *Engine) act(v *roundView, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
-	e.setOurs(v)
+	e.setNodeHardware(v)
 	if next := v.in.want.Detection; next != e.sent.detection {
 		e.sent.detection = next
 		e.Announcer.SetDetection(next)
 	}
-	served := e.serve(d)
+	served := e.recordServed(d)
 	if served {
-		e.Announcer.SetOwned(e.served)
+		e.Announcer.SetServed(e.served)
 	}
-	if claimed := e.claim(d); claimed || served {
+	if claimed := e.recordClaim(d); claimed || served {
 		e.noteOwned(d.Looked, v.now)
 	}
 	e.publish(v)
-	e.repeat(v, d)
+	e.repeatAnnouncements(v, d)
 	e.Mesh.Acted(*v.in.view)
 	e.sendReport(v)
 	e.saveCheckpoint(v)
 }
 
-// serve records how addresses are served from now on, and reports whether that changed for the network.
-func (e *Engine) serve(d decision) (changed bool) {
+// recordServed records how addresses are served from now on, and reports whether that changed for the network.
+func (e *Engine) recordServed(d decision) (changed bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
 		now, is := d.served[address]
@@ -76,8 +76,8 @@ func (e *Engine) serve(d decision) (changed bool) {
 	return changed
 }
 
-// claim records what this node claims from now on, and reports whether that changed.
-func (e *Engine) claim(d decision) (changed bool) {
+// recordClaim records what this node claims from now on, and reports whether that changed.
+func (e *Engine) recordClaim(d decision) (changed bool) {
 	var next ownership.Claims
 	for _, address := range d.Looked {
 		before, had := e.claims[address]
@@ -104,13 +104,13 @@ func (e *Engine) setClaims(c ownership.Claims) {
 }
 
 // saveCheckpoint saves the checkpoint for the next speaker on this node if it changed: at most once in
-// saveEvery, and without delay while this speaker restarts.
-func (e *Engine) saveCheckpoint(v *view) {
+// saveInterval, and without delay while this speaker restarts.
+func (e *Engine) saveCheckpoint(v *roundView) {
 	held := slices.SortedFunc(maps.Keys(e.doubted), netip.Addr.Compare)
 	if e.Save == nil || e.sent.want == v.in.want && !e.sent.unsaved && slices.Equal(e.sent.held, held) && e.sent.known == len(e.sent.ours) {
 		return
 	}
-	if e.sent.saveAt = e.sent.saved.Add(saveEvery); v.now.Before(e.sent.saveAt) && v.phase != ownership.Restarting {
+	if e.sent.saveAt = e.sent.saved.Add(saveInterval); v.now.Before(e.sent.saveAt) && v.phase != ownership.Restarting {
 		return
 	}
 	e.sent.want, e.sent.unsaved, e.sent.held, e.sent.known, e.sent.saved = v.in.want, false, held, len(e.sent.ours), v.now
@@ -132,7 +132,7 @@ func (e *Engine) withheldClaims() (held []netip.Addr) {
 }
 
 // noteMoves records what this node takes and what it gives up.
-func (e *Engine) noteMoves(v *view, d decision) {
+func (e *Engine) noteMoves(v *roundView, d decision) {
 	e.noteLost(v)
 	for _, address := range d.Looked {
 		claim, owns := d.Own[address]
@@ -147,7 +147,7 @@ func (e *Engine) noteMoves(v *view, d decision) {
 		}
 	}
 	for _, address := range d.Yielded {
-		e.hold[address] = v.now.Add(holdOff)
+		e.hold[address] = v.now.Add(holdOffTime)
 		e.Log.Info("another node took an address that it may not own, as far as this node knows", "address", address)
 	}
 	if v.terms.MoveOne {
@@ -158,9 +158,9 @@ func (e *Engine) noteMoves(v *view, d decision) {
 }
 
 // noteTaken records that this node owns an address from now on.
-func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o Owned) {
+func (e *Engine) noteTaken(v *roundView, address netip.Addr, claim ownership.Claim, o Serving) {
 	delete(e.asking, address)
-	e.take(address, taken{since: v.now, first: o.First})
+	e.recordTaken(address, acquisition{since: v.now, first: o.First})
 	if o.First {
 		e.doubted[address] = true
 	}
@@ -173,7 +173,7 @@ func (e *Engine) noteTaken(v *view, address netip.Addr, claim ownership.Claim, o
 
 // noteLost records, for addresses that lost their owner because its speaker is missing, when the last message of that
 // speaker came.
-func (e *Engine) noteLost(v *view) {
+func (e *Engine) noteLost(v *roundView) {
 	received := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
 		if !m.Received.IsZero() {
@@ -185,18 +185,18 @@ func (e *Engine) noteLost(v *view) {
 			e.lost[m.Address] = at
 		}
 	}
-	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.owners.Owner(address) != "" || !v.wanted(address) })
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.owners.Owner(address) != "" || !v.isWanted(address) })
 }
 
 // noteFailover measures the time since the last message of the previous owner. It includes the time of nodes that were
 // elected before this one and did not take the address.
-func (e *Engine) noteFailover(v *view, address netip.Addr) {
+func (e *Engine) noteFailover(v *roundView, address netip.Addr) {
 	if at, known := e.lost[address]; known {
 		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
 	}
 }
 
-func (e *Engine) setOurs(v *view) {
+func (e *Engine) setNodeHardware(v *roundView) {
 	var ours []net.HardwareAddr
 	add := func(links []wire.Link) {
 		for i := range links {
@@ -208,40 +208,40 @@ func (e *Engine) setOurs(v *view) {
 		add(v.in.view.Peers[i].State.Links)
 	}
 	// Hardware addresses are never removed: nodes whose speakers are missing now are no foreign hosts.
-	ours = ordered(append(append(ours, e.sent.ours...), e.remembered...))
+	ours = sortedHardware(append(append(ours, e.sent.ours...), e.remembered...))
 	if len(ours) != len(e.sent.ours) {
 		e.sent.ours = ours
 	}
-	e.setNodes(v)
+	e.updateNodeHardware(v)
 }
 
-// setNodes sets which hardware addresses are those of nodes. A node that becomes known by this may
+// updateNodeHardware sets which hardware addresses are those of nodes. A node that becomes known by this may
 // announce addresses that this one owns. So this one announces them again, and the other node receives
 // that.
-func (e *Engine) setNodes(v *view) {
+func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
 		grew = grew || !e.wasNode(hardware[:])
 		nodes = append(nodes, slices.Clone(hardware[:]))
 	}
-	nodes = ordered(nodes)
+	nodes = sortedHardware(nodes)
 	if slices.EqualFunc(nodes, e.sent.nodes, slices.Equal[net.HardwareAddr]) {
 		return
 	}
 	e.sent.nodes = nodes
-	e.Announcer.SetOurs(nodes)
+	e.Announcer.SetNodeHardware(nodes)
 	if grew && len(e.claims) > 0 {
 		e.Announcer.Repeat()
 	}
 }
 
-// ordered sorts hardware addresses and returns each once. It changes list.
-func ordered(list []net.HardwareAddr) []net.HardwareAddr {
+// sortedHardware sorts hardware addresses and returns each once. It changes list.
+func sortedHardware(list []net.HardwareAddr) []net.HardwareAddr {
 	slices.SortFunc(list, slices.Compare[net.HardwareAddr])
 	return slices.CompactFunc(list, slices.Equal[net.HardwareAddr])
 }
 
-func (e *Engine) publish(v *view) {
+func (e *Engine) publish(v *roundView) {
 	state := wire.State{Phase: v.phase, Links: v.links, Claims: e.claims, Held: e.withheldClaims()}
 	if v.phase == ownership.Restarting {
 		state.Back = v.in.restarting.Sub(v.now)
@@ -256,13 +256,13 @@ func (e *Engine) publish(v *view) {
 	e.Mesh.Publish(state)
 }
 
-// repeat announces addresses again when others begin or cease to claim them too, and all addresses when a speaker is
+// repeatAnnouncements announces addresses again when others begin or cease to claim them too, and all addresses when a speaker is
 // back: hosts on the network may have learned another hardware address.
-func (e *Engine) repeat(v *view, d decision) {
+func (e *Engine) repeatAnnouncements(v *roundView, d decision) {
 	before := e.contested
 	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))
 	slices.SortFunc(d.Contested, netip.Addr.Compare)
-	e.contested = contest{d.Contested, v.now}
+	e.contested = contestedClaims{d.Contested, v.now}
 	if !slices.Equal(before.addresses, d.Contested) {
 		var again []netip.Addr
 		for _, address := range append(slices.Clone(before.addresses), d.Contested...) {

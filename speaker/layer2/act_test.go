@@ -71,7 +71,7 @@ func TestAct_AnnouncerGetsOnlyChanges(t *testing.T) {
 		b.links = append(b.links, eth("eth1", 2))
 		b.inform()
 		b.same("when a link comes up", []string{"owned [192.168.1.1]", "publish Active [192.168.1.1]"}, b.calls("owned", "publish"))
-		b.serves("when a link comes up", map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0", "eth1"}, First: true}})
+		b.serves("when a link comes up", map[netip.Addr]layer2.Serving{a1: {Interfaces: []string{"eth0", "eth1"}, First: true}})
 		b.want.Addresses = nil
 		b.inform()
 		b.serves("when it is not wanted any more", nil)
@@ -116,10 +116,10 @@ func TestReportsAreSentWhenSomethingHasChanged(t *testing.T) {
 		b.links[1].Internal = true
 		start := time.Now()
 		b.inform()
-		owned := func(a netip.Addr) layer2.OwnedSince {
-			return layer2.OwnedSince{Owned: layer2.Owned{Interfaces: []string{"eth0"}, First: true}, Address: a, Since: start, Epoch: 1}
+		owned := func(a netip.Addr) layer2.OwnedAddress {
+			return layer2.OwnedAddress{Serving: layer2.Serving{Interfaces: []string{"eth0"}, First: true}, Address: a, Since: start, Epoch: 1}
 		}
-		first := layer2.Report{Phase: "Active", Owned: []layer2.OwnedSince{owned(a1), owned(a2)}, Links: b.links[:1], Live: 1, Problems: []string{"a sentence"}}
+		first := layer2.Report{Phase: "Active", Owned: []layer2.OwnedAddress{owned(a1), owned(a2)}, Links: b.links[:1], Live: 1, Problems: []string{"a sentence"}}
 		b.same("the report", []layer2.Report{first}, b.reports)
 		b.after(time.Hour)
 		b.inform()

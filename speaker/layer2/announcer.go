@@ -39,21 +39,21 @@ type Link struct {
 // MaxAddresses bounds the addresses of a Link.
 const MaxAddresses = 32
 
-// Speaks reports whether an address of this family can be announced on the link.
-func (l Link) Speaks(address netip.Addr) bool {
+// CanAnnounce reports whether an address of this family can be announced on the link.
+func (l Link) CanAnnounce(address netip.Addr) bool {
 	if address.Is4() {
 		return l.IPv4
 	}
 	return l.LinkLocal.IsValid()
 }
 
-// Reaches reports whether the address is in a subnet of the link.
-func (l Link) Reaches(address netip.Addr) bool {
+// HasSubnetOf reports whether the address is in a subnet of the link.
+func (l Link) HasSubnetOf(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// Owned is how this node serves an address.
-type Owned struct {
+// Serving is how this node serves an address.
+type Serving struct {
 	// Interfaces are those on which this node announces the address, or answers for it, sorted.
 	Interfaces []string
 	// First means that no node has announced the address before, or that its last owner did not
@@ -71,12 +71,12 @@ type Owned struct {
 
 // Same reports whether two ways of serving are the same. First does not count, since it matters
 // only when serving begins.
-func (o Owned) Same(other Owned) bool {
+func (o Serving) Same(other Serving) bool {
 	return o.Returned == other.Returned && o.SameAnswers(other)
 }
 
 // SameAnswers reports whether the answers are the same on each interface.
-func (o Owned) SameAnswers(other Owned) bool {
+func (o Serving) SameAnswers(other Serving) bool {
 	same := func(x, y net.HardwareAddr) bool { return slices.Equal(x, y) }
 	return maps.EqualFunc(o.For, other.For, same) && slices.Equal(o.Interfaces, other.Interfaces)
 }
@@ -86,21 +86,21 @@ type Announcer interface {
 	// SetLinks sets the links of this node. Addresses that this node owns are announced on a link
 	// that comes up.
 	SetLinks([]Link)
-	// SetOwned sets which addresses this node serves from now on. When it returns, addresses that
+	// SetServed sets which addresses this node serves from now on. When it returns, addresses that
 	// are no longer in the map are not answered for any more, and new ones have been announced
 	// once, unless they are to be probed first; further announcements follow. The implementation
 	// must not retain the map: the caller changes it afterwards.
-	SetOwned(map[netip.Addr]Owned)
+	SetServed(map[netip.Addr]Serving)
 	// Repeat begins the series of announcements of addresses that this node owns again, since
 	// hosts may have learned another hardware address meanwhile. Without arguments it does so for
 	// all addresses.
 	Repeat(...netip.Addr)
-	// Ask sets what the segments of the links are asked from now on: these questions, and whether
+	// SetQuestions sets what the segments of the links are asked from now on: these questions, and whether
 	// this node receives from the segments at all. The results go to Engine.SetSegment. Nil: the
 	// segments are not asked. The caller never changes the questions.
-	Ask(*Questions)
-	// SetOurs sets the hardware addresses of the cluster's nodes, which are never foreign hosts.
-	SetOurs([]net.HardwareAddr)
+	SetQuestions(*Questions)
+	// SetNodeHardware sets the hardware addresses of the cluster's nodes, which are never foreign hosts.
+	SetNodeHardware([]net.HardwareAddr)
 	// SetDetection sets what is done about foreign hosts from now on. An address that is announced
 	// stays announced. One that is withheld because of a foreign host is announced if the new
 	// setting does not withhold it.
@@ -124,17 +124,17 @@ type Questions struct {
 type Detection string
 
 const (
-	// Enforce probes an address that nobody has announced before, and does not announce it
+	// DetectionEnforce probes an address that nobody has announced before, and does not announce it
 	// while a foreign host has it. It is the default.
-	Enforce Detection = ""
-	// ReportOnly probes the address too, and announces it even if a foreign host has it.
-	ReportOnly Detection = "report"
-	// Off neither probes nor reports.
-	Off Detection = "off"
+	DetectionEnforce Detection = ""
+	// DetectionReportOnly probes the address too, and announces it even if a foreign host has it.
+	DetectionReportOnly Detection = "report"
+	// DetectionOff neither probes nor reports.
+	DetectionOff Detection = "off"
 )
 
-// Unserved is an interface on which addresses of one family should be announced and cannot be.
-type Unserved struct {
+// UnservedLink is an interface on which addresses of one family should be announced and cannot be.
+type UnservedLink struct {
 	// Interface is its name.
 	Interface string
 	// IPv6 means that the family is IPv6, else it is IPv4.

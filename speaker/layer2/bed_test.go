@@ -56,7 +56,7 @@ type bed struct {
 // happened has the calls that the engine made.
 type happened struct {
 	log     []string // one line for each call, in order
-	owned   map[netip.Addr]layer2.Owned
+	owned   map[netip.Addr]layer2.Serving
 	ours    []net.HardwareAddr
 	states  []wire.State
 	reports []layer2.Report
@@ -196,7 +196,7 @@ func (b *bed) calls(kinds ...string) []string {
 }
 
 // serves compares the owned addresses with want.
-func (b *bed) serves(when string, want map[netip.Addr]layer2.Owned) {
+func (b *bed) serves(when string, want map[netip.Addr]layer2.Serving) {
 	b.Helper()
 	b.same("owned addresses "+when, want, b.owned)
 }
@@ -267,7 +267,7 @@ func (a announcer) SetLinks(links []layer2.Link) {
 	a.b.note(fmt.Sprintf("links %d", len(links)), func(*happened) {})
 }
 
-func (a announcer) SetOwned(owned map[netip.Addr]layer2.Owned) {
+func (a announcer) SetServed(owned map[netip.Addr]layer2.Serving) {
 	a.b.note("owned "+addresses(slices.Collect(maps.Keys(owned))), func(h *happened) { h.owned = maps.Clone(owned) })
 }
 
@@ -275,7 +275,7 @@ func (a announcer) Repeat(again ...netip.Addr) {
 	a.b.note("repeat "+addresses(again), func(*happened) {})
 }
 
-func (a announcer) Ask(q *layer2.Questions) {
+func (a announcer) SetQuestions(q *layer2.Questions) {
 	what := "ask nothing"
 	if q != nil {
 		what = "ask " + addresses(slices.Collect(maps.Keys(q.Addresses)))
@@ -289,7 +289,7 @@ func (a announcer) Ask(q *layer2.Questions) {
 	a.b.note(what, func(*happened) {})
 }
 
-func (a announcer) SetOurs(ours []net.HardwareAddr) {
+func (a announcer) SetNodeHardware(ours []net.HardwareAddr) {
 	a.b.note(fmt.Sprintf("ours %d", len(ours)), func(h *happened) { h.ours = ours })
 }
 

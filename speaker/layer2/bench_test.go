@@ -21,11 +21,11 @@ import (
 type discard struct{}
 
 func (discard) SetLinks([]Link)               {}
-func (discard) SetOwned(map[netip.Addr]Owned) {}
+func (discard) SetServed(map[netip.Addr]Serving) {}
 func (discard) Repeat(...netip.Addr)          {}
-func (discard) SetOurs([]net.HardwareAddr)    {}
+func (discard) SetNodeHardware([]net.HardwareAddr)    {}
 func (discard) SetDetection(Detection)        {}
-func (discard) Ask(*Questions)                {}
+func (discard) SetQuestions(*Questions)                {}
 func (discard) Publish(wire.State)            {}
 func (discard) Acted(mesh.View)               {}
 
@@ -39,7 +39,7 @@ func settledEngine(addresses int) (*Engine, Snapshot) {
 	everyone, claims := []Candidate{{Node: "n1"}, {Node: "n2"}, {Node: "n3"}}, []ownership.Claims{{}, {}, {}}
 	for i := range addresses {
 		a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
-		want.Addresses = append(want.Addresses, Announced{Address: a, Candidates: everyone})
+		want.Addresses = append(want.Addresses, AnnouncedAddress{Address: a, Candidates: everyone})
 		claims[i%3][a] = 1
 	}
 	e.Resume.Claims = claims[0]
@@ -51,7 +51,7 @@ func settledEngine(addresses int) (*Engine, Snapshot) {
 	e.SetLinks([]Link{{Name: "eth0", IPv4: true, Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 1}}})
 	e.SetView(view)
 	e.SetSnapshot(want)
-	e.round(time.Now())
+	e.runRound(time.Now())
 	return e, want
 }
 
@@ -61,14 +61,14 @@ func BenchmarkEngineOneChange(b *testing.B) {
 	for _, n := range []int{100, 1000, 5000} {
 		change := func(e *Engine, c Change) {
 			e.SetChange(c)
-			e.round(time.Now())
+			e.runRound(time.Now())
 		}
 		for owner, at := range map[string]int{"its own": 0, "another's": 1} {
 			b.Run(fmt.Sprintf("%d addresses/%s", n, owner), func(b *testing.B) {
 				e, want := settledEngine(n)
 				other, one := Change{}, Change{}
 				one.Addresses = want.Addresses[at : at+1]
-				other.Addresses = []Announced{{Address: want.Addresses[at].Address, Candidates: one.Addresses[0].Candidates[:2]}}
+				other.Addresses = []AnnouncedAddress{{Address: want.Addresses[at].Address, Candidates: one.Addresses[0].Candidates[:2]}}
 				for i := 0; b.Loop(); i++ {
 					change(e, []Change{other, one}[i%2])
 				}
@@ -78,7 +78,7 @@ func BenchmarkEngineOneChange(b *testing.B) {
 			e, _ := settledEngine(n)
 			more := netip.MustParseAddr("10.2.0.1")
 			come, leave := Change{}, Change{Gone: []netip.Addr{more}}
-			come.Addresses = []Announced{{Address: more, Candidates: []Candidate{{Node: "n1"}}}}
+			come.Addresses = []AnnouncedAddress{{Address: more, Candidates: []Candidate{{Node: "n1"}}}}
 			for i := 0; b.Loop(); i++ {
 				change(e, []Change{come, leave}[i%2])
 			}
@@ -113,13 +113,13 @@ func BenchmarkEngineCovering(b *testing.B) {
 				view.Peers = slices.Clone(view.Peers)
 				view.Version++
 				e.SetView(view)
-				e.round(time.Now())
+				e.runRound(time.Now())
 			}
 			if len(e.returned) != n {
 				b.Fatalf("it covers for %d addresses, want %d", len(e.returned), n)
 			}
 			for b.Loop() {
-				e.round(time.Now())
+				e.runRound(time.Now())
 			}
 		})
 	}

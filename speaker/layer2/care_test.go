@@ -13,8 +13,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-func coveredWith(hardware net.HardwareAddr) map[netip.Addr]layer2.Owned {
-	return map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": hardware}}}
+func coveredWith(hardware net.HardwareAddr) map[netip.Addr]layer2.Serving {
+	return map[netip.Addr]layer2.Serving{a1: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": hardware}}}
 }
 
 // restarts returns p1 while it restarts. p1 claims a1.
@@ -37,7 +37,7 @@ func TestCoveringSpeakerAnswersWithTheHardwareAddressOfTheRestartingNode(t *test
 		name     string
 		prefixes []netip.Prefix // of eth0 of this node
 		theirs   []wire.Link
-		want     map[netip.Addr]layer2.Owned
+		want     map[netip.Addr]layer2.Serving
 	}{
 		{name: "the link of the same name, without subnets", theirs: []wire.Link{link("eth1", 8), link("eth0", 7)}, want: coveredWith(mac(7))},
 		{name: "the link of the same subnet, whatever its name", prefixes: []netip.Prefix{net1}, theirs: []wire.Link{link("eth0", 7, net2), link("eth1", 8, net1)}, want: coveredWith(mac(8))},
@@ -74,7 +74,7 @@ func TestSpeakerCoversUntilTheHolderIsBackOrDead(t *testing.T) {
 	tests := []struct {
 		name string
 		then []mesh.Peer
-		want map[netip.Addr]layer2.Owned
+		want map[netip.Addr]layer2.Serving
 	}{
 		{name: "another node is elected", then: []mesh.Peer{restarts(), p2}, want: coveredWith(mac('1'))},
 		{name: "the holder is back", then: []mesh.Peer{peer("p1", ownership.Claims{a1: 3}), p2}},
@@ -102,7 +102,7 @@ func TestCoveringSpeakerUsesAllCommonLinksInOrder(t *testing.T) {
 		b.links = []layer2.Link{eth("eth2", 3), eth("eth1", 2), eth("eth0", 1)}
 		b.inform()
 		b.receive(restarts(wire.Link{Name: "eth0", Hardware: [6]byte(mac(7)), IPv4: true}, wire.Link{Name: "eth1", Hardware: [6]byte(mac(8)), IPv4: true}))
-		b.serves("while p1 restarts", map[netip.Addr]layer2.Owned{
+		b.serves("while p1 restarts", map[netip.Addr]layer2.Serving{
 			a1: {Interfaces: []string{"eth0", "eth1"}, For: map[string]net.HardwareAddr{"eth0": mac(7), "eth1": mac(8)}},
 		})
 	})

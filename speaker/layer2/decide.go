@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// view is all that a decision depends on.
-type view struct {
+// roundView is all that a decision depends on.
+type roundView struct {
 	now    time.Time
 	in     inbox
 	links  []wire.Link // of this node
@@ -38,42 +38,42 @@ type view struct {
 	stalled bool
 }
 
-// gather puts together what a decision depends on, and updates the nodes in the index of owners. Before
-// that, read has updated its wanted addresses.
-func (e *Engine) gather(now time.Time, in inbox) *view {
-	v := &view{now: now, in: in, links: wireLinks(e.reached(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Stalls != e.stalls}
+// buildView puts together what a decision depends on, and updates the nodes in the index of owners. Before
+// that, readInbox has updated its wanted addresses.
+func (e *Engine) buildView(now time.Time, in inbox) *roundView {
+	v := &roundView{now: now, in: in, links: wireLinks(e.reachedLinks(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Stalls != e.stalls}
 	e.stalls = in.view.Stalls
 	e.noteLinks(v)
-	e.learn(v)
+	e.learnHardware(v)
 	if !e.running {
-		e.resume(v)
+		e.resumeClaims(v)
 	}
 	nodes := []ownership.Node{{
-		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settled,
-		Claims: e.claims, Able: usableOn(v.links, e.subnets.near), Links: e.linksNumber,
+		Name: e.Self, Phase: v.phase, Drained: in.want.Draining[e.Self], Settled: now.Sub(e.begun) >= settleTime,
+		Claims: e.claims, Able: usableOn(v.links, e.subnets.isNear), Links: e.linksNumber,
 	}}
 	for i := range in.view.Peers {
 		p := &in.view.Peers[i]
 		nodes = append(nodes, ownership.Node{
-			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settled,
-			Claims: p.State.Claims, Able: usableOn(p.State.Links, e.subnets.near), Links: e.linksNumber,
+			Name: p.Node, Phase: p.State.Phase, Drained: in.want.Draining[p.Node], Settled: now.Sub(p.Since) >= settleTime,
+			Claims: p.State.Claims, Able: usableOn(p.State.Links, e.subnets.isNear), Links: e.linksNumber,
 		})
 	}
 	slices.SortFunc(nodes, func(x, y ownership.Node) int { return strings.Compare(string(x.Name), string(y.Name)) })
 	v.moved = e.owners.SetNodes(nodes)
-	e.doubt(v)
+	e.recordUnannounced(v)
 	e.noteReturns(v)
-	e.faceRivals(v)
-	e.leavePartition(v)
-	v.terms = ownership.DecisionTerms{Hold: e.heldOff(now), Released: e.letGo(v), MoveOne: e.mayMoveOne(v)}
+	e.yieldToRivals(v)
+	e.yieldToLargerGroup(v)
+	v.terms = ownership.DecisionTerms{Hold: e.inHoldOff(now), Released: e.releasedByOthers(v), MoveOne: e.mayMoveOne(v)}
 	v.terms.Passed, v.terms.Overdue = e.endTurns(now)
 	v.terms.Unripe = e.recentlyAble(v)
 	return v
 }
 
 // mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in
-// moveEvery. An address that a node which is alive gave up counts as such a move.
-func (e *Engine) mayMoveOne(v *view) bool {
+// moveInterval. An address that a node which is alive gave up counts as such a move.
+func (e *Engine) mayMoveOne(v *roundView) bool {
 	if !e.Failback {
 		return false
 	}
@@ -82,13 +82,13 @@ func (e *Engine) mayMoveOne(v *view) bool {
 			e.moved = v.now
 		}
 	}
-	return v.now.Sub(e.moved) >= moveEvery
+	return v.now.Sub(e.moved) >= moveInterval
 }
 
 // phase returns the phase of this speaker once it runs.
 func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	switch {
-	case e.isolated(now, in):
+	case e.isIsolated(now, in):
 		return ownership.Isolated
 	case now.Before(in.restarting):
 		return ownership.Restarting
@@ -98,49 +98,49 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	return ownership.Active
 }
 
-// resume claims again what this node claimed when its last speaker ended, unless another node claims it
+// resumeClaims claims again what this node claimed when its last speaker ended, unless another node claims it
 // by now. In a minority this node claims nothing, but the index remembers the epochs.
-func (e *Engine) resume(v *view) {
+func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
-		if !v.wanted(address) {
+		if !v.isWanted(address) {
 			continue
 		}
 		e.owners.Remember(address, epoch)
 		claimed := slices.ContainsFunc(v.in.view.Peers, func(p mesh.Peer) bool { _, ok := p.State.Claims[address]; return ok })
 		if !claimed && !e.isMinority() {
 			claims[address] = epoch
-			e.take(address, taken{since: v.now, first: e.doubted[address]})
+			e.recordTaken(address, acquisition{since: v.now, first: e.doubted[address]})
 		}
 	}
 	e.setClaims(claims)
 }
 
-// take records how this node got an address.
-func (e *Engine) take(address netip.Addr, t taken) {
+// recordTaken records how this node got an address.
+func (e *Engine) recordTaken(address netip.Addr, t acquisition) {
 	e.taken[address] = t
 	if t.first {
 		e.asking[address] = t.since
 	}
 }
 
-func (v *view) wanted(address netip.Addr) bool {
+func (v *roundView) isWanted(address netip.Addr) bool {
 	_, wanted := v.owners.Wants(address)
 	return wanted
 }
 
-// doubt records which addresses their owners do not announce because foreign hosts use them. The record
+// recordUnannounced records which addresses their owners do not announce because foreign hosts use them. The record
 // outlasts the owner: the next owner probes the address before it announces it. If several nodes claim
 // an address, this node's own state decides, then that of the last node by name.
-func (e *Engine) doubt(v *view) {
+func (e *Engine) recordUnannounced(v *roundView) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
 		for _, address := range v.in.view.Peers[i].State.Held {
 			unsure[address] = true
 		}
 	}
-	maps.DeleteFunc(e.asking, func(_ netip.Addr, since time.Time) bool { return v.now.Sub(since) >= probing })
-	held := v.in.unannounced()
+	maps.DeleteFunc(e.asking, func(_ netip.Addr, since time.Time) bool { return v.now.Sub(since) >= probeDuration })
+	held := v.in.unannouncedHere()
 	for _, address := range append(slices.Collect(maps.Keys(e.asking)), held...) {
 		unsure[address] = true
 	}
@@ -148,19 +148,19 @@ func (e *Engine) doubt(v *view) {
 		for i := range v.in.view.Peers {
 			s := &v.in.view.Peers[i].State
 			if _, claims := s.Claims[address]; claims {
-				e.setDoubt(address, slices.Contains(s.Held, address))
+				e.setUnannounced(address, slices.Contains(s.Held, address))
 			}
 		}
 		if _, claims := e.claims[address]; claims && e.running {
 			_, asks := e.asking[address]
-			e.setDoubt(address, asks || slices.Contains(held, address))
+			e.setUnannounced(address, asks || slices.Contains(held, address))
 		}
 	}
-	maps.DeleteFunc(e.doubted, func(address netip.Addr, _ bool) bool { return !v.wanted(address) })
+	maps.DeleteFunc(e.doubted, func(address netip.Addr, _ bool) bool { return !v.isWanted(address) })
 }
 
-// setDoubt records whether the owner of an address does not announce it.
-func (e *Engine) setDoubt(address netip.Addr, is bool) {
+// setUnannounced records whether the owner of an address does not announce it.
+func (e *Engine) setUnannounced(address netip.Addr, is bool) {
 	if is {
 		e.doubted[address] = true
 	} else {
@@ -168,19 +168,19 @@ func (e *Engine) setDoubt(address netip.Addr, is bool) {
 	}
 }
 
-// unannounced returns the addresses that this node does not announce because other hosts use them.
-func (in *inbox) unannounced() (unannounced []netip.Addr) {
+// unannouncedHere returns the addresses that this node does not announce because other hosts use them.
+func (in *inbox) unannouncedHere() (unannouncedHere []netip.Addr) {
 	for _, c := range in.conflicts {
 		if !c.Announced {
-			unannounced = append(unannounced, c.Address)
+			unannouncedHere = append(unannouncedHere, c.Address)
 		}
 	}
-	return unannounced
+	return unannouncedHere
 }
 
-// letGo returns the addresses that other nodes, which are alive, gave up less than releasedFor ago,
+// releasedByOthers returns the addresses that other nodes, which are alive, gave up less than releaseDelay ago,
 // and that have been wanted since, as far as this node knows.
-func (e *Engine) letGo(v *view) map[netip.Addr]bool {
+func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
 		case m.To != "":
@@ -192,7 +192,7 @@ func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	just := map[netip.Addr]bool{}
 	for address, at := range e.released {
 		candidates, _ := v.owners.Wants(address)
-		if len(candidates) == 0 || v.now.Sub(at) >= releasedFor {
+		if len(candidates) == 0 || v.now.Sub(at) >= releaseDelay {
 			delete(e.released, address)
 			continue
 		}
@@ -201,8 +201,8 @@ func (e *Engine) letGo(v *view) map[netip.Addr]bool {
 	return just
 }
 
-// heldOff returns the addresses that this node does not take from others yet (holdOff).
-func (e *Engine) heldOff(now time.Time) map[netip.Addr]bool {
+// inHoldOff returns the addresses that this node does not take from others yet (holdOffTime).
+func (e *Engine) inHoldOff(now time.Time) map[netip.Addr]bool {
 	held := map[netip.Addr]bool{}
 	for address, until := range e.hold {
 		if !now.Before(until) {
@@ -218,17 +218,17 @@ func (e *Engine) heldOff(now time.Time) map[netip.Addr]bool {
 type decision struct {
 	ownership.Output
 	// served are those of Looked that this node answers for.
-	served map[netip.Addr]Owned
+	served map[netip.Addr]Serving
 }
 
 // decide returns what this node owns and answers for.
-func (e *Engine) decide(v *view) decision {
-	d := decision{served: map[netip.Addr]Owned{}}
+func (e *Engine) decide(v *roundView) decision {
+	d := decision{served: map[netip.Addr]Serving{}}
 	if v.phase == ownership.Isolated {
-		e.minority.queries = map[netip.Addr]query{}
+		e.minority.queries = map[netip.Addr]addressQuery{}
 		clear(e.standoffs)
 		e.coverNobody()
-		d.Looked = e.everything()
+		d.Looked = e.ownedOrCovered()
 		return d
 	}
 	for address := range e.minority.queries {
@@ -243,7 +243,7 @@ func (e *Engine) decide(v *view) decision {
 		}
 	}
 	d.Output = e.owners.Decide(v.terms)
-	withheld := e.askFirst(v, &d)
+	withheld := e.askBeforeTaking(v, &d)
 	if v.phase == ownership.Restarting { // no other node would answer for an address that is still being probed
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
@@ -253,34 +253,34 @@ func (e *Engine) decide(v *view) decision {
 		if claim.Cause == ownership.CauseKept {
 			first = e.taken[address].first
 		}
-		on := slices.DeleteFunc(e.interfaces(v, address), func(l string) bool { return slices.Contains(withheld[address], l) })
-		d.served[address] = Owned{Interfaces: on, First: first}
+		on := slices.DeleteFunc(e.announcingInterfaces(v, address), func(l string) bool { return slices.Contains(withheld[address], l) })
+		d.served[address] = Serving{Interfaces: on, First: first}
 	}
 	e.continueCovering(v, &d)
 	for address, node := range d.Care {
 		if e.doubted[address] {
 			continue
 		}
-		if o := e.care(v, node, address); len(o.Interfaces) > 0 {
+		if o := e.coveringFor(v, node, address); len(o.Interfaces) > 0 {
 			d.served[address] = o
 		}
 	}
 	return d
 }
 
-// everything returns what this node owns or answers for, sorted.
-func (e *Engine) everything() []netip.Addr {
+// ownedOrCovered returns what this node owns or answers for, sorted.
+func (e *Engine) ownedOrCovered() []netip.Addr {
 	all := slices.AppendSeq(slices.Collect(maps.Keys(e.served)), maps.Keys(e.taken))
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
 }
 
-// interfaces returns the interfaces on which this node announces an address that it owns. If this node
+// announcingInterfaces returns the interfaces on which this node announces an address that it owns. If this node
 // is no candidate any more, it keeps the address until another node takes it, and announces it on no
 // further interface.
-func (e *Engine) interfaces(v *view, address netip.Addr) []string {
+func (e *Engine) announcingInterfaces(v *roundView, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
-	on := interfaces(v.links, c, address, e.subnets.near(address))
+	on := candidateInterfaces(v.links, c, address, e.subnets.isNear(address))
 	if before, served := e.served[address]; served && !is {
 		on = slices.DeleteFunc(on, func(name string) bool { return !slices.Contains(before.Interfaces, name) })
 	}
@@ -291,24 +291,24 @@ func (e *Engine) interfaces(v *view, address netip.Addr) []string {
 // cover, since that one may not have begun yet; both give the same answers. This node also covers for a
 // node whose restart is over, until that node announces the address. The index looks at the addresses
 // of restarting nodes, and at those that lost their owner, in each decision.
-func (e *Engine) continueCovering(v *view, d *decision) {
+func (e *Engine) continueCovering(v *roundView, d *decision) {
 	for address, holder := range e.covering {
 		_, chosen := d.Care[address]
 		switch _, taken := d.Own[address]; {
 		case taken:
 			delete(e.returned, address)
-		case !chosen && (v.holds(holder, address) || e.awaits(address)):
+		case !chosen && (v.isRestartingOwner(holder, address) || e.awaits(address)):
 			d.Care[address] = holder
-		case !chosen && v.wanted(address) && v.owners.Owner(address) == "":
+		case !chosen && v.isWanted(address) && v.owners.Owner(address) == "":
 			e.uncovered[address] = v.now
 		}
 	}
 	e.covering = d.Care
 }
 
-// holds reports whether a node that restarts owns an address that is wanted.
-func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
-	if !v.wanted(address) || v.owners.Owner(address) != node {
+// isRestartingOwner reports whether a node that restarts owns an address that is wanted.
+func (v *roundView) isRestartingOwner(node lb.NodeName, address netip.Addr) bool {
+	if !v.isWanted(address) || v.owners.Owner(address) != node {
 		return false
 	}
 	p := v.peer(node)
@@ -317,7 +317,7 @@ func (v *view) holds(node lb.NodeName, address netip.Addr) bool {
 
 // peer returns the speaker of another node; nil: it is not alive. The map by name is made on first use, since only a
 // speaker that covers for others needs it.
-func (v *view) peer(node lb.NodeName) *mesh.Peer {
+func (v *roundView) peer(node lb.NodeName) *mesh.Peer {
 	if v.peers == nil {
 		v.peers = make(map[lb.NodeName]*mesh.Peer, len(v.in.view.Peers))
 		for i := range v.in.view.Peers {
@@ -329,7 +329,7 @@ func (v *view) peer(node lb.NodeName) *mesh.Peer {
 
 // candidate returns what a node may do with an address, and whether it is a candidate
 // at all.
-func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
+func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
 	candidates, _ := v.owners.Wants(address)
 	for i := range candidates {
 		if candidates[i].Node == node {
@@ -339,23 +339,23 @@ func (v *view) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Can
 	return &ownership.Candidate{Node: node}, false
 }
 
-// care returns how this node covers for the node holder: it answers with the hardware address of that node, so that
+// coveringFor returns how this node covers for the node holder: it answers with the hardware address of that node, so that
 // traffic still goes there.
-func (e *Engine) care(v *view, holder lb.NodeName, address netip.Addr) Owned {
-	near := e.subnets.near(address)
-	o := Owned{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}
+func (e *Engine) coveringFor(v *roundView, holder lb.NodeName, address netip.Addr) Serving {
+	near := e.subnets.isNear(address)
+	o := Serving{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}
 	var theirs []wire.Link
 	if p := v.peer(holder); p != nil {
 		c, _ := v.candidate(holder, address)
 		for j := range p.State.Links {
-			if usable(&p.State.Links[j], c, address, near) {
+			if isUsable(&p.State.Links[j], c, address, near) {
 				theirs = append(theirs, p.State.Links[j])
 			}
 		}
 	}
 	c, _ := v.candidate(e.Self, address)
 	for i := range v.links {
-		if !usable(&v.links[i], c, address, near) {
+		if !isUsable(&v.links[i], c, address, near) {
 			continue
 		}
 		if mac, ok := counterpart(&v.links[i], theirs); ok {

@@ -23,22 +23,22 @@ import (
 )
 
 const (
-	// probing is how long it takes until a probe has shown whether a foreign host uses an address.
-	probing = 500 * time.Millisecond
-	// releasedFor is how long no other node takes an address that a node which is alive gave up:
+	// probeDuration is how long it takes until a probe has shown whether a foreign host uses an address.
+	probeDuration = 500 * time.Millisecond
+	// releaseDelay is how long no other node takes an address that a node which is alive gave up:
 	// the address may not be wanted any more, and nodes receive that at different times.
-	releasedFor = 500 * time.Millisecond
-	// holdOff is how long this node leaves an address to another node that took it although, as
+	releaseDelay = 500 * time.Millisecond
+	// holdOffTime is how long this node leaves an address to another node that took it although, as
 	// far as this node knows, it may not own it: the two have received different states of the
 	// cluster.
-	holdOff = 10 * time.Second
-	// saveEvery is the shortest time between two checkpoints: each is written as a whole.
-	saveEvery = 500 * time.Millisecond
-	// moveEvery is the shortest time between two moves of addresses in the cluster without a
+	holdOffTime = 10 * time.Second
+	// saveInterval is the shortest time between two checkpoints: each is written as a whole.
+	saveInterval = 500 * time.Millisecond
+	// moveInterval is the shortest time between two moves of addresses in the cluster without a
 	// failure.
-	moveEvery = time.Second
-	// settled is how long a node must have been alive to take addresses that others own.
-	settled = 30 * time.Second
+	moveInterval = time.Second
+	// settleTime is how long a node must have been alive to take addresses that others own.
+	settleTime = 30 * time.Second
 )
 
 // Mesh is how this speaker publishes its state to the others.
@@ -107,39 +107,39 @@ type Engine struct {
 	together map[lb.NodeName]bool
 	owners   *ownership.Index
 	links    map[lb.NodeName]nodeLinks // of nodes whose speakers are alive, or are missing and were received from
-	subnets  *subnets
+	subnets  *subnetIndex
 	// linksNumber grows with each change of links, and of those that this node may announce on.
 	linksNumber uint64
 	onLinks     []wire.Link      // those that this node may announce on
 	claims      ownership.Claims // replaced, never changed
 	rivals      map[netip.Addr]rivalry
-	taken       map[netip.Addr]taken
+	taken       map[netip.Addr]acquisition
 	asking      map[netip.Addr]time.Time // addresses that may still be probed: since when
-	served      map[netip.Addr]Owned
-	unclaimed   map[netip.Addr]unclaimed
-	requested   map[netip.Addr]requested
+	served      map[netip.Addr]Serving
+	unclaimed   map[netip.Addr]unclaimedAddress
+	requested   map[netip.Addr]requestedAddress
 	released    map[netip.Addr]time.Time
-	contested   contest
+	contested   contestedClaims
 	lost        map[netip.Addr]time.Time // addresses without an owner: when its last message came
 	live        map[lb.NodeName]bool
 	doubted     map[netip.Addr]bool        // addresses that their last owner did not announce, since a foreign host uses them
 	hold        map[netip.Addr]time.Time   // addresses that are not taken from others: until when
 	covering    map[netip.Addr]lb.NodeName // addresses that this node covers, and their owners
-	returned    map[netip.Addr]awaited     // addresses in covering whose owner runs again
+	returned    map[netip.Addr]awaitedAddress     // addresses in covering whose owner runs again
 	uncovered   map[netip.Addr]time.Time   // addresses that were in covering and lost their owner: when
 	wasIsolated bool                       // this speaker was isolated in the round before
-	minority    minority
+	minority    minorityState
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
 	stalls      uint64 // Stalls of the view that was acted on last
 	moved       time.Time
-	sent        sent
+	sent        lastSent
 	// remembered are hardware addresses of nodes from the checkpoint.
 	remembered []net.HardwareAddr
 }
 
-// taken is how this node got an address.
-type taken struct {
+// acquisition is how this node got an address.
+type acquisition struct {
 	since time.Time
 	first bool
 }
@@ -151,11 +151,11 @@ type inbox struct {
 	view       *mesh.View
 	links      *[]Link
 	conflicts  []Conflict
-	unserved   []Unserved
+	unserved   []UnservedLink
 	segment    segment.Results
-	partition  partition
-	rivals     []rival                    // since the last call of frames
-	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last call of frames
+	partition  partitionReport
+	rivals     []rivalAnnouncement                    // since the last call of takeFrames
+	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last call of takeFrames
 	hosts      map[lb.NodeName]netip.Addr // addresses of the nodes whose speakers should be there
 	restarting time.Time                  // when the next speaker is expected; zero: this one does not restart
 	restarted  chan struct{}              // closed once it is published that this speaker restarts; nil then
@@ -169,8 +169,8 @@ func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, changed: make(chan struct{}, 1),
 		owners: ownership.NewIndex(c.Self), links: map[lb.NodeName]nodeLinks{},
-		taken: map[netip.Addr]taken{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Owned{}, unclaimed: map[netip.Addr]unclaimed{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
-		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaited{}, uncovered: map[netip.Addr]time.Time{}, covering: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, requested: map[netip.Addr]requested{}, remembered: c.Resume.Ours,
+		taken: map[netip.Addr]acquisition{}, asking: map[netip.Addr]time.Time{}, served: map[netip.Addr]Serving{}, unclaimed: map[netip.Addr]unclaimedAddress{}, released: map[netip.Addr]time.Time{}, hold: map[netip.Addr]time.Time{},
+		doubted: map[netip.Addr]bool{}, insisted: map[netip.Addr]insistence{}, standoffs: map[netip.Addr]standoff{}, lost: map[netip.Addr]time.Time{}, returned: map[netip.Addr]awaitedAddress{}, uncovered: map[netip.Addr]time.Time{}, covering: map[netip.Addr]lb.NodeName{}, together: map[lb.NodeName]bool{}, requested: map[netip.Addr]requestedAddress{}, remembered: c.Resume.Ours,
 	}
 	for _, address := range c.Resume.Held {
 		e.doubted[address] = true
@@ -179,41 +179,41 @@ func New(c Config) *Engine {
 }
 
 // SetSnapshot sets what the cluster wants.
-func (e *Engine) SetSnapshot(s Snapshot) { e.update(func(in *inbox) { in.setWant(s) }) }
+func (e *Engine) SetSnapshot(s Snapshot) { e.updateInbox(func(in *inbox) { in.setWanted(s) }) }
 
 // SetChange passes what has changed in what the cluster wants. SetSnapshot must have been called
 // before, perhaps with an empty one.
-func (e *Engine) SetChange(c Change) { e.update(func(in *inbox) { in.changeWant(c) }) }
+func (e *Engine) SetChange(c Change) { e.updateInbox(func(in *inbox) { in.changeWanted(c) }) }
 
 // SetCheckpoint sets what the cluster wanted according to the checkpoint. It has no effect once there is
 // a newer snapshot.
 func (e *Engine) SetCheckpoint(s Snapshot) {
-	e.update(func(in *inbox) {
+	e.updateInbox(func(in *inbox) {
 		if in.want == nil {
-			in.setWant(s)
+			in.setWanted(s)
 		}
 	})
 }
 
 // SetView sets what is known of the other speakers.
-func (e *Engine) SetView(v mesh.View) { e.update(func(in *inbox) { in.view = &v }) }
+func (e *Engine) SetView(v mesh.View) { e.updateInbox(func(in *inbox) { in.view = &v }) }
 
 // SetLinks sets which links this node has.
-func (e *Engine) SetLinks(links []Link) { e.update(func(in *inbox) { in.links = &links }) }
+func (e *Engine) SetLinks(links []Link) { e.updateInbox(func(in *inbox) { in.links = &links }) }
 
 // SetUnserved sets on which links addresses cannot be announced although they should be.
 // Addresses that are announced there move to other links, or nodes.
-func (e *Engine) SetUnserved(u []Unserved) { e.update(func(in *inbox) { in.unserved = u }) }
+func (e *Engine) SetUnserved(u []UnservedLink) { e.updateInbox(func(in *inbox) { in.unserved = u }) }
 
 // SetConflicts sets which addresses of this node other hosts use.
-func (e *Engine) SetConflicts(c []Conflict) { e.update(func(in *inbox) { in.conflicts = c }) }
+func (e *Engine) SetConflicts(c []Conflict) { e.updateInbox(func(in *inbox) { in.conflicts = c }) }
 
 // Restart publishes that this speaker ends and that the next one on the node is expected after
 // the time back: the others cover for it until then. It returns once that is published, or the
 // context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
-	e.update(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
+	e.updateInbox(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -235,7 +235,7 @@ func (e *Engine) Owning() (addresses int, draining bool) {
 	return e.owning, e.inbox.want != nil && e.inbox.want.Draining[e.Self]
 }
 
-func (e *Engine) update(write func(*inbox)) {
+func (e *Engine) updateInbox(write func(*inbox)) {
 	e.mu.Lock()
 	write(&e.inbox)
 	e.mu.Unlock()
@@ -259,34 +259,34 @@ func (e *Engine) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		e.Passes.Begin()
-		if next := e.round(e.Now()); !next.IsZero() {
+		if next := e.runRound(e.Now()); !next.IsZero() {
 			timer.Reset(next.Sub(e.Now()))
 		}
 		e.Passes.End()
 	}
 }
 
-// round reads the inbox, decides and acts, once. It returns when the next round is due even if
+// runRound reads the inbox, decides and acts, once. It returns when the next round is due even if
 // nothing changes; zero: none is.
-func (e *Engine) round(now time.Time) time.Time {
-	in, complete := e.read()
+func (e *Engine) runRound(now time.Time) time.Time {
+	in, complete := e.readInbox()
 	if !complete {
 		return time.Time{}
 	}
 	if e.begun.IsZero() {
 		e.begun = now
 	}
-	e.weigh(now, in)
+	e.updateMinority(now, in)
 	e.start(now, in)
-	if until := e.waitsForOthers(now, in); now.Before(until) {
+	if until := e.startWaitEnd(now, in); now.Before(until) {
 		return until
 	}
 	e.waited = true
 	if !in.view.Checked {
 		return time.Time{} // this process stood still, and the others are being asked what they own
 	}
-	in.rivals, in.announced = e.frames()
-	v := e.gather(now, in)
+	in.rivals, in.announced = e.takeFrames()
+	v := e.buildView(now, in)
 	d := e.decide(v)
 	e.act(v, d)
 	if v.stalled {
@@ -294,9 +294,9 @@ func (e *Engine) round(now time.Time) time.Time {
 	}
 	e.running = true
 	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
-		e.ask(e.questions(now, in))
+		e.passQuestions(e.currentQuestions(now, in))
 	} else {
-		e.ask(nil)
+		e.passQuestions(nil)
 	}
 	e.mu.Lock()
 	e.synced, e.owning = true, len(e.claims)
@@ -307,12 +307,12 @@ func (e *Engine) round(now time.Time) time.Time {
 		}
 	}
 	e.mu.Unlock()
-	return e.next(now, in)
+	return e.nextChange(now, in)
 }
 
-// read returns the inbox without what frames takes, and whether it has a snapshot, a view and the
+// readInbox returns the inbox without what frames takes, and whether it has a snapshot, a view and the
 // links. If so, it enters the changes of wanted addresses into the index of owners.
-func (e *Engine) read() (in inbox, complete bool) {
+func (e *Engine) readInbox() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
 	if complete = in.want != nil && in.view != nil && in.links != nil; complete {
@@ -326,9 +326,9 @@ func (e *Engine) read() (in inbox, complete bool) {
 	return in, complete
 }
 
-// frames takes what was received from the segments since the last call. Each frame is reported only
+// takeFrames takes what was received from the segments since the last call. Each frame is reported only
 // once, so that a round which returns before it decides must not call this.
-func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
+func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.Addr]struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rivals, announced = e.inbox.rivals, e.inbox.announced
@@ -336,21 +336,21 @@ func (e *Engine) frames() (rivals []rival, announced map[netip.Addr]struct{}) {
 	return rivals, announced
 }
 
-// next returns when a decision changes if nothing else happens before.
-func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
+// nextChange returns when a decision changes if nothing else happens before.
+func (e *Engine) nextChange(now time.Time, in inbox) (nextChange time.Time) {
 	earliest := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
-			next = at
+		if nextChange.IsZero() || at.Before(nextChange) {
+			nextChange = at
 		}
 	}
 	for _, u := range e.unclaimed {
-		earliest(u.next(now))
+		earliest(u.nextElection(now))
 	}
 	for _, at := range e.released {
-		earliest(at.Add(releasedFor))
+		earliest(at.Add(releaseDelay))
 	}
 	for _, since := range e.asking {
-		earliest(since.Add(probing))
+		earliest(since.Add(probeDuration))
 	}
 	if e.sent.saveAt.After(now) {
 		earliest(e.sent.saveAt)
@@ -359,15 +359,15 @@ func (e *Engine) next(now time.Time, in inbox) (next time.Time) {
 		earliest(until)
 	}
 	if e.Failback {
-		earliest(now.Add(moveEvery))
+		earliest(now.Add(moveInterval))
 	}
-	if at := e.begun.Add(settled); at.After(now) {
+	if at := e.begun.Add(settleTime); at.After(now) {
 		earliest(at) // from then on this node can get addresses that others have
 	}
-	for _, at := range []time.Time{e.nextInMinority(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
+	for _, at := range []time.Time{e.nextMinorityChange(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
 		if !at.IsZero() {
 			earliest(at)
 		}
 	}
-	return next
+	return nextChange
 }

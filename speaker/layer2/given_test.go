@@ -47,18 +47,18 @@ func in(phase ownership.Phase, p mesh.Peer) mesh.Peer {
 	return p
 }
 
-func missing(nodes ...lb.NodeName) (list []mesh.Missing) {
+func missing(nodes ...lb.NodeName) (list []mesh.MissingPeer) {
 	for _, n := range nodes {
-		list = append(list, mesh.Missing{Node: n})
+		list = append(list, mesh.MissingPeer{Node: n})
 	}
 	return list
 }
 
 // on0 returns addresses that are announced on eth0; first: no node ever had them.
-func on0(first bool, addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
-	owned := map[netip.Addr]layer2.Owned{}
+func on0(first bool, addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
+	owned := map[netip.Addr]layer2.Serving{}
 	for _, a := range addresses {
-		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}, First: first}
+		owned[a] = layer2.Serving{Interfaces: []string{"eth0"}, First: first}
 	}
 	return owned
 }

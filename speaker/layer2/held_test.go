@@ -104,7 +104,7 @@ func TestAnAddressThatIsProbedIsHeldBackAsLong(t *testing.T) {
 func TestDetection_IsSetBeforeAnAddressIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		b.want.Detection, b.want.Addresses = layer2.Off, want(wanted(a1, self))
+		b.want.Detection, b.want.Addresses = layer2.DetectionOff, want(wanted(a1, self))
 		b.inform()
 		set := slices.Index(b.log, "detection off")
 		served := slices.IndexFunc(b.log, func(s string) bool { return strings.HasPrefix(s, "owned") })

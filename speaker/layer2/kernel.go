@@ -9,12 +9,12 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// KernelOf returns the node that has a hardware address. is reports whether an answer for the
+// AnswerSource returns the node that has a hardware address. is reports whether an answer for the
 // address from that hardware address must come from the kernel of the node: the node is this one,
 // or messages of its speaker arrive and do not claim the address. If is is false, no node has the
-// hardware address, or its speaker may have answered. KernelOf is safe for concurrent use; the
+// hardware address, or its speaker may have answered. AnswerSource is safe for concurrent use; the
 // announcer calls it.
-func (e *Engine) KernelOf(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool) {
+func (e *Engine) AnswerSource(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool) {
 	e.mu.Lock()
 	links, view := e.inbox.links, e.inbox.view
 	e.mu.Unlock()

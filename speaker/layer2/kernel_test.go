@@ -32,12 +32,12 @@ func TestKernelOf(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := layer2.New(layer2.Config{Self: "n1"})
-			if node, is := e.KernelOf(a1, mac(tt.hardware)); node != "" || is {
+			if node, is := e.AnswerSource(a1, mac(tt.hardware)); node != "" || is {
 				t.Errorf("before anything is received: got %q, %v, want none", node, is)
 			}
 			e.SetLinks([]layer2.Link{eth("eth0", '1')})
 			e.SetView(view)
-			if node, is := e.KernelOf(a1, mac(tt.hardware)); node != tt.node || is != tt.kernel {
+			if node, is := e.AnswerSource(a1, mac(tt.hardware)); node != tt.node || is != tt.kernel {
 				t.Errorf("got %q, %v, want %q, %v", node, is, tt.node, tt.kernel)
 			}
 		})

@@ -20,9 +20,9 @@ func wireLinks(links []Link) []wire.Link {
 	return list
 }
 
-// able returns the links that addresses can be announced on: those of the node, without the
+// usableLinks returns the links that addresses can be announced on: those of the node, without the
 // families that are unserved.
-func (in *inbox) able() (links []Link) {
+func (in *inbox) usableLinks() (links []Link) {
 	for _, l := range *in.links {
 		for _, u := range in.unserved {
 			switch {
@@ -40,24 +40,24 @@ func (in *inbox) able() (links []Link) {
 	return links
 }
 
-// usable reports whether a candidate is to announce an address on one of its links. A link that
+// isUsable reports whether a candidate is to announce an address on one of its links. A link that
 // leads only to pods is used only if the advertisement names it. If near, and the advertisement
-// names no links, only links in a subnet of the address are used: see subnets.
-func usable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
+// names no links, only links in a subnet of the address are used: see subnetIndex.
+func isUsable(l *wire.Link, c *ownership.Candidate, address netip.Addr, near bool) bool {
 	switch {
-	case !speaks(l, address):
+	case !canAnnounce(l, address):
 		return false
 	case len(c.Interfaces) == 0 && l.Internal, len(c.Interfaces) > 0 && !slices.Contains(c.Interfaces, l.Name):
 		return false
 	}
-	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || reaches(l.Prefixes, address)
+	return !c.RequireSubnet && (!near || len(c.Interfaces) > 0) || anyContains(l.Prefixes, address)
 }
 
-func speaks(l *wire.Link, address netip.Addr) bool {
+func canAnnounce(l *wire.Link, address netip.Addr) bool {
 	return address.Is4() && l.IPv4 || address.Is6() && l.IPv6
 }
 
-func reaches(prefixes []netip.Prefix, address netip.Addr) bool {
+func anyContains(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
@@ -66,7 +66,7 @@ func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Can
 	return func(c *ownership.Candidate, address netip.Addr) bool {
 		is := near(address)
 		for i := range links {
-			if usable(&links[i], c, address, is) {
+			if isUsable(&links[i], c, address, is) {
 				return true
 			}
 		}
@@ -74,11 +74,11 @@ func usableOn(links []wire.Link, near func(netip.Addr) bool) func(*ownership.Can
 	}
 }
 
-// interfaces returns the names of the links on which a candidate announces an address, sorted.
-func interfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, near bool) []string {
+// candidateInterfaces returns the names of the links on which a candidate announces an address, sorted.
+func candidateInterfaces(links []wire.Link, c *ownership.Candidate, address netip.Addr, near bool) []string {
 	var names []string
 	for i := range links {
-		if usable(&links[i], c, address, near) {
+		if isUsable(&links[i], c, address, near) {
 			names = append(names, links[i].Name)
 		}
 	}

@@ -47,7 +47,7 @@ func TestALinkIsUsedForAnAddress(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			address := netip.MustParseAddr(tt.address)
-			if got := usable(&tt.link, &tt.candidate, address, tt.near); got != tt.want {
+			if got := isUsable(&tt.link, &tt.candidate, address, tt.near); got != tt.want {
 				t.Errorf("the link is used: got %t, want %t", got, tt.want)
 			}
 			// A node that has this link alone is able to announce the address if the link is used.
@@ -80,7 +80,7 @@ func TestInterfaces_AreTheUsedLinksInOrder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, interfaces(links, &tt.candidate, netip.MustParseAddr(tt.address), false), equate); diff != "" {
+			if diff := cmp.Diff(tt.want, candidateInterfaces(links, &tt.candidate, netip.MustParseAddr(tt.address), false), equate); diff != "" {
 				t.Errorf("interfaces (-want +got):\n%s", diff)
 			}
 		})
@@ -149,7 +149,7 @@ func TestALinkSpeaksAFamilyAndReachesItsSubnets(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := netip.MustParseAddr(tt.address)
-			if speaks, reaches := tt.link.Speaks(a), tt.link.Reaches(a); speaks != tt.speaks || reaches != tt.reaches {
+			if speaks, reaches := tt.link.CanAnnounce(a), tt.link.HasSubnetOf(a); speaks != tt.speaks || reaches != tt.reaches {
 				t.Errorf("speaks, reaches: got %t, %t, want %t, %t", speaks, reaches, tt.speaks, tt.reaches)
 			}
 		})
@@ -157,18 +157,18 @@ func TestALinkSpeaksAFamilyAndReachesItsSubnets(t *testing.T) {
 }
 
 func TestTwoWaysOfServingAreTheSame(t *testing.T) {
-	on := func(names ...string) Owned { return Owned{Interfaces: names} }
-	covers := func(name string, last byte) Owned {
-		return Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{name: {2, 0, 0, 0, 0, last}}}
+	on := func(names ...string) Serving { return Serving{Interfaces: names} }
+	covers := func(name string, last byte) Serving {
+		return Serving{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{name: {2, 0, 0, 0, 0, last}}}
 	}
 	tests := []struct {
 		name string
-		x, y Owned
+		x, y Serving
 		want bool
 	}{
 		{name: "on the same interfaces", x: on("eth0", "eth1"), y: on("eth0", "eth1"), want: true},
 		{name: "not on more interfaces", x: on("eth0"), y: on("eth0", "eth1")},
-		{name: "whether it is the first time or not", x: Owned{First: true}, y: Owned{}, want: true},
+		{name: "whether it is the first time or not", x: Serving{First: true}, y: Serving{}, want: true},
 		{name: "for another node, with the same hardware address", x: covers("eth0", 1), y: covers("eth0", 1), want: true},
 		{name: "not with two hardware addresses", x: covers("eth0", 1), y: covers("eth0", 2)},
 		{name: "not on different interfaces", x: covers("eth0", 1), y: covers("eth1", 1)},

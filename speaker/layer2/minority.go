@@ -41,38 +41,38 @@ import (
 // far as it knows, and about addresses that the node of such a speaker announces too (see standoff).
 
 const (
-	// reachWithin is how long a speaker that comes into a minority waits for the first
+	// reachTimeout is how long a speaker that comes into a minority waits for the first
 	// answer on a link. Meanwhile it keeps what it has, and takes nothing.
-	reachWithin = 300 * time.Millisecond
-	// rivalWithin is how long after an announcement of another node the next one still counts as
+	reachTimeout = 300 * time.Millisecond
+	// rivalTimeout is how long after an announcement of another node the next one still counts as
 	// its second.
-	rivalWithin = 5 * time.Second
-	// rivalInsists is how long after the first announcement of another node a second one shows
+	rivalTimeout = 5 * time.Second
+	// rivalRepeatTime is how long after the first announcement of another node a second one shows
 	// that the node goes on: by then it has received that this one announces the address too.
-	rivalInsists = 100 * time.Millisecond
-	// partitionedFor is how long the report of the controller counts that the speaker is cut off
+	rivalRepeatTime = 100 * time.Millisecond
+	// partitionLifetime is how long the report of the controller counts that the speaker is cut off
 	// from a larger group. A restarting API server is back by then. If it stays away, the last
 	// remaining node is without its addresses for no longer than this.
-	partitionedFor = 30 * time.Second
+	partitionLifetime = 30 * time.Second
 	// maxRivals is the largest number of announcements that wait for a round.
 	maxRivals = 4096
-	// partitionedAfter is how long a speaker must have been in a minority when it receives the
-	// report of partitionedFor: by then speakers that are cut off from the segment have reported
+	// partitionDelay is how long a speaker must have been in a minority when it receives the
+	// report of partitionLifetime: by then speakers that are cut off from the segment have reported
 	// that they are Isolated, and do not count as a larger group.
-	partitionedAfter = 1200 * time.Millisecond
-	// kernelAfter is how long a node must have answered for an address before the answers count as
+	partitionDelay = 1200 * time.Millisecond
+	// kernelDelay is how long a node must have answered for an address before the answers count as
 	// those of its kernel. It applies if the messages of the node's speaker arrive and do not
 	// claim the address.
-	kernelAfter = 2 * time.Second
+	kernelDelay = 2 * time.Second
 )
 
-// minority is the state of a speaker that is in a minority; queries, found and asked are used in
+// minorityState is the state of a speaker that is in a minority; queries, found and asked are used in
 // the majority too. The goroutine of Run owns it.
-type minority struct {
+type minorityState struct {
 	since   time.Time                // when the minority began; zero: there is none
 	latest  time.Time                // when it began last: later than since if it was over in between
 	over    time.Time                // since when the speaker has been in the majority again; zero: it is not
-	queries map[netip.Addr]query     // addresses to take, or to announce on more links, once the segment has answered
+	queries map[netip.Addr]addressQuery     // addresses to take, or to announce on more links, once the segment has answered
 	found   map[netip.Addr]struct{}  // addresses that are taken in this round since no host answered
 	asked   *Questions               // what the announcer was asked last; nil: nothing
 	yields  map[netip.Addr]struct{}  // addresses that are given up in this round
@@ -85,8 +85,8 @@ type minority struct {
 	shared map[sharedSegment]struct{}
 }
 
-// query is what the segments are asked about an address.
-type query struct {
+// addressQuery is what the segments are asked about an address.
+type addressQuery struct {
 	links []string
 	// since is when it was first asked about these links.
 	since time.Time
@@ -98,14 +98,14 @@ type sharedSegment struct {
 	link string
 }
 
-// partition is a report of the controller that this speaker is cut off from a larger group.
-type partition struct {
+// partitionReport is a report of the controller that this speaker is cut off from a larger group.
+type partitionReport struct {
 	since time.Time // when the minority that it is about began, in full seconds
 	until time.Time // until when it counts
 }
 
-// rival is an announcement, by another host, of an address that this node announces.
-type rival struct {
+// rivalAnnouncement is an announcement, by another host, of an address that this node announces.
+type rivalAnnouncement struct {
 	address       netip.Addr
 	hardware, own net.HardwareAddr
 	at            time.Time
@@ -113,56 +113,56 @@ type rival struct {
 
 // rivalry is the announcements by other nodes of an address that this node claims.
 type rivalry struct {
-	// first is when the first came, or when this node took the address: see noteFirst.
+	// first is when the first came, or when this node took the address: see noteUnreleased.
 	first  time.Time
-	latest rival
+	latest rivalAnnouncement
 	open   bool // nothing was decided yet about the latest announcement
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
-func (e *Engine) SetSegment(r segment.Results) { e.update(func(in *inbox) { in.segment = r }) }
+func (e *Engine) SetSegment(r segment.Results) { e.updateInbox(func(in *inbox) { in.segment = r }) }
 
 // SetPartitioned records a report of the controller: this speaker, in a minority since the given
 // time, is cut off from a larger group of speakers that run. A zero time means that it is not. A
 // report about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
-	e.update(func(in *inbox) { in.partition = partition{since, e.Now().Add(partitionedFor)} })
+	e.updateInbox(func(in *inbox) { in.partition = partitionReport{since, e.Now().Add(partitionLifetime)} })
 }
 
 // AddRival records that another host, with a hardware address, announced an address on a link of
 // this node. The hardware address of the link is own. A host that is no known node counts only while it
 // may be a node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
-	e.update(func(in *inbox) {
+	e.updateInbox(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
-			in.rivals = append(in.rivals, rival{address, hardware, own, e.Now()})
+			in.rivals = append(in.rivals, rivalAnnouncement{address, hardware, own, e.Now()})
 		}
 	})
 }
 
-// majority reports whether this speaker receives from more than half of the speakers that should be
+// hasMajority reports whether this speaker receives from more than half of the speakers that should be
 // there, itself included. A single restarting speaker is left out until its new process runs, as in
 // an update of one node at a time. Further restarting speakers count as missing, since they may be
 // back in a mesh that this speaker is not in (another port, other keys). Speakers on nodes that the
 // API server reports as NotReady count: such a node may be cut off from the API server alone.
-func majority(v mesh.View) bool {
-	here, away, restarting := count(v)
+func hasMajority(v mesh.View) bool {
+	here, away, restarting := countSpeakers(v)
 	return here > away+max(0, restarting-1)
 }
 
-// restartsAlone reports whether this speaker is in a minority only since others restart: they have published that,
+// onlyRestartsMissing reports whether this speaker is in a minority only since others restart: they have published that,
 // and are found dead as soon as their kernels do not answer. So a silent link is no sign that this node is cut off.
-func restartsAlone(v mesh.View) bool {
-	here, away, restarting := count(v)
+func onlyRestartsMissing(v mesh.View) bool {
+	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
 }
 
-// count returns how many speakers this one receives from, itself included, how many it does not, and how many restart.
-func count(v mesh.View) (here, away, restarting int) {
+// countSpeakers returns how many speakers this one receives from, itself included, how many it does not, and how many restart.
+func countSpeakers(v mesh.View) (here, away, restarting int) {
 	here, away = 1, len(v.Missing)
 	for i := range v.Peers {
 		switch p := &v.Peers[i]; {
-		case !runs(p):
+		case !hasProcess(p):
 			restarting++
 		case p.Late:
 			away++
@@ -173,14 +173,14 @@ func count(v mesh.View) (here, away, restarting int) {
 	return here, away, restarting
 }
 
-// runs reports whether the speaker of a peer has a process: a restarting one has none until the next one starts.
-func runs(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
+// hasProcess reports whether the speaker of a peer has a process: a restarting one has none until the next one starts.
+func hasProcess(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
-// alone reports whether all missing speakers are on nodes that the API server reports as NotReady,
+// isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady,
 // none of them sends to this one, and no peer is late. Then a silent link is no sign that this node
 // is cut off.
-func alone(v mesh.View, down map[lb.NodeName]bool) bool {
-	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
+func isAlone(v mesh.View, down map[lb.NodeName]bool) bool {
+	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
@@ -190,22 +190,22 @@ func alone(v mesh.View, down map[lb.NodeName]bool) bool {
 func isMissed(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
-		if !slices.Contains(v.Unreached, v.Peers[i].Node) && runs(&v.Peers[i]) {
+		if !slices.Contains(v.Unreached, v.Peers[i].Node) && hasProcess(&v.Peers[i]) {
 			with++
 		}
 	}
 	return len(v.Unreached) >= with
 }
 
-// weigh records whether this speaker is in a minority, and then has the segments asked. When it is in
+// updateMinority records whether this speaker is in a minority, and then has the segments asked. When it is in
 // the majority again, it goes on asking for up to startTimeout while speakers are missing: the
 // addresses of these look as if no speaker had them.
-func (e *Engine) weigh(now time.Time, in inbox) {
-	switch is, all := majority(*in.view), len(in.view.Missing) == 0; {
+func (e *Engine) updateMinority(now time.Time, in inbox) {
+	switch is, all := hasMajority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
-		e.ask(e.questions(now, in))
+		e.passQuestions(e.currentQuestions(now, in))
 		// A node that announces one of these addresses too, and whose speaker is cut off from this one, then
 		// announces it again.
 		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
@@ -219,52 +219,52 @@ func (e *Engine) weigh(now time.Time, in inbox) {
 	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
 	case all || now.Sub(e.minority.over) >= startTimeout:
-		e.minority = minority{asked: e.minority.asked, queries: e.minority.queries} // which decide looks at once more
-		e.ask(nil)
+		e.minority = minorityState{asked: e.minority.asked, queries: e.minority.queries} // which decide looks at once more
+		e.passQuestions(nil)
 	}
 }
 
-// ask passes questions to the announcer if they have changed; nil: it asks nothing.
-func (e *Engine) ask(q *Questions) {
+// passQuestions passes questions to the announcer if they have changed; nil: it asks nothing.
+func (e *Engine) passQuestions(q *Questions) {
 	if !reflect.DeepEqual(q, e.minority.asked) {
 		e.minority.asked = q
-		e.Announcer.Ask(q)
+		e.Announcer.SetQuestions(q)
 	}
 }
 
 // inMinority reports whether this speaker acts as in a minority: it is in one, or left one a
-// short time ago (see weigh).
+// short time ago (see updateMinority).
 func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 
 // isMinority reports whether this speaker is in a minority now.
 func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
 
-// waits reports whether the first answer on a link may still come.
-func (e *Engine) waits(now time.Time) bool { return now.Sub(e.minority.since) < reachWithin }
+// awaitsFirstAnswer reports whether the first answer on a link may still come.
+func (e *Engine) awaitsFirstAnswer(now time.Time) bool { return now.Sub(e.minority.since) < reachTimeout }
 
 // needsAnswers reports whether this speaker announces only on links that it receives from.
 func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
-	return e.isMinority() && !e.waits(now) && !restartsAlone(*in.view) && !alone(*in.view, in.want.Down)
+	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view) && !isAlone(*in.view, in.want.Down)
 }
 
-// reached returns the links that this speaker may announce on. In the majority, or while it is alone,
+// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is alone,
 // these are all links. Otherwise they are the links that it receives from, and none if half of the
 // others receive nothing from it (isMissed).
-func (e *Engine) reached(now time.Time, in inbox) []Link {
+func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
 	if e.inMinority() && isMissed(*in.view) {
 		return nil
 	}
-	silent := e.silent(now, in)
-	return slices.DeleteFunc(in.able(), func(l Link) bool { return slices.Contains(silent, l.Name) })
+	silent := e.silentLinks(now, in)
+	return slices.DeleteFunc(in.usableLinks(), func(l Link) bool { return slices.Contains(silent, l.Name) })
 }
 
-// silent returns the names, sorted, of the links on which nothing is announced in a minority, since
+// silentLinks returns the names, sorted, of the links on which nothing is announced in a minority, since
 // nothing is received from them.
-func (e *Engine) silent(now time.Time, in inbox) (links []string) {
+func (e *Engine) silentLinks(now time.Time, in inbox) (links []string) {
 	if !e.needsAnswers(now, in) {
 		return nil
 	}
-	for _, l := range in.able() {
+	for _, l := range in.usableLinks() {
 		if now.Sub(in.segment.Reached[l.Name]) >= segment.ReachedFor {
 			links = append(links, l.Name)
 		}
@@ -273,26 +273,26 @@ func (e *Engine) silent(now time.Time, in inbox) (links []string) {
 	return links
 }
 
-// awaited returns the addresses, sorted, that this node would announce on silent links: if a host
+// awaitedAddresses returns the addresses, sorted, that this node would announce on silent links: if a host
 // asks for one of them, the node receives from the segment.
-func (e *Engine) awaited(now time.Time, in inbox) (list []netip.Addr) {
-	silent := e.silent(now, in)
+func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
+	silent := e.silentLinks(now, in)
 	if len(silent) == 0 || e.subnets == nil {
 		return nil
 	}
-	links := slices.DeleteFunc(wireLinks(in.able()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
+	links := slices.DeleteFunc(wireLinks(in.usableLinks()), func(l wire.Link) bool { return !slices.Contains(silent, l.Name) })
 	for _, a := range e.owners.All() {
 		own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
-		if own >= 0 && len(interfaces(links, &a.Candidates[own], a.Address, e.subnets.near(a.Address))) > 0 {
+		if own >= 0 && len(candidateInterfaces(links, &a.Candidates[own], a.Address, e.subnets.isNear(a.Address))) > 0 {
 			list = append(list, a.Address)
 		}
 	}
 	return list
 }
 
-// isolated reports whether this speaker is in a minority and, in addition, receives from no link on
+// isIsolated reports whether this speaker is in a minority and, in addition, receives from no link on
 // which it would announce an address, or half of the others receive nothing from it (isMissed).
-func (e *Engine) isolated(now time.Time, in inbox) bool {
+func (e *Engine) isIsolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || isMissed(*in.view) {
 		return e.inMinority()
 	}
@@ -304,31 +304,31 @@ func (e *Engine) isolated(now time.Time, in inbox) bool {
 // what it announces. For a node that would announce no address, any link on which one could be
 // announced counts.
 func (e *Engine) reachesClients(now time.Time, in inbox) bool {
-	reached, serves := e.reached(now, in), false
+	reached, serves := e.reachedLinks(now, in), false
 	if len(reached) == 0 {
 		return false
 	}
 	if e.subnets != nil {
-		links := wireLinks(in.able())
+		links := wireLinks(in.usableLinks())
 		for _, a := range e.owners.All() {
 			own := slices.IndexFunc(a.Candidates, func(c Candidate) bool { return c.Node == e.Self })
 			if own < 0 {
 				continue
 			}
-			on := interfaces(links, &a.Candidates[own], a.Address, e.subnets.near(a.Address))
+			on := candidateInterfaces(links, &a.Candidates[own], a.Address, e.subnets.isNear(a.Address))
 			if slices.ContainsFunc(reached, func(l Link) bool { return slices.Contains(on, l.Name) }) {
 				return true
 			}
 			serves = serves || len(on) > 0
 		}
 	}
-	return !serves && slices.ContainsFunc(reached, func(l Link) bool { return announces(l, in.want.Interfaces) })
+	return !serves && slices.ContainsFunc(reached, func(l Link) bool { return announcesOn(l, in.want.Interfaces) })
 }
 
 // noteRivals records which other nodes announce addresses of this one. It does so in the majority
 // too: a node that is cut off from this one may announce an address before this one detects the
 // partition.
-func (e *Engine) noteRivals(v *view) {
+func (e *Engine) noteRivals(v *roundView) {
 	if e.rivals == nil {
 		e.rivals = map[netip.Addr]rivalry{}
 	}
@@ -345,29 +345,29 @@ func (e *Engine) noteRivals(v *view) {
 	}
 	maps.DeleteFunc(e.rivals, func(a netip.Addr, r rivalry) bool {
 		_, claims := e.claims[a]
-		return !claims || v.now.Sub(r.first) >= rivalWithin && v.now.Sub(r.latest.at) >= rivalWithin
+		return !claims || v.now.Sub(r.first) >= rivalTimeout && v.now.Sub(r.latest.at) >= rivalTimeout
 	})
 }
 
-// faceRivals decides, in a minority, which addresses this node gives up to other nodes that announce
+// yieldToRivals decides, in a minority, which addresses this node gives up to other nodes that announce
 // them: the other node keeps an address if it has the lower hardware address, or if it goes on after
 // this one announced the address again. In the majority this node only announces the addresses
-// again: see insist.
-func (e *Engine) faceRivals(v *view) {
+// again: see announceContested.
+func (e *Engine) yieldToRivals(v *roundView) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
 	if !e.inMinority() {
-		e.insist(v)
+		e.announceContested(v)
 		return
 	}
-	maps.DeleteFunc(e.minority.yielded, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalWithin })
+	maps.DeleteFunc(e.minority.yielded, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= rivalTimeout })
 	for address, r := range e.rivals {
 		if !r.open || v.isPeer(r.latest.hardware) {
 			continue
 		}
 		r.open = false
 		e.rivals[address] = r
-		switch insists := r.latest.at.Sub(r.first) >= rivalInsists; {
+		switch insists := r.latest.at.Sub(r.first) >= rivalRepeatTime; {
 		case insists, bytes.Compare(r.latest.hardware, r.latest.own) < 0:
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
@@ -379,17 +379,17 @@ func (e *Engine) faceRivals(v *view) {
 	}
 }
 
-// cutOff reports whether there is a report of the controller that this speaker is cut off from a
+// isPartitioned reports whether there is a report of the controller that this speaker is cut off from a
 // larger group of speakers, and the report counts.
-func (e *Engine) cutOff(now time.Time, in inbox) bool {
-	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(second(e.minority.since)) &&
-		in.partition.until.Sub(e.minority.latest) >= partitionedAfter+partitionedFor
+func (e *Engine) isPartitioned(now time.Time, in inbox) bool {
+	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(truncateToSecond(e.minority.since)) &&
+		in.partition.until.Sub(e.minority.latest) >= partitionDelay+partitionLifetime
 }
 
 // noteShared records which nodes of missing speakers have answered on which segments since this
 // speaker came into the minority and misses them. One answer is enough: as far as the segment shows, a
 // node that is silent later is down.
-func (e *Engine) noteShared(v *view) {
+func (e *Engine) noteShared(v *roundView) {
 	if !e.isMinority() {
 		return
 	}
@@ -401,8 +401,8 @@ func (e *Engine) noteShared(v *view) {
 			e.minority.missed[m.Node] = v.now
 		}
 	}
-	maps.DeleteFunc(e.minority.missed, func(node lb.NodeName, _ time.Time) bool { return !v.misses(node) })
-	maps.DeleteFunc(e.minority.shared, func(s sharedSegment, _ struct{}) bool { return !v.misses(s.node) })
+	maps.DeleteFunc(e.minority.missed, func(node lb.NodeName, _ time.Time) bool { return !v.isMissing(node) })
+	maps.DeleteFunc(e.minority.shared, func(s sharedSegment, _ struct{}) bool { return !v.isMissing(s.node) })
 	for host, at := range v.in.segment.Hosts {
 		if !at.After(e.minority.latest) {
 			continue
@@ -418,14 +418,14 @@ func (e *Engine) noteShared(v *view) {
 	}
 }
 
-// shares reports whether the segment of a link connects this node with another one: the other
+// sharesSegment reports whether the segment of a link connects this node with another one: the other
 // one has answered there. If the other node has no link in the same subnets, an answer on any
 // link counts.
-func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
+func (e *Engine) sharesSegment(node lb.NodeName, link *wire.Link) bool {
 	if _, answered := e.minority.shared[sharedSegment{node, link.Name}]; answered {
 		return true
 	}
-	if _, same := counterpart(link, e.links[node].links); same || !e.met(node) {
+	if _, same := counterpart(link, e.links[node].links); same || !e.hasMet(node) {
 		return false
 	}
 	for s := range e.minority.shared {
@@ -436,29 +436,29 @@ func (e *Engine) shares(node lb.NodeName, link *wire.Link) bool {
 	return false
 }
 
-// cutFrom reports whether the speaker of a node is missing and there is one of these links on whose
+// isCutFrom reports whether the speaker of a node is missing and there is one of these links on whose
 // segment the node has not answered either. A node that the API server reports as NotReady does not count.
-func (e *Engine) cutFrom(v *view, node lb.NodeName, links []string) bool {
-	missed := v.misses(node) && v.now.Sub(e.minority.missed[node]) >= partitionedAfter
+func (e *Engine) isCutFrom(v *roundView, node lb.NodeName, links []string) bool {
+	missed := v.isMissing(node) && v.now.Sub(e.minority.missed[node]) >= partitionDelay
 	return missed && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
-		return slices.Contains(links, l.Name) && !e.shares(node, &l)
+		return slices.Contains(links, l.Name) && !e.sharesSegment(node, &l)
 	})
 }
 
-// second returns a time in full seconds, as the API has it.
-func second(t time.Time) time.Time { return t.Truncate(time.Second) }
+// truncateToSecond returns a time in full seconds, as the API has it.
+func truncateToSecond(t time.Time) time.Time { return t.Truncate(time.Second) }
 
-// leavePartition records whether this speaker gives way to a larger group that it is cut off from.
-// Then it has the index look at all addresses that this node claims; askFirst gives up those that
-// othersMay announce.
-func (e *Engine) leavePartition(v *view) {
+// yieldToLargerGroup records whether this speaker gives way to a larger group that it is cut off from.
+// Then it has the index look at all addresses that this node claims; askBeforeTaking gives up those that
+// hasCutOffCandidate announce.
+func (e *Engine) yieldToLargerGroup(v *roundView) {
 	e.noteShared(v)
 	before := e.minority.partitioned
 	var all []string
 	for _, l := range v.links {
 		all = append(all, l.Name)
 	}
-	v.partitioned = e.cutOff(v.now, v.in) && slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return e.cutFrom(v, m.Node, all) })
+	v.partitioned = e.isPartitioned(v.now, v.in) && slices.ContainsFunc(v.in.view.Missing, func(m mesh.MissingPeer) bool { return e.isCutFrom(v, m.Node, all) })
 	if e.minority.partitioned = v.partitioned; !v.partitioned {
 		return
 	}
@@ -470,27 +470,27 @@ func (e *Engine) leavePartition(v *view) {
 	}
 }
 
-// othersMay reports whether an address has a candidate whose speaker this one is cut off from.
-func (e *Engine) othersMay(v *view, address netip.Addr) bool {
+// hasCutOffCandidate reports whether an address has a candidate whose speaker this one is cut off from.
+func (e *Engine) hasCutOffCandidate(v *roundView, address netip.Addr) bool {
 	candidates, _ := v.owners.Wants(address)
-	on := e.interfaces(v, address)
-	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.cutFrom(v, c.Node, on) })
+	on := e.announcingInterfaces(v, address)
+	return slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return e.isCutFrom(v, c.Node, on) })
 }
 
-// misses reports whether the speaker of a node should be there and is not alive.
-func (v *view) misses(node lb.NodeName) bool {
-	_, is := slices.BinarySearchFunc(v.in.view.Missing, node, func(m mesh.Missing, n lb.NodeName) int { return strings.Compare(string(m.Node), string(n)) })
+// isMissing reports whether the speaker of a node should be there and is not alive.
+func (v *roundView) isMissing(node lb.NodeName) bool {
+	_, is := slices.BinarySearchFunc(v.in.view.Missing, node, func(m mesh.MissingPeer, n lb.NodeName) int { return strings.Compare(string(m.Node), string(n)) })
 	return is
 }
 
-// askFirst removes from a decision the addresses that the segment is asked about before this node
+// askBeforeTaking removes from a decision the addresses that the segment is asked about before this node
 // takes them, and, in a minority, those that it gives up. For addresses that the node keeps, it
 // returns the links on which they are not announced yet: those links were silent, and the segment is
 // asked there first too.
-func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]string) {
+func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.Addr][]string) {
 	before := e.minority.queries
-	e.minority.queries, e.minority.found = map[netip.Addr]query{}, map[netip.Addr]struct{}{}
-	defer e.noteFirst(v, d)
+	e.minority.queries, e.minority.found = map[netip.Addr]addressQuery{}, map[netip.Addr]struct{}{}
+	defer e.noteUnreleased(v, d)
 	if e.inMinority() || !v.stranger {
 		clear(e.standoffs)
 	}
@@ -498,14 +498,14 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		return nil
 	}
 	for address := range d.Own {
-		if _, yields := e.minority.yields[address]; yields || v.partitioned && e.othersMay(v, address) {
+		if _, yields := e.minority.yields[address]; yields || v.partitioned && e.hasCutOffCandidate(v, address) {
 			delete(d.Own, address)
 		}
 	}
 	withheld = map[netip.Addr][]string{}
 	for address, claim := range d.Own {
 		takes := e.asksAbout(v, claim.Cause)
-		q := query{links: e.interfaces(v, address)}
+		q := addressQuery{links: e.announcingInterfaces(v, address)}
 		if !takes && !v.stalled {
 			had := e.served[address].Interfaces
 			q.links = slices.DeleteFunc(q.links, func(l string) bool { return slices.Contains(had, l) })
@@ -519,10 +519,10 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		switch {
 		case !takes && (len(q.links) == 0 || claim.Cause != ownership.CauseKept || !e.isMinority()):
 			continue
-		case !e.waits(v.now) && e.free(v, address, q.since):
+		case !e.awaitsFirstAnswer(v.now) && e.isFree(v, address, q.since):
 			e.minority.found[address] = struct{}{}
 			continue
-		case !e.waits(v.now) && e.mayTake(v, address, claim.Cause):
+		case !e.awaitsFirstAnswer(v.now) && e.mayTake(v, address, claim.Cause):
 			continue
 		case takes:
 			delete(d.Own, address)
@@ -531,14 +531,14 @@ func (e *Engine) askFirst(v *view, d *decision) (withheld map[netip.Addr][]strin
 		}
 		e.minority.queries[address] = q
 	}
-	e.standOff(v, d, withheld)
+	e.handleStandoffs(v, d, withheld)
 	return withheld
 }
 
-// noteFirst records addresses that this node takes and that no other node has given up. A node that
-// announces such an address rivalInsists later or more had it already, and counts as one that goes
+// noteUnreleased records addresses that this node takes and that no other node has given up. A node that
+// announces such an address rivalRepeatTime later or more had it already, and counts as one that goes
 // on.
-func (e *Engine) noteFirst(v *view, d *decision) {
+func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.CauseFirst || claim.Cause == ownership.CauseFailure {
 			e.rivals[address] = rivalry{first: v.now}
@@ -546,10 +546,10 @@ func (e *Engine) noteFirst(v *view, d *decision) {
 	}
 }
 
-// free reports whether no host answered for an address when the segments were asked last. The
+// isFree reports whether no host answered for an address when the segments were asked last. The
 // result must be less than segment.FreshFor old, later than the given time, and later than when this
 // node gave the address up.
-func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
+func (e *Engine) isFree(v *roundView, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
 }
@@ -557,7 +557,7 @@ func (e *Engine) free(v *view, address netip.Addr, since time.Time) bool {
 // asksAbout reports whether the segment is asked before an address is taken for this cause. In the
 // majority it is asked only while a speaker is missing that was never received from: the addresses of
 // that speaker look as if no speaker ever had them.
-func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
+func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.CauseFirst:
 		return e.inMinority() || v.stranger
@@ -572,43 +572,43 @@ func (e *Engine) asksAbout(v *view, cause ownership.Cause) bool {
 // In the majority the address is taken if the host is no node, such as a router that answers for every
 // address, or if it is the kernel of a node whose speaker is received from. The announcer then probes
 // the address and reports the host. In a minority the host must be no node, and it must not prevent
-// announcing: the setting is not Enforce, or the address was announced before and every missing speaker
+// announcing: the setting is not DetectionEnforce, or the address was announced before and every missing speaker
 // was received from once, so that no node can be that host.
-func (e *Engine) mayTake(v *view, address netip.Addr, cause ownership.Cause) bool {
+func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
 	if !is {
 		return false
 	}
 	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
-		return v.now.Sub(use.Since) >= kernelAfter // none of its speaker's messages claims the address (decision 0033)
+		return v.now.Sub(use.Since) >= kernelDelay // none of its speaker's messages claims the address (decision 0033)
 	}
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
 	}
-	return !e.inMinority() || v.in.want.Detection != Enforce || cause != ownership.CauseFirst && !e.doubted[address] &&
-		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool { return !e.met(m.Node) })
+	return !e.inMinority() || v.in.want.Detection != DetectionEnforce || cause != ownership.CauseFirst && !e.doubted[address] &&
+		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.MissingPeer) bool { return !e.hasMet(m.Node) })
 }
 
-// inUse returns the addresses that are asked about and for which hosts answer.
-func (e *Engine) inUse(v *view) InUse {
-	return e.uses(v, maps.Keys(e.minority.queries))
+// addressesInUse returns the addresses that are asked about and for which hosts answer.
+func (e *Engine) addressesInUse(v *roundView) UsedAddresses {
+	return e.usesOf(v, maps.Keys(e.minority.queries))
 }
 
-// uses returns those of the given addresses for which hosts answer.
-func (e *Engine) uses(v *view, addresses iter.Seq[netip.Addr]) (u InUse) {
+// usesOf returns those of the given addresses for which hosts answer.
+func (e *Engine) usesOf(v *roundView, addresses iter.Seq[netip.Addr]) (u UsedAddresses) {
 	for address := range addresses {
 		if use, is := v.in.segment.InUse[address]; is {
-			u.First = append(u.First, Use{Address: address, Interface: use.Link, Hardware: slices.Clone(use.Hardware[:]), Node: e.nodeOf(v, use.Hardware)})
+			u.First = append(u.First, AddressUse{Address: address, Interface: use.Link, Hardware: slices.Clone(use.Hardware[:]), Node: e.nodeOf(v, use.Hardware)})
 		}
 	}
 	u.Count = len(u.First)
-	slices.SortFunc(u.First, func(x, y Use) int { return x.Address.Compare(y.Address) })
+	slices.SortFunc(u.First, func(x, y AddressUse) int { return x.Address.Compare(y.Address) })
 	u.First = slices.Clip(u.First[:min(len(u.First), maxUses)])
 	return u
 }
 
 // nodeOf returns the node of a missing speaker that has a hardware address; empty: none is known.
-func (e *Engine) nodeOf(v *view, hardware segment.Hardware) lb.NodeName {
+func (e *Engine) nodeOf(v *roundView, hardware segment.Hardware) lb.NodeName {
 	for _, m := range v.in.view.Missing {
 		if v.learned[m.Node] == hardware || hasHardware(e.links[m.Node].links, hardware[:]) {
 			return m.Node
@@ -617,28 +617,28 @@ func (e *Engine) nodeOf(v *view, hardware segment.Hardware) lb.NodeName {
 	return ""
 }
 
-// questions returns what the segments are to be asked.
-func (e *Engine) questions(now time.Time, in inbox) *Questions {
-	q := &Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmet(in), Awaited: e.awaited(now, in)}
+// currentQuestions returns what the segments are to be asked.
+func (e *Engine) currentQuestions(now time.Time, in inbox) *Questions {
+	q := &Questions{Addresses: map[netip.Addr][]string{}, Nodes: e.unmetHosts(in), Awaited: e.awaitedAddresses(now, in)}
 	for address, query := range e.minority.queries {
 		q.Addresses[address] = query.links
 	}
 	return q
 }
 
-// nextInMinority returns when a decision in a minority changes if nothing else happens before; zero:
+// nextMinorityChange returns when a decision in a minority changes if nothing else happens before; zero:
 // none does.
-func (e *Engine) nextInMinority(now time.Time, in inbox) (next time.Time) {
+func (e *Engine) nextMinorityChange(now time.Time, in inbox) (next time.Time) {
 	if !e.inMinority() {
 		return time.Time{}
 	}
-	if e.waits(now) {
-		return e.minority.since.Add(reachWithin)
+	if e.awaitsFirstAnswer(now) {
+		return e.minority.since.Add(reachTimeout)
 	}
 	if !e.minority.over.IsZero() {
 		next = e.minority.over.Add(startTimeout)
 	}
-	if e.cutOff(now, in) {
+	if e.isPartitioned(now, in) {
 		next = in.partition.until
 	}
 	for _, at := range in.segment.Reached {

@@ -83,9 +83,9 @@ func TestSurvivorAndHostsThatAnswer(t *testing.T) {
 				if _, takes := b.owned[a2]; takes != tt.takes {
 					t.Errorf("after a minute self has taken the address: %v, want %v", takes, tt.takes)
 				}
-				var reported layer2.InUse
+				var reported layer2.UsedAddresses
 				if !tt.takes {
-					reported = layer2.InUse{Count: 1, First: []layer2.Use{{Address: a2, Interface: "eth0", Hardware: tt.answers[:]}}}
+					reported = layer2.UsedAddresses{Count: 1, First: []layer2.AddressUse{{Address: a2, Interface: "eth0", Hardware: tt.answers[:]}}}
 					if tt.answers == node {
 						reported.First[0].Node = "p1"
 					}
@@ -119,8 +119,8 @@ func TestSpeakerThatAPublishedRestartLeavesInAMinorityIsNotSilent(t *testing.T) 
 		b.view.Missing = missing("p2")
 		b.receive(p1)
 		b.receive(in(ownership.Restarting, p1))
-		covers := layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac('1')}}
-		both := map[netip.Addr]layer2.Owned{a1: on0(true, a1)[a1], a2: covers}
+		covers := layer2.Serving{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac('1')}}
+		both := map[netip.Addr]layer2.Serving{a1: on0(true, a1)[a1], a2: covers}
 		for range 10 {
 			b.after(100 * time.Millisecond)
 			b.serves("while p1 restarts and no host answers", both)
@@ -141,8 +141,8 @@ func twoLinks(t *testing.T) *bed {
 	b.want.Addresses, b.view.Peers = want(wanted(a1, self), wanted(a2, "p1", self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
 	b.inform()
 	b.after(time.Second)
-	e := layer2.Owned{Interfaces: []string{"eth1"}, First: true}
-	b.serves("at first", map[netip.Addr]layer2.Owned{a1: e, a2: e})
+	e := layer2.Serving{Interfaces: []string{"eth1"}, First: true}
+	b.serves("at first", map[netip.Addr]layer2.Serving{a1: e, a2: e})
 	b.view.Missing = missing("p1", "p2")
 	b.receive()
 	for range 4 {
@@ -173,8 +173,8 @@ func TestSurvivorOnASegmentOnWhichNoHostAnswers(t *testing.T) {
 		b.same("what is probed", "ask [192.168.1.1 192.168.1.2]", last())
 		b.after(350 * time.Millisecond)
 		b.reachBoth(a1, a2)
-		e := layer2.Owned{Interfaces: []string{"eth1"}}
-		b.serves("when no host has answered for the addresses", map[netip.Addr]layer2.Owned{a1: e, a2: e})
+		e := layer2.Serving{Interfaces: []string{"eth1"}}
+		b.serves("when no host has answered for the addresses", map[netip.Addr]layer2.Serving{a1: e, a2: e})
 		b.same("reported links without an answer", []string(nil), b.reports[len(b.reports)-1].Silent)
 	})
 }
@@ -187,8 +187,8 @@ func TestSurvivorAsksBeforeItAnnouncesOnAnotherLink(t *testing.T) {
 		b.want.Addresses, b.view.Peers = want(wanted(a1, self)), []mesh.Peer{peer("p1", nil), peer("p2", nil)}
 		b.inform()
 		b.after(time.Second)
-		on := func(links ...string) map[netip.Addr]layer2.Owned {
-			return map[netip.Addr]layer2.Owned{a1: {Interfaces: links, First: true}}
+		on := func(links ...string) map[netip.Addr]layer2.Serving {
+			return map[netip.Addr]layer2.Serving{a1: {Interfaces: links, First: true}}
 		}
 		b.serves("at first", on("eth0", "eth1"))
 		b.view.Missing = missing("p1", "p2")
@@ -346,10 +346,10 @@ func TestMinority_AsksTheSegmentWhenItStoodStill(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer segment.Results
-		want   map[netip.Addr]layer2.Owned
+		want   map[netip.Addr]layer2.Serving
 	}{
 		{"no host answers", segment.Results{Free: map[netip.Addr]time.Time{a1: {}}}, on0(true, a1)},
-		{"the other node answers", segment.Results{InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: other, Link: "eth0"}}}, map[netip.Addr]layer2.Owned{a1: {First: true}}},
+		{"the other node answers", segment.Results{InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: other, Link: "eth0"}}}, map[netip.Addr]layer2.Serving{a1: {First: true}}},
 		{"a foreign host answers", segment.Results{InUse: map[netip.Addr]segment.AddressUse{a1: {Hardware: segment.Hardware(mac('x')), Link: "eth0"}}}, on0(true, a1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestMinority_AsksTheSegmentWhenItStoodStill(t *testing.T) {
 				b.serves("before", on0(true, a1))
 				b.view.Stalls++
 				b.receive()
-				b.serves("at once", map[netip.Addr]layer2.Owned{a1: {First: true}})
+				b.serves("at once", map[netip.Addr]layer2.Serving{a1: {First: true}})
 				b.same("states that were published", 0, len(b.states))
 				b.after(350 * time.Millisecond)
 				tt.answer.Reached, tt.answer.NodesAsked = map[string]time.Time{"eth0": time.Now()}, true
@@ -423,7 +423,7 @@ func TestSpeakerThatIsCutFromALargerGroup(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		write func(b *bed, since time.Time)
-		want  map[netip.Addr]layer2.Owned
+		want  map[netip.Addr]layer2.Serving
 		early bool
 	}{
 		{"self gives up addresses that the others may announce, and no others", func(b *bed, since time.Time) { b.engine.SetPartitioned(since) }, on0(true, a2), false},
@@ -484,7 +484,7 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 		answers segment.Hardware
 		on      string // a link; empty: eth0
 		before  time.Duration
-		want    map[netip.Addr]layer2.Owned
+		want    map[netip.Addr]layer2.Serving
 	}{
 		{"the node that may announce a1 answers", p1, "", 0, on0(true, a1, a2)},
 		{"that node answered before its speaker was missing", p1, "", 20 * time.Millisecond, on0(true, a2)},
@@ -526,7 +526,7 @@ func TestMinority_ThatEndsWhileTheSegmentIsAskedAfterAStall(t *testing.T) {
 		b.serves("in the minority", on0(true, a1))
 		b.view.Stalls++
 		b.receive(restarting(false)...)
-		b.serves("after a stall", map[netip.Addr]layer2.Owned{a1: {First: true}})
+		b.serves("after a stall", map[netip.Addr]layer2.Serving{a1: {First: true}})
 		b.same("what is reported meanwhile", []string{"eth0"}, b.reports[len(b.reports)-1].Owned[0].Interfaces)
 		b.receive(restarting(true)...)
 		b.serves("in the majority", on0(true, a1))

@@ -100,7 +100,7 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 		want map[string]float64
 	}{
 		{name: "the owner is dead and was received from", then: func(b *bed) {
-			b.view.Missing = []mesh.Missing{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}, {Node: "p2", Received: time.Now().Add(-time.Hour)}}
+			b.view.Missing = []mesh.MissingPeer{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}, {Node: "p2", Received: time.Now().Add(-time.Hour)}}
 			b.want.Down = map[lb.NodeName]bool{"p1": true, "p2": true}
 			b.inform()
 			b.receive()
@@ -111,7 +111,7 @@ func TestMovesAndFailoversAreCounted(t *testing.T) {
 			b.want.Addresses = want(wanted(a1, "p1", "p2", self))
 			b.receive(b.view.Peers[0], peer("p2", nil))
 			b.inform()
-			b.view.Missing = []mesh.Missing{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}}
+			b.view.Missing = []mesh.MissingPeer{{Node: "p1", Received: time.Now().Add(-300 * time.Millisecond)}}
 			b.receive(peer("p2", nil))
 			b.after(2 * time.Second)
 		}, want: map[string]float64{"failure": 1, "failovers": 1, "failover seconds": 2.3}},

@@ -16,7 +16,7 @@ type Report struct {
 	// Phase of the speaker: Active, Draining or Isolated; Active while the speaker restarts.
 	Phase string
 	// Owned are the addresses that this node owns, sorted.
-	Owned []OwnedSince
+	Owned []OwnedAddress
 	// Links are those that this node can announce on, sorted by name. Those that lead to
 	// its own pods are included only if an advertisement names them.
 	Links []Link
@@ -38,23 +38,23 @@ type Report struct {
 	// Silent are links, by name, on which the speaker announces nothing in a minority, since it
 	// receives nothing from them.
 	Silent []string
-	// InUse are addresses that this node, in a minority, does not take or does not announce on
+	// UsedAddresses are addresses that this node, in a minority, does not take or does not announce on
 	// further links, since hosts answer for them.
-	InUse InUse
+	InUse UsedAddresses
 	// Conceded are addresses that this node, in the majority, owns or would take and does not
 	// announce: nodes whose speakers were never received from, or hosts that may be such nodes,
 	// answer for them.
-	Conceded InUse
+	Conceded UsedAddresses
 	// Partitioned: the controller reports that this speaker is cut off from a larger group, and
 	// this speaker gives way to that group.
 	Partitioned bool
 	// Covered are nodes, by name, that do not announce addresses which they own: this node answers
 	// for these addresses.
-	Covered []Covered
+	Covered []CoveredNode
 	// Conflicts are addresses that other hosts use as well, sorted.
 	Conflicts []Conflict
 	// Unserved are links, sorted by name, that exist and on which addresses cannot be announced.
-	Unserved []Unserved
+	Unserved []UnservedLink
 	// Problems are those of the snapshot.
 	Problems []string
 	// Standby and Unselected are those of the snapshot.
@@ -62,17 +62,17 @@ type Report struct {
 	Unselected bool
 }
 
-// maxUses is the largest number of addresses that InUse lists.
+// maxUses is the largest number of addresses that UsedAddresses lists.
 const maxUses = 3
 
-// InUse are addresses for which hosts answer: their number, and the first maxUses of them, sorted.
-type InUse struct {
+// UsedAddresses are addresses for which hosts answer: their number, and the first maxUses of them, sorted.
+type UsedAddresses struct {
 	Count int
-	First []Use
+	First []AddressUse
 }
 
-// Use is a host that answers for an address.
-type Use struct {
+// AddressUse is a host that answers for an address.
+type AddressUse struct {
 	Address netip.Addr
 	// Interface is the one that the host answers on, and Hardware its hardware address.
 	Interface string
@@ -81,9 +81,9 @@ type Use struct {
 	Node lb.NodeName
 }
 
-// OwnedSince is an owned address, and since when the node owns it.
-type OwnedSince struct {
-	Owned
+// OwnedAddress is an owned address, and since when the node owns it.
+type OwnedAddress struct {
+	Serving
 	// Address is what the node owns.
 	Address netip.Addr
 	// Since is when the node took it.
@@ -93,8 +93,8 @@ type OwnedSince struct {
 }
 
 // sendReport calls Report if the report differs from the one before.
-func (e *Engine) sendReport(v *view) {
-	r := e.reportOf(v)
+func (e *Engine) sendReport(v *roundView) {
+	r := e.buildReport(v)
 	if e.sent.report != nil && reflect.DeepEqual(*e.sent.report, r) {
 		return
 	}
@@ -102,12 +102,12 @@ func (e *Engine) sendReport(v *view) {
 	e.Report(r)
 }
 
-func (e *Engine) reportOf(v *view) Report {
+func (e *Engine) buildReport(v *roundView) Report {
 	r := Report{Phase: v.phase.String(), Owned: e.sent.owned, Live: 1 + len(v.in.view.Peers), Unserved: v.in.unserved, Problems: v.in.want.Problems,
-		Conceded: e.conceded(v), Partitioned: v.partitioned, Covered: e.covered(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
+		Conceded: e.concededAddresses(v), Partitioned: v.partitioned, Covered: e.coveredNodes(v.now), Standby: v.in.want.Standby, Unselected: v.in.want.Unselected}
 	if e.inMinority() {
-		r.MinoritySince, r.Alone = second(e.minority.since), alone(*v.in.view, v.in.want.Down)
-		r.Silent, r.InUse = e.silent(v.now, v.in), e.inUse(v)
+		r.MinoritySince, r.Alone = truncateToSecond(e.minority.since), isAlone(*v.in.view, v.in.want.Down)
+		r.Silent, r.InUse = e.silentLinks(v.now, v.in), e.addressesInUse(v)
 	}
 	if e.inMinority() && isMissed(*v.in.view) {
 		r.Unreached = v.in.view.Unreached
@@ -129,44 +129,44 @@ func (e *Engine) reportOf(v *view) Report {
 		}
 	}
 	r.Silent = slices.DeleteFunc(r.Silent, func(name string) bool {
-		return !slices.ContainsFunc(v.in.able(), func(l Link) bool { return l.Name == name && announces(l, v.in.want.Interfaces) })
+		return !slices.ContainsFunc(v.in.usableLinks(), func(l Link) bool { return l.Name == name && announcesOn(l, v.in.want.Interfaces) })
 	})
-	for _, link := range v.in.able() {
-		if announces(link, v.in.want.Interfaces) {
+	for _, link := range v.in.usableLinks() {
+		if announcesOn(link, v.in.want.Interfaces) {
 			r.Links = append(r.Links, link)
 		}
 	}
 	return r
 }
 
-// announces reports whether this node announces on a link: one that leads to its own pods is used
+// announcesOn reports whether this node announces on a link: one that leads to its own pods is used
 // only if an advertisement names it.
-func announces(l Link, named []string) bool {
+func announcesOn(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// reportedFor is for how long an address is reported as announced after a stall, while the segment is asked about it: the
+// stallReportTime is for how long an address is reported as announced after a stall, while the segment is asked about it: the
 // answers come within that time.
-const reportedFor = time.Second
+const stallReportTime = time.Second
 
 // noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes
 // a new list: a list that was reported is never changed.
 func (e *Engine) noteOwned(about []netip.Addr, at time.Time) {
 	before := e.sent.owned
-	now := make([]OwnedSince, 0, len(before)+len(about))
+	now := make([]OwnedAddress, 0, len(before)+len(about))
 	for _, address := range about {
-		index, listed := slices.BinarySearchFunc(before, address, func(o OwnedSince, a netip.Addr) int { return o.Address.Compare(a) })
+		index, listed := slices.BinarySearchFunc(before, address, func(o OwnedAddress, a netip.Addr) int { return o.Address.Compare(a) })
 		now = append(now, before[:index]...)
 		owned := e.served[address]
 		if before = before[index:]; listed {
 			// While the segment is asked after a stall, the report stays as it was.
-			if q, asked := e.minority.queries[address]; asked && at.Sub(q.since) < reportedFor {
-				owned = before[0].Owned
+			if q, asked := e.minority.queries[address]; asked && at.Sub(q.since) < stallReportTime {
+				owned = before[0].Serving
 			}
 			before = before[1:]
 		}
 		if epoch, owns := e.claims[address]; owns {
-			now = append(now, OwnedSince{Owned: owned, Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
+			now = append(now, OwnedAddress{Serving: owned, Address: address, Since: e.taken[address].since, Epoch: uint64(epoch)})
 		}
 	}
 	if e.sent.owned = append(now, before...); len(e.sent.owned) == 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// requested is an address that an administrator asks to be announced from this node (decision 0073).
-type requested struct {
+// requestedAddress is an address that an administrator asks to be announced from this node (decision 0073).
+type requestedAddress struct {
 	// able: the node could announce it in the last round.
 	able bool
 	// since is when the node became able again; zero: it has been able from the beginning.
@@ -22,35 +22,35 @@ type requested struct {
 // the address for less than the time settled. The node does not take such an address from its owner yet:
 // otherwise a link or an endpoint that comes and goes would move the address each time. A new request is
 // met at once. So is a request that waited for the end of a drain, since an administrator ends the drain.
-func (e *Engine) recentlyAble(v *view) map[netip.Addr]bool {
+func (e *Engine) recentlyAble(v *roundView) map[netip.Addr]bool {
 	recent := map[netip.Addr]bool{}
 	for address, r := range e.requested {
 		c := candidateOf(v, e.Self, address)
-		if !v.wanted(address) || c != nil && !c.Requested {
+		if !v.isWanted(address) || c != nil && !c.Requested {
 			delete(e.requested, address)
 			continue
 		}
 		runs := v.phase == ownership.Active || v.phase == ownership.Draining
-		able := c != nil && runs && len(interfaces(v.links, c, address, e.subnets.near(address))) > 0
+		able := c != nil && runs && len(candidateInterfaces(v.links, c, address, e.subnets.isNear(address))) > 0
 		if able && !r.able {
 			r.since = v.now
 			e.owners.Reexamine(address)
 		}
 		r.able = able
 		e.requested[address] = r
-		recent[address] = !r.since.IsZero() && v.now.Sub(r.since) < settled
+		recent[address] = !r.since.IsZero() && v.now.Sub(r.since) < settleTime
 	}
 	return recent
 }
 
 // noteRequested records which of the addresses that a decision examined are requested from this node.
-func (e *Engine) noteRequested(v *view, looked []netip.Addr) {
+func (e *Engine) noteRequested(v *roundView, looked []netip.Addr) {
 	for _, address := range looked {
 		if _, known := e.requested[address]; known {
 			continue
 		}
 		if c := candidateOf(v, e.Self, address); c != nil && c.Requested {
-			e.requested[address] = requested{able: true}
+			e.requested[address] = requestedAddress{able: true}
 		}
 	}
 }
@@ -58,7 +58,7 @@ func (e *Engine) noteRequested(v *view, looked []netip.Addr) {
 // nextRequested returns when the next requested address may be taken; zero: no address waits.
 func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 	for _, r := range e.requested {
-		if at := r.since.Add(settled); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
+		if at := r.since.Add(settleTime); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
@@ -66,7 +66,7 @@ func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 }
 
 // candidateOf returns what a node may do with an address; nil: it is no candidate.
-func candidateOf(v *view, node lb.NodeName, address netip.Addr) *ownership.Candidate {
+func candidateOf(v *roundView, node lb.NodeName, address netip.Addr) *ownership.Candidate {
 	candidates, _ := v.owners.Wants(address)
 	i, is := slices.BinarySearchFunc(candidates, node, func(c ownership.Candidate, n lb.NodeName) int {
 		return strings.Compare(string(c.Node), string(n))

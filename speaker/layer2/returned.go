@@ -18,22 +18,22 @@ import (
 // reachable if their owner runs and claims them but sends nothing to the segment: all answers have
 // the hardware address of the owner's node, whose kernel forwards.
 
-// unannouncedAfter is how long a node may take to announce an address after a restart before this
+// announceTimeout is how long a node may take to announce an address after a restart before this
 // speaker reports that it does not. By then a burst of announcements is over, and answers to several
 // probes were due.
-const unannouncedAfter = 5 * time.Second
+const announceTimeout = 5 * time.Second
 
-// takenWithin is how long an address that this speaker covered may be without an owner, and how long
+// takeTimeout is how long an address that this speaker covered may be without an owner, and how long
 // the link to the node may be lost, until this speaker stops covering the address.
-const takenWithin = 10 * time.Second
+const takeTimeout = 10 * time.Second
 
-// unreceivedFor is for how long this speaker goes on reporting that a node does not announce addresses
+// lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce addresses
 // after this speaker has lost the link on which it could receive announcements: longer than a rollout
 // waits for them.
-const unreceivedFor = 10 * time.Minute
+const lostLinkReportTime = 10 * time.Minute
 
-// awaited is an address that a node has to announce after a restart.
-type awaited struct {
+// awaitedAddress is an address that a node has to announce after a restart.
+type awaitedAddress struct {
 	// since is when the wait began.
 	since time.Time
 	// cut is since when this speaker has no link in common with the node; zero: it has one.
@@ -42,8 +42,8 @@ type awaited struct {
 
 // reportAt returns when to report that the node does not announce the address; zero: never,
 // since the link was lost before.
-func (a awaited) reportAt() time.Time {
-	at := a.since.Add(unannouncedAfter)
+func (a awaitedAddress) reportAt() time.Time {
+	at := a.since.Add(announceTimeout)
 	if !a.cut.IsZero() && a.cut.Before(at) {
 		return time.Time{}
 	}
@@ -52,18 +52,18 @@ func (a awaited) reportAt() time.Time {
 
 // until returns until when the address is awaited; zero: until it is announced. A link that is lost
 // for a moment does not end the wait: it shows nothing about the node.
-func (a awaited) until() time.Time {
+func (a awaitedAddress) until() time.Time {
 	switch {
 	case a.cut.IsZero():
 		return time.Time{}
 	case a.reportAt().IsZero():
-		return a.cut.Add(takenWithin)
+		return a.cut.Add(takeTimeout)
 	}
-	return a.cut.Add(unreceivedFor)
+	return a.cut.Add(lostLinkReportTime)
 }
 
-// at returns the wait as it is now, given whether this speaker can receive from the node.
-func (a awaited) at(now time.Time, receives bool) awaited {
+// asOf returns the wait as it is now, given whether this speaker can receive from the node.
+func (a awaitedAddress) asOf(now time.Time, receives bool) awaitedAddress {
 	switch {
 	case !receives && a.cut.IsZero():
 		a.cut = now
@@ -76,10 +76,10 @@ func (a awaited) at(now time.Time, receives bool) awaited {
 	return a
 }
 
-// Covered is a node that does not announce addresses which it owns: its speaker runs again after a
+// CoveredNode is a node that does not announce addresses which it owns: its speaker runs again after a
 // restart, or has taken them from a node that restarted. This speaker answers for them with the
 // hardware address of the node.
-type Covered struct {
+type CoveredNode struct {
 	Node lb.NodeName
 	// Count is the number of the addresses, and First the lowest of them.
 	Count int
@@ -91,7 +91,7 @@ type Covered struct {
 // AddAnnounced records that a node for which this speaker covers an address has announced that
 // address, or answered for it.
 func (e *Engine) AddAnnounced(address netip.Addr) {
-	e.update(func(in *inbox) {
+	e.updateInbox(func(in *inbox) {
 		if in.announced == nil {
 			in.announced = map[netip.Addr]struct{}{}
 		}
@@ -101,7 +101,7 @@ func (e *Engine) AddAnnounced(address netip.Addr) {
 
 // noteReturns records which of the nodes that this speaker covers for run again, and which of them
 // announce their addresses.
-func (e *Engine) noteReturns(v *view) {
+func (e *Engine) noteReturns(v *roundView) {
 	for address := range v.in.announced {
 		if _, awaited := e.returned[address]; awaited {
 			delete(e.returned, address)
@@ -112,9 +112,9 @@ func (e *Engine) noteReturns(v *view) {
 	e.followMoves(v)
 	for address, holder := range e.covering {
 		before, known := e.returned[address]
-		next, back := awaited{since: v.now}, v.returned(holder, address) && !e.doubted[address]
-		if receives := back && e.verifiable(v, holder, address); known {
-			next = before.at(v.now, receives)
+		next, back := awaitedAddress{since: v.now}, v.hasReturned(holder, address) && !e.doubted[address]
+		if receives := back && e.isVerifiable(v, holder, address); known {
+			next = before.asOf(v.now, receives)
 			back = back && (next.cut.IsZero() || v.now.Before(next.until()))
 		} else {
 			back = receives
@@ -132,19 +132,19 @@ func (e *Engine) noteReturns(v *view) {
 
 // followMoves makes this speaker cover for nodes that took addresses which this speaker covered
 // for others.
-func (e *Engine) followMoves(v *view) {
-	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takenWithin })
+func (e *Engine) followMoves(v *roundView) {
+	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takeTimeout })
 	for address := range e.uncovered {
 		owner := v.owners.Owner(address)
 		if owner != "" {
 			delete(e.uncovered, address)
 		}
-		if owner != e.Self && v.returned(owner, address) {
+		if owner != e.Self && v.hasReturned(owner, address) {
 			e.covering[address] = owner
 		}
 	}
 	for address, holder := range e.covering {
-		if owner := v.owners.Owner(address); owner != holder && owner != e.Self && v.returned(owner, address) {
+		if owner := v.owners.Owner(address); owner != holder && owner != e.Self && v.hasReturned(owner, address) {
 			e.covering[address] = owner
 			delete(e.returned, address)
 		}
@@ -158,19 +158,19 @@ func (e *Engine) coverNobody() {
 	clear(e.uncovered)
 }
 
-// returned reports whether the speaker of a node runs and owns the address.
-func (v *view) returned(node lb.NodeName, address netip.Addr) bool {
-	if !v.wanted(address) || v.owners.Owner(address) != node {
+// hasReturned reports whether the speaker of a node runs and owns the address.
+func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
+	if !v.isWanted(address) || v.owners.Owner(address) != node {
 		return false
 	}
 	p := v.peer(node)
 	return p != nil && (p.State.Phase == ownership.Active || p.State.Phase == ownership.Draining)
 }
 
-// verifiable reports whether this speaker can cover an address of another node on a link that has a
+// isVerifiable reports whether this speaker can cover an address of another node on a link that has a
 // subnet in common with that node: on such a link it receives what the node announces.
-func (e *Engine) verifiable(v *view, node lb.NodeName, address netip.Addr) bool {
-	on := e.care(v, node, address).For
+func (e *Engine) isVerifiable(v *roundView, node lb.NodeName, address netip.Addr) bool {
+	on := e.coveringFor(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
 }
 
@@ -180,9 +180,9 @@ func (e *Engine) awaits(address netip.Addr) bool {
 	return awaited
 }
 
-// covered returns the nodes to report for not announcing addresses, sorted by name.
-func (e *Engine) covered(now time.Time) (list []Covered) {
-	nodes := map[lb.NodeName]Covered{}
+// coveredNodes returns the nodes to report for not announcing addresses, sorted by name.
+func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
+	nodes := map[lb.NodeName]CoveredNode{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
 		a := e.returned[address]
 		if at := a.reportAt(); at.IsZero() || now.Before(at) {
@@ -190,7 +190,7 @@ func (e *Engine) covered(now time.Time) (list []Covered) {
 		}
 		c, known := nodes[e.covering[address]]
 		if !known {
-			c = Covered{Node: e.covering[address], First: address, Since: a.since}
+			c = CoveredNode{Node: e.covering[address], First: address, Since: a.since}
 		}
 		c.Count++
 		if a.since.Before(c.Since) {
@@ -198,7 +198,7 @@ func (e *Engine) covered(now time.Time) (list []Covered) {
 		}
 		nodes[c.Node] = c
 	}
-	return slices.SortedFunc(maps.Values(nodes), func(x, y Covered) int { return cmp.Compare(x.Node, y.Node) })
+	return slices.SortedFunc(maps.Values(nodes), func(x, y CoveredNode) int { return cmp.Compare(x.Node, y.Node) })
 }
 
 // nextCovered returns when a node becomes due to be reported, or when the wait for an address ends;

@@ -38,20 +38,20 @@ func restarted(phase ownership.Phase) mesh.Peer {
 	return in(phase, onSegment(peer("p1", ownership.Claims{a1: 3, a2: 1})))
 }
 
-func covers(returned bool, addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
+func covers(returned bool, addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
 	return coversWith('1', returned, addresses...)
 }
 
-func coversWith(last byte, returned bool, addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
-	owned := map[netip.Addr]layer2.Owned{}
+func coversWith(last byte, returned bool, addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
+	owned := map[netip.Addr]layer2.Serving{}
 	for _, a := range addresses {
-		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac(last)}, Returned: returned}
+		owned[a] = layer2.Serving{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": mac(last)}, Returned: returned}
 	}
 	return owned
 }
 
 // reported returns the nodes in the last report that do not announce their addresses.
-func (b *bed) reported() []layer2.Covered {
+func (b *bed) reported() []layer2.CoveredNode {
 	if len(b.reports) == 0 {
 		return nil
 	}
@@ -73,7 +73,7 @@ func TestCovering_EndsWhenTheNodeAnnouncesItsAddresses(t *testing.T) {
 		b.settle()
 		b.serves("when p1 has announced both addresses", nil)
 		b.after(time.Minute)
-		b.same("nodes that are covered for", []layer2.Covered(nil), b.reported())
+		b.same("nodes that are covered for", []layer2.CoveredNode(nil), b.reported())
 	})
 }
 
@@ -98,10 +98,10 @@ func TestCovering_GoesOnUntilTheNodeAnnounces(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		then mesh.Peer
-		want map[netip.Addr]layer2.Owned
+		want map[netip.Addr]layer2.Serving
 	}{
 		{"nothing changes", restarted(ownership.Active), covers(true, a1, a2)},
-		{"p1 hands the addresses over to self", restarted(ownership.Draining), map[netip.Addr]layer2.Owned{a1: {Interfaces: []string{"eth0"}}, a2: {Interfaces: []string{"eth0"}}}},
+		{"p1 hands the addresses over to self", restarted(ownership.Draining), map[netip.Addr]layer2.Serving{a1: {Interfaces: []string{"eth0"}}, a2: {Interfaces: []string{"eth0"}}}},
 		{"p1 restarts once more", restarted(ownership.Restarting), covers(false, a1, a2)},
 		{"another node takes the addresses", onSegment(peer("p2", ownership.Claims{a1: 4, a2: 2})), coversWith('2', true, a1, a2)},
 		{"p1 gives the addresses up", onSegment(peer("p1", nil)), nil},
@@ -112,13 +112,13 @@ func TestCovering_GoesOnUntilTheNodeAnnounces(t *testing.T) {
 				b := covering(t)
 				b.receive(restarted(ownership.Active))
 				b.after(unannouncedAfter - time.Millisecond)
-				b.same("nodes that are covered for at first", []layer2.Covered(nil), b.reported())
+				b.same("nodes that are covered for at first", []layer2.CoveredNode(nil), b.reported())
 				b.after(time.Millisecond)
-				b.same("nodes that are covered for", []layer2.Covered{{Node: "p1", Count: 2, First: a1, Since: time.Now().Add(-unannouncedAfter)}}, b.reported())
+				b.same("nodes that are covered for", []layer2.CoveredNode{{Node: "p1", Count: 2, First: a1, Since: time.Now().Add(-unannouncedAfter)}}, b.reported())
 				b.receive(tt.then)
 				b.serves("then", tt.want)
 				if !tt.want[a1].Returned {
-					b.same("nodes that are covered for then", []layer2.Covered(nil), b.reported())
+					b.same("nodes that are covered for then", []layer2.CoveredNode(nil), b.reported())
 				}
 			})
 		})
@@ -132,7 +132,7 @@ func TestCovering_OutlastsAShortLossOfTheLink(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		after, lost time.Duration // when the link is lost, and for how long
-		want        map[netip.Addr]layer2.Owned
+		want        map[netip.Addr]layer2.Serving
 		// The node is reported without the link, with the link again, and 5 s later.
 		without, with, later bool
 	}{
@@ -182,7 +182,7 @@ func TestCovering_FollowsTheAddressToTheNextOwner(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		after time.Duration // until the node is confirmed dead
-		want  map[netip.Addr]layer2.Owned
+		want  map[netip.Addr]layer2.Serving
 	}{
 		{"at once", 0, coversWith('2', true, a1)},
 		{"within ten seconds", 10*time.Second - time.Millisecond, coversWith('2', true, a1)},

@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// Announced is an address in the status of a Service, and the nodes that may announce it. It has no
+// AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it. It has no
 // candidates while it is not to be announced, such as when the Service has no endpoints.
-type Announced = ownership.Address
+type AnnouncedAddress = ownership.Address
 
 // Candidate is a node that may own an address.
 type Candidate = ownership.Candidate
@@ -17,7 +17,7 @@ type Candidate = ownership.Candidate
 // Snapshot is what the cluster wants, at one moment. It is never changed after it was passed on.
 type Snapshot struct {
 	// Addresses are those to announce, sorted by address.
-	Addresses []Announced
+	Addresses []AnnouncedAddress
 	// Draining are nodes that keep what they own until others have taken it over, and get nothing.
 	Draining map[lb.NodeName]bool
 	// Standby is why this node takes no address, and keeps an address only while no other node may

@@ -14,10 +14,10 @@ import (
 // it, does not announce it, and asks the segment until no host answers for it. It concedes only to
 // nodes whose speakers were never received from (see decision 0024, 10).
 
-// askRivalAfter is how long after this node announced an address again the segment is asked whether
+// rivalQueryDelay is how long after this node announced an address again the segment is asked whether
 // the other node still answers for it. By then a speaker that gives addresses up has done so: it has
-// received two announcements, rivalInsists apart.
-const askRivalAfter = 250 * time.Millisecond
+// received two announcements, rivalRepeatTime apart.
+const rivalQueryDelay = 250 * time.Millisecond
 
 // standoff is the state of an address that is announced by this node and by a node whose speaker was
 // never received from.
@@ -27,25 +27,25 @@ type standoff struct {
 	to       segment.Hardware // hardware address of the node to which the address is conceded
 }
 
-// asked returns when the segment is first asked about the address.
-func (s standoff) asked() time.Time { return s.since.Add(askRivalAfter) }
+// firstQueryTime returns when the segment is first asked about the address.
+func (s standoff) firstQueryTime() time.Time { return s.since.Add(rivalQueryDelay) }
 
 // beginStandoff begins a stand-off about an address, if there may be a node whose speaker was never received from.
-func (e *Engine) beginStandoff(v *view, address netip.Addr) {
+func (e *Engine) beginStandoff(v *roundView, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
 	}
 	e.owners.Reexamine(address)
 }
 
-// standOff adds queries about the addresses in a stand-off, and withholds those that are conceded. It
+// handleStandoffs adds queries about the addresses in a stand-off, and withholds those that are conceded. It
 // is called after the decision about what this node owns.
-func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string) {
+func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.Addr][]string) {
 	for address, s := range e.standoffs {
 		_, owns := d.Own[address]
 		use, inUse := v.in.segment.InUse[address]
 		switch {
-		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalWithin,
+		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalTimeout,
 			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // its speaker publishes what it claims
 			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // the host is no such node, but for example a router that answers for every address
 			if !s.conceded.IsZero() {
@@ -53,20 +53,20 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 			}
 			delete(e.standoffs, address)
 			continue
-		case v.now.Before(s.asked()):
+		case v.now.Before(s.firstQueryTime()):
 			continue
-		case e.free(v, address, s.asked()) && e.free(v, address, s.conceded):
+		case e.isFree(v, address, s.firstQueryTime()) && e.isFree(v, address, s.conceded):
 			delete(e.insisted, address)
 			delete(e.standoffs, address)
 			e.minority.found[address] = struct{}{}
 			continue
-		case s.conceded.IsZero() && inUse && use.Since.After(s.asked()) && v.isStranger(use.Hardware):
+		case s.conceded.IsZero() && inUse && use.Since.After(s.firstQueryTime()) && v.isStranger(use.Hardware):
 			s.conceded, s.to = v.now, use.Hardware
 			e.standoffs[address] = s
 			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: this node does not announce the address until no host answers for it",
 				"address", address, "hardwareAddress", use.Hardware.String(), "link", use.Link)
 		}
-		q := query{links: e.interfaces(v, address), since: s.asked()}
+		q := addressQuery{links: e.announcingInterfaces(v, address), since: s.firstQueryTime()}
 		if !s.conceded.IsZero() {
 			withheld[address] = q.links
 		}
@@ -74,13 +74,13 @@ func (e *Engine) standOff(v *view, d *decision, withheld map[netip.Addr][]string
 	}
 }
 
-// conceded returns the addresses that are conceded, and those that this node does not take for the
+// concededAddresses returns the addresses that are conceded, and those that this node does not take for the
 // same reason.
-func (e *Engine) conceded(v *view) InUse {
+func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	if e.inMinority() {
-		return InUse{}
+		return UsedAddresses{}
 	}
-	return e.uses(v, func(yield func(netip.Addr) bool) {
+	return e.usesOf(v, func(yield func(netip.Addr) bool) {
 		for address := range e.minority.queries {
 			s, is := e.standoffs[address]
 			use := v.in.segment.InUse[address]
@@ -95,13 +95,13 @@ func (e *Engine) conceded(v *view) InUse {
 }
 
 // nextKernel returns when a host will have answered for so long that it counts as the kernel of
-// a node (kernelAfter); zero: no host answers.
+// a node (kernelDelay); zero: no host answers.
 func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 	if e.inMinority() {
 		return time.Time{}
 	}
 	for address := range e.minority.queries {
-		at := in.segment.InUse[address].Since.Add(kernelAfter)
+		at := in.segment.InUse[address].Since.Add(kernelDelay)
 		if at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
@@ -111,7 +111,7 @@ func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 
 // isStranger reports whether a hardware address is that of a node whose speaker is missing and was
 // never received from.
-func (v *view) isStranger(hardware segment.Hardware) bool {
+func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	for _, known := range v.learned {
 		if known == hardware {
 			return true
@@ -123,9 +123,9 @@ func (v *view) isStranger(hardware segment.Hardware) bool {
 // nextStandoff returns when the next step of a stand-off is due without a message; zero: none is.
 func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
-		at := s.asked()
+		at := s.firstQueryTime()
 		if !at.After(now) {
-			at = s.since.Add(rivalWithin)
+			at = s.since.Add(rivalTimeout)
 		}
 		if s.conceded.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at

@@ -53,10 +53,10 @@ func TestStandoff(t *testing.T) {
 				} else {
 					b.segmentIs(&a1)
 				}
-				on, conceded := []string{"eth0"}, layer2.InUse{}
+				on, conceded := []string{"eth0"}, layer2.UsedAddresses{}
 				if tt.concedes {
 					on = nil
-					conceded = layer2.InUse{Count: 1, First: []layer2.Use{{Address: a1, Interface: "eth0", Hardware: tt.answers[:], Node: "p2"}}}
+					conceded = layer2.UsedAddresses{Count: 1, First: []layer2.AddressUse{{Address: a1, Interface: "eth0", Hardware: tt.answers[:], Node: "p2"}}}
 				}
 				b.same("where the address is announced when the other node goes on", on, b.owned[a1].Interfaces)
 				b.same("what is reported as conceded", conceded, b.reports[len(b.reports)-1].Conceded)
@@ -64,7 +64,7 @@ func TestStandoff(t *testing.T) {
 				b.after(10 * time.Second)
 				b.segmentIs(&a1)
 				b.same("where the address is announced when no host answers for it any more", []string{"eth0"}, b.owned[a1].Interfaces)
-				b.same("what is reported as conceded at the end", layer2.InUse{}, b.reports[len(b.reports)-1].Conceded)
+				b.same("what is reported as conceded at the end", layer2.UsedAddresses{}, b.reports[len(b.reports)-1].Conceded)
 			})
 		})
 	}
@@ -83,7 +83,7 @@ func (b *bed) segmentIs(free *netip.Addr) {
 	b.settle()
 }
 
-// inUse has a host answer for a1 as well.
+// addressesInUse has a host answer for a1 as well.
 func (b *bed) inUse(by segment.Hardware) {
 	b.engine.SetSegment(segment.Results{
 		Reached: map[string]time.Time{"eth0": time.Now()}, NodesAsked: true,

@@ -16,10 +16,10 @@ const (
 	// the first of many would take every address. A speaker that leaves a minority goes on asking the
 	// segment for the same time.
 	startTimeout = 2 * time.Second
-	// startTogether is how long a starting speaker waits at least, even if another one that
+	// minStartWait is how long a starting speaker waits at least, even if another one that
 	// started at the same time does not wait any more: meanwhile greetings that were lost are sent
 	// again.
-	startTogether = 500 * time.Millisecond
+	minStartWait = 500 * time.Millisecond
 )
 
 // start publishes that this speaker is starting, before it knows what it owns. A speaker that was
@@ -27,7 +27,7 @@ const (
 // first start was over, it only goes on waiting for others, and resumes the claims of the checkpoint
 // afterwards.
 func (e *Engine) start(now time.Time, in inbox) {
-	if links := wireLinks(in.able()); e.sent.state == nil || e.sent.state.Phase == ownership.Starting && !reflect.DeepEqual(e.sent.state.Links, links) {
+	if links := wireLinks(in.usableLinks()); e.sent.state == nil || e.sent.state.Phase == ownership.Starting && !reflect.DeepEqual(e.sent.state.Links, links) {
 		e.sent.state = &wire.State{Phase: ownership.Starting, Links: links}
 		e.Mesh.Publish(*e.sent.state)
 	}
@@ -38,17 +38,17 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.wasIsolated = isolated
 }
 
-// waitsForOthers returns until when this speaker, which has just started, decides nothing since it does
+// startWaitEnd returns until when this speaker, which has just started, decides nothing since it does
 // not know what others own. It waits only once: after isolation it asks the segment about each address
-// for a while instead (see weigh). When one of the speakers that started together stops waiting, the
-// others stop too, after startTogether at the earliest. Their addresses have no owner meanwhile, and
+// for a while instead (see updateMinority). When one of the speakers that started together stops waiting, the
+// others stop too, after minStartWait at the earliest. Their addresses have no owner meanwhile, and
 // the speaker that does not wait would take all of them.
-func (e *Engine) waitsForOthers(now time.Time, in inbox) (until time.Time) {
-	if e.waited || allThere(*in.view, in.want.Down) {
+func (e *Engine) startWaitEnd(now time.Time, in inbox) (until time.Time) {
+	if e.waited || allAlive(*in.view, in.want.Down) {
 		return time.Time{}
 	}
 	if e.othersHaveStarted(*in.view) {
-		return e.begun.Add(startTogether)
+		return e.begun.Add(minStartWait)
 	}
 	return e.begun.Add(startTimeout)
 }
@@ -68,8 +68,8 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	return have
 }
 
-// allThere reports whether all speakers that should be there are alive. Speakers on nodes that the API
+// allAlive reports whether all speakers that should be there are alive. Speakers on nodes that the API
 // server reports as NotReady do not count, nor do silent ones.
-func allThere(v mesh.View, down map[lb.NodeName]bool) bool {
-	return !slices.ContainsFunc(v.Missing, func(m mesh.Missing) bool { return !down[m.Node] && !m.Silent })
+func allAlive(v mesh.View, down map[lb.NodeName]bool) bool {
+	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] && !m.Silent })
 }

@@ -19,10 +19,10 @@ type nodeLinks struct {
 
 // noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false. If any
 // changed, what each node can announce may have changed: the index looks at all addresses then.
-func (e *Engine) noteLinks(v *view) {
+func (e *Engine) noteLinks(v *roundView) {
 	// For near, silent links of this node count as well: an address in the subnet of such a link
 	// must not be announced on another link instead.
-	changed := e.setLinks(e.Self, wireLinks(v.in.able())) || !reflect.DeepEqual(e.onLinks, v.links)
+	changed := e.setLinks(e.Self, wireLinks(v.in.usableLinks())) || !reflect.DeepEqual(e.onLinks, v.links)
 	e.onLinks = v.links
 	for i := range v.in.view.Peers {
 		p := &v.in.view.Peers[i]
@@ -32,7 +32,7 @@ func (e *Engine) noteLinks(v *view) {
 	for node, known := range e.links {
 		switch {
 		case v.alive[node]:
-		case !v.misses(node):
+		case !v.isMissing(node):
 			delete(e.links, node)
 			changed = changed || known.alive
 		case known.alive:
@@ -58,31 +58,31 @@ func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 	return true
 }
 
-// subnets are the IP subnets of the links of nodes whose speakers are alive. If a candidate has a
+// subnetIndex are the IP subnets of the links of nodes whose speakers are alive. If a candidate has a
 // link in a subnet of an address, the address is announced only on such links: on others no host asks
 // for it, and a candidate that has lost that link would keep an address that cannot be reached. This
 // rule does not apply to candidates for which an advertisement names links.
-type subnets struct {
+type subnetIndex struct {
 	nodes  map[netip.Prefix]map[lb.NodeName]bool // nodes that have a link in the subnet, internal links left out
 	wanted func(netip.Addr) []ownership.Candidate
-	known  map[netip.Addr]near // cached results of the method near
+	known  map[netip.Addr]nearResult // cached results of the method near
 }
 
-// near is the cached result for an address, valid for these candidates.
-type near struct {
+// nearResult is the cached result for an address, valid for these candidates.
+type nearResult struct {
 	candidates []ownership.Candidate
 	is         bool
 }
 
-// maxKnown is the bound of subnets.known.
-const maxKnown = 1 << 16
+// maxNearResults is the bound of subnetIndex.known.
+const maxNearResults = 1 << 16
 
-func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnets {
-	s := &subnets{nodes: map[netip.Prefix]map[lb.NodeName]bool{}, wanted: wanted, known: map[netip.Addr]near{}}
+func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnetIndex {
+	s := &subnetIndex{nodes: map[netip.Prefix]map[lb.NodeName]bool{}, wanted: wanted, known: map[netip.Addr]nearResult{}}
 	for node, known := range of {
 		for i := range known.links {
 			for _, subnet := range known.links[i].Prefixes {
-				if !known.alive || known.links[i].Internal || !speaks(&known.links[i], subnet.Addr()) {
+				if !known.alive || known.links[i].Internal || !canAnnounce(&known.links[i], subnet.Addr()) {
 					continue
 				}
 				if s.nodes[subnet] == nil {
@@ -95,15 +95,15 @@ func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownershi
 	return s
 }
 
-// near reports whether a candidate of an address has a link in a subnet of the address.
-func (s *subnets) near(address netip.Addr) bool {
+// isNear reports whether a candidate of an address has a link in a subnet of the address.
+func (s *subnetIndex) isNear(address netip.Addr) bool {
 	candidates := s.wanted(address)
 	if len(candidates) == 0 {
 		return false
 	}
 	before := s.known[address]
 	if len(before.candidates) != len(candidates) || &before.candidates[0] != &candidates[0] {
-		if before = (near{candidates, s.anyNear(address, candidates)}); len(s.known) >= maxKnown {
+		if before = (nearResult{candidates, s.anyNear(address, candidates)}); len(s.known) >= maxNearResults {
 			clear(s.known)
 		}
 		s.known[address] = before
@@ -111,7 +111,7 @@ func (s *subnets) near(address netip.Addr) bool {
 	return before.is
 }
 
-func (s *subnets) anyNear(address netip.Addr, candidates []ownership.Candidate) bool {
+func (s *subnetIndex) anyNear(address netip.Addr, candidates []ownership.Candidate) bool {
 	for subnet, nodes := range s.nodes {
 		if subnet.Contains(address) && slices.ContainsFunc(candidates, func(c ownership.Candidate) bool { return len(c.Interfaces) == 0 && nodes[c.Node] }) {
 			return true

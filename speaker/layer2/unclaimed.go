@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// actWithin is how long an elected node has to claim an address before the next one in order
+	// claimTimeout is how long an elected node has to claim an address before the next one in order
 	// is elected.
-	actWithin = 2 * time.Second
-	// startersFor is how long after its beginning an election treats starting speakers like all others,
+	claimTimeout = 2 * time.Second
+	// starterTime is how long after its beginning an election treats starting speakers like all others,
 	// so that speakers that start together share the addresses that no node ever had. After that a
 	// starting speaker is elected only if no other can be.
-	startersFor = 600 * time.Millisecond
+	starterTime = 600 * time.Millisecond
 )
 
-// unclaimed is what is known of a wanted address that another node was elected for, and that
+// unclaimedAddress is what is known of a wanted address that another node was elected for, and that
 // nobody has claimed.
-type unclaimed struct {
+type unclaimedAddress struct {
 	// first is when the election began.
 	first time.Time
 	// elected is the node whose turn it is.
@@ -32,27 +32,27 @@ type unclaimed struct {
 	passed []lb.NodeName
 }
 
-// next returns when the election changes if nothing else happens before.
-func (u unclaimed) next(now time.Time) time.Time {
-	if at := u.first.Add(startersFor); at.After(now) {
+// nextElection returns when the election changes if nothing else happens before.
+func (u unclaimedAddress) nextElection(now time.Time) time.Time {
+	if at := u.first.Add(starterTime); at.After(now) {
 		return at
 	}
-	return u.since.Add(actWithin)
+	return u.since.Add(claimTimeout)
 }
 
 // noteUnclaimed records which addresses other nodes were elected for. While this node is elected for an
 // address and asks the segment about it, the turn of this node does not end. While this node may take
 // no address, the turns of others do not count: in a group that gives way to a larger one, the other
 // speakers take no address either.
-func (e *Engine) noteUnclaimed(v *view, list []ownership.UnclaimedAddress) {
+func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
 	}
-	all := make(map[netip.Addr]unclaimed, len(list))
+	all := make(map[netip.Addr]unclaimedAddress, len(list))
 	for _, u := range list {
 		known, is := e.unclaimed[u.Address]
 		if !is {
-			known = unclaimed{first: v.now}
+			known = unclaimedAddress{first: v.now}
 		}
 		if known.elected != u.Elected {
 			known.elected, known.since = u.Elected, v.now
@@ -70,12 +70,12 @@ func (e *Engine) noteUnclaimed(v *view, list []ownership.UnclaimedAddress) {
 
 // endTurns ends the turns that are over. It returns, for each address, the elected nodes that have not
 // claimed it in their turn. overdue has the addresses for which a starting speaker is elected only if no
-// other can be: startersFor is over, or this node is asking the segment already. After a node had its
+// other can be: starterTime is over, or this node is asking the segment already. After a node had its
 // turn a second time, the turns begin anew.
 func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {
-		if now.Sub(u.since) >= actWithin {
+		if now.Sub(u.since) >= claimTimeout {
 			if u.since = now; slices.Contains(u.passed, u.elected) {
 				u.passed = nil
 			}
@@ -83,7 +83,7 @@ func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, o
 			e.unclaimed[address] = u
 		}
 		passed[address] = u.passed
-		overdue[address] = now.Sub(u.first) >= startersFor
+		overdue[address] = now.Sub(u.first) >= starterTime
 	}
 	for address := range e.minority.queries {
 		overdue[address] = true

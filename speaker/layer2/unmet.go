@@ -24,14 +24,14 @@ import (
 // SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
 // the map afterwards.
 func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
-	e.update(func(in *inbox) { in.hosts = hosts })
+	e.updateInbox(func(in *inbox) { in.hosts = hosts })
 }
 
-// unmet returns the IP addresses, sorted, of nodes whose speakers are missing and were never received
+// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and were never received
 // from.
-func (e *Engine) unmet(in inbox) (list []netip.Addr) {
+func (e *Engine) unmetHosts(in inbox) (list []netip.Addr) {
 	for _, m := range in.view.Missing {
-		if host, known := in.hosts[m.Node]; known && !e.met(m.Node) {
+		if host, known := in.hosts[m.Node]; known && !e.hasMet(m.Node) {
 			list = append(list, host)
 		}
 	}
@@ -39,18 +39,18 @@ func (e *Engine) unmet(in inbox) (list []netip.Addr) {
 	return list
 }
 
-// met reports whether the speaker of a node, which is alive or missing, has published its links.
-func (e *Engine) met(node lb.NodeName) bool {
+// hasMet reports whether the speaker of a node, which is alive or missing, has published its links.
+func (e *Engine) hasMet(node lb.NodeName) bool {
 	_, met := e.links[node]
 	return met
 }
 
-// learn records the hardware addresses that answered for nodes whose speakers are missing and were
+// learnHardware records the hardware addresses that answered for nodes whose speakers are missing and were
 // never received from.
-func (e *Engine) learn(v *view) {
+func (e *Engine) learnHardware(v *roundView) {
 	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {
-		if e.met(m.Node) {
+		if e.hasMet(m.Node) {
 			continue
 		}
 		v.stranger = true
@@ -63,7 +63,7 @@ func (e *Engine) learn(v *view) {
 }
 
 // isNode reports whether a hardware address is known to be that of a node.
-func (e *Engine) isNode(v *view, hardware []byte) bool {
+func (e *Engine) isNode(v *roundView, hardware []byte) bool {
 	if e.wasNode(hardware) {
 		return true
 	}
@@ -82,20 +82,20 @@ func (e *Engine) wasNode(hardware []byte) bool {
 
 // isForeign reports whether a hardware address is certainly not that of a node: the segment was asked
 // about all nodes whose hardware addresses are not known.
-func (e *Engine) isForeign(v *view, hardware []byte) bool {
+func (e *Engine) isForeign(v *roundView, hardware []byte) bool {
 	if e.isNode(v, hardware) || !v.in.segment.NodesAsked {
 		return false
 	}
-	return !slices.ContainsFunc(v.in.view.Missing, func(m mesh.Missing) bool {
+	return !slices.ContainsFunc(v.in.view.Missing, func(m mesh.MissingPeer) bool {
 		_, known := v.in.hosts[m.Node]
-		return !known && !e.met(m.Node)
+		return !known && !e.hasMet(m.Node)
 	})
 }
 
 // isPeer reports whether a hardware address is that of a node whose speaker is alive in the view. A
 // restarting one does not count: what its node announces now comes from a process that this speaker has
 // not received from.
-func (v *view) isPeer(hardware net.HardwareAddr) bool {
+func (v *roundView) isPeer(hardware net.HardwareAddr) bool {
 	for i := range v.in.view.Peers {
 		if v.in.view.Peers[i].State.Phase != ownership.Restarting && hasHardware(v.in.view.Peers[i].State.Links, hardware) {
 			return true

@@ -141,27 +141,27 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 			Nodes: map[netip.Addr]segment.Hardware{host2: segment.Hardware(mac('2'))}, NodesAsked: true,
 		}
 	}
-	uses := func(last byte, node lb.NodeName) layer2.InUse {
-		return layer2.InUse{Count: 1, First: []layer2.Use{{Address: a1, Hardware: mac(last), Node: node}}}
+	uses := func(last byte, node lb.NodeName) layer2.UsedAddresses {
+		return layer2.UsedAddresses{Count: 1, First: []layer2.AddressUse{{Address: a1, Hardware: mac(last), Node: node}}}
 	}
 	takes, probes := on0(false, a1), on0(true, a1)
 	for _, tt := range []struct {
 		name    string
 		results func() segment.Results
-		serves  map[netip.Addr]layer2.Owned
-		later   map[netip.Addr]layer2.Owned // after two seconds
-		reports layer2.InUse                // conceded addresses, after two seconds
+		serves  map[netip.Addr]layer2.Serving
+		later   map[netip.Addr]layer2.Serving // after two seconds
+		reports layer2.UsedAddresses                // conceded addresses, after two seconds
 	}{
-		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil, nil, layer2.InUse{}},
-		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes, takes, layer2.InUse{}},
+		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil, nil, layer2.UsedAddresses{}},
+		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes, takes, layer2.UsedAddresses{}},
 		{"the node answers", func() segment.Results { return answers(mac('2')) }, nil, nil, uses('2', "p2")},
-		{"the node of a peer answers: at first it may still have the address of its former speaker, later its kernel has it", func() segment.Results { return answers(mac('1')) }, nil, probes, layer2.InUse{}},
-		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes, probes, layer2.InUse{}},
+		{"the node of a peer answers: at first it may still have the address of its former speaker, later its kernel has it", func() segment.Results { return answers(mac('1')) }, nil, probes, layer2.UsedAddresses{}},
+		{"another host answers", func() segment.Results { return answers(mac('9')) }, probes, probes, layer2.UsedAddresses{}},
 		{"a host answers before the nodes were probed", func() segment.Results {
 			r := answers(mac('9'))
 			r.Nodes, r.NodesAsked = nil, false
 			return r
-		}, nil, nil, layer2.InUse{}},
+		}, nil, nil, layer2.UsedAddresses{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -195,12 +195,12 @@ func TestSurvivorAndAHostThatAnswersForItsAddresses(t *testing.T) {
 		hosts     map[lb.NodeName]netip.Addr
 		takes     bool
 	}{
-		{"Enforce: self leaves the address", layer2.Enforce, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Report: self takes the address", layer2.ReportOnly, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
-		{"Off: self takes the address", layer2.Off, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
-		{"Off: the host is a node", layer2.Off, segment.Hardware(mac('1')), true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Off: not all nodes were probed", layer2.Off, host, false, map[lb.NodeName]netip.Addr{"p2": host2}, false},
-		{"Off: a node that cannot be probed may be the host", layer2.Off, host, true, nil, false},
+		{"Enforce: self leaves the address", layer2.DetectionEnforce, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Report: self takes the address", layer2.DetectionReportOnly, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Off: self takes the address", layer2.DetectionOff, host, true, map[lb.NodeName]netip.Addr{"p2": host2}, true},
+		{"Off: the host is a node", layer2.DetectionOff, segment.Hardware(mac('1')), true, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Off: not all nodes were probed", layer2.DetectionOff, host, false, map[lb.NodeName]netip.Addr{"p2": host2}, false},
+		{"Off: a node that cannot be probed may be the host", layer2.DetectionOff, host, true, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,12 +15,12 @@ func TestANodeThatCannotAnnounceOnItsLinkGivesItsAddressesUp(t *testing.T) {
 		b.view.Peers = append(b.view.Peers, peer("p1", nil))
 		b.inform()
 		b.claims("at first", ownership.Active, ownership.Claims{a1: 1})
-		b.engine.SetUnserved([]layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}})
+		b.engine.SetUnserved([]layer2.UnservedLink{{Interface: "eth0", Problem: "not permitted"}})
 		b.settle()
 		last := b.states[len(b.states)-1]
 		b.same("the links that are published", 0, len(last.Links))
 		report := b.reports[len(b.reports)-1]
-		b.same("what is reported", []layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}}, report.Unserved)
+		b.same("what is reported", []layer2.UnservedLink{{Interface: "eth0", Problem: "not permitted"}}, report.Unserved)
 		b.receive(peer("p1", ownership.Claims{a1: 2}))
 		b.same("owned addresses when another node has taken the address", 0, len(b.owned))
 		b.engine.SetUnserved(nil)

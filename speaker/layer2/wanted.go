@@ -10,31 +10,31 @@ import (
 // addressChanges is what has changed about wanted addresses since the last round.
 type addressChanges struct {
 	whole  bool // wanted is complete: no other address is wanted any more
-	wanted map[netip.Addr]wish
+	wanted map[netip.Addr]wantedChange
 }
 
-// wish is whether an address is wanted, and the candidates that may own it.
-type wish struct {
+// wantedChange is whether an address is wanted, and the candidates that may own it.
+type wantedChange struct {
 	wanted     bool
 	candidates []Candidate
 }
 
-// setWant replaces what is wanted.
-func (in *inbox) setWant(s Snapshot) {
+// setWanted replaces what is wanted.
+func (in *inbox) setWanted(s Snapshot) {
 	in.addresses = addressChanges{whole: true}
-	in.changeWant(Change{Snapshot: s})
+	in.changeWanted(Change{Snapshot: s})
 }
 
-// changeWant adds to the changes. Of two changes to one address the later one counts.
-func (in *inbox) changeWant(c Change) {
+// changeWanted adds to the changes. Of two changes to one address the later one counts.
+func (in *inbox) changeWanted(c Change) {
 	if in.addresses.wanted == nil {
-		in.addresses.wanted = make(map[netip.Addr]wish, len(c.Addresses)+len(c.Gone))
+		in.addresses.wanted = make(map[netip.Addr]wantedChange, len(c.Addresses)+len(c.Gone))
 	}
 	for _, address := range c.Gone {
-		in.addresses.wanted[address] = wish{}
+		in.addresses.wanted[address] = wantedChange{}
 	}
 	for _, a := range c.Addresses {
-		in.addresses.wanted[a.Address] = wish{true, a.Candidates}
+		in.addresses.wanted[a.Address] = wantedChange{true, a.Candidates}
 	}
 	c.Addresses = nil
 	in.want = &c.Snapshot
@@ -55,7 +55,7 @@ func (n addressChanges) apply(owners *ownership.Index) {
 		case !w.wanted:
 			owners.Unwant(address)
 		case !was || !sameCandidates(candidates, w.candidates):
-			owners.Want(Announced{Address: address, Candidates: w.candidates})
+			owners.Want(AnnouncedAddress{Address: address, Candidates: w.candidates})
 		}
 	}
 }

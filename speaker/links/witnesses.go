@@ -21,7 +21,7 @@ func Witnesses(link layer2.Link) []netip.Addr {
 	var list []netip.Addr
 	add := func(ip net.IP) {
 		address, ok := netip.AddrFromSlice(ip)
-		if address = address.Unmap(); ok && !address.IsUnspecified() && !address.IsMulticast() && !slices.Contains(list, address) && link.Speaks(address) {
+		if address = address.Unmap(); ok && !address.IsUnspecified() && !address.IsMulticast() && !slices.Contains(list, address) && link.CanAnnounce(address) {
 			list = append(list, address)
 		}
 	}

@@ -49,7 +49,7 @@ func newBenchBed(b *testing.B, count int, timing machine.Timing) *benchBed {
 		bed.peers[name] = peer
 	}
 	bed.self.SetKeys([]session.Key{simulatedKey(1)})
-	bed.self.do(func(now time.Time) []machine.Send { bed.self.machine.SetPeers(now, names); return nil })
+	bed.self.withMachine(func(now time.Time) []machine.Outgoing { bed.self.machine.SetPeers(now, names); return nil })
 	bed.self.Publish(wire.State{Phase: ownership.Active})
 	bed.meet(b, names[1:])
 	bed.toPeer = func(lb.NodeName, []byte) {}
@@ -70,13 +70,13 @@ func (bed *benchBed) meet(b *testing.B, names []lb.NodeName) {
 		}
 		met := 0
 		for _, name := range names {
-			if !bed.self.sessions.Met(name) {
+			if !bed.self.sessions.HasSession(name) {
 				continue
 			}
 			for _, g := range bed.peers[name].Tick(time.Now()) {
 				bed.self.receive(name, g.Datagram)
 			}
-			if bed.peers[name].Met("node-0000") {
+			if bed.peers[name].HasSession("node-0000") {
 				met++
 			}
 		}
@@ -87,11 +87,11 @@ func (bed *benchBed) meet(b *testing.B, names []lb.NodeName) {
 			b.Fatalf("%d of %d peers have met the runner after a minute", met, len(names))
 		}
 	}
-	piece := wire.Piece{Count: 1, Data: wire.Split(&wire.State{Phase: ownership.Active})[0]}
+	piece := wire.Piece{Count: 1, Data: wire.SplitState(&wire.State{Phase: ownership.Active})[0]}
 	for _, name := range names {
 		bed.self.receive(name, bed.sealed(b, name, &wire.Message{Kind: wire.KindState, Sequence: 1, Interval: bed.self.timing.Interval, Piece: piece}))
 	}
-	if live := bed.self.live(); live != 1+len(names) {
+	if live := bed.self.countLive(); live != 1+len(names) {
 		b.Fatalf("%d speakers are alive, want %d", live, 1+len(names))
 	}
 }
@@ -109,7 +109,7 @@ func (bed *benchBed) sealed(b *testing.B, from lb.NodeName, msg *wire.Message) [
 func BenchmarkHeartbeatReceived(b *testing.B) {
 	for _, count := range benchSizes {
 		b.Run(fmt.Sprintf("%d-nodes", count), func(b *testing.B) {
-			bed := newBenchBed(b, count, machine.Timing{Interval: Default.timing().Interval, Timeout: time.Hour})
+			bed := newBenchBed(b, count, machine.Timing{Interval: ProfileDefault.timing().Interval, Timeout: time.Hour})
 			const batch = 8192
 			datagrams := make([]datagram, 0, batch)
 			watched := bed.self.machine.Peers()
@@ -164,7 +164,7 @@ func BenchmarkHeartbeatsSent(b *testing.B) {
 
 func benchSocket(b *testing.B, number byte) *socket {
 	b.Helper()
-	s, err := listen(netip.AddrPortFrom(loopback(number), port), func(netip.Addr, []byte) {})
+	s, err := openSocket(netip.AddrPortFrom(loopback(number), port), func(netip.Addr, []byte) {})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -107,5 +107,5 @@ func newTimer() (kernelTimer, error) {
 func (t kernelTimer) wait(d time.Duration) bool {
 	spec := &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(1, d)))} // zero would stop it
 	set := func(fd uintptr) error { return unix.TimerfdSettime(int(fd), 0, spec, nil) }
-	return t.use(set) == nil && t.raw.Read(expired) == nil
+	return t.use(set) == nil && t.raw.Read(clearExpired) == nil
 }

@@ -51,13 +51,13 @@ type Mesh struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	join  sync.Mutex                 // one call of Join at a time
+	join  sync.Mutex                 // one call of SetPeers at a time
 	mu    sync.Mutex                 // guards what follows
 	nodes map[netip.Addr]lb.NodeName // by the address that they send from
 	hosts map[lb.NodeName]netip.Addr // the reverse of nodes
 }
 
-// Start begins to listen. Nothing is sent before Join.
+// Start begins to listen. Nothing is sent before SetPeers.
 func Start(config Config) (*Mesh, error) {
 	timing, known := timings[config.Profile]
 	if !known {
@@ -69,13 +69,13 @@ func Start(config Config) (*Mesh, error) {
 	m.metrics, m.address = config.Metrics, config.Address.Addr().Unmap()
 	m.SetKeys(config.Keys)
 	var err error
-	if m.socket, err = listen(config.Address, m.datagram); err != nil {
+	if m.socket, err = openSocket(config.Address, m.receiveDatagram); err != nil {
 		return nil, fmt.Errorf("listening on %s, UDP: %w", config.Address, err)
 	}
 	if m.timer, err = newTimer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("making the timer of heartbeats: %w", err), m.socket.close())
 	}
-	m.hold = m.socket.hold
+	m.hold = m.socket.setHeld
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.running.Go(m.socket.read)
@@ -95,9 +95,9 @@ func (m *Mesh) Stop() error {
 	return nil
 }
 
-// Join sets which other speakers are expected, and their addresses. Speakers that are alive and not
+// SetPeers sets which other speakers are expected, and their addresses. Speakers that are alive and not
 // expected stay until they are lost.
-func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
+func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.join.Lock()
 	defer m.join.Unlock()
 	alive := m.Peers()
@@ -117,23 +117,23 @@ func (m *Mesh) Join(peers map[lb.NodeName]netip.Addr) {
 	}
 	m.hosts, m.nodes = hosts, from
 	m.mu.Unlock()
-	if err := m.socket.accept(from); err != nil {
+	if err := m.socket.setPeers(from); err != nil {
 		m.config.Log.Error(err, "setting from which speakers datagrams are accepted")
 	}
 	nodes := slices.Sorted(maps.Keys(peers))
-	m.do(func(now time.Time) []machine.Send { m.machine.SetPeers(now, nodes); return nil })
+	m.withMachine(func(now time.Time) []machine.Outgoing { m.machine.SetPeers(now, nodes); return nil })
 }
 
 // send sends a datagram to a peer from which this speaker has received one.
-func (m *Mesh) send(to lb.NodeName, datagram []byte) { m.sendBy((*socket).send, to, datagram) }
+func (m *Mesh) send(to lb.NodeName, datagram []byte) { m.sendWith((*socket).send, to, datagram) }
 
 // sendHandshake sends the first datagram of a handshake to a peer, which may be dead.
 func (m *Mesh) sendHandshake(to lb.NodeName, datagram []byte) {
-	m.sendBy((*socket).greet, to, datagram)
+	m.sendWith((*socket).greet, to, datagram)
 }
 
-// sendBy sends a datagram, without waiting.
-func (m *Mesh) sendBy(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {
+// sendWith sends a datagram, without waiting.
+func (m *Mesh) sendWith(send func(*socket, []byte, netip.AddrPort) error, to lb.NodeName, datagram []byte) {
 	host, known := m.hostOf(to)
 	if !known || m.socket == nil {
 		return // the session sends its greeting again
@@ -150,12 +150,12 @@ func (m *Mesh) hostOf(node lb.NodeName) (netip.Addr, bool) {
 	return host, known
 }
 
-// datagram receives a datagram from an address. It does not retain the datagram.
-func (m *Mesh) datagram(from netip.Addr, datagram []byte) {
+// receiveDatagram receives a datagram from an address. It does not retain the datagram.
+func (m *Mesh) receiveDatagram(from netip.Addr, receiveDatagram []byte) {
 	m.mu.Lock()
 	node, known := m.nodes[from.Unmap()]
 	m.mu.Unlock()
 	if known {
-		m.receive(node, datagram)
+		m.receive(node, receiveDatagram)
 	}
 }

@@ -33,7 +33,7 @@ func start(t *testing.T, number byte, keys ...session.Key) *member {
 	m := &member{}
 	var err error
 	m.Mesh, err = Start(Config{
-		Node: lb.NodeName(fmt.Sprintf("node%d", number)), Address: netip.AddrPortFrom(loopback(number), port), Keys: keys, Profile: Default,
+		Node: lb.NodeName(fmt.Sprintf("node%d", number)), Address: netip.AddrPortFrom(loopback(number), port), Keys: keys, Profile: ProfileDefault,
 		View: func(v machine.View) { m.latest.Store(&v) }, Log: logr.Discard(), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func join(members ...*member) {
 		all[m.config.Node] = m.config.Address.Addr()
 	}
 	for _, m := range members {
-		m.Join(all)
+		m.SetPeers(all)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestMesh_SpeakersReceiveStatesOfAll(t *testing.T) {
 	acknowledged, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	go one.actUntil(acknowledged)
-	two.Acknowledged(acknowledged)
+	two.WaitAcknowledged(acknowledged)
 	if acknowledged.Err() != nil {
 		t.Error("no peer acknowledges that the speaker restarts")
 	}
@@ -173,7 +173,7 @@ func TestMesh_PortThatIsTakenIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if m, err := Start(Config{Node: "node1", Address: address, Profile: Default, Keys: []session.Key{simulatedKey(1)}}); err == nil {
+	if m, err := Start(Config{Node: "node1", Address: address, Profile: ProfileDefault, Keys: []session.Key{simulatedKey(1)}}); err == nil {
 		_ = m.Stop()
 		t.Fatal("it listens on a port that is taken")
 	}

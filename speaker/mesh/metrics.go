@@ -22,32 +22,32 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) sent() {
+func (m *Metrics) countSent() {
 	if m != nil {
 		m.messagesSent.Inc()
 	}
 }
 
-func (m *Metrics) received() {
+func (m *Metrics) countReceived() {
 	if m != nil {
 		m.messagesReceived.Inc()
 	}
 }
 
-func (m *Metrics) refused() {
+func (m *Metrics) countRefused() {
 	if m != nil {
 		m.messagesRefused.Inc()
 	}
 }
 
-func (m *Metrics) stalled() {
+func (m *Metrics) countStalled() {
 	if m != nil {
 		m.stalls.Inc()
 	}
 }
 
 // Register registers the metrics that are computed when they are read.
-func (m *Mesh) Register(registry prometheus.Registerer) { RegisterLive(registry, m.live) }
+func (m *Mesh) Register(registry prometheus.Registerer) { RegisterLive(registry, m.countLive) }
 
 // RegisterLive registers the number of speakers that are alive.
 func RegisterLive(registry prometheus.Registerer, live func() int) {
@@ -56,7 +56,7 @@ func RegisterLive(registry prometheus.Registerer, live func() int) {
 	}, func() float64 { return float64(live()) }))
 }
 
-func (r *runner) live() int {
+func (r *runner) countLive() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return 1 + len(r.machine.View().Peers)

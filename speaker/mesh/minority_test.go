@@ -196,7 +196,7 @@ func TestWallOfASlowProfileLeavesOneOwner(t *testing.T) {
 	// others dead.
 	each(t, 3, 0, func(t *testing.T, w *world) {
 		w.mu.Lock()
-		w.timing, w.loss, w.late, w.firm = Relaxed.timing(), 0.1, 0.1, false
+		w.timing, w.loss, w.late, w.firm = ProfileRelaxed.timing(), 0.1, 0.1, false
 		w.mu.Unlock()
 		w.wants(12)
 		w.run(w.names...)

@@ -85,5 +85,5 @@ func draining(s layer2.Snapshot) []lb.NodeName {
 }
 
 func (w *world) isWanted(address netip.Addr) bool {
-	return slices.ContainsFunc(w.want.Addresses, func(a layer2.Announced) bool { return a.Address == address })
+	return slices.ContainsFunc(w.want.Addresses, func(a layer2.AnnouncedAddress) bool { return a.Address == address })
 }

@@ -13,8 +13,8 @@ import (
 	machine "github.com/lbstack/lbstack/internal/mesh"
 )
 
-// unanswered is the number of probes in a row without an answer after which a node counts as dead.
-const unanswered = 3
+// maxUnanswered is the number of probes in a row without an answer after which a node counts as dead.
+const maxUnanswered = 3
 
 // probe probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats,
 // but its node goes on forwarding as long as its kernel answers. A kernel refuses a TCP
@@ -35,10 +35,10 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 	tick := time.NewTicker(m.timing.Interval)
 	defer tick.Stop()
 	probes := unansweredProbes{}
-	for nodes := m.probed(); len(nodes) > 0; nodes = m.probed() {
+	for nodes := m.probedNodes(); len(nodes) > 0; nodes = m.probedNodes() {
 		for node, answers := range m.probeAll(ctx, nodes) {
-			if probes.note(node, answers, !m.MayAnswer()) && ctx.Err() == nil {
-				m.do(func(now time.Time) []machine.Send { return m.machine.Vanished(now, node) })
+			if probes.noteResult(node, answers, !m.MayAnswer()) && ctx.Err() == nil {
+				m.withMachine(func(now time.Time) []machine.Outgoing { return m.machine.NoteVanished(now, node) })
 			}
 		}
 		select {
@@ -52,20 +52,20 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 // unansweredProbes counts the probes in a row that the kernel of a node has not answered.
 type unansweredProbes map[lb.NodeName]int
 
-// note records the result of a probe, and reports whether the node is dead. A probe during which this
+// noteResult records the result of a probe, and reports whether the node is dead. A probe during which this
 // process stood still does not count: it could not receive an answer.
-func (u unansweredProbes) note(node lb.NodeName, answers, stoodStill bool) (dead bool) {
+func (u unansweredProbes) noteResult(node lb.NodeName, answers, stoodStill bool) (dead bool) {
 	if u[node]++; answers || stoodStill {
 		u[node] = 0
 	}
-	return u[node] >= unanswered
+	return u[node] >= maxUnanswered
 }
 
-// probed returns the nodes whose kernels are to be probed.
-func (r *runner) probed() []lb.NodeName {
+// probedNodes returns the nodes whose kernels are to be probed.
+func (r *runner) probedNodes() []lb.NodeName {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.machine.Probed()
+	return r.machine.ProbedNodes()
 }
 
 // probeAll probes kernels, all at once. A node whose address is unknown is left out.
@@ -79,7 +79,7 @@ func (m *Mesh) probeAll(ctx context.Context, nodes []lb.NodeName) map[lb.NodeNam
 			continue
 		}
 		dials.Go(func() {
-			here := m.answers(ctx, netip.AddrPortFrom(host, m.config.Address.Port()))
+			here := m.kernelAnswers(ctx, netip.AddrPortFrom(host, m.config.Address.Port()))
 			mu.Lock()
 			defer mu.Unlock()
 			answers[node] = here
@@ -89,8 +89,8 @@ func (m *Mesh) probeAll(ctx context.Context, nodes []lb.NodeName) map[lb.NodeNam
 	return answers
 }
 
-// answers reports whether a kernel refuses a connection or accepts it.
-func (m *Mesh) answers(ctx context.Context, to netip.AddrPort) bool {
+// kernelAnswers reports whether a kernel refuses a connection or accepts it.
+func (m *Mesh) kernelAnswers(ctx context.Context, to netip.AddrPort) bool {
 	dialer := net.Dialer{Timeout: m.timing.Timeout / 2, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(m.config.Address.Addr(), 0))}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err == nil {

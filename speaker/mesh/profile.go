@@ -13,17 +13,17 @@ type Profile string
 
 // The profiles, with the values of the command line.
 const (
-	Relaxed Profile = "relaxed"
-	Default Profile = "default"
-	Fast    Profile = "fast"
+	ProfileRelaxed Profile = "relaxed"
+	ProfileDefault Profile = "default"
+	ProfileFast    Profile = "fast"
 )
 
 // timings are those of the heartbeats. A death is detected after the timeout less up to one interval, plus some
 // milliseconds until another watcher confirms it.
 var timings = map[Profile]machine.Timing{
-	Relaxed: {Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond},
-	Default: {Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond},
-	Fast:    {Interval: 30 * time.Millisecond, Timeout: 150 * time.Millisecond},
+	ProfileRelaxed: {Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond},
+	ProfileDefault: {Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond},
+	ProfileFast:    {Interval: 30 * time.Millisecond, Timeout: 150 * time.Millisecond},
 }
 
 // Profiles returns all profiles, sorted.

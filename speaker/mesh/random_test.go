@@ -116,7 +116,7 @@ func storm(t *testing.T, w *world, rng *rand.Rand) {
 	w.loss = []float64{0, 0, 0.01, 0.05, 0.1, 0.2}[rng.IntN(6)]
 	w.dup = []float64{0, 0.05, 0.2}[rng.IntN(3)]
 	w.late = []float64{0, 0, 0.01, 0.1}[rng.IntN(4)]
-	profile := []Profile{Default, Default, Fast, Relaxed}[rng.IntN(4)]
+	profile := []Profile{ProfileDefault, ProfileDefault, ProfileFast, ProfileRelaxed}[rng.IntN(4)]
 	w.timing, w.replay = profile.timing(), true
 	w.storage = rng.IntN(3) == 0
 	w.mixed = w.storage

@@ -12,9 +12,9 @@ import (
 // that goes through the scheduler while the process is idle, the runtime wakes up a thread (sysmon),
 // which then polls for a while (decision 0050).
 
-// receive receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that is longer
+// receiveFrom receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that is longer
 // than the buffer is truncated.
-func receive(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
+func receiveFrom(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
 	var source unix.RawSockaddrInet6 // large enough for an IPv4 address as well
 	size := uint32(unsafe.Sizeof(source))
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)),
@@ -28,8 +28,8 @@ func receive(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
 	return int(r), netip.AddrFrom16(source.Addr).Unmap(), nil
 }
 
-// send sends a datagram on a UDP socket, to an address of its family, or fails if that would block.
-func send(fd uintptr, datagram []byte, to netip.AddrPort) error {
+// sendTo sends a datagram on a UDP socket, to an address of its family, or fails if that would block.
+func sendTo(fd uintptr, datagram []byte, to netip.AddrPort) error {
 	target := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
 	size := unsafe.Sizeof(target)
 	if a := to.Addr().Unmap(); a.Is4() {
@@ -53,8 +53,8 @@ func forgetEvents(epoll uintptr) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
 }
 
-// expired reports whether a timerfd has expired, and clears that.
-func expired(timer uintptr) bool {
+// clearExpired reports whether a timerfd has expired, and clears that.
+func clearExpired(timer uintptr) bool {
 	var times uint64
 	n, _, _ := unix.RawSyscall(unix.SYS_READ, timer, uintptr(unsafe.Pointer(&times)), unsafe.Sizeof(times))
 	return n == unsafe.Sizeof(times)

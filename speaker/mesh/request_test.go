@@ -24,7 +24,7 @@ func (w *world) request(i int, name lb.NodeName) {
 	w.note("%s asks for %q", vip(i), name)
 	w.mu.Unlock()
 	w.change(func(s *layer2.Snapshot) {
-		at := slices.IndexFunc(s.Addresses, func(a layer2.Announced) bool { return a.Address == vip(i) })
+		at := slices.IndexFunc(s.Addresses, func(a layer2.AnnouncedAddress) bool { return a.Address == vip(i) })
 		if at < 0 {
 			return
 		}
@@ -39,7 +39,7 @@ func (w *world) request(i int, name lb.NodeName) {
 // isAskedFor returns whether the cluster requests a node for the address that is not other and is able to own the
 // address. The caller holds the lock.
 func (w *world) isAskedFor(address netip.Addr, other lb.NodeName) bool {
-	return slices.ContainsFunc(w.want.Addresses, func(a layer2.Announced) bool {
+	return slices.ContainsFunc(w.want.Addresses, func(a layer2.AnnouncedAddress) bool {
 		return a.Address == address && slices.ContainsFunc(a.Candidates, func(c layer2.Candidate) bool {
 			return c.Requested && c.Node != other && w.able(c.Node, address)
 		})

@@ -66,41 +66,41 @@ func randomInstance() (i wire.Instance) {
 // randomBytes never fails: crypto/rand ends the program instead.
 func randomBytes(b []byte) { _, _ = rand.Read(b) }
 
-// do calls fn for the machine, sends the messages that it returns, and passes on the view if it has
+// withMachine calls fn for the machine, sends the messages that it returns, and passes on the view if it has
 // changed. All of this is done under the lock, so that datagrams are sent in the order of their numbers.
-func (r *runner) do(fn func(time.Time) []machine.Send) {
+func (r *runner) withMachine(fn func(time.Time) []machine.Outgoing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.doLocked(fn)
+	r.withMachineLocked(fn)
 }
 
-func (r *runner) doLocked(fn func(time.Time) []machine.Send) {
+func (r *runner) withMachineLocked(fn func(time.Time) []machine.Outgoing) {
 	now := r.now()
 	for _, s := range fn(now) {
 		r.sendMessage(s)
 	}
 	r.lastSent = nil
-	for _, node := range r.machine.Lost() {
+	for _, node := range r.machine.TakeLost() {
 		r.sessions.Reset(now, node)
 	}
-	if members := r.machine.Members(); members != r.members {
+	if members := r.machine.MembersVersion(); members != r.members {
 		r.members = members
 		r.sessions.SetPeers(now, r.machine.Peers())
 	}
 	if !r.sessions.Next(now).After(now) {
 		r.greet(now)
 	}
-	if !r.machine.Introduced() || r.machine.Version() == r.viewed {
+	if !r.machine.PeersKnown() || r.machine.Version() == r.viewed {
 		return
 	}
 	r.viewed = r.machine.Version()
 	r.view(r.machine.View())
-	r.haveProbed()
+	r.wakeProber()
 }
 
-// haveProbed wakes the goroutine that probes kernels, if there are any to be probed.
-func (r *runner) haveProbed() {
-	if len(r.machine.Probed()) > 0 {
+// wakeProber wakes the goroutine that probes kernels, if there are any to be probed.
+func (r *runner) wakeProber() {
+	if len(r.machine.ProbedNodes()) > 0 {
 		select {
 		case r.probes <- struct{}{}:
 		default: // there is a token
@@ -109,37 +109,37 @@ func (r *runner) haveProbed() {
 }
 
 // sendMessage sends a message if there is a session with its receiver.
-func (r *runner) sendMessage(s machine.Send) {
+func (r *runner) sendMessage(s machine.Outgoing) {
 	if s.Message != r.lastSent {
 		r.encoded, r.lastSent = wire.Append(r.encoded[:0], s.Message), s.Message
 	}
 	if datagram, met := r.sessions.Seal(s.To, r.encoded); met {
-		r.metrics.sent()
+		r.metrics.countSent()
 		r.send(s.To, datagram)
 	}
 }
 
 // receive opens a datagram of a node and passes its message to the machine.
 func (r *runner) receive(from lb.NodeName, datagram []byte) {
-	r.do(func(now time.Time) (sends []machine.Send) {
+	r.withMachine(func(now time.Time) (sends []machine.Outgoing) {
 		opened := r.sessions.Open(now, from, datagram)
 		for _, reply := range opened.Replies {
 			r.send(from, reply)
 		}
 		if opened.Greeted {
-			r.machine.Greeted(now, from, opened.Instance, opened.Silent)
+			r.machine.NoteGreeted(now, from, opened.Instance, opened.Silent)
 		}
 		if opened.Met {
-			sends = r.machine.Met(now, from, opened.Instance)
+			sends = r.machine.NoteMet(now, from, opened.Instance)
 		}
 		switch {
 		case opened.Err != nil:
-			r.metrics.refused()
+			r.metrics.countRefused()
 		case opened.Message == nil:
 		case wire.Decode(opened.Message, &r.received) != nil:
-			r.metrics.refused()
+			r.metrics.countRefused()
 		default:
-			r.metrics.received()
+			r.metrics.countReceived()
 			sends = append(sends, r.machine.Receive(now, from, opened.Instance, &r.received)...)
 		}
 		return sends
@@ -148,7 +148,7 @@ func (r *runner) receive(from lb.NodeName, datagram []byte) {
 
 // SetKeys replaces the keys, the newest first.
 func (r *runner) SetKeys(keys []session.Key) {
-	r.do(func(now time.Time) []machine.Send { r.sessions.SetKeys(now, keys); return nil })
+	r.withMachine(func(now time.Time) []machine.Outgoing { r.sessions.SetKeys(now, keys); return nil })
 }
 
 // greet sends the greetings that are due.
@@ -167,7 +167,7 @@ func (r *runner) Peers() []lb.NodeName {
 
 // Publish implements layer2.Mesh.
 func (r *runner) Publish(s wire.State) {
-	r.do(func(now time.Time) []machine.Send {
+	r.withMachine(func(now time.Time) []machine.Outgoing {
 		r.sessions.SetSilent(now, r.isSilent(s))
 		return r.machine.Publish(now, s)
 	})
@@ -188,7 +188,7 @@ func (r *runner) isSilent(s wire.State) bool {
 // Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once
 // it has acted on what the others have published since.
 func (r *runner) Acted(v machine.View) {
-	r.do(func(now time.Time) []machine.Send {
+	r.withMachine(func(now time.Time) []machine.Outgoing {
 		if v.Checked && v.Version >= r.since {
 			r.stalled.Store(false)
 		}
@@ -196,14 +196,14 @@ func (r *runner) Acted(v machine.View) {
 	})
 }
 
-// Acknowledged waits until all others have acted on what this speaker published last, or the
+// WaitAcknowledged waits until all others have acted on what this speaker published last, or the
 // context ends.
-func (r *runner) Acknowledged(ctx context.Context) {
+func (r *runner) WaitAcknowledged(ctx context.Context) {
 	poll := time.NewTicker(r.timing.Interval / 8)
 	defer poll.Stop()
 	for {
 		r.mu.Lock()
-		acknowledged := r.machine.Acknowledged()
+		acknowledged := r.machine.IsAcknowledged()
 		r.mu.Unlock()
 		if acknowledged {
 			return
@@ -216,9 +216,9 @@ func (r *runner) Acknowledged(ctx context.Context) {
 	}
 }
 
-// gathering is for how long arriving datagrams wait after this speaker has sent its heartbeats: others
+// gatherTime is for how long arriving datagrams wait after this speaker has sent its heartbeats: others
 // send theirs at the same moment, apart from the difference of clocks and the delay of the network.
-const gathering = 2 * time.Millisecond
+const gatherTime = 2 * time.Millisecond
 
 // keepRunning does what is due for the machine and the sessions. It detects that this process stood
 // still, such as when its processor was taken away or its machine moved, and then asks the others for
@@ -228,10 +228,10 @@ const gathering = 2 * time.Millisecond
 func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
 	for due := time.Duration(0); wait(due); {
-		next, gather := r.pass()
+		next, gather := r.runPass()
 		if gather {
 			r.hold(true)
-			if !wait(gathering) {
+			if !wait(gatherTime) {
 				return
 			}
 			r.hold(false)
@@ -240,12 +240,12 @@ func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	}
 }
 
-// pass does what is due. It returns when the next pass is due, and whether arriving datagrams are to
+// runPass does what is due. It returns when the next pass is due, and whether arriving datagrams are to
 // wait now.
-func (r *runner) pass() (next time.Time, gather bool) {
+func (r *runner) runPass() (next time.Time, gather bool) {
 	r.passes.Begin()
 	defer r.passes.End()
-	if stood := r.silentFor(); stood > r.longest() {
+	if stood := r.sinceLastPass(); stood > r.maxStall() {
 		r.recheck(stood)
 	}
 	r.alive.Store(int64(r.clock()))
@@ -256,11 +256,11 @@ func (r *runner) pass() (next time.Time, gather bool) {
 // tick does what is due for the machine and the sessions. It returns when something is due next, and
 // whether heartbeats were sent while no peer is suspected.
 func (r *runner) tick() (next time.Time, calm bool) {
-	r.do(func(now time.Time) []machine.Send {
-		before := r.machine.Heartbeat()
+	r.withMachine(func(now time.Time) []machine.Outgoing {
+		before := r.machine.NextHeartbeat()
 		sends := r.machine.Tick(now)
-		calm = !r.machine.Heartbeat().Equal(before) && !r.machine.Suspects()
-		r.haveProbed()
+		calm = !r.machine.NextHeartbeat().Equal(before) && !r.machine.HasSuspects()
+		r.wakeProber()
 		next = r.machine.Next(now)
 		if at := r.sessions.Next(now); at.Before(next) {
 			next = at
@@ -270,27 +270,27 @@ func (r *runner) tick() (next time.Time, calm bool) {
 	return next, calm
 }
 
-// longest is how long this process may stand still before it has to ask the others again: well
+// maxStall is how long this process may stand still before it has to ask the others again: well
 // below the timeout, after which they may have taken its addresses.
-func (r *runner) longest() time.Duration { return r.timing.Timeout / 2 }
+func (r *runner) maxStall() time.Duration { return r.timing.Timeout / 2 }
 
 // recheck asks the others for their states anew. stalled and since change under one lock: otherwise
 // Acted could take a view from before the stall for a newer one. Until pass sets alive, stoodStill is
 // true, so that MayAnswer is false even before stalled is set.
 func (r *runner) recheck(stood time.Duration) {
-	r.do(func(now time.Time) []machine.Send {
+	r.withMachine(func(now time.Time) []machine.Outgoing {
 		sends := r.machine.Recheck(now, stood)
 		r.since = r.machine.Version()
 		r.stalled.Store(true)
 		return sends
 	})
-	r.metrics.stalled()
+	r.metrics.countStalled()
 }
 
-// silentFor returns for how long this process has not run a pass.
-func (r *runner) silentFor() time.Duration { return r.clock() - time.Duration(r.alive.Load()) }
+// sinceLastPass returns for how long this process has not run a pass.
+func (r *runner) sinceLastPass() time.Duration { return r.clock() - time.Duration(r.alive.Load()) }
 
-func (r *runner) stoodStill() bool { return r.silentFor() > r.longest() }
+func (r *runner) stoodStill() bool { return r.sinceLastPass() > r.maxStall() }
 
 // MayAnswer reports whether this speaker may answer for its addresses. After this process stood still
 // it may not, until the others have answered and it has acted on their answers. MayAnswer is safe for

@@ -189,7 +189,7 @@ const (
 	watchingAll = 25
 	// sampled bounds the delay until the checker sees that parts of a segment have become one.
 	sampled = 50 * time.Millisecond
-	// secondServed is how soon survivors serve with Default.
+	// secondServed is how soon survivors serve with ProfileDefault.
 	secondServed = time.Second
 	// passedOver is how long an elected node may stay inactive, since it does not have the
 	// wanted snapshot: actWithin of the engine.

@@ -87,8 +87,8 @@ func (n *node) hosts() map[lb.NodeName]netip.Addr {
 	return all
 }
 
-// SetOurs implements layer2.Announcer.
-func (p *process) SetOurs(list []net.HardwareAddr) {
+// SetNodeHardware implements layer2.Announcer.
+func (p *process) SetNodeHardware(list []net.HardwareAddr) {
 	p.gate()
 	ours := map[segment.Hardware]bool{}
 	for _, hardware := range list {
@@ -99,8 +99,8 @@ func (p *process) SetOurs(list []net.HardwareAddr) {
 	p.ours = ours
 }
 
-// Ask implements layer2.Announcer.
-func (p *process) Ask(about *layer2.Questions) {
+// SetQuestions implements layer2.Announcer.
+func (p *process) SetQuestions(about *layer2.Questions) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()

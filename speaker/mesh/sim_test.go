@@ -152,7 +152,7 @@ type process struct {
 	// informed is when the process had a snapshot first, of the API server or the checkpoint; zero: it has none.
 	informed time.Time
 	alive    int64 // runner.alive when the process was frozen
-	owned    map[netip.Addr]layer2.Owned
+	owned    map[netip.Addr]layer2.Serving
 	ready    map[netip.Addr]time.Time // when the probing of an address ends and the process answers for it
 	// segment sends probes while asking.
 	segment *segment.Machine
@@ -175,7 +175,7 @@ type process struct {
 
 func newWorld(ctx context.Context, seed uint64, count int) *world {
 	w := &world{
-		timing: Default.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
+		timing: ProfileDefault.timing(), start: time.Now(), seed: seed, ctx: ctx, firm: true,
 		nodes: map[lb.NodeName]*node{}, lan: newLAN("eth0"), walls: map[[2]lb.NodeName]bool{}, keys: map[lb.NodeName][]session.Key{}, away: map[lb.NodeName]bool{}, noAPI: map[lb.NodeName]bool{}, states: map[lb.NodeName]reports.Report{}, key: 1,
 		answering: map[netip.Addr][]lb.NodeName{}, gaps: map[part]*span{}, doubles: map[part]*span{},
 	}
@@ -227,7 +227,7 @@ func (w *world) wants(count int, candidates ...lb.NodeName) {
 			if w.mixed && i%3 == 2 {
 				address = netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})
 			}
-			s.Addresses = append(s.Addresses, layer2.Announced{Address: address, Candidates: list})
+			s.Addresses = append(s.Addresses, layer2.AnnouncedAddress{Address: address, Candidates: list})
 		}
 	})
 }
@@ -280,7 +280,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Owned{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {
@@ -324,7 +324,7 @@ func (w *world) runOne(name lb.NodeName) {
 	go p.readState()
 	time.AfterFunc(offset, func() {
 		p.takeKeys()
-		p.runner.do(func(now time.Time) []machine.Send { p.runner.machine.SetPeers(now, w.names); return nil })
+		p.runner.withMachine(func(now time.Time) []machine.Outgoing { p.runner.machine.SetPeers(now, w.names); return nil })
 		p.engine.SetLinks(n.hasLinks())
 		go p.runner.keepRunning(p.wait)
 		go p.probeKernels()
@@ -406,7 +406,7 @@ func (w *world) leave(name lb.NodeName) {
 	// After this time other nodes take the addresses over, unless the speaker has started again.
 	time.AfterFunc(30*time.Second, func() { w.mu.Lock(); w.fault = time.Now(); w.mu.Unlock() })
 	p.engine.Restart(ctx, restartFor)
-	p.runner.Acknowledged(ctx)
+	p.runner.WaitAcknowledged(ctx)
 	cancel()
 	w.stop(name)
 	w.mu.Lock()
@@ -504,7 +504,7 @@ func (p *process) probeKernels() {
 		case <-tick.C:
 		}
 		p.gate()
-		probed := p.runner.probed()
+		probed := p.runner.probedNodes()
 		if len(probed) == 0 {
 			clear(probes)
 			continue
@@ -525,8 +525,8 @@ func (p *process) probeKernels() {
 		}
 		p.gate()
 		for name, here := range answers {
-			if probes.note(name, here, !p.runner.MayAnswer()) {
-				p.runner.do(func(now time.Time) []machine.Send { return p.runner.machine.Vanished(now, name) })
+			if probes.noteResult(name, here, !p.runner.MayAnswer()) {
+				p.runner.withMachine(func(now time.Time) []machine.Outgoing { return p.runner.machine.NoteVanished(now, name) })
 			}
 		}
 	}
@@ -538,8 +538,8 @@ func (p *process) SetLinks([]layer2.Link) { p.gate() }
 // SetDetection implements layer2.Announcer.
 func (p *process) SetDetection(layer2.Detection) {}
 
-// SetOwned implements layer2.Announcer.
-func (p *process) SetOwned(owned map[netip.Addr]layer2.Owned) {
+// SetServed implements layer2.Announcer.
+func (p *process) SetServed(owned map[netip.Addr]layer2.Serving) {
 	p.gate()
 	w := p.n.w
 	w.mu.Lock()

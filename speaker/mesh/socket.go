@@ -35,8 +35,8 @@ type socket struct {
 	take     func(from netip.Addr, datagram []byte)
 }
 
-// listen opens the socket. take must not keep the datagram.
-func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, error) {
+// openSocket opens the socket. take must not keep the datagram.
+func openSocket(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, error) {
 	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, take: take}
 	var err error
 	if s.udp, err = newUDP(address); err != nil {
@@ -48,7 +48,7 @@ func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, err
 	if s.arrivals, err = newEpoll(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	if err := errors.Join(filter(s.greetings, &sources{}), s.accept(nil), s.watch(unix.EPOLL_CTL_ADD, unix.EPOLLIN)); err != nil {
+	if err := errors.Join(filterSources(s.greetings, &sources{}), s.setPeers(nil), s.setEvents(unix.EPOLL_CTL_ADD, unix.EPOLLIN)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	// The mesh works with a smaller buffer too.
@@ -58,8 +58,8 @@ func listen(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, err
 	return s, nil
 }
 
-// watch sets for which events arrivals wakes up the process.
-func (s *socket) watch(operation int, events uint32) error {
+// setEvents sets for which events arrivals wakes up the process.
+func (s *socket) setEvents(operation int, events uint32) error {
 	return s.arrivals.use(func(epoll uintptr) error {
 		return s.udp.use(func(fd uintptr) error {
 			return os.NewSyscallError("epoll_ctl", unix.EpollCtl(int(epoll), operation, int(fd), &unix.EpollEvent{Events: events, Fd: int32(fd)}))
@@ -67,28 +67,28 @@ func (s *socket) watch(operation int, events uint32) error {
 	})
 }
 
-// hold(true) makes arriving datagrams wait in the kernel's buffer; hold(false) ends that, and the
+// setHeld(true) makes arriving datagrams wait in the kernel's buffer; hold(false) ends that, and the
 // waiting ones are read. The event of a datagram that was read stays in arrivals, and as long as it
 // does arrivals reports no new one: hold(true) removes it (ep_modify in fs/eventpoll.c).
-func (s *socket) hold(is bool) {
+func (s *socket) setHeld(is bool) {
 	if !is {
-		_ = s.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
+		_ = s.setEvents(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
 		return
 	}
-	_ = s.watch(unix.EPOLL_CTL_MOD, 0)
+	_ = s.setEvents(unix.EPOLL_CTL_MOD, 0)
 	_ = s.arrivals.raw.Control(forgetEvents)
 }
 
-// accept sets where datagrams may come from.
-func (s *socket) accept(peers map[netip.Addr]lb.NodeName) error {
+// setPeers sets where datagrams may come from.
+func (s *socket) setPeers(peers map[netip.Addr]lb.NodeName) error {
 	if !s.peers.set(peers) {
 		return nil
 	}
-	return filter(s.udp, &s.peers)
+	return filterSources(s.udp, &s.peers)
 }
 
-// filter makes the kernel drop what comes to a socket from other sources.
-func filter(udp *descriptor, from *sources) error {
+// filterSources makes the kernel drop what comes to a socket from other sources.
+func filterSources(udp *descriptor, from *sources) error {
 	if err := udp.use(func(fd uintptr) error { return from.filter(int(fd)) }); err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
 	}
@@ -103,7 +103,7 @@ func (s *socket) read() {
 	one := func(fd uintptr) {
 		var n int
 		var from netip.Addr
-		if n, from, err = receive(fd, buffer); err == nil && s.peers.has(from) {
+		if n, from, err = receiveFrom(fd, buffer); err == nil && s.peers.has(from) {
 			s.take(from, buffer[:n])
 		}
 	}
@@ -124,7 +124,7 @@ func (s *socket) greet(datagram []byte, to netip.AddrPort) error {
 }
 
 func (d *descriptor) send(datagram []byte, to netip.AddrPort) error {
-	return os.NewSyscallError("sendto", d.use(func(fd uintptr) error { return send(fd, datagram, to) }))
+	return os.NewSyscallError("sendto", d.use(func(fd uintptr) error { return sendTo(fd, datagram, to) }))
 }
 
 func (s *socket) close() (err error) {

@@ -16,7 +16,7 @@ import (
 // listening opens a socket that accepts datagrams from these addresses, and passes them to take.
 func listening(t *testing.T, number byte, take func(netip.Addr, []byte), from ...netip.Addr) *socket {
 	t.Helper()
-	s, err := listen(netip.AddrPortFrom(loopback(number), port), take)
+	s, err := openSocket(netip.AddrPortFrom(loopback(number), port), take)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func listening(t *testing.T, number byte, take func(netip.Addr, []byte), from ..
 	for _, a := range from {
 		peers[a] = lb.NodeName(a.String())
 	}
-	if err := s.accept(peers); err != nil {
+	if err := s.setPeers(peers); err != nil {
 		t.Fatal(err)
 	}
 	over := make(chan struct{})
@@ -103,12 +103,12 @@ func TestSocket_Hold(t *testing.T) {
 	for range 100 {
 		send(0)
 		expect(0, burst)
-		receiver.hold(true)
+		receiver.setHeld(true)
 		send(100)
 		if len(arrived) > 0 {
 			t.Fatalf("%d datagrams are taken while they are held back", len(arrived))
 		}
-		receiver.hold(false)
+		receiver.setHeld(false)
 		expect(100, burst)
 	}
 }
@@ -159,11 +159,11 @@ func TestSocket_Filter(t *testing.T) {
 		"more than fit into a filter":     {loopback(111), many(sourcefilter.MaxAddresses+1, "10.0.0.1")},
 		"as many as fit into one of IPv6": {netip.IPv6Loopback(), many(sourcefilter.MaxAddresses, "2001:db8::1")},
 	} {
-		s, err := listen(netip.AddrPortFrom(tt.on, port), nil)
+		s, err := openSocket(netip.AddrPortFrom(tt.on, port), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.accept(tt.peers); err != nil {
+		if err := s.setPeers(tt.peers); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := s.close(); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestRunner_SuspendedMachineDoesNotAnswerBeforeItHasAsked(t *testing.T) {
-	timing := Default.timing()
+	timing := ProfileDefault.timing()
 	r := newRunner("self", timing, wire.Instance{1}, randomBytes, func(lb.NodeName, []byte) {}, func(machine.View) {})
 	var now time.Duration
 	r.clock = func() time.Duration { return now }
@@ -46,14 +46,14 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				timing := Default.timing()
+				timing := ProfileDefault.timing()
 				r := newRunner("self", timing, wire.Instance{1}, randomBytes, func(lb.NodeName, []byte) {}, func(machine.View) {})
 				if tt.suspects {
 					receive := func(node lb.NodeName, kind wire.Kind) {
-						msg := &wire.Message{Kind: kind, Interval: timing.Interval, Sequence: 1, Piece: wire.Piece{Count: 1, Data: wire.Split(&wire.State{Phase: ownership.Active})[0]}}
-						r.do(func(now time.Time) []machine.Send { return r.machine.Receive(now, node, wire.Instance{2}, msg) })
+						msg := &wire.Message{Kind: kind, Interval: timing.Interval, Sequence: 1, Piece: wire.Piece{Count: 1, Data: wire.SplitState(&wire.State{Phase: ownership.Active})[0]}}
+						r.withMachine(func(now time.Time) []machine.Outgoing { return r.machine.Receive(now, node, wire.Instance{2}, msg) })
 					}
-					r.do(func(now time.Time) []machine.Send {
+					r.withMachine(func(now time.Time) []machine.Outgoing {
 						r.machine.SetPeers(now, []lb.NodeName{"silent", "other"})
 						return nil
 					})
@@ -61,10 +61,10 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 					receive("other", wire.KindState)
 					for begun := time.Now(); time.Since(begun) <= timing.Timeout; time.Sleep(timing.Interval) {
 						receive("other", wire.KindHeartbeat)
-						r.do(r.machine.Tick)
+						r.withMachine(r.machine.Tick)
 					}
-					r.do(r.machine.Tick)
-					if !r.machine.Suspects() {
+					r.withMachine(r.machine.Tick)
+					if !r.machine.HasSuspects() {
 						t.Fatal("the peer is not suspected")
 					}
 				}
@@ -73,7 +73,7 @@ func TestRunner_GathersHeartbeats(t *testing.T) {
 				r.hold = func(is bool) { got = append(got, fmt.Sprintf("hold %v", is)) }
 				r.keepRunning(func(d time.Duration) bool {
 					time.Sleep(d)
-					if d == gathering {
+					if d == gatherTime {
 						got = append(got, fmt.Sprintf("wait %s", d))
 						return true
 					}
@@ -111,7 +111,7 @@ func TestUnansweredProbes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			probes, dead := unansweredProbes{}, false
 			for _, probe := range tt.probes {
-				dead = probes.note("n1", probe == answered, probe == stall)
+				dead = probes.noteResult("n1", probe == answered, probe == stall)
 			}
 			if dead != tt.dead {
 				t.Errorf("the node is dead: %v, want %v", dead, tt.dead)

@@ -52,14 +52,14 @@ type answerCollector struct {
 	known  map[lanprobe.Answer]bool
 }
 
-func askLinks(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.Listen) lanprobe.Result {
+func askLinks(ctx context.Context, request lanprobe.Request, list []layer2.Link, listen responder.ListenFunc) lanprobe.Result {
 	a := &answerCollector{address: request.Address, known: map[lanprobe.Answer]bool{}}
 	ctx, cancel := context.WithTimeout(ctx, lanprobe.AnswerTimeout)
 	defer cancel()
 	var running sync.WaitGroup
 	for _, name := range request.Interfaces {
 		i := slices.IndexFunc(list, func(l layer2.Link) bool { return l.Name == name })
-		if i < 0 || !list[i].Speaks(request.Address) {
+		if i < 0 || !list[i].CanAnnounce(request.Address) {
 			a.addProblem(name, fmt.Errorf("it is not up, or has no address from which %s could be asked for", request.Address))
 			continue
 		}

@@ -140,12 +140,12 @@ func (b *bed) node(host string) *node {
 	n.Responder = responder.New(ctx, logr.Discard(), responder.Options{
 		ARP: n.inside(responder.ListenARP), NDP: n.inside(responder.ListenNDP),
 		Metrics: responder.NewMetrics(prometheus.NewRegistry()), Conflicts: n.report, Timing: impatient(),
-		KernelOf: n.engine.KernelOf, ProxyBinds: func() (binds bool) {
+		AnswerSource: n.engine.AnswerSource, ProxyBinds: func() (binds bool) {
 			b.in(host, func() error { binds = links.ProxyBinds(); return nil })
 			return binds
 		},
 	})
-	n.SetOurs([]net.HardwareAddr{n.link.Hardware})
+	n.SetNodeHardware([]net.HardwareAddr{n.link.Hardware})
 	n.SetLinks([]layer2.Link{n.link})
 	return n
 }
@@ -170,7 +170,7 @@ func (b *bed) link(host string) (link layer2.Link) {
 }
 
 // inside opens connections on the host.
-func (n *node) inside(listen responder.Listen) responder.Listen {
+func (n *node) inside(listen responder.ListenFunc) responder.ListenFunc {
 	return func(l layer2.Link) (conn responder.Conn, err error) {
 		n.bed.in(n.host, func() error {
 			conn, err = listen(l)
@@ -180,10 +180,10 @@ func (n *node) inside(listen responder.Listen) responder.Listen {
 	}
 }
 
-// SetOwned is called on the host: sockets that join groups are opened there.
-func (n *node) SetOwned(owned map[netip.Addr]layer2.Owned) {
+// SetServed is called on the host: sockets that join groups are opened there.
+func (n *node) SetServed(owned map[netip.Addr]layer2.Serving) {
 	n.bed.in(n.host, func() error {
-		n.Responder.SetOwned(owned)
+		n.Responder.SetServed(owned)
 		return nil
 	})
 }
@@ -208,10 +208,10 @@ func (n *node) reported() []layer2.Conflict {
 	return n.conflicts
 }
 
-func own(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
-	owned := map[netip.Addr]layer2.Owned{}
+func own(addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
+	owned := map[netip.Addr]layer2.Serving{}
 	for _, a := range addresses {
-		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}}
+		owned[a] = layer2.Serving{Interfaces: []string{"eth0"}}
 	}
 	return owned
 }

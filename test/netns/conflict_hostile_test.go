@@ -90,7 +90,7 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 	n := b.node("node1")
 	foreign := b.link(printer).Hardware
 	owned := own(vip, vip6)
-	n.SetOwned(owned)
+	n.SetServed(owned)
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, n, 5*time.Second)
@@ -105,9 +105,9 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		fresh = append(fresh, netip.MustParseAddr(fmt.Sprintf("2001:db8::2%02x", 0x80+i)))
 	}
 	for _, address := range fresh {
-		owned[address] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
+		owned[address] = layer2.Serving{Interfaces: []string{"eth0"}, First: true}
 	}
-	n.SetOwned(owned)
+	n.SetServed(owned)
 	n.conflictsWith(foreign, fresh, false)
 	eventually.Stays(t, 2*time.Second, "addresses in use stay where they are, and others are not announced", func(context.Context) error {
 		for _, address := range []netip.Addr{vip, vip6} {
@@ -118,12 +118,12 @@ func TestHostThatAnswersForAllAddresses(t *testing.T) {
 		return n.conflicting(foreign, fresh, false)
 	})
 
-	n.SetDetection(layer2.ReportOnly)
+	n.SetDetection(layer2.DetectionReportOnly)
 	n.conflictsWith(foreign, fresh, true)
 	b.announcedTo("client", fresh[0], n)
 
 	stop()
-	n.SetDetection(layer2.Enforce)
+	n.SetDetection(layer2.DetectionEnforce)
 	n.reports(nil, true)
 }
 

@@ -30,10 +30,10 @@ func (b *bed) unassign(host string, address netip.Addr) {
 }
 
 // first returns owned addresses that no node has announced before.
-func first(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
-	owned := map[netip.Addr]layer2.Owned{}
+func first(addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
+	owned := map[netip.Addr]layer2.Serving{}
 	for _, a := range addresses {
-		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
+		owned[a] = layer2.Serving{Interfaces: []string{"eth0"}, First: true}
 	}
 	return owned
 }
@@ -64,7 +64,7 @@ func TestAddressOfAForeignHostIsHeldBackUntilThatHostLeaves(t *testing.T) {
 		t.Run(address.String(), func(t *testing.T) {
 			b.assign(printer, address)
 			b.sends("client", address)
-			n.SetOwned(first(address))
+			n.SetServed(first(address))
 			n.reports(foreign, false, address)
 			eventually.Stays(t, 2*time.Second, "the client knows the printer", func(context.Context) error {
 				if got := b.neighbour("client", address); !strings.Contains(got, foreign.String()) {
@@ -86,7 +86,7 @@ func TestHostThatOnlyProbes_DoesNotHoldBackAnAddress(t *testing.T) {
 		t.Run(address.String(), func(t *testing.T) {
 			b := newBed(t, "client", "node1", printer)
 			n := b.node("node1")
-			n.SetOwned(first(address))
+			n.SetServed(first(address))
 			eventually.Succeed(t, 20*time.Second, "the client knows the node", func(context.Context) error {
 				if address.Is4() {
 					b.frames(printer, 0x0806, func(own net.HardwareAddr) [][]byte { return [][]byte{arpProbe(address, own)} }, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
@@ -125,7 +125,7 @@ func TestAForeignHostThatComesLaterIsReported(t *testing.T) {
 	b := newBed(t, "client", "node1", printer)
 	n := b.node("node1")
 	foreign := b.link(printer).Hardware
-	n.SetOwned(own(vip, vip6))
+	n.SetServed(own(vip, vip6))
 	b.sends("client", vip)
 	b.hasNeighbour("client", vip, n, 5*time.Second)
 	b.sysctl(printer, "net.ipv6.conf.eth0.ndisc_notify", "1")
@@ -173,13 +173,13 @@ func icmpv6(from, to netip.Addr, icmp []byte) []byte {
 func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	two.SetOurs([]net.HardwareAddr{one.link.Hardware, two.link.Hardware})
-	one.SetOwned(own(vip, vip6))
+	two.SetNodeHardware([]net.HardwareAddr{one.link.Hardware, two.link.Hardware})
+	one.SetServed(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, one, 5*time.Second)
 	}
-	two.SetOwned(first(vip, vip6)) // node2 probes, and node1 answers
+	two.SetServed(first(vip, vip6)) // node2 probes, and node1 answers
 	b.hasNeighbour("client", vip, two, 5*time.Second)
 	b.hasNeighbour("client", vip6, two, 5*time.Second)
 	if got := two.reported(); got != nil {
@@ -190,12 +190,12 @@ func TestANodeOfTheClusterIsNeverForeign(t *testing.T) {
 func TestCoveringNodeAnswersWithTheMACOfTheRestartingNode(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
-	covered := map[netip.Addr]layer2.Owned{}
+	covered := map[netip.Addr]layer2.Serving{}
 	for _, address := range []netip.Addr{vip, vip6} {
-		covered[address] = layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
+		covered[address] = layer2.Serving{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": one.link.Hardware}}
 	}
 	one.stop()
-	two.SetOwned(covered)
+	two.SetServed(covered)
 	for address, etherType := range map[netip.Addr]int{vip: 0x0806, vip6: 0x86dd} {
 		sources := b.answers("client", etherType, one.link.Hardware)
 		b.sends("client", address)

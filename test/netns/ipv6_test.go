@@ -95,9 +95,9 @@ func TestSolicitationsAreAnsweredForOwnedAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			want := ""
 			if tt.owned {
-				n.SetOwned(own(vip6))
+				n.SetServed(own(vip6))
 			} else {
-				n.SetOwned(nil)
+				n.SetServed(nil)
 			}
 			if tt.want {
 				want = n.link.Hardware.String()
@@ -112,7 +112,7 @@ func TestSolicitationsAreAnsweredForOwnedAddresses(t *testing.T) {
 func TestNdisc6FindsOwnedAddresses(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip6))
+	n.SetServed(own(vip6))
 	out, err := b.try("client", "ndisc6", "-1", "-r", "3", "-w", "1000", vip6.String(), "eth0")
 	if err != nil || !strings.Contains(strings.ToLower(out), n.link.Hardware.String()) {
 		t.Errorf("got %v, want the MAC %s:\n%s", err, n.link.Hardware, out)
@@ -125,7 +125,7 @@ func TestNdisc6FindsOwnedAddresses(t *testing.T) {
 func TestNeighboursThatAskAgainStayReachable(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip, vip6))
+	n.SetServed(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, n, 5*time.Second)
@@ -140,7 +140,7 @@ func TestNeighboursThatAskAgainStayReachable(t *testing.T) {
 func TestHostThatConfiguresAnOwnedAddressFindsADuplicate(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip6))
+	n.SetServed(own(vip6))
 	b.sysctl("client", "net.ipv6.conf.eth0.accept_dad", "1")
 	b.ip("client", "address", "add", vip6.String()+"/64", "dev", "eth0")
 	eventually.Succeed(t, 5*time.Second, "the client finds that the address is in use", func(context.Context) error {
@@ -167,19 +167,19 @@ func TestSolicitedNodeGroupsAreJoined(t *testing.T) {
 			return nil
 		})
 	}
-	n.SetOwned(own(vip6))
+	n.SetServed(own(vip6))
 	joined(true)
-	n.SetOwned(own(vip6, netip.MustParseAddr("2001:db8:0:1::240"), vip))
-	n.SetOwned(own(netip.MustParseAddr("2001:db8:0:1::240")))
+	n.SetServed(own(vip6, netip.MustParseAddr("2001:db8:0:1::240"), vip))
+	n.SetServed(own(netip.MustParseAddr("2001:db8:0:1::240")))
 	joined(true)
-	n.SetOwned(own(vip))
+	n.SetServed(own(vip))
 	joined(false)
 }
 
 func TestGarbageDoesNotStopNeighborDiscovery(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip6))
+	n.SetServed(own(vip6))
 	target := vip6.As16()
 	source := netip.MustParseAddr("2001:db8::1").As16()
 	b.frames("client", 0x86dd, func(own net.HardwareAddr) [][]byte {

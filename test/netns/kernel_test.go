@@ -23,7 +23,7 @@ func (n *node) setPeer(other *node) {
 	n.engine.SetView(mesh.View{Checked: true, Peers: []mesh.Peer{
 		{Node: lb.NodeName(other.host), State: wire.State{Phase: ownership.Active, Links: []wire.Link{l}}},
 	}})
-	n.SetOurs([]net.HardwareAddr{n.link.Hardware, other.link.Hardware})
+	n.SetNodeHardware([]net.HardwareAddr{n.link.Hardware, other.link.Hardware})
 }
 
 // names waits until a node reports that the kernel of another node has an address, and checks that
@@ -50,7 +50,7 @@ func TestAddressOfAKernel_IsNotAnnounced(t *testing.T) {
 		t.Run(address.String(), func(t *testing.T) {
 			b.assign("node2", address)
 			b.sends("client", address)
-			one.SetOwned(first(address))
+			one.SetServed(first(address))
 			one.names(two, false, address)
 			if got := b.neighbour("client", address); !strings.Contains(got, two.link.Hardware.String()) {
 				t.Errorf("the client has %q, want the node that has the address", got)
@@ -68,7 +68,7 @@ func TestAddressOfAKernel_InUse(t *testing.T) {
 	b := newBed(t, "client", "node1", "node2")
 	one, two := b.node("node1"), b.node("node2")
 	one.setPeer(two)
-	one.SetOwned(own(vip))
+	one.SetServed(own(vip))
 	b.sends("client", vip)
 	b.hasNeighbour("client", vip, one, 5*time.Second)
 	b.assign("node2", vip)
@@ -97,7 +97,7 @@ func TestAddressOfAKernel_ServiceProxy(t *testing.T) {
 		b.ip(host, "link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other") // down, as kube-proxy has it
 		b.ip(host, "address", "add", netip.PrefixFrom(vip, 32).String(), "dev", "kube-ipvs0")
 	}
-	one.SetOwned(first(vip))
+	one.SetServed(first(vip))
 	one.names(two, true, vip)
 	b.sysctl("node2", "net.ipv4.conf.all.arp_ignore", "1") // strictARP
 	one.reports(nil, false)

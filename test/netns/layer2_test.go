@@ -62,9 +62,9 @@ func TestRequestsAreAnsweredForOwnedAddresses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.owned {
-				n.SetOwned(own(vip))
+				n.SetServed(own(vip))
 			} else {
-				n.SetOwned(nil)
+				n.SetServed(nil)
 			}
 			args := append([]string{"arping", "-c", "1", "-w", "1", "-i", "eth0"}, tt.options...)
 			out, err := b.try("client", append(args, tt.target)...)
@@ -83,7 +83,7 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 		t.Run(address.String(), func(t *testing.T) {
 			b := newBed(t, "client", "node1", "node2")
 			one, two := b.node("node1"), b.node("node2")
-			one.SetOwned(own(address))
+			one.SetServed(own(address))
 			// The client learns the hardware address when it has a packet to send.
 			b.sends("client", address)
 			b.hasNeighbour("client", address, one, 5*time.Second)
@@ -92,7 +92,7 @@ func TestTakeOverReachesTheKernelsOfOthers(t *testing.T) {
 
 			begin := time.Now()
 			one.stop() // at once, as a process that dies
-			two.SetOwned(own(address))
+			two.SetServed(own(address))
 			b.hasNeighbour("client", address, two, 5*time.Second)
 			t.Logf("the client knew the new owner after %s", time.Since(begin).Round(time.Millisecond))
 		})
@@ -115,7 +115,7 @@ func (b *bed) dropRequests(host string) {
 func TestGarbageDoesNotStopTheAnswers(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip))
+	n.SetServed(own(vip))
 	everybody := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	b.frames("client", 0x0806, func(net.HardwareAddr) [][]byte {
 		target := []byte{192, 168, 1, 240}
@@ -136,7 +136,7 @@ func TestGarbageDoesNotStopTheAnswers(t *testing.T) {
 func TestOwnedAddressesAreAnnouncedWhenALinkComesBack(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	n := b.node("node1")
-	n.SetOwned(own(vip, vip6))
+	n.SetServed(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		b.sends("client", address)
 		b.hasNeighbour("client", address, n, 5*time.Second)

@@ -47,22 +47,22 @@ func TestFiveThousandAddressesAreAnswered(t *testing.T) {
 	b := newBed(t, "client", "node1")
 	b.littleMemory("node1")
 	n := b.node("node1")
-	owned := map[netip.Addr]layer2.Owned{}
+	owned := map[netip.Addr]layer2.Serving{}
 	v4 := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
 	v6 := func(i int) netip.Addr {
 		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 8: 1, 14: byte(i >> 8), 15: byte(i)})
 	}
 	for i := range 2500 {
 		// Every third address belongs to another host, so that there are more gaps than ranges in the filter.
-		owned[v4(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
-		owned[v6(i+i/2)] = layer2.Owned{Interfaces: []string{"eth0"}}
+		owned[v4(i+i/2)] = layer2.Serving{Interfaces: []string{"eth0"}}
+		owned[v6(i+i/2)] = layer2.Serving{Interfaces: []string{"eth0"}}
 	}
 	b.ip("client", "route", "add", "10.1.0.0/16", "dev", "eth0")
 	begin := time.Now()
-	n.SetOwned(owned)
+	n.SetServed(owned)
 	t.Logf("5000 addresses were taken, and announced once, within %s", time.Since(begin).Round(time.Millisecond))
 	begin = time.Now()
-	n.SetOwned(owned)
+	n.SetServed(owned)
 	t.Logf("and looked at again within %s", time.Since(begin).Round(time.Microsecond))
 	for i := 0; i < 3749; i += 416 {
 		_, want := owned[v4(i)]
@@ -75,7 +75,7 @@ func TestFiveThousandAddressesAreAnswered(t *testing.T) {
 		}
 	}
 	begin = time.Now()
-	n.SetOwned(nil)
+	n.SetServed(nil)
 	t.Logf("and let go within %s", time.Since(begin).Round(time.Millisecond))
 	if left := strings.Count(b.ip("node1", "-6", "maddress", "show", "dev", "eth0"), "ff02::1:ff"); left > 4 {
 		t.Errorf("%d groups are still joined", left)

@@ -55,7 +55,7 @@ func runMember(config string) error {
 	}
 	m, err := mesh.Start(mesh.Config{
 		Node: c.Node, Address: netip.AddrPortFrom(c.Address, meshPort), Keys: []session.Key{key},
-		Profile: mesh.Default, Log: logr.Discard(), Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
+		Profile: mesh.ProfileDefault, Log: logr.Discard(), Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
 		View: func(v machine.View) {
 			printing.Lock()
 			defer printing.Unlock()
@@ -66,7 +66,7 @@ func runMember(config string) error {
 		return err
 	}
 	m.Publish(wire.State{Phase: ownership.Active})
-	m.Join(c.Peers)
+	m.SetPeers(c.Peers)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return m.Stop()
 }

@@ -18,9 +18,9 @@ import (
 // TestProbe_FindsTheAnsweringHost asks from node1 as kubectl lbstack who --probe does, beside the speaker of node1.
 func TestProbe_FindsTheAnsweringHost(t *testing.T) {
 	b := newBed(t, "node1", "node2", printer)
-	b.node("node1").SetOwned(own(netip.MustParseAddr("192.168.1.241")))
+	b.node("node1").SetServed(own(netip.MustParseAddr("192.168.1.241")))
 	speaker := b.node("node2")
-	speaker.SetOwned(own(vip, vip6))
+	speaker.SetServed(own(vip, vip6))
 	for _, address := range []netip.Addr{vip, vip6} {
 		eventually.Succeed(t, 20*time.Second, "the speaker answers", func(context.Context) error {
 			b.sends("node1", address)

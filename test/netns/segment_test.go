@@ -50,7 +50,7 @@ func (a *asking) ask(addresses ...netip.Addr) {
 	for _, address := range addresses {
 		about.Addresses[address] = []string{"eth0"}
 	}
-	a.bed.in(a.host, func() error { a.Ask(about); return nil })
+	a.bed.in(a.host, func() error { a.SetQuestions(about); return nil })
 }
 
 // until waits for a result.
@@ -127,7 +127,7 @@ func TestSegment_WithoutAGatewayIsReachedWhenAHostAsks(t *testing.T) {
 			n := b.asking("node1")
 			free := netip.MustParseAddr("192.168.1.251")
 			b.in("node1", func() error {
-				n.Ask(&layer2.Questions{Addresses: map[netip.Addr][]string{free: {"eth0"}}, Awaited: []netip.Addr{address}})
+				n.SetQuestions(&layer2.Questions{Addresses: map[netip.Addr][]string{free: {"eth0"}}, Awaited: []netip.Addr{address}})
 				return nil
 			})
 			defer n.ask()

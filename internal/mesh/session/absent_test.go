@@ -20,8 +20,8 @@ func amongAbsent(t *testing.T, count int) (b *bed, greeted map[lb.NodeName][]tim
 	a.SetPeers(b.now, b.names)
 	for b.now.Sub(begun) < time.Minute {
 		greetings := a.Tick(b.now)
-		if len(greetings) > batch {
-			t.Fatalf("%d greetings at once, want %d at most", len(greetings), batch)
+		if len(greetings) > greetBatch {
+			t.Fatalf("%d greetings at once, want %d at most", len(greetings), greetBatch)
 		}
 		if b.now.Sub(begun) >= 50*time.Second {
 			for _, g := range greetings {
@@ -38,7 +38,7 @@ func TestGreetings_OfPeersThatNeverAnswer(t *testing.T) {
 		count       int
 		least, most time.Duration // between two greetings of one peer
 	}{
-		{1, lastWait, lastWait}, {10, lastWait, lastWait}, {60, 60 * absentPause, 60 * absentPause}, {66, 66 * absentPause, longestWait}, {300, longestWait / 2, longestWait},
+		{1, lastGreetWait, lastGreetWait}, {10, lastGreetWait, lastGreetWait}, {60, 60 * absentPause, 60 * absentPause}, {66, 66 * absentPause, maxAbsentWait}, {300, maxAbsentWait / 2, maxAbsentWait},
 	} {
 		_, greeted := amongAbsent(t, tt.count)
 		burst := map[time.Time]int{}
@@ -88,17 +88,17 @@ func TestGreetings_AfterAPeerComesBack(t *testing.T) {
 			all := b.names
 			tt.does(b)
 			begun, others := b.now, map[lb.NodeName]bool{}
-			for b.now.Sub(begun) < 400*time.Millisecond && !(b.tables["a"].Met("peer-199") && b.tables["peer-199"].Met("a")) {
+			for b.now.Sub(begun) < 400*time.Millisecond && !(b.tables["a"].HasSession("peer-199") && b.tables["peer-199"].HasSession("a")) {
 				b.names = []lb.NodeName{"a", "peer-199"}
 				b.tick()
 				b.toAlive(others)
 				b.now = b.now.Add(time.Millisecond)
 			}
-			if !b.tables["a"].Met("peer-199") || !b.tables["peer-199"].Met("a") {
+			if !b.tables["a"].HasSession("peer-199") || !b.tables["peer-199"].HasSession("a") {
 				t.Fatalf("the two have no session %s later", b.now.Sub(begun))
 			}
 			clear(others)
-			for end := b.now.Add(lastWait + 20*time.Millisecond); b.now.Before(end); b.now = b.now.Add(time.Millisecond) {
+			for end := b.now.Add(lastGreetWait + 20*time.Millisecond); b.now.Before(end); b.now = b.now.Add(time.Millisecond) {
 				b.tick()
 				b.toAlive(others)
 			}

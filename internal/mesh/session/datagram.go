@@ -52,10 +52,10 @@ func parseHeader(b []byte) (h header, ok bool) {
 	return h, h.kind == kindData || h.kind == kindGreeting && len(b) == Overhead+greetingSize
 }
 
-// bind prepares the nonce and the associated data of a datagram: its header, the names of
+// bindHeader prepares the nonce and the associated data of a datagram: its header, the names of
 // sender and receiver, and the receiver's instance, which is zero in greetings. So no other
 // node and no other process accepts the datagram, nor does its sender if it is sent back.
-func (t *Table) bind(header []byte, counter uint64, from, to lb.NodeName, receiver wire.Instance) {
+func (t *Table) bindHeader(header []byte, counter uint64, from, to lb.NodeName, receiver wire.Instance) {
 	binary.BigEndian.PutUint64(t.nonce[nonceSize-8:], counter)
 	t.bound = append(t.bound[:0], header...)
 	t.bound = append(t.bound, receiver[:]...)
@@ -78,9 +78,9 @@ type greeting struct {
 	keys [MaxKeys]keyID
 }
 
-// silence stands in place of a key ID. One key in 2^32 has this ID; greetings that list it last look
+// silenceID stands in place of a key ID. One key in 2^32 has this ID; greetings that list it last look
 // like those of a silent speaker.
-var silence keyID
+var silenceID keyID
 
 func (g greeting) encode() []byte {
 	b := make([]byte, 0, greetingSize)

@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// The pause between two greetings to a peer that does not answer grows from firstWait to
-	// lastWait. firstWait is also the least pause before a greeting that a datagram of the peer
+	// The pause between two greetings to a peer that does not answer grows from firstGreetWait to
+	// lastGreetWait. firstGreetWait is also the least pause before a greeting that a datagram of the peer
 	// causes.
-	firstWait, lastWait = 100 * time.Millisecond, 300 * time.Millisecond
-	// A peer that has not answered for absentAfter is absent: its node may be dead, and the kernel
+	firstGreetWait, lastGreetWait = 100 * time.Millisecond, 300 * time.Millisecond
+	// A peer that has not answered for absentTimeout is absent: its node may be dead, and the kernel
 	// then tries address resolution for each greeting. Absent peers are greeted in turn, one each
-	// absentPause. The pause between two greetings to one of them is at least lastWait and at most
-	// longestWait.
-	absentAfter, absentPause, longestWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
-	// A nonce is sent for nonceRenew and valid for nonceLife, so that an answer that was held back
+	// absentPause. The pause between two greetings to one of them is at least lastGreetWait and at most
+	// maxAbsentWait.
+	absentTimeout, absentPause, maxAbsentWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
+	// A nonce is sent for nonceRenewInterval and valid for nonceLifetime, so that an answer that was held back
 	// on its way proves nothing.
-	nonceRenew, nonceLife = time.Second, 2 * time.Second
-	// batch peers are greeted at once, and further ones batchPause later: a thousand answers at
+	nonceRenewInterval, nonceLifetime = time.Second, 2 * time.Second
+	// greetBatch peers are greeted at once, and further ones greetBatchPause later: a thousand answers at
 	// the same moment would not fit into a receive buffer of the kernel's default size.
-	batch, batchPause = 64, 2 * time.Millisecond
-	// idle is how far ahead Next is when nothing is due.
-	idle = time.Hour
+	greetBatch, greetBatchPause = 64, 2 * time.Millisecond
+	// idleWait is how far ahead Next is when nothing is due.
+	idleWait = time.Hour
 )
 
 // Greeting is a datagram for a node.
@@ -38,16 +38,16 @@ func (t *Table) Tick(now time.Time) []Greeting {
 	if now.Before(t.due) {
 		return nil
 	}
-	t.due = now.Add(idle)
+	t.due = now.Add(idleWait)
 	var due []Greeting
 	peers := 0
 	for _, p := range t.order {
 		switch {
 		case !p.asking:
 		case p.next.After(now):
-			t.wake(p.next)
-		case peers == batch:
-			t.wake(now.Add(batchPause))
+			t.wakeBy(p.next)
+		case peers == greetBatch:
+			t.wakeBy(now.Add(greetBatchPause))
 		default:
 			peers++
 			for key := range t.keys {
@@ -55,20 +55,20 @@ func (t *Table) Tick(now time.Time) []Greeting {
 					due = append(due, Greeting{p.node, datagram})
 				}
 			}
-			t.wait(now, p)
-			t.wake(p.next)
+			t.scheduleGreeting(now, p)
+			t.wakeBy(p.next)
 		}
 	}
 	return due
 }
 
-// wait sets when a peer that has just been greeted is greeted again.
-func (t *Table) wait(now time.Time, p *peer) {
-	most := lastWait
-	if p.absent(now) {
-		most = max(lastWait, t.absent.Add(absentPause).Sub(now))
-		if most > longestWait { // too many for one each absentPause
-			most = longestWait / 2
+// scheduleGreeting sets when a peer that has just been greeted is greeted again.
+func (t *Table) scheduleGreeting(now time.Time, p *peer) {
+	most := lastGreetWait
+	if p.isAbsent(now) {
+		most = max(lastGreetWait, t.absent.Add(absentPause).Sub(now))
+		if most > maxAbsentWait { // too many for one each absentPause
+			most = maxAbsentWait / 2
 		}
 		t.absent = now.Add(most)
 	}
@@ -76,17 +76,17 @@ func (t *Table) wait(now time.Time, p *peer) {
 	p.greeted, p.next = now, now.Add(p.wait)
 }
 
-// arrived notes that a datagram came from a peer. If the peer was absent, the path to all
+// noteArrived notes that a datagram came from a peer. If the peer was absent, the path to all
 // absent peers may have been down and is back: they are greeted soon.
-func (t *Table) arrived(now time.Time, p *peer) {
-	was := p.asking && p.absent(now)
+func (t *Table) noteArrived(now time.Time, p *peer) {
+	was := p.asking && p.isAbsent(now)
 	if p.since = now; !was {
 		return
 	}
 	for _, p := range t.order {
-		if p.asking && p.absent(now) {
-			p.next = p.greeted.Add(lastWait)
-			t.wake(p.next)
+		if p.asking && p.isAbsent(now) {
+			p.next = p.greeted.Add(lastGreetWait)
+			t.wakeBy(p.next)
 		}
 	}
 }
@@ -94,12 +94,12 @@ func (t *Table) arrived(now time.Time, p *peer) {
 // Next returns when Tick is due; that may be before now.
 func (t *Table) Next(now time.Time) time.Time {
 	if len(t.order) == 0 {
-		return now.Add(idle)
+		return now.Add(idleWait)
 	}
 	return t.due
 }
 
-func (t *Table) wake(at time.Time) {
+func (t *Table) wakeBy(at time.Time) {
 	if at.Before(t.due) {
 		t.due = at
 	}
@@ -109,25 +109,25 @@ func (t *Table) wake(at time.Time) {
 // cause it.
 func (t *Table) greetNow(now time.Time, p *peer) {
 	p.asking, p.drawn = true, time.Time{}
-	p.since, p.next, p.wait = now, now, firstWait/2
-	t.wake(now)
+	p.since, p.next, p.wait = now, now, firstGreetWait/2
+	t.wakeBy(now)
 }
 
 // greetSoon makes a greeting due to a peer that sent a datagram of an unconfirmed instance.
 // Other hosts can cause it with a forged or recorded datagram, so that it keeps the least
 // pause.
 func (t *Table) greetSoon(now time.Time, p *peer) {
-	at := p.greeted.Add(firstWait)
+	at := p.greeted.Add(firstGreetWait)
 	if at.Before(now) {
 		at = now
 	}
-	t.arrived(now, p)
+	t.noteArrived(now, p)
 	if !p.asking {
-		p.asking, p.drawn, p.wait, p.next = true, time.Time{}, firstWait/2, at
+		p.asking, p.drawn, p.wait, p.next = true, time.Time{}, firstGreetWait/2, at
 	} else if at.Before(p.next) {
 		p.next = at
 	}
-	t.wake(p.next)
+	t.wakeBy(p.next)
 }
 
 // greet seals a greeting. It has a nonce only while this process waits for an answer: a
@@ -135,7 +135,7 @@ func (t *Table) greetSoon(now time.Time, p *peer) {
 func (t *Table) greet(now time.Time, p *peer, key int, echo challenge) ([]byte, bool) {
 	g := greeting{echo: echo}
 	if p.asking {
-		if now.Sub(p.drawn) >= nonceRenew {
+		if now.Sub(p.drawn) >= nonceRenewInterval {
 			t.random(p.nonce[:])
 			p.drawn = now
 		}
@@ -145,7 +145,7 @@ func (t *Table) greet(now time.Time, p *peer, key int, echo challenge) ([]byte, 
 		g.keys[i] = t.keys[i%len(t.keys)].id
 	}
 	if t.silent {
-		g.keys[MaxKeys-1] = silence
+		g.keys[MaxKeys-1] = silenceID
 	}
 	return t.seal(kindGreeting, key, p.node, [16]byte{}, g.encode())
 }

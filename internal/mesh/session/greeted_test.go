@@ -57,7 +57,7 @@ func TestOpen_Silent(t *testing.T) {
 		table.Reset(b.now, "a")
 		for range 10 {
 			_ = table.Tick(b.now)
-			b.now = b.now.Add(lastWait)
+			b.now = b.now.Add(lastGreetWait)
 		}
 		expect := func(what string, want bool) {
 			t.Helper()
@@ -68,18 +68,18 @@ func TestOpen_Silent(t *testing.T) {
 			if o := b.open(sent{"b", "a", greetings[0].Datagram}); !o.Greeted || o.Silent != want {
 				t.Errorf("%d keys: %s: got %+v, want greeted, and silent: %v", count, what, o, want)
 			}
-			b.now = b.now.Add(firstWait)
+			b.now = b.now.Add(firstGreetWait)
 		}
 		_ = table.Tick(b.now)
 		for _, silent := range []bool{true, false} {
 			table.SetSilent(b.now, silent)
-			b.now = b.now.Add(firstWait)
+			b.now = b.now.Add(firstGreetWait)
 			expect("a while after it changed", silent)
 		}
 		table.SetSilent(b.now, true)
-		b.now = b.now.Add(firstWait)
+		b.now = b.now.Add(firstGreetWait)
 		b.run(confirmed)
-		if !b.tables["a"].Met("b") || !table.Met("a") {
+		if !b.tables["a"].HasSession("b") || !table.HasSession("a") {
 			t.Errorf("%d keys: no session with a silent speaker, want one once it receives", count)
 		}
 	}

@@ -68,7 +68,7 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	confirmed := p.met && known
 	place, tag := t.recent.place(datagram) // used only for datagrams of unconfirmed instances
 	switch {
-	case known && !p.window.fresh(h.counter):
+	case known && !p.window.isNew(h.counter):
 		return Opened{Err: ErrReplayed}
 	case !confirmed && h.kind == kindData:
 		t.greetSoon(now, p)
@@ -80,25 +80,25 @@ func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	if h.kind == kindGreeting {
 		receiver = wire.Instance{}
 	}
-	t.bind(datagram[:headerSize], h.counter, from, t.self, receiver)
-	content, err := t.cipher(p, key, h.instance, confirmed).Open(datagram[headerSize:headerSize], t.nonce[:], datagram[headerSize:], t.bound)
+	t.bindHeader(datagram[:headerSize], h.counter, from, t.self, receiver)
+	content, err := t.cipherFor(p, key, h.instance, confirmed).Open(datagram[headerSize:headerSize], t.nonce[:], datagram[headerSize:], t.bound)
 	if err != nil {
 		return Opened{Err: ErrForged}
 	}
 	if known {
-		p.window.mark(h.counter)
+		p.window.markReceived(h.counter)
 	} else {
 		*place = tag
 	}
 	if h.kind == kindData {
 		return Opened{Message: content, Instance: h.instance}
 	}
-	return t.welcome(now, p, key, h, parseGreeting(content))
+	return t.acceptGreeting(now, p, key, h, parseGreeting(content))
 }
 
-// cipher returns the cipher for datagrams of an instance, and stores it if the instance is
+// cipherFor returns the cipher for datagrams of an instance, and stores it if the instance is
 // confirmed.
-func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool) cipher.AEAD {
+func (t *Table) cipherFor(p *peer, key int, instance wire.Instance, confirmed bool) cipher.AEAD {
 	if !confirmed {
 		return t.keys[key].forInstance(instance)
 	}
@@ -108,15 +108,15 @@ func (t *Table) cipher(p *peer, key int, instance wire.Instance, confirmed bool)
 	return p.open[key]
 }
 
-// welcome acts on an authentic greeting.
-func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) Opened {
+// acceptGreeting acts on an authentic greeting.
+func (t *Table) acceptGreeting(now time.Time, p *peer, key int, h header, g greeting) Opened {
 	// A recorded greeting may be new to this process: it refused the greeting while it did not
 	// have the key. So only the latest greeting counts.
 	latest := p.isLatest(h)
-	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silence}
+	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silenceID}
 	confirmed := p.met && h.instance == p.instance
-	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLife {
-		t.arrived(now, p)
+	if p.asking && g.echo == p.nonce && now.Sub(p.drawn) < nonceLifetime {
+		t.noteArrived(now, p)
 		p.asking = false
 		if !confirmed {
 			p.confirm(h)
@@ -128,7 +128,7 @@ func (t *Table) welcome(now time.Time, p *peer, key int, h header, g greeting) O
 		t.greetSoon(now, p)
 	case h.counter > p.keysAt:
 		p.keys, p.keysAt = g.keys, h.counter
-		p.choose(t.keys)
+		p.chooseKey(t.keys)
 	}
 	if g.nonce != (challenge{}) && p.mayAnswer(now) {
 		if answer, ok := t.greet(now, p, key, g.nonce); ok {

@@ -12,8 +12,8 @@ import (
 const (
 	// noKey is the index of a key that this process does not have.
 	noKey = -1
-	// answerEvery and answerBurst bound the greetings that answer greetings of one peer.
-	answerEvery, answerBurst = 10 * time.Millisecond, 16
+	// answerInterval and answerBurst bound the greetings that answer greetings of one peer.
+	answerInterval, answerBurst = 10 * time.Millisecond, 16
 )
 
 // ownKey is a key of this process with the cipher for what it sends.
@@ -79,22 +79,22 @@ func (p *peer) confirm(h header) {
 	p.keysAt = 0
 }
 
-// choose picks the key to send under.
-func (p *peer) choose(own []ownKey) {
+// chooseKey picks the key to send under.
+func (p *peer) chooseKey(own []ownKey) {
 	p.key = slices.IndexFunc(own, func(k ownKey) bool { return slices.Contains(p.keys[:], k.id) })
 }
 
-// absent returns whether the peer, which is greeted, has not answered for long.
-func (p *peer) absent(now time.Time) bool { return now.Sub(p.since) >= absentAfter }
+// isAbsent returns whether the peer, which is greeted, has not answered for long.
+func (p *peer) isAbsent(now time.Time) bool { return now.Sub(p.since) >= absentTimeout }
 
 // mayAnswer takes one answer from the budget.
 func (p *peer) mayAnswer(now time.Time) bool {
-	if p.answers.Sub(now) > (answerBurst-1)*answerEvery {
+	if p.answers.Sub(now) > (answerBurst-1)*answerInterval {
 		return false
 	}
 	if p.answers.Before(now) {
 		p.answers = now
 	}
-	p.answers = p.answers.Add(answerEvery)
+	p.answers = p.answers.Add(answerInterval)
 	return true
 }

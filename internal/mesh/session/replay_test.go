@@ -90,8 +90,8 @@ func TestReplay_DeadNodeStaysDead(t *testing.T) {
 		b.flying = nil // b does not answer
 		b.tables["a"].Tick(b.now)
 	}
-	if len(b.received) > 0 || b.tables["a"].Met("b") {
-		t.Errorf("b is confirmed: %v, and a received %v", b.tables["a"].Met("b"), b.received)
+	if len(b.received) > 0 || b.tables["a"].HasSession("b") {
+		t.Errorf("b is confirmed: %v, and a received %v", b.tables["a"].HasSession("b"), b.received)
 	}
 	b.start("b", key(t, 1))
 	b.run(confirmed)
@@ -104,8 +104,8 @@ func TestReplay_AnswerThatComesTooLate(t *testing.T) {
 		late time.Duration
 		want bool
 	}{
-		"in time":  {nonceLife - 1, true},
-		"too late": {nonceLife, false},
+		"in time":  {nonceLifetime - 1, true},
+		"too late": {nonceLifetime, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, []Key{key(t, 1)}, "a", "b")
@@ -123,7 +123,7 @@ func TestReplay_AnswerThatComesTooLate(t *testing.T) {
 func TestReplay_FloodIsBounded(t *testing.T) {
 	const (
 		due      = 11 // greetings in a second
-		answered = due + int(time.Second/answerEvery) + answerBurst
+		answered = due + int(time.Second/answerInterval) + answerBurst
 	)
 	for name, c := range map[string]struct {
 		kind  byte
@@ -170,8 +170,8 @@ func TestReplay_FloodIsBounded(t *testing.T) {
 			if from > c.most {
 				t.Errorf("a sent %d datagrams in a second, want %d at most", from, c.most)
 			}
-			if b.tables["a"].Met("b") != c.alive {
-				t.Errorf("b is confirmed: %v, want %v", b.tables["a"].Met("b"), c.alive)
+			if b.tables["a"].HasSession("b") != c.alive {
+				t.Errorf("b is confirmed: %v, want %v", b.tables["a"].HasSession("b"), c.alive)
 			}
 			if c.alive {
 				b.mustTalk("in spite of the flood")
@@ -186,7 +186,7 @@ func TestReplay_AnswersAreBounded(t *testing.T) {
 	before := b.tables["b"]
 	var flood []sent
 	for range 1000 {
-		b.now = b.now.Add(lastWait)
+		b.now = b.now.Add(lastGreetWait)
 		for _, g := range before.Tick(b.now) {
 			flood = append(flood, sent{"b", "a", g.Datagram})
 		}
@@ -198,7 +198,7 @@ func TestReplay_AnswersAreBounded(t *testing.T) {
 		b.now = begin.Add(time.Duration(i) * time.Millisecond)
 		answers += len(b.open(flood[i]).Replies)
 	}
-	most := int(b.now.Sub(begin)/answerEvery) + answerBurst
+	most := int(b.now.Sub(begin)/answerInterval) + answerBurst
 	if len(flood) < 900 || answers < most-1 || answers > most {
 		t.Errorf("a answered %d of %d greetings within %v, want %d", answers, len(flood), b.now.Sub(begin), most)
 	}

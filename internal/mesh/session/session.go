@@ -39,7 +39,7 @@ type Table struct {
 	absent   time.Time // when the last of the absent peers is due
 	silent   bool      // see SetSilent
 	counter  uint64    // of the datagram that was sealed last
-	recent   recent
+	recent   recentGreetings
 
 	bound []byte // scratch: associated data
 	nonce [nonceSize]byte
@@ -68,7 +68,7 @@ func (t *Table) SetKeys(now time.Time, keys []Key) {
 	t.keys = next
 	for _, p := range t.order {
 		p.open = [MaxKeys]lazyCipher{}
-		p.choose(next)
+		p.chooseKey(next)
 		t.greetNow(now, p)
 	}
 }
@@ -100,9 +100,9 @@ func (t *Table) SetSilent(now time.Time, is bool) {
 	}
 	t.silent = is
 	for _, p := range t.order {
-		if at := p.greeted.Add(firstWait); p.asking && at.Before(p.next) {
+		if at := p.greeted.Add(firstGreetWait); p.asking && at.Before(p.next) {
 			p.next = at
-			t.wake(at)
+			t.wakeBy(at)
 		}
 	}
 }
@@ -122,8 +122,8 @@ func (t *Table) Reset(now time.Time, node lb.NodeName) {
 	t.greetNow(now, p)
 }
 
-// Met returns whether an instance of the node is confirmed.
-func (t *Table) Met(node lb.NodeName) bool {
+// HasSession returns whether an instance of the node is confirmed.
+func (t *Table) HasSession(node lb.NodeName) bool {
 	p := t.peers[node]
 	return p != nil && p.met
 }
@@ -146,6 +146,6 @@ func (t *Table) seal(kind byte, key int, to lb.NodeName, receiver wire.Instance,
 	t.counter++
 	h := header{kind: kind, key: t.keys[key].id, instance: t.instance, counter: t.counter}
 	datagram := h.append(make([]byte, 0, Overhead+len(content)))
-	t.bind(datagram, h.counter, t.self, to, receiver)
+	t.bindHeader(datagram, h.counter, t.self, to, receiver)
 	return t.keys[key].seal.Seal(datagram, t.nonce[:], content, t.bound), true
 }

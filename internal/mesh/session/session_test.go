@@ -11,7 +11,7 @@ import (
 )
 
 // confirmed is the time in which all nodes confirm each other, whatever was lost before.
-const confirmed = lastWait + firstWait
+const confirmed = lastGreetWait + firstGreetWait
 
 func TestHandshake_ThreeDatagramsConfirmBoth(t *testing.T) {
 	b := newBed(t, []Key{key(t, 1)}, "a", "b")
@@ -39,7 +39,7 @@ func TestHandshake_ThreeDatagramsConfirmBoth(t *testing.T) {
 			t.Fatalf("greetings go on after the handshake: %v", b.flying)
 		}
 	}
-	if next := b.tables["a"].Next(b.now); next.Before(b.now.Add(idle / 2)) {
+	if next := b.tables["a"].Next(b.now); next.Before(b.now.Add(idleWait / 2)) {
 		t.Errorf("the next greeting is due at %v, want none", next)
 	}
 }
@@ -139,8 +139,8 @@ func TestGreetings_GoOutInBatches(t *testing.T) {
 	greeted := map[lb.NodeName]int{}
 	for rounds := 0; len(greeted) < len(names); rounds++ {
 		greetings := table.Tick(now)
-		if len(greetings) > batch || rounds > 4 {
-			t.Fatalf("round %d has %d greetings, want %d at most, and 4 rounds", rounds, len(greetings), batch)
+		if len(greetings) > greetBatch || rounds > 4 {
+			t.Fatalf("round %d has %d greetings, want %d at most, and 4 rounds", rounds, len(greetings), greetBatch)
 		}
 		for _, g := range greetings {
 			greeted[g.To]++
@@ -221,7 +221,7 @@ func TestSeal_RefusesMessagesThatItCannotSend(t *testing.T) {
 		t.Errorf("got %v, want an empty message, which is not nil", o.Message)
 	}
 	a.SetPeers(b.now, nil)
-	if _, ok := a.Seal("b", []byte("late")); ok || a.Met("b") {
+	if _, ok := a.Seal("b", []byte("late")); ok || a.HasSession("b") {
 		t.Error("a message was sealed for a node that is no peer any more")
 	}
 }

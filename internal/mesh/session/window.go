@@ -26,39 +26,39 @@ func (w *window) reset(newest uint64) {
 	w.words[newest/64%windowWords] = 1<<(newest%64)<<1 - 1 // this one and those before it in the word
 }
 
-// fresh returns whether the counter is in the window or newer, and was not received.
-func (w *window) fresh(counter uint64) bool {
+// isNew returns whether the counter is in the window or newer, and was not received.
+func (w *window) isNew(counter uint64) bool {
 	if counter > w.newest {
 		return true
 	}
 	return w.newest-counter < windowSize && w.words[counter/64%windowWords]&(1<<(counter%64)) == 0
 }
 
-// mark records a counter that is fresh as received.
-func (w *window) mark(counter uint64) {
+// markReceived records a counter that is fresh as received.
+func (w *window) markReceived(counter uint64) {
 	if counter > w.newest {
-		w.clear(w.newest/64, counter/64)
+		w.clearWords(w.newest/64, counter/64)
 		w.newest = counter
 	}
 	w.words[counter/64%windowWords] |= 1 << (counter % 64)
 }
 
-// clear empties the words after one up to another.
-func (w *window) clear(after, to uint64) {
+// clearWords empties the words after one up to another.
+func (w *window) clearWords(after, to uint64) {
 	for n := range min(to-after, windowWords) {
 		w.words[(to-n)%windowWords] = 0
 	}
 }
 
-// recent remembers greetings of instances that are not confirmed, so that a recording is
+// recentGreetings remembers greetings of instances that are not confirmed, so that a recording is
 // answered only once. Otherwise a recording that is sent again and again would use up the
 // budget of answers, and the true greetings of a peer would get no answer. The tag of an
 // authentic datagram is as good as random and serves as its hash. A greeting is forgotten when
 // another one takes its place.
-type recent [1 << 13]uint64
+type recentGreetings [1 << 13]uint64
 
 // place takes a datagram of Overhead bytes at least.
-func (r *recent) place(datagram []byte) (place *uint64, tag uint64) {
+func (r *recentGreetings) place(datagram []byte) (place *uint64, tag uint64) {
 	end := datagram[len(datagram)-16:]
 	return &r[binary.BigEndian.Uint64(end)%uint64(len(r))], binary.BigEndian.Uint64(end[8:])
 }

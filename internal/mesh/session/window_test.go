@@ -37,9 +37,9 @@ func TestWindow_AcceptsEachCounterOnce(t *testing.T) {
 			var w window
 			w.reset(c.newest)
 			for _, counter := range c.received {
-				w.mark(counter)
+				w.markReceived(counter)
 			}
-			if got := w.fresh(c.counter); got != c.want {
+			if got := w.isNew(c.counter); got != c.want {
 				t.Errorf("fresh(%d) = %v, want %v", c.counter, got, c.want)
 			}
 		})
@@ -60,11 +60,11 @@ func TestWindow_AgreesWithSet(t *testing.T) {
 			}
 			counter := uint64(max(0, int64(newest)+step))
 			want := counter > first && !received[counter] && (counter > newest || newest-counter < windowSize)
-			if got := w.fresh(counter); got != want {
+			if got := w.isNew(counter); got != want {
 				t.Fatalf("fresh(%d) = %v, want %v (confirmed at %d, newest %d)", counter, got, want, first, newest)
 			}
 			if want {
-				w.mark(counter)
+				w.markReceived(counter)
 				received[counter], newest = true, max(newest, counter)
 			}
 		}

@@ -23,7 +23,7 @@ var (
 // ErrVersion, or with an error that describes what is wrong.
 func Decode(b []byte, m *Message) error {
 	r := reader{rest: b}
-	if v := r.octet(); r.err == nil && v != version {
+	if v := r.octet(); r.err == nil && v != protocolVersion {
 		return fmt.Errorf("decoding a message: %w: %d", ErrVersion, v)
 	}
 	*m = Message{Kind: Kind(r.octet()), Suspects: m.Suspects[:0], Known: m.Known[:0], Missing: m.Missing[:0]}
@@ -35,7 +35,7 @@ func Decode(b []byte, m *Message) error {
 			m.Suspects = append(m.Suspects, NodeID(binary.BigEndian.Uint64(r.bytes(8))))
 		}
 		for range r.count(MaxKnown, 8+4+1) {
-			m.Known = append(m.Known, Known{ID: NodeID(binary.BigEndian.Uint64(r.bytes(8))), Process: [4]byte(r.bytes(4)), Sequence: r.number()})
+			m.Known = append(m.Known, KnownState{ID: NodeID(binary.BigEndian.Uint64(r.bytes(8))), Process: [4]byte(r.bytes(4)), Sequence: r.number()})
 		}
 	case KindPull:
 		m.About = NodeID(binary.BigEndian.Uint64(r.bytes(8)))
@@ -75,8 +75,8 @@ func (r *reader) piece() Piece {
 	return p
 }
 
-// Join decodes a state from all its pieces.
-func Join(pieces [][]byte) (State, error) {
+// JoinState decodes a state from all its pieces.
+func JoinState(pieces [][]byte) (State, error) {
 	r := reader{rest: bytes.Join(pieces, nil)}
 	s := r.state()
 	if r.err != nil {

@@ -78,7 +78,7 @@ type Message struct {
 	// has confirmed as dead included (Heartbeat).
 	Suspects []NodeID
 	// Known are some of the states of third nodes that the sender has (Heartbeat).
-	Known []Known
+	Known []KnownState
 	// About is the node whose state is asked for; 0: the receiver (Pull).
 	About NodeID
 	// Nonce is chosen by the sender of a pull, and comes back with the answer (Pull, State).
@@ -93,8 +93,8 @@ type Message struct {
 	Piece Piece
 }
 
-// Known names a state that the sender of a heartbeat has, without its content.
-type Known struct {
+// KnownState names a state that the sender of a heartbeat has, without its content.
+type KnownState struct {
 	// ID of the node whose state it is.
 	ID NodeID
 	// Process is the beginning of the instance that published it.

@@ -48,7 +48,7 @@ func drawMessage(t *rapid.T) Message {
 			m.Suspects = append(m.Suspects, NodeID(number("suspect")))
 		}
 		for range rapid.IntRange(0, MaxKnown).Draw(t, "known") {
-			k := Known{ID: NodeID(number("known node")), Sequence: number("known sequence")}
+			k := KnownState{ID: NodeID(number("known node")), Sequence: number("known sequence")}
 			copy(k.Process[:], rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "process"))
 			m.Known = append(m.Known, k)
 		}
@@ -121,25 +121,25 @@ func TestMessages_RoundTrip(t *testing.T) {
 func TestStates_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawState(t)
-		pieces := Split(&want)
+		pieces := SplitState(&want)
 		for i, p := range pieces {
 			if size := len(p); size > PieceSize || i < len(pieces)-1 && size != PieceSize {
 				t.Fatalf("piece %d of %d has %d bytes, want %d", i, len(pieces), size, PieceSize)
 			}
 		}
-		got, err := Join(pieces)
+		got, err := JoinState(pieces)
 		if diff := cmp.Diff(want, got, byValue); diff != "" || err != nil {
 			t.Fatalf("Join(Split()): error %v (-want +got):\n%s", err, diff)
 		}
 		last := len(pieces) - 1
 		later := append(slices.Clone(pieces[:last]), append(slices.Clone(pieces[last]), 1, 2, 3))
-		got, err = Join(later)
+		got, err = JoinState(later)
 		if diff := cmp.Diff(want, got, byValue); diff != "" || err != nil {
 			t.Fatalf("with something appended: error %v (-want +got):\n%s", err, diff)
 		}
 		whole := slices.Concat(pieces...)
 		cut := rapid.IntRange(0, len(whole)-1).Draw(t, "cut")
-		if got, err := Join([][]byte{whole[:cut]}); err == nil {
+		if got, err := JoinState([][]byte{whole[:cut]}); err == nil {
 			t.Fatalf("%d of %d bytes were decoded as %+v, want an error", cut, len(whole), got)
 		}
 	})
@@ -150,9 +150,9 @@ func TestSplit_MapOrder(t *testing.T) {
 	for i := range 200 {
 		s.Claims[netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})] = ownership.Epoch(i)
 	}
-	first := Split(&s)
+	first := SplitState(&s)
 	for range 5 {
-		if got := Split(&s); !cmp.Equal(first, got) {
+		if got := SplitState(&s); !cmp.Equal(first, got) {
 			t.Fatalf("Split of the same state: got %x and %x", first, got)
 		}
 	}
@@ -181,11 +181,11 @@ func largest() State {
 
 func TestBounds_TheLargestFit(t *testing.T) {
 	s := largest()
-	pieces := Split(&s)
+	pieces := SplitState(&s)
 	if len(pieces) > MaxPieces {
 		t.Errorf("the largest state has %d pieces, want at most %d", len(pieces), MaxPieces)
 	}
-	got, err := Join(pieces)
+	got, err := JoinState(pieces)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestBounds_TheLargestFit(t *testing.T) {
 	const most = 1120
 	most64 := uint64(1<<64 - 1)
 	for name, m := range map[string]Message{
-		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1), Known: slices.Repeat([]Known{{Sequence: most64}}, MaxKnown+1)},
+		"a heartbeat": {Kind: KindHeartbeat, Sequence: most64, Interval: maxDuration, Suspects: make([]NodeID, MaxSuspects+1), Known: slices.Repeat([]KnownState{{Sequence: most64}}, MaxKnown+1)},
 		"a pull":      {Kind: KindPull, Sequence: most64, Interval: maxDuration, Nonce: most64, MissingOf: most64, Missing: make([]uint16, MaxMissing+1)},
 		"a piece": {Kind: KindState, Sequence: most64, Interval: maxDuration, Nonce: most64, Piece: Piece{
 			About: 1, Sequence: most64, Back: maxDuration, Index: MaxPieces - 1, Count: MaxPieces, Data: make([]byte, PieceSize),
@@ -228,7 +228,7 @@ func TestValuesOutOfBounds_LeaveTheRest(t *testing.T) {
 		{"an epoch", State{Claims: ownership.Claims{address: maxEpoch + 1}}, State{Claims: ownership.Claims{address: maxEpoch}}},
 		{"a held address", State{Held: []netip.Addr{{}, address}}, State{Held: []netip.Addr{address}, Claims: claims}},
 	} {
-		got, err := Join(Split(&tt.sent))
+		got, err := JoinState(SplitState(&tt.sent))
 		if diff := cmp.Diff(tt.want, got, byValue); diff != "" || err != nil {
 			t.Errorf("%s: error %v (-want +got):\n%s", tt.name, err, diff)
 		}
@@ -263,11 +263,11 @@ func FuzzJoin(f *testing.F) {
 		f.Add(unhex(f, digits))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		s, err := Join([][]byte{raw})
+		s, err := JoinState([][]byte{raw})
 		if err != nil {
 			return
 		}
-		again, err := Join(Split(&s))
+		again, err := JoinState(SplitState(&s))
 		if diff := cmp.Diff(s, again, byValue, cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("encoded and decoded again it differs, error %v:\n%s", err, diff)
 		}

@@ -42,7 +42,7 @@ func messages() map[string]Message {
 		head("01") + "02 0000000000000001 ffffffffffffffff 00":                                      with(Message{Kind: KindHeartbeat, Suspects: []NodeID{1, 1<<64 - 1}}),
 		head("02") + "2a 0000000000000000 00 00 01 03 616263":                                       with(Message{Kind: KindState, Nonce: 42, Piece: Piece{Count: 1, Data: []byte("abc")}}),
 		head("02") + "00 1122334455667788 aa0000000000000000000000000000bb 07 0a 01 ac02 03 616263": with(Message{Kind: KindState, Piece: about}),
-		head("01") + "00 01 1122334455667788 aabbccdd ac02":                                         with(Message{Kind: KindHeartbeat, Known: []Known{{ID: 0x1122334455667788, Process: [4]byte{0xaa, 0xbb, 0xcc, 0xdd}, Sequence: 300}}}),
+		head("01") + "00 01 1122334455667788 aabbccdd ac02":                                         with(Message{Kind: KindHeartbeat, Known: []KnownState{{ID: 0x1122334455667788, Process: [4]byte{0xaa, 0xbb, 0xcc, 0xdd}, Sequence: 300}}}),
 		head("03") + "1122334455667788 2a 05 02 0001 01ff":                                          with(Message{Kind: KindPull, About: 0x1122334455667788, Nonce: 42, MissingOf: 5, Missing: []uint16{1, 511}}),
 		head("04") + "03": with(Message{Kind: KindAck, Acked: 3}),
 	}
@@ -77,10 +77,10 @@ func TestEncodingIsFixed(t *testing.T) {
 	}
 	for digits, s := range states() {
 		want := unhex(t, digits)
-		if got := Split(&s); !cmp.Equal(got, [][]byte{want}) {
+		if got := SplitState(&s); !cmp.Equal(got, [][]byte{want}) {
 			t.Errorf("Split: got %x, want %x", got, want)
 		}
-		got, err := Join([][]byte{want})
+		got, err := JoinState([][]byte{want})
 		if diff := cmp.Diff(s, got, byValue); diff != "" || err != nil {
 			t.Errorf("Join(%x): error %v (-want +got):\n%s", want, err, diff)
 		}
@@ -135,7 +135,7 @@ func TestJoin_Refuses(t *testing.T) {
 		"held addresses beyond the bound": "00 00 00 8108" + strings.Repeat("0400000000", 1025),
 		"it ends before the held ones":    "00 00 00",
 	} {
-		refused(t, name, unhex(t, digits), func(raw []byte) error { _, err := Join([][]byte{raw}); return err })
+		refused(t, name, unhex(t, digits), func(raw []byte) error { _, err := JoinState([][]byte{raw}); return err })
 	}
 }
 
@@ -159,7 +159,7 @@ func TestDecode_OtherVersions(t *testing.T) {
 	for v := range 256 {
 		raw[0] = byte(v)
 		err := Decode(raw, &Message{})
-		if is := errors.Is(err, ErrVersion); is == (v == version) || (err == nil) != (v == version) {
+		if is := errors.Is(err, ErrVersion); is == (v == protocolVersion) || (err == nil) != (v == protocolVersion) {
 			t.Errorf("version %d: got error %v", v, err)
 		}
 	}

@@ -14,14 +14,14 @@ const (
 	answerBurst = 4000
 )
 
-// service is what answers for an address depend on.
-type service struct {
-	*entry
-	places []place
+// servedAddress is what answers for an address depend on.
+type servedAddress struct {
+	*addressEntry
+	places []servedLink
 }
 
-// place is a link on which requests for an address are answered.
-type place struct {
+// servedLink is a link on which requests for an address are answered.
+type servedLink struct {
 	link string
 	// mac in the answers; zero: that of the link.
 	mac packet.MAC
@@ -35,7 +35,7 @@ func (r *Responder) listen(p *port) {
 		m, ok, err := p.conn.Read()
 		switch {
 		case err != nil:
-			r.failed(p, err)
+			r.handleFailure(p, err)
 			return
 		case !ok:
 			counts.malformed.Inc()
@@ -49,11 +49,11 @@ func (r *Responder) listen(p *port) {
 				counts.ignored.Inc()
 			}
 		}
-		r.receive(p, m)
+		r.receiveMessage(p, m)
 	}
 }
 
-func (r *Responder) failed(p *port, err error) {
+func (r *Responder) handleFailure(p *port, err error) {
 	if p.closed.Load() {
 		return
 	}
@@ -61,7 +61,7 @@ func (r *Responder) failed(p *port, err error) {
 	r.log.Error(err, "a link failed; opening it again", "link", p.Name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reopenSoon()
+	r.scheduleReopen()
 }
 
 // answer answers a request if its address is served on the port, and reports whether it did.
@@ -69,7 +69,7 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	p.answering.Add(1)
 	defer p.answering.Add(1)
 	s, ok := (*r.services.Load())[m.Asks]
-	if !ok || s.silent.Load() || r.announces(m) {
+	if !ok || s.silent.Load() || r.isAnnouncement(m) {
 		return false
 	}
 	mac, ok := s.macOn(p)
@@ -83,16 +83,16 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	return true
 }
 
-// announces reports whether a message is the announcement of another node rather than a
+// isAnnouncement reports whether a message is the announcement of another node rather than a
 // request. The announcement of a foreign host is answered: old hosts find conflicts by
 // announcing an address.
-func (r *Responder) announces(m packet.Message) bool {
-	return m.Claims == m.Asks && r.relation(m.Sender) != foreign
+func (r *Responder) isAnnouncement(m packet.Message) bool {
+	return m.Claims == m.Asks && r.senderKindOf(m.Sender) != senderForeign
 }
 
 // macOn returns the hardware address in answers on a port; ok is false if requests are not
 // answered there.
-func (s *service) macOn(p *port) (mac packet.MAC, ok bool) {
+func (s *servedAddress) macOn(p *port) (mac packet.MAC, ok bool) {
 	for i := range s.places {
 		if s.places[i].link != p.Name {
 			continue
@@ -105,30 +105,30 @@ func (s *service) macOn(p *port) (mac packet.MAC, ok bool) {
 	return packet.MAC{}, false
 }
 
-// relation is what the sender of a message is to this node.
-type relation int
+// senderKind is what the sender of a message is to this node.
+type senderKind int
 
 const (
-	self relation = iota
-	node
-	foreign
+	senderSelf senderKind = iota
+	senderNode
+	senderForeign
 )
 
-// relation returns what the sender with a hardware address is. A message with the zero hardware
+// senderKindOf returns what the sender with a hardware address is. A message with the zero hardware
 // address, which no host has, is ignored like one of this node.
-func (r *Responder) relation(mac packet.MAC) relation {
+func (r *Responder) senderKindOf(mac packet.MAC) senderKind {
 	known := r.macs.Load()
 	switch {
 	case mac.IsZero() || known.own[mac]:
-		return self
+		return senderSelf
 	case known.nodes[mac]:
-		return node
+		return senderNode
 	}
-	return foreign
+	return senderForeign
 }
 
-// find returns the service of an address, or nil.
-func (r *Responder) find(address netip.Addr) *service {
+// findServed returns the service of an address, or nil.
+func (r *Responder) findServed(address netip.Addr) *servedAddress {
 	if !address.IsValid() {
 		return nil
 	}

@@ -10,18 +10,18 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// maxWitnesses bounds the witnesses of a link; witnessesFor is how long a list of witnesses is
+// maxWitnesses bounds the witnesses of a link; witnessLifetime is how long a list of witnesses is
 // used.
 const (
 	maxWitnesses = 256
-	witnessesFor = 5 * time.Second
+	witnessLifetime = 5 * time.Second
 	// noticeRate is how many requests of hosts for an address are recorded a second on a port.
 	noticeRate = 20
 )
 
-// inquiry is the state of the questions to the segments of the links. The lock of the responder
+// questionState is the state of the questions to the segments of the links. The lock of the responder
 // guards it.
-type inquiry struct {
+type questionState struct {
 	machine   *segment.Machine
 	about     *layer2.Questions       // nil: nothing is asked
 	witnesses map[string][]netip.Addr // by link
@@ -30,8 +30,8 @@ type inquiry struct {
 	running   bool                    // keepAsking runs
 }
 
-// Ask implements layer2.Announcer.
-func (r *Responder) Ask(q *layer2.Questions) {
+// SetQuestions implements layer2.Announcer.
+func (r *Responder) SetQuestions(q *layer2.Questions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asker.about = q
@@ -50,10 +50,10 @@ func (r *Responder) updateQuestions(now time.Time) {
 		a.machine.Ask(segment.Questions{})
 		a.witnesses, a.nodes, a.listed = nil, nil, time.Time{}
 		r.asking.Store(false)
-		r.watch()
+		r.watchAll()
 		return
 	}
-	if now.Sub(a.listed) >= witnessesFor {
+	if now.Sub(a.listed) >= witnessLifetime {
 		a.listed, a.witnesses = now, map[string][]netip.Addr{}
 		for _, l := range r.wanted {
 			a.witnesses[l.Name] = nil
@@ -65,13 +65,13 @@ func (r *Responder) updateQuestions(now time.Time) {
 	}
 	a.nodes = map[string][]netip.Addr{}
 	for _, address := range a.about.Nodes {
-		if at := slices.IndexFunc(r.wanted, func(l layer2.Link) bool { return l.Speaks(address) && l.Reaches(address) }); at >= 0 {
+		if at := slices.IndexFunc(r.wanted, func(l layer2.Link) bool { return l.CanAnnounce(address) && l.HasSubnetOf(address) }); at >= 0 {
 			a.nodes[r.wanted[at].Name] = append(a.nodes[r.wanted[at].Name], address)
 		}
 	}
 	a.machine.Ask(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
 	r.asking.Store(true)
-	r.watch()
+	r.watchAll()
 }
 
 // keepAsking sends the probes of the machine and reports its results, until there are no questions.
@@ -87,7 +87,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 		r.mu.Unlock()
 		return false
 	}
-	if now.Sub(r.asker.listed) >= witnessesFor {
+	if now.Sub(r.asker.listed) >= witnessLifetime {
 		r.updateQuestions(now)
 	}
 	r.asker.machine.Step(now, r.sendQuestion)
@@ -116,9 +116,9 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	return true
 }
 
-// answered reports to the machine an address that another host claimed.
-func (r *Responder) answered(p *port, m packet.Message) {
-	if r.relation(m.Sender) == self {
+// reportAnswer reports to the machine an address that another host claimed.
+func (r *Responder) reportAnswer(p *port, m packet.Message) {
+	if r.senderKindOf(m.Sender) == senderSelf {
 		return
 	}
 	r.mu.Lock()
@@ -126,11 +126,11 @@ func (r *Responder) answered(p *port, m packet.Message) {
 	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// noticed reports to the machine a host that requested an address, at most noticeRate times a second on
+// reportRequest reports to the machine a host that requested an address, at most noticeRate times a second on
 // a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
 // segment: the node that announces the address may be one that sends and does not receive.
-func (r *Responder) noticed(p *port, m packet.Message) {
-	if r.relation(m.Sender) != foreign || !p.notices.Allow() {
+func (r *Responder) reportRequest(p *port, m packet.Message) {
+	if r.senderKindOf(m.Sender) != senderForeign || !p.notices.Allow() {
 		return
 	}
 	r.mu.Lock()
@@ -140,10 +140,10 @@ func (r *Responder) noticed(p *port, m packet.Message) {
 	}
 }
 
-// toWatch returns the addresses whose messages a port has to receive because of the questions: answers
+// questionAddresses returns the addresses whose messages a port has to receive because of the questions: answers
 // about the addresses that are asked about, and requests for Questions.Awaited. The caller holds the
 // lock.
-func (r *Responder) toWatch(p *port) (list []netip.Addr) {
+func (r *Responder) questionAddresses(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
 		return nil
 	}

@@ -25,7 +25,7 @@ func asking(t *testing.T, node netip.Addr) *bed {
 	lan, other := eth0, eth1
 	lan.Prefixes = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
 	b.SetLinks([]layer2.Link{other, lan})
-	b.Ask(&layer2.Questions{Addresses: map[netip.Addr][]string{vip: {"eth0"}}, Nodes: []netip.Addr{node}})
+	b.SetQuestions(&layer2.Questions{Addresses: map[netip.Addr][]string{vip: {"eth0"}}, Nodes: []netip.Addr{node}})
 	return b
 }
 
@@ -53,8 +53,8 @@ func TestProbesThatCannotBeSentMakeNoAddressFree(t *testing.T) {
 				b := newBed(t)
 				b.SetLinks([]layer2.Link{eth0})
 				tt.begin(b, true)
-				b.Ask(&layer2.Questions{Addresses: map[netip.Addr][]string{vip: {"eth0"}}})
-				defer b.Ask(nil)
+				b.SetQuestions(&layer2.Questions{Addresses: map[netip.Addr][]string{vip: {"eth0"}}})
+				defer b.SetQuestions(nil)
 				time.Sleep(5 * time.Second)
 				equal(t, "free while it lasts", 0, len(b.results().Free))
 				if tt.name == "there is no socket" {
@@ -81,7 +81,7 @@ func TestNodesAreAskedForInTheirSubnet(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := asking(t, tt.node)
-				defer b.Ask(nil)
+				defer b.SetQuestions(nil)
 				time.Sleep(time.Second)
 				w := b.v4
 				_, probed, _ := w.take()
@@ -102,9 +102,9 @@ func TestNodesAreAskedForInTheirSubnet(t *testing.T) {
 // The engine decides which of the hosts are nodes.
 func TestAllThatAnnounceAnAddressAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBedWith(t, layer2.Off)
+		b := newBedWith(t, layer2.DetectionOff)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		for range 3 {
 			b.v4.claims(vip, stranger)
 			b.v4.claims(vip, nodeMAC)

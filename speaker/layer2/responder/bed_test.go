@@ -185,7 +185,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	return newBedWith(t, layer2.Enforce)
+	return newBedWith(t, layer2.DetectionEnforce)
 }
 
 func newBedWith(t *testing.T, detection layer2.Detection) *bed {
@@ -202,7 +202,7 @@ func newBedWith(t *testing.T, detection layer2.Detection) *bed {
 		Metrics:   NewMetrics(b.registry),
 		MayAnswer: func() bool { return !b.mute.Load() },
 		Conflicts: b.report,
-		KernelOf: func(_ netip.Addr, hardware net.HardwareAddr) (lb.NodeName, bool) {
+		AnswerSource: func(_ netip.Addr, hardware net.HardwareAddr) (lb.NodeName, bool) {
 			name, known := map[string]lb.NodeName{ours.String(): "node1", nodeMAC.String(): "node2"}[hardware.String()]
 			return name, known && (name == "node1" || b.kernel.Load())
 		},
@@ -225,7 +225,7 @@ func newBedWith(t *testing.T, detection layer2.Detection) *bed {
 		Witnesses: func(layer2.Link) []netip.Addr { return []netip.Addr{asker} },
 	})
 	b.SetDetection(detection)
-	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
+	b.SetNodeHardware([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()})
 	t.Cleanup(func() {
 		for name, w := range map[string]*wire{"v4": b.v4, "v6": b.v6, "second": b.second} {
 			if w.unwatched {
@@ -237,7 +237,7 @@ func newBedWith(t *testing.T, detection layer2.Detection) *bed {
 }
 
 func (b *bed) report(list []layer2.Conflict) {
-	b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()}) // deadlocks if the responder reports with its lock held
+	b.SetNodeHardware([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware()}) // deadlocks if the responder reports with its lock held
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reported = append(b.reported, list)
@@ -253,14 +253,14 @@ func (b *bed) reports() [][]layer2.Conflict {
 	return list
 }
 
-func owns(interfaces ...string) map[netip.Addr]layer2.Owned {
-	return map[netip.Addr]layer2.Owned{vip: {Interfaces: interfaces}}
+func owns(interfaces ...string) map[netip.Addr]layer2.Serving {
+	return map[netip.Addr]layer2.Serving{vip: {Interfaces: interfaces}}
 }
 
-func first(addresses ...netip.Addr) map[netip.Addr]layer2.Owned {
-	owned := map[netip.Addr]layer2.Owned{}
+func first(addresses ...netip.Addr) map[netip.Addr]layer2.Serving {
+	owned := map[netip.Addr]layer2.Serving{}
 	for _, a := range addresses {
-		owned[a] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
+		owned[a] = layer2.Serving{Interfaces: []string{"eth0"}, First: true}
 	}
 	return owned
 }

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// bursts are the times after a take-over at which the address is announced: at once; again
+// burstTimes are the times after a take-over at which the address is announced: at once; again
 // soon, because one frame may be lost; and then spread over seconds, because Linux ignores an
 // update within a second of the last one (neigh locktime) and switches may still be learning.
-var bursts = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
+var burstTimes = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
-	// chunk is how many addresses of a burst are announced before the next wait for the rate
+	// burstChunk is how many addresses of a burst are announced before the next wait for the rate
 	// limiter: as many as BurstRate allows in a millisecond, since timers are no finer.
-	chunk = 16
-	// together is how many addresses begin a burst at once when all are announced again.
-	together = 25
+	burstChunk = 16
+	// refreshGroup is how many addresses begin a burst at once when all are announced again.
+	refreshGroup = 25
 )
 
-// turn is one burst, or one series of probes, of an address. It is over when entry.turn is no
+// entryTurn is one burst, or one series of probes, of an address. It is over when entry.turn is no
 // longer its number.
-type turn struct {
-	*entry
+type entryTurn struct {
+	*addressEntry
 	number uint64
 }
 
@@ -32,37 +32,37 @@ type turn struct {
 // nil.
 type burst struct {
 	start time.Time
-	turns []turn
+	turns []entryTurn
 	only  *port
 }
 
-// begin prepares a burst, which the caller has to run. The caller holds the lock. A
+// beginBurst prepares a burst, which the caller has to run. The caller holds the lock. A
 // burst on all ports ends an earlier one of the same address.
-func (r *Responder) begin(entries []*entry, only *port) *burst {
+func (r *Responder) beginBurst(entries []*addressEntry, only *port) *burst {
 	slices.SortFunc(entries, lastMovedFirst)
 	b := &burst{start: time.Now(), only: only}
 	for _, e := range entries {
 		if only == nil {
 			e.turn++
 		}
-		b.turns = append(b.turns, turn{entry: e, number: e.turn})
+		b.turns = append(b.turns, entryTurn{addressEntry: e, number: e.turn})
 	}
 	return b
 }
 
-func lastMovedFirst(x, y *entry) int {
+func lastMovedFirst(x, y *addressEntry) int {
 	return cmp.Or(cmp.Compare(y.moved, x.moved), x.address.Compare(y.address))
 }
 
-// run announces all rounds of a burst.
-func (r *Responder) run(b *burst) {
+// runBurst announces all rounds of a burst.
+func (r *Responder) runBurst(b *burst) {
 	r.announceOnce(b)
-	r.follow(b)
+	r.runLaterRounds(b)
 }
 
-// follow announces all rounds but the first one.
-func (r *Responder) follow(b *burst) {
-	for _, at := range bursts[1:] {
+// runLaterRounds announces all rounds but the first one.
+func (r *Responder) runLaterRounds(b *burst) {
+	for _, at := range burstTimes[1:] {
 		if !r.sleep(at-time.Since(b.start)) || r.announceOnce(b) == 0 {
 			return // all of its turns are over
 		}
@@ -72,7 +72,7 @@ func (r *Responder) follow(b *burst) {
 // announceOnce announces the addresses of a burst whose turn is not over, and returns their
 // number.
 func (r *Responder) announceOnce(b *burst) (current int) {
-	for some := range slices.Chunk(b.turns, chunk) {
+	for some := range slices.Chunk(b.turns, burstChunk) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
 			return 0
 		}
@@ -86,22 +86,22 @@ func (r *Responder) announceOnce(b *burst) (current int) {
 }
 
 // announce announces an address if its turn is not over. It holds the lock while it sends, so
-// that an address that was given up is not announced any more when SetOwned has returned: the
+// that an address that was given up is not announced any more when SetServed has returned: the
 // next owner may have announced it already.
-func (r *Responder) announce(t turn, only *port) bool {
+func (r *Responder) announce(t entryTurn, only *port) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[t.address] != t.entry || t.phase != announced {
+	if r.entries[t.address] != t.addressEntry || t.phase != phaseAnnounced {
 		return false
 	}
 	if only == nil {
 		if t.turn != t.number {
 			return false
 		}
-		r.announceNow(t.entry)
+		r.announceNow(t.addressEntry)
 		return true
 	}
-	if only.closed.Load() || !only.has(t.entry) {
+	if only.closed.Load() || !only.servesEntry(t.addressEntry) {
 		return false
 	}
 	r.announceOn(only, t.address)
@@ -109,7 +109,7 @@ func (r *Responder) announce(t turn, only *port) bool {
 }
 
 // announceNow announces an address on all its ports. The caller holds the lock.
-func (r *Responder) announceNow(e *entry) {
+func (r *Responder) announceNow(e *addressEntry) {
 	for _, p := range r.portsOf(e) {
 		r.announceOn(p, e.address)
 	}
@@ -127,7 +127,7 @@ func (r *Responder) announceOn(p *port, address netip.Addr) {
 }
 
 // portsOf returns the open ports of an address. The caller holds the lock.
-func (r *Responder) portsOf(e *entry) []*port {
+func (r *Responder) portsOf(e *addressEntry) []*port {
 	var ports []*port
 	for _, at := range e.places {
 		if p, ok := r.ports[portKey{link: at.link, v6: e.address.Is6()}]; ok {
@@ -137,26 +137,26 @@ func (r *Responder) portsOf(e *entry) []*port {
 	return ports
 }
 
-// repeat begins bursts for addresses, at the rate of refreshes.
-func (r *Responder) repeat(entries []*entry) {
-	for some := range slices.Chunk(r.ordered(entries), together) {
+// announceAgain begins bursts for addresses, at the rate of refreshes.
+func (r *Responder) announceAgain(entries []*addressEntry) {
+	for some := range slices.Chunk(r.sortedAnnounced(entries), refreshGroup) {
 		if r.refresh.WaitN(r.ctx, len(some)) != nil {
 			return
 		}
 		r.mu.Lock()
-		b := r.begin(some, nil)
+		b := r.beginBurst(some, nil)
 		r.mu.Unlock()
-		go r.run(b)
+		go r.runBurst(b)
 	}
 }
 
-// ordered returns the entries that are announced, those that moved last first.
-func (r *Responder) ordered(entries []*entry) []*entry {
+// sortedAnnounced returns the entries that are announced, those that moved last first.
+func (r *Responder) sortedAnnounced(entries []*addressEntry) []*addressEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []*entry
+	var list []*addressEntry
 	for _, e := range entries {
-		if e.phase == announced && !e.covering() && r.entries[e.address] == e {
+		if e.phase == phaseAnnounced && !e.covering() && r.entries[e.address] == e {
 			list = append(list, e)
 		}
 	}
@@ -166,14 +166,14 @@ func (r *Responder) ordered(entries []*entry) []*entry {
 
 // keepRefreshing announces all owned addresses at each refresh.
 func (r *Responder) keepRefreshing() {
-	for r.sleep(r.timing.untilRefresh()) {
+	for r.sleep(r.timing.refreshWait()) {
 		r.mu.Lock()
-		var all []*entry
+		var all []*addressEntry
 		for _, e := range r.entries {
 			all = append(all, e)
 		}
 		r.mu.Unlock()
-		for _, e := range r.ordered(all) {
+		for _, e := range r.sortedAnnounced(all) {
 			if r.refresh.Wait(r.ctx) != nil {
 				return
 			}
@@ -182,7 +182,7 @@ func (r *Responder) keepRefreshing() {
 	}
 }
 
-func (r *Responder) refreshOne(e *entry) {
+func (r *Responder) refreshOne(e *addressEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.entries[e.address] == e {
@@ -191,9 +191,9 @@ func (r *Responder) refreshOne(e *entry) {
 }
 
 // sleep waits, and reports whether the responder still runs.
-func (r *Responder) sleep(d time.Duration) bool { return wait(r.ctx, d) }
+func (r *Responder) sleep(d time.Duration) bool { return sleepContext(r.ctx, d) }
 
-func wait(ctx context.Context, d time.Duration) bool {
+func sleepContext(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -31,32 +31,32 @@ const (
 	maxRetries = 3
 	// maxReturnedProbes is how many of the addresses that this speaker covers are probed in a tick.
 	maxReturnedProbes = 100
-	// An address that this speaker covers is probed in each tick for eagerFor, and then every
+	// An address that this speaker covers is probed in each tick for eagerTime, and then every
 	// slowInterval, until its node answers.
-	eagerFor, slowInterval = 10 * time.Second, 30 * time.Second
-	// tick is the interval of checkAll, unless timing.Check is shorter than four of them.
-	tick = time.Second
+	eagerTime, slowInterval = 10 * time.Second, 30 * time.Second
+	// tickInterval is the interval of checkAll, unless timing.Check is shorter than four of them.
+	tickInterval = time.Second
 )
 
-// receive records what a message shows of addresses that this node owns.
-func (r *Responder) receive(p *port, m packet.Message) {
+// receiveMessage records what a message shows of addresses that this node owns.
+func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	if r.asking.Load() {
 		if m.Claims.IsValid() {
-			r.answered(p, m)
+			r.reportAnswer(p, m)
 		}
 		if m.Asks.IsValid() {
-			r.noticed(p, m)
+			r.reportRequest(p, m)
 		}
 	}
 	if m.Claims.IsValid() {
-		if s := r.find(m.Claims); s != nil {
-			r.receiveClaim(p, s.entry, m)
+		if s := r.findServed(m.Claims); s != nil {
+			r.receiveClaim(p, s.addressEntry, m)
 		}
 	}
 	// A probe for an address that is announced is answered, and the prober gives up.
 	if m.Probe {
-		if s := r.find(m.Asks); s != nil && s.silent.Load() {
-			r.receiveProbe(p, s.entry, m.Sender)
+		if s := r.findServed(m.Asks); s != nil && s.silent.Load() {
+			r.receiveProbe(p, s.addressEntry, m.Sender)
 		}
 	}
 }
@@ -67,13 +67,13 @@ func (r *Responder) receive(p *port, m packet.Message) {
 // to choose another address, which a speaker cannot: it probes again, maxRetries times, so that
 // the other host can finish its own probes and claim the address. An address in phase held is
 // held because of a claim; probes do not prolong that.
-func (r *Responder) receiveProbe(p *port, e *entry, sender packet.MAC) {
-	if r.relation(sender) != foreign {
+func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
+	if r.senderKindOf(sender) != senderForeign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] != e || e.covering() || !p.has(e) || e.phase != probed || !e.probing || e.rival {
+	if r.entries[e.address] != e || e.covering() || !p.servesEntry(e) || e.phase != phaseProbed || !e.probing || e.rival {
 		return
 	}
 	e.rival = true
@@ -83,13 +83,13 @@ func (r *Responder) receiveProbe(p *port, e *entry, sender packet.MAC) {
 }
 
 // receiveClaim handles a message whose sender claims an address of this node.
-func (r *Responder) receiveClaim(p *port, e *entry, m packet.Message) {
-	switch r.relation(m.Sender) {
-	case self:
-	case node:
+func (r *Responder) receiveClaim(p *port, e *addressEntry, m packet.Message) {
+	switch r.senderKindOf(m.Sender) {
+	case senderSelf:
+	case senderNode:
 		r.receiveReturned(p, e, m)
 		r.receiveFromNode(p, e, m.Sender)
-	case foreign:
+	case senderForeign:
 		r.reportStranger(p, e, m.Sender)
 		r.receiveFromForeign(p, e, m.Sender)
 	}
@@ -97,17 +97,17 @@ func (r *Responder) receiveClaim(p *port, e *entry, m packet.Message) {
 
 // reportStranger reports that a host which is not known as a node announces the address. The host
 // may be a node from whose speaker this one never received.
-func (r *Responder) reportStranger(p *port, e *entry, sender packet.MAC) {
+func (r *Responder) reportStranger(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries[e.address] == e && e.phase == announced && !e.covering() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
+	if r.entries[e.address] == e && e.phase == phaseAnnounced && !e.covering() && time.Since(e.strange) >= rivalInterval && p.strangers.Allow() {
 		r.reportRival(p, e, sender, &e.strange)
 	}
 }
 
 // reportRival reports that another host announces the address, once in rivalInterval. The caller
 // holds the lock.
-func (r *Responder) reportRival(p *port, e *entry, sender packet.MAC, last *time.Time) {
+func (r *Responder) reportRival(p *port, e *addressEntry, sender packet.MAC, last *time.Time) {
 	if now := time.Now(); r.options.Rival != nil && now.Sub(*last) >= rivalInterval {
 		*last = now
 		r.options.Rival(e.address, sender.Hardware(), p.Hardware)
@@ -116,19 +116,19 @@ func (r *Responder) reportRival(p *port, e *entry, sender packet.MAC, last *time
 
 // receiveFromNode records that another node of the cluster claims the address too. The claim may
 // come from the next owner, before the mesh reports that it owns the address, from a speaker that
-// this one receives nothing from, or from the kernel of a node: see claims. If this node still
+// this one receives nothing from, or from the kernel of a node: see rivalClaims. If this node still
 // owns the address after timing.Settle, it announces the address again.
-func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
+func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.entries[e.address] != e || e.covering() {
 		return
 	}
 	now := time.Now()
-	if r.options.KernelOf != nil && r.detection != layer2.Off && p.has(e) {
+	if r.options.AnswerSource != nil && r.detection != layer2.DetectionOff && p.servesEntry(e) {
 		e.claims.add(now, p.Name, sender)
 	}
-	if e.phase != announced {
+	if e.phase != phaseAnnounced {
 		return // conclude reads e.claims
 	}
 	r.metrics.Duplicates.Inc()
@@ -140,7 +140,7 @@ func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
 	time.AfterFunc(r.timing.Settle, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.entries[e.address] == e && !p.closed.Load() && p.has(e) {
+		if r.entries[e.address] == e && !p.closed.Load() && p.servesEntry(e) {
 			r.announceOn(p, e.address)
 		}
 	})
@@ -148,14 +148,14 @@ func (r *Responder) receiveFromNode(p *port, e *entry, sender packet.MAC) {
 
 // receiveReturned reports that the node which this speaker covers for announces the address again, or
 // answers for it. An answer that another speaker sends on behalf of that node does not count.
-func (r *Responder) receiveReturned(p *port, e *entry, m packet.Message) {
+func (r *Responder) receiveReturned(p *port, e *addressEntry, m packet.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	theirs, covers := e.owned.For[p.Name]
 	if r.entries[e.address] != e || !covers || !e.owned.Returned || e.proved || !slices.Equal(theirs, m.Sender.Hardware()) {
 		return
 	}
-	if !m.Via.IsZero() && r.relation(m.Via) != foreign {
+	if !m.Via.IsZero() && r.senderKindOf(m.Via) != senderForeign {
 		return
 	}
 	if e.proved = true; r.options.Announced != nil {
@@ -164,28 +164,28 @@ func (r *Responder) receiveReturned(p *port, e *entry, m packet.Message) {
 }
 
 // receiveFromForeign records that a foreign host uses an address, or is about to.
-func (r *Responder) receiveFromForeign(p *port, e *entry, sender packet.MAC) {
-	if r.relation(sender) != foreign {
+func (r *Responder) receiveFromForeign(p *port, e *addressEntry, sender packet.MAC) {
+	if r.senderKindOf(sender) != senderForeign {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.detection == layer2.Off || r.entries[e.address] != e || e.covering() || !p.has(e) {
+	if r.detection == layer2.DetectionOff || r.entries[e.address] != e || e.covering() || !p.servesEntry(e) {
 		return
 	}
 	now := time.Now()
 	e.lastForeign = now
-	r.note(e, layer2.Conflict{
-		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == announced || r.detection == layer2.ReportOnly,
+	r.noteConflict(e, layer2.Conflict{
+		Address: e.address, Interface: p.Name, Hardware: sender.Hardware(), Announced: e.phase == phaseAnnounced || r.detection == layer2.DetectionReportOnly,
 	})
-	if e.phase == announced {
+	if e.phase == phaseAnnounced {
 		r.defend(p, e, now)
 		return
 	}
-	if r.detection == layer2.ReportOnly {
+	if r.detection == layer2.DetectionReportOnly {
 		return
 	}
-	e.phase, e.quiet, e.probing = held, 0, false
+	e.phase, e.quiet, e.probing = phaseHeld, 0, false
 	e.check = now.Add(r.timing.Check)
 }
 
@@ -194,17 +194,17 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.detection = d
-	var free []*entry
+	var free []*addressEntry
 	for _, e := range r.entries {
-		if d == layer2.Off {
-			r.forget(e)
+		if d == layer2.DetectionOff {
+			r.forgetConflict(e)
 		}
-		if e.phase == held && d != layer2.Enforce || e.phase == probed && d == layer2.Off {
+		if e.phase == phaseHeld && d != layer2.DetectionEnforce || e.phase == phaseProbed && d == layer2.DetectionOff {
 			e.probing = false
-			r.release(e)
+			r.releaseEntry(e)
 			free = append(free, e)
 		}
-		if e.conflict != nil && e.phase == announced && !e.conflict.Announced {
+		if e.conflict != nil && e.phase == phaseAnnounced && !e.conflict.Announced {
 			next := *e.conflict
 			next.Announced = true
 			e.conflict = &next
@@ -212,14 +212,14 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 		}
 	}
 	if len(free) > 0 {
-		go r.run(r.begin(free, nil))
+		go r.runBurst(r.beginBurst(free, nil))
 	}
 }
 
-// note stores a conflict and requests its report. A change of only the hardware address or the link,
+// noteConflict stores a conflict and requests its report. A change of only the hardware address or the link,
 // which a forger may change with each frame, is reported once in each renoteInterval. The caller
 // holds the lock.
-func (r *Responder) note(e *entry, next layer2.Conflict) {
+func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	next.Since = e.lastForeign
 	if e.conflict != nil {
 		next.Since = e.conflict.Since
@@ -235,7 +235,7 @@ func (r *Responder) note(e *entry, next layer2.Conflict) {
 // defend announces an address once more, unless it did so within timing.Defend: RFC 5227 section
 // 2.4 (c) forbids to answer each claim, since two hosts that both insist would flood the
 // network. The caller holds the lock.
-func (r *Responder) defend(p *port, e *entry, now time.Time) {
+func (r *Responder) defend(p *port, e *addressEntry, now time.Time) {
 	if now.Sub(e.defended) < r.timing.Defend {
 		return
 	}
@@ -243,8 +243,8 @@ func (r *Responder) defend(p *port, e *entry, now time.Time) {
 	r.announceOn(p, e.address)
 }
 
-// forget removes the conflict of an address. The caller holds the lock.
-func (r *Responder) forget(e *entry) {
+// forgetConflict removes the conflict of an address. The caller holds the lock.
+func (r *Responder) forgetConflict(e *addressEntry) {
 	if e.conflict != nil {
 		r.log.Info("no other host uses the address any more", "address", e.address)
 		e.conflict = nil
@@ -254,7 +254,7 @@ func (r *Responder) forget(e *entry) {
 
 // keepChecking calls checkAll in each tick until the responder is closed.
 func (r *Responder) keepChecking() {
-	for r.sleep(min(tick, r.timing.Check/4)) {
+	for r.sleep(min(tickInterval, r.timing.Check/4)) {
 		r.checkAll(time.Now())
 	}
 }
@@ -264,26 +264,26 @@ func (r *Responder) keepChecking() {
 func (r *Responder) checkAll(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var due []*entry
+	var due []*addressEntry
 	asked := 0
 	for _, e := range r.entries {
 		switch {
 		case e.covering():
-			if due := now.Sub(e.awaited) < eagerFor || now.Sub(e.asked) >= slowInterval; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
+			if due := now.Sub(e.awaited) < eagerTime || now.Sub(e.asked) >= slowInterval; due && e.owned.Returned && !e.proved && asked < maxReturnedProbes && r.probeNow(e) {
 				e.asked = now
 				asked++
 			}
-		case e.phase == announced:
+		case e.phase == phaseAnnounced:
 			r.checkKernel(e, now)
 			if e.conflict != nil && now.Sub(e.lastForeign) >= r.timing.Forget {
-				r.forget(e)
+				r.forgetConflict(e)
 			}
 		case e.probing || e.check.After(now) || len(r.portsOf(e)) == 0:
 		default:
 			due = append(due, e)
 		}
 	}
-	r.probe(due)
+	r.beginProbes(due)
 }
 
 // requestReport wakes keepReporting.
@@ -299,14 +299,14 @@ func (r *Responder) requestReport() {
 // functions may call the responder: a caller that holds its lock would wait for ever.
 func (r *Responder) keepReporting() {
 	var last []layer2.Conflict
-	var without []layer2.Unserved
+	var without []layer2.UnservedLink
 	for {
 		select {
 		case <-r.ctx.Done():
 			return
 		case <-r.changed:
 		}
-		if unserved := r.unserved(); !slices.Equal(unserved, without) {
+		if unserved := r.unservedLinks(); !slices.Equal(unserved, without) {
 			without = unserved
 			if r.options.Unserved != nil {
 				r.options.Unserved(slices.Clone(unserved))

@@ -27,7 +27,7 @@ func TestAFirstAddressIsProbed(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			b.SetLinks([]layer2.Link{eth0})
-			b.SetOwned(first(tt.address))
+			b.SetServed(first(tt.address))
 			w := b.v4
 			if tt.address.Is6() {
 				w = b.v6
@@ -50,7 +50,7 @@ func TestAFirstAddressIsProbed(t *testing.T) {
 			}
 			equal(t, "probed at", tt.probes, times)
 			equal(t, "announced after", tt.quiet, announced[0].At-probed[0].At)
-			equal(t, "announced", len(bursts), len(announced))
+			equal(t, "announced", len(burstTimes), len(announced))
 			equal(t, "answered", []answer{{tt.address, ours}}, answered)
 			equal(t, "conflicts", nil, b.reports())
 		})
@@ -72,7 +72,7 @@ func TestAnAddressOfAForeignHostIsNotAnnounced(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBed(t)
 					b.SetLinks([]layer2.Link{eth0})
-					b.SetOwned(first(address))
+					b.SetServed(first(address))
 					w := b.v4
 					if address.Is6() {
 						w = b.v6
@@ -130,7 +130,7 @@ func TestProbe_OfAnotherHost(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := newBed(t)
 					b.SetLinks([]layer2.Link{eth0})
-					b.SetOwned(first(address))
+					b.SetServed(first(address))
 					w, perRound := b.v4, 3
 					if address.Is6() {
 						w, perRound = b.v6, 2
@@ -166,7 +166,7 @@ func TestProbe_DoesNotProlongAConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(first(vip))
+		b.SetServed(first(vip))
 		synctest.Wait()
 		b.v4.claims(vip, stranger)
 		for range 100 {
@@ -183,7 +183,7 @@ func TestAnswers_AreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		synctest.Wait()
 		for range 2 * answerBurst {
 			b.v4.asks(vip)
@@ -203,7 +203,7 @@ func TestAnAddressThatIsInUseIsDefended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		since := time.Now()
@@ -227,7 +227,7 @@ func TestAForgerDoesNotCauseAReportForEachFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		reported := 0
 		for i := range 100 {
 			b.v4.claims(vip, packet.MAC{2, 9, 9, 9, 9, byte(i)})
@@ -242,7 +242,7 @@ func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		for range 20 {
@@ -252,7 +252,7 @@ func TestADuplicateOwnerInTheClusterIsAnsweredAndNotReported(t *testing.T) {
 		equal(t, "announced at", ms(10200, 11200), b.v4.times())
 		b.v4.claims(vip, nodeMAC)
 		time.Sleep(100 * time.Millisecond)
-		b.SetOwned(nil) // the other node is the next owner
+		b.SetServed(nil) // the other node is the next owner
 		time.Sleep(time.Second)
 		equal(t, "announced after it was given up", nil, b.v4.times())
 		equal(t, "conflicts", nil, b.reports())
@@ -264,17 +264,17 @@ func TestAConflictEndsWithTheAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(first(vip2, vip))
+		b.SetServed(first(vip2, vip))
 		synctest.Wait()
 		b.v4.claims(vip2, stranger)
 		b.v4.claims(vip, stranger)
 		reports := b.reports()
 		last := reports[len(reports)-1]
 		equal(t, "conflicts, in order", []netip.Addr{vip, vip2}, []netip.Addr{last[0].Address, last[1].Address})
-		b.SetOwned(first(vip2))
+		b.SetServed(first(vip2))
 		reports = b.reports()
 		equal(t, "after one was lost", vip2, reports[0][0].Address)
-		b.SetOwned(nil)
+		b.SetServed(nil)
 		equal(t, "after all were lost", [][]layer2.Conflict{nil}, b.reports())
 		time.Sleep(2 * time.Minute)
 		equal(t, "announced", nil, b.v4.times())
@@ -285,11 +285,11 @@ func TestReportedConflictsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		owned := map[netip.Addr]layer2.Owned{}
+		owned := map[netip.Addr]layer2.Serving{}
 		for i := range MaxConflicts + 10 {
-			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = layer2.Owned{Interfaces: []string{"eth0"}, First: true}
+			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = layer2.Serving{Interfaces: []string{"eth0"}, First: true}
 		}
-		b.SetOwned(owned)
+		b.SetServed(owned)
 		for a := range owned {
 			b.v4.claims(a, stranger)
 		}
@@ -315,7 +315,7 @@ func TestNothingIsAnnouncedThatCouldNotBeProbed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
 				tt.before(b)
-				b.SetOwned(first(vip))
+				b.SetServed(first(vip))
 				time.Sleep(time.Minute)
 				announced, probed, _ := b.v4.take()
 				equal(t, "announced", nil, announced)
@@ -335,7 +335,7 @@ func TestForeignHostMustMissTwoProbesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(first(vip))
+		b.SetServed(first(vip))
 		synctest.Wait()
 		b.v4.claims(vip, stranger)
 		for range 5 {
@@ -354,7 +354,7 @@ func TestALinkThatComesUpMeanwhileIsProbedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: {Interfaces: []string{"eth0", "eth1"}, First: true}})
+		b.SetServed(map[netip.Addr]layer2.Serving{vip: {Interfaces: []string{"eth0", "eth1"}, First: true}})
 		time.Sleep(300 * time.Millisecond)
 		b.SetLinks([]layer2.Link{eth0, eth1})
 		time.Sleep(10 * time.Second)
@@ -369,9 +369,9 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
-		b.SetOwned(first(vip))
+		b.SetServed(first(vip))
 		time.Sleep(300 * time.Millisecond)
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: {Interfaces: []string{"eth0", "eth1"}}})
+		b.SetServed(map[netip.Addr]layer2.Serving{vip: {Interfaces: []string{"eth0", "eth1"}}})
 		time.Sleep(300 * time.Millisecond)
 		b.second.claims(vip, stranger)
 		time.Sleep(10 * time.Second)
@@ -379,9 +379,9 @@ func TestOtherInterfacesAreProbedToo(t *testing.T) {
 		equal(t, "link of the conflict", "eth1", reports[0][0].Interface)
 		equal(t, "announced", nil, b.v4.times())
 		// An address that is taken over from a node that announced it needs no probe.
-		b.SetOwned(nil)
+		b.SetServed(nil)
 		b.v4.take()
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		announced, probed, _ := b.v4.take()
 		equal(t, "announced", 1, len(announced))
 		equal(t, "probed", nil, probed)
@@ -395,16 +395,16 @@ func TestDetection_DecidesTheEffectOfAForeignHost(t *testing.T) {
 		announced bool
 		reported  bool
 	}{
-		{layer2.Enforce, 1, false, true}, // the first probe is answered, and the address is held back
-		{layer2.ReportOnly, 3, true, true},
-		{layer2.Off, 0, true, false},
+		{layer2.DetectionEnforce, 1, false, true}, // the first probe is answered, and the address is held back
+		{layer2.DetectionReportOnly, 3, true, true},
+		{layer2.DetectionOff, 0, true, false},
 	}
 	for _, tt := range tests {
 		t.Run("detection "+string(tt.detection), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBedWith(t, tt.detection)
 				b.SetLinks([]layer2.Link{eth0})
-				b.SetOwned(first(vip))
+				b.SetServed(first(vip))
 				time.Sleep(probeJitter + 10*time.Millisecond)
 				b.v4.claims(vip, stranger)
 				time.Sleep(5 * time.Second)
@@ -420,7 +420,7 @@ func TestDetection_DecidesTheEffectOfAForeignHost(t *testing.T) {
 					equal(t, "reported as announced", []bool{tt.announced}, []bool{len(last) == 1 && last[0].Announced})
 				}
 				time.Sleep(2 * time.Minute) // without the host
-				if left := b.reports(); tt.detection == layer2.ReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
+				if left := b.reports(); tt.detection == layer2.DetectionReportOnly && (len(left) == 0 || len(left[len(left)-1]) > 0) {
 					t.Errorf("reports %v after the host left, want the conflict withdrawn", left)
 				}
 			})
@@ -433,23 +433,23 @@ func TestSetDetection_TakesEffectAtOnce(t *testing.T) {
 	tests := []struct {
 		name          string
 		before, after layer2.Detection
-		owned         map[netip.Addr]layer2.Owned
+		owned         map[netip.Addr]layer2.Serving
 		claims        bool // the foreign host announces, before the change and after it
 		want          state
 	}{
-		{"address that is held is announced with Report", layer2.Enforce, layer2.ReportOnly, first(vip), true, state{true, true, true}},
-		{"address that is held is announced with Off", layer2.Enforce, layer2.Off, first(vip), true, state{true, false, false}},
-		{"address that is probed is announced with Off", layer2.Enforce, layer2.Off, first(vip), false, state{true, false, false}},
-		{"address in use stays announced with Enforce", layer2.Off, layer2.Enforce, first(vip), true, state{true, true, true}},
-		{"address that was announced in spite of a host stays so with Enforce", layer2.ReportOnly, layer2.Enforce, owns("eth0"), true, state{true, true, true}},
-		{"conflict of an address in use is withdrawn with Off", layer2.Enforce, layer2.Off, owns("eth0"), true, state{true, false, false}},
+		{"address that is held is announced with Report", layer2.DetectionEnforce, layer2.DetectionReportOnly, first(vip), true, state{true, true, true}},
+		{"address that is held is announced with Off", layer2.DetectionEnforce, layer2.DetectionOff, first(vip), true, state{true, false, false}},
+		{"address that is probed is announced with Off", layer2.DetectionEnforce, layer2.DetectionOff, first(vip), false, state{true, false, false}},
+		{"address in use stays announced with Enforce", layer2.DetectionOff, layer2.DetectionEnforce, first(vip), true, state{true, true, true}},
+		{"address that was announced in spite of a host stays so with Enforce", layer2.DetectionReportOnly, layer2.DetectionEnforce, owns("eth0"), true, state{true, true, true}},
+		{"conflict of an address in use is withdrawn with Off", layer2.DetectionEnforce, layer2.DetectionOff, owns("eth0"), true, state{true, false, false}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBedWith(t, tt.before)
 				b.SetLinks([]layer2.Link{eth0})
-				b.SetOwned(tt.owned)
+				b.SetServed(tt.owned)
 				time.Sleep(probeJitter + 10*time.Millisecond)
 				if tt.claims {
 					b.v4.claims(vip, stranger)
@@ -479,13 +479,13 @@ func TestStrangersAreReportedAtABoundedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		owned := map[netip.Addr]layer2.Owned{}
+		owned := map[netip.Addr]layer2.Serving{}
 		var list []netip.Addr
 		for i := range 2000 {
 			list = append(list, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
-			owned[list[i]] = layer2.Owned{Interfaces: []string{"eth0"}}
+			owned[list[i]] = layer2.Serving{Interfaces: []string{"eth0"}}
 		}
-		b.SetOwned(owned)
+		b.SetServed(owned)
 		time.Sleep(10 * time.Second)
 		for range 3 {
 			for _, a := range list {

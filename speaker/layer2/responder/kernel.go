@@ -15,16 +15,16 @@ import (
 // in the mesh and does not claim the address, and if they continue for longer than a hand-over
 // takes.
 
-// claims are the messages in which other nodes claimed an address that this node has; the zero
+// rivalClaims are the messages in which other nodes claimed an address that this node has; the zero
 // value: none.
-type claims struct {
+type rivalClaims struct {
 	sender      packet.MAC // of the last one
 	link        string     // on which the last one arrived
 	first, last time.Time
 	asked       time.Time // when the address was probed last because of them; zero: not yet
 }
 
-func (c *claims) add(now time.Time, link string, sender packet.MAC) {
+func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
 	if c.last.IsZero() {
 		c.first = now
 	}
@@ -32,12 +32,12 @@ func (c *claims) add(now time.Time, link string, sender packet.MAC) {
 }
 
 // outlastHandOver reports whether claims arrived for longer than a hand-over takes.
-func (c *claims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
+func (c *rivalClaims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
 // due reports whether the address has to be probed because of the claims, or the claims are over.
 // Until the claims outlast a hand-over, one probe without an answer ends them. After that only silence
 // for t.Forget does, since frames may get lost.
-func (c *claims) due(now time.Time, t *Timing) (probe, over bool) {
+func (c *rivalClaims) due(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
 		return false, false
@@ -51,18 +51,18 @@ func (c *claims) due(now time.Time, t *Timing) (probe, over bool) {
 
 // kernelConflict returns a conflict with the node whose kernel has an address: this one, or that of the
 // last claim. The caller holds the lock.
-func (r *Responder) kernelConflict(e *entry) (c layer2.Conflict, is bool) {
+func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool) {
 	c = layer2.Conflict{Address: e.address, Interface: e.claims.link, Hardware: e.claims.sender.Hardware()}
 	l, here := r.local[e.address]
 	switch {
-	case r.options.KernelOf == nil:
+	case r.options.AnswerSource == nil:
 		return c, false
 	case here:
 		c.Interface, c.Hardware = l.Name, l.Hardware
 	case e.claims.last.IsZero():
 		return c, false
 	}
-	c.Node, is = r.options.KernelOf(e.address, c.Hardware)
+	c.Node, is = r.options.AnswerSource(e.address, c.Hardware)
 	return c, is
 }
 
@@ -71,18 +71,18 @@ func (r *Responder) kernelConflict(e *entry) (c layer2.Conflict, is bool) {
 // It is announced all the same where a service proxy puts the addresses of all Services on interfaces
 // of all nodes: otherwise nothing would ever be announced, and each node that answers forwards the
 // traffic anyway. The caller holds the lock.
-func (r *Responder) noteKernel(e *entry, now time.Time, proxyBinds func() bool) (holds bool) {
+func (r *Responder) noteKernel(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernelConflict(e)
-	if !is || r.detection == layer2.Off {
-		e.claims = claims{}
+	if !is || r.detection == layer2.DetectionOff {
+		e.claims = rivalClaims{}
 		return false
 	}
-	holds = r.detection == layer2.Enforce && !proxyBinds()
+	holds = r.detection == layer2.DetectionEnforce && !proxyBinds()
 	c.Announced = !holds
 	e.lastForeign = now
-	r.note(e, c)
+	r.noteConflict(e, c)
 	if holds {
-		e.phase, e.quiet, e.check = held, 0, now.Add(r.timing.Check)
+		e.phase, e.quiet, e.check = phaseHeld, 0, now.Add(r.timing.Check)
 	}
 	return holds
 }
@@ -92,8 +92,8 @@ func (r *Responder) proxyBinds() bool { return r.options.ProxyBinds != nil && r.
 
 // checkKernel probes an announced address that the kernel of a node may have, and records the conflict.
 // The caller holds the lock.
-func (r *Responder) checkKernel(e *entry, now time.Time) {
-	if r.detection == layer2.Off || e.covering() {
+func (r *Responder) checkKernel(e *addressEntry, now time.Time) {
+	if r.detection == layer2.DetectionOff || e.covering() {
 		return
 	}
 	_, here := r.local[e.address]
@@ -103,12 +103,12 @@ func (r *Responder) checkKernel(e *entry, now time.Time) {
 				e.lastForeign = now
 			}
 			c.Announced = true
-			r.note(e, c)
+			r.noteConflict(e, c)
 		}
 	}
 	switch probe, over := e.claims.due(now, &r.timing); {
 	case over:
-		e.claims = claims{}
+		e.claims = rivalClaims{}
 	case probe && r.refresh.AllowN(now, 1) && r.probeNow(e):
 		e.claims.asked = now
 	}

@@ -36,11 +36,11 @@ func TestKernelOfANode_FirstAddress(t *testing.T) {
 		reported  bool
 		served    bool
 	}{
-		{name: "held back as an address of a foreign host", detection: layer2.Enforce, reported: true},
-		{name: "announced where only reports are wanted", detection: layer2.ReportOnly, reported: true, served: true},
-		{name: "announced where the service proxy has all nodes answer", detection: layer2.Enforce, binds: true, reported: true, served: true},
-		{name: "nothing is reported where detection is off", detection: layer2.Off, served: true},
-		{name: "the speaker of the node is no conflict", detection: layer2.Enforce, speaks: true, served: true},
+		{name: "held back as an address of a foreign host", detection: layer2.DetectionEnforce, reported: true},
+		{name: "announced where only reports are wanted", detection: layer2.DetectionReportOnly, reported: true, served: true},
+		{name: "announced where the service proxy has all nodes answer", detection: layer2.DetectionEnforce, binds: true, reported: true, served: true},
+		{name: "nothing is reported where detection is off", detection: layer2.DetectionOff, served: true},
+		{name: "the speaker of the node is no conflict", detection: layer2.DetectionEnforce, speaks: true, served: true},
 	}
 	for _, tt := range tests {
 		for _, address := range []netip.Addr{vip, vip6} {
@@ -51,7 +51,7 @@ func TestKernelOfANode_FirstAddress(t *testing.T) {
 					b.binds.Store(tt.binds)
 					b.SetLinks([]layer2.Link{eth0})
 					b.on(address).kernel.Store(true)
-					b.SetOwned(first(address))
+					b.SetServed(first(address))
 					time.Sleep(5 * time.Minute)
 					var want [][]layer2.Conflict
 					got := b.reports()
@@ -85,10 +85,10 @@ func TestKernelOfANode_AddressInUse(t *testing.T) {
 		probes    int  // within 10 s
 		reported  bool
 	}{
-		{name: "claims that go on are reported", detection: layer2.Enforce, goesOn: true, probes: 1, reported: true},
-		{name: "claims that end, as at a hand-over, are not reported", detection: layer2.Enforce, probes: 1},
-		{name: "claims of a speaker are not reported", detection: layer2.Enforce, goesOn: true, speaks: true, probes: 1},
-		{name: "nothing is probed where detection is off", detection: layer2.Off, goesOn: true},
+		{name: "claims that go on are reported", detection: layer2.DetectionEnforce, goesOn: true, probes: 1, reported: true},
+		{name: "claims that end, as at a hand-over, are not reported", detection: layer2.DetectionEnforce, probes: 1},
+		{name: "claims of a speaker are not reported", detection: layer2.DetectionEnforce, goesOn: true, speaks: true, probes: 1},
+		{name: "nothing is probed where detection is off", detection: layer2.DetectionOff, goesOn: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestKernelOfANode_AddressInUse(t *testing.T) {
 				b := newBedWith(t, tt.detection)
 				b.kernel.Store(!tt.speaks)
 				b.SetLinks([]layer2.Link{eth0})
-				b.SetOwned(owns("eth0"))
+				b.SetServed(owns("eth0"))
 				synctest.Wait()
 				b.v4.kernel.Store(tt.goesOn)
 				b.v4.claims(vip, nodeMAC)
@@ -139,7 +139,7 @@ func TestKernelOfANode_Own(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			b.SetLinks([]layer2.Link{has})
-			b.SetOwned(first(vip))
+			b.SetServed(first(vip))
 			time.Sleep(3 * time.Minute)
 			got := b.reports()
 			if len(got) != 1 || len(got[0]) != 1 {
@@ -158,7 +158,7 @@ func TestKernelOfANode_Own(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			b.SetLinks([]layer2.Link{eth0})
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(3 * time.Second)
 			b.SetLinks([]layer2.Link{has})
 			time.Sleep(3 * time.Minute)

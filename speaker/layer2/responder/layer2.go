@@ -39,14 +39,14 @@ type Conn interface {
 	Close() error
 }
 
-// Listen opens a connection to a link.
-type Listen func(layer2.Link) (Conn, error)
+// ListenFunc opens a connection to a link.
+type ListenFunc func(layer2.Link) (Conn, error)
 
 // Options are the options of a responder.
 type Options struct {
 	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
 	// not served.
-	ARP, NDP Listen
+	ARP, NDP ListenFunc
 	// Metrics to count in.
 	Metrics *Metrics
 	// MayAnswer is called before anything is sent: while it returns false, the responder
@@ -58,7 +58,7 @@ type Options struct {
 	Conflicts func([]layer2.Conflict)
 	// Unserved receives the links and families that cannot be announced on although they
 	// should, in order, whenever they change; may be nil.
-	Unserved func([]layer2.Unserved)
+	Unserved func([]layer2.UnservedLink)
 	// Segment receives the answers of hosts to the questions of layer2.Announcer.Ask, whenever
 	// they change; may be nil.
 	Segment func(segment.Results)
@@ -71,11 +71,11 @@ type Options struct {
 	// Announced is called when a node announced, or answered for, an address that this speaker
 	// serves with layer2.Owned.Returned; may be nil. It must not block.
 	Announced func(netip.Addr)
-	// KernelOf returns the node that has a hardware address. is: an answer for the address must
+	// AnswerSource returns the node that has a hardware address. is: an answer for the address must
 	// come from the kernel of that node, since its speaker does not have the address. nil: that is
-	// never known. KernelOf is called with the lock of the responder, and must not call the
+	// never known. AnswerSource is called with the lock of the responder, and must not call the
 	// responder.
-	KernelOf func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
+	AnswerSource func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
 	ProxyBinds func() bool
@@ -92,8 +92,8 @@ type Responder struct {
 	metrics *Metrics
 
 	// services and macs are replaced as a whole, so that an answer needs no lock.
-	services atomic.Pointer[map[netip.Addr]*service]
-	macs     atomic.Pointer[macs]
+	services atomic.Pointer[map[netip.Addr]*servedAddress]
+	macs     atomic.Pointer[knownMACs]
 
 	asking  atomic.Bool   // the segments are asked
 	pace    *rate.Limiter // of addresses in bursts
@@ -110,16 +110,16 @@ type Responder struct {
 	reopens   bool              // a timer runs that opens ports again
 	failures  int               // in a row, of ports
 	failedAt  time.Time         // when the last of them was
-	entries   map[netip.Addr]*entry
-	asker     inquiry
+	entries   map[netip.Addr]*addressEntry
+	asker     questionState
 	count     uint64 // of take-overs
 	dropped   uint64 // by ports that are closed
 }
 
 var _ layer2.Announcer = (*Responder)(nil)
 
-// macs are hardware addresses that are not foreign.
-type macs struct {
+// knownMACs are hardware addresses that are not foreign.
+type knownMACs struct {
 	own   map[packet.MAC]bool // of this node's links
 	nodes map[packet.MAC]bool // of the cluster's nodes
 }
@@ -128,16 +128,16 @@ type macs struct {
 func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 	r := &Responder{
 		ctx: ctx, log: log, options: options, timing: DefaultTiming(), metrics: options.Metrics,
-		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, unopened: map[portKey]error{}, entries: map[netip.Addr]*entry{},
-		asker: inquiry{machine: segment.New()},
+		changed: make(chan struct{}, 1), ports: map[portKey]*port{}, unopened: map[portKey]error{}, entries: map[netip.Addr]*addressEntry{},
+		asker: questionState{machine: segment.New()},
 	}
 	if options.Timing != nil {
 		r.timing = *options.Timing
 	}
-	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), chunk)
-	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), together)
-	r.services.Store(&map[netip.Addr]*service{})
-	r.macs.Store(&macs{})
+	r.pace = rate.NewLimiter(rate.Limit(r.timing.BurstRate), burstChunk)
+	r.refresh = rate.NewLimiter(rate.Limit(r.timing.RefreshRate), refreshGroup)
+	r.services.Store(&map[netip.Addr]*servedAddress{})
+	r.macs.Store(&knownMACs{})
 	r.metrics.setDropped(r.allDropped)
 	context.AfterFunc(ctx, func() { r.SetLinks(nil) })
 	go r.keepRefreshing()
@@ -149,8 +149,8 @@ func New(ctx context.Context, log logr.Logger, options Options) *Responder {
 // mayAnswer reports whether anything may be sent.
 func (r *Responder) mayAnswer() bool { return r.options.MayAnswer == nil || r.options.MayAnswer() }
 
-// SetOurs implements layer2.Announcer.
-func (r *Responder) SetOurs(nodes []net.HardwareAddr) {
+// SetNodeHardware implements layer2.Announcer.
+func (r *Responder) SetNodeHardware(nodes []net.HardwareAddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.nodes = nodes
@@ -159,7 +159,7 @@ func (r *Responder) SetOurs(nodes []net.HardwareAddr) {
 
 // rememberMACs stores the hardware addresses that are not foreign. The caller holds the lock.
 func (r *Responder) rememberMACs() {
-	next := &macs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
+	next := &knownMACs{own: map[packet.MAC]bool{}, nodes: map[packet.MAC]bool{}}
 	for _, l := range r.wanted {
 		if mac, err := packet.ParseMAC(l.Hardware); err == nil {
 			next.own[mac] = true
@@ -177,7 +177,7 @@ func (r *Responder) rememberMACs() {
 // begins with those that moved last.
 func (r *Responder) Repeat(addresses ...netip.Addr) {
 	r.mu.Lock()
-	var again []*entry
+	var again []*addressEntry
 	for _, a := range addresses {
 		if e, ok := r.entries[a]; ok {
 			again = append(again, e)
@@ -189,5 +189,5 @@ func (r *Responder) Repeat(addresses ...netip.Addr) {
 		}
 	}
 	r.mu.Unlock()
-	go r.repeat(again)
+	go r.announceAgain(again)
 }

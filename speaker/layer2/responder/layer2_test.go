@@ -30,67 +30,67 @@ func TestAnnouncementSchedule(t *testing.T) {
 	}{
 		{name: "a take-over is announced at once and again", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
 		{name: "a lost address is announced no more", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(300 * time.Millisecond)
-			b.SetOwned(nil)
+			b.SetServed(nil)
 		}, want: ms(0, 50, 200)},
 		{name: "the schedule of an address that is taken again begins anew, once", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(100 * time.Millisecond)
-			b.SetOwned(nil)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(nil)
+			b.SetServed(owns("eth0"))
 		}, want: ms(0, 50, 100, 150, 300, 1200, 2300, 5100)},
 		{name: "setting the same again announces nothing", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(10 * time.Second)
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 		}, want: ms(0, 50, 200, 1100, 2200, 5000)},
 		{name: "owned addresses are announced on a link that comes up", play: func(b *bed) {
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(10 * time.Second)
 			b.SetLinks(links)
 		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
 		{name: "an address is not announced on other links than its own", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth1"))
+			b.SetServed(owns("eth1"))
 		}},
 		{name: "an address is announced on an added interface, and not again on the interface before", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth1"))
+			b.SetServed(owns("eth1"))
 			time.Sleep(10 * time.Second)
-			b.SetOwned(owns("eth0", "eth1"))
+			b.SetServed(owns("eth0", "eth1"))
 			time.Sleep(time.Second)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 		}, want: ms(10000, 10050, 10200, 11100, 12200, 15000)},
 		{name: "nothing is announced on a link without IPv4", play: func(b *bed) {
 			mute := eth0
 			mute.IPv4 = false
 			b.SetLinks([]layer2.Link{mute})
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 		}},
 		{name: "a process that may not answer announces nothing", play: func(b *bed) {
 			b.SetLinks(links)
 			b.mute.Store(true)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(time.Second)
 			b.mute.Store(false)
 		}, want: ms(1100, 2200, 5000)},
 		{name: "an address is repeated from the beginning", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(time.Second)
 			b.Repeat(vip, vip2)
 		}, want: ms(0, 50, 200, 1000, 1050, 1200, 2100, 3200, 6000)},
 		{name: "all addresses are repeated", play: func(b *bed) {
 			b.SetLinks(links)
-			b.SetOwned(owns("eth0"))
+			b.SetServed(owns("eth0"))
 			time.Sleep(10 * time.Second)
 			b.Repeat()
 		}, want: ms(0, 50, 200, 1100, 2200, 5000, 10000, 10050, 10200, 11100, 12200, 15000)},
@@ -114,7 +114,7 @@ func TestIPv6IsAnnouncedOverNDP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip6: {Interfaces: []string{"eth0", "eth1"}}})
+		b.SetServed(map[netip.Addr]layer2.Serving{vip6: {Interfaces: []string{"eth0", "eth1"}}})
 		equal(t, "announced when SetOwned returned", ms(0), b.v6.times())
 		b.v6.asks(vip6)
 		_, _, answered := b.v6.take()
@@ -129,7 +129,7 @@ func TestAnswersForOwnedAddressesOnly(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
 		b.v4.asks(vip)
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		b.v4.asks(vip)
 		b.v4.asks(vip2)
 		b.v4.receive(packet.Message{})                                        // malformed
@@ -140,7 +140,7 @@ func TestAnswersForOwnedAddressesOnly(t *testing.T) {
 		b.v4.asks(vip)
 		b.mute.Store(false)
 		b.v4.asks(vip)
-		b.SetOwned(nil)
+		b.SetServed(nil)
 		b.v4.asks(vip)
 		_, _, answered := b.v4.take()
 		equal(t, "answered", []answer{{vip, ours}, {vip, ours}, {vip, ours}}, answered)
@@ -174,7 +174,7 @@ func TestLostAddressIsNotAnsweredForOnceSetOwnedHasReturned(t *testing.T) {
 	b := newBed(t)
 	b.v4.hang = make(chan struct{})
 	b.SetLinks([]layer2.Link{eth0})
-	b.SetOwned(owns("eth0"))
+	b.SetServed(owns("eth0"))
 	p := b.ports[portKey{link: "eth0"}]
 	b.v4.in <- packet.Message{Asks: vip, From: asker, Sender: stranger}
 	for p.answering.Load()%2 == 0 {
@@ -182,7 +182,7 @@ func TestLostAddressIsNotAnsweredForOnceSetOwnedHasReturned(t *testing.T) {
 	}
 	returned := make(chan struct{})
 	go func() {
-		b.SetOwned(nil)
+		b.SetServed(nil)
 		close(returned)
 	}()
 	for range 1000 {
@@ -203,8 +203,8 @@ func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0, eth1})
-		covered := layer2.Owned{Interfaces: []string{"eth0"}, First: true, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: covered, vip6: covered})
+		covered := layer2.Serving{Interfaces: []string{"eth0"}, First: true, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}
+		b.SetServed(map[netip.Addr]layer2.Serving{vip: covered, vip6: covered})
 		for _, w := range []*wire{b.v4, b.v6} {
 			w.claims(w.watched[0], nodeMAC)
 			w.claims(w.watched[0], stranger)
@@ -226,9 +226,9 @@ func TestAnotherNodesAddressIsAnsweredForWithItsMAC(t *testing.T) {
 }
 
 func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
-	cover := func(returned bool) map[netip.Addr]layer2.Owned {
-		o := layer2.Owned{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}
-		return map[netip.Addr]layer2.Owned{vip: o, vip6: o}
+	cover := func(returned bool) map[netip.Addr]layer2.Serving {
+		o := layer2.Serving{Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}
+		return map[netip.Addr]layer2.Serving{vip: o, vip6: o}
 	}
 	announcement := packet.Message{Asks: vip, Claims: vip, From: vip, Sender: nodeMAC}
 	other := packet.MAC{2, 0, 0, 0, 0, 3}
@@ -247,15 +247,15 @@ func TestCovering_NodeThatRunsAgainHasToAnnounce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t)
-				b.SetOurs([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware(), other.Hardware()})
+				b.SetNodeHardware([]net.HardwareAddr{ours.Hardware(), nodeMAC.Hardware(), other.Hardware()})
 				b.SetLinks([]layer2.Link{eth0})
-				b.SetOwned(cover(false))
+				b.SetServed(cover(false))
 				b.v4.receive(announcement)
 				time.Sleep(10 * time.Second)
 				equal(t, "reported while it restarts", nil, b.returned)
 				_, probed, _ := b.v4.take()
 				equal(t, "probed while it restarts", nil, probed)
-				b.SetOwned(cover(true))
+				b.SetServed(cover(true))
 				for _, m := range tt.sends {
 					b.v4.receive(m)
 				}
@@ -290,7 +290,7 @@ func TestCovering_NodeThatDoesNotAnswerIsProbedLessOften(t *testing.T) {
 			return len(probed)
 		}
 		cover := func(returned bool) {
-			b.SetOwned(map[netip.Addr]layer2.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}})
+			b.SetServed(map[netip.Addr]layer2.Serving{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}, Returned: returned}})
 		}
 		for _, restart := range []string{"first", "second"} {
 			cover(false)
@@ -306,14 +306,14 @@ func TestSpeakerThatStopsCoveringAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
+		b.SetServed(map[netip.Addr]layer2.Serving{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
 		time.Sleep(time.Second)
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		equal(t, "announced at", ms(1000), b.v4.times())
 		b.v4.asks(vip)
 		_, _, answered := b.v4.take()
 		equal(t, "answered", []answer{{vip, ours}}, answered)
-		b.SetOwned(map[netip.Addr]layer2.Owned{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
+		b.SetServed(map[netip.Addr]layer2.Serving{vip: {Interfaces: []string{"eth0"}, For: map[string]net.HardwareAddr{"eth0": nodeMAC.Hardware()}}})
 		time.Sleep(time.Minute)
 		equal(t, "announced for another", nil, b.v4.times())
 	})
@@ -323,7 +323,7 @@ func TestOwnedAddressesAreRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		b.SetOwned(owns("eth0"))
+		b.SetServed(owns("eth0"))
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		time.Sleep(10 * time.Minute)
@@ -338,7 +338,7 @@ func TestOwnedAddressesAreRepeated(t *testing.T) {
 		if len(repeated) < 11 {
 			t.Errorf("repeated %d times in ten minutes, want it each 40 s", len(repeated))
 		}
-		b.SetOwned(nil)
+		b.SetServed(nil)
 		time.Sleep(10 * time.Minute)
 		equal(t, "announced after it was lost", nil, b.v4.times())
 	})
@@ -348,11 +348,11 @@ func TestManyAddressesArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		b.SetLinks([]layer2.Link{eth0})
-		owned := map[netip.Addr]layer2.Owned{}
+		owned := map[netip.Addr]layer2.Serving{}
 		for i := range 1000 {
-			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = layer2.Owned{Interfaces: []string{"eth0"}}
+			owned[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = layer2.Serving{Interfaces: []string{"eth0"}}
 		}
-		b.SetOwned(owned)
+		b.SetServed(owned)
 		announced, _, _ := b.v4.take()
 		if took := time.Since(b.v4.start); len(announced) != 1000 || took > 80*time.Millisecond || took < 50*time.Millisecond {
 			t.Errorf("the first round: %d addresses in %s, want 1000 in some 62 ms", len(announced), took)
@@ -360,8 +360,8 @@ func TestManyAddressesArePaced(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		latest := netip.AddrFrom4([4]byte{10, 9, 9, 9})
-		owned[latest] = layer2.Owned{Interfaces: []string{"eth0"}}
-		b.SetOwned(owned)
+		owned[latest] = layer2.Serving{Interfaces: []string{"eth0"}}
+		b.SetServed(owned)
 		time.Sleep(10 * time.Second)
 		b.v4.take()
 		begin := time.Since(b.v4.start)
@@ -379,7 +379,7 @@ func TestManyAddressesArePaced(t *testing.T) {
 func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var works atomic.Bool
-		var unserved [][]layer2.Unserved
+		var unserved [][]layer2.UnservedLink
 		r := New(t.Context(), logr.Discard(), Options{
 			ARP: func(layer2.Link) (Conn, error) {
 				if works.Load() {
@@ -388,9 +388,9 @@ func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 				return nil, errors.New("not permitted")
 			},
 			NDP:     func(layer2.Link) (Conn, error) { return newWire(), nil },
-			Metrics: NewMetrics(prometheus.NewRegistry()), Unserved: func(list []layer2.Unserved) { unserved = append(unserved, list) },
+			Metrics: NewMetrics(prometheus.NewRegistry()), Unserved: func(list []layer2.UnservedLink) { unserved = append(unserved, list) },
 		})
-		is := func(what string, want ...[]layer2.Unserved) {
+		is := func(what string, want ...[]layer2.UnservedLink) {
 			t.Helper()
 			synctest.Wait()
 			if diff := cmp.Diff(want, unserved, cmpopts.EquateEmpty()); diff != "" {
@@ -399,14 +399,14 @@ func TestLink_ThatCannotBeOpenedIsReported(t *testing.T) {
 			unserved = nil
 		}
 		r.SetLinks([]layer2.Link{eth0, eth1})
-		both := []layer2.Unserved{{Interface: "eth0", Problem: "not permitted"}, {Interface: "eth1", Problem: "not permitted"}}
+		both := []layer2.UnservedLink{{Interface: "eth0", Problem: "not permitted"}, {Interface: "eth1", Problem: "not permitted"}}
 		is("when two links cannot be opened", both)
-		time.Sleep(3 * reopen.First)
+		time.Sleep(3 * reopenBackoff.First)
 		is("when they cannot still")
 		r.SetLinks([]layer2.Link{eth0})
 		is("when one is gone", both[:1])
 		works.Store(true)
-		time.Sleep(reopen.Last)
+		time.Sleep(reopenBackoff.Last)
 		is("when it can be opened", nil)
 	})
 }
@@ -438,15 +438,15 @@ func TestAFailedLinkIsOpenedAgain(t *testing.T) {
 			}
 			return nil, errors.New("no such link yet")
 		}, Metrics: NewMetrics(prometheus.NewRegistry())})
-		r.SetOwned(owns("eth0"))
+		r.SetServed(owns("eth0"))
 		r.SetLinks([]layer2.Link{eth0})
 		synctest.Wait()
 		for range 2 {
 			w := newWire()
 			current.Store(w)
-			time.Sleep(reopen.First + 15*time.Second)
-			if got := len(w.times()); got < len(bursts) {
-				t.Errorf("announced %d times on the new connection, want %d", got, len(bursts))
+			time.Sleep(reopenBackoff.First + 15*time.Second)
+			if got := len(w.times()); got < len(burstTimes) {
+				t.Errorf("announced %d times on the new connection, want %d", got, len(burstTimes))
 			}
 			w.fail()
 			synctest.Wait()
@@ -474,7 +474,7 @@ func TestAFilterThatCouldNotBeSetIsTriedAgain(t *testing.T) {
 			ARP: func(layer2.Link) (Conn, error) { return d, nil }, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
 		r.SetLinks([]layer2.Link{eth0})
-		r.SetOwned(owns("eth0"))
+		r.SetServed(owns("eth0"))
 		time.Sleep(10 * time.Second)
 		d.mu.Lock()
 		defer d.mu.Unlock()

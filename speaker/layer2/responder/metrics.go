@@ -32,41 +32,41 @@ type familyMetrics struct {
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		arp: familyMetrics{
-			received:  counter("arp_requests_received_total", "ARP requests received that the filter in the kernel let pass."),
-			answered:  counter("arp_requests_answered_total", "ARP requests answered for addresses that this node owns."),
-			ignored:   counter("arp_requests_ignored_total", "ARP requests received and not answered."),
-			malformed: counter("arp_malformed_total", "ARP frames that were skipped."),
+			received:  newCounter("arp_requests_received_total", "ARP requests received that the filter in the kernel let pass."),
+			answered:  newCounter("arp_requests_answered_total", "ARP requests answered for addresses that this node owns."),
+			ignored:   newCounter("arp_requests_ignored_total", "ARP requests received and not answered."),
+			malformed: newCounter("arp_malformed_total", "ARP frames that were skipped."),
 		},
 		ndp: familyMetrics{
-			received:  counter("ndp_solicitations_received_total", "Neighbor solicitations received that the filter in the kernel let pass."),
-			answered:  counter("ndp_solicitations_answered_total", "Neighbor solicitations answered for addresses that this node owns."),
-			ignored:   counter("ndp_solicitations_ignored_total", "Neighbor solicitations received and not answered."),
-			malformed: counter("ndp_malformed_total", "Frames with neighbor discovery that were skipped."),
+			received:  newCounter("ndp_solicitations_received_total", "Neighbor solicitations received that the filter in the kernel let pass."),
+			answered:  newCounter("ndp_solicitations_answered_total", "Neighbor solicitations answered for addresses that this node owns."),
+			ignored:   newCounter("ndp_solicitations_ignored_total", "Neighbor solicitations received and not answered."),
+			malformed: newCounter("ndp_malformed_total", "Frames with neighbor discovery that were skipped."),
 		},
-		Announcements: counter("announcements_sent_total", "Gratuitous announcements sent."),
-		Probes:        counter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
-		Duplicates:    counter("duplicate_owners_total", "How often another node of the cluster announced an address that this node owns."),
-		Owned:         gauge("owned_addresses", "Addresses that this node owns."),
-		Conflicts:     gauge("conflicts", "Addresses of this node that a foreign host uses."),
+		Announcements: newCounter("announcements_sent_total", "Gratuitous announcements sent."),
+		Probes:        newCounter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
+		Duplicates:    newCounter("duplicate_owners_total", "How often another node of the cluster announced an address that this node owns."),
+		Owned:         newGauge("owned_addresses", "Addresses that this node owns."),
+		Conflicts:     newGauge("conflicts", "Addresses of this node that a foreign host uses."),
 	}
 	registry.MustRegister(
 		m.arp.received, m.arp.answered, m.arp.ignored, m.arp.malformed, m.ndp.received, m.ndp.answered, m.ndp.ignored, m.ndp.malformed,
 		m.Announcements, m.Probes, m.Duplicates, m.Owned, m.Conflicts,
-		prometheus.NewCounterFunc(prometheus.CounterOpts(options("packets_dropped_total", "Packets that were lost because they were not read in time.")), m.countDropped),
+		prometheus.NewCounterFunc(prometheus.CounterOpts(metricOptions("packets_dropped_total", "Packets that were lost because they were not read in time.")), m.countDropped),
 	)
 	return m
 }
 
-func options(name, help string) prometheus.Opts {
+func metricOptions(name, help string) prometheus.Opts {
 	return prometheus.Opts{Namespace: "lbstack", Subsystem: "layer2", Name: name, Help: help}
 }
 
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts(options(name, help)))
+func newCounter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts(metricOptions(name, help)))
 }
 
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts(options(name, help)))
+func newGauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts(metricOptions(name, help)))
 }
 
 func (m *Metrics) family(v6 bool) *familyMetrics {

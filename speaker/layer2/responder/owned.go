@@ -10,30 +10,30 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// phase of an address that this node owns.
-type phase int
+// entryPhase of an address that this node owns.
+type entryPhase int
 
 const (
-	// announced: this node answers for the address and has announced it, or is about to.
-	announced phase = iota
-	// probed: the address is not announced before probes have shown that no foreign host has it.
-	probed
-	// held: a foreign host, or the kernel of a node, has the address; it is not announced.
-	held
+	// phaseAnnounced: this node answers for the address and has announced it, or is about to.
+	phaseAnnounced entryPhase = iota
+	// phaseProbed: the address is not announced before probes have shown that no foreign host has it.
+	phaseProbed
+	// phaseHeld: a foreign host, or the kernel of a node, has the address; it is not announced.
+	phaseHeld
 )
 
-// entry is an address that this node owns, or answers for. The lock of the
+// addressEntry is an address that this node owns, or answers for. The lock of the
 // responder guards it.
-type entry struct {
+type addressEntry struct {
 	address netip.Addr
-	owned   layer2.Owned
-	places  []place
+	owned   layer2.Serving
+	places  []servedLink
 
 	// silent means that requests are not answered: the address is lost, probed or held. It is
 	// read without the lock.
 	silent atomic.Bool
 
-	phase phase
+	phase entryPhase
 	moved uint64 // number of the take-over, counted over all addresses since the start
 	turn  uint64 // grows with each burst and series of probes: earlier ones end then
 
@@ -52,7 +52,7 @@ type entry struct {
 	rivaled     time.Time // another node was reported
 	strange     time.Time // a host that is no node was reported
 
-	claims  claims    // of other nodes
+	claims  rivalClaims    // of other nodes
 	proved  bool      // the node that this one covers for has announced the address
 	awaited time.Time // since when that node should announce it
 	asked   time.Time // when the address was probed last to find out whether it does
@@ -60,36 +60,36 @@ type entry struct {
 
 // covering reports whether this speaker answers on behalf of another node, which owns the address and
 // whose speaker restarts.
-func (e *entry) covering() bool { return len(e.owned.For) > 0 }
+func (e *addressEntry) covering() bool { return len(e.owned.For) > 0 }
 
-// work is what remains to be done after the owned addresses have changed.
-type work struct {
-	announce []*entry           // on all of their links
-	extend   map[*port][]*entry // on links that were added
-	probe    []*entry
+// pendingWork is what remains to be done after the owned addresses have changed.
+type pendingWork struct {
+	announce []*addressEntry           // on all of their links
+	extend   map[*port][]*addressEntry // on links that were added
+	probe    []*addressEntry
 	quiet    bool // entries have become silent
 }
 
-// SetOwned implements layer2.Announcer.
-func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
+// SetServed implements layer2.Announcer.
+func (r *Responder) SetServed(owned map[netip.Addr]layer2.Serving) {
 	r.mu.Lock()
-	w := r.replace(owned)
+	w := r.replaceEntries(owned)
 	// Multicast groups and filters come first: requests cannot arrive before they are set.
-	r.watch()
-	services := make(map[netip.Addr]*service, len(r.entries))
+	r.watchAll()
+	services := make(map[netip.Addr]*servedAddress, len(r.entries))
 	for address, e := range r.entries {
-		services[address] = &service{entry: e, places: e.places}
+		services[address] = &servedAddress{addressEntry: e, places: e.places}
 	}
 	r.services.Store(&services)
 	r.metrics.Owned.Set(float64(len(services)))
-	bursts := []*burst{r.begin(w.announce, nil)}
+	bursts := []*burst{r.beginBurst(w.announce, nil)}
 	for p, entries := range w.extend {
-		bursts = append(bursts, r.begin(entries, p))
+		bursts = append(bursts, r.beginBurst(entries, p))
 	}
-	r.probe(w.probe)
+	r.beginProbes(w.probe)
 	if w.quiet {
 		for _, p := range r.ports {
-			p.settle()
+			p.waitForAnswer()
 		}
 	}
 	r.requestReport()
@@ -97,15 +97,15 @@ func (r *Responder) SetOwned(owned map[netip.Addr]layer2.Owned) {
 	for _, b := range bursts {
 		if len(b.turns) > 0 {
 			r.announceOnce(b)
-			go r.follow(b)
+			go r.runLaterRounds(b)
 		}
 	}
 }
 
-// replace makes the entries match what is owned. Addresses that are lost are silent when it returns.
+// replaceEntries makes the entries match what is owned. Addresses that are lost are silent when it returns.
 // The caller holds the lock.
-func (r *Responder) replace(owned map[netip.Addr]layer2.Owned) work {
-	w := work{extend: map[*port][]*entry{}}
+func (r *Responder) replaceEntries(owned map[netip.Addr]layer2.Serving) pendingWork {
+	w := pendingWork{extend: map[*port][]*addressEntry{}}
 	for address, e := range r.entries {
 		if _, ok := owned[address]; !ok {
 			e.silent.Store(true)
@@ -120,27 +120,27 @@ func (r *Responder) replace(owned map[netip.Addr]layer2.Owned) work {
 		case known && e.covering() && e.owned.SameAnswers(o):
 			e.owned, e.proved, e.awaited, e.asked = o, false, time.Now(), time.Time{}
 		case known && !e.covering() && len(o.For) == 0:
-			r.move(e, o, &w)
+			r.moveEntry(e, o, &w)
 		default:
 			if known {
 				e.silent.Store(true)
 				w.quiet = true
 			}
-			r.take(address, o, &w)
+			r.addEntry(address, o, &w)
 		}
 	}
 	return w
 }
 
-// take begins to serve an address.
-func (r *Responder) take(address netip.Addr, o layer2.Owned, w *work) {
+// addEntry begins to serve an address.
+func (r *Responder) addEntry(address netip.Addr, o layer2.Serving, w *pendingWork) {
 	r.count++
-	e := &entry{address: address, owned: o, places: placesOf(o), moved: r.count, awaited: time.Now()}
+	e := &addressEntry{address: address, owned: o, places: servedLinksOf(o), moved: r.count, awaited: time.Now()}
 	r.entries[address] = e
 	switch {
 	case e.covering():
-	case o.First && r.detection != layer2.Off:
-		e.phase = probed
+	case o.First && r.detection != layer2.DetectionOff:
+		e.phase = phaseProbed
 		e.silent.Store(true)
 		w.probe = append(w.probe, e)
 	default:
@@ -148,12 +148,12 @@ func (r *Responder) take(address netip.Addr, o layer2.Owned, w *work) {
 	}
 }
 
-// move serves an address that stays owned on other interfaces than before.
-func (r *Responder) move(e *entry, o layer2.Owned, w *work) {
+// moveEntry serves an address that stays owned on other interfaces than before.
+func (r *Responder) moveEntry(e *addressEntry, o layer2.Serving, w *pendingWork) {
 	before := e.owned.Interfaces
-	e.owned, e.places = o, placesOf(o)
+	e.owned, e.places = o, servedLinksOf(o)
 	w.quiet = true
-	if e.phase != announced {
+	if e.phase != phaseAnnounced {
 		w.probe = append(w.probe, e)
 		return
 	}
@@ -165,17 +165,17 @@ func (r *Responder) move(e *entry, o layer2.Owned, w *work) {
 	}
 }
 
-func placesOf(o layer2.Owned) []place {
-	var places []place
+func servedLinksOf(o layer2.Serving) []servedLink {
+	var places []servedLink
 	if len(o.For) == 0 {
 		for _, name := range o.Interfaces {
-			places = append(places, place{link: name})
+			places = append(places, servedLink{link: name})
 		}
 		return places
 	}
 	for name, hardware := range o.For {
 		if mac, err := packet.ParseMAC(hardware); err == nil {
-			places = append(places, place{link: name, mac: mac})
+			places = append(places, servedLink{link: name, mac: mac})
 		}
 	}
 	return places

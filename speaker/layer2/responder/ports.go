@@ -15,9 +15,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// reopen spaces the attempts to open links that failed or could not be opened. After
+// reopenBackoff spaces the attempts to open links that failed or could not be opened. After
 // 2*reopen.Last without a failure the waits begin anew.
-var reopen = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
+var reopenBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // portKey names a port: a link in one family.
 type portKey struct {
@@ -45,9 +45,9 @@ func (p *port) close() {
 	}
 }
 
-// settle waits until an answer that is being sent has left. The wait takes microseconds, since
+// waitForAnswer waits until an answer that is being sent has left. The wait takes microseconds, since
 // sending does not block.
-func (p *port) settle() {
+func (p *port) waitForAnswer() {
 	for n := p.answering.Load(); n%2 == 1 && p.answering.Load() == n; {
 		runtime.Gosched()
 	}
@@ -74,7 +74,7 @@ func (r *Responder) openAndClose() {
 		}
 	}
 	for key, p := range r.ports {
-		if now, ok := wanted[key]; ok && !p.closed.Load() && p.serves(now) {
+		if now, ok := wanted[key]; ok && !p.closed.Load() && p.matches(now) {
 			continue
 		}
 		r.dropped += p.conn.Dropped()
@@ -88,20 +88,20 @@ func (r *Responder) openAndClose() {
 	}
 	for key, l := range wanted {
 		if _, ok := r.ports[key]; !ok && r.ctx.Err() == nil {
-			r.open(key, l)
+			r.openPort(key, l)
 		}
 	}
-	r.watch()
+	r.watchAll()
 }
 
-// serves reports whether the port can be used for a link as it is now.
-func (p *port) serves(now layer2.Link) bool {
+// matches reports whether the port can be used for a link as it is now.
+func (p *port) matches(now layer2.Link) bool {
 	return now.Index == p.Index && slices.Equal(now.Hardware, p.Hardware) && (!p.v6 || now.LinkLocal == p.LinkLocal)
 }
 
-// open opens a port and begins to announce the owned addresses on it. The caller holds the
+// openPort opens a port and begins to announce the owned addresses on it. The caller holds the
 // lock.
-func (r *Responder) open(key portKey, l layer2.Link) {
+func (r *Responder) openPort(key portKey, l layer2.Link) {
 	listen := r.options.ARP
 	if key.v6 {
 		listen = r.options.NDP
@@ -115,7 +115,7 @@ func (r *Responder) open(key portKey, l layer2.Link) {
 		if r.noteOpened(key, err) {
 			r.log.Error(err, "cannot announce on a link; trying again", "link", l.Name)
 		}
-		r.reopenSoon()
+		r.scheduleReopen()
 		return
 	}
 	r.noteOpened(key, nil)
@@ -143,14 +143,14 @@ func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	return changed
 }
 
-// unserved returns the links and families that could not be opened.
-func (r *Responder) unserved() (list []layer2.Unserved) {
+// unservedLinks returns the links and families that could not be opened.
+func (r *Responder) unservedLinks() (list []layer2.UnservedLink) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, err := range r.unopened {
-		list = append(list, layer2.Unserved{Interface: key.link, IPv6: key.v6, Problem: err.Error()})
+		list = append(list, layer2.UnservedLink{Interface: key.link, IPv6: key.v6, Problem: err.Error()})
 	}
-	slices.SortFunc(list, func(x, y layer2.Unserved) int {
+	slices.SortFunc(list, func(x, y layer2.UnservedLink) int {
 		if c := strings.Compare(x.Interface, y.Interface); c != 0 || x.IPv6 == y.IPv6 {
 			return c
 		}
@@ -165,33 +165,33 @@ func (r *Responder) unserved() (list []layer2.Unserved) {
 // beginOn begins to announce and to probe on a port that was opened. The caller holds the
 // lock.
 func (r *Responder) beginOn(p *port) {
-	var announce, probe []*entry
+	var announce, probe []*addressEntry
 	for _, e := range r.entries {
 		switch {
-		case !p.has(e):
-		case e.phase == announced && !e.covering():
+		case !p.servesEntry(e):
+		case e.phase == phaseAnnounced && !e.covering():
 			announce = append(announce, e)
-		case e.phase == probed:
+		case e.phase == phaseProbed:
 			probe = append(probe, e)
 		}
 	}
 	if len(announce) > 0 {
-		go r.run(r.begin(announce, p))
+		go r.runBurst(r.beginBurst(announce, p))
 	}
-	r.probe(probe)
+	r.beginProbes(probe)
 }
 
-// has reports whether an address is served on the port.
-func (p *port) has(e *entry) bool {
+// servesEntry reports whether an address is served on the port.
+func (p *port) servesEntry(e *addressEntry) bool {
 	if e.address.Is6() != p.v6 {
 		return false
 	}
-	return slices.ContainsFunc(e.places, func(at place) bool { return at.link == p.Name })
+	return slices.ContainsFunc(e.places, func(at servedLink) bool { return at.link == p.Name })
 }
 
-// watch makes all ports receive messages about the addresses that are served on them. The caller
+// watchAll makes all ports receive messages about the addresses that are served on them. The caller
 // holds the lock.
-func (r *Responder) watch() {
+func (r *Responder) watchAll() {
 	for _, p := range r.ports {
 		r.watchOn(p)
 	}
@@ -200,11 +200,11 @@ func (r *Responder) watch() {
 func (r *Responder) watchOn(p *port) {
 	addresses := []netip.Addr{}
 	for _, e := range r.entries {
-		if p.has(e) {
+		if p.servesEntry(e) {
 			addresses = append(addresses, e.address)
 		}
 	}
-	addresses = append(addresses, r.toWatch(p)...)
+	addresses = append(addresses, r.questionAddresses(p)...)
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	addresses = slices.Compact(addresses)
 	if p.watched != nil && slices.Equal(addresses, p.watched) {
@@ -214,21 +214,21 @@ func (r *Responder) watchOn(p *port) {
 	if err := p.conn.Watch(addresses); err != nil && !p.closed.Load() {
 		r.log.Error(err, "setting the filter of a link failed, so that requests may be missed; trying again", "link", p.Name)
 		p.watched = nil
-		r.reopenSoon()
+		r.scheduleReopen()
 	}
 }
 
-// reopenSoon starts a timer, if none runs, to open the ports that failed or could not be opened,
+// scheduleReopen starts a timer, if none runs, to open the ports that failed or could not be opened,
 // later each time. The caller holds the lock.
-func (r *Responder) reopenSoon() {
+func (r *Responder) scheduleReopen() {
 	if r.reopens {
 		return
 	}
-	if time.Since(r.failedAt) > 2*reopen.Last {
+	if time.Since(r.failedAt) > 2*reopenBackoff.Last {
 		r.failures = 0
 	}
 	r.reopens, r.failures, r.failedAt = true, r.failures+1, time.Now()
-	time.AfterFunc(reopen.Wait(r.failures), func() {
+	time.AfterFunc(reopenBackoff.Wait(r.failures), func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reopens = false

@@ -9,26 +9,26 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// probes are addresses of one family that are probed at the same time.
-type probes struct {
-	schedule schedule
-	turns    []turn
+// probeSeries are addresses of one family that are probed at the same time.
+type probeSeries struct {
+	schedule probeSchedule
+	turns    []entryTurn
 }
 
-// probe begins to probe addresses that are silent: those that no node has announced
+// beginProbes begins to probe addresses that are silent: those that no node has announced
 // before, and those that are held. The caller holds the lock.
-func (r *Responder) probe(entries []*entry) {
-	var families [2]probes
+func (r *Responder) beginProbes(entries []*addressEntry) {
+	var families [2]probeSeries
 	slices.SortFunc(entries, lastMovedFirst)
 	for _, e := range entries {
 		e.turn++
-		e.sent, e.probing, e.rival, e.claims = false, true, false, claims{}
+		e.sent, e.probing, e.rival, e.claims = false, true, false, rivalClaims{}
 		family := &families[0]
 		if e.address.Is6() {
 			family = &families[1]
 		}
-		family.schedule = probing(e.address)
-		family.turns = append(family.turns, turn{entry: e, number: e.turn})
+		family.schedule = probeScheduleOf(e.address)
+		family.turns = append(family.turns, entryTurn{addressEntry: e, number: e.turn})
 	}
 	for _, f := range families {
 		if len(f.turns) > 0 {
@@ -37,7 +37,7 @@ func (r *Responder) probe(entries []*entry) {
 	}
 }
 
-func (r *Responder) runProbes(p probes) {
+func (r *Responder) runProbes(p probeSeries) {
 	if !r.sleep(rand.N(probeJitter)) {
 		return
 	}
@@ -48,14 +48,14 @@ func (r *Responder) runProbes(p probes) {
 		}
 	}
 	if r.sleep(p.schedule.end - time.Since(start)) {
-		r.run(r.conclude(p))
+		r.runBurst(r.concludeProbes(p))
 	}
 }
 
 // probeOnce sends one probe for each of the addresses, and reports whether the
 // responder still runs.
-func (r *Responder) probeOnce(p probes) bool {
-	for some := range slices.Chunk(p.turns, chunk) {
+func (r *Responder) probeOnce(p probeSeries) bool {
+	for some := range slices.Chunk(p.turns, burstChunk) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
 			return false
 		}
@@ -66,17 +66,17 @@ func (r *Responder) probeOnce(p probes) bool {
 	return true
 }
 
-func (r *Responder) sendProbe(t turn) {
+func (r *Responder) sendProbe(t entryTurn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.probes(t) && r.probeNow(t.entry) {
+	if r.isCurrentProbe(t) && r.probeNow(t.addressEntry) {
 		t.sent = true
 	}
 }
 
 // probeNow sends a probe of an address on each of its links, and reports whether one was sent. The
 // caller holds the lock.
-func (r *Responder) probeNow(e *entry) (sent bool) {
+func (r *Responder) probeNow(e *addressEntry) (sent bool) {
 	if !r.mayAnswer() {
 		return false
 	}
@@ -91,49 +91,49 @@ func (r *Responder) probeNow(e *entry) (sent bool) {
 	return sent
 }
 
-// probes reports whether the turn is the current series of probes of its address. The caller
+// isCurrentProbe reports whether the turn is the current series of probes of its address. The caller
 // holds the lock.
-func (r *Responder) probes(t turn) bool {
-	return r.entries[t.address] == t.entry && t.turn == t.number && t.probing
+func (r *Responder) isCurrentProbe(t entryTurn) bool {
+	return r.entries[t.address] == t.addressEntry && t.turn == t.number && t.probing
 }
 
-// conclude ends series of probes without an answer, and returns a burst of the addresses that
+// concludeProbes ends series of probes without an answer, and returns a burst of the addresses that
 // can be announced. An address that could not be probed, for lack of a link or because nothing
 // may be sent, is probed again by checkAll.
-func (r *Responder) conclude(p probes) *burst {
+func (r *Responder) concludeProbes(p probeSeries) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var free []*entry
+	var free []*addressEntry
 	now, proxyBinds := time.Now(), sync.OnceValue(r.proxyBinds)
 	for _, t := range p.turns {
-		if !r.probes(t) {
+		if !r.isCurrentProbe(t) {
 			continue
 		}
 		t.probing = false
 		switch {
 		case !t.sent:
-		case r.noteKernel(t.entry, now, proxyBinds):
+		case r.noteKernel(t.addressEntry, now, proxyBinds):
 		case t.rival && t.retries < maxRetries:
 			t.retries++
 			t.check = now.Add(retryWait + rand.N(retryWait))
-		case t.phase == held && t.quiet+1 < quietChecks:
+		case t.phase == phaseHeld && t.quiet+1 < quietChecks:
 			t.quiet++
 			t.check = now.Add(r.timing.Check)
 		default:
-			r.release(t.entry)
-			free = append(free, t.entry)
+			r.releaseEntry(t.addressEntry)
+			free = append(free, t.addressEntry)
 		}
 	}
-	return r.begin(free, nil)
+	return r.beginBurst(free, nil)
 }
 
-// release begins to answer for an address that was probed or held. The caller holds the lock,
+// releaseEntry begins to answer for an address that was probed or held. The caller holds the lock,
 // and has to announce the address.
-func (r *Responder) release(e *entry) {
+func (r *Responder) releaseEntry(e *addressEntry) {
 	r.count++
-	e.phase, e.quiet, e.retries, e.moved = announced, 0, 0, r.count
-	if r.detection != layer2.ReportOnly && e.conflict != nil && !e.conflict.Announced {
-		r.forget(e)
+	e.phase, e.quiet, e.retries, e.moved = phaseAnnounced, 0, 0, r.count
+	if r.detection != layer2.DetectionReportOnly && e.conflict != nil && !e.conflict.Announced {
+		r.forgetConflict(e)
 	}
 	e.silent.Store(false)
 }

@@ -43,27 +43,27 @@ func DefaultTiming() Timing {
 	}
 }
 
-// untilRefresh returns how long to wait before all addresses are announced again.
-func (t Timing) untilRefresh() time.Duration {
+// refreshWait returns how long to wait before all addresses are announced again.
+func (t Timing) refreshWait() time.Duration {
 	return t.Refresh - t.RefreshJitter + rand.N(2*t.RefreshJitter+1)
 }
 
-// schedule has the times at which probes are sent, and end, the time until which no answer must
+// probeSchedule has the times at which probes are sent, and end, the time until which no answer must
 // come if no host has the address. All count from the beginning of the series.
-type schedule struct {
+type probeSchedule struct {
 	probes []time.Duration
 	end    time.Duration
 }
 
-// probing returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times:
+// probeScheduleOf returns the schedule of RFC 5227 section 2.1.1 and RFC 4862 section 5.4 with shorter times:
 // hosts in the same network answer within milliseconds, a Service should not wait for seconds, and
 // a conflict that is missed is found later.
-func probing(address netip.Addr) schedule {
+func probeScheduleOf(address netip.Addr) probeSchedule {
 	const ms = time.Millisecond
 	if address.Is4() {
-		return schedule{probes: []time.Duration{0, 100 * ms, 200 * ms}, end: 400 * ms}
+		return probeSchedule{probes: []time.Duration{0, 100 * ms, 200 * ms}, end: 400 * ms}
 	}
-	return schedule{probes: []time.Duration{0, 200 * ms}, end: 500 * ms}
+	return probeSchedule{probes: []time.Duration{0, 200 * ms}, end: 500 * ms}
 }
 
 // An address for which another host probed too is probed again after retryWait, and up to as much

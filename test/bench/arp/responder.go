@@ -44,11 +44,11 @@ func beResponder(owned int) error {
 		ARP: responder.ListenARP, NDP: responder.ListenNDP, Metrics: responder.NewMetrics(prometheus.NewRegistry()),
 	})
 	r.SetLinks(list)
-	all := map[netip.Addr]layer2.Owned{}
+	all := map[netip.Addr]layer2.Serving{}
 	for i := range owned {
-		all[ownedAddress(i)] = layer2.Owned{Interfaces: []string{"eth0"}}
+		all[ownedAddress(i)] = layer2.Serving{Interfaces: []string{"eth0"}}
 	}
-	r.SetOwned(all)
+	r.SetServed(all)
 	fmt.Println("ready")
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err

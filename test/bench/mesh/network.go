@@ -132,7 +132,7 @@ func (n *network) start(i int) error {
 }
 
 // act sends the messages of a machine, as a runner does.
-func (n *network) act(i int, sends []machine.Send) {
+func (n *network) act(i int, sends []machine.Outgoing) {
 	node := n.nodes[i]
 	var last *wire.Message
 	for _, s := range sends {
@@ -150,7 +150,7 @@ func (n *network) act(i int, sends []machine.Send) {
 			n.send(i, to, data)
 		}
 	}
-	for _, lost := range node.machine.Lost() {
+	for _, lost := range node.machine.TakeLost() {
 		node.sessions.Reset(n.now, lost)
 		n.found(i, n.index[lost])
 	}
@@ -179,10 +179,10 @@ func (n *network) receive(d datagram) {
 		n.send(d.to, d.from, reply)
 	}
 	if opened.Greeted {
-		node.machine.Greeted(n.now, from, opened.Instance, opened.Silent)
+		node.machine.NoteGreeted(n.now, from, opened.Instance, opened.Silent)
 	}
 	if opened.Met {
-		n.act(d.to, node.machine.Met(n.now, from, opened.Instance))
+		n.act(d.to, node.machine.NoteMet(n.now, from, opened.Instance))
 	}
 	if opened.Message != nil && wire.Decode(opened.Message, &node.received) == nil {
 		n.act(d.to, node.machine.Receive(n.now, from, opened.Instance, &node.received))

@@ -92,7 +92,7 @@ func (n *network) play(from time.Time, length time.Duration, arrived <-chan data
 		case <-due.C:
 			n.now = base.Add(time.Since(begun))
 			r := n.recorded[next%len(n.recorded)]
-			n.act(r.from, []machine.Send{{To: n.names[0], Message: r.message}})
+			n.act(r.from, []machine.Outgoing{{To: n.names[0], Message: r.message}})
 			if next++; time.Since(begun) > settle {
 				late = max(late, time.Since(at))
 			}

@@ -48,7 +48,7 @@ func serve(count int) error {
 	}
 	all, ready := make(chan struct{}), false
 	m, err := mesh.Start(mesh.Config{
-		Node: nodeName(0), Address: address(0), Keys: []session.Key{k}, Profile: mesh.Default, Log: logr.Discard(), Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
+		Node: nodeName(0), Address: address(0), Keys: []session.Key{k}, Profile: mesh.ProfileDefault, Log: logr.Discard(), Metrics: mesh.NewMetrics(prometheus.NewRegistry()),
 		View: func(v machine.View) {
 			if !ready && len(v.Peers) == count-1 {
 				ready = true
@@ -64,7 +64,7 @@ func serve(count int) error {
 		peers[nodeName(i)] = address(i).Addr()
 	}
 	m.Publish(state(0))
-	m.Join(peers)
+	m.SetPeers(peers)
 	<-all
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {

@@ -16,13 +16,13 @@ func TestWaitQueue_IsBoundedPerNamespace(t *testing.T) {
 	request := func(namespace string, i int) ipam.Request {
 		return ipam.Request{Service: lb.ServiceKey{Namespace: namespace, Name: fmt.Sprintf("s%04d", i)}, Families: []lb.Family{lb.IPv4}}
 	}
-	const many = 3 * maxQueued
+	const many = 3 * maxListedPerNamespace
 	for i := range many {
 		l.Assign(request("greedy", i))
 	}
 	l.Assign(request("modest", 0))
-	if n := len(l.queue.list); n != maxQueued+1 {
-		t.Errorf("in line: got %d, want %d of one namespace and 1 of the other", n, maxQueued)
+	if n := len(l.queue.list); n != maxListedPerNamespace+1 {
+		t.Errorf("in line: got %d, want %d of one namespace and 1 of the other", n, maxListedPerNamespace)
 	}
 	waits := 0
 	for _, n := range l.CountWaiting() {
@@ -52,10 +52,10 @@ func TestWaitQueue_ServiceThatLeavesMakesRoom(t *testing.T) {
 	l := with(t, "10.0.0.1/32")
 	key := func(i int) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: fmt.Sprintf("s%04d", i)} }
 	request := func(i int) ipam.Request { return ipam.Request{Service: key(i), Families: []lb.Family{lb.IPv4}} }
-	for i := range maxQueued + 3 {
+	for i := range maxListedPerNamespace + 3 {
 		l.Assign(request(i))
 	}
-	next, last := key(maxQueued+1), key(maxQueued+2)
+	next, last := key(maxListedPerNamespace+1), key(maxListedPerNamespace+2)
 	if l.queue.at[next].listed || l.queue.at[last].listed {
 		t.Fatal("the last two stand in line, want that there is no room")
 	}

@@ -54,7 +54,7 @@ func TestSetPools_AddressesOfBeforeChangeNoTurn(t *testing.T) {
 // A pool that comes after the controller has begun: a Service that waits keeps the address in its status, also
 // if others waited before it, and also if it is not in the list that is served.
 func TestSetPools_WaitingServicesKeepWhatTheyShow(t *testing.T) {
-	const others = 2 * maxQueued
+	const others = 2 * maxListedPerNamespace
 	l := New()
 	l.Load(nil, nil)
 	for i := range others {

@@ -13,10 +13,10 @@ import (
 // one of the other family.
 const reasonPartly ipam.Reason = "PartlyAllocated"
 
-// maxQueued bounds the Services of one namespace in the list of the queue, since each address that
-// becomes free costs a pass over the whole list. Further Services wait apart, and join the list when
-// a Service of their namespace leaves it.
-const maxQueued = 256
+// maxListedPerNamespace bounds the Services of one namespace in the list of the queue, since each
+// address that becomes free costs a pass over the whole list. Further Services wait apart, and join
+// the list when a Service of their namespace leaves it.
+const maxListedPerNamespace = 256
 
 // waitQueue has the Services that wait, in the order in which they came.
 type waitQueue struct {
@@ -41,8 +41,8 @@ type waiter struct {
 	left     bool
 	// listed means that it is in the list.
 	listed bool
-	// served means that the view holds for it all that it requests; its reconcile only has to
-	// write that.
+	// served means that the view has all addresses that the Service requests; the next reconcile only
+	// has to write them to the Service.
 	served bool
 	// quota means that the quota of its namespace kept a pool from giving it an address.
 	quota bool
@@ -63,7 +63,7 @@ func (q *waitQueue) join(service lb.ServiceKey) *waiter {
 			q.of[service.Namespace] = s
 		}
 		s.apart, s.waits = append(s.apart, w), s.waits+1
-		q.listWaiters(s)
+		q.fillList(s)
 	}
 	return w
 }
@@ -79,7 +79,7 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	s := q.of[service.Namespace]
 	if w.listed {
 		s.listed--
-		q.listWaiters(s)
+		q.fillList(s)
 	} else if s.waits--; len(s.apart) > 2*s.waits+16 {
 		s.apart = slices.DeleteFunc(s.apart, func(w *waiter) bool { return w.left })
 	}
@@ -91,9 +91,9 @@ func (q *waitQueue) leave(service lb.ServiceKey) {
 	}
 }
 
-// listWaiters moves waiters of a namespace from apart to the list, while there is room.
-func (q *waitQueue) listWaiters(s *namespaceShare) {
-	for len(s.apart) > 0 && s.listed < maxQueued {
+// fillList moves waiters of a namespace from apart to the list, while there is room.
+func (q *waitQueue) fillList(s *namespaceShare) {
+	for len(s.apart) > 0 && s.listed < maxListedPerNamespace {
 		w := s.apart[0]
 		s.apart = s.apart[1:]
 		if !w.left {
@@ -202,7 +202,7 @@ func (l *View) serveQueue() {
 // they share it. It also serves the Services that lack an address because of their quota,
 // in the namespace of the Service that freed the address.
 func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
-	taken := l.takenAlone(address)
+	taken := l.isUnavailable(address)
 	for _, w := range l.queue.list {
 		if w.left || w.served {
 			continue
@@ -213,14 +213,14 @@ func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 		}
 		if l.serveWaiter(w) {
 			l.wake(w.req.Service)
-			taken = l.takenAlone(address)
+			taken = l.isUnavailable(address)
 		}
 	}
 }
 
-// takenAlone reports whether an address is reserved, or held by a Service that shares
+// isUnavailable reports whether an address is reserved, or held by a Service that shares
 // it with nobody.
-func (l *View) takenAlone(address netip.Addr) bool {
+func (l *View) isUnavailable(address netip.Addr) bool {
 	holders, taken := l.alloc.Holders(address)
 	return taken && (len(holders) == 0 || l.alloc.SharingTerms(address, holders[0].Service).Key == "")
 }

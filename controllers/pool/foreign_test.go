@@ -246,7 +246,7 @@ func TestLosses_CountAfterARestart(t *testing.T) {
 	if limitLosses(first, nil, pools, losses, start); reportedOnly(first) != 0 {
 		t.Fatalf("the first ones: got %d reported only, want none", reportedOnly(first))
 	}
-	pools[0].Status = desiredStatus(&pools[0], validity.Pool{Losses: losses.Recent("p", start)}, ipam.PoolState{})
+	pools[0].Status = desiredStatus(&pools[0], validity.PoolResult{Losses: losses.Recent("p", start)}, ipam.PoolState{})
 	for _, tt := range []struct {
 		name  string
 		after time.Duration

@@ -78,8 +78,9 @@ func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.TakenRange,
 	return ipam.TakenByNodes(list), nil
 }
 
-// readNetwork reads what decides whether hosts of the local network can reach the addresses of pools.
-func readNetwork(ctx context.Context, reader client.Reader) (validity.Network, error) {
+// readAnnouncementObjects reads what decides whether hosts of the local network can reach the
+// addresses of pools.
+func readAnnouncementObjects(ctx context.Context, reader client.Reader) (validity.Network, error) {
 	var layer2 v1beta1.L2AdvertisementList
 	var bgp v1beta1.BGPAdvertisementList
 	var peers v1beta1.BGPPeerList

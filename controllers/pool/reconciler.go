@@ -87,7 +87,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("pool").
 		Watches(&v1beta1.IPAddressPool{}, onAny, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, statusChanged))).
 		Watches(&corev1.Node{}, onAny, builder.WithPredicates(nodeChanged)).
-		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see trustedReports, readNetwork
+		Watches(&v1beta1.L2Advertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // see readTrustRules, readAnnouncementObjects
 		Watches(&v1beta1.BGPAdvertisement{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1beta1.BGPPeer{}, onAny, changed).                                                          // without peers nothing is announced by BGP
 		Watches(&v1beta1.Community{}, onAny, builder.WithPredicates(predicate.GenerationChangedPredicate{})). // they decide whether BGPAdvertisements are valid
@@ -162,7 +162,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	limitLosses(hosts, known, list.Items, r.losses, at)
 	pools, results := validity.Pools(list.Items, append(taken, takenByHosts(hosts)...))
 	r.hosts = hostsInPools(hosts, pools)
-	around, err := readNetwork(ctx, r.Client)
+	around, err := readAnnouncementObjects(ctx, r.Client)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -215,7 +215,7 @@ func (r *Reconciler) untilNextReconcile() time.Duration {
 
 // writeStatus writes the status of a pool if it has changed. If another writer undoes that each time, it
 // writes nothing yet and returns how long to wait.
-func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.Pool, state ipam.PoolState) (wait time.Duration, err error) {
+func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) (wait time.Duration, err error) {
 	next := desiredStatus(object, result, state)
 	wanted, err := statusFingerprint(object, result, state)
 	if err != nil {
@@ -242,7 +242,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressP
 
 // statusFingerprint returns all that the controller writes in the status of a pool, as text. It depends
 // neither on the present status nor on the time.
-func statusFingerprint(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.PoolState) (string, error) {
+func statusFingerprint(object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) (string, error) {
 	own := desiredStatus(&v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Generation: object.Generation}}, result, state)
 	for i := range own.Conditions {
 		own.Conditions[i].LastTransitionTime = metav1.Time{}

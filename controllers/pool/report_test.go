@@ -45,7 +45,7 @@ func (r *recorder) Eventf(_, _ runtime.Object, kind, reason, _, format string, a
 }
 
 // reported reconciles a pool once, and returns the number of writes and the events.
-func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.Pool) (written int, eventTexts []string) {
+func reported(t *testing.T, p *v1beta1.IPAddressPool, v validity.PoolResult) (written int, eventTexts []string) {
 	t.Helper()
 	w, e := &writer{}, &recorder{}
 	next := desiredStatus(p, v, ipam.PoolState{})
@@ -60,13 +60,13 @@ func TestPoolEvents(t *testing.T) {
 	p := object("p", 1)
 	stories := []struct {
 		name    string
-		result  validity.Pool
+		result  validity.PoolResult
 		written int
 		want    []string
 	}{
 		{name: "a new pool", result: ready, written: 1, want: []string{"Normal PoolReady: fine"}},
 		{name: "nothing new", result: ready},
-		{name: "it is wrong", result: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
+		{name: "it is wrong", result: validity.PoolResult{Reason: v1beta1.ReasonInvalidAddresses, Message: "100% wrong"}, written: 1, want: []string{"Warning InvalidAddresses: 100% wrong"}},
 		{name: "and still is"},
 	}
 	stories[3].result = stories[2].result
@@ -84,7 +84,7 @@ func TestPoolEvents(t *testing.T) {
 // The API server refuses an event whose note is longer, and the event is lost.
 func TestNotesOfEventsAreBounded(t *testing.T) {
 	p := object("p", 1)
-	_, eventTexts := reported(t, &p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
+	_, eventTexts := reported(t, &p, validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(9)})
 	for _, e := range eventTexts {
 		if _, note, _ := strings.Cut(e, ": "); len(note) > 1024 {
 			t.Errorf("got a note of %d bytes, want 1024 at most", len(note))

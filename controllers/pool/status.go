@@ -25,7 +25,7 @@ const (
 
 // desiredStatus returns the status that a pool should have. It starts from the present one: a
 // condition that does not change keeps its transition time.
-func desiredStatus(object *v1beta1.IPAddressPool, result validity.Pool, state ipam.PoolState) v1beta1.IPAddressPoolStatus {
+func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) v1beta1.IPAddressPoolStatus {
 	next := *object.Status.DeepCopy()
 	next.ObservedGeneration = object.Generation
 	next.IPv4 = addressUsage(state.Usage, lb.IPv4)

@@ -39,7 +39,7 @@ func edited(p v1beta1.IPAddressPool, edit func(*v1beta1.IPAddressPoolSpec)) v1be
 	return p
 }
 
-var ready = validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
+var ready = validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "fine"}
 
 // conditionText returns a condition of a status as: status reason message.
 func conditionText(s v1beta1.IPAddressPoolStatus, kind string) string {
@@ -142,7 +142,7 @@ func TestPoolStatus(t *testing.T) {
 	one[0].With = "x"
 	tests := []struct {
 		name   string
-		result validity.Pool
+		result validity.PoolResult
 		state  ipam.PoolState
 		want   map[string]string
 		impact int
@@ -150,12 +150,12 @@ func TestPoolStatus(t *testing.T) {
 		{name: "all is well", result: ready, want: map[string]string{
 			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
 			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
-		{name: "a pool that drains is ready", result: validity.Pool{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
-		{name: "a pool that is wrong is not", result: validity.Pool{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
-		{name: "a conflict", result: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
+		{name: "a pool that drains is ready", result: validity.PoolResult{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
+		{name: "a pool that is wrong is not", result: validity.PoolResult{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
+		{name: "a conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
 			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
-		{name: "addresses that no host can have are reported and no conflict", result: validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
+		{name: "addresses that no host can have are reported and no conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", result: ready, state: ipam.PoolState{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
 			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
@@ -187,7 +187,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	p := object("p", 1)
 	p.Status.Conditions = []metav1.Condition{other, {Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: since}}
 	before := p.DeepCopy()
-	result := validity.Pool{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
+	result := validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "fine", Conflicts: conflicts(9)}
 	state := ipam.PoolState{Usage: usage{lb.IPv4: counts(9, 9), lb.IPv6: counts(1, 0)}, Held: 3, OutsidePool: []ipam.OutsidePool{{Why: "x"}}}
 	first := desiredStatus(&p, result, state)
 	if diff := cmp.Diff(before, &p); diff != "" {
@@ -205,7 +205,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 	if diff := cmp.Diff(string(x), string(y)); diff != "" {
 		t.Errorf("computed again (-first +second):\n%s", diff)
 	}
-	turned := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonNothingToGive}, state)
+	turned := desiredStatus(&p, validity.PoolResult{Reason: v1beta1.ReasonNothingToGive}, state)
 	if got := meta.FindStatusCondition(turned.Conditions, v1beta1.ConditionReady); got.LastTransitionTime.Equal(&since) {
 		t.Errorf("Ready, after it became False: got %+v, want another time", got)
 	}
@@ -213,7 +213,7 @@ func TestUnchangedStatusHasTheSameBytes(t *testing.T) {
 
 func TestTheMessagesOfAPoolFitIntoAStatus(t *testing.T) {
 	p := object("p", 1)
-	got := desiredStatus(&p, validity.Pool{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.PoolState{})
+	got := desiredStatus(&p, validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: conflicts(5000)}, ipam.PoolState{})
 	for _, c := range got.Conditions {
 		if len(c.Message) > 32768 {
 			t.Errorf("%s: got a message of %d bytes, want what the API server takes", c.Type, len(c.Message))

@@ -42,17 +42,17 @@ func readForeignReports(ctx context.Context, reader client.Reader, pools []v1bet
 	for i := range list {
 		list[i].Owned = slices.DeleteFunc(list[i].Owned, func(o reports.OwnedAddress) bool { return !about[o.Address] })
 	}
-	trust, err := trustedReports(ctx, reader, pools, about, at)
+	trust, err := readTrustRules(ctx, reader, pools, about, at)
 	if err != nil {
 		return reports.MergedReports{}, err
 	}
 	return reports.Merge(trust.TrustedParts(list)), nil
 }
 
-// trustedReports returns which reports about these addresses count: those of Nodes that exist, about
+// readTrustRules returns which reports about these addresses count: those of Nodes that exist, about
 // addresses that an L2Advertisement lets the Node announce. Conflicts count only on claimed addresses.
 // Services and endpoints do not matter: they come and go while a conflict lasts.
-func trustedReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.TrustRules, error) {
+func readTrustRules(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.TrustRules, error) {
 	var nodes corev1.NodeList
 	var objects v1beta1.L2AdvertisementList
 	for _, list := range []client.ObjectList{&nodes, &objects} {

@@ -15,11 +15,11 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// accounts returns the UIDs of the ServiceAccounts of the components, which become part of the pod
+// accountUIDs returns the UIDs of the ServiceAccounts of the components, which become part of the pod
 // templates: pods are replaced when an account is created again, since otherwise the kubelet renews
 // their tokens only after most of an hour. For an account that does not exist, accounts returns the
 // UID in the last templates: no pod starts without its account, so that a change would be useless.
-func (r *Reconciler) accounts(ctx context.Context, last templates) (map[string]types.UID, error) {
+func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[string]types.UID, error) {
 	accounts := map[string]types.UID{}
 	for component, template := range map[string]map[string]any{"controller": last.Controller, "speaker": last.Speaker} {
 		account := &metav1.PartialObjectMetadata{}

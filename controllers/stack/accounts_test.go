@@ -30,7 +30,7 @@ func TestAccounts(t *testing.T) {
 	// The DaemonSet has the templates of the revision before: a rollout is under way.
 	speakers := &appsv1.DaemonSet{ObjectMeta: meta("lbstack-speaker")}
 	speakers.Spec.Template.Annotations = map[string]string{v1beta1.AnnotationServiceAccount: "former"}
-	last := templates{Speaker: map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1beta1.AnnotationServiceAccount: "last"}}}}
+	last := podTemplates{Speaker: map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1beta1.AnnotationServiceAccount: "last"}}}}
 	refused := errors.New("refused")
 	for _, tc := range []struct {
 		name    string
@@ -58,7 +58,7 @@ func TestAccounts(t *testing.T) {
 				},
 			}).Build()
 			r := &Reconciler{Client: c, Reader: c, Namespace: "system"}
-			got, err := r.accounts(t.Context(), last)
+			got, err := r.accountUIDs(t.Context(), last)
 			if diff := cmp.Diff(tc.want, got); diff != "" || !errors.Is(err, tc.fails) {
 				t.Errorf("error %v, want %v; UIDs (-want +got):\n%s", err, tc.fails, diff)
 			}

@@ -23,29 +23,30 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// record writes the inventory to the status if it has changed, before the objects in it are written.
-func (r *Reconciler) record(ctx context.Context, stack *v1beta1.LoadBalancerStack, inventory []v1beta1.ObjectReference) error {
+// recordInventory writes the inventory to the status if it has changed, before the objects in it
+// are written.
+func (r *Reconciler) recordInventory(ctx context.Context, stack *v1beta1.LoadBalancerStack, inventory []v1beta1.ObjectReference) error {
 	if slices.Equal(stack.Status.Inventory, inventory) {
 		return nil
 	}
 	before := stack.DeepCopy()
 	stack.Status.Inventory = inventory
-	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
-		return notStored{fmt.Errorf("recording the inventory of the LoadBalancerStack %s: %w", stack.Name, err)}
+	if err := r.Client.Status().Patch(ctx, stack, optimisticPatch(before)); err != nil {
+		return stackWriteError{fmt.Errorf("recording the inventory of the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	return nil
 }
 
-// apply writes the wanted objects that are not as they should be, and records the state of all of
+// applyObjects writes the wanted objects that are not as they should be, and records the state of all of
 // them in f. An object that fails does not stop the rest. It returns the errors that another try
 // can end.
-func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, wanted []*unstructured.Unstructured, around *surroundings, f *findings, stored storedKeys) []error {
+func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, wanted []*unstructured.Unstructured, around *clusterState, f *findings, stored storedKeys) []error {
 	var failed []error
 	for _, object := range wanted {
 		live, why, err := r.applyPlanned(ctx, stack, steps, object, stored, f)
 		if err == nil && live != nil {
 			err = f.addStatus(live, around)
-			stored.valid = stored.valid || isKeys(object)
+			stored.valid = stored.valid || isKeySecret(object)
 		}
 		f.unapplied = f.unapplied || live == nil && object.GroupVersionKind().Group == v1beta1.GroupVersion.Group
 		f.unstored = f.unstored || object.GetKind() == "ControllerRevision" && live == nil
@@ -53,12 +54,12 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 		case err == nil && live != nil:
 			continue
 		case err != nil && isFinal(err):
-			f.refuse(object, err)
+			f.addRefusal(object, err)
 		case err != nil:
-			failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, err))
+			failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, err))
 		}
 		if isWorkload(object) {
-			f.components = append(f.components, refused(object, firstOf(why, "it was not written")))
+			f.components = append(f.components, refusedState(object, firstNonEmpty(why, "it was not written")))
 		}
 	}
 	return failed
@@ -67,7 +68,7 @@ func (r *Reconciler) apply(ctx context.Context, stack *v1beta1.LoadBalancerStack
 // applyPlanned applies an object if the plan says so, and returns it as the cluster has it then; nil:
 // it does not exist. why is the reason if it was not applied although it should be. The DaemonSet is
 // applied only once its Secret has a key of the mesh: pods of speakers cannot start without one.
-func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps plan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
+func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
 	case steps.unread[ref] != nil:
@@ -76,7 +77,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 		r.applied.setUnchanged(object, time.Now())
 		return steps.unchanged[ref], "", nil
 	case slices.Contains(f.leave, object.GetKind()):
-		live, err := r.cached(ctx, ref)
+		live, err := r.cachedObject(ctx, ref)
 		return live, "its ControllerRevision, which stores the templates, does not exist", err
 	case isWorkload(object) && f.unstored:
 		return nil, "it waits for the ControllerRevisions with its templates", nil
@@ -85,16 +86,16 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 	case !slices.Contains(steps.apply, object):
 		return nil, fmt.Sprintf("a %s of this name exists already, and lbstack did not make it", ref.Kind), nil
 	}
-	if wait := r.applied.wait(object, time.Now()); wait > 0 {
-		f.restore = sooner(f.restore, wait)
-		if isKeys(object) {
+	if wait := r.applied.restoreWait(object, time.Now()); wait > 0 {
+		f.restore = shorterWait(f.restore, wait)
+		if isKeySecret(object) {
 			return nil, "", nil // the cache has no keys
 		}
-		live, err := r.cached(ctx, ref)
+		live, err := r.cachedObject(ctx, ref)
 		return live, "another writer deletes it again and again: it is made anew within seconds", err
 	}
-	if isKeys(object) {
-		stored.lock(object)
+	if isKeySecret(object) {
+		stored.setPreconditions(object)
 	}
 	if err := r.applyOne(ctx, stack, object, steps.read[ref], f); err != nil {
 		return nil, "", err
@@ -120,14 +121,14 @@ func isFinal(err error) bool {
 // metadata as it was; nil: it did not exist.
 func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, f *findings) error {
 	wanted := object.DeepCopy()
-	storedKeys{}.lock(wanted) // removes the lock: the wanted state is the same without it
-	was := r.applied.history(wanted)
+	storedKeys{}.setPreconditions(wanted) // removes the lock: the wanted state is the same without it
+	was := r.applied.historyOf(wanted)
 	r.reportTemplate(ctx, stack, wanted)
-	if err := r.impose(ctx, object, wanted); err != nil {
-		r.applied.forget(wanted)
+	if err := r.applyAndClean(ctx, object, wanted); err != nil {
+		r.applied.forgetObject(wanted)
 		return err
 	}
-	r.applied.note(wanted, object)
+	r.applied.recordApply(wanted, object)
 	r.reportDrift(stack, object, before, was, f)
 	return nil
 }
@@ -142,12 +143,12 @@ func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBala
 	}
 	next := wanted.DeepCopy()
 	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(next), client.FieldOwner(fieldOwner), client.ForceOwnership, client.DryRunAll); err != nil {
-		ctrllog.FromContext(ctx).V(1).Info("the dry run of a workload failed", "object", describe(refOf(wanted)), "error", err.Error())
+		ctrllog.FromContext(ctx).V(1).Info("the dry run of a workload failed", "object", describeObject(refOf(wanted)), "error", err.Error())
 		return
 	}
 	if fields := templateChanges(former, next); len(fields) > 0 {
-		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describe(refOf(wanted)), listed(fields))
-		r.Events.Eventf(stack, next, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, action, "%s", bounded.Note(note))
+		note := fmt.Sprintf("the pod template of the %s changes: %s: its pods are replaced", describeObject(refOf(wanted)), listNames(fields))
+		r.Events.Eventf(stack, next, corev1.EventTypeNormal, v1beta1.ReasonTemplateChanged, eventAction, "%s", bounded.Note(note))
 	}
 }
 
@@ -165,15 +166,15 @@ func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Un
 	return former
 }
 
-// impose applies object, a copy of wanted, and removes what other writers have added to it.
-func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Unstructured) error {
+// applyAndClean applies object, a copy of wanted, and removes what other writers have added to it.
+func (r *Reconciler) applyAndClean(ctx context.Context, object, wanted *unstructured.Unstructured) error {
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if err != nil {
-		return fmt.Errorf("applying the %s: %w", describe(refOf(object)), err)
+		return fmt.Errorf("applying the %s: %w", describeObject(refOf(object)), err)
 	}
 	field := ""
 	switch {
-	case isKeys(wanted):
+	case isKeySecret(wanted):
 		field = "data"
 	case slices.Contains([]string{v1beta1.GroupVersion.Group, admissionv1.GroupName, policyv1.GroupName}, wanted.GroupVersionKind().Group):
 		field = "spec" // the wanted one has all defaults of the API server
@@ -188,16 +189,16 @@ func (r *Reconciler) impose(ctx context.Context, object, wanted *unstructured.Un
 	// Another writer added to a list that server-side apply merges, or owns one of the keys as well.
 	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "/" + field, "value": value}})
 	if err != nil {
-		return fmt.Errorf("restoring the %s of the %s: %w", field, describe(refOf(object)), err)
+		return fmt.Errorf("restoring the %s of the %s: %w", field, describeObject(refOf(object)), err)
 	}
 	if err := r.Client.Patch(ctx, object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
-		return fmt.Errorf("restoring the %s of the %s: %w", field, describe(refOf(object)), err)
+		return fmt.Errorf("restoring the %s of the %s: %w", field, describeObject(refOf(object)), err)
 	}
 	return nil
 }
 
 // addStatus adds what the status of an object reports to the findings.
-func (f *findings) addStatus(object *unstructured.Unstructured, around *surroundings) error {
+func (f *findings) addStatus(object *unstructured.Unstructured, around *clusterState) error {
 	c, ok, err := workloadState(object, around)
 	if err != nil {
 		return err
@@ -210,13 +211,13 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *surround
 		return err
 	}
 	name := object.GetName()
-	ready, isUnready := conditions.is(v1beta1.ConditionReady, metav1.ConditionFalse)
+	ready, isUnready := conditions.withStatus(v1beta1.ConditionReady, metav1.ConditionFalse)
 	if isUnready && ready.Reason != v1beta1.ReasonForeignHost {
-		f.blame(object, ready.Message)
+		f.addFieldProblem(object, ready.Message)
 	}
 	switch object.GetKind() {
 	case "IPAddressPool":
-		conflict, isConflict := conditions.is(v1beta1.ConditionConflict, metav1.ConditionTrue)
+		conflict, isConflict := conditions.withStatus(v1beta1.ConditionConflict, metav1.ConditionTrue)
 		if isConflict && isUnready && ready.Reason == conflict.Reason {
 			ready, isConflict = conflict, false // Ready only refers to it
 		}
@@ -230,7 +231,7 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *surround
 		if isUnready {
 			f.peers = append(f.peers, fmt.Sprintf("the %s %s: %s", object.GetKind(), name, ready.Message))
 		}
-		down, isDown := conditions.is(v1beta1.ConditionEstablished, metav1.ConditionFalse)
+		down, isDown := conditions.withStatus(v1beta1.ConditionEstablished, metav1.ConditionFalse)
 		switch sentence := fmt.Sprintf("the BGPPeer %s: %s", name, down.Message); {
 		case isDown && down.Reason == v1beta1.ReasonNoSession:
 			f.peersDown = append(f.peersDown, sentence)
@@ -247,18 +248,18 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *surround
 	return nil
 }
 
-// sessionsDown are the reasons of a BGPPeer's condition Established for which its router has no
+// downReasons are the reasons of a BGPPeer's condition Established for which its router has no
 // addresses, or not for long. If only some nodes have no session, the router has them.
-var sessionsDown = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
+var downReasons = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
 
-// conditions are those of an object of lbstack, with the present generation of the object.
-type conditions struct {
+// objectConditions are those of an object of lbstack, with the present generation of the object.
+type objectConditions struct {
 	list       []metav1.Condition
 	generation int64
 }
 
-func conditionsOf(object *unstructured.Unstructured) (conditions, error) {
-	c := conditions{generation: object.GetGeneration()}
+func conditionsOf(object *unstructured.Unstructured) (objectConditions, error) {
+	c := objectConditions{generation: object.GetGeneration()}
 	if object.GroupVersionKind().Group != v1beta1.GroupVersion.Group {
 		return c, nil
 	}
@@ -275,8 +276,8 @@ func conditionsOf(object *unstructured.Unstructured) (conditions, error) {
 	return c, nil
 }
 
-// is returns a condition if it has the status. A condition of an older generation does not count.
-func (c conditions) is(kind string, status metav1.ConditionStatus) (metav1.Condition, bool) {
+// withStatus returns a condition if it has the status. A condition of an older generation does not count.
+func (c objectConditions) withStatus(kind string, status metav1.ConditionStatus) (metav1.Condition, bool) {
 	condition := meta.FindStatusCondition(c.list, kind)
 	if condition == nil || condition.Status != status || condition.ObservedGeneration != c.generation {
 		return metav1.Condition{}, false
@@ -284,9 +285,9 @@ func (c conditions) is(kind string, status metav1.ConditionStatus) (metav1.Condi
 	return *condition, true
 }
 
-// prune deletes objects that are no longer wanted and returns those that are
+// deleteUnwanted deletes objects that are no longer wanted and returns those that are
 // gone, or no longer have the operator's label.
-func (r *Reconciler) prune(ctx context.Context, list []v1beta1.ObjectReference) (gone []v1beta1.ObjectReference, err error) {
+func (r *Reconciler) deleteUnwanted(ctx context.Context, list []v1beta1.ObjectReference) (gone []v1beta1.ObjectReference, err error) {
 	for _, ref := range slices.Backward(list) {
 		isGone, err := r.deleteOne(ctx, ref)
 		if err != nil {
@@ -302,7 +303,7 @@ func (r *Reconciler) prune(ctx context.Context, list []v1beta1.ObjectReference) 
 // deleteOne deletes an object if it has the operator's label, and reports
 // whether no object with that label is left.
 func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference) (gone bool, err error) {
-	object, err := r.lookUp(ctx, ref)
+	object, err := r.readMetadata(ctx, ref)
 	if err != nil {
 		return false, err
 	}
@@ -313,17 +314,17 @@ func (r *Reconciler) deleteOne(ctx context.Context, ref v1beta1.ObjectReference)
 		err := r.Client.Delete(ctx, object,
 			client.Preconditions{UID: &object.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("deleting the %s: %w", describe(ref), err)
+			return false, fmt.Errorf("deleting the %s: %w", describeObject(ref), err)
 		}
-		if object, err = r.lookUp(ctx, ref); err != nil {
+		if object, err = r.readMetadata(ctx, ref); err != nil {
 			return false, err
 		}
 	}
 	return object == nil, nil
 }
 
-// pods lists the pods of the components.
-func (r *Reconciler) pods(ctx context.Context) ([]corev1.Pod, error) {
+// componentPods lists the pods of the components.
+func (r *Reconciler) componentPods(ctx context.Context) ([]corev1.Pod, error) {
 	var list corev1.PodList
 	err := r.Reader.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "lbstack"})
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// applied records what the operator applied last to each object, and the revision of the result.
+// applyRecords records what the operator applied last to each object, and the revision of the result.
 // An object is applied again only if the wanted state or the revision has changed. The zero value
 // has no records; it is for one goroutine.
-type applied struct {
+type applyRecords struct {
 	objects  map[v1beta1.ObjectReference]lastApply
 	restores retry.RestoreLimiter[v1beta1.ObjectReference]
 }
@@ -59,23 +59,23 @@ func revisionOf(o metav1.Object) revision {
 }
 
 // isUnchanged reports whether the same state was applied before, and the object is as it was then.
-func (a *applied) isUnchanged(wanted, live *unstructured.Unstructured) bool {
-	last, known := a.objects[identity(refOf(wanted))]
+func (a *applyRecords) isUnchanged(wanted, live *unstructured.Unstructured) bool {
+	last, known := a.objects[withoutVersion(refOf(wanted))]
 	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
-// history is what the process has applied of an object before.
-type history int
+// applyHistory is what the process has applied of an object before.
+type applyHistory int
 
 const (
-	appliedNone  history = iota // nothing, or the last attempt failed
-	appliedOther                // another state
-	appliedSame                 // the same state
+	appliedNone  applyHistory = iota // nothing, or the last attempt failed
+	appliedOther                     // another state
+	appliedSame                      // the same state
 )
 
-// history returns what was applied before.
-func (a *applied) history(wanted *unstructured.Unstructured) history {
-	last, known := a.objects[identity(refOf(wanted))]
+// historyOf returns what was applied before.
+func (a *applyRecords) historyOf(wanted *unstructured.Unstructured) applyHistory {
+	last, known := a.objects[withoutVersion(refOf(wanted))]
 	switch {
 	case !known:
 		return appliedNone
@@ -86,43 +86,43 @@ func (a *applied) history(wanted *unstructured.Unstructured) history {
 }
 
 // setUnchanged records that an object is as the operator applied it.
-func (a *applied) setUnchanged(wanted *unstructured.Unstructured, now time.Time) {
-	ref := identity(refOf(wanted))
+func (a *applyRecords) setUnchanged(wanted *unstructured.Unstructured, now time.Time) {
+	ref := withoutVersion(refOf(wanted))
 	a.restores.Compare(ref, a.objects[ref].digest, true, now)
 }
 
-// wait returns how long to wait before an object that another writer has changed is applied again; 0 unless that writer
-// has done so repeatedly.
-func (a *applied) wait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
-	return a.restores.Compare(identity(refOf(wanted)), digest(wanted), false, now).Wait
+// restoreWait returns how long to wait before an object that another writer has changed is applied
+// again; 0 unless that writer has done so repeatedly.
+func (a *applyRecords) restoreWait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
+	return a.restores.Compare(withoutVersion(refOf(wanted)), digestOf(wanted), false, now).Wait
 }
 
-// digest identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
-func digest(wanted *unstructured.Unstructured) string {
+// digestOf identifies a wanted state. It is a hash, so that it does not reveal the keys of a Secret.
+func digestOf(wanted *unstructured.Unstructured) string {
 	wanted = wanted.DeepCopy()
-	storedKeys{}.lock(wanted)
+	storedKeys{}.setPreconditions(wanted)
 	sum := sha256.Sum256(fmt.Append(nil, wanted.Object)) // fmt orders keys
 	return string(sum[:])
 }
 
-func (a *applied) note(wanted, result *unstructured.Unstructured) {
+func (a *applyRecords) recordApply(wanted, result *unstructured.Unstructured) {
 	if a.objects == nil {
 		a.objects = map[v1beta1.ObjectReference]lastApply{}
 	}
-	ref, is := identity(refOf(wanted)), digest(wanted)
+	ref, is := withoutVersion(refOf(wanted)), digestOf(wanted)
 	a.objects[ref] = lastApply{wanted: wanted, digest: is, result: revisionOf(result)}
 	a.restores.NoteWrite(ref, is)
 }
 
-func (a *applied) forget(wanted *unstructured.Unstructured) {
-	delete(a.objects, identity(refOf(wanted)))
+func (a *applyRecords) forgetObject(wanted *unstructured.Unstructured) {
+	delete(a.objects, withoutVersion(refOf(wanted)))
 }
 
-// retain forgets all objects but these.
-func (a *applied) retain(wanted []*unstructured.Unstructured) {
+// retainOnly forgets all objects but these.
+func (a *applyRecords) retainOnly(wanted []*unstructured.Unstructured) {
 	stay := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
-		stay[identity(refOf(object))] = true
+		stay[withoutVersion(refOf(object))] = true
 	}
 	for ref := range a.objects {
 		if !stay[ref] {
@@ -132,15 +132,15 @@ func (a *applied) retain(wanted []*unstructured.Unstructured) {
 	a.restores.Retain(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
-// cached returns an object of the operator from the cache, without managed fields; nil: the cache has
-// none. An object of a kind that is not watched comes from the API server.
-func (r *Reconciler) cached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
+// cachedObject returns an object of the operator from the cache, without managed fields; nil: the
+// cache has none. An object of a kind that is not watched comes from the API server.
+func (r *Reconciler) cachedObject(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	if gvkOf(ref) == manifests.ServiceMonitor().GroupVersionKind {
-		return r.uncached(ctx, ref)
+		return r.readUncached(ctx, ref)
 	}
 	typed, err := r.Client.Scheme().New(gvkOf(ref))
 	if err != nil {
-		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)
+		return nil, fmt.Errorf("reading the %s: %w", describeObject(ref), err)
 	}
 	object := typed.(client.Object)
 	reader := client.Reader(r.Client)
@@ -152,11 +152,11 @@ func (r *Reconciler) cached(ctx context.Context, ref v1beta1.ObjectReference) (*
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the %s from the cache: %w", describe(ref), err)
+		return nil, fmt.Errorf("reading the %s from the cache: %w", describeObject(ref), err)
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
-		return nil, fmt.Errorf("reading the %s from the cache: %w", describe(ref), err)
+		return nil, fmt.Errorf("reading the %s from the cache: %w", describeObject(ref), err)
 	}
 	live := &unstructured.Unstructured{Object: content}
 	live.SetGroupVersionKind(gvkOf(ref))

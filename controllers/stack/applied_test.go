@@ -49,16 +49,16 @@ func TestAppliedObjectIsWrittenAgainOnlyAfterAChange(t *testing.T) {
 		"one of which was changed then": {before: []func(*unstructured.Unstructured){uncounted}, now: []func(*unstructured.Unstructured){uncounted, func(o *unstructured.Unstructured) { o.SetResourceVersion("101") }}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var memory applied
-			memory.note(wanted(), live(test.before...))
+			var memory applyRecords
+			memory.recordApply(wanted(), live(test.before...))
 			if got := memory.isUnchanged(wanted(), live(test.now...)); got != test.want {
 				t.Errorf("isUnchanged: got %v, want %v", got, test.want)
 			}
 		})
 	}
 	t.Run("not if something else is wanted", func(t *testing.T) {
-		var memory applied
-		memory.note(wanted(), live())
+		var memory applyRecords
+		memory.recordApply(wanted(), live())
 		other := wanted()
 		other.Object["spec"] = map[string]any{"replicas": int64(1)}
 		if memory.isUnchanged(other, live()) {
@@ -66,21 +66,21 @@ func TestAppliedObjectIsWrittenAgainOnlyAfterAChange(t *testing.T) {
 		}
 	})
 	t.Run("not if it is not known, or no longer", func(t *testing.T) {
-		var memory applied
+		var memory applyRecords
 		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds at first: got true, want false")
 		}
-		memory.note(wanted(), live())
-		memory.forget(wanted())
+		memory.recordApply(wanted(), live())
+		memory.forgetObject(wanted())
 		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds after it was forgotten: got true, want false")
 		}
-		memory.note(wanted(), live())
-		memory.retain([]*unstructured.Unstructured{wanted()})
+		memory.recordApply(wanted(), live())
+		memory.retainOnly([]*unstructured.Unstructured{wanted()})
 		if !memory.isUnchanged(wanted(), live()) {
 			t.Error("holds while it is wanted: got false, want true")
 		}
-		memory.retain([]*unstructured.Unstructured{objectOf(v1beta1.ObjectReference{Version: "v1", Kind: "Secret", Name: "other"})})
+		memory.retainOnly([]*unstructured.Unstructured{objectOf(v1beta1.ObjectReference{Version: "v1", Kind: "Secret", Name: "other"})})
 		if memory.isUnchanged(wanted(), live()) {
 			t.Error("holds when it is no longer wanted: got true, want false")
 		}

@@ -18,54 +18,54 @@ const maxMessage = 2048
 // maxNodes is the bound of status.unavailableNodes.
 const maxNodes = 64
 
-// assess turns findings into the status; previous gives the times of
+// buildStatus turns findings into the status; previous gives the times of
 // conditions that stay, and the version that last ran.
-func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBalancerStackStatus {
+func buildStatus(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBalancerStackStatus {
 	next := *previous.DeepCopy()
 	next.ObservedGeneration = f.generation
 	next.Inventory = f.inventory
 	conds := conditionSetter{list: &next.Conditions, generation: f.generation}
 	switch {
 	case f.removing != nil:
-		conds.removing(f)
+		conds.setRemoving(f)
 		next.Summary, next.Rollout, next.TargetVersion = v1beta1.ReasonRemoving, nil, ""
 		return next
 	case f.removed:
-		conds.removed()
+		conds.setRemoved()
 		return v1beta1.LoadBalancerStackStatus{
 			ObservedGeneration: f.generation, Conditions: next.Conditions, Summary: v1beta1.ReasonRemoved, LastHandledReconcile: previous.LastHandledReconcile,
 		}
 	}
-	if !f.blind() && !f.observing() && f.handled != "" {
+	if !f.endedEarly() && !f.writesNothing() && f.handled != "" {
 		next.LastHandledReconcile = f.handled
 	}
-	if !f.blind() {
+	if !f.endedEarly() {
 		next.Components = nil
 		for _, c := range f.components {
 			next.Components = append(next.Components, c.ComponentStatus)
 		}
 	}
 	next.UnavailableNodes = f.nodes[:min(len(f.nodes), maxNodes)]
-	if f.blind() {
+	if f.endedEarly() {
 		next.UnavailableNodes = previous.UnavailableNodes
 	}
 	faults := faultsOf(f)
 	waiting := waitingFor(f)
 	if f.restraint != nil {
-		waiting = wait{} // the operator writes nothing
+		waiting = waitReason{} // the operator writes nothing
 	}
 	serving, lacking := isServing(f.components)
-	conds.degraded(faults)
-	conds.progressing(waiting)
-	conds.available(serving, lacking, f)
-	next.Summary = conds.ready(faults, waiting, serving, f)
-	conds.kstatus(faults, waiting)
-	if !f.blind() {
-		valid, reason, message := configuration(f)
-		conds.set(v1beta1.ConditionConfigurationValid, valid, reason, message)
+	conds.setDegraded(faults)
+	conds.setProgressing(waiting)
+	conds.setAvailable(serving, lacking, f)
+	next.Summary = conds.setReady(faults, waiting, serving, f)
+	conds.setKstatus(faults, waiting)
+	if !f.endedEarly() {
+		valid, reason, message := configurationCondition(f)
+		conds.setBool(v1beta1.ConditionConfigurationValid, valid, reason, message)
 	}
-	if !f.blind() && !f.observing() {
-		reason, message := rotation(f.keys)
+	if !f.endedEarly() && !f.writesNothing() {
+		reason, message := rotationState(f.keys)
 		conds.setOrRemove(v1beta1.ConditionKeyRotation, reason != "", reason, message)
 	}
 	if f.rollout != nil {
@@ -74,7 +74,7 @@ func assess(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBa
 			next.TargetVersion = f.rollout.version
 		}
 	}
-	if allSettled(f.components) && !f.blind() && !f.observing() && !f.isMoving() {
+	if allSettled(f.components) && !f.endedEarly() && !f.writesNothing() && !f.isMoving() {
 		next.Version = f.targetVersion()
 	}
 	return next
@@ -91,8 +91,8 @@ func (f *findings) targetVersion() string {
 	return f.version
 }
 
-// wait is what is under way.
-type wait struct {
+// waitReason is what is under way.
+type waitReason struct {
 	// reason of the conditions that report it.
 	reason string
 	// words are a sentence; empty: nothing is under way.
@@ -100,18 +100,18 @@ type wait struct {
 }
 
 // waitingFor returns what is under way: a rollout, or workloads that are not settled.
-func waitingFor(f findings) wait {
+func waitingFor(f findings) waitReason {
 	if !f.isMoving() {
-		return wait{v1beta1.ReasonComponentsNotReady, unsettled(f.components)}
+		return waitReason{v1beta1.ReasonComponentsNotReady, unsettledReason(f.components)}
 	}
 	words := f.rollout.status.Message
 	if len(componentFaults(f.components)) > 0 {
 		words = f.rollout.brief // the faults have the problems of the pods
 	}
 	if f.rollout.status.Phase == v1beta1.RolloutRollingBack {
-		return wait{v1beta1.ReasonRollingBack, words}
+		return waitReason{v1beta1.ReasonRollingBack, words}
 	}
-	return wait{v1beta1.ReasonRollingOut, words}
+	return waitReason{v1beta1.ReasonRollingOut, words}
 }
 
 // seeReady is the message of conditions that refer to Ready, so that each sentence is written once.
@@ -123,15 +123,15 @@ type conditionSetter struct {
 	generation int64
 }
 
-func (s conditionSetter) set(kind string, is bool, reason, message string) {
+func (s conditionSetter) setBool(kind string, is bool, reason, message string) {
 	status := metav1.ConditionFalse
 	if is {
 		status = metav1.ConditionTrue
 	}
-	s.put(kind, status, reason, message)
+	s.setCondition(kind, status, reason, message)
 }
 
-func (s conditionSetter) put(kind string, status metav1.ConditionStatus, reason, message string) {
+func (s conditionSetter) setCondition(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(s.list, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: bounded.Cut(message, maxMessage), ObservedGeneration: s.generation,
 	})
@@ -140,73 +140,73 @@ func (s conditionSetter) put(kind string, status metav1.ConditionStatus, reason,
 // setOrRemove is for conditions that are present only while they are true.
 func (s conditionSetter) setOrRemove(kind string, is bool, reason, message string) {
 	if is {
-		s.set(kind, true, reason, message)
+		s.setBool(kind, true, reason, message)
 		return
 	}
 	meta.RemoveStatusCondition(s.list, kind)
 }
 
-func (s conditionSetter) removing(f findings) {
+func (s conditionSetter) setRemoving(f findings) {
 	words := []string{*f.removing}
 	for _, failure := range f.failures {
 		words = append(words, failure.message)
 	}
 	words = slices.DeleteFunc(words, func(text string) bool { return text == "" })
-	s.set(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, strings.Join(words, "; "))
-	s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonRemoving, seeReady)
-	s.set(v1beta1.ConditionProgressing, true, v1beta1.ReasonRemoving, seeReady)
-	s.set(v1beta1.ConditionDegraded, f.refuses(), v1beta1.ReasonRemoving, seeReady)
-	s.setOrRemove(v1beta1.ConditionReconciling, !f.refuses(), v1beta1.ReasonRemoving, seeReady)
-	s.setOrRemove(v1beta1.ConditionStalled, f.refuses(), v1beta1.ReasonRemoving, seeReady)
+	s.setBool(v1beta1.ConditionReady, false, v1beta1.ReasonRemoving, strings.Join(words, "; "))
+	s.setBool(v1beta1.ConditionAvailable, false, v1beta1.ReasonRemoving, seeReady)
+	s.setBool(v1beta1.ConditionProgressing, true, v1beta1.ReasonRemoving, seeReady)
+	s.setBool(v1beta1.ConditionDegraded, f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
+	s.setOrRemove(v1beta1.ConditionReconciling, !f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
+	s.setOrRemove(v1beta1.ConditionStalled, f.hasRefusal(), v1beta1.ReasonRemoving, seeReady)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionKeyRotation)
 	meta.RemoveStatusCondition(s.list, v1beta1.ConditionConfigurationValid)
 }
 
-func (s conditionSetter) removed() {
-	s.set(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set it to Managed to install lbstack again")
+func (s conditionSetter) setRemoved() {
+	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set it to Managed to install lbstack again")
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
-		s.set(kind, false, v1beta1.ReasonRemoved, seeReady)
+		s.setBool(kind, false, v1beta1.ReasonRemoved, seeReady)
 	}
 	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled, v1beta1.ConditionKeyRotation, v1beta1.ConditionConfigurationValid} {
 		meta.RemoveStatusCondition(s.list, kind)
 	}
 }
 
-func (s conditionSetter) degraded(faults []fault) {
+func (s conditionSetter) setDegraded(faults []fault) {
 	if len(faults) > 0 {
-		s.set(v1beta1.ConditionDegraded, true, faults[0].reason, reasons(faults)+": "+seeReady)
+		s.setBool(v1beta1.ConditionDegraded, true, faults[0].reason, listReasons(faults)+": "+seeReady)
 		return
 	}
-	s.set(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
+	s.setBool(v1beta1.ConditionDegraded, false, v1beta1.ReasonAsExpected, "nothing is wrong")
 }
 
-func (s conditionSetter) progressing(waiting wait) {
+func (s conditionSetter) setProgressing(waiting waitReason) {
 	if waiting.words != "" {
-		s.set(v1beta1.ConditionProgressing, true, waiting.reason, seeReady)
+		s.setBool(v1beta1.ConditionProgressing, true, waiting.reason, seeReady)
 		return
 	}
-	s.set(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
+	s.setBool(v1beta1.ConditionProgressing, false, v1beta1.ReasonAsExpected, "nothing is under way")
 }
 
-func (s conditionSetter) available(serving bool, lacking string, f findings) {
-	unseen := f.blind() || slices.ContainsFunc(f.components, func(c component) bool { return c.unknown })
+func (s conditionSetter) setAvailable(serving bool, lacking string, f findings) {
+	unseen := f.endedEarly() || slices.ContainsFunc(f.components, func(c componentState) bool { return c.unknown })
 	switch {
-	case serving && f.services.none() != "":
-		s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonServicesNotAnnounced, f.services.summary())
+	case serving && f.services.noneAnnouncedSentence() != "":
+		s.setBool(v1beta1.ConditionAvailable, false, v1beta1.ReasonServicesNotAnnounced, f.services.summary())
 	case serving:
-		s.set(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, f.services.summary())
+		s.setBool(v1beta1.ConditionAvailable, true, v1beta1.ReasonAsExpected, f.services.summary())
 	case lacking == "" && unseen && meta.FindStatusCondition(*s.list, v1beta1.ConditionAvailable) != nil:
 		// The state of the components is not known: the condition stays.
 	default:
-		s.set(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, firstOf(lacking, "nothing is installed yet"))
+		s.setBool(v1beta1.ConditionAvailable, false, v1beta1.ReasonComponentsNotReady, firstNonEmpty(lacking, "nothing is installed yet"))
 	}
 }
 
-// ready sets the condition Ready, whose message has all sentences, and returns its reason, which is
+// setReady sets the condition Ready, whose message has all sentences, and returns its reason, which is
 // also the summary. These do not make it False: a node that is down, since the other nodes announce
 // its addresses; addresses of a pool that are not given, since the rest of the pool is; Services of
 // another class, which keep their addresses; and single Services that are not announced.
-func (s conditionSetter) ready(faults []fault, waiting wait, serving bool, f findings) string {
+func (s conditionSetter) setReady(faults []fault, waiting waitReason, serving bool, f findings) string {
 	var words []string
 	if f.restraint != nil {
 		words = append(words, f.restraint.message)
@@ -214,8 +214,8 @@ func (s conditionSetter) ready(faults []fault, waiting wait, serving bool, f fin
 	for _, f := range faults {
 		words = append(words, f.message)
 	}
-	down, conflicts, recreate := unavailable(f.nodes), strings.Join(f.conflicts, "; "), f.services.toRecreate()
-	for _, more := range []string{waiting.words, f.absent, down, conflicts, recreate, f.services.missing()} {
+	down, conflicts, recreate := unavailableSentence(f.nodes), strings.Join(f.conflicts, "; "), f.services.otherClassSentence()
+	for _, more := range []string{waiting.words, f.absent, down, conflicts, recreate, f.services.unannouncedSentence()} {
 		if more != "" {
 			words = append(words, more)
 		}
@@ -223,7 +223,7 @@ func (s conditionSetter) ready(faults []fault, waiting wait, serving bool, f fin
 	is, reason := true, v1beta1.ReasonReady
 	switch {
 	case f.restraint != nil:
-		s.put(v1beta1.ConditionReady, metav1.ConditionUnknown, f.restraint.reason, strings.Join(words, "; "))
+		s.setCondition(v1beta1.ConditionReady, metav1.ConditionUnknown, f.restraint.reason, strings.Join(words, "; "))
 		return f.restraint.reason
 	case len(faults) > 0:
 		is, reason = false, faults[0].reason
@@ -238,26 +238,26 @@ func (s conditionSetter) ready(faults []fault, waiting wait, serving bool, f fin
 	case recreate != "":
 		reason = v1beta1.ReasonServicesOfOtherClass
 	}
-	s.set(v1beta1.ConditionReady, is, reason, firstOf(strings.Join(words, "; "), map[bool]string{
+	s.setBool(v1beta1.ConditionReady, is, reason, firstNonEmpty(strings.Join(words, "; "), map[bool]string{
 		true: "everything is as the spec asks", false: "the condition Available has the details",
 	}[is]))
 	return reason
 }
 
-// kstatus sets Reconciling, while the operator works on the stack, and Stalled, while
+// setKstatus sets Reconciling, while the operator works on the stack, and Stalled, while
 // it waits for a person.
-func (s conditionSetter) kstatus(faults []fault, waiting wait) {
+func (s conditionSetter) setKstatus(faults []fault, waiting waitReason) {
 	var mine, persons []fault
 	for _, f := range faults {
 		switch f.stance {
-		case person:
+		case endsByPerson:
 			persons = append(persons, f)
-		case retried:
+		case endsByRetry:
 			mine = append(mine, f)
 		}
 	}
 	s.setOrRemove(v1beta1.ConditionReconciling, waiting.words != "" || len(mine) > 0, reasonOf(mine, waiting.reason), seeReady)
-	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons, waiting.reason), reasons(persons)+": "+seeReady)
+	s.setOrRemove(v1beta1.ConditionStalled, len(persons) > 0, reasonOf(persons, waiting.reason), listReasons(persons)+": "+seeReady)
 }
 
 func reasonOf(faults []fault, otherwise string) string {
@@ -267,8 +267,8 @@ func reasonOf(faults []fault, otherwise string) string {
 	return otherwise
 }
 
-// unsettled returns what the workloads that are not settled wait for; empty: all are settled.
-func unsettled(components []component) string {
+// unsettledReason returns what the workloads that are not settled wait for; empty: all are settled.
+func unsettledReason(components []componentState) string {
 	var words []string
 	for _, c := range components {
 		if !c.settled && !c.unknown {
@@ -283,7 +283,7 @@ func unsettled(components []component) string {
 
 // isServing reports whether every component has an available pod. If one is known to
 // have none, lacking names that component.
-func isServing(components []component) (serving bool, lacking string) {
+func isServing(components []componentState) (serving bool, lacking string) {
 	serving = len(components) > 0
 	for _, c := range components {
 		switch {
@@ -296,7 +296,7 @@ func isServing(components []component) (serving bool, lacking string) {
 	return serving, ""
 }
 
-func allSettled(components []component) bool {
+func allSettled(components []componentState) bool {
 	for _, c := range components {
 		if !c.settled {
 			return false
@@ -305,8 +305,8 @@ func allSettled(components []component) bool {
 	return len(components) > 0
 }
 
-// reasons names the reasons of some faults, each once.
-func reasons(faults []fault) string {
+// listReasons names the reasons of some faults, each once.
+func listReasons(faults []fault) string {
 	var names []string
 	for _, f := range faults {
 		if !slices.Contains(names, f.reason) {
@@ -316,7 +316,7 @@ func reasons(faults []fault) string {
 	return strings.Join(names, ", ")
 }
 
-func firstOf(words ...string) string {
+func firstNonEmpty(words ...string) string {
 	for _, word := range words {
 		if word != "" {
 			return word

@@ -13,25 +13,25 @@ import (
 )
 
 // workload is a component with two pods wanted, of which some are ready.
-func workload(name string, ready int32) component {
-	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: name, Desired: 2, Updated: 2, Ready: ready}, available: ready}
-	c.settle(true, lost{})
+func workload(name string, ready int32) componentState {
+	c := componentState{ComponentStatus: v1beta1.ComponentStatus{Name: name, Desired: 2, Updated: 2, Ready: ready}, available: ready}
+	c.setSettled(true, downPods{})
 	return c
 }
 
-func failing(c component, why string) component {
-	c.failing = []problem{{text: why}}
+func failing(c componentState, why string) componentState {
+	c.failing = []podProblem{{text: why}}
 	return c
 }
 
 // served3 are three Services with addresses.
-func served3(announced, idle int) served {
-	return served{addressed: 3, announced: announced, idle: idle}
+func served3(announced, idle int) serviceCounts {
+	return serviceCounts{addressed: 3, announced: announced, idle: idle}
 }
 
 // withOtherClass is a Service of another class than the one that is served.
-func withOtherClass() served {
-	return served{addressed: 1, announced: 1, otherClass: []string{"shop/web"}}
+func withOtherClass() serviceCounts {
+	return serviceCounts{addressed: 1, announced: 1, otherClass: []string{"shop/web"}}
 }
 
 // conditionTexts returns the conditions of a status without their messages.
@@ -46,13 +46,13 @@ func conditionTexts(status v1beta1.LoadBalancerStackStatus) map[string]string {
 }
 
 func TestAssess(t *testing.T) {
-	all := []component{workload("controller", 2), workload("speaker", 2)}
+	all := []componentState{workload("controller", 2), workload("speaker", 2)}
 	served := v1beta1.LoadBalancerStackStatus{Version: "v1", Conditions: []metav1.Condition{
 		{Type: v1beta1.ConditionAvailable, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonAsExpected}}}
 	stalled := v1beta1.LoadBalancerStackStatus{Version: "v1", Conditions: []metav1.Condition{
 		{Type: v1beta1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonRenderFailed},
 		{Type: v1beta1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1beta1.ReasonApplyFailed}}}
-	unwritten := component{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, unknown: true}
+	unwritten := componentState{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, unknown: true}
 	foreign := []v1beta1.ObjectReference{ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")}
 	waiting := "waiting until the DaemonSet n/lbstack-speaker is gone"
 	tests := []struct {
@@ -69,15 +69,15 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "True Ready", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "before anything is installed nothing is served", summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
-		{name: "one component without a pod is enough to serve nothing", found: findings{components: []component{workload("controller", 2), workload("speaker", 0)}},
+		{name: "one component without a pod is enough to serve nothing", found: findings{components: []componentState{workload("controller", 2), workload("speaker", 0)}},
 			summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "False ComponentsNotReady", "Progressing": "True ComponentsNotReady",
 				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
-		{name: "while pods are exchanged Services are served", found: findings{components: []component{workload("controller", 2), workload("speaker", 1)}},
+		{name: "while pods are exchanged Services are served", found: findings{components: []componentState{workload("controller", 2), workload("speaker", 1)}},
 			summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
-		{name: "a failing pod is waited for and reported", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
+		{name: "a failing pod is waited for and reported", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "ErrImagePull")}},
 			summary: "ComponentFailing", version: "v1",
 			want: map[string]string{"Ready": "False ComponentFailing", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "True ComponentFailing", "Reconciling": "True ComponentFailing"}},
@@ -87,16 +87,16 @@ func TestAssess(t *testing.T) {
 		{name: "a pool that gives nothing waits for a person", found: findings{components: all, pools: []string{"the pool p gives no addresses"}}, summary: "PoolNotReady", version: "v2",
 			want: map[string]string{"Ready": "False PoolNotReady", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True PoolNotReady", "Stalled": "True PoolNotReady"}},
-		{name: "what the API server did not take is tried again", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}}, summary: "ApplyFailed", version: "v2",
+		{name: "what the API server did not take is tried again", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", endsByRetry}}}, summary: "ApplyFailed", version: "v2",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
-		{name: "object that the API server refuses waits for a person", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "invalid", person}}}, summary: "ApplyFailed", version: "v2",
+		{name: "object that the API server refuses waits for a person", found: findings{components: all, failures: []fault{{v1beta1.ReasonApplyFailed, "invalid", endsByPerson}}}, summary: "ApplyFailed", version: "v2",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Stalled": "True ApplyFailed"}},
-		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", retried}}}, summary: "ReadFailed", version: "v1",
+		{name: "cluster that cannot be read leaves what serves as it is", previous: served, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", endsByRetry}}}, summary: "ReadFailed", version: "v1",
 			want: map[string]string{"Ready": "False ReadFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ReadFailed", "Reconciling": "True ReadFailed"}},
-		{name: "old Kubernetes waits for a person", found: findings{unfit: &unfit{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, summary: "UnsupportedKubernetes", version: "v1",
+		{name: "old Kubernetes waits for a person", found: findings{unfit: &unfitReason{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, summary: "UnsupportedKubernetes", version: "v1",
 			want: map[string]string{"Ready": "False UnsupportedKubernetes", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
 				"Degraded": "True UnsupportedKubernetes", "Stalled": "True UnsupportedKubernetes"}},
 		{name: "node that is down leaves the stack Ready", found: findings{components: all, nodes: []v1beta1.UnavailableNode{{Name: "n3", Reason: v1beta1.ReasonNodeNotReady}}},
@@ -111,7 +111,7 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "False PeersDown", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "True PeersDown"}},
 		{name: "peer whose nodes have no speaker degrades the stack", found: findings{components: all, noSpeaker: []string{"the BGPPeer tor"}}, summary: "PeersDown", version: "v2",
 			want: map[string]string{"Ready": "False PeersDown", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "True PeersDown"}},
-		{name: "peer whose nodes have no speaker yet waits for the speakers", found: findings{components: []component{workload("controller", 2), workload("speaker", 1)}, noSpeaker: []string{"the BGPPeer tor"}},
+		{name: "peer whose nodes have no speaker yet waits for the speakers", found: findings{components: []componentState{workload("controller", 2), workload("speaker", 1)}, noSpeaker: []string{"the BGPPeer tor"}},
 			summary: "ComponentsNotReady", version: "v1",
 			want: map[string]string{"Ready": "False ComponentsNotReady", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "False AsExpected", "Reconciling": "True ComponentsNotReady"}},
@@ -140,10 +140,10 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "False RenderFailed", "Available": "False ComponentsNotReady", "Progressing": "False AsExpected",
 				"Degraded": "True RenderFailed", "Stalled": "True RenderFailed"}},
 		{name: "restrained operator does not know whether the spec is followed, and works on nothing", previous: served,
-			found: findings{components: []component{workload("controller", 2), workload("speaker", 1)}, restraint: &restraint{"Paused", "why"}}, summary: "Paused", version: "v1",
+			found: findings{components: []componentState{workload("controller", 2), workload("speaker", 1)}, restraint: &observeReason{"Paused", "why"}}, summary: "Paused", version: "v1",
 			want: map[string]string{"Ready": "Unknown Paused", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "False AsExpected"}},
 		{name: "restrained operator reports what is wrong", previous: served,
-			found: findings{components: all, restraint: &restraint{"Unmanaged", "why"}, peersDown: []string{"the BGPPeer tor"}}, summary: "Unmanaged", version: "v1",
+			found: findings{components: all, restraint: &observeReason{"Unmanaged", "why"}, peersDown: []string{"the BGPPeer tor"}}, summary: "Unmanaged", version: "v1",
 			want: map[string]string{"Ready": "Unknown Unmanaged", "Available": "True AsExpected", "Progressing": "False AsExpected", "Degraded": "True PeersDown"}},
 		{name: "invalid spec leaves what serves as it is", previous: served, found: findings{components: all, invalid: []string{"spec.patches[0]: no"}}, summary: "SpecInvalid", version: "v1",
 			want: map[string]string{"Ready": "False SpecInvalid", "Available": "True AsExpected", "Progressing": "False AsExpected",
@@ -154,22 +154,22 @@ func TestAssess(t *testing.T) {
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
 		{name: "one that only a person could have mended is taken down all the same", previous: stalled, found: findings{removing: &waiting}, summary: "Removing", version: "v1",
 			want: map[string]string{"Ready": "False Removing", "Available": "False Removing", "Degraded": "False Removing", "Progressing": "True Removing", "Reconciling": "True Removing"}},
-		{name: "a workload that could not be written serves on, at its old version", previous: served, found: findings{components: []component{unwritten, workload("speaker", 2)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}},
+		{name: "a workload that could not be written serves on, at its old version", previous: served, found: findings{components: []componentState{unwritten, workload("speaker", 2)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", endsByRetry}}},
 			summary: "ApplyFailed", version: "v1",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "True AsExpected", "Progressing": "False AsExpected",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
-		{name: "but one without a pod is seen beside it", previous: served, found: findings{components: []component{unwritten, workload("speaker", 0)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", retried}}},
+		{name: "but one without a pod is seen beside it", previous: served, found: findings{components: []componentState{unwritten, workload("speaker", 0)}, failures: []fault{{v1beta1.ReasonApplyFailed, "timeout", endsByRetry}}},
 			summary: "ApplyFailed", version: "v1",
 			want: map[string]string{"Ready": "False ApplyFailed", "Available": "False ComponentsNotReady", "Progressing": "True ComponentsNotReady",
 				"Degraded": "True ApplyFailed", "Reconciling": "True ApplyFailed"}},
-		{name: "pods are waited for while a person is", found: findings{components: []component{workload("controller", 1), workload("speaker", 2)}, foreign: foreign}, summary: "ObjectNotOurs", version: "v1",
+		{name: "pods are waited for while a person is", found: findings{components: []componentState{workload("controller", 1), workload("speaker", 2)}, foreign: foreign}, summary: "ObjectNotOurs", version: "v1",
 			want: map[string]string{"Ready": "False ObjectNotOurs", "Available": "True AsExpected", "Progressing": "True ComponentsNotReady",
 				"Degraded": "True ObjectNotOurs", "Reconciling": "True ComponentsNotReady", "Stalled": "True ObjectNotOurs"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.previous.Version, tt.found.version, tt.found.generation = "v1", "v2", 7
-			got := assess(tt.previous, tt.found)
+			got := buildStatus(tt.previous, tt.found)
 			if diff := cmp.Diff(tt.want, conditionTexts(got)); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
@@ -187,54 +187,54 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		found findings
 		want  map[string]string
 	}{
-		{name: "what is waited for is named", found: findings{components: []component{workload("controller", 0), workload("speaker", 1)}},
+		{name: "what is waited for is named", found: findings{components: []componentState{workload("controller", 0), workload("speaker", 1)}},
 			want: map[string]string{
 				"Ready":       "waiting for the controller: 0 of 2 pods are ready; the speaker: 1 of 2 pods are ready",
 				"Progressing": seeReady, "Reconciling": seeReady,
 				"Available": "no pod of the controller is ready", "Degraded": "nothing is wrong"}},
-		{name: "all failures are reported, the heaviest first", found: findings{components: []component{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, failures: []fault{{v1beta1.ReasonApplyFailed, "no answer", retried}}},
+		{name: "all failures are reported, the heaviest first", found: findings{components: []componentState{workload("controller", 2)}, pools: []string{"the pool gives nothing"}, failures: []fault{{v1beta1.ReasonApplyFailed, "no answer", endsByRetry}}},
 			want: map[string]string{
 				"Ready": "no answer; the pool gives nothing", "Degraded": "ApplyFailed, PoolNotReady: " + seeReady,
 				"Reconciling": seeReady, "Stalled": "PoolNotReady: " + seeReady,
 				"Available": "controller and speakers run; no Service has an address", "Progressing": "nothing is under way"}},
-		{name: "a failure is reported once", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
+		{name: "a failure is reported once", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; waiting for the speaker: 1 of 2 pods are ready",
 				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
 				"Available": "controller and speakers run; no Service has an address"}},
-		{name: "a failure is reported once while a rollout waits for it", found: findings{components: []component{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
+		{name: "a failure is reported once while a rollout waits for it", found: findings{components: []componentState{workload("controller", 2), failing(workload("speaker", 1), "on n1: no such image")},
 			rollout: &rolloutFinding{moving: true, brief: "1 of 2 speakers are ready on v2; waiting for n1", status: &v1beta1.RolloutStatus{Message: "1 of 2 speakers are ready on v2; waiting for n1: no such image"}}},
 			want: map[string]string{
 				"Ready":    "the speaker fails: on n1: no such image; 1 of 2 speakers are ready on v2; waiting for n1",
 				"Degraded": "ComponentFailing: " + seeReady, "Reconciling": seeReady, "Progressing": seeReady,
 				"Available": "controller and speakers run; no Service has an address"}},
-		{name: "Services that are not announced are counted", found: findings{components: []component{workload("controller", 2)}, services: served3(1, 1)},
+		{name: "Services that are not announced are counted", found: findings{components: []componentState{workload("controller", 2)}, services: served3(1, 1)},
 			want: map[string]string{
 				"Ready":    "2 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "1 of 3 Services with an address are announced; 1 have no endpoint"}},
-		{name: "Services that are all announced need no word", found: findings{components: []component{workload("controller", 2)}, services: served3(3, 0)},
+		{name: "Services that are all announced need no word", found: findings{components: []componentState{workload("controller", 2)}, services: served3(3, 0)},
 			want: map[string]string{
 				"Ready": "everything is as the spec asks", "Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "all 3 Services with an address are announced"}},
-		{name: "Services of which none is announced are counted once", found: findings{components: []component{workload("controller", 2)}, services: served3(0, 0)},
+		{name: "Services of which none is announced are counted once", found: findings{components: []componentState{workload("controller", 2)}, services: served3(0, 0)},
 			want: map[string]string{
 				"Ready":    "none of the 3 Services with an address is announced: the condition Available and the conditions of the Services have the reasons",
 				"Degraded": "ServicesNotAnnounced: " + seeReady, "Progressing": "nothing is under way",
 				"Available": "0 of 3 Services with an address are announced"}},
-		{name: "addresses of a pool that are not given are named", found: findings{components: []component{workload("controller", 2)}, conflicts: []string{"the pool p: a host has 10.0.0.1"}, services: withOtherClass()},
+		{name: "addresses of a pool that are not given are named", found: findings{components: []componentState{workload("controller", 2)}, conflicts: []string{"the pool p: a host has 10.0.0.1"}, services: withOtherClass()},
 			want: map[string]string{
-				"Ready":    "the pool p: a host has 10.0.0.1; " + withOtherClass().toRecreate(),
+				"Ready":    "the pool p: a host has 10.0.0.1; " + withOtherClass().otherClassSentence(),
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "all 1 Services with an address are announced"}},
-		{name: "nodes that are down are named", found: findings{components: []component{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
+		{name: "nodes that are down are named", found: findings{components: []componentState{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
 			{Name: "n2", Reason: v1beta1.ReasonNodeNotReady}, {Name: "n3", Reason: v1beta1.ReasonSpeakerUnreachable}, {Name: "win", Reason: v1beta1.ReasonOtherOperatingSystem}}},
 			want: map[string]string{
 				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and changes are rolled out to them alone: " +
 					"start the node again, or delete its Node object; 1 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "2 of 3 Services with an address are announced; 1 have no endpoint"}},
-		{name: "restraint comes first", found: findings{components: []component{workload("controller", 1)}, restraint: &restraint{"Paused", "paused"}, peersDown: []string{"no session"}, absent: "1 objects do not exist"},
+		{name: "restraint comes first", found: findings{components: []componentState{workload("controller", 1)}, restraint: &observeReason{"Paused", "paused"}, peersDown: []string{"no session"}, absent: "1 objects do not exist"},
 			want: map[string]string{"Ready": "paused; no session; 1 objects do not exist", "Degraded": "PeersDown: " + seeReady, "Progressing": "nothing is under way",
 				"Available": "controller and speakers run; no Service has an address"}},
 		{name: "a removal names what it waits for", found: findings{removing: &down},
@@ -243,7 +243,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := map[string]string{}
-			for _, c := range assess(v1beta1.LoadBalancerStackStatus{}, tt.found).Conditions {
+			for _, c := range buildStatus(v1beta1.LoadBalancerStackStatus{}, tt.found).Conditions {
 				got[c.Type] = c.Message
 			}
 			delete(got, v1beta1.ConditionConfigurationValid) // TestConfigurationValid
@@ -256,10 +256,10 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 
 func TestFailuresForAPersonAndForTheOperatorAreBothReported(t *testing.T) {
 	found := findings{
-		components: []component{failing(workload("speaker", 1), "ErrImagePull")},
+		components: []componentState{failing(workload("speaker", 1), "ErrImagePull")},
 		pools:      []string{"the pool p gives no addresses"},
 	}
-	got := assess(v1beta1.LoadBalancerStackStatus{}, found)
+	got := buildStatus(v1beta1.LoadBalancerStackStatus{}, found)
 	for _, kind := range []string{v1beta1.ConditionReconciling, v1beta1.ConditionStalled} {
 		if !meta.IsStatusConditionTrue(got.Conditions, kind) {
 			t.Errorf("%s: got %v, want it True", kind, conditionTexts(got))
@@ -272,18 +272,18 @@ func TestFailuresForAPersonAndForTheOperatorAreBothReported(t *testing.T) {
 
 func TestAssessOfTheSameIsTheSame(t *testing.T) {
 	long := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	found := findings{generation: 1, version: "v1", components: []component{workload("controller", 2)}, inventory: []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "n")}}
-	first := assess(v1beta1.LoadBalancerStackStatus{}, found)
+	found := findings{generation: 1, version: "v1", components: []componentState{workload("controller", 2)}, inventory: []v1beta1.ObjectReference{ref("", "v1", "Namespace", "", "n")}}
+	first := buildStatus(v1beta1.LoadBalancerStackStatus{}, found)
 	for i := range first.Conditions {
 		first.Conditions[i].LastTransitionTime = long
 	}
-	if diff := cmp.Diff(first, assess(first, found)); diff != "" {
+	if diff := cmp.Diff(first, buildStatus(first, found)); diff != "" {
 		t.Errorf("the same findings again (-before +after):\n%s", diff)
 	}
 
 	found.generation, found.foreign = 2, []v1beta1.ObjectReference{ref("lbstack.io", "v1beta1", "IPAddressPool", "", "p")}
 	passed := *first.DeepCopy()
-	second := assess(first, found)
+	second := buildStatus(first, found)
 	if diff := cmp.Diff(passed, first); diff != "" {
 		t.Errorf("the status that was passed has changed (-before +after):\n%s", diff)
 	}
@@ -311,7 +311,7 @@ func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 		found findings
 		want  []v1beta1.ComponentStatus
 	}{
-		{name: "the components that were found are listed", found: findings{components: []component{workload("controller", 2)}}, want: []v1beta1.ComponentStatus{now}},
+		{name: "the components that were found are listed", found: findings{components: []componentState{workload("controller", 2)}}, want: []v1beta1.ComponentStatus{now}},
 		{name: "when none was found none is listed"},
 		{name: "when nobody looked the list stays", found: findings{renderFailed: "no"}, want: old.Components},
 		{name: "while they are taken down the list stays", found: findings{removing: &removing}, want: old.Components},
@@ -319,7 +319,7 @@ func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.found.inventory = inventory
-			got := assess(old, tt.found)
+			got := buildStatus(old, tt.found)
 			if diff := cmp.Diff(tt.want, got.Components); diff != "" {
 				t.Errorf("components (-want +got):\n%s", diff)
 			}
@@ -331,8 +331,8 @@ func TestAssess_ReplacesOnlyObservedFields(t *testing.T) {
 }
 
 func TestAssessBoundsItsMessages(t *testing.T) {
-	found := findings{failures: []fault{{v1beta1.ReasonApplyFailed, strings.Repeat("x", 3*maxMessage), retried}}}
-	ready := meta.FindStatusCondition(assess(v1beta1.LoadBalancerStackStatus{}, found).Conditions, v1beta1.ConditionReady)
+	found := findings{failures: []fault{{v1beta1.ReasonApplyFailed, strings.Repeat("x", 3*maxMessage), endsByRetry}}}
+	ready := meta.FindStatusCondition(buildStatus(v1beta1.LoadBalancerStackStatus{}, found).Conditions, v1beta1.ConditionReady)
 	if ready == nil || len(ready.Message) != maxMessage {
 		t.Fatalf("condition: got %+v, want a message of %d bytes", ready, maxMessage)
 	}

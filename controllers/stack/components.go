@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// component is the state of a workload.
-type component struct {
+// componentState is the state of a workload.
+type componentState struct {
 	v1beta1.ComponentStatus
 	// available is how many of its pods are available.
 	available int32
@@ -22,7 +22,7 @@ type component struct {
 	// unknown means that it could not be written, so that its state is not known.
 	unknown bool
 	// failing are the problems of its pods.
-	failing []problem
+	failing []podProblem
 	// nowhere means that no node can run it.
 	nowhere bool
 	// missing is how many of the desired pods have not been created.
@@ -33,30 +33,30 @@ type component struct {
 
 // workloadState reads the state of a workload from the object that the API server returned; ok
 // is false for other kinds. Pods on nodes that are down are not waited for.
-func workloadState(object *unstructured.Unstructured, around *surroundings) (c component, ok bool, err error) {
+func workloadState(object *unstructured.Unstructured, around *clusterState) (c componentState, ok bool, err error) {
 	switch object.GetKind() {
 	case "Deployment":
 		var d appsv1.Deployment
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
 			return c, true, fmt.Errorf("reading the Deployment %s: %w", object.GetName(), err)
 		}
-		return ofDeployment(&d, around.ofDeployment(around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
+		return deploymentState(&d, around.downDeploymentPods(around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
 	case "DaemonSet":
 		var d appsv1.DaemonSet
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
 			return c, true, fmt.Errorf("reading the DaemonSet %s: %w", object.GetName(), err)
 		}
-		return ofDaemonSet(&d, around.ofDaemon(&d, around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
+		return daemonSetState(&d, around.downDaemonPods(&d, around.podsOf(d.Labels[v1beta1.LabelComponent]))), true, nil
 	}
 	return c, false, nil
 }
 
-func ofDeployment(d *appsv1.Deployment, down lost) component {
+func deploymentState(d *appsv1.Deployment, down downPods) componentState {
 	desired := int32(1)
 	if d.Spec.Replicas != nil {
 		desired = *d.Spec.Replicas
 	}
-	c := component{
+	c := componentState{
 		ComponentStatus: v1beta1.ComponentStatus{
 			Name: d.Labels[v1beta1.LabelComponent], Kind: "Deployment",
 			Desired: desired, Updated: d.Status.UpdatedReplicas, Ready: d.Status.ReadyReplicas,
@@ -65,7 +65,7 @@ func ofDeployment(d *appsv1.Deployment, down lost) component {
 		missing:   max(0, desired-d.Status.Replicas),
 	}
 	down.desired = min(down.desired, desired-1) // at least one pod has to run
-	c.settle(d.Status.ObservedGeneration >= d.Generation, down)
+	c.setSettled(d.Status.ObservedGeneration >= d.Generation, down)
 	if c.settled && d.Status.Replicas > desired {
 		c.settled, c.Message = false, "pods of the old template still run"
 	}
@@ -77,8 +77,8 @@ func ofDeployment(d *appsv1.Deployment, down lost) component {
 	return c
 }
 
-func ofDaemonSet(d *appsv1.DaemonSet, down lost) component {
-	c := component{
+func daemonSetState(d *appsv1.DaemonSet, down downPods) componentState {
+	c := componentState{
 		ComponentStatus: v1beta1.ComponentStatus{
 			Name: d.Labels[v1beta1.LabelComponent], Kind: "DaemonSet",
 			Desired: d.Status.DesiredNumberScheduled, Updated: d.Status.UpdatedNumberScheduled, Ready: d.Status.NumberReady,
@@ -86,13 +86,13 @@ func ofDaemonSet(d *appsv1.DaemonSet, down lost) component {
 		available: max(0, d.Status.NumberAvailable-down.ready),
 		missing:   max(0, d.Status.DesiredNumberScheduled-d.Status.CurrentNumberScheduled),
 	}
-	c.settle(d.Status.ObservedGeneration >= d.Generation, down)
+	c.setSettled(d.Status.ObservedGeneration >= d.Generation, down)
 	return c
 }
 
-// settle sets settled, or the message with what the workload waits for. Pods on nodes that are down
+// setSettled sets settled, or the message with what the workload waits for. Pods on nodes that are down
 // do not count.
-func (c *component) settle(observed bool, down lost) {
+func (c *componentState) setSettled(observed bool, down downPods) {
 	desired, ready := c.Desired-down.desired, c.Ready-down.ready
 	switch {
 	case !observed:
@@ -102,25 +102,25 @@ func (c *component) settle(observed bool, down lost) {
 	case desired <= 0:
 		c.Message = "all nodes that can run it are down"
 	case c.Updated-down.updated < desired:
-		c.Message = fmt.Sprintf("%d of %d pods are up to date", c.Updated, c.Desired) + ofThem(down.updated)
+		c.Message = fmt.Sprintf("%d of %d pods are up to date", c.Updated, c.Desired) + downPhrase(down.updated)
 	case ready < desired:
-		c.Message = fmt.Sprintf("%d of %d pods are ready", c.Ready, c.Desired) + ofThem(down.ready)
+		c.Message = fmt.Sprintf("%d of %d pods are ready", c.Ready, c.Desired) + downPhrase(down.ready)
 	default:
 		c.settled = true
 	}
 }
 
-// ofThem returns the words about how many of the counted pods are on nodes that are down.
-func ofThem(down int32) string {
+// downPhrase returns the words about how many of the counted pods are on nodes that are down.
+func downPhrase(down int32) string {
 	if down == 0 {
 		return ""
 	}
 	return fmt.Sprintf(", %d of them on nodes that are down", down)
 }
 
-// refused returns the state of a workload that could not be written.
-func refused(object *unstructured.Unstructured, why string) component {
-	return component{
+// refusedState returns the state of a workload that could not be written.
+func refusedState(object *unstructured.Unstructured, why string) componentState {
+	return componentState{
 		ComponentStatus: v1beta1.ComponentStatus{Name: object.GetLabels()[v1beta1.LabelComponent], Kind: object.GetKind(), Message: why},
 		unknown:         true,
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // byNumbers leaves out the messages, which TestSettle looks at.
-var byNumbers = cmp.Options{cmp.AllowUnexported(component{}), cmpopts.IgnoreFields(component{}, "ComponentStatus.Message", "missing", "nowhere")}
+var byNumbers = cmp.Options{cmp.AllowUnexported(componentState{}), cmpopts.IgnoreFields(componentState{}, "ComponentStatus.Message", "missing", "nowhere")}
 
 func metaOf(component string, generation int64) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: "lbstack-" + component, Generation: generation, Labels: map[string]string{v1beta1.LabelComponent: component}}
@@ -29,24 +29,24 @@ func TestOfDeployment(t *testing.T) {
 		name     string
 		replicas *int32
 		status   appsv1.DeploymentStatus
-		want     component
+		want     componentState
 	}{
 		{name: "all pods are there", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2},
-			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2, settled: true}},
+			want: componentState{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2, settled: true}},
 		{name: "the numbers are not mixed up", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 5, UpdatedReplicas: 4, ReadyReplicas: 3, AvailableReplicas: 1},
-			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 4, 3), available: 1}},
+			want: componentState{ComponentStatus: numbers("controller", "Deployment", 2, 4, 3), available: 1}},
 		{name: "no number means one pod", status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1},
-			want: component{ComponentStatus: numbers("controller", "Deployment", 1, 1, 1), available: 1, settled: true}},
+			want: componentState{ComponentStatus: numbers("controller", "Deployment", 1, 1, 1), available: 1, settled: true}},
 		{name: "the numbers of an older spec do not count", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2},
-			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2}},
+			want: componentState{ComponentStatus: numbers("controller", "Deployment", 2, 2, 2), available: 2}},
 		{name: "pods of an old template that still run are waited for", replicas: &two, status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, ReadyReplicas: 3, AvailableReplicas: 3},
-			want: component{ComponentStatus: numbers("controller", "Deployment", 2, 2, 3), available: 3}},
-		{name: "what nobody has seen yet has no pods", replicas: &two, want: component{ComponentStatus: numbers("controller", "Deployment", 2, 0, 0)}},
+			want: componentState{ComponentStatus: numbers("controller", "Deployment", 2, 2, 3), available: 3}},
+		{name: "what nobody has seen yet has no pods", replicas: &two, want: componentState{ComponentStatus: numbers("controller", "Deployment", 2, 0, 0)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := appsv1.Deployment{ObjectMeta: metaOf("controller", 3), Spec: appsv1.DeploymentSpec{Replicas: tt.replicas}, Status: tt.status}
-			got := ofDeployment(&d, lost{})
+			got := deploymentState(&d, downPods{})
 			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
 				t.Errorf("component (-want +got):\n%s", diff)
 			}
@@ -61,20 +61,20 @@ func TestOfDaemonSet(t *testing.T) {
 	tests := []struct {
 		name   string
 		status appsv1.DaemonSetStatus
-		want   component
+		want   componentState
 	}{
 		{name: "every node has its pod", status: appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 3, UpdatedNumberScheduled: 3, NumberReady: 3, NumberAvailable: 3},
-			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3, settled: true}},
+			want: componentState{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3, settled: true}},
 		{name: "the numbers are not mixed up", status: appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 9, CurrentNumberScheduled: 8, UpdatedNumberScheduled: 7, NumberReady: 6, NumberAvailable: 5},
-			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 9, 7, 6), available: 5}},
+			want: componentState{ComponentStatus: numbers("speaker", "DaemonSet", 9, 7, 6), available: 5}},
 		{name: "the numbers of an older spec do not count", status: appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 3, UpdatedNumberScheduled: 3, NumberReady: 3, NumberAvailable: 3},
-			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3}},
+			want: componentState{ComponentStatus: numbers("speaker", "DaemonSet", 3, 3, 3), available: 3}},
 		{name: "a node selector that matches no node is no success", status: appsv1.DaemonSetStatus{ObservedGeneration: 3},
-			want: component{ComponentStatus: numbers("speaker", "DaemonSet", 0, 0, 0)}},
+			want: componentState{ComponentStatus: numbers("speaker", "DaemonSet", 0, 0, 0)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := ofDaemonSet(&appsv1.DaemonSet{ObjectMeta: metaOf("speaker", 3), Status: tt.status}, lost{})
+			got := daemonSetState(&appsv1.DaemonSet{ObjectMeta: metaOf("speaker", 3), Status: tt.status}, downPods{})
 			if diff := cmp.Diff(tt.want, got, byNumbers); diff != "" {
 				t.Errorf("component (-want +got):\n%s", diff)
 			}
@@ -87,7 +87,7 @@ func TestSettle(t *testing.T) {
 		name                    string
 		unobserved              bool
 		desired, updated, ready int32
-		down                    lost
+		down                    downPods
 		want                    string
 	}{
 		{name: "all are up to date and ready", desired: 2, updated: 2, ready: 2},
@@ -98,16 +98,16 @@ func TestSettle(t *testing.T) {
 		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
 		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},
 		{name: "new pods must be ready", desired: 3, updated: 3, ready: 2, want: "2 of 3 pods are ready"},
-		{name: "old pod on a node that is down is not waited for", desired: 3, updated: 2, ready: 2, down: lost{desired: 1}},
-		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: lost{desired: 1, updated: 1}, want: "2 of 3 pods are up to date, 1 of them on nodes that are down"},
-		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: lost{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready, 1 of them on nodes that are down"},
-		{name: "all pods on nodes that have just died", desired: 2, updated: 2, ready: 2, down: lost{desired: 1, updated: 2, ready: 2}, want: "2 of 2 pods are up to date, 2 of them on nodes that are down"},
-		{name: "all nodes are down", desired: 1, down: lost{desired: 1}, want: "all nodes that can run it are down"},
+		{name: "old pod on a node that is down is not waited for", desired: 3, updated: 2, ready: 2, down: downPods{desired: 1}},
+		{name: "new pod on a node that is down does not stand for one that is up", desired: 3, updated: 2, ready: 2, down: downPods{desired: 1, updated: 1}, want: "2 of 3 pods are up to date, 1 of them on nodes that are down"},
+		{name: "pod on a node that has just died does not stand for one that starts", desired: 3, updated: 3, ready: 2, down: downPods{desired: 1, updated: 1, ready: 1}, want: "2 of 3 pods are ready, 1 of them on nodes that are down"},
+		{name: "all pods on nodes that have just died", desired: 2, updated: 2, ready: 2, down: downPods{desired: 1, updated: 2, ready: 2}, want: "2 of 2 pods are up to date, 2 of them on nodes that are down"},
+		{name: "all nodes are down", desired: 1, down: downPods{desired: 1}, want: "all nodes that can run it are down"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := component{ComponentStatus: numbers("c", "k", tt.desired, tt.updated, tt.ready)}
-			c.settle(!tt.unobserved, tt.down)
+			c := componentState{ComponentStatus: numbers("c", "k", tt.desired, tt.updated, tt.ready)}
+			c.setSettled(!tt.unobserved, tt.down)
 			if c.Message != tt.want || c.settled != (tt.want == "") {
 				t.Errorf("got settled %v, %q, want %v, %q", c.settled, c.Message, tt.want == "", tt.want)
 			}
@@ -170,8 +170,8 @@ func TestSee(t *testing.T) {
 			want: findings{advertisements: []string{"the L2Advertisement p: why"}}},
 		{name: "and a community", object: &v1beta1.Community{TypeMeta: ours("Community"), ObjectMeta: metav1.ObjectMeta{Name: "p", Generation: 2}, Status: v1beta1.CommunityStatus{Conditions: wrong}},
 			want: findings{advertisements: []string{"the Community p: why"}}},
-		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []component{ofDaemonSet(speakers, lost{})}}},
-		{name: "a Deployment is a component", object: controllers, want: findings{components: []component{ofDeployment(controllers, lost{})}}},
+		{name: "a DaemonSet is a component", object: speakers, want: findings{components: []componentState{daemonSetState(speakers, downPods{})}}},
+		{name: "a Deployment is a component", object: controllers, want: findings{components: []componentState{deploymentState(controllers, downPods{})}}},
 		{name: "other kinds report nothing", object: &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}},
 	}
 	for _, tt := range tests {
@@ -183,10 +183,10 @@ func TestSee(t *testing.T) {
 			object := objectOf(v1beta1.ObjectReference{})
 			object.Object = content
 			var got findings
-			if err := got.addStatus(object, &surroundings{}); err != nil {
+			if err := got.addStatus(object, &clusterState{}); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, component{}, served{})); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(findings{}, componentState{}, serviceCounts{})); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})

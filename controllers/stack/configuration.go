@@ -12,22 +12,22 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// blame records the field of the stack that causes the problem in a sentence about an object that is
-// made from the stack.
-func (f *findings) blame(object *unstructured.Unstructured, sentence string) {
-	_, path := manifests.Blamed(f.spec, object.GetKind(), object.GetName(), sentence)
-	f.wrong(path)
+// addFieldProblem records the field of the stack that causes the problem in a sentence about an
+// object that is made from the stack.
+func (f *findings) addFieldProblem(object *unstructured.Unstructured, sentence string) {
+	_, path := manifests.FieldInSentence(f.spec, object.GetKind(), object.GetName(), sentence)
+	f.addInvalidField(path)
 }
 
-// wrong records the path of an invalid field of the stack; empty: none is.
-func (f *findings) wrong(path string) {
+// addInvalidField records the path of an invalid field of the stack; empty: none is.
+func (f *findings) addInvalidField(path string) {
 	if path != "" && !slices.Contains(f.fields, path) {
 		f.fields = append(f.fields, path)
 	}
 }
 
-// refuse records that the API server refuses an object as such.
-func (f *findings) refuse(object *unstructured.Unstructured, err error) {
+// addRefusal records that the API server refuses an object as such.
+func (f *findings) addRefusal(object *unstructured.Unstructured, err error) {
 	var paths []string
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Details != nil {
@@ -39,35 +39,36 @@ func (f *findings) refuse(object *unstructured.Unstructured, err error) {
 		}
 	}
 	for _, path := range paths {
-		f.wrong(path)
+		f.addInvalidField(path)
 	}
-	f.failures = append(f.failures, fault{v1beta1.ReasonApplyFailed, fmt.Sprintf("%v: the object stays as it is: %s", err, remedy(err, paths)), person})
+	f.failures = append(f.failures, fault{v1beta1.ReasonApplyFailed, fmt.Sprintf("%v: the object stays as it is: %s", err, refusalRemedy(err, paths)), endsByPerson})
 }
 
-// remedy returns what to do when the API server refuses an object.
-func remedy(err error, paths []string) string {
+// refusalRemedy returns what to do when the API server refuses an object.
+func refusalRemedy(err error, paths []string) string {
 	switch {
 	case len(paths) > 0:
-		return "correct " + listed(paths)
+		return "correct " + listNames(paths)
 	case apierrors.IsForbidden(err):
-		return permit(err)
+		return requestRemedy(err)
 	}
 	return "correct the spec of the stack"
 }
 
-// permit returns what to do when the API server refuses a request that does not depend on the spec.
-func permit(err error) string {
+// requestRemedy returns what to do when the API server refuses a request that does not depend on
+// the spec.
+func requestRemedy(err error) string {
 	if apierrors.IsForbidden(err) {
 		return "give the operator the right, or change the policy that refuses this"
 	}
 	return "the operator tries again every 10 s: correct what the API server names"
 }
 
-// configuration returns the condition ConfigurationValid. Its message names the invalid fields, and
-// Ready has the sentences about them.
-func configuration(f findings) (valid bool, reason, message string) {
+// configurationCondition returns the condition ConfigurationValid. Its message names the invalid
+// fields, and Ready has the sentences about them.
+func configurationCondition(f findings) (valid bool, reason, message string) {
 	if len(f.fields) == 0 {
 		return true, v1beta1.ReasonAsExpected, "no field of the spec is known to be wrong"
 	}
-	return false, v1beta1.ReasonSpecInvalid, listed(f.fields) + ": " + seeReady
+	return false, v1beta1.ReasonSpecInvalid, listNames(f.fields) + ": " + seeReady
 }

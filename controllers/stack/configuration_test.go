@@ -40,8 +40,8 @@ func TestBlame_NamesTheFieldOfTheStack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := findings{spec: routed()}
-			f.blame(anObject(tt.kind, tt.object), tt.sentence)
-			f.blame(anObject(tt.kind, tt.object), tt.sentence)
+			f.addFieldProblem(anObject(tt.kind, tt.object), tt.sentence)
+			f.addFieldProblem(anObject(tt.kind, tt.object), tt.sentence)
 			if diff := cmp.Diff(tt.want, f.fields); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
@@ -66,12 +66,12 @@ func TestRefuse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := findings{spec: routed()}
-			f.refuse(anObject("BGPPeer", "tor"), tt.err)
+			f.addRefusal(anObject("BGPPeer", "tor"), tt.err)
 			if diff := cmp.Diff(tt.fields, f.fields); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 			for _, words := range tt.words {
-				if len(f.failures) != 1 || f.failures[0].stance != person || !strings.Contains(f.failures[0].message, words) {
+				if len(f.failures) != 1 || f.failures[0].stance != endsByPerson || !strings.Contains(f.failures[0].message, words) {
 					t.Errorf("got %+v, want %q in it", f.failures, words)
 				}
 			}
@@ -91,14 +91,14 @@ func TestConfigurationValid(t *testing.T) {
 	}{
 		{name: "no field is wrong", found: findings{}, want: is("True", "AsExpected", "no field of the spec is known to be wrong")},
 		{name: "fields are named", found: findings{fields: []string{"spec.patches[2]", "spec.bgpPeers[0]"}}, want: is("False", "SpecInvalid", "spec.patches[2], spec.bgpPeers[0]: the condition Ready has the details")},
-		{name: "cluster that cannot be read leaves it as it was", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", retried}}}, want: is("False", "SpecInvalid", "before")},
+		{name: "cluster that cannot be read leaves it as it was", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", endsByRetry}}}, want: is("False", "SpecInvalid", "before")},
 		{name: "removed stack has none", previous: []metav1.Condition{*is("False", "SpecInvalid", "before")}, found: findings{removed: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.found.generation = 3
 			var got *metav1.Condition
-			for _, c := range assess(v1beta1.LoadBalancerStackStatus{Conditions: tt.previous}, tt.found).Conditions {
+			for _, c := range buildStatus(v1beta1.LoadBalancerStackStatus{Conditions: tt.previous}, tt.found).Conditions {
 				if c.Type == v1beta1.ConditionConfigurationValid {
 					c.LastTransitionTime = metav1.Time{}
 					got = &c

@@ -19,38 +19,38 @@ import (
 const (
 	// maxProblem bounds the text in a sentence that comes from the state of a pod.
 	maxProblem = 512
-	// restarts is the number of restarts from which a container that has failed, and is not
+	// failingRestarts is the number of restarts from which a container that has failed, and is not
 	// ready, counts as one that keeps ending.
-	restarts = 2
+	failingRestarts = 2
 )
 
-// pulling are the reasons of a container whose image cannot be pulled: the kubelet alternates
+// pullReasons are the reasons of a container whose image cannot be pulled: the kubelet alternates
 // between them every few seconds.
-var pulling = []string{"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+var pullReasons = []string{"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 
-// creating are the reasons of a container that cannot be made from its image.
-var creating = []string{"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+// createReasons are the reasons of a container that cannot be made from its image.
+var createReasons = []string{"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
-// backOff precedes the error of the last attempt in the message of ImagePullBackOff.
-var backOff = regexp.MustCompile(`^Back-off pulling image "[^"]*": (ErrImagePull: )?`)
+// backOffPrefix precedes the error of the last attempt in the message of ImagePullBackOff.
+var backOffPrefix = regexp.MustCompile(`^Back-off pulling image "[^"]*": (ErrImagePull: )?`)
 
-// problem is what is wrong with pods of a component.
-type problem struct {
+// podProblem is what is wrong with pods of a component.
+type podProblem struct {
 	text string
 	// nodes of those pods, in order; none if the problem is not one of nodes.
 	nodes []string
 }
 
-func (p problem) String() string {
+func (p podProblem) String() string {
 	if len(p.nodes) == 0 {
 		return p.text
 	}
-	return fmt.Sprintf("on %s: %s", listed(p.nodes), p.text)
+	return fmt.Sprintf("on %s: %s", listNames(p.nodes), p.text)
 }
 
-// diagnose returns the problems of a component's pods, in the order of the nodes. It leaves out
+// diagnosePods returns the problems of a component's pods, in the order of the nodes. It leaves out
 // pods that are starting or being deleted, and pods on nodes that are down: their state is not known.
-func diagnose(pods []corev1.Pod, down map[string]bool) []problem {
+func diagnosePods(pods []corev1.Pod, down map[string]bool) []podProblem {
 	nodes := map[string][]string{}
 	for i := range pods {
 		pod := &pods[i]
@@ -66,18 +66,18 @@ func diagnose(pods []corev1.Pod, down map[string]bool) []problem {
 }
 
 // problemsOf returns one problem for each text.
-func problemsOf(nodes map[string][]string) []problem {
-	var list []problem
+func problemsOf(nodes map[string][]string) []podProblem {
+	var list []podProblem
 	for text, on := range nodes {
 		slices.Sort(on)
-		list = append(list, problem{text, slices.Compact(on)})
+		list = append(list, podProblem{text, slices.Compact(on)})
 	}
-	slices.SortFunc(list, func(x, y problem) int { return strings.Compare(x.String(), y.String()) })
+	slices.SortFunc(list, func(x, y podProblem) int { return strings.Compare(x.String(), y.String()) })
 	return list
 }
 
-// unready names the nodes whose pods run and are not ready, in order, without those that are down.
-func unready(pods []corev1.Pod, down map[string]bool) (nodes []string) {
+// unreadyNodes names the nodes whose pods run and are not ready, in order, without those that are down.
+func unreadyNodes(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 	for i := range pods {
 		pod := &pods[i]
 		if down[nodeOf(pod)] || pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
@@ -93,7 +93,7 @@ func unready(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 
 // componentFaults returns a sentence for each problem that components have in common, such as an
 // image that cannot be pulled, and then one for each component with other problems.
-func componentFaults(components []component) (words []string) {
+func componentFaults(components []componentState) (words []string) {
 	who := map[string][]string{}
 	nodes := map[string][]string{}
 	for _, c := range components {
@@ -114,15 +114,15 @@ func componentFaults(components []component) (words []string) {
 			}
 		}
 		if len(own) > 0 {
-			words = append(words, fmt.Sprintf("the %s fails: %s", c.Name, separated(own, "; ")))
+			words = append(words, fmt.Sprintf("the %s fails: %s", c.Name, joinWords(own, "; ")))
 		}
 	}
 	return words
 }
 
-// ownPort matches the node's address in a network error. Its port changes with each attempt, and
+// localPort matches the node's address in a network error. Its port changes with each attempt, and
 // would change the message.
-var ownPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
+var localPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
 
 func problemOf(pod *corev1.Pod) string {
 	for i := range pod.Status.ContainerStatuses {
@@ -132,17 +132,17 @@ func problemOf(pod *corev1.Pod) string {
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable {
-			return bounded.Cut(unschedulable(condition.Message), maxProblem)
+			return bounded.Cut(unschedulableReason(condition.Message), maxProblem)
 		}
 	}
 	return ""
 }
 
-// portsTaken is in the scheduler's message about a node where another pod uses a port of the host.
-const portsTaken = "didn't have free ports"
+// hostPortMessage is in the scheduler's message about a node where another pod uses a port of the host.
+const hostPortMessage = "didn't have free ports"
 
-func unschedulable(message string) string {
-	if strings.Contains(message, portsTaken) {
+func unschedulableReason(message string) string {
+	if strings.Contains(message, hostPortMessage) {
 		return "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: Unschedulable: " + message
 	}
 	return "Unschedulable: " + message
@@ -151,23 +151,23 @@ func unschedulable(message string) string {
 func containerProblem(c *corev1.ContainerStatus) string {
 	waiting, last := c.State.Waiting, c.LastTerminationState.Terminated
 	switch {
-	case waiting != nil && slices.Contains(pulling, waiting.Reason):
-		return withText("the image cannot be pulled", ownPort.ReplaceAllString(backOff.ReplaceAllString(waiting.Message, ""), "$1 "))
-	case waiting != nil && slices.Contains(creating, waiting.Reason):
-		return withText(waiting.Reason, waiting.Message)
+	case waiting != nil && slices.Contains(pullReasons, waiting.Reason):
+		return appendText("the image cannot be pulled", localPort.ReplaceAllString(backOffPrefix.ReplaceAllString(waiting.Message, ""), "$1 "))
+	case waiting != nil && slices.Contains(createReasons, waiting.Reason):
+		return appendText(waiting.Reason, waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff" && last == nil:
-		return withText("it keeps ending", waiting.Message)
+		return appendText("it keeps ending", waiting.Message)
 	case waiting != nil && waiting.Reason == "CrashLoopBackOff",
-		c.State.Running != nil && !c.Ready && c.RestartCount >= restarts && last != nil && last.ExitCode != 0:
-		return ended(last)
-	case c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 && c.RestartCount >= restarts:
-		return ended(c.State.Terminated)
+		c.State.Running != nil && !c.Ready && c.RestartCount >= failingRestarts && last != nil && last.ExitCode != 0:
+		return endReason(last)
+	case c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 && c.RestartCount >= failingRestarts:
+		return endReason(c.State.Terminated)
 	}
 	return ""
 }
 
-// ended returns why a container keeps ending: the last words of its program, if there are any.
-func ended(t *corev1.ContainerStateTerminated) string {
+// endReason returns why a container keeps ending: the last words of its program, if there are any.
+func endReason(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
 	}
@@ -177,16 +177,16 @@ func ended(t *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("it keeps ending, with %s, exit code %d", t.Reason, t.ExitCode)
 }
 
-func withText(what, text string) string {
+func appendText(what, text string) string {
 	if text == "" {
 		return what
 	}
 	return what + ": " + text
 }
 
-// denied returns why pods of a component are not created, and what to do. nodes are those that
+// deniedProblem returns why pods of a component are not created, and what to do. nodes are those that
 // lack a pod.
-func denied(c *component, nodes []string, namespace string) problem {
+func deniedProblem(c *componentState, nodes []string, namespace string) podProblem {
 	advice := ""
 	switch {
 	case strings.Contains(c.refusal, "PodSecurity"):
@@ -200,7 +200,7 @@ func denied(c *component, nodes []string, namespace string) problem {
 	case strings.Contains(c.refusal, "exceeded quota"):
 		advice = fmt.Sprintf(": raise the ResourceQuota of the namespace %s", namespace)
 	}
-	return problem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice), nodes}
+	return podProblem{fmt.Sprintf("%d of its pods are not made: %s%s", c.missing, bounded.Cut(c.refusal, maxProblem), advice), nodes}
 }
 
 // speakerProblems returns sentences about what running speakers cannot do. It leaves out problems
@@ -209,7 +209,7 @@ func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []stri
 	nodes, message := map[string][]string{}, map[string]string{}
 	for i := range states {
 		ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady)
-		if ready == nil || ready.Status != "False" || down[states[i].Name] || !slices.Contains(nodeReasons, ready.Reason) {
+		if ready == nil || ready.Status != "False" || down[states[i].Name] || !slices.Contains(speakerReasons, ready.Reason) {
 			continue
 		}
 		nodes[ready.Reason] = append(nodes[ready.Reason], states[i].Name)
@@ -220,13 +220,13 @@ func speakerProblems(states []v1beta1.SpeakerState, down map[string]bool) []stri
 	var words []string
 	for reason, on := range nodes {
 		slices.Sort(on)
-		words = append(words, fmt.Sprintf("the speaker on %s: %s", listed(on), bounded.Cut(message[reason], maxProblem)))
+		words = append(words, fmt.Sprintf("the speaker on %s: %s", listNames(on), bounded.Cut(message[reason], maxProblem)))
 	}
 	slices.Sort(words)
 	return words
 }
 
-// nodeReasons are the reasons of a SpeakerState that no other object reports.
-var nodeReasons = []string{
+// speakerReasons are the reasons of a SpeakerState that no other object reports.
+var speakerReasons = []string{
 	v1beta1.ReasonNoInterface, v1beta1.ReasonIsolated, v1beta1.ReasonMinority, v1beta1.ReasonAddressConceded, v1beta1.ReasonInterfaceFailed, v1beta1.ReasonDatagramsLost, v1beta1.ReasonPeerNotAnnouncing, v1beta1.ReasonCheckpointFailed,
 }

@@ -21,7 +21,7 @@ func terminated(reason string, code int32, message string) *corev1.ContainerStat
 	return &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code, Message: message}
 }
 
-func problemText(list []problem) string {
+func problemText(list []podProblem) string {
 	var words []string
 	for _, p := range list {
 		words = append(words, p.String())
@@ -63,7 +63,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := problemText(diagnose(tt.pods, map[string]bool{"down": true})); got != tt.want {
+			if got := problemText(diagnosePods(tt.pods, map[string]bool{"down": true})); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -76,7 +76,7 @@ func TestUnready(t *testing.T) {
 	}
 	deleted := pod("n5", corev1.PodRunning, corev1.ConditionFalse)
 	deleted.DeletionTimestamp = &metav1.Time{}
-	got := unready([]corev1.Pod{
+	got := unreadyNodes([]corev1.Pod{
 		pod("n3", corev1.PodRunning, corev1.ConditionFalse), pod("n1", corev1.PodRunning, corev1.ConditionFalse), pod("n2", corev1.PodRunning, corev1.ConditionTrue),
 		pod("n4", corev1.PodPending, corev1.ConditionFalse), pod("down", corev1.PodRunning, corev1.ConditionFalse), deleted,
 	}, map[string]bool{"down": true})
@@ -87,7 +87,7 @@ func TestUnready(t *testing.T) {
 
 func TestDiagnoseIsBounded(t *testing.T) {
 	pods := []corev1.Pod{waitingPod("n1", "ErrImagePull", strings.Repeat("long ", maxProblem))}
-	if got := problemText(diagnose(pods, nil)); len(got) != len("on n1: ")+maxProblem {
+	if got := problemText(diagnosePods(pods, nil)); len(got) != len("on n1: ")+maxProblem {
 		t.Errorf("got %d bytes, want %d", len(got), len("on n1: ")+maxProblem)
 	}
 }
@@ -142,10 +142,10 @@ func TestProblemOf(t *testing.T) {
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
 		{name: "the scheduler alone reports pods that fit no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},
 	}
-	for _, reason := range pulling {
+	for _, reason := range pullReasons {
 		tests = append(tests, test{name: reason, pod: waitingPod("", reason, "why"), want: "the image cannot be pulled: why"})
 	}
-	for _, reason := range creating {
+	for _, reason := range createReasons {
 		tests = append(tests, test{name: reason, pod: waitingPod("", reason, "why"), want: reason + ": why"})
 	}
 	for _, tt := range tests {

@@ -21,8 +21,8 @@ import (
 const (
 	// maxManagers bounds how many field managers the metric names; any tool can choose a name.
 	maxManagers = 16
-	// maxManager bounds the length of such a name.
-	maxManager = 64
+	// maxManagerName bounds the length of such a name.
+	maxManagerName = 64
 	// otherManager stands for the field managers beyond maxManagers, and noManager for deletions:
 	// the API server does not record who deleted an object.
 	otherManager, noManager = "other", ""
@@ -46,14 +46,14 @@ func NewDrift(registry prometheus.Registerer) *Drift {
 	return d
 }
 
-// put counts an object that was restored after a field manager had edited it.
-func (d *Drift) put(kind, manager string) {
+// countRestored counts an object that was restored after a field manager had edited it.
+func (d *Drift) countRestored(kind, manager string) {
 	if d == nil {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	manager = bounded.Cut(manager, maxManager)
+	manager = bounded.Cut(manager, maxManagerName)
 	if !d.managers[manager] && manager != noManager {
 		if len(d.managers) >= maxManagers {
 			manager = otherManager
@@ -69,38 +69,38 @@ func (d *Drift) put(kind, manager string) {
 // applied the object is known in part: a deletion, if the last pass of the process before had applied all
 // objects; an edit, if the operator took fields over from another field manager. So a field that somebody
 // removed while no operator ran is restored without an event, and an edit while the wanted state changed.
-func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, was history, f *findings) {
+func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, was applyHistory, f *findings) {
 	if before == nil {
 		recorded := was == appliedNone && r.observed.applied == stack.Generation && slices.Contains(f.inventory, refOf(object))
 		if was == appliedSame || recorded {
-			r.Drift.put(object.GetKind(), noManager)
+			r.Drift.countRestored(object.GetKind(), noManager)
 			note := fmt.Sprintf("it did not exist any more, and was made again, since the LoadBalancerStack %s asks for it: edit the LoadBalancerStack instead", stack.Name)
-			r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonDeletionReverted, action, "%s", bounded.Note(note))
+			r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonDeletionReverted, eventAction, "%s", bounded.Note(note))
 		}
 		return
 	}
 	editors := before.ManagedFields
 	if was == appliedNone {
-		editors = overruled(editors, object.GetManagedFields())
+		editors = lostFields(editors, object.GetManagedFields())
 	}
 	manager := editorOf(editors)
-	if was == appliedOther || was == appliedNone && manager == "" || !changed(before, object) {
+	if was == appliedOther || was == appliedNone && manager == "" || !hasChanged(before, object) {
 		return
 	}
-	r.Drift.put(object.GetKind(), manager)
-	r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, action, "%s", bounded.Note(reverted(manager, stack)))
+	r.Drift.countRestored(object.GetKind(), manager)
+	r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonEditReverted, eventAction, "%s", bounded.Note(revertNote(manager, stack)))
 }
 
-// changed reports whether applying an object changed it. Changes of the status do not count.
-func changed(before, now metav1.Object) bool {
+// hasChanged reports whether applying an object changed it. Changes of the status do not count.
+func hasChanged(before, now metav1.Object) bool {
 	if before.GetGeneration() != 0 {
 		return before.GetGeneration() != now.GetGeneration()
 	}
 	return before.GetResourceVersion() != now.GetResourceVersion()
 }
 
-// overruled returns the entries of managed fields that have lost fields.
-func overruled(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
+// lostFields returns the entries of managed fields that have lost fields.
+func lostFields(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
 	for _, entry := range before {
 		isSame := func(e metav1.ManagedFieldsEntry) bool {
 			return e.Manager == entry.Manager && e.Operation == entry.Operation && e.Subresource == entry.Subresource && equality.Semantic.DeepEqual(e.FieldsV1, entry.FieldsV1)
@@ -124,8 +124,8 @@ func editorOf(entries []metav1.ManagedFieldsEntry) (manager string) {
 	return manager
 }
 
-// reverted returns the note of an event about an edit that the operator has reverted.
-func reverted(manager string, stack *v1beta1.LoadBalancerStack) string {
+// revertNote returns the note of an event about an edit that the operator has reverted.
+func revertNote(manager string, stack *v1beta1.LoadBalancerStack) string {
 	who := "it"
 	if manager != "" {
 		who = "the field manager " + manager + " edited it, and it"
@@ -146,13 +146,13 @@ func templateChanges(before, after *unstructured.Unstructured) []string {
 		unstructured.RemoveNestedField(template, "metadata", "labels", v1beta1.LabelRevision)
 	}
 	var fields []string
-	differing("", was, is, func(path string) { fields = append(fields, path) })
+	eachDifference("", was, is, func(path string) { fields = append(fields, path) })
 	slices.Sort(fields)
 	return fields
 }
 
-// differing calls note with the path of each field that is not the same in two values.
-func differing(path string, was, is any, note func(path string)) {
+// eachDifference calls note with the path of each field that is not the same in two values.
+func eachDifference(path string, was, is any, note func(path string)) {
 	if reflect.DeepEqual(was, is) {
 		return
 	}
@@ -161,7 +161,7 @@ func differing(path string, was, is any, note func(path string)) {
 		case map[string]any:
 			return x, true
 		case []any:
-			return byName(x)
+			return itemsByName(x)
 		}
 		return nil, false
 	}
@@ -177,17 +177,17 @@ func differing(path string, was, is any, note func(path string)) {
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		switch {
 		case list:
-			differing(fmt.Sprintf("%s[%s]", path, key), a[key], b[key], note)
+			eachDifference(fmt.Sprintf("%s[%s]", path, key), a[key], b[key], note)
 		case path == "":
-			differing(key, a[key], b[key], note)
+			eachDifference(key, a[key], b[key], note)
 		default:
-			differing(path+"."+key, a[key], b[key], note)
+			eachDifference(path+"."+key, a[key], b[key], note)
 		}
 	}
 }
 
-// byName returns the items of a list by their names, if all have one.
-func byName(list []any) (map[string]any, bool) {
+// itemsByName returns the items of a list by their names, if all have one.
+func itemsByName(list []any) (map[string]any, bool) {
 	items := map[string]any{}
 	for _, item := range list {
 		fields, ok := item.(map[string]any)

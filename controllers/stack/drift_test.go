@@ -19,11 +19,11 @@ func TestDrift_BoundsManagers(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	d := NewDrift(registry)
 	for i := range 100 {
-		d.put("DaemonSet", fmt.Sprintf("tool-%d", i))
+		d.countRestored("DaemonSet", fmt.Sprintf("tool-%d", i))
 	}
-	d.put("DaemonSet", "tool-0")
-	d.put("Deployment", noManager)
-	d.put("DaemonSet", strings.Repeat("x", 1000))
+	d.countRestored("DaemonSet", "tool-0")
+	d.countRestored("Deployment", noManager)
+	d.countRestored("DaemonSet", strings.Repeat("x", 1000))
 	families, err := registry.Gather()
 	if err != nil || len(families) != 1 {
 		t.Fatalf("got %d metrics, %v, want one", len(families), err)
@@ -40,7 +40,7 @@ func TestDrift_BoundsManagers(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("restored objects by kind and manager (-want +got):\n%s", diff)
 	}
-	(*Drift)(nil).put("DaemonSet", "x") // counts nothing
+	(*Drift)(nil).countRestored("DaemonSet", "x") // counts nothing
 }
 
 func TestTemplateChanges(t *testing.T) {
@@ -93,7 +93,7 @@ func TestReportDrift(t *testing.T) {
 	const deleted, edited = v1beta1.ReasonDeletionReverted, v1beta1.ReasonEditReverted
 	tests := []struct {
 		name    string
-		was     history
+		was     applyHistory
 		before  *metav1.PartialObjectMetadata // nil: there was no object
 		after   entries
 		known   []v1beta1.ObjectReference // the inventory
@@ -117,7 +117,7 @@ func TestReportDrift(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			recorder := events.NewFakeRecorder(1)
-			r := &Reconciler{Drift: NewDrift(registry), Events: recorder, observed: observed{applied: tt.applied}}
+			r := &Reconciler{Drift: NewDrift(registry), Events: recorder, observed: rolloutMemory{applied: tt.applied}}
 			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: "default", Generation: 3}}
 			object := objectOf(it)
 			object.SetResourceVersion("2")

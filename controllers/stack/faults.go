@@ -21,7 +21,7 @@ type findings struct {
 
 	// restraint is why nothing was written, nil if nothing restrains the operator. absent is then
 	// a sentence about wanted objects that do not exist.
-	restraint *restraint
+	restraint *observeReason
 	absent    string
 	// removed means that nothing is left, as the spec requests.
 	removed bool
@@ -36,7 +36,7 @@ type findings struct {
 
 	// unfit is why this version cannot work in the cluster, nil if it can. If it cannot, nothing was
 	// done.
-	unfit *unfit
+	unfit *unfitReason
 	// renderFailed is why the spec could not be turned into objects.
 	renderFailed string
 	// failures are the requests that failed. ended means that the pass ended with the last of
@@ -47,7 +47,7 @@ type findings struct {
 	// restore is how long until an object that another writer keeps changing is applied again;
 	// zero: there is none.
 	restore time.Duration
-	// leftBehind is how long until the state of a speaker is to be deleted; zero: there is none.
+	// vacatedStates is how long until the state of a speaker is to be deleted; zero: there is none.
 	leftBehind time.Duration
 	// monitored means that the stack has a ServiceMonitor if the API server has the kind.
 	monitored bool
@@ -69,15 +69,15 @@ type findings struct {
 	unapplied bool
 	// unstored means that the templates of the workloads could not be stored.
 	unstored   bool
-	components []component
-	// noNodes is why no node can run a speaker.
+	components []componentState
+	// noNodesReason is why no node can run a speaker.
 	noNodes string
 	// nodes are those that are down, then those that cannot run a speaker.
 	nodes []v1beta1.UnavailableNode
 	// speakers has a sentence for each group of speakers that run and cannot do all of their
 	// work.
 	speakers []string
-	services served
+	services serviceCounts
 	// keys is what was decided about the keys of the mesh; no keys: nothing was.
 	keys keyring.RotationPlan
 	// orphans is a sentence about addresses in use whose pools do not exist.
@@ -85,55 +85,55 @@ type findings struct {
 	inventory []v1beta1.ObjectReference
 }
 
-// blind reports whether the pass ended before it read the state of the components.
-func (f *findings) blind() bool {
+// endedEarly reports whether the pass ended before it read the state of the components.
+func (f *findings) endedEarly() bool {
 	return f.unfit != nil || f.renderFailed != "" || f.ended
 }
 
-// observing reports whether the pass writes nothing but the status.
-func (f *findings) observing() bool { return f.restraint != nil || len(f.invalid) > 0 }
+// writesNothing reports whether the pass writes nothing but the status.
+func (f *findings) writesNothing() bool { return f.restraint != nil || len(f.invalid) > 0 }
 
-// stance is who can end a fault.
-type stance int
+// faultEnd is who can end a fault.
+type faultEnd int
 
 const (
-	// retried: the operator tries again, or the cluster does.
-	retried stance = iota
-	// person: nothing changes before a person acts.
-	person
-	// outside: the network or a node has to change, and may do so by itself.
-	outside
+	// endsByRetry: the operator tries again, or the cluster does.
+	endsByRetry faultEnd = iota
+	// endsByPerson: nothing changes before a person acts.
+	endsByPerson
+	// endsOutside: the network or a node has to change, and may do so by itself.
+	endsOutside
 )
 
 // fault is something that is wrong.
 type fault struct {
 	reason, message string
-	stance          stance
+	stance          faultEnd
 }
 
-// fail records a request that failed, with a reason, and returns the error if another try can end it.
-// What the API server refuses as such waits for a person.
-func (f *findings) fail(reason string, err error) error {
+// addFailure records a request that failed, with a reason, and returns the error if another try can
+// end it. What the API server refuses as such waits for a person.
+func (f *findings) addFailure(reason string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case isFinal(err):
-		f.failures = append(f.failures, fault{reason, fmt.Sprintf("%v: %s", err, permit(err)), person})
+		f.failures = append(f.failures, fault{reason, fmt.Sprintf("%v: %s", err, requestRemedy(err)), endsByPerson})
 		return nil
 	}
-	f.failures = append(f.failures, fault{reason, err.Error(), retried})
+	f.failures = append(f.failures, fault{reason, err.Error(), endsByRetry})
 	return err
 }
 
-// refuses reports whether the API server has refused a request as such.
-func (f *findings) refuses() bool {
-	return slices.ContainsFunc(f.failures, func(x fault) bool { return x.stance == person })
+// hasRefusal reports whether the API server has refused a request as such.
+func (f *findings) hasRefusal() bool {
+	return slices.ContainsFunc(f.failures, func(x fault) bool { return x.stance == endsByPerson })
 }
 
 // faultsOf lists what is wrong, the most severe reason first.
 func faultsOf(f findings) []fault {
 	var faults []fault
-	add := func(reason string, by stance, messages ...string) {
+	add := func(reason string, by faultEnd, messages ...string) {
 		for _, message := range messages {
 			if message != "" {
 				faults = append(faults, fault{reason, message, by})
@@ -141,58 +141,58 @@ func faultsOf(f findings) []fault {
 		}
 	}
 	if f.unfit != nil {
-		add(f.unfit.reason, person, f.unfit.message)
+		add(f.unfit.reason, endsByPerson, f.unfit.message)
 	}
-	add(v1beta1.ReasonSpecInvalid, person, f.invalid...)
-	add(v1beta1.ReasonRenderFailed, person, f.renderFailed)
-	failures := func(by stance, reports bool) {
+	add(v1beta1.ReasonSpecInvalid, endsByPerson, f.invalid...)
+	add(v1beta1.ReasonRenderFailed, endsByPerson, f.renderFailed)
+	failures := func(by faultEnd, reports bool) {
 		for _, failure := range f.failures {
 			if failure.stance == by && (failure.reason == v1beta1.ReasonReportFailed) == reports {
 				faults = append(faults, failure)
 			}
 		}
 	}
-	failures(person, false)
-	failures(retried, false)
+	failures(endsByPerson, false)
+	failures(endsByRetry, false)
 	for _, ref := range f.foreign {
-		add(v1beta1.ReasonObjectNotOurs, person, notOurs(ref))
+		add(v1beta1.ReasonObjectNotOurs, endsByPerson, foreignSentence(ref))
 	}
-	add(v1beta1.ReasonPoolNotReady, person, f.pools...)
-	add(v1beta1.ReasonPeerNotReady, person, f.peers...)
-	add(v1beta1.ReasonAdvertisementNotReady, person, f.advertisements...)
-	add(v1beta1.ReasonNoSpeakerNodes, person, f.noNodes)
+	add(v1beta1.ReasonPoolNotReady, endsByPerson, f.pools...)
+	add(v1beta1.ReasonPeerNotReady, endsByPerson, f.peers...)
+	add(v1beta1.ReasonAdvertisementNotReady, endsByPerson, f.advertisements...)
+	add(v1beta1.ReasonNoSpeakerNodes, endsByPerson, f.noNodes)
 	if f.rollout != nil {
-		stance := person
+		stance := endsByPerson
 		if f.rollout.reason == v1beta1.ReasonRollingBack {
-			stance = retried
+			stance = endsByRetry
 		}
 		add(f.rollout.reason, stance, f.rollout.failureBeside(f.components))
 	}
-	add(v1beta1.ReasonComponentFailing, retried, componentFaults(f.components)...)
-	add(v1beta1.ReasonPeersDown, outside, f.peersDown...)
+	add(v1beta1.ReasonComponentFailing, endsByRetry, componentFaults(f.components)...)
+	add(v1beta1.ReasonPeersDown, endsOutside, f.peersDown...)
 	if allSettled(f.components) { // otherwise speakers may still be starting
-		add(v1beta1.ReasonPeersDown, outside, f.noSpeaker...)
+		add(v1beta1.ReasonPeersDown, endsOutside, f.noSpeaker...)
 	}
-	add(v1beta1.ReasonFlapping, outside, f.flapping...)
-	add(v1beta1.ReasonSpeakersNotReady, outside, f.speakers...)
-	add(v1beta1.ReasonServicesNotAnnounced, outside, f.services.none())
-	add(v1beta1.ReasonAddressesWithoutPool, person, f.orphans)
-	failures(person, true)
-	failures(retried, true)
+	add(v1beta1.ReasonFlapping, endsOutside, f.flapping...)
+	add(v1beta1.ReasonSpeakersNotReady, endsOutside, f.speakers...)
+	add(v1beta1.ReasonServicesNotAnnounced, endsOutside, f.services.noneAnnouncedSentence())
+	add(v1beta1.ReasonAddressesWithoutPool, endsByPerson, f.orphans)
+	failures(endsByPerson, true)
+	failures(endsByRetry, true)
 	return faults
 }
 
-func notOurs(ref v1beta1.ObjectReference) string {
+func foreignSentence(ref v1beta1.ObjectReference) string {
 	advice := "delete or rename it"
 	if ref.Group == v1beta1.GroupVersion.Group {
 		advice += ", or use another name in the LoadBalancerStack"
 	}
 	return fmt.Sprintf("the %s exists already and was not made by lbstack, which does not touch it: %s, or hand it over with the label %s=%s",
-		describe(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
+		describeObject(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
 }
 
-// unavailable returns a sentence about the nodes that are down; empty: none is.
-func unavailable(nodes []v1beta1.UnavailableNode) string {
+// unavailableSentence returns a sentence about the nodes that are down; empty: none is.
+func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 	var down []string
 	for _, n := range nodes {
 		if isDown(n) {
@@ -203,24 +203,24 @@ func unavailable(nodes []v1beta1.UnavailableNode) string {
 		return ""
 	}
 	return fmt.Sprintf("no address is announced from %s: the other nodes have the addresses, and changes are rolled out to them alone: "+
-		"start the node again, or delete its Node object", listed(down))
+		"start the node again, or delete its Node object", listNames(down))
 }
 
 // maxListed bounds how many names a sentence lists.
 const maxListed = 5
 
-// listed joins names: the first maxListed of them, and the number of the others.
-func listed(names []string) string { return separated(names, ", ") }
+// listNames joins names: the first maxListed of them, and the number of the others.
+func listNames(names []string) string { return joinWords(names, ", ") }
 
-func separated(words []string, by string) string {
+func joinWords(words []string, by string) string {
 	if len(words) <= maxListed {
 		return strings.Join(words, by)
 	}
 	return fmt.Sprintf("%s%sand %d more", strings.Join(words[:maxListed], by), by, len(words)-maxListed)
 }
 
-// served counts the Services of type LoadBalancer that have an address.
-type served struct {
+// serviceCounts counts the Services of type LoadBalancer that have an address.
+type serviceCounts struct {
 	// addressed is how many have one, announced how many of them are announced in full, and
 	// idle how many are not because they have no endpoint.
 	addressed, announced, idle int
@@ -233,8 +233,8 @@ type served struct {
 	again time.Duration
 }
 
-// toRecreate is a sentence about the Services that are not of the class that is served.
-func (s served) toRecreate() string {
+// otherClassSentence is a sentence about the Services that are not of the class that is served.
+func (s serviceCounts) otherClassSentence() string {
 	if len(s.otherClass) == 0 {
 		return ""
 	}
@@ -244,11 +244,11 @@ func (s served) toRecreate() string {
 		them = "with it"
 	}
 	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: to move them, create them again %s, since their class is immutable",
-		class, len(s.otherClass), bounded.Cut(listed(s.otherClass), maxMessage/4), them)
+		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessage/4), them)
 }
 
 // summary counts the Services that are announced.
-func (s served) summary() string {
+func (s serviceCounts) summary() string {
 	switch {
 	case s.addressed == 0:
 		return "controller and speakers run; no Service has an address"
@@ -260,15 +260,15 @@ func (s served) summary() string {
 		text += fmt.Sprintf("; %d have no endpoint", s.idle)
 	}
 	if len(s.why) > 0 {
-		text += "; not announced: " + bounded.Cut(listed(s.why), maxMessage/2)
+		text += "; not announced: " + bounded.Cut(listNames(s.why), maxMessage/2)
 	}
 	return text
 }
 
-// missing returns a sentence that counts the Services that are not announced; empty: all are
+// unannouncedSentence returns a sentence that counts the Services that are not announced; empty: all are
 // announced, or none has a sentence.
-func (s served) missing() string {
-	if s.announced == s.addressed || s.none() != "" {
+func (s serviceCounts) unannouncedSentence() string {
+	if s.announced == s.addressed || s.noneAnnouncedSentence() != "" {
 		return ""
 	}
 	text := fmt.Sprintf("%d of %d Services with an address are not announced", s.addressed-s.announced, s.addressed)
@@ -278,8 +278,8 @@ func (s served) missing() string {
 	return text + ": the condition Available has the details"
 }
 
-// none returns a sentence if no Service is announced although some should be.
-func (s served) none() string {
+// noneAnnouncedSentence returns a sentence if no Service is announced although some should be.
+func (s serviceCounts) noneAnnouncedSentence() string {
 	if s.announced > 0 || s.addressed == s.idle {
 		return ""
 	}

@@ -36,16 +36,16 @@ type storedKeys struct {
 	valid   bool // it has a valid key
 }
 
-// lock makes the API server refuse a write of the Secret if somebody has changed or deleted it since
-// it was read: a former key must not come back.
-func (s storedKeys) lock(object *unstructured.Unstructured) {
+// setPreconditions makes the API server refuse a write of the Secret if somebody has changed or
+// deleted it since it was read: a former key must not come back.
+func (s storedKeys) setPreconditions(object *unstructured.Unstructured) {
 	object.SetUID(s.uid)
 	object.SetResourceVersion(s.version)
 }
 
-// meshKeys decides which keys the speakers should have, and puts them into the Secret among
+// decideMeshKeys decides which keys the speakers should have, and puts them into the Secret among
 // the wanted objects.
-func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *surroundings, f *findings) (storedKeys, error) {
+func (r *Reconciler) decideMeshKeys(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, around *clusterState, f *findings) (storedKeys, error) {
 	object, err := keySecret(wanted)
 	if err != nil {
 		return storedKeys{}, err
@@ -53,13 +53,13 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	secret := &corev1.Secret{}
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(object), secret)
 	if client.IgnoreNotFound(err) != nil {
-		return storedKeys{}, fmt.Errorf("reading the %s: %w", describe(refOf(object)), err)
+		return storedKeys{}, fmt.Errorf("reading the %s: %w", describeObject(refOf(object)), err)
 	}
 	exists := err == nil
 	since, _ := time.Parse(time.RFC3339, secret.Annotations[annotationKeySince])
 	plan := keyring.Decide(keyring.RotationState{
 		Files: secret.Data, Since: since, Done: secret.Annotations[annotationKeyRotation], Request: stack.Spec.Speaker.KeyRotation,
-		Speakers: around.speakers(), Now: time.Now(),
+		Speakers: around.speakerKeys(), Now: time.Now(),
 	}, newKey)
 	putKeys(object, plan)
 	keys, damaged := keyring.Parse(secret.Data)
@@ -69,22 +69,22 @@ func (r *Reconciler) meshKeys(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	}
 	f.keys = plan
 	if exists && damaged != nil {
-		r.Events.Eventf(stack, nil, corev1.EventTypeWarning, v1beta1.ReasonMeshKeyInvalid, action, "%s", bounded.Note(invalidKeys(refOf(object), damaged, len(keys))))
+		r.Events.Eventf(stack, nil, corev1.EventTypeWarning, v1beta1.ReasonMeshKeyInvalid, eventAction, "%s", bounded.Note(invalidKeysSentence(refOf(object), damaged, len(keys))))
 	}
 	return stored, nil
 }
 
 func keySecret(wanted []*unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	for _, object := range wanted {
-		if isKeys(object) {
+		if isKeySecret(object) {
 			return object, nil
 		}
 	}
 	return nil, errors.New("the manifests have no Secret for the keys of the mesh")
 }
 
-// isKeys reports whether an object is the Secret with the keys of the mesh.
-func isKeys(object *unstructured.Unstructured) bool {
+// isKeySecret reports whether an object is the Secret with the keys of the mesh.
+func isKeySecret(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Secret" && object.GetName() == manifests.MeshKeysSecretName
 }
 
@@ -108,9 +108,9 @@ func putKeys(object *unstructured.Unstructured, plan keyring.RotationPlan) {
 	object.SetAnnotations(annotations)
 }
 
-// speakers returns the speakers that run, or may run, with the keys that they accept. A stopped
+// speakerKeys returns the speakers that run, or may run, with the keys that they accept. A stopped
 // speaker is left out: it reads the Secret when it starts again.
-func (s *surroundings) speakers() map[lb.NodeName]keyring.SpeakerKeys {
+func (s *clusterState) speakerKeys() map[lb.NodeName]keyring.SpeakerKeys {
 	all := map[lb.NodeName]keyring.SpeakerKeys{}
 	for node := range podsByNode(s.podsOf("speaker")) {
 		if node != "" {
@@ -126,18 +126,18 @@ func (s *surroundings) speakers() map[lb.NodeName]keyring.SpeakerKeys {
 	return all
 }
 
-// invalidKeys returns a sentence about entries of the Secret that are not valid keys.
-func invalidKeys(ref v1beta1.ObjectReference, damaged error, valid int) string {
+// invalidKeysSentence returns a sentence about entries of the Secret that are not valid keys.
+func invalidKeysSentence(ref v1beta1.ObjectReference, damaged error, valid int) string {
 	what := strings.ReplaceAll(damaged.Error(), "\n", "; ")
 	consequence := "a new key is made"
 	if valid > 0 {
 		consequence = "the other keys stay"
 	}
-	return fmt.Sprintf("the %s: %s: these entries are removed, and %s: to replace the key, change spec.speaker.keyRotation of the LoadBalancerStack", describe(ref), what, consequence)
+	return fmt.Sprintf("the %s: %s: these entries are removed, and %s: to replace the key, change spec.speaker.keyRotation of the LoadBalancerStack", describeObject(ref), what, consequence)
 }
 
-// rotation returns the state of a rotation of the mesh keys; the reason is empty if there is none.
-func rotation(plan keyring.RotationPlan) (reason, message string) {
+// rotationState returns the state of a rotation of the mesh keys; the reason is empty if there is none.
+func rotationState(plan keyring.RotationPlan) (reason, message string) {
 	if len(plan.Keys) == 0 || (len(plan.Keys) == 1 && len(plan.Waiting) == 0) {
 		return "", ""
 	}
@@ -145,7 +145,7 @@ func rotation(plan keyring.RotationPlan) (reason, message string) {
 	for _, node := range plan.Waiting {
 		nodes = append(nodes, string(node))
 	}
-	id, speakers := plan.Keys[0].ID, "the speakers on "+listed(nodes)
+	id, speakers := plan.Keys[0].ID, "the speakers on "+listNames(nodes)
 	former := "they go on with keys that the Secret does not have any more"
 	if len(plan.Keys) > 1 {
 		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, and speakers that do not accept the new one are isolated from the others then"

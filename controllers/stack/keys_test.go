@@ -46,7 +46,7 @@ func TestRotation(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			reason, message := rotation(tt.plan)
+			reason, message := rotationState(tt.plan)
 			if reason != tt.reason || !strings.Contains(message, tt.words) || (reason == "") != (message == "") {
 				t.Errorf("got  %s: %s\nwant %s: ... %s ...", reason, message, tt.reason, tt.words)
 			}
@@ -64,12 +64,12 @@ func TestAssess_KeyRotationIsPresentOnlyWhileUnderWay(t *testing.T) {
 	}{
 		{"one key", findings{keys: keyring.RotationPlan{Keys: []keyring.Entry{meshKey(1, "a")}}}, false},
 		{"two keys", under, true},
-		{"a pass that does not read the Secret reports no change", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, true},
+		{"a pass that does not read the Secret reports no change", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", endsByRetry}}}, true},
 		{"the former key is gone", findings{keys: keyring.RotationPlan{Keys: []keyring.Entry{meshKey(2, "b")}}}, false},
 		{"two keys again", under, true},
 		{"the stack is removed", findings{removing: new("waiting")}, false},
 	} {
-		status = assess(status, step.found)
+		status = buildStatus(status, step.found)
 		c := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionKeyRotation)
 		if (c != nil) != step.want || (c != nil && c.Status != metav1.ConditionTrue) {
 			t.Errorf("%s: got the condition %+v, want one: %t", step.name, c, step.want)
@@ -81,7 +81,7 @@ func TestSurroundings_Speakers(t *testing.T) {
 	state := func(node string, phase v1beta1.SpeakerPhase, keys ...string) v1beta1.SpeakerState {
 		return v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: node}, Status: v1beta1.SpeakerStateStatus{Phase: phase, MeshKeys: keys}}
 	}
-	s := &surroundings{
+	s := &clusterState{
 		placement: placement{down: map[string]bool{"down": true}},
 		pods:      []corev1.Pod{speakerPod("up", corev1.ConditionTrue), speakerPod("starts", corev1.ConditionFalse), speakerPod("restarts", corev1.ConditionFalse)},
 		states: []v1beta1.SpeakerState{
@@ -90,7 +90,7 @@ func TestSurroundings_Speakers(t *testing.T) {
 		},
 	}
 	want := map[lb.NodeName]keyring.SpeakerKeys{"up": {Accepts: []string{"11", "22"}}, "down": {Accepts: []string{"11"}, Down: true}, "starts": {}, "restarts": {}}
-	if diff := cmp.Diff(want, s.speakers()); diff != "" {
+	if diff := cmp.Diff(want, s.speakerKeys()); diff != "" {
 		t.Errorf("speakers (-want +got):\n%s", diff)
 	}
 }
@@ -129,7 +129,7 @@ func TestInvalidKeys_NamesEntriesAndConsequence(t *testing.T) {
 	damaged := errors.Join(errors.New(`the entry "key-1": why`), errors.New(`the entry "x": why not`))
 	for valid, consequence := range map[int]string{0: "a new key is made", 1: "the other keys stay"} {
 		want := fmt.Sprintf(`the Secret n/lbstack-mesh-keys: the entry "key-1": why; the entry "x": why not: these entries are removed, and %s: `, consequence)
-		if got := invalidKeys(secret, damaged, valid); !strings.HasPrefix(got, want) {
+		if got := invalidKeysSentence(secret, damaged, valid); !strings.HasPrefix(got, want) {
 			t.Errorf("%d valid keys:\ngot  %s\nwant %s", valid, got, want)
 		}
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// leaving is how long the state of a stopped speaker stays if its node is to have no speaker any more:
-// other speakers cover for it for 30 s, and routers keep its routes for a while.
-const leaving = 2 * time.Minute
+// vacatedLifetime is how long the state of a stopped speaker stays if its node is to have no
+// speaker any more: other speakers cover for it for 30 s, and routers keep its routes for a while.
+const vacatedLifetime = 2 * time.Minute
 
-// leftBehind returns the states of speakers to delete: those of vacated nodes with Current=False, after
-// leaving if the speaker was stopped. again is how long until the next one is to be deleted; 0: there is none.
-func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
+// vacatedStates returns the states of speakers to delete: those of vacated nodes with
+// Current=False, after leaving if the speaker was stopped. again is how long until the next one is
+// to be deleted; 0: there is none.
+func (s *clusterState) vacatedStates(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
 	for i := range s.states {
 		state := &s.states[i]
 		if !s.vacated[state.Name] || !meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent) {
@@ -27,8 +28,8 @@ func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, 
 		}
 		ready := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady)
 		if state.Status.Phase == v1beta1.SpeakerStopped && ready != nil {
-			if left := leaving - now.Sub(ready.LastTransitionTime.Time); left > 0 {
-				again = sooner(again, min(left, leaving))
+			if left := vacatedLifetime - now.Sub(ready.LastTransitionTime.Time); left > 0 {
+				again = shorterWait(again, min(left, vacatedLifetime))
 				continue
 			}
 		}
@@ -38,14 +39,14 @@ func (s *surroundings) leftBehind(now time.Time) (list []*v1beta1.SpeakerState, 
 }
 
 // forgetVacated deletes what the speakers of vacated nodes have reported.
-func (r *Reconciler) forgetVacated(ctx context.Context, around *surroundings, f *findings) error {
-	list, again := around.leftBehind(time.Now())
+func (r *Reconciler) forgetVacated(ctx context.Context, around *clusterState, f *findings) error {
+	list, again := around.vacatedStates(time.Now())
 	f.leftBehind = again
 	for _, state := range list {
 		err := r.forgetSpeaker(ctx, state)
 		switch {
 		case apierrors.IsConflict(err): // a speaker reports again, or the cache is old
-			f.leftBehind = sooner(f.leftBehind, gathering)
+			f.leftBehind = shorterWait(f.leftBehind, gatherDelay)
 		case err != nil:
 			return fmt.Errorf("deleting the reports of the speaker on the node %s, which is to have no speaker any more: %w", state.Name, err)
 		}
@@ -64,17 +65,17 @@ func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerSt
 	for i := range slices.Items {
 		object := &slices.Items[i]
 		object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSlice")) // items of a list have none
-		if err := r.Client.Delete(ctx, object, asRead(&object.ObjectMeta)); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Delete(ctx, object, preconditionsOf(&object.ObjectMeta)); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("the SpeakerRouteSlice %s: %w", object.GetName(), err)
 		}
 	}
-	if err := r.Client.Delete(ctx, state.DeepCopy(), asRead(&state.ObjectMeta)); client.IgnoreNotFound(err) != nil {
+	if err := r.Client.Delete(ctx, state.DeepCopy(), preconditionsOf(&state.ObjectMeta)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("the SpeakerState: %w", err)
 	}
 	return nil
 }
 
-// asRead returns the precondition that an object has not been written since it was read.
-func asRead(of *metav1.ObjectMeta) client.Preconditions {
+// preconditionsOf returns the precondition that an object has not been written since it was read.
+func preconditionsOf(of *metav1.ObjectMeta) client.Preconditions {
 	return client.Preconditions{UID: &of.UID, ResourceVersion: &of.ResourceVersion}
 }

@@ -41,7 +41,7 @@ func TestLeftBehind(t *testing.T) {
 		{"node with a taint that evicts speakers", node("a", tainted("gpu", corev1.TaintEffectNoExecute)), nil, stopped, 1, 0},
 		{"speaker that was killed and whose pod is gone", node("a", out), nil, state(v1beta1.SpeakerActive, no, 0), 1, 0},
 		{"speaker that was stopped a minute ago stays for another one", node("a", out), nil, state(v1beta1.SpeakerStopped, no, time.Minute), 0, time.Minute},
-		{"speaker that was stopped in the future of the operator's clock stays", node("a", out), nil, state(v1beta1.SpeakerStopped, no, -time.Hour), 0, leaving},
+		{"speaker that was stopped in the future of the operator's clock stays", node("a", out), nil, state(v1beta1.SpeakerStopped, no, -time.Hour), 0, vacatedLifetime},
 		{"speaker that runs as far as the controller knows stays", node("a", out), nil, state(v1beta1.SpeakerActive, yes, time.Hour), 0, 0},
 		{"pod that has not ended", node("a", out), []corev1.Pod{speakerPod("a", corev1.ConditionFalse, ending)}, stopped, 0, 0},
 		{"node that is not ready may run it although the pod is gone", node("a", out, dead), nil, stopped, 0, 0},
@@ -49,9 +49,9 @@ func TestLeftBehind(t *testing.T) {
 		{"node that is ready again, of which the taint is not removed yet", node("a", tainted(taintNotReady, corev1.TaintEffectNoSchedule)), nil, stopped, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := surroundings{states: []v1beta1.SpeakerState{tt.state}}
-			s.placement = place([]corev1.Node{tt.node}, tt.pods, s.states, corev1.PodSpec{NodeSelector: map[string]string{"edge": "yes"}})
-			list, again := s.leftBehind(began)
+			s := clusterState{states: []v1beta1.SpeakerState{tt.state}}
+			s.placement = newPlacement([]corev1.Node{tt.node}, tt.pods, s.states, corev1.PodSpec{NodeSelector: map[string]string{"edge": "yes"}})
+			list, again := s.vacatedStates(began)
 			if diff := cmp.Diff([]any{tt.want, tt.again}, []any{len(list), again}); diff != "" {
 				t.Errorf("states that go, and when the next does (-want +got):\n%s", diff)
 			}

@@ -15,18 +15,18 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// restraint is why the operator only observes, and writes only the status of the stack.
-type restraint struct{ reason, message string }
+// observeReason is why the operator only observes, and writes only the status of the stack.
+type observeReason struct{ reason, message string }
 
-// restraintOf returns what restrains the operator, nil if nothing does. The annotation comes
+// observeReasonOf returns what restrains the operator, nil if nothing does. The annotation comes
 // first: it is set by hand, for a while.
-func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
-	var r restraint
+func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
+	var r observeReason
 	switch {
 	case apiconv.IsPaused(stack):
-		r = restraint{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
+		r = observeReason{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
 	case stack.Spec.ManagementState == v1beta1.Unmanaged:
-		r = restraint{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}
+		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}
 	default:
 		return nil
 	}
@@ -39,9 +39,9 @@ func restraintOf(stack *v1beta1.LoadBalancerStack) *restraint {
 // maxHandled is the bound of status.lastHandledReconcile.
 const maxHandled = 128
 
-// forced returns the value of the annotation that requests a pass over all objects; empty if
+// reconcileRequest returns the value of the annotation that requests a pass over all objects; empty if
 // the last such pass was for the same value.
-func forced(stack *v1beta1.LoadBalancerStack) string {
+func reconcileRequest(stack *v1beta1.LoadBalancerStack) string {
 	value := bounded.Cut(stack.Annotations[v1beta1.AnnotationReconcile], maxHandled)
 	if value == stack.Status.LastHandledReconcile {
 		return ""
@@ -49,9 +49,9 @@ func forced(stack *v1beta1.LoadBalancerStack) string {
 	return value
 }
 
-// render returns the objects that the spec requests. It records invalid fields of the spec in f; if
-// there is one, the objects must not be written.
-func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, accounts map[string]types.UID, f *findings) ([]*unstructured.Unstructured, error) {
+// renderObjects returns the objects that the spec requests. It records invalid fields of the spec
+// in f; if there is one, the objects must not be written.
+func (r *Reconciler) renderObjects(spec v1beta1.LoadBalancerStackSpec, serviceMonitors bool, accounts map[string]types.UID, f *findings) ([]*unstructured.Unstructured, error) {
 	wanted, err := manifests.Render(manifests.Options{Spec: spec, Image: r.Image, Namespace: r.Namespace, ServiceMonitors: serviceMonitors, Accounts: accounts})
 	var invalid *manifests.InvalidError
 	if !errors.As(err, &invalid) {
@@ -59,25 +59,25 @@ func (r *Reconciler) render(spec v1beta1.LoadBalancerStackSpec, serviceMonitors 
 	}
 	for _, field := range invalid.Fields {
 		f.invalid = append(f.invalid, field.Error())
-		f.wrong(field.Path)
+		f.addInvalidField(field.Path)
 	}
 	return wanted, nil
 }
 
-// watchOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses: the time
-// does not count for it.
-func (r *Reconciler) watchOnly(ctx context.Context, wanted []*unstructured.Unstructured, around *surroundings, f *findings) error {
+// observeOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses:
+// the time does not count for it.
+func (r *Reconciler) observeOnly(ctx context.Context, wanted []*unstructured.Unstructured, around *clusterState, f *findings) error {
 	r.observed.since = time.Time{}
 	var absent []string
 	for _, object := range wanted {
-		live, err := r.cached(ctx, refOf(object))
+		live, err := r.cachedObject(ctx, refOf(object))
 		if err != nil {
 			return err
 		}
 		if live == nil || !isLabelled(live) {
-			absent = append(absent, describe(refOf(object)))
+			absent = append(absent, describeObject(refOf(object)))
 			if isWorkload(object) {
-				f.components = append(f.components, refused(object, "it does not exist"))
+				f.components = append(f.components, refusedState(object, "it does not exist"))
 			}
 			continue
 		}
@@ -86,7 +86,7 @@ func (r *Reconciler) watchOnly(ctx context.Context, wanted []*unstructured.Unstr
 		}
 	}
 	if len(absent) > 0 {
-		f.absent = fmt.Sprintf("%d objects of the stack do not exist: %s", len(absent), listed(absent))
+		f.absent = fmt.Sprintf("%d objects of the stack do not exist: %s", len(absent), listNames(absent))
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ func TestRestraintOf(t *testing.T) {
 			if tt.deleted {
 				stack.DeletionTimestamp = &metav1.Time{Time: metav1.Now().Time}
 			}
-			got := restraintOf(stack)
+			got := observeReasonOf(stack)
 			if got == nil {
-				got = &restraint{}
+				got = &observeReason{}
 			}
 			if got.reason != tt.want || strings.Contains(got.message, "deletion of the stack waits") != tt.deleted {
 				t.Errorf("got %+v, want the reason %q, with the deletion: %v", *got, tt.want, tt.deleted)
@@ -59,7 +59,7 @@ func TestForced(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1beta1.AnnotationReconcile: tt.value}}}
 			stack.Status.LastHandledReconcile = tt.last
-			if got := forced(stack); got != tt.want {
+			if got := reconcileRequest(stack); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -16,10 +16,10 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// lookForMonitoring is how long until a pass checks again whether the API server has the kind
+// monitoringInterval is how long until a pass checks again whether the API server has the kind
 // ServiceMonitor, and whether somebody changed the ServiceMonitor. Neither is watched: the kind can
 // come and go, and a watch on a kind that does not exist fails repeatedly.
-const lookForMonitoring = 30 * time.Second
+const monitoringInterval = 30 * time.Second
 
 // hasServiceMonitors returns whether the API server has the kind ServiceMonitor. With an error it
 // returns whether the inventory has one, so that the ServiceMonitor stays and the pass can go on.
@@ -39,8 +39,8 @@ func (r *Reconciler) hasServiceMonitors(inventory []v1beta1.ObjectReference) (bo
 	return slices.ContainsFunc(list.APIResources, func(resource metav1.APIResource) bool { return resource.Kind == kind.Kind }), nil
 }
 
-// uncached returns an object of a kind that is not watched, nil if there is none.
-func (r *Reconciler) uncached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
+// readUncached returns an object of a kind that is not watched, nil if there is none.
+func (r *Reconciler) readUncached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvkOf(ref))
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
@@ -48,7 +48,7 @@ func (r *Reconciler) uncached(ctx context.Context, ref v1beta1.ObjectReference) 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)
+		return nil, fmt.Errorf("reading the %s: %w", describeObject(ref), err)
 	}
 	return object, nil
 }

@@ -48,12 +48,12 @@ type placement struct {
 	lacking []string
 }
 
-// place returns where the speakers of a DaemonSet run; pods are its pods.
-func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
+// newPlacement returns where the speakers of a DaemonSet run; pods are its pods.
+func newPlacement(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState, template corev1.PodSpec) placement {
 	p := placement{down: map[string]bool{}, counted: map[string]bool{}, vacated: map[string]bool{}, hosts: map[string]rollout.Node{}}
 	at, silent := podsByNode(pods), silentSpeakers(states)
 	for i := range nodes {
-		p.add(&nodes[i], at[nodes[i].Name], silent[nodes[i].Name], template)
+		p.addNode(&nodes[i], at[nodes[i].Name], silent[nodes[i].Name], template)
 	}
 	slices.SortFunc(p.unavailable, func(x, y v1beta1.UnavailableNode) int {
 		return cmp.Or(cmp.Compare(rankOf(x), rankOf(y)), strings.Compare(string(x.Name), string(y.Name)))
@@ -62,26 +62,26 @@ func place(nodes []corev1.Node, pods []corev1.Pod, states []v1beta1.SpeakerState
 	return p
 }
 
-func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, template corev1.PodSpec) {
+func (p *placement) addNode(node *corev1.Node, pods []*corev1.Pod, silent bool, template corev1.PodSpec) {
 	ready := isReady(node)
-	available := slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil && podReady(pod) })
-	selected, os := selects(template.NodeSelector, node)
-	selected = selected && attracts(template.Affinity, node)
-	taint := untolerated(template.Tolerations, node, true)
+	available := slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil && isPodReady(pod) })
+	selected, os := selectsNode(template.NodeSelector, node)
+	selected = selected && matchesAffinity(template.Affinity, node)
+	taint := untoleratedTaint(template.Tolerations, node, true)
 	wanted := selected && taint == ""
-	p.selected += count(selected)
-	p.able += count(selected && untolerated(template.Tolerations, node, false) == "")
+	p.selected += countIf(selected)
+	p.able += countIf(selected && untoleratedTaint(template.Tolerations, node, false) == "")
 	switch {
 	case !ready || len(pods) > 0:
 	case wanted:
 		p.lacking = append(p.lacking, node.Name)
-	case !selected || untolerated(template.Tolerations, node, false) != "": // the taint not-ready does not count: the node is ready
+	case !selected || untoleratedTaint(template.Tolerations, node, false) != "": // the taint not-ready does not count: the node is ready
 		p.vacated[node.Name] = true
 	}
 	note := func(reason, message string) {
 		p.unavailable = append(p.unavailable, v1beta1.UnavailableNode{Name: v1beta1.NodeName(node.Name), Reason: reason, Message: bounded.Cut(message, maxNodeMessage)})
 	}
-	taint = untolerated(template.Tolerations, node, false)
+	taint = untoleratedTaint(template.Tolerations, node, false)
 	if selected {
 		p.hosts[node.Name] = rolloutNode(node, taint, silent)
 	}
@@ -92,22 +92,22 @@ func (p *placement) add(node *corev1.Node, pods []*corev1.Pod, silent bool, temp
 	case taint != "" && !available:
 		note(v1beta1.ReasonUntoleratedTaint, fmt.Sprintf("it has the taint %s: add a toleration to spec.speaker.tolerations if addresses are to be announced from it", taint))
 	case !ready:
-		p.lose(node.Name, wanted)
+		p.addDown(node.Name, wanted)
 		note(v1beta1.ReasonNodeNotReady, whyNotReady(node))
 	case silent && available: // otherwise its pod shows why
-		p.lose(node.Name, wanted)
+		p.addDown(node.Name, wanted)
 		note(v1beta1.ReasonSpeakerUnreachable, "no other speaker receives anything from its speaker")
 	}
 }
 
-func (p *placement) lose(node string, wanted bool) {
+func (p *placement) addDown(node string, wanted bool) {
 	p.down[node] = true
 	if wanted {
 		p.counted[node] = true
 	}
 }
 
-func count(is bool) int {
+func countIf(is bool) int {
 	if is {
 		return 1
 	}
@@ -118,7 +118,7 @@ func isDown(n v1beta1.UnavailableNode) bool {
 	return n.Reason == v1beta1.ReasonNodeNotReady || n.Reason == v1beta1.ReasonSpeakerUnreachable
 }
 
-func rankOf(n v1beta1.UnavailableNode) int { return count(!isDown(n)) }
+func rankOf(n v1beta1.UnavailableNode) int { return countIf(!isDown(n)) }
 
 func isReady(node *corev1.Node) bool {
 	c := readyOf(node)
@@ -142,9 +142,9 @@ func whyNotReady(node *corev1.Node) string {
 	return strings.TrimSpace(fmt.Sprintf("Ready is %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
 }
 
-// selects reports whether a node selector selects a node. If only the operating system does not
+// selectsNode reports whether a node selector selects a node. If only the operating system does not
 // match, otherOS is that of the node.
-func selects(selector map[string]string, node *corev1.Node) (selected bool, otherOS string) {
+func selectsNode(selector map[string]string, node *corev1.Node) (selected bool, otherOS string) {
 	for key, value := range selector {
 		has, labelled := node.Labels[key]
 		switch {
@@ -158,8 +158,8 @@ func selects(selector map[string]string, node *corev1.Node) (selected bool, othe
 	return otherOS == "", otherOS
 }
 
-// attracts returns whether a node has what the required node affinity of a pod template asks for.
-func attracts(affinity *corev1.Affinity, node *corev1.Node) bool {
+// matchesAffinity returns whether a node has what the required node affinity of a pod template asks for.
+func matchesAffinity(affinity *corev1.Affinity, node *corev1.Node) bool {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return true
 	}
@@ -179,9 +179,9 @@ var daemonTolerations = []corev1.Toleration{
 	{Key: "node.kubernetes.io/network-unavailable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-// untolerated returns the first taint of a node that keeps the pods of a DaemonSet away. Unless all
+// untoleratedTaint returns the first taint of a node that keeps the pods of a DaemonSet away. Unless all
 // is set, the taints that Kubernetes sets on a node that is not ready do not count.
-func untolerated(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
+func untoleratedTaint(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
 		if taint.Effect == corev1.TaintEffectPreferNoSchedule || (!all && (taint.Key == taintNotReady || taint.Key == taintUnreachable)) {
@@ -225,7 +225,7 @@ func nodeOf(pod *corev1.Pod) string {
 	return ""
 }
 
-func podReady(pod *corev1.Pod) bool {
+func isPodReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
@@ -244,13 +244,13 @@ func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 	return silent
 }
 
-// lost are the pods that a workload has on nodes that are down: they are neither waited
+// downPods are the pods that a workload has on nodes that are down: they are neither waited
 // for nor updated.
-type lost struct{ desired, updated, ready int32 }
+type downPods struct{ desired, updated, ready int32 }
 
-// ofDaemon counts the pods of a DaemonSet on the nodes in counted.
-func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
-	var w lost
+// downDaemonPods counts the pods of a DaemonSet on the nodes in counted.
+func (p *placement) downDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downPods {
+	var w downPods
 	current := d.Annotations[appsv1.DeprecatedTemplateGeneration]
 	for node := range p.counted {
 		w.desired++
@@ -258,8 +258,8 @@ func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
 			if pod.DeletionTimestamp != nil {
 				continue
 			}
-			w.updated += int32(count(current != "" && pod.Labels[labelTemplateGeneration] == current))
-			w.ready += int32(count(podReady(pod)))
+			w.updated += int32(countIf(current != "" && pod.Labels[labelTemplateGeneration] == current))
+			w.ready += int32(countIf(isPodReady(pod)))
 		}
 	}
 	return w
@@ -269,14 +269,14 @@ func (p *placement) ofDaemon(d *appsv1.DaemonSet, pods []corev1.Pod) lost {
 // from.
 const labelTemplateGeneration = "pod-template-generation"
 
-// ofDeployment counts the pods of a Deployment on the nodes that are down. It does not count those
+// downDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count those
 // that are up to date.
-func (p *placement) ofDeployment(pods []corev1.Pod) lost {
-	var w lost
+func (p *placement) downDeploymentPods(pods []corev1.Pod) downPods {
+	var w downPods
 	for i := range pods {
 		if p.down[pods[i].Spec.NodeName] {
 			w.desired++
-			w.ready += int32(count(pods[i].DeletionTimestamp == nil && podReady(&pods[i])))
+			w.ready += int32(countIf(pods[i].DeletionTimestamp == nil && isPodReady(&pods[i])))
 		}
 	}
 	return w

@@ -113,7 +113,7 @@ func TestPlace(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			template := corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", "edge": "yes"}, Tolerations: tt.tolerations}
-			got := place(tt.nodes, tt.pods, tt.states, template)
+			got := newPlacement(tt.nodes, tt.pods, tt.states, template)
 			for i := range got.unavailable {
 				if got.unavailable[i].Message == "" {
 					t.Errorf("%s has no message", got.unavailable[i].Name)
@@ -136,7 +136,7 @@ func TestPlace_NodesThatLackAPod(t *testing.T) {
 		node("other", labelled("edge", "no")), node("has"),
 	}
 	template := corev1.PodSpec{NodeSelector: map[string]string{"edge": "yes"}}
-	got := place(nodes, []corev1.Pod{speakerPod("has", corev1.ConditionFalse)}, nil, template)
+	got := newPlacement(nodes, []corev1.Pod{speakerPod("has", corev1.ConditionFalse)}, nil, template)
 	if diff := cmp.Diff([]string{"a", "z"}, got.lacking); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
 	}
@@ -154,10 +154,10 @@ func TestPodsOnNodesThatAreDown(t *testing.T) {
 	old := func(pod *corev1.Pod) { pod.Labels[labelTemplateGeneration] = "1" }
 	pods := []corev1.Pod{speakerPod("a", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue), speakerPod("b", corev1.ConditionTrue, ending), speakerPod("c", corev1.ConditionFalse, old)}
 	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{appsv1.DeprecatedTemplateGeneration: "2"}}}
-	if diff := cmp.Diff(lost{desired: 2, updated: 1, ready: 1}, p.ofDaemon(d, pods), cmp.AllowUnexported(lost{})); diff != "" {
+	if diff := cmp.Diff(downPods{desired: 2, updated: 1, ready: 1}, p.downDaemonPods(d, pods), cmp.AllowUnexported(downPods{})); diff != "" {
 		t.Errorf("DaemonSet (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(lost{desired: 3, ready: 1}, p.ofDeployment(pods), cmp.AllowUnexported(lost{})); diff != "" {
+	if diff := cmp.Diff(downPods{desired: 3, ready: 1}, p.downDeploymentPods(pods), cmp.AllowUnexported(downPods{})); diff != "" {
 		t.Errorf("Deployment (-want +got):\n%s", diff)
 	}
 }
@@ -184,7 +184,7 @@ func TestPlace_NodeAffinity(t *testing.T) {
 	nodes := []corev1.Node{node("a"), node("b", labelled("edge", "no"))}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := place(nodes, nil, nil, corev1.PodSpec{Affinity: tt.affinity})
+			p := newPlacement(nodes, nil, nil, corev1.PodSpec{Affinity: tt.affinity})
 			if p.able != tt.able || p.selected != tt.able || len(p.unavailable) > 0 {
 				t.Errorf("got %d able, %d selected, unavailable %v, want %d, %d and none", p.able, p.selected, p.unavailable, tt.able, tt.able)
 			}

@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	// settling is how long a Service may have the condition Announced before it counts as not
+	// announceDelay is how long a Service may have the condition Announced before it counts as not
 	// announced.
-	settling = 3 * time.Second
-	// starting is how long a container may take to be created before its events are read.
-	starting = 20 * time.Second
+	announceDelay = 3 * time.Second
+	// creationTimeout is how long a container may take to be created before its events are read.
+	creationTimeout = 20 * time.Second
 	// maxEventAge is how old an event may be that explains what is wrong now: controllers
 	// that back off try again within a quarter of an hour.
 	maxEventAge = 20 * time.Minute
@@ -34,8 +34,8 @@ const (
 	maxEvents = 100
 )
 
-// surroundings are the objects around the components, from the cache.
-type surroundings struct {
+// clusterState are the objects around the components, from the cache.
+type clusterState struct {
 	placement
 	pods     []corev1.Pod // of the components, also on nodes that are down
 	states   []v1beta1.SpeakerState
@@ -45,7 +45,7 @@ type surroundings struct {
 }
 
 // podsOf returns the pods of a component.
-func (s *surroundings) podsOf(component string) []corev1.Pod {
+func (s *clusterState) podsOf(component string) []corev1.Pod {
 	var pods []corev1.Pod
 	for i := range s.pods {
 		if s.pods[i].Labels[v1beta1.LabelComponent] == component {
@@ -56,7 +56,7 @@ func (s *surroundings) podsOf(component string) []corev1.Pod {
 }
 
 // observe reads the cache. The objects that it returns are shared with the cache: never change them.
-func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstructured) (*surroundings, error) {
+func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstructured) (*clusterState, error) {
 	speakers, err := speakerTemplate(wanted)
 	if err != nil {
 		return nil, err
@@ -72,11 +72,11 @@ func (r *Reconciler) observe(ctx context.Context, wanted []*unstructured.Unstruc
 			return nil, fmt.Errorf("reading a %T from the cache: %w", list, err)
 		}
 	}
-	s := &surroundings{pods: pods.Items, states: states.Items, services: services.Items, claims: claims.Items, pools: map[v1beta1.ObjectName]bool{}}
+	s := &clusterState{pods: pods.Items, states: states.Items, services: services.Items, claims: claims.Items, pools: map[v1beta1.ObjectName]bool{}}
 	for i := range pools.Items {
 		s.pools[v1beta1.ObjectName(pools.Items[i].Name)] = true
 	}
-	s.placement = place(nodes.Items, s.podsOf("speaker"), s.states, speakers)
+	s.placement = newPlacement(nodes.Items, s.podsOf("speaker"), s.states, speakers)
 	return s, nil
 }
 
@@ -92,38 +92,38 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
 }
 
-// examine records in f what is wrong with components, speakers and Services. Events that cannot be
-// read are a failure of their own, and leave all other findings.
-func (r *Reconciler) examine(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *surroundings, f *findings) error {
+// examineProblems records in f what is wrong with components, speakers and Services. Events that
+// cannot be read are a failure of their own, and leave all other findings.
+func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *clusterState, f *findings) error {
 	var failed []error
 	now := time.Now()
 	f.nodes = around.unavailable
 	f.speakers = speakerProblems(around.states, around.down)
 	f.services = countServices(around.services, stack.Spec.LoadBalancerClass, now)
-	f.orphans = orphans(around.claims, around.pools)
+	f.orphans = orphansSentence(around.claims, around.pools)
 	for i := range f.components {
 		c := &f.components[i]
 		if c.unknown {
 			continue
 		}
 		if c.nowhere && c.Kind == "DaemonSet" {
-			f.noNodes = noNodes(around.placement, stack.Spec.Speaker.ComponentSpec)
+			f.noNodes = noNodesReason(around.placement, stack.Spec.Speaker.ComponentSpec)
 		}
 		pods := around.podsOf(c.Name)
-		if c.failing = diagnose(pods, around.down); len(c.failing) > 0 || c.settled {
+		if c.failing = diagnosePods(pods, around.down); len(c.failing) > 0 || c.settled {
 			continue
 		}
-		if nodes := unready(pods, around.down); len(nodes) > 0 {
-			c.Message = bounded.Cut(c.Message+": not ready on "+listed(nodes), maxProblem)
+		if nodes := unreadyNodes(pods, around.down); len(nodes) > 0 {
+			c.Message = bounded.Cut(c.Message+": not ready on "+listNames(nodes), maxProblem)
 		}
-		failed = append(failed, f.fail(v1beta1.ReasonReportFailed, r.consult(ctx, c, pods, around, now)))
+		failed = append(failed, f.addFailure(v1beta1.ReasonReportFailed, r.readEvents(ctx, c, pods, around, now)))
 	}
 	return errors.Join(failed...)
 }
 
-// consult reads the events of a component that waits: only they have the reason why its pods or
+// readEvents reads the events of a component that waits: only they have the reason why its pods or
 // their containers are not created.
-func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Pod, around *surroundings, now time.Time) error {
+func (r *Reconciler) readEvents(ctx context.Context, c *componentState, pods []corev1.Pod, around *clusterState, now time.Time) error {
 	var lacking []string
 	if c.missing > 0 && c.Kind == "DaemonSet" {
 		lacking = around.lacking
@@ -134,26 +134,26 @@ func (r *Reconciler) consult(ctx context.Context, c *component, pods []corev1.Po
 		c.refusal = note
 	}
 	if c.missing > 0 && c.refusal != "" {
-		c.failing = []problem{denied(c, lacking, r.Namespace)}
+		c.failing = []podProblem{deniedProblem(c, lacking, r.Namespace)}
 		return nil
 	}
-	pod, node := slowest(pods, around.down, now)
+	pod, node := slowestPod(pods, around.down, now)
 	if pod == "" {
 		return nil
 	}
 	note, err := r.lastWarning(ctx, fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}, now)
 	if note != "" {
-		c.failing = []problem{{"its container is not created: " + bounded.Cut(note, maxProblem), []string{node}}}
+		c.failing = []podProblem{{"its container is not created: " + bounded.Cut(note, maxProblem), []string{node}}}
 	}
 	return err
 }
 
-// slowest returns the first pod, by name, of which no container was created for a while.
-func slowest(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
+// slowestPod returns the first pod, by name, of which no container was created for a while.
+func slowestPod(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
 	for i := range pods {
 		pod := &pods[i]
 		if pod.DeletionTimestamp != nil || pod.Spec.NodeName == "" || pod.Status.Phase != corev1.PodPending || down[pod.Spec.NodeName] ||
-			now.Sub(pod.CreationTimestamp.Time) < starting {
+			now.Sub(pod.CreationTimestamp.Time) < creationTimeout {
 			continue
 		}
 		if name == "" || pod.Name < name {
@@ -194,8 +194,8 @@ func timeOf(e *corev1.Event) time.Time {
 	return latest
 }
 
-// noNodes returns why no node can run a speaker; empty: one can.
-func noNodes(p placement, spec v1beta1.ComponentSpec) string {
+// noNodesReason returns why no node can run a speaker; empty: one can.
+func noNodesReason(p placement, spec v1beta1.ComponentSpec) string {
 	const consequence = "no address is announced"
 	selector := spec.NodeSelector
 	switch {
@@ -213,8 +213,8 @@ func noNodes(p placement, spec v1beta1.ComponentSpec) string {
 
 // countServices counts the Services with an address of lbstack: those with the condition Announced.
 // A Service with a new address counts only when there was time to announce it.
-func countServices(services []corev1.Service, class string, now time.Time) served {
-	s := served{class: class}
+func countServices(services []corev1.Service, class string, now time.Time) serviceCounts {
+	s := serviceCounts{class: class}
 	for i := range services {
 		announced := meta.FindStatusCondition(services[i].Status.Conditions, v1beta1.ServiceAnnounced)
 		if announced == nil || services[i].DeletionTimestamp != nil {
@@ -223,7 +223,7 @@ func countServices(services []corev1.Service, class string, now time.Time) serve
 		if !apiconv.ServedBy(&services[i], class) {
 			s.otherClass = append(s.otherClass, fmt.Sprintf("%s/%s", services[i].Namespace, services[i].Name))
 		}
-		left := settling - now.Sub(announced.LastTransitionTime.Time)
+		left := announceDelay - now.Sub(announced.LastTransitionTime.Time)
 		switch {
 		case announced.Status == metav1.ConditionTrue:
 			s.announced++
@@ -242,8 +242,8 @@ func countServices(services []corev1.Service, class string, now time.Time) serve
 	return s
 }
 
-// orphans returns a sentence about the addresses in use whose pools do not exist.
-func orphans(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectName]bool) string {
+// orphansSentence returns a sentence about the addresses in use whose pools do not exist.
+func orphansSentence(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectName]bool) string {
 	var list []string
 	for i := range claims {
 		c := &claims[i]
@@ -256,5 +256,5 @@ func orphans(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectName]bool)
 	}
 	slices.Sort(list)
 	return fmt.Sprintf("%d addresses in use came from pools that do not exist: %s: their Services keep them: create the pools again, or give these Services other addresses",
-		len(list), listed(list))
+		len(list), listNames(list))
 }

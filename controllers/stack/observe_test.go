@@ -34,19 +34,19 @@ func TestCountServices(t *testing.T) {
 		announcedService("web", yes, v1beta1.ReasonAnnounced, time.Hour),
 		announcedService("idle", no, v1beta1.ReasonNoEndpoints, time.Hour),
 		announcedService("b", no, v1beta1.ReasonNoNode, time.Hour),
-		announcedService("a", no, v1beta1.ReasonNoAdvertisement, settling),
+		announcedService("a", no, v1beta1.ReasonNoAdvertisement, announceDelay),
 		announcedService("new", no, v1beta1.ReasonNotAnnounced, time.Second),
 	}, "", noon)
-	want := served{addressed: 4, announced: 1, idle: 1, why: []string{"shop/a (NoAdvertisement)", "shop/b (NoNode)"}, again: settling - time.Second}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(served{})); diff != "" {
+	want := serviceCounts{addressed: 4, announced: 1, idle: 1, why: []string{"shop/a (NoAdvertisement)", "shop/b (NoNode)"}, again: announceDelay - time.Second}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(serviceCounts{})); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
 	const sentence = "1 of 4 Services with an address are announced; 1 have no endpoint; not announced: shop/a (NoAdvertisement), shop/b (NoNode)"
-	if got.summary() != sentence || got.none() != "" {
-		t.Errorf("got  %q, %q\nwant %q and no fault", got.summary(), got.none(), sentence)
+	if got.summary() != sentence || got.noneAnnouncedSentence() != "" {
+		t.Errorf("got  %q, %q\nwant %q and no fault", got.summary(), got.noneAnnouncedSentence(), sentence)
 	}
 	got.announced = 0
-	if got.none() == "" {
+	if got.noneAnnouncedSentence() == "" {
 		t.Error("no Service is announced, and that is no fault")
 	}
 }
@@ -60,11 +60,11 @@ func TestCountServices_OfAnotherClass(t *testing.T) {
 		"":               `spec.loadBalancerClass is not set, and 1 Services of another class keep their addresses: shop/classed: to move them, create them again without spec.loadBalancerClass, since their class is immutable`,
 		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: to move them, create them again with it, since their class is immutable`,
 	} {
-		if got := countServices(services, class, noon).toRecreate(); got != want {
+		if got := countServices(services, class, noon).otherClassSentence(); got != want {
 			t.Errorf("class %q:\ngot  %s\nwant %s", class, got, want)
 		}
 	}
-	if got := countServices(services[:1], "", noon).toRecreate(); got != "" {
+	if got := countServices(services[:1], "", noon).otherClassSentence(); got != "" {
 		t.Errorf("no Service of another class: got %q, want nothing", got)
 	}
 }
@@ -86,7 +86,7 @@ func TestNoNodes(t *testing.T) {
 			want: "all 2 nodes that spec.speaker.nodeSelector selects have taints that speakers do not tolerate: no address is announced: add tolerations to spec.speaker.tolerations"},
 		{name: "no node at all", want: "the cluster has no Linux node: no address is announced"},
 	} {
-		if got := noNodes(tt.p, v1beta1.ComponentSpec{NodeSelector: tt.selector, Affinity: tt.affinity}); got != tt.want {
+		if got := noNodesReason(tt.p, v1beta1.ComponentSpec{NodeSelector: tt.selector, Affinity: tt.affinity}); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestOrphans(t *testing.T) {
 	claim := func(address string, pool v1beta1.ObjectName, state v1beta1.ClaimState) v1beta1.IPAddressClaim {
 		return v1beta1.IPAddressClaim{Spec: v1beta1.IPAddressClaimSpec{Address: address, Pool: pool, State: state}}
 	}
-	got := orphans([]v1beta1.IPAddressClaim{
+	got := orphansSentence([]v1beta1.IPAddressClaim{
 		claim("10.0.0.2", "gone", v1beta1.ClaimInUse), claim("10.0.0.1", "gone", v1beta1.ClaimInUse),
 		claim("10.0.0.3", "gone", v1beta1.ClaimReserved), claim("10.0.0.4", "there", v1beta1.ClaimInUse),
 	}, map[v1beta1.ObjectName]bool{"there": true})
@@ -124,7 +124,7 @@ func TestIsFinal(t *testing.T) {
 }
 
 func TestDenied(t *testing.T) {
-	c := component{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, missing: 3}
+	c := componentState{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, missing: 3}
 	for refusal, advice := range map[string]string{
 		`pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces`: "label the namespace ns pod-security.kubernetes.io/enforce=privileged",
 		`pods "x" is forbidden: no PriorityClass with name high was found`:               "create the PriorityClass, or correct spec.speaker.priorityClassName",
@@ -134,7 +134,7 @@ func TestDenied(t *testing.T) {
 		`something else`: "something else",
 	} {
 		c.refusal = refusal
-		if got := denied(&c, []string{"n1", "n2"}, "ns").String(); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "on n1, n2: 3 of its pods are not made") {
+		if got := deniedProblem(&c, []string{"n1", "n2"}, "ns").String(); !strings.Contains(got, advice) || !strings.Contains(got, refusal) || !strings.HasPrefix(got, "on n1, n2: 3 of its pods are not made") {
 			t.Errorf("%s: got %q, want the nodes, the number of pods, the words of the API server and %q", refusal, got, advice)
 		}
 	}
@@ -156,7 +156,7 @@ func TestSpeakerProblems(t *testing.T) {
 
 func TestDiffers(t *testing.T) {
 	strip := func(o client.Object) client.Object {
-		for kind, by := range around("lbstack-system") {
+		for kind, by := range aroundKinds("lbstack-system") {
 			if fmt.Sprintf("%T", kind) == fmt.Sprintf("%T", o) {
 				stripped, err := by.Transform(o)
 				if err != nil {
@@ -191,7 +191,7 @@ func TestDiffers(t *testing.T) {
 		{"pod that becomes ready", &pod, &ready, true}, {"speaker that misses another", &state, &reported, true}, {"speaker that owns more", &state, &counted, false},
 		{"Service that moves", &service, &other, false}, {"Service that nothing announces", &service, &gone, true}, {"claim of another pool", claim, moved, true},
 	} {
-		if got := differs(event.UpdateEvent{ObjectOld: strip(tt.before), ObjectNew: strip(tt.now)}); got != tt.want {
+		if got := requiresPass(event.UpdateEvent{ObjectOld: strip(tt.before), ObjectNew: strip(tt.now)}); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}

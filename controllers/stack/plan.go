@@ -14,8 +14,8 @@ import (
 // fieldOwner is the operator's name in managed fields.
 const fieldOwner = "lbstack-operator"
 
-// found is the result of looking up a wanted object in the cluster.
-type found struct {
+// lookUpResult is the result of looking up a wanted object in the cluster.
+type lookUpResult struct {
 	exists bool
 	// ours reports whether the operator made the object.
 	ours bool
@@ -27,8 +27,8 @@ type found struct {
 	unread error
 }
 
-// plan is what a pass is to do with the objects.
-type plan struct {
+// passPlan is what a pass is to do with the objects.
+type passPlan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
 	// read is the metadata of apply before it is written; none of an object that does not exist.
@@ -46,13 +46,13 @@ type plan struct {
 	inventory []v1beta1.ObjectReference
 }
 
-// decide compares the wanted objects with those in the cluster and in the inventory.
-func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]found, inventory []v1beta1.ObjectReference) plan {
-	p := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}, read: map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata{}}
+// planPass compares the wanted objects with those in the cluster and in the inventory.
+func planPass(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReference]lookUpResult, inventory []v1beta1.ObjectReference) passPlan {
+	p := passPlan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{}, unread: map[v1beta1.ObjectReference]error{}, read: map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata{}}
 	known := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
 		ref := refOf(object)
-		known[identity(ref)] = true
+		known[withoutVersion(ref)] = true
 		at := live[ref]
 		switch {
 		case at.unread != nil:
@@ -72,7 +72,7 @@ func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReferenc
 		}
 	}
 	for _, ref := range inventory {
-		if !known[identity(ref)] {
+		if !known[withoutVersion(ref)] {
 			p.prune = append(p.prune, ref)
 		}
 	}
@@ -80,8 +80,8 @@ func decide(wanted []*unstructured.Unstructured, live map[v1beta1.ObjectReferenc
 	return p
 }
 
-// without returns the inventory without the objects that are gone.
-func without(inventory, gone []v1beta1.ObjectReference) []v1beta1.ObjectReference {
+// withoutObjects returns the inventory without the objects that are gone.
+func withoutObjects(inventory, gone []v1beta1.ObjectReference) []v1beta1.ObjectReference {
 	return slices.DeleteFunc(slices.Clone(inventory), func(ref v1beta1.ObjectReference) bool { return slices.Contains(gone, ref) })
 }
 
@@ -102,8 +102,8 @@ func refOf(object *unstructured.Unstructured) v1beta1.ObjectReference {
 	return v1beta1.ObjectReference{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// identity returns the reference to an object without the version of its API.
-func identity(ref v1beta1.ObjectReference) v1beta1.ObjectReference {
+// withoutVersion returns the reference to an object without the version of its API.
+func withoutVersion(ref v1beta1.ObjectReference) v1beta1.ObjectReference {
 	ref.Version = ""
 	return ref
 }
@@ -112,8 +112,8 @@ func gvkOf(ref v1beta1.ObjectReference) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: ref.Group, Version: ref.Version, Kind: ref.Kind}
 }
 
-// describe names an object in a sentence.
-func describe(ref v1beta1.ObjectReference) string {
+// describeObject names an object in a sentence.
+func describeObject(ref v1beta1.ObjectReference) string {
 	if ref.Namespace != "" {
 		return fmt.Sprintf("%s %s/%s", ref.Kind, ref.Namespace, ref.Name)
 	}

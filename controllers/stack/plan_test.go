@@ -37,37 +37,37 @@ func TestDecide(t *testing.T) {
 		ad        = ref("lbstack.io", "v1beta1", "L2Advertisement", "", "first-pool")
 		workload  = ref("apps", "v1", "Deployment", "lbstack-system", "lbstack-controller")
 	)
-	ours, theirs := found{exists: true, ours: true}, found{exists: true}
-	asLeft := found{exists: true, ours: true, unchanged: objectOf(pool)}
+	ours, theirs := lookUpResult{exists: true, ours: true}, lookUpResult{exists: true}
+	asLeft := lookUpResult{exists: true, ours: true, unchanged: objectOf(pool)}
 	type want struct{ apply, hold, foreign, prune, inventory refs }
 	tests := []struct {
 		name      string
 		wanted    refs
-		live      map[v1beta1.ObjectReference]found
+		live      map[v1beta1.ObjectReference]lookUpResult
 		inventory refs
 		want      want
 	}{
 		{name: "what is not there yet is made, in order, and on record before", wanted: refs{policy, secret, pool, workload},
 			want: want{apply: refs{policy, secret, pool, workload}, inventory: refs{policy, secret, pool, workload}}},
-		{name: "what was looked up and not found is made", wanted: refs{pool}, live: map[v1beta1.ObjectReference]found{pool: {}},
+		{name: "what was looked up and not found is made", wanted: refs{pool}, live: map[v1beta1.ObjectReference]lookUpResult{pool: {}},
 			want: want{apply: refs{pool}, inventory: refs{pool}}},
 		{name: "what the operator made is written again, known or not", wanted: refs{pool, workload}, inventory: refs{pool},
-			live: map[v1beta1.ObjectReference]found{pool: ours, workload: ours},
+			live: map[v1beta1.ObjectReference]lookUpResult{pool: ours, workload: ours},
 			want: want{apply: refs{pool, workload}, inventory: refs{pool, workload}}},
 		{name: "what is as it was left is not written, and stays on record", wanted: refs{pool, workload}, inventory: refs{pool, workload},
-			live: map[v1beta1.ObjectReference]found{pool: asLeft, workload: ours},
+			live: map[v1beta1.ObjectReference]lookUpResult{pool: asLeft, workload: ours},
 			want: want{apply: refs{workload}, hold: refs{pool}, inventory: refs{pool, workload}}},
 		{name: "what belongs to somebody else stops nothing else and is not on record", wanted: refs{pool, dropped, workload},
-			live: map[v1beta1.ObjectReference]found{dropped: theirs},
+			live: map[v1beta1.ObjectReference]lookUpResult{dropped: theirs},
 			want: want{apply: refs{pool, workload}, foreign: refs{dropped}, inventory: refs{pool, workload}}},
 		{name: "what was taken over by somebody else is neither pruned nor kept on record", wanted: refs{pool}, inventory: refs{pool},
-			live: map[v1beta1.ObjectReference]found{pool: theirs},
+			live: map[v1beta1.ObjectReference]lookUpResult{pool: theirs},
 			want: want{foreign: refs{pool}}},
 		{name: "what is no longer wanted is pruned and stays on record until it is gone", wanted: refs{pool}, inventory: refs{dropped, pool, ad},
-			live: map[v1beta1.ObjectReference]found{pool: ours},
+			live: map[v1beta1.ObjectReference]lookUpResult{pool: ours},
 			want: want{apply: refs{pool}, prune: refs{dropped, ad}, inventory: refs{pool, dropped, ad}}},
 		{name: "the same object in another version of its API is not pruned", wanted: refs{pool}, inventory: refs{oldPool},
-			live: map[v1beta1.ObjectReference]found{pool: ours},
+			live: map[v1beta1.ObjectReference]lookUpResult{pool: ours},
 			want: want{apply: refs{pool}, inventory: refs{pool}}},
 		{name: "the same name in another namespace is another object", wanted: refs{secret}, inventory: refs{elsewhere},
 			want: want{apply: refs{secret}, prune: refs{elsewhere}, inventory: refs{secret, elsewhere}}},
@@ -82,7 +82,7 @@ func TestDecide(t *testing.T) {
 			for _, r := range tt.wanted {
 				wanted = append(wanted, objectOf(r))
 			}
-			p := decide(wanted, tt.live, tt.inventory)
+			p := planPass(wanted, tt.live, tt.inventory)
 			got := want{hold: slices.Collect(maps.Keys(p.unchanged)), foreign: p.foreign, prune: p.prune, inventory: p.inventory}
 			for _, object := range p.apply {
 				got.apply = append(got.apply, refOf(object))
@@ -97,14 +97,14 @@ func TestDecide(t *testing.T) {
 func TestWithoutLeavesTheInventoryAsItWas(t *testing.T) {
 	a, b, c := ref("", "v1", "Secret", "n", "a"), ref("", "v1", "Secret", "n", "b"), ref("", "v1", "Secret", "m", "a")
 	inventory := []v1beta1.ObjectReference{a, b, c}
-	got := without(inventory, []v1beta1.ObjectReference{a})
+	got := withoutObjects(inventory, []v1beta1.ObjectReference{a})
 	if diff := cmp.Diff([]v1beta1.ObjectReference{b, c}, got); diff != "" {
 		t.Errorf("inventory without what is gone (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]v1beta1.ObjectReference{a, b, c}, inventory); diff != "" {
 		t.Errorf("the inventory that was passed (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(inventory, without(inventory, nil), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(inventory, withoutObjects(inventory, nil), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("inventory when nothing is gone (-want +got):\n%s", diff)
 	}
 }

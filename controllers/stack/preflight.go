@@ -21,27 +21,27 @@ import (
 )
 
 const (
-	// lookForUpgrade is how long until the next check if one has failed: only an upgrade changes the
+	// upgradeInterval is how long until the next check if one has failed: only an upgrade changes the
 	// result.
-	lookForUpgrade = time.Minute
-	// readSchemas bounds how long reading the schemas takes.
-	readSchemas = 10 * time.Second
+	upgradeInterval = time.Minute
+	// schemasTimeout bounds how long reading the schemas takes.
+	schemasTimeout = 10 * time.Second
 )
 
-// unfit is why the operator changes nothing in the cluster.
-type unfit struct{ reason, message string }
+// unfitReason is why the operator changes nothing in the cluster.
+type unfitReason struct{ reason, message string }
 
-// preflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
+// checkPreflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
 // until all pass once. revisions are the stored ones: a rollout that has not ended shows its version only
 // there. A revision that was rolled back everywhere does not count: the way from a release that fails is
 // back to the one before. It returns an error if no check fails and one could not be made.
-func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]templates) (*unfit, error) {
+func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]podTemplates) (*unfitReason, error) {
 	if r.fits {
 		return nil, nil
 	}
 	ran, stored := []string{stack.Status.Version}, apiconv.RolloutStored(stack.Status.Rollout)
 	for revision, t := range revisions {
-		if stored.Phase != rollout.RolledBack || revision == stored.Good {
+		if stored.Phase != rollout.PhaseRolledBack || revision == stored.Good {
 			ran = append(ran, t.version)
 		}
 	}
@@ -67,7 +67,7 @@ func (r *Reconciler) preflight(ctx context.Context, stack *v1beta1.LoadBalancerS
 	if r.fits = unread == nil && problem == preflight.None; problem == preflight.None {
 		return nil, unread
 	}
-	return &unfit{map[preflight.Problem]string{
+	return &unfitReason{map[preflight.Problem]string{
 		preflight.OldKubernetes: v1beta1.ReasonUnsupportedKubernetes,
 		preflight.OldSchema:     v1beta1.ReasonCRDsOutdated,
 		preflight.Downgrade:     v1beta1.ReasonDowngradeRefused,
@@ -83,14 +83,14 @@ func minorOf(info *version.Info) int {
 	return minor
 }
 
-// needed returns the fields that this version uses in lbstack's kinds.
-func needed(scheme *runtime.Scheme) map[string]*preflight.Schema {
+// neededSchemas returns the fields that this version uses in lbstack's kinds.
+func neededSchemas(scheme *runtime.Scheme) map[string]*preflight.Schema {
 	kinds := map[string]*preflight.Schema{}
 	for kind, is := range scheme.KnownTypes(v1beta1.GroupVersion) {
 		if _, object := is.FieldByName("ObjectMeta"); !object {
 			continue // a list, or options of a request
 		}
-		kinds[kind] = preflight.Of(is)
+		kinds[kind] = preflight.SchemaOf(is)
 		delete(kinds[kind].Properties, "metadata") // the API server publishes another schema for it
 	}
 	return kinds
@@ -100,7 +100,7 @@ func needed(scheme *runtime.Scheme) map[string]*preflight.Schema {
 // kind. Every account may read them.
 func Schemas(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
 	return func(ctx context.Context) (map[string]*preflight.Schema, error) {
-		ctx, cancel := context.WithTimeout(ctx, readSchemas)
+		ctx, cancel := context.WithTimeout(ctx, schemasTimeout)
 		defer cancel()
 		text, err := server.Get().AbsPath("/openapi/v3/apis/" + v1beta1.GroupVersion.String()).Do(ctx).Raw()
 		if apierrors.IsNotFound(err) {

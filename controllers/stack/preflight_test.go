@@ -83,7 +83,7 @@ func TestPreflight(t *testing.T) {
 			var got []string
 			for range tt.want {
 				reason := ""
-				why, err := r.preflight(t.Context(), stack, map[rollout.Revision]templates{{Controller: "b", Speaker: "b"}: {version: tt.stored}})
+				why, err := r.checkPreflight(t.Context(), stack, map[rollout.Revision]podTemplates{{Controller: "b", Speaker: "b"}: {version: tt.stored}})
 				switch {
 				case err != nil:
 					reason = v1beta1.ReasonReadFailed
@@ -109,7 +109,7 @@ func TestNeeded_IsWhatTheCRDsHave(t *testing.T) {
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	needs := needed(scheme)
+	needs := neededSchemas(scheme)
 	if got := (&preflight.Schema{}).Missing(needs["BGPPeer"]); !cmp.Equal(got, []string{"apiVersion", "kind", "spec", "status"}) {
 		t.Errorf("an empty schema: got %q missing", got)
 	}

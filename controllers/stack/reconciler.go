@@ -25,12 +25,12 @@ import (
 )
 
 const (
-	// lookAgain is how long until the events of a component that is waited for are read again:
+	// eventsInterval is how long until the events of a component that is waited for are read again:
 	// they are not watched.
-	lookAgain = 10 * time.Second
-	// lookForForeign is how long until an object of somebody else, or one that the API server
+	eventsInterval = 10 * time.Second
+	// foreignRetry is how long until an object of somebody else, or one that the API server
 	// refuses, is tried again: no watch shows the change that it waits for.
-	lookForForeign = 10 * time.Second
+	foreignRetry = 10 * time.Second
 )
 
 // Reconciler writes everything that a LoadBalancerStack asks for, and the
@@ -62,8 +62,8 @@ type Reconciler struct {
 	// never a ServiceMonitor.
 	Kinds func(groupVersion string) (*metav1.APIResourceList, error)
 
-	applied    applied
-	observed   observed
+	applied    applyRecords
+	observed   rolloutMemory
 	conflicts  retry.Limiter
 	finalizers retry.RestoreLimiter[types.UID]
 	passwords  client.Reader                // the cache that has the Secret with the passwords
@@ -84,10 +84,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	var result reconcile.Result
 	var err error
 	removes := !stack.DeletionTimestamp.IsZero() || stack.Spec.ManagementState == v1beta1.Removed
-	if removes && restraintOf(stack) == nil {
+	if removes && observeReasonOf(stack) == nil {
 		result, err = r.remove(ctx, stack)
 	} else {
-		result, err = r.install(ctx, stack)
+		result, err = r.runAndReport(ctx, stack)
 	}
 	if apierrors.IsConflict(err) {
 		// The cache lacks a write of another writer, or of the last pass.
@@ -97,38 +97,38 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return result, err
 }
 
-// install runs a pass, and reports the result in the status. It reports nothing if the pass ended
+// runAndReport runs a pass, and reports the result in the status. It reports nothing if the pass ended
 // early because the stack had changed.
-func (r *Reconciler) install(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
-	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: restraintOf(stack),
+func (r *Reconciler) runAndReport(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
+	f := findings{generation: stack.Generation, spec: stack.Spec, version: r.Version, inventory: stack.Status.Inventory, restraint: observeReasonOf(stack),
 		monitored: r.Kinds != nil && stack.Spec.Monitoring != v1beta1.MonitoringDisabled}
-	if f.handled = forced(stack); f.handled != "" && f.restraint == nil {
-		r.applied, r.fits = applied{}, false
+	if f.handled = reconcileRequest(stack); f.handled != "" && f.restraint == nil {
+		r.applied, r.fits = applyRecords{}, false
 	}
-	failed := r.pass(ctx, stack, &f)
-	if f.blind() && apierrors.IsConflict(failed) {
+	failed := r.runPass(ctx, stack, &f)
+	if f.endedEarly() && apierrors.IsConflict(failed) {
 		return reconcile.Result{}, failed // the next pass reads the changed stack
 	}
-	if failed = errors.Join(failed, r.report(ctx, stack, &f)); failed != nil {
+	if failed = errors.Join(failed, r.writeReport(ctx, stack, &f)); failed != nil {
 		return reconcile.Result{}, failed // tried again with backoff
 	}
-	return reconcile.Result{RequeueAfter: next(f)}, nil
+	return reconcile.Result{RequeueAfter: nextPass(f)}, nil
 }
 
-// pass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
+// runPass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
 // found.
-func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	// Time in which any object cannot be read does not count for a rollout.
 	blind := func(err error) error {
 		f.ended = true
-		r.observed.answered(err, time.Now())
-		return f.fail(reasonOfEnd(err), err)
+		r.observed.noteAnswer(err, time.Now())
+		return f.addFailure(reasonOfEnd(err), err)
 	}
 	revisions, err := r.storedRevisions(ctx)
 	if err != nil {
 		return blind(err)
 	}
-	if f.unfit, err = r.preflight(ctx, stack, revisions); err != nil {
+	if f.unfit, err = r.checkPreflight(ctx, stack, revisions); err != nil {
 		return blind(err)
 	}
 	if f.unfit != nil {
@@ -137,13 +137,13 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 		return nil
 	}
 	serviceMonitors, err := r.hasServiceMonitors(stack.Status.Inventory)
-	failed := []error{f.fail(v1beta1.ReasonApplyFailed, err)}
-	r.recall(stack)
-	accounts, err := r.accounts(ctx, revisions[r.observed.stored.Revision])
+	failed := []error{f.addFailure(v1beta1.ReasonApplyFailed, err)}
+	r.recallState(stack)
+	accounts, err := r.accountUIDs(ctx, revisions[r.observed.stored.Revision])
 	if err != nil {
 		return blind(err)
 	}
-	wanted, err := r.render(stack.Spec, serviceMonitors, accounts, f)
+	wanted, err := r.renderObjects(stack.Spec, serviceMonitors, accounts, f)
 	if err != nil {
 		f.renderFailed = err.Error()
 		return nil
@@ -152,76 +152,76 @@ func (r *Reconciler) pass(ctx context.Context, stack *v1beta1.LoadBalancerStack,
 	if err != nil {
 		return blind(err)
 	}
-	if f.observing() {
-		if err := r.watchOnly(ctx, wanted, around, f); err != nil {
+	if f.writesNothing() {
+		if err := r.observeOnly(ctx, wanted, around, f); err != nil {
 			return blind(err)
 		}
-		return errors.Join(append(failed, r.examine(ctx, stack, around, f))...)
+		return errors.Join(append(failed, r.examineProblems(ctx, stack, around, f))...)
 	}
 	if err := r.addFinalizer(ctx, stack, f); err != nil {
 		return blind(err)
 	}
-	stored, err := r.meshKeys(ctx, stack, wanted, around, f)
+	stored, err := r.decideMeshKeys(ctx, stack, wanted, around, f)
 	if err != nil {
 		return blind(err)
 	}
-	r.observed.answered(nil, time.Now())
+	r.observed.noteAnswer(nil, time.Now())
 	change, wanted, err := r.rollOut(ctx, stack, wanted, revisions, around, f)
 	if err != nil {
 		return blind(err)
 	}
-	steps := decide(wanted, r.gather(ctx, wanted), stack.Status.Inventory)
+	steps := planPass(wanted, r.lookUpWanted(ctx, wanted), stack.Status.Inventory)
 	f.foreign = steps.foreign
-	if err := r.record(ctx, stack, steps.inventory); err != nil {
+	if err := r.recordInventory(ctx, stack, steps.inventory); err != nil {
 		return blind(err)
 	}
-	failed = append(failed, r.apply(ctx, stack, steps, wanted, around, f, stored)...)
-	r.applied.retain(wanted)
-	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, r.step(ctx, &change, steps, f)))
-	gone, err := r.prune(ctx, steps.prune)
-	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, err))
-	f.inventory = without(steps.inventory, gone)
+	failed = append(failed, r.applyObjects(ctx, stack, steps, wanted, around, f, stored)...)
+	r.applied.retainOnly(wanted)
+	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.deleteSteppedPods(ctx, &change, steps, f)))
+	gone, err := r.deleteUnwanted(ctx, steps.prune)
+	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, err))
+	f.inventory = withoutObjects(steps.inventory, gone)
 	if !f.unapplied && err == nil && f.restore == 0 {
 		r.observed.applied = stack.Generation
 	}
-	failed = append(failed, f.fail(v1beta1.ReasonApplyFailed, r.forgetVacated(ctx, around, f)))
-	return errors.Join(append(failed, r.examine(ctx, stack, around, f))...)
+	failed = append(failed, f.addFailure(v1beta1.ReasonApplyFailed, r.forgetVacated(ctx, around, f)))
+	return errors.Join(append(failed, r.examineProblems(ctx, stack, around, f))...)
 }
 
-// notStored is a failed write to the stack itself, without which the pass must not go on.
-type notStored struct{ error }
+// stackWriteError is a failed write to the stack itself, without which the pass must not go on.
+type stackWriteError struct{ error }
 
 // Unwrap returns the error of the request.
-func (e notStored) Unwrap() error { return e.error }
+func (e stackWriteError) Unwrap() error { return e.error }
 
 // reasonOfEnd returns the reason for a pass that ends with an error before it applies anything.
 func reasonOfEnd(err error) string {
-	if errors.As(err, &notStored{}) {
+	if errors.As(err, &stackWriteError{}) {
 		return v1beta1.ReasonApplyFailed
 	}
 	return v1beta1.ReasonReadFailed
 }
 
-// next returns how long until the next pass if no watch requests one before; 0: none is needed.
-func next(f findings) time.Duration {
+// nextPass returns how long until the next pass if no watch requests one before; 0: none is needed.
+func nextPass(f findings) time.Duration {
 	var soonest time.Duration
 	for _, look := range []struct {
 		needed bool
 		after  time.Duration
 	}{
-		{f.unfit != nil, lookForUpgrade}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, lookForForeign}, {!f.blind() && !allSettled(f.components), lookAgain}, {len(f.foreign) > 0, lookForForeign},
-		{f.refuses(), lookForForeign}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
-		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, lookForMonitoring}, {f.rollout.wait() > 0, f.rollout.wait()},
+		{f.unfit != nil, upgradeInterval}, {f.unfit != nil && f.unfit.reason == v1beta1.ReasonCRDsOutdated, foreignRetry}, {!f.endedEarly() && !allSettled(f.components), eventsInterval}, {len(f.foreign) > 0, foreignRetry},
+		{f.hasRefusal(), foreignRetry}, {f.services.again > 0, f.services.again}, {f.keys.Again > 0, f.keys.Again},
+		{f.restore > 0, f.restore}, {f.leftBehind > 0, f.leftBehind}, {f.monitored, monitoringInterval}, {f.rollout.nextDecision() > 0, f.rollout.nextDecision()},
 	} {
 		if look.needed {
-			soonest = sooner(soonest, look.after)
+			soonest = shorterWait(soonest, look.after)
 		}
 	}
 	return soonest
 }
 
-// sooner returns the shorter of two waits; a wait of 0 does not count.
-func sooner(x, y time.Duration) time.Duration {
+// shorterWait returns the shorter of two waits; a wait of 0 does not count.
+func shorterWait(x, y time.Duration) time.Duration {
 	if x == 0 || y > 0 && y < x {
 		return y
 	}
@@ -236,50 +236,50 @@ func (r *Reconciler) addFinalizer(ctx context.Context, stack *v1beta1.LoadBalanc
 	has := controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer)
 	undone := r.finalizers.Compare(stack.UID, wanted, has, time.Now())
 	if has || undone.Wait > 0 {
-		f.restore = sooner(f.restore, undone.Wait)
+		f.restore = shorterWait(f.restore, undone.Wait)
 		return nil
 	}
 	before := stack.DeepCopy()
 	controllerutil.AddFinalizer(stack, v1beta1.StackFinalizer)
-	if err := r.Client.Patch(ctx, stack, optimistic(before)); err != nil {
-		return notStored{fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)}
+	if err := r.Client.Patch(ctx, stack, optimisticPatch(before)); err != nil {
+		return stackWriteError{fmt.Errorf("adding the finalizer to the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	r.finalizers.NoteWrite(stack.UID, wanted)
 	return nil
 }
 
-// gather looks up the wanted objects in the cluster. An object that cannot be read does not stop
+// lookUpWanted looks up the wanted objects in the cluster. An object that cannot be read does not stop
 // the others.
-func (r *Reconciler) gather(ctx context.Context, wanted []*unstructured.Unstructured) map[v1beta1.ObjectReference]found {
-	live := map[v1beta1.ObjectReference]found{}
+func (r *Reconciler) lookUpWanted(ctx context.Context, wanted []*unstructured.Unstructured) map[v1beta1.ObjectReference]lookUpResult {
+	live := map[v1beta1.ObjectReference]lookUpResult{}
 	for _, object := range wanted {
-		at, err := r.find(ctx, object)
+		at, err := r.findCachedFirst(ctx, object)
 		if err != nil {
-			at = found{unread: err}
+			at = lookUpResult{unread: err}
 		}
 		live[refOf(object)] = at
 	}
 	return live
 }
 
-// find looks an object up in the cache and, unless it is unchanged there, in the API server.
-func (r *Reconciler) find(ctx context.Context, object *unstructured.Unstructured) (found, error) {
-	cached, err := r.cached(ctx, refOf(object))
+// findCachedFirst looks an object up in the cache and, unless it is unchanged there, in the API server.
+func (r *Reconciler) findCachedFirst(ctx context.Context, object *unstructured.Unstructured) (lookUpResult, error) {
+	cached, err := r.cachedObject(ctx, refOf(object))
 	if err != nil {
-		return found{}, err
+		return lookUpResult{}, err
 	}
 	if cached != nil && r.applied.isUnchanged(object, cached) {
-		return found{exists: true, ours: true, unchanged: cached}, nil
+		return lookUpResult{exists: true, ours: true, unchanged: cached}, nil
 	}
-	at, err := r.lookUp(ctx, refOf(object))
+	at, err := r.readMetadata(ctx, refOf(object))
 	if err != nil {
-		return found{}, err
+		return lookUpResult{}, err
 	}
-	return found{exists: at != nil, ours: at != nil && isOurs(at), read: at}, nil
+	return lookUpResult{exists: at != nil, ours: at != nil && isOurs(at), read: at}, nil
 }
 
-// lookUp reads an object's metadata from the API server, nil if there is none.
-func (r *Reconciler) lookUp(ctx context.Context, ref v1beta1.ObjectReference) (*metav1.PartialObjectMetadata, error) {
+// readMetadata reads an object's metadata from the API server, nil if there is none.
+func (r *Reconciler) readMetadata(ctx context.Context, ref v1beta1.ObjectReference) (*metav1.PartialObjectMetadata, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(gvkOf(ref))
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object)
@@ -287,13 +287,13 @@ func (r *Reconciler) lookUp(ctx context.Context, ref v1beta1.ObjectReference) (*
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the %s: %w", describe(ref), err)
+		return nil, fmt.Errorf("reading the %s: %w", describeObject(ref), err)
 	}
 	return object, nil
 }
 
-// optimistic returns a merge patch that fails if the object has changed since it was
+// optimisticPatch returns a merge patch that fails if the object has changed since it was
 // read.
-func optimistic(before client.Object) client.Patch {
+func optimisticPatch(before client.Object) client.Patch {
 	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 }

@@ -33,35 +33,35 @@ func TestFail(t *testing.T) {
 	tests := []struct {
 		name  string
 		err   error
-		want  stance
+		want  faultEnd
 		words string
 	}{
-		{name: "403", err: forbidden, want: person, words: "the policy: give the operator the right, or change the policy"},
-		{name: "422", err: apierrors.NewInvalid(schema.GroupKind{Kind: "Thing"}, "x", nil), want: person, words: "is invalid"},
-		{name: "500", err: broken, want: retried, words: "no quorum"},
-		{name: "namespace that is being deleted", err: terminating, want: retried, words: "it ends"},
-		{name: "no connection", err: errors.New("connection refused"), want: retried, words: "connection refused"},
+		{name: "403", err: forbidden, want: endsByPerson, words: "the policy: give the operator the right, or change the policy"},
+		{name: "422", err: apierrors.NewInvalid(schema.GroupKind{Kind: "Thing"}, "x", nil), want: endsByPerson, words: "is invalid"},
+		{name: "500", err: broken, want: endsByRetry, words: "no quorum"},
+		{name: "namespace that is being deleted", err: terminating, want: endsByRetry, words: "it ends"},
+		{name: "no connection", err: errors.New("connection refused"), want: endsByRetry, words: "connection refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var f findings
-			again := f.fail("Why", fmt.Errorf("writing x: %w", tt.err))
+			again := f.addFailure("Why", fmt.Errorf("writing x: %w", tt.err))
 			if len(f.failures) != 1 || f.failures[0].stance != tt.want || f.failures[0].reason != "Why" || !strings.Contains(f.failures[0].message, tt.words) {
 				t.Errorf("got %+v, want %d with %q", f.failures, tt.want, tt.words)
 			}
-			if (again == nil) != (tt.want == person) {
+			if (again == nil) != (tt.want == endsByPerson) {
 				t.Errorf("error: got %v, want one only if another try can end it", again)
 			}
 		})
 	}
 	var f findings
-	if err := f.fail("Why", nil); err != nil || f.failures != nil {
+	if err := f.addFailure("Why", nil); err != nil || f.failures != nil {
 		t.Errorf("no error: got %v, %+v", err, f.failures)
 	}
 }
 
 func TestReasonOfEnd(t *testing.T) {
-	if got := reasonOfEnd(fmt.Errorf("x: %w", notStored{forbidden})); got != v1beta1.ReasonApplyFailed {
+	if got := reasonOfEnd(fmt.Errorf("x: %w", stackWriteError{forbidden})); got != v1beta1.ReasonApplyFailed {
 		t.Errorf("failed write to the stack: got %s", got)
 	}
 	if got := reasonOfEnd(forbidden); got != v1beta1.ReasonReadFailed {
@@ -104,8 +104,8 @@ func TestReport_OperatorConditionThatCannotBeWritten(t *testing.T) {
 				return c.Get(ctx, key, object, options...)
 			}})
 			r := &Reconciler{Client: c, Reader: c, Events: &events.FakeRecorder{}, OperatorCondition: "olm"}
-			tt.found.components = []component{workload("controller", 2), workload("speaker", 2)}
-			if err := r.report(t.Context(), stack, &tt.found); (err == nil) != apierrors.IsForbidden(tt.err) {
+			tt.found.components = []componentState{workload("controller", 2), workload("speaker", 2)}
+			if err := r.writeReport(t.Context(), stack, &tt.found); (err == nil) != apierrors.IsForbidden(tt.err) {
 				t.Errorf("got %v, want an error only if another try can end it", err)
 			}
 			got := conditionTexts(stack.Status)
@@ -125,14 +125,14 @@ func TestReport_OperatorConditionThatCannotBeWritten(t *testing.T) {
 func TestExamine_EventsThatCannotBeRead(t *testing.T) {
 	c := stackIn(t, &v1beta1.LoadBalancerStack{}, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return broken }})
 	r := &Reconciler{Client: c, Reader: c}
-	lacks := func(name string) component {
-		return component{ComponentStatus: v1beta1.ComponentStatus{Name: name, Kind: "DaemonSet"}, missing: 1}
+	lacks := func(name string) componentState {
+		return componentState{ComponentStatus: v1beta1.ComponentStatus{Name: name, Kind: "DaemonSet"}, missing: 1}
 	}
-	f := findings{components: []component{lacks("first"), lacks("speaker"), failing(workload("third", 1), "before")}}
+	f := findings{components: []componentState{lacks("first"), lacks("speaker"), failing(workload("third", 1), "before")}}
 	pod := speakerPod("a", corev1.ConditionFalse)
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no image"}}}}
-	err := r.examine(t.Context(), &v1beta1.LoadBalancerStack{}, &surroundings{pods: []corev1.Pod{pod}}, &f)
-	if !apierrors.IsInternalError(err) || len(f.failures) != 1 || f.failures[0].reason != v1beta1.ReasonReportFailed || f.blind() {
+	err := r.examineProblems(t.Context(), &v1beta1.LoadBalancerStack{}, &clusterState{pods: []corev1.Pod{pod}}, &f)
+	if !apierrors.IsInternalError(err) || len(f.failures) != 1 || f.failures[0].reason != v1beta1.ReasonReportFailed || f.endedEarly() {
 		t.Errorf("got %v, %+v, want the error once, as ReportFailed in a pass that went on", err, f.failures)
 	}
 	if len(f.components[1].failing) != 1 || len(f.components[2].failing) != 0 {
@@ -193,7 +193,7 @@ func TestRemove_FailuresAreReported(t *testing.T) {
 			}
 			r := &Reconciler{Client: c, Reader: c, Events: &events.FakeRecorder{}, Namespace: "n"}
 			result, err := r.remove(t.Context(), stack)
-			if apierrors.IsForbidden(tt.err) && (err != nil || result.RequeueAfter != lookForForeign) || apierrors.IsInternalError(tt.err) && err == nil {
+			if apierrors.IsForbidden(tt.err) && (err != nil || result.RequeueAfter != foreignRetry) || apierrors.IsInternalError(tt.err) && err == nil {
 				t.Errorf("got %+v, %v, want another try after 10 s, or an error if that can end by itself", result, err)
 			}
 			got := conditionTexts(stack.Status)
@@ -218,20 +218,20 @@ func TestFaultsOf_HaveTheProblemOfAFailedRevisionOnce(t *testing.T) {
 	sentence := func(why string) string {
 		return "the revision b (v2) failed on n2: " + why + ": the components go back to the revision a (v1)"
 	}
-	speaker := component{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, failing: []problem{{cause, []string{"n2"}}}}
+	speaker := componentState{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, failing: []podProblem{{cause, []string{"n2"}}}}
 	for _, tt := range []struct {
 		name       string
 		failure    string
-		components []component
+		components []componentState
 		want       []string
 	}{
-		{"pod that still fails", sentence("the pod p: its speaker is not ready: " + cause), []component{speaker},
+		{"pod that still fails", sentence("the pod p: its speaker is not ready: " + cause), []componentState{speaker},
 			[]string{sentence("the pod p: its speaker is not ready"), "the speaker fails: on n2: " + cause}},
 		{"controller that still fails", sentence("the controller is not ready: on n1: a; on n2: b"),
-			[]component{{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, failing: []problem{{"a", []string{"n1"}}, {"b", []string{"n2"}}}}},
+			[]componentState{{ComponentStatus: v1beta1.ComponentStatus{Name: "controller"}, failing: []podProblem{{"a", []string{"n1"}}, {"b", []string{"n2"}}}}},
 			[]string{sentence("the controller is not ready"), "the controller fails: on n1: a; on n2: b"}},
 		{"pod that was replaced", sentence("the pod p: its speaker is not ready: " + cause), nil, []string{sentence("the pod p: its speaker is not ready: " + cause)}},
-		{"another problem", sentence("the pod p: its session is down"), []component{speaker}, []string{sentence("the pod p: its session is down"), "the speaker fails: on n2: " + cause}},
+		{"another problem", sentence("the pod p: its session is down"), []componentState{speaker}, []string{sentence("the pod p: its session is down"), "the speaker fails: on n2: " + cause}},
 	} {
 		for _, reason := range []string{v1beta1.ReasonRollingBack, v1beta1.ReasonHalted} {
 			t.Run(tt.name+" "+reason, func(t *testing.T) {

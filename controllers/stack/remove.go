@@ -26,11 +26,11 @@ import (
 )
 
 const (
-	// removeAgain is how long until a removal that waits is tried again.
-	removeAgain = time.Second
-	// lostPod is how long after its grace period a pod that does not end still delays the
+	// removeInterval is how long until a removal that waits is tried again.
+	removeInterval = time.Second
+	// lostPodTimeout is how long after its grace period a pod that does not end still delays the
 	// removal.
-	lostPod = time.Minute
+	lostPodTimeout = time.Minute
 )
 
 // remove deletes everything that the operator made: first the workloads, then what lbstack wrote to
@@ -38,7 +38,7 @@ const (
 // that is not deleted reports in the end that nothing is left.
 func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStack) (reconcile.Result, error) {
 	f := findings{generation: stack.Generation, removed: true}
-	r.observed = observed{} // what is installed next is a first installation
+	r.observed = rolloutMemory{} // what is installed next is a first installation
 	// Another writer can have removed the finalizer: the inventory has what is left.
 	if controllerutil.ContainsFinalizer(stack, v1beta1.StackFinalizer) || len(stack.Status.Inventory) > 0 {
 		waiting, err := r.takeDown(ctx, stack)
@@ -48,25 +48,25 @@ func (r *Reconciler) remove(ctx context.Context, stack *v1beta1.LoadBalancerStac
 		if waiting != "" || err != nil {
 			f = findings{generation: stack.Generation, removing: &waiting, inventory: stack.Status.Inventory}
 			if err != nil {
-				err = f.fail(v1beta1.ReasonRemoving, fmt.Errorf("the removal failed and is tried again: %w", err))
+				err = f.addFailure(v1beta1.ReasonRemoving, fmt.Errorf("the removal failed and is tried again: %w", err))
 			}
-			if err := errors.Join(err, r.report(ctx, stack, &f)); err != nil {
+			if err := errors.Join(err, r.writeReport(ctx, stack, &f)); err != nil {
 				return reconcile.Result{}, err // tried again with backoff
 			}
-			if f.refuses() {
-				return reconcile.Result{RequeueAfter: lookForForeign}, nil
+			if f.hasRefusal() {
+				return reconcile.Result{RequeueAfter: foreignRetry}, nil
 			}
-			return reconcile.Result{RequeueAfter: removeAgain}, nil
+			return reconcile.Result{RequeueAfter: removeInterval}, nil
 		}
-		r.applied, r.finalizers = applied{}, retry.RestoreLimiter[types.UID]{}
+		r.applied, r.finalizers = applyRecords{}, retry.RestoreLimiter[types.UID]{}
 	}
 	if !stack.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	if err := r.report(ctx, stack, &f); err != nil || !f.refuses() {
+	if err := r.writeReport(ctx, stack, &f); err != nil || !f.hasRefusal() {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: lookForForeign}, nil
+	return reconcile.Result{RequeueAfter: foreignRetry}, nil
 }
 
 // takeDown runs the steps of the removal, and returns what it waits for; empty: nothing is left.
@@ -85,7 +85,7 @@ func (r *Reconciler) takeDown(ctx context.Context, stack *v1beta1.LoadBalancerSt
 func (r *Reconciler) removeFinalizer(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	without := stack.DeepCopy()
 	controllerutil.RemoveFinalizer(without, v1beta1.StackFinalizer)
-	if err := r.Client.Patch(ctx, without, optimistic(stack)); client.IgnoreNotFound(err) != nil {
+	if err := r.Client.Patch(ctx, without, optimisticPatch(stack)); client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("removing the finalizer from the LoadBalancerStack %s: %w", stack.Name, err)
 	}
 	without.DeepCopyInto(stack)
@@ -102,10 +102,10 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 		if gone, err := r.deleteOne(ctx, ref); err != nil {
 			return "", err
 		} else if !gone {
-			return "waiting until the " + describe(ref) + " is gone", nil
+			return "waiting until the " + describeObject(ref) + " is gone", nil
 		}
 	}
-	pods, err := r.pods(ctx)
+	pods, err := r.componentPods(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -113,11 +113,11 @@ func (r *Reconciler) stopWorkloads(ctx context.Context, stack *v1beta1.LoadBalan
 	if err := r.Client.List(ctx, &nodes); err != nil {
 		return "", fmt.Errorf("listing the nodes of the pods that end: %w", err)
 	}
-	return runningPods(pods, reporting(nodes.Items), time.Now()), nil
+	return runningPods(pods, reportingNodes(nodes.Items), time.Now()), nil
 }
 
-// reporting returns the nodes whose kubelets report, according to their condition Ready.
-func reporting(nodes []corev1.Node) map[string]bool {
+// reportingNodes returns the nodes whose kubelets report, according to their condition Ready.
+func reportingNodes(nodes []corev1.Node) map[string]bool {
 	list := map[string]bool{}
 	for i := range nodes {
 		ready := readyOf(&nodes[i])
@@ -136,7 +136,7 @@ func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) st
 		if c := pod.Labels[v1beta1.LabelComponent]; c != "controller" && c != "speaker" {
 			continue
 		}
-		if pod.DeletionTimestamp != nil && (now.Sub(pod.DeletionTimestamp.Time) > lostPod || pod.Spec.NodeName != "" && !reporting[pod.Spec.NodeName]) {
+		if pod.DeletionTimestamp != nil && (now.Sub(pod.DeletionTimestamp.Time) > lostPodTimeout || pod.Spec.NodeName != "" && !reporting[pod.Spec.NodeName]) {
 			continue
 		}
 		names = append(names, pod.Name)
@@ -168,11 +168,11 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 	}
 	for i := range services {
 		svc := &services[i]
-		next := released(svc, held[client.ObjectKeyFromObject(svc)], stack.Spec.Removal.Addresses)
+		next := withoutOwnData(svc, held[client.ObjectKeyFromObject(svc)], stack.Spec.Removal.Addresses)
 		if equality.Semantic.DeepEqual(svc, next) {
 			continue
 		}
-		if err := r.Client.Status().Patch(ctx, next, optimistic(svc)); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Status().Patch(ctx, next, optimisticPatch(svc)); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("releasing the Service %s/%s: %w", svc.Namespace, svc.Name, err)
 		}
 	}
@@ -181,7 +181,7 @@ func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBal
 		if policy != v1beta1.AddressesRelease && policy != v1beta1.AddressesHandOver || claim.Labels[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0 {
 			continue
 		}
-		if err := r.Client.Delete(ctx, claim, asRead(&claim.ObjectMeta)); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Delete(ctx, claim, preconditionsOf(&claim.ObjectMeta)); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("deleting the IPAddressClaim %s: %w", claim.Name, err)
 		}
 	}
@@ -201,7 +201,7 @@ func (r *Reconciler) endConflicts(ctx context.Context) error {
 	for i := range services {
 		next := services[i].DeepCopy()
 		meta.RemoveStatusCondition(&next.Status.Conditions, v1beta1.ServiceExternalIPConflict)
-		if err := r.Client.Status().Patch(ctx, next, optimistic(&services[i])); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Status().Patch(ctx, next, optimisticPatch(&services[i])); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("removing a condition of the Service %s/%s: %w", next.Namespace, next.Name, err)
 		}
 	}
@@ -243,9 +243,10 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 	return held
 }
 
-// released returns the Service without what lbstack wrote on it, given the addresses that are claimed
-// for it; see apiconv.WithoutOwnData. With Keep an annotation has the addresses: claims are deleted with their CRD.
-func released(svc *corev1.Service, held map[string]bool, policy v1beta1.AddressRemoval) *corev1.Service {
+// withoutOwnData returns the Service without what lbstack wrote on it, given the addresses that are
+// claimed for it; see apiconv.WithoutOwnData. With Keep an annotation has the addresses: claims are
+// deleted with their CRD.
+func withoutOwnData(svc *corev1.Service, held map[string]bool, policy v1beta1.AddressRemoval) *corev1.Service {
 	own := func(a netip.Addr) bool { return held[a.String()] }
 	next := apiconv.WithoutOwnData(svc, own)
 	if policy == v1beta1.AddressesKeep || policy == "" {
@@ -264,7 +265,7 @@ func (r *Reconciler) deleteInventory(ctx context.Context, stack *v1beta1.LoadBal
 			return "", err
 		}
 		if !gone {
-			return "waiting until the " + describe(ref) + " is gone", nil
+			return "waiting until the " + describeObject(ref) + " is gone", nil
 		}
 	}
 	return "", nil

@@ -37,8 +37,8 @@ func TestRunningPods(t *testing.T) {
 			want: "waiting until these pods have ended: controller-x, speaker-a, speaker-b"},
 		{name: "the operator and strangers do not count", pods: []corev1.Pod{pod("operator-x", "operator"), pod("stranger", ""), {ObjectMeta: metav1.ObjectMeta{Name: "plain"}}}},
 		{name: "a pod that is ending is waited for", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(10*time.Second))}, want: "waiting until these pods have ended: speaker-a"},
-		{name: "a pod that is a little late is waited for", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPod))}, want: "waiting until these pods have ended: speaker-a"},
-		{name: "a pod that is lost does not hold up the removal", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPod-time.Second)), pod("speaker-b", "speaker")},
+		{name: "a pod that is a little late is waited for", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPodTimeout))}, want: "waiting until these pods have ended: speaker-a"},
+		{name: "a pod that is lost does not hold up the removal", pods: []corev1.Pod{due(pod("speaker-a", "speaker"), now.Add(-lostPodTimeout-time.Second)), pod("speaker-b", "speaker")},
 			want: "waiting until these pods have ended: speaker-b"},
 		{name: "deleted pod on a node whose kubelet does not report is not waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), "silent"), now.Add(70*time.Second))}},
 		{name: "deleted pod on a node that does not exist is not waited for", pods: []corev1.Pod{due(at(pod("speaker-a", "speaker"), "removed"), now.Add(70*time.Second))}},
@@ -52,7 +52,7 @@ func TestRunningPods(t *testing.T) {
 	node := func(name string, ready corev1.ConditionStatus) corev1.Node {
 		return corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}}}
 	}
-	nodes := reporting([]corev1.Node{node("up", corev1.ConditionTrue), node("unready", corev1.ConditionFalse), node("silent", corev1.ConditionUnknown)})
+	nodes := reportingNodes([]corev1.Node{node("up", corev1.ConditionTrue), node("unready", corev1.ConditionFalse), node("silent", corev1.ConditionUnknown)})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := runningPods(tt.pods, nodes, now); got != tt.want {
@@ -134,7 +134,7 @@ func TestReleased(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			before := tt.svc.DeepCopy()
-			if diff := cmp.Diff(tt.want, released(tt.svc, tt.held, tt.policy), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.want, withoutOwnData(tt.svc, tt.held, tt.policy), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Service (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, tt.svc); diff != "" {

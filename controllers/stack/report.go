@@ -15,53 +15,54 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// action is the action of the events.
-const action = "ReconcileStack"
+// eventAction is the action of the events.
+const eventAction = "ReconcileStack"
 
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-// report writes the condition for OLM, then the status if it has changed, and sends an event if Ready has.
-func (r *Reconciler) report(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
-	next := assess(stack.Status, *f)
+// writeReport writes the condition for OLM, then the status if it has changed, and sends an event
+// if Ready has.
+func (r *Reconciler) writeReport(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
+	next := buildStatus(stack.Status, *f)
 	unreported := r.reportUpgradeable(ctx, next.Conditions)
 	if unreported != nil && !apierrors.IsConflict(unreported) {
 		if f.removed { // but for this
 			f.removed, f.removing = false, new("")
 		}
-		unreported = f.fail(v1beta1.ReasonReportFailed, unreported)
-		next = assess(stack.Status, *f)
+		unreported = f.addFailure(v1beta1.ReasonReportFailed, unreported)
+		next = buildStatus(stack.Status, *f)
 	}
 	if equality.Semantic.DeepEqual(stack.Status, next) {
 		return unreported
 	}
 	before := stack.DeepCopy()
 	stack.Status = next
-	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
+	if err := r.Client.Status().Patch(ctx, stack, optimisticPatch(before)); err != nil {
 		return errors.Join(unreported, fmt.Errorf("writing the status of the LoadBalancerStack %s: %w", stack.Name, err))
 	}
-	for _, e := range changes(before.Status.Conditions, next.Conditions) {
-		r.Events.Eventf(stack, nil, e.kind, e.reason, action, "%s", e.note)
+	for _, e := range readyEvents(before.Status.Conditions, next.Conditions) {
+		r.Events.Eventf(stack, nil, e.kind, e.reason, eventAction, "%s", e.note)
 	}
 	return unreported
 }
 
-// change is an event to send.
-type change struct {
+// readyEvent is an event to send.
+type readyEvent struct {
 	kind, reason, note string
 }
 
-// changes returns an event if the condition Ready has another status or another reason than
+// readyEvents returns an event if the condition Ready has another status or another reason than
 // before. Its message has the sentences of all other conditions.
-func changes(before, now []metav1.Condition) []change {
+func readyEvents(before, now []metav1.Condition) []readyEvent {
 	was, is := meta.FindStatusCondition(before, v1beta1.ConditionReady), meta.FindStatusCondition(now, v1beta1.ConditionReady)
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
 		return nil
 	}
-	e := change{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
+	e := readyEvent{kind: corev1.EventTypeWarning, reason: is.Reason, note: bounded.Cut(is.Message, maxNote)}
 	switch is.Reason {
 	case v1beta1.ReasonReady, v1beta1.ReasonComponentsNotReady, v1beta1.ReasonRollingOut, v1beta1.ReasonRemoving, v1beta1.ReasonRemoved, v1beta1.ReasonPaused, v1beta1.ReasonUnmanaged:
 		e.kind = corev1.EventTypeNormal
 	}
-	return []change{e}
+	return []readyEvent{e}
 }

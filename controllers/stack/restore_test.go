@@ -52,11 +52,11 @@ func TestApply_BacksOffAgainstAnotherWriter(t *testing.T) {
 					object.Object["data"] = map[string]any{"key": value}
 					wanted := []*unstructured.Unstructured{object}
 					f := &findings{}
-					steps := decide(wanted, r.gather(t.Context(), wanted), nil)
-					if failed := r.apply(t.Context(), stack, steps, wanted, &surroundings{}, f, storedKeys{}); len(failed) > 0 {
+					steps := planPass(wanted, r.lookUpWanted(t.Context(), wanted), nil)
+					if failed := r.applyObjects(t.Context(), stack, steps, wanted, &clusterState{}, f, storedKeys{}); len(failed) > 0 {
 						t.Fatal(failed)
 					}
-					r.applied.retain(wanted)
+					r.applied.retainOnly(wanted)
 					return f.restore
 				}
 				pass("one")

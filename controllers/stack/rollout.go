@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	// maxRounds bounds the decisions in one pass.
-	maxRounds = 10
-	// stepAgain is how long until pods are deleted if the DaemonSet was written in this pass.
-	stepAgain = time.Second
+	// maxDecisions bounds the decisions in one pass.
+	maxDecisions = 10
+	// stepDelay is how long until pods are deleted if the DaemonSet was written in this pass.
+	stepDelay = time.Second
 	// maxRetry is the bound of RolloutStatus.Retry.
 	maxRetry = 256
 )
@@ -36,7 +36,7 @@ const (
 type changePlan struct {
 	rollout.Plan
 	// revisions whose templates are known: they are stored, or rendered in this pass.
-	revisions map[rollout.Revision]templates
+	revisions map[rollout.Revision]podTemplates
 	// pods are the names of the pods of speakers, by UID.
 	pods map[string]string
 }
@@ -49,8 +49,8 @@ func (c *changePlan) version(r rollout.Revision) string {
 // rollOut decides how the templates of the wanted workloads reach the nodes, and stores the decision
 // in the status of the stack. It returns the wanted objects with the templates that they are to have
 // now, and with the ControllerRevisions. revisions are the stored ones.
-func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]templates, around *surroundings, f *findings) (changePlan, []*unstructured.Unstructured, error) {
-	given, err := templatesOf(wanted, r.Version)
+func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]podTemplates, around *clusterState, f *findings) (changePlan, []*unstructured.Unstructured, error) {
+	given, err := podTemplatesOf(wanted, r.Version)
 	if err != nil {
 		return changePlan{}, nil, err
 	}
@@ -65,17 +65,17 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	}
 	c := changePlan{pods: map[string]string{}, revisions: revisions}
 	c.revisions[want] = given
-	if err := r.inform(ctx, around); err != nil {
+	if err := r.readEndingPods(ctx, around); err != nil {
 		return c, nil, err
 	}
-	state := r.facts(around, deployment, daemonSet, accountOf(given.Speaker), time.Now())
+	state := r.rolloutFacts(around, deployment, daemonSet, accountOf(given.Speaker), time.Now())
 	for i := range around.pods {
 		c.pods[string(around.pods[i].UID)] = around.pods[i].Name
 	}
-	state.Stored, state.Wanted, state.Generation, state.Retry = r.observed.stored, want, stack.Generation, retryOf(stack)
+	state.Stored, state.Wanted, state.Generation, state.Retry = r.observed.stored, want, stack.Generation, retryToken(stack)
 	state.Unapplied = r.observed.applied != stack.Generation
 	state.Settings = apiconv.RolloutSettings(stack.Spec.Speaker.Rollout)
-	if err := c.decide(state); err != nil {
+	if err := c.decideRollout(state); err != nil {
 		return c, nil, err
 	}
 	f.rollout = c.finding()
@@ -89,10 +89,10 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return c, objects, err
 }
 
-// decide repeats the decision with the state that it returned until that no longer changes, so that
-// a pass deletes a pod only by a state that it has stored.
-func (c *changePlan) decide(state rollout.State) error {
-	for range maxRounds {
+// decideRollout repeats the decision with the state that it returned until that no longer changes,
+// so that a pass deletes a pod only by a state that it has stored.
+func (c *changePlan) decideRollout(state rollout.State) error {
+	for range maxDecisions {
 		_, state.GoodStored = c.revisions[state.Stored.Good]
 		before := state.Stored
 		c.Plan = rollout.Decide(state)
@@ -110,45 +110,45 @@ func (c *changePlan) decide(state rollout.State) error {
 	return fmt.Errorf("the decision about the rollout of the revision %s does not settle: %+v", state.Wanted, c.Next)
 }
 
-// retryOf returns the token that requests another try.
-func retryOf(stack *v1beta1.LoadBalancerStack) string {
+// retryToken returns the token that requests another try.
+func retryToken(stack *v1beta1.LoadBalancerStack) string {
 	return bounded.Cut(stack.Annotations[v1beta1.AnnotationRetry], maxRetry)
 }
 
-// recall reads the stored state from the status, once for each stack. After that, the process uses
+// recallState reads the stored state from the status, once for each stack. After that, the process uses
 // the state that it stored last, since its cache may lack that write.
-func (r *Reconciler) recall(stack *v1beta1.LoadBalancerStack) {
+func (r *Reconciler) recallState(stack *v1beta1.LoadBalancerStack) {
 	if o := &r.observed; o.stack != stack.UID {
-		o.stack, o.stored, o.applied = stack.UID, apiconv.RolloutStored(stack.Status.Rollout), appliedOf(stack.Status.Conditions)
+		o.stack, o.stored, o.applied = stack.UID, apiconv.RolloutStored(stack.Status.Rollout), appliedGeneration(stack.Status.Conditions)
 	}
 }
 
-// unapplied are the reasons of Ready with which a pass has applied nothing, or not all objects. They
-// come before all others that Ready can have, see faultsOf.
-var unapplied = []string{
+// unappliedReasons are the reasons of Ready with which a pass has applied nothing, or not all
+// objects. They come before all others that Ready can have, see faultsOf.
+var unappliedReasons = []string{
 	v1beta1.ReasonUnsupportedKubernetes, v1beta1.ReasonDowngradeRefused, v1beta1.ReasonCRDsOutdated,
 	v1beta1.ReasonSpecInvalid, v1beta1.ReasonRenderFailed, v1beta1.ReasonReadFailed, v1beta1.ReasonApplyFailed,
 }
 
-// appliedOf returns the generation of which the last pass applied all objects; 0: the conditions do not show
-// that it did.
-func appliedOf(conditions []metav1.Condition) int64 {
+// appliedGeneration returns the generation of which the last pass applied all objects; 0: the
+// conditions do not show that it did.
+func appliedGeneration(conditions []metav1.Condition) int64 {
 	ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady)
-	if ready == nil || ready.Status == metav1.ConditionUnknown || slices.Contains(unapplied, ready.Reason) {
+	if ready == nil || ready.Status == metav1.ConditionUnknown || slices.Contains(unappliedReasons, ready.Reason) {
 		return 0
 	}
 	return ready.ObservedGeneration
 }
 
-// inform reads, after the start of the process and after a deletion that failed, which pods in the cache
-// are already deleted or being deleted: the cache can be older than the last writes of the process before
-// this one, and a deletion whose answer was lost may have happened.
-func (r *Reconciler) inform(ctx context.Context, around *surroundings) error {
+// readEndingPods reads, after the start of the process and after a deletion that failed, which pods
+// in the cache are already deleted or being deleted: the cache can be older than the last writes of
+// the process before this one, and a deletion whose answer was lost may have happened.
+func (r *Reconciler) readEndingPods(ctx context.Context, around *clusterState) error {
 	o := &r.observed
 	if o.informed {
 		return nil
 	}
-	pods, err := r.pods(ctx)
+	pods, err := r.componentPods(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,8 +174,8 @@ func (r *Reconciler) storeRollout(ctx context.Context, stack *v1beta1.LoadBalanc
 	}
 	before := stack.DeepCopy()
 	stack.Status.Rollout = status
-	if err := r.Client.Status().Patch(ctx, stack, optimistic(before)); err != nil {
-		return notStored{fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)}
+	if err := r.Client.Status().Patch(ctx, stack, optimisticPatch(before)); err != nil {
+		return stackWriteError{fmt.Errorf("storing the state of the rollout in the LoadBalancerStack %s: %w", stack.Name, err)}
 	}
 	ctrllog.FromContext(ctx).Info("rollout", "phase", status.Phase, "revision", status.Revision, "message", status.Message)
 	r.observed.stored = stored
@@ -245,15 +245,16 @@ func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string
 	return nil, ""
 }
 
-// step deletes the pods that the plan replaces. If the DaemonSet was written in this pass, step waits
-// for the next pass: the DaemonSet controller must make the new pods from the template of the target.
-func (r *Reconciler) step(ctx context.Context, c *changePlan, steps plan, f *findings) error {
+// deleteSteppedPods deletes the pods that the plan replaces. If the DaemonSet was written in this
+// pass, step waits for the next pass: the DaemonSet controller must make the new pods from the
+// template of the target.
+func (r *Reconciler) deleteSteppedPods(ctx context.Context, c *changePlan, steps passPlan, f *findings) error {
 	if len(c.Delete) == 0 {
 		return nil
 	}
 	isDaemonSet := func(ref v1beta1.ObjectReference) bool { return ref.Kind == "DaemonSet" }
 	if !slices.ContainsFunc(slices.Collect(maps.Keys(steps.unchanged)), isDaemonSet) {
-		f.rollout.again = sooner(f.rollout.again, stepAgain)
+		f.rollout.again = shorterWait(f.rollout.again, stepDelay)
 		return nil
 	}
 	for _, d := range c.Delete {

@@ -26,10 +26,10 @@ const startSlack = time.Second
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.
 const meshPortName = "mesh"
 
-// observed is what a process of the operator has observed for its rollouts. It is for one goroutine.
-type observed struct {
+// rolloutMemory is what a process of the operator has observed for its rollouts. It is for one goroutine.
+type rolloutMemory struct {
 	since    time.Time // since when the API server has answered; zero: it did not answer the last time
-	pods     map[types.UID]readiness
+	pods     map[types.UID]podReadiness
 	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
 	informed bool               // inform has run
 	stack    types.UID
@@ -37,15 +37,15 @@ type observed struct {
 	applied  int64          // the generation of the stack of which all objects were applied last; 0: not known
 }
 
-// readiness of a pod, and since when it is so.
-type readiness struct {
+// podReadiness of a pod, and since when it is so.
+type podReadiness struct {
 	ready    bool
 	restarts int32
 	since    time.Time
 }
 
-// answered records whether the API server answers. A conflict is an answer.
-func (o *observed) answered(err error, now time.Time) {
+// noteAnswer records whether the API server answers. A conflict is an answer.
+func (o *rolloutMemory) noteAnswer(err error, now time.Time) {
 	switch {
 	case apierrors.IsConflict(err):
 	case err != nil:
@@ -56,8 +56,8 @@ func (o *observed) answered(err error, now time.Time) {
 }
 
 // readinessOf returns whether a pod is ready, and since when with the present number of restarts.
-func (o *observed) readinessOf(pod *corev1.Pod, now time.Time) readiness {
-	is := readiness{ready: podReady(pod), since: now}
+func (o *rolloutMemory) readinessOf(pod *corev1.Pod, now time.Time) podReadiness {
+	is := podReadiness{ready: isPodReady(pod), since: now}
 	for i := range pod.Status.ContainerStatuses {
 		is.restarts += pod.Status.ContainerStatuses[i].RestartCount
 	}
@@ -79,10 +79,10 @@ func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *ap
 	return deployment, daemonSet, nil
 }
 
-// facts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers; empty: not known.
-func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
-	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outages(around.services)}
-	s.Controller = controllerFacts(deployment, problemsIn(diagnose(around.podsOf("controller"), around.down)))
+// rolloutFacts gathers what a rollout depends on. account is the UID of the ServiceAccount of the speakers; empty: not known.
+func (r *Reconciler) rolloutFacts(around *clusterState, deployment *appsv1.Deployment, daemonSet *appsv1.DaemonSet, account string, now time.Time) rollout.State {
+	s := rollout.State{Nodes: map[lb.NodeName]rollout.Node{}, SeenSince: r.observed.since, Now: now, Outages: outagesOf(around.services)}
+	s.Controller = controllerFacts(deployment, problemsIn(diagnosePods(around.podsOf("controller"), around.down)))
 	if daemonSet.Status.ObservedGeneration >= daemonSet.Generation {
 		s.Template = rollout.Hash(daemonSet.Spec.Template.Labels[v1beta1.LabelRevision])
 	}
@@ -91,7 +91,7 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 	for i := range around.states {
 		states[around.states[i].Name] = &around.states[i]
 	}
-	seen := map[types.UID]readiness{}
+	seen := map[types.UID]podReadiness{}
 	for name, node := range around.hosts {
 		if pod := r.speakerPod(pods[name]); pod != nil {
 			seen[pod.UID] = r.observed.readinessOf(pod, now)
@@ -106,7 +106,7 @@ func (r *Reconciler) facts(around *surroundings, deployment *appsv1.Deployment, 
 	}
 	r.observed.pods = seen
 	for uid := range r.observed.ending {
-		if !exists(around.pods, uid) {
+		if !hasPod(around.pods, uid) {
 			delete(r.observed.ending, uid)
 		}
 	}
@@ -124,7 +124,7 @@ func (r *Reconciler) speakerPod(pods []*corev1.Pod) *corev1.Pod {
 	return chosen
 }
 
-func exists(pods []corev1.Pod, uid types.UID) bool {
+func hasPod(pods []corev1.Pod, uid types.UID) bool {
 	for i := range pods {
 		if pods[i].UID == uid {
 			return true
@@ -145,7 +145,7 @@ func controllerFacts(d *appsv1.Deployment, problem string) rollout.Workload {
 	}
 }
 
-func podFacts(pod *corev1.Pod, is readiness, ending bool) *rollout.Pod {
+func podFacts(pod *corev1.Pod, is podReadiness, ending bool) *rollout.Pod {
 	p := &rollout.Pod{
 		ID: string(pod.UID), Revision: rollout.Hash(pod.Labels[v1beta1.LabelRevision]), Ready: is.ready, Since: is.since, Restarts: int(is.restarts),
 		Ending: ending || pod.DeletionTimestamp != nil, Problem: problemOf(pod),
@@ -174,8 +174,9 @@ func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
 	return state.Status.StartedAt == nil
 }
 
-// outages returns the Services that have endpoints, that nodes may announce, and that no node announces.
-func outages(services []corev1.Service) []rollout.Outage {
+// outagesOf returns the Services that have endpoints, that nodes may announce, and that no node
+// announces.
+func outagesOf(services []corev1.Service) []rollout.Outage {
 	var list []rollout.Outage
 	for i := range services {
 		svc := &services[i]
@@ -220,10 +221,10 @@ func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 }
 
 // problemsIn puts problems into a sentence.
-func problemsIn(list []problem) string {
+func problemsIn(list []podProblem) string {
 	var words []string
 	for _, p := range list {
 		words = append(words, p.String())
 	}
-	return separated(words, "; ")
+	return joinWords(words, "; ")
 }

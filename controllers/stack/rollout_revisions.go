@@ -27,8 +27,8 @@ const (
 	revisionPrefix = "lbstack-"
 )
 
-// templates are the pod templates of a revision, as they are rendered.
-type templates struct {
+// podTemplates are the pod templates of a revision, as they are rendered.
+type podTemplates struct {
 	Controller map[string]any `json:"controller"`
 	Speaker    map[string]any `json:"speaker"`
 	// Restart is the annotation of the speakers that kubectl rollout restart set. A new value makes
@@ -38,9 +38,9 @@ type templates struct {
 	version string // of lbstack
 }
 
-// templatesOf returns the templates of the workloads among the objects.
-func templatesOf(objects []*unstructured.Unstructured, version string) (templates, error) {
-	t := templates{version: version}
+// podTemplatesOf returns the templates of the workloads among the objects.
+func podTemplatesOf(objects []*unstructured.Unstructured, version string) (podTemplates, error) {
+	t := podTemplates{version: version}
 	for _, object := range objects {
 		template, _, err := unstructured.NestedMap(object.Object, "spec", "template")
 		switch object.GetKind() {
@@ -52,7 +52,7 @@ func templatesOf(objects []*unstructured.Unstructured, version string) (template
 			continue
 		}
 		if err != nil {
-			return t, fmt.Errorf("reading the pod template of the %s: %w", describe(refOf(object)), err)
+			return t, fmt.Errorf("reading the pod template of the %s: %w", describeObject(refOf(object)), err)
 		}
 	}
 	if t.Controller == nil || t.Speaker == nil {
@@ -63,7 +63,7 @@ func templatesOf(objects []*unstructured.Unstructured, version string) (template
 
 // restartOf returns the restart annotation of the speakers. If somebody deleted the DaemonSet, it returns
 // that of the last templates, so that the deletion makes no new revision.
-func restartOf(daemonSet *appsv1.DaemonSet, last templates) string {
+func restartOf(daemonSet *appsv1.DaemonSet, last podTemplates) string {
 	if daemonSet.UID == "" {
 		return last.Restart
 	}
@@ -71,7 +71,7 @@ func restartOf(daemonSet *appsv1.DaemonSet, last templates) string {
 }
 
 // revision names templates by their hashes.
-func (t templates) revision() (rollout.Revision, error) {
+func (t podTemplates) revision() (rollout.Revision, error) {
 	controller, err := hashOf(t.Controller, "")
 	if err != nil {
 		return rollout.Revision{}, err
@@ -90,7 +90,7 @@ func hashOf(template map[string]any, restart string) (rollout.Hash, error) {
 }
 
 // revisionObject returns the ControllerRevision that stores templates.
-func revisionObject(revision rollout.Revision, t templates, namespace string) *unstructured.Unstructured {
+func revisionObject(revision rollout.Revision, t podTemplates, namespace string) *unstructured.Unstructured {
 	data := map[string]any{"controller": t.Controller, "speaker": t.Speaker}
 	if t.Restart != "" {
 		data["restart"] = t.Restart
@@ -106,14 +106,14 @@ func revisionObject(revision rollout.Revision, t templates, namespace string) *u
 
 // storedRevisions reads the stored revisions from the cache. It ignores an object whose name does not
 // match the hashes of its templates: somebody else wrote it.
-func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]templates, error) {
+func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]podTemplates, error) {
 	var list appsv1.ControllerRevisionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("reading the ControllerRevisions from the cache: %w", err)
 	}
-	all := map[rollout.Revision]templates{}
+	all := map[rollout.Revision]podTemplates{}
 	for i := range list.Items {
-		t := templates{version: list.Items[i].Annotations[annotationVersion]}
+		t := podTemplates{version: list.Items[i].Annotations[annotationVersion]}
 		if err := utiljson.Unmarshal(list.Items[i].Data.Raw, &t); err != nil || t.Controller == nil || t.Speaker == nil {
 			continue
 		}
@@ -130,7 +130,7 @@ func (r *Reconciler) storedRevisions(ctx context.Context) (map[rollout.Revision]
 func setTemplate(object *unstructured.Unstructured, template map[string]any, hash rollout.Hash) error {
 	template = runtime.DeepCopyJSON(template)
 	if err := unstructured.SetNestedField(template, string(hash), "metadata", "labels", v1beta1.LabelRevision); err != nil {
-		return fmt.Errorf("labelling the pod template of the %s: %w", describe(refOf(object)), err)
+		return fmt.Errorf("labelling the pod template of the %s: %w", describeObject(refOf(object)), err)
 	}
 	return unstructured.SetNestedMap(object.Object, template, "spec", "template")
 }

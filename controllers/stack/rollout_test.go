@@ -28,12 +28,12 @@ import (
 
 var began = time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
 
-func revisionOfTest(t *testing.T, image, restart string) (rollout.Revision, templates) {
+func revisionOfTest(t *testing.T, image, restart string) (rollout.Revision, podTemplates) {
 	t.Helper()
 	template := func(name string) map[string]any {
 		return map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": name, "image": image, "priority": int64(1)}}}}
 	}
-	s := templates{Controller: template("controller"), Speaker: template("speaker"), Restart: restart, version: image}
+	s := podTemplates{Controller: template("controller"), Speaker: template("speaker"), Restart: restart, version: image}
 	r, err := s.revision()
 	if err != nil {
 		t.Fatal(err)
@@ -84,24 +84,24 @@ func TestAppliedOf(t *testing.T) {
 	}{
 		{"all objects were applied", findings{}, 3},
 		{"pools are wrong as they are applied", findings{pools: []string{"p"}}, 3},
-		{"an object was refused", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", person}}, pools: []string{"p"}}, 0},
-		{"a request failed", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", retried}}}, 0},
-		{"only a report failed", findings{failures: []fault{{v1beta1.ReasonReportFailed, "o", retried}}}, 3},
-		{"nothing could be read", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, 0},
+		{"an object was refused", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", endsByPerson}}, pools: []string{"p"}}, 0},
+		{"a request failed", findings{failures: []fault{{v1beta1.ReasonApplyFailed, "o", endsByRetry}}}, 0},
+		{"only a report failed", findings{failures: []fault{{v1beta1.ReasonReportFailed, "o", endsByRetry}}}, 3},
+		{"nothing could be read", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", endsByRetry}}}, 0},
 		{"the spec is not valid", findings{invalid: []string{"f"}}, 0},
 		{"the spec cannot be rendered", findings{renderFailed: "no"}, 0},
-		{"the CRDs are too old", findings{unfit: &unfit{v1beta1.ReasonCRDsOutdated, "no"}}, 0},
-		{"the stack is paused", findings{restraint: &restraint{reason: v1beta1.ReasonPaused}}, 0},
+		{"the CRDs are too old", findings{unfit: &unfitReason{v1beta1.ReasonCRDsOutdated, "no"}}, 0},
+		{"the stack is paused", findings{restraint: &observeReason{reason: v1beta1.ReasonPaused}}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.found.generation, tt.found.components = 3, []component{{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, settled: true, available: 1}}
-			status := assess(v1beta1.LoadBalancerStackStatus{}, tt.found)
-			if got := appliedOf(status.Conditions); got != tt.want {
+			tt.found.generation, tt.found.components = 3, []componentState{{ComponentStatus: v1beta1.ComponentStatus{Name: "speaker"}, settled: true, available: 1}}
+			status := buildStatus(v1beta1.LoadBalancerStackStatus{}, tt.found)
+			if got := appliedGeneration(status.Conditions); got != tt.want {
 				t.Errorf("generation: got %d, want %d; %+v", got, tt.want, status.Conditions)
 			}
 		})
 	}
-	if got := appliedOf(nil); got != 0 {
+	if got := appliedGeneration(nil); got != 0 {
 		t.Errorf("without conditions: got %d, want 0", got)
 	}
 }
@@ -122,7 +122,7 @@ func TestTemplateFor(t *testing.T) {
 		{"workload that does not exist gets the wanted one", rollout.Revision{}, "", two.Speaker, second.Speaker},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := changePlan{revisions: map[rollout.Revision]templates{one: first, two: second}}
+			c := changePlan{revisions: map[rollout.Revision]podTemplates{one: first, two: second}}
 			c.Speaker, c.Next = tt.planned, rollout.Stored{Revision: two, Good: one}
 			got, hash := c.templateFor("DaemonSet", rollout.Revision{Speaker: tt.live})
 			if hash != tt.want {
@@ -193,8 +193,8 @@ func TestObserved_Since(t *testing.T) {
 		{"another writer was faster, which is an answer", began, fmt.Errorf("storing: %w", conflict), began},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := observed{since: tt.since}
-			if o.answered(tt.err, began.Add(time.Hour)); o.since != tt.want {
+			o := rolloutMemory{since: tt.since}
+			if o.noteAnswer(tt.err, began.Add(time.Hour)); o.since != tt.want {
 				t.Errorf("the cluster is observed since: got %v, want %v", o.since, tt.want)
 			}
 		})
@@ -202,7 +202,7 @@ func TestObserved_Since(t *testing.T) {
 }
 
 func TestObserved_ReadySince(t *testing.T) {
-	o := observed{pods: map[types.UID]readiness{}}
+	o := rolloutMemory{pods: map[types.UID]podReadiness{}}
 	pod := speakerPod("a", corev1.ConditionTrue)
 	look := func(at time.Duration) time.Duration {
 		is := o.readinessOf(&pod, began.Add(at))
@@ -242,7 +242,7 @@ func TestOutages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stripped := stripService(&tt.svc)
-			if diff := cmp.Diff(tt.want, outages([]corev1.Service{*stripped})); diff != "" {
+			if diff := cmp.Diff(tt.want, outagesOf([]corev1.Service{*stripped})); diff != "" {
 				t.Errorf("outages (-want +got):\n%s", diff)
 			}
 		})
@@ -279,8 +279,8 @@ func TestControllerFacts(t *testing.T) {
 func TestChangePlan_Words(t *testing.T) {
 	one, first := revisionOfTest(t, "v0.1.0", "")
 	two, second := revisionOfTest(t, "v0.2.0", "")
-	c := changePlan{revisions: map[rollout.Revision]templates{one: first, two: second}}
-	c.Next = rollout.Stored{Phase: rollout.Speakers, Revision: two, Good: one}
+	c := changePlan{revisions: map[rollout.Revision]podTemplates{one: first, two: second}}
+	c.Next = rollout.Stored{Phase: rollout.PhaseSpeakers, Revision: two, Good: one}
 	c.Progress = rollout.Progress{Updated: 3, Total: 7, Target: two, Waiting: []rollout.Note{{Node: "node4", Text: "its speaker is not ready"}},
 		Following: []lb.NodeName{"node5"}, Skipped: []rollout.Note{{Node: "node9", Text: "NotReady"}}}
 	f := c.finding()
@@ -298,11 +298,11 @@ func TestChangePlan_Words(t *testing.T) {
 	if got := c.finding().status.Message; !strings.Contains(got, "does not show on node2") || strings.Contains(got, "one more node") {
 		t.Errorf("canary that shows nothing, and no other node: got %q, want that it does not show, and no other node", got)
 	}
-	c.Next = rollout.Stored{Phase: rollout.RollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
+	c.Next = rollout.Stored{Phase: rollout.PhaseRollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
 	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "tried again if the network carries no announcements") {
 		t.Errorf("failure of announcements alone: got %s, %q, want that it may be tried again", f.reason, f.failure)
 	}
-	c.Next = rollout.Stored{Phase: rollout.RolledBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "the pod p: it keeps ending"}}
+	c.Next = rollout.Stored{Phase: rollout.PhaseRolledBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "the pod p: it keeps ending"}}
 	c.Progress = rollout.Progress{Updated: 7, Total: 7, Target: one}
 	f = c.finding()
 	if f.reason != v1beta1.ReasonRolledBack || f.moving || f.version != "v0.1.0" {
@@ -313,18 +313,18 @@ func TestChangePlan_Words(t *testing.T) {
 			t.Errorf("got %q, want %q in it", f.failure, words)
 		}
 	}
-	c.Next.Phase = rollout.Halted
+	c.Next.Phase = rollout.PhaseHalted
 	if f := c.finding(); f.reason != v1beta1.ReasonHalted || f.moving || !strings.Contains(f.failure, "nothing is replaced any more") || !strings.Contains(f.failure, "set spec.speaker.rollout.onFailure to Rollback") {
 		t.Errorf("got %s, moving %t, %q, want Halted, that nothing is replaced, and what to do", f.reason, f.moving, f.failure)
 	}
 }
 
 func TestRollout_TimeWithRestraintDoesNotCount(t *testing.T) {
-	r := Reconciler{observed: observed{since: began}}
-	if err := r.watchOnly(t.Context(), nil, &surroundings{}, &findings{restraint: &restraint{}}); err != nil {
+	r := Reconciler{observed: rolloutMemory{since: began}}
+	if err := r.observeOnly(t.Context(), nil, &clusterState{}, &findings{restraint: &observeReason{}}); err != nil {
 		t.Fatal(err)
 	}
-	if r.observed.answered(nil, began.Add(time.Hour)); r.observed.since != began.Add(time.Hour) {
+	if r.observed.noteAnswer(nil, began.Add(time.Hour)); r.observed.since != began.Add(time.Hour) {
 		t.Errorf("the cluster is observed since: got %v, want the first pass after the restraint", r.observed.since)
 	}
 }
@@ -339,8 +339,8 @@ func TestRollout_TimeWithoutTheAPIServerDoesNotCount(t *testing.T) {
 	read := interceptor.NewClient(cached, interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 		return refused
 	}})
-	r := Reconciler{Client: cached, Reader: read, fits: true, observed: observed{since: began}}
-	if err := r.pass(t.Context(), &v1beta1.LoadBalancerStack{}, &findings{}); !errors.Is(err, refused) {
+	r := Reconciler{Client: cached, Reader: read, fits: true, observed: rolloutMemory{since: began}}
+	if err := r.runPass(t.Context(), &v1beta1.LoadBalancerStack{}, &findings{}); !errors.Is(err, refused) {
 		t.Fatalf("got %v, want %v", err, refused)
 	}
 	if !r.observed.since.IsZero() {
@@ -360,13 +360,13 @@ func TestRollout_InStatusOfStack(t *testing.T) {
 	}{
 		{"rollout that goes on", findings{rollout: &rolloutFinding{status: before, moving: true, version: "v2"}}, before, "v2"},
 		{"rollout that is complete", findings{rollout: &rolloutFinding{status: now, version: "v2"}}, now, ""},
-		{"restrained operator leaves it", findings{restraint: &restraint{}}, before, "v1"},
-		{"pass that failed leaves it", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", retried}}}, before, "v1"},
+		{"restrained operator leaves it", findings{restraint: &observeReason{}}, before, "v1"},
+		{"pass that failed leaves it", findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "no", endsByRetry}}}, before, "v1"},
 		{"removal ends it", findings{removing: &waiting}, nil, ""},
 		{"removed stack has none", findings{removed: true}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := assess(v1beta1.LoadBalancerStackStatus{Rollout: before, TargetVersion: "v1"}, tt.found)
+			got := buildStatus(v1beta1.LoadBalancerStackStatus{Rollout: before, TargetVersion: "v1"}, tt.found)
 			if diff := cmp.Diff(tt.want, got.Rollout); diff != "" {
 				t.Errorf("rollout (-want +got):\n%s", diff)
 			}
@@ -401,13 +401,13 @@ func TestStep_DeletionThatFailsIsRequestedAgain(t *testing.T) {
 					return refused
 				},
 			}).Build()
-			r := Reconciler{Client: c, Reader: c, Namespace: "system", observed: observed{ending: map[types.UID]bool{}, informed: true}}
+			r := Reconciler{Client: c, Reader: c, Namespace: "system", observed: rolloutMemory{ending: map[types.UID]bool{}, informed: true}}
 			planned := changePlan{pods: map[string]string{"p1": pod.Name}, Plan: rollout.Plan{Delete: []rollout.Deletion{{Node: "n1", Pod: "p1"}}}}
-			written := plan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{{Kind: "DaemonSet"}: nil}}
-			if err := r.step(t.Context(), &planned, written, &findings{}); !errors.Is(err, refused) {
+			written := passPlan{unchanged: map[v1beta1.ObjectReference]*unstructured.Unstructured{{Kind: "DaemonSet"}: nil}}
+			if err := r.deleteSteppedPods(t.Context(), &planned, written, &findings{}); !errors.Is(err, refused) {
 				t.Fatalf("step: got %v, want %v", err, refused)
 			}
-			if err := r.inform(t.Context(), &surroundings{pods: []corev1.Pod{pod}}); err != nil {
+			if err := r.readEndingPods(t.Context(), &clusterState{pods: []corev1.Pod{pod}}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, r.observed.ending); diff != "" {
@@ -429,8 +429,8 @@ func TestFacts_SpeakerOfAFormerServiceAccountIsUnauthorized(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p1", Labels: map[string]string{v1beta1.LabelComponent: "speaker"}, Annotations: map[string]string{v1beta1.AnnotationServiceAccount: tt.of}}}
 			pod.Spec.NodeName = "n1"
-			around := &surroundings{pods: []corev1.Pod{pod}, placement: placement{hosts: map[string]rollout.Node{"n1": {}}}}
-			s := (&Reconciler{}).facts(around, &appsv1.Deployment{}, &appsv1.DaemonSet{}, "new", began)
+			around := &clusterState{pods: []corev1.Pod{pod}, placement: placement{hosts: map[string]rollout.Node{"n1": {}}}}
+			s := (&Reconciler{}).rolloutFacts(around, &appsv1.Deployment{}, &appsv1.DaemonSet{}, "new", began)
 			if got := s.Nodes["n1"].Pod.Unauthorized; got != tt.want {
 				t.Errorf("unauthorized: got %t, want %t", got, tt.want)
 			}

@@ -18,7 +18,7 @@ const maxRolloutMessage = 1024
 // rolloutFinding is what a pass reports of a rollout.
 type rolloutFinding struct {
 	status *v1beta1.RolloutStatus
-	// moving reports whether a rollout or a rollback is under way, see moving.
+	// moving reports whether a rollout or a rollback is under way, see isMoving.
 	moving bool
 	// brief is the message of status without the problems of pods: for conditions that list them.
 	brief string
@@ -32,7 +32,7 @@ type rolloutFinding struct {
 
 // failureBeside returns the sentence about the revision that failed, without the problems of pods that
 // the sentences about the components have.
-func (f *rolloutFinding) failureBeside(components []component) string {
+func (f *rolloutFinding) failureBeside(components []componentState) string {
 	sentence := f.failure
 	for _, c := range components {
 		for _, p := range c.failing {
@@ -44,8 +44,8 @@ func (f *rolloutFinding) failureBeside(components []component) string {
 	return sentence
 }
 
-// wait returns how long until the next decision; 0: none is needed.
-func (f *rolloutFinding) wait() time.Duration {
+// nextDecision returns how long until the next decision; 0: none is needed.
+func (f *rolloutFinding) nextDecision() time.Duration {
 	if f == nil {
 		return 0
 	}
@@ -54,37 +54,37 @@ func (f *rolloutFinding) wait() time.Duration {
 
 // finding returns what the pass reports of the rollout.
 func (c *changePlan) finding() *rolloutFinding {
-	f := &rolloutFinding{moving: moving(c.Next), version: c.version(c.Progress.Target), again: c.Again}
+	f := &rolloutFinding{moving: isMoving(c.Next), version: c.version(c.Progress.Target), again: c.Again}
 	if f.moving { // only a pass notices that the API server does not answer
-		f.again = sooner(f.again, lookAgain)
+		f.again = shorterWait(f.again, eventsInterval)
 	}
-	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.message(false), maxRolloutMessage))
-	f.brief = bounded.Cut(c.message(true), maxRolloutMessage)
-	f.reason, f.failure = c.failure()
+	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.progressMessage(false), maxRolloutMessage))
+	f.brief = bounded.Cut(c.progressMessage(true), maxRolloutMessage)
+	f.reason, f.failure = c.failureSentence()
 	return f
 }
 
-// moving reports whether a rollout or a rollback is under way. The first installation is neither, nor
+// isMoving reports whether a rollout or a rollback is under way. The first installation is neither, nor
 // is the update of a node that comes back after a rollout.
-func moving(s rollout.Stored) bool {
+func isMoving(s rollout.Stored) bool {
 	switch s.Phase {
-	case rollout.Controller, rollout.Canary, rollout.RollingBack:
+	case rollout.PhaseController, rollout.PhaseCanary, rollout.PhaseRollingBack:
 		return true
-	case rollout.Speakers:
+	case rollout.PhaseSpeakers:
 		return s.Revision != s.Good
 	}
 	return false
 }
 
-// message describes the progress of a rollout. A brief message names the nodes that are waited for without
-// the reasons.
-func (c *changePlan) message(brief bool) string {
+// progressMessage describes the progress of a rollout. A brief message names the nodes that are
+// waited for without the reasons.
+func (c *changePlan) progressMessage(brief bool) string {
 	p := c.Progress
-	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.target())}
-	if c.Next.Phase == rollout.Controller {
+	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.targetName())}
+	if c.Next.Phase == rollout.PhaseController {
 		words = append(words, "the controller is replaced first")
 	}
-	if c.unverified() {
+	if c.isUnverified() {
 		words = append(words, "whether speakers announce their addresses is not checked: nodes of the last good revision received no announcements of each other either, as with a private VLAN or isolated ports")
 	}
 	if len(p.Unproven) > 0 {
@@ -92,7 +92,7 @@ func (c *changePlan) message(brief bool) string {
 		if len(p.Waiting) > 0 || len(p.Following) > 0 {
 			tail = ", so that one more node is tried alone"
 		}
-		words = append(words, "it does not show on "+listed(names(p.Unproven))+" that it announces addresses"+tail)
+		words = append(words, "it does not show on "+listNames(nodeNames(p.Unproven))+" that it announces addresses"+tail)
 	}
 	var late []string
 	for _, note := range p.Waiting {
@@ -103,10 +103,10 @@ func (c *changePlan) message(brief bool) string {
 		late = append(late, fmt.Sprintf("%s: %s", note.Node, note.Text))
 	}
 	if len(late) > 0 {
-		words = append(words, "waiting for "+separated(late, "; "))
+		words = append(words, "waiting for "+joinWords(late, "; "))
 	}
 	if len(p.Following) > 0 {
-		words = append(words, listed(names(p.Following))+" next")
+		words = append(words, listNames(nodeNames(p.Following))+" next")
 	}
 	if p.Blocked != "" {
 		words = append(words, "nothing is replaced now: "+p.Blocked)
@@ -116,43 +116,43 @@ func (c *changePlan) message(brief bool) string {
 		skipped = append(skipped, fmt.Sprintf("%s is %s and skipped", note.Node, note.Text))
 	}
 	if len(skipped) > 0 {
-		words = append(words, separated(skipped, "; "))
+		words = append(words, joinWords(skipped, "; "))
 	}
 	return strings.Join(words, "; ")
 }
 
-// unverified reports whether new speakers are rolled out without the evidence of their announcements.
-func (c *changePlan) unverified() bool {
-	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.Canary || c.Next.Phase == rollout.Speakers)
+// isUnverified reports whether new speakers are rolled out without the evidence of their announcements.
+func (c *changePlan) isUnverified() bool {
+	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.PhaseCanary || c.Next.Phase == rollout.PhaseSpeakers)
 }
 
-// target names the revision that the components are to have: by its version or, if the other revision has
-// the same version, by both.
-func (c *changePlan) target() string {
+// targetName names the revision that the components are to have: by its version or, if the other
+// revision has the same version, by both.
+func (c *changePlan) targetName() string {
 	version := c.version(c.Progress.Target)
-	if other := c.other(); other != (rollout.Revision{}) && c.version(other) == version {
+	if other := c.otherRevision(); other != (rollout.Revision{}) && c.version(other) == version {
 		return fmt.Sprintf("the revision %s of %s", c.Progress.Target, version)
 	}
 	return version
 }
 
-// other returns the revision that the components had before, or that failed.
-func (c *changePlan) other() rollout.Revision {
+// otherRevision returns the revision that the components had before, or that failed.
+func (c *changePlan) otherRevision() rollout.Revision {
 	if c.Progress.Target == c.Next.Good {
 		return c.Next.Failed()
 	}
 	return c.Next.Good
 }
 
-func names(nodes []lb.NodeName) (list []string) {
+func nodeNames(nodes []lb.NodeName) (list []string) {
 	for _, node := range nodes {
 		list = append(list, string(node))
 	}
 	return list
 }
 
-// failure returns a sentence about the revision that failed, and what to do; empty: none did.
-func (c *changePlan) failure() (reason, sentence string) {
+// failureSentence returns a sentence about the revision that failed, and what to do; empty: none did.
+func (c *changePlan) failureSentence() (reason, sentence string) {
 	failed := c.Next.Failed()
 	if failed == (rollout.Revision{}) {
 		return "", ""
@@ -164,13 +164,13 @@ func (c *changePlan) failure() (reason, sentence string) {
 	what := fmt.Sprintf("the revision %s (%s) failed%s: %s", failed, c.version(failed), where, c.Next.Failure.Why)
 	const remedy = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
 	switch c.Next.Phase {
-	case rollout.RollingBack:
+	case rollout.PhaseRollingBack:
 		again := ""
 		if c.Next.Failure.Unreceived {
 			again = ", and it is tried again if the network carries no announcements of that one either"
 		}
 		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)%s", what, c.Next.Good, c.version(c.Next.Good), again)
-	case rollout.RolledBack:
+	case rollout.PhaseRolledBack:
 		return v1beta1.ReasonRolledBack, fmt.Sprintf("%s: the revision %s (%s) runs again: %s", what, c.Next.Good, c.version(c.Next.Good), remedy)
 	}
 	return v1beta1.ReasonHalted, fmt.Sprintf("%s: nothing is replaced any more: %s, or set spec.speaker.rollout.onFailure to Rollback", what, remedy)

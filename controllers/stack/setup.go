@@ -33,8 +33,8 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// ours selects the objects that the operator made.
-var ours = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
+// ownedSelector selects the objects that the operator made.
+var ownedSelector = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
 // CacheOptions restrict the cache to the objects that the operator made, to all IPAddressPools, and to
 // the objects that show the state of the components. Of namespaced kinds it has the operator's
@@ -44,11 +44,11 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
 	for _, kind := range manifests.Kinds() {
-		object, err := empty(scheme, kind)
+		object, err := emptyObject(scheme, kind)
 		if err != nil {
 			return cache.Options{}, err
 		}
-		by := cache.ByObject{Label: ours}
+		by := cache.ByObject{Label: ownedSelector}
 		if kind.Namespaced {
 			by.Namespaces = map[string]cache.Config{namespace: {}}
 		}
@@ -59,12 +59,12 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 			by.Label = nil // all pools, to report addresses in use whose pools do not exist
 		}
 		if kind.Group != v1beta1.GroupVersion.Group {
-			by.Transform = made(object)
+			by.Transform = stripMade(object)
 			inPages = append(inPages, object)
 		}
 		options.ByObject[object] = by
 	}
-	maps.Copy(options.ByObject, around(namespace))
+	maps.Copy(options.ByObject, aroundKinds(namespace))
 	options.NewInformer = paged.Persistent(paged.NewInformers(inPages...))
 	return options, nil
 }
@@ -78,7 +78,7 @@ func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 		NewInformer: paged.Persistent(paged.NewInformers(&corev1.Secret{})),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
 			Namespaces: map[string]cache.Config{namespace: {}},
-			Label:      ours, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: made(&corev1.Secret{}),
+			Label:      ownedSelector, Field: fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName), Transform: stripMade(&corev1.Secret{}),
 		}},
 	})
 	if err != nil {
@@ -98,22 +98,22 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	r.passwords, r.needed = passwords, needed(mgr.GetScheme())
+	r.passwords, r.needed = passwords, neededSchemas(mgr.GetScheme())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("loadbalancerstack").
 		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))
 	for _, kind := range manifests.Kinds() {
-		object, err := empty(mgr.GetScheme(), kind)
+		object, err := emptyObject(mgr.GetScheme(), kind)
 		if err != nil {
 			return err
 		}
-		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: matters}))
+		b = b.Watches(object, theStack, builder.WithPredicates(predicate.Funcs{UpdateFunc: affectsPass}))
 	}
 	b = b.WatchesRawSource(source.Kind[client.Object](passwords, &corev1.Secret{}, theStack))
 	return r.watchAround(b, request).WithOptions(controller.Options{RateLimiter: &retry.Limiter{}}).Complete(r)
 }
 
-func empty(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
+func emptyObject(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, error) {
 	object, err := scheme.New(kind.GroupVersionKind)
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", kind.Kind, err)
@@ -128,19 +128,19 @@ func stackChanged(e event.UpdateEvent) bool {
 		e.ObjectOld.GetAnnotations()[v1beta1.AnnotationRetry] != e.ObjectNew.GetAnnotations()[v1beta1.AnnotationRetry] ||
 		e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers()) ||
-		!maps.Equal(requests(e.ObjectOld), requests(e.ObjectNew))
+		!maps.Equal(requestAnnotations(e.ObjectOld), requestAnnotations(e.ObjectNew))
 }
 
-// requests returns the annotations of lbstack.
-func requests(stack client.Object) map[string]string {
+// requestAnnotations returns the annotations of lbstack.
+func requestAnnotations(stack client.Object) map[string]string {
 	all := maps.Clone(stack.GetAnnotations())
 	maps.DeleteFunc(all, func(key, _ string) bool { return !strings.HasPrefix(key, v1beta1.GroupVersion.Group+"/") })
 	return all
 }
 
-// matters drops frequent changes of which a pass reads nothing: of the number of used addresses of
+// affectsPass drops frequent changes of which a pass reads nothing: of the number of used addresses of
 // a pool, and of the number of sessions with a router.
-func matters(e event.UpdateEvent) bool {
+func affectsPass(e event.UpdateEvent) bool {
 	before, ok1 := statusConditions(e.ObjectOld)
 	now, ok2 := statusConditions(e.ObjectNew)
 	if !ok1 || !ok2 {
@@ -150,13 +150,13 @@ func matters(e event.UpdateEvent) bool {
 		!equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
 		slices.ContainsFunc([]string{v1beta1.ConditionReady, v1beta1.ConditionConflict}, func(kind string) bool {
 			return !equality.Semantic.DeepEqual(meta.FindStatusCondition(before, kind), meta.FindStatusCondition(now, kind))
-		}) || down(before) != down(now)
+		}) || downReason(before) != downReason(now)
 }
 
-// down returns the reason why a router has no routes, see sessionsDown; empty: it has routes.
-func down(list []metav1.Condition) string {
+// downReason returns the reason why a router has no routes, see downReasons; empty: it has routes.
+func downReason(list []metav1.Condition) string {
 	c := meta.FindStatusCondition(list, v1beta1.ConditionEstablished)
-	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(sessionsDown, c.Reason) {
+	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(downReasons, c.Reason) {
 		return ""
 	}
 	return c.Reason

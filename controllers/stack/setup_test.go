@@ -80,7 +80,7 @@ func TestMatters(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := matters(event.UpdateEvent{ObjectOld: tt.before, ObjectNew: tt.now}); got != tt.want {
+			if got := affectsPass(event.UpdateEvent{ObjectOld: tt.before, ObjectNew: tt.now}); got != tt.want {
 				t.Errorf("matters: got %v, want %v", got, tt.want)
 			}
 		})
@@ -88,27 +88,27 @@ func TestMatters(t *testing.T) {
 }
 
 func TestNextReconcileIsAsSoonAsNeeded(t *testing.T) {
-	settled, foreign := []component{workload("controller", 2)}, []v1beta1.ObjectReference{ref("", "v1", "Secret", "n", "s")}
+	settled, foreign := []componentState{workload("controller", 2)}, []v1beta1.ObjectReference{ref("", "v1", "Secret", "n", "s")}
 	tests := []struct {
 		name  string
 		found findings
 		want  time.Duration
 	}{
 		{name: "when all is well the watches are enough", found: findings{components: settled}},
-		{name: "pods are looked at soon", found: findings{components: []component{workload("controller", 1)}}, want: lookAgain},
-		{name: "Service that has just got its address is looked at when it should be announced", found: findings{components: settled, foreign: foreign, services: served{again: time.Second}}, want: time.Second},
-		{name: "what the API server refuses is tried again", found: findings{components: settled, failures: []fault{{v1beta1.ReasonApplyFailed, "no", person}}}, want: lookForForeign},
-		{name: "old Kubernetes is looked at for an upgrade", found: findings{unfit: &unfit{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, want: lookForUpgrade},
-		{name: "CRDs that are too old are looked at soon", found: findings{unfit: &unfit{v1beta1.ReasonCRDsOutdated, "no"}}, want: lookForForeign},
-		{name: "pass that ended early has its own retry", found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", retried}}}},
-		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: lookAgain},
-		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: lookForForeign},
-		{name: "ServiceMonitor is in no watch", found: findings{components: settled, monitored: true}, want: lookForMonitoring},
-		{name: "when nothing is installed it is looked at soon", want: lookAgain},
+		{name: "pods are looked at soon", found: findings{components: []componentState{workload("controller", 1)}}, want: eventsInterval},
+		{name: "Service that has just got its address is looked at when it should be announced", found: findings{components: settled, foreign: foreign, services: serviceCounts{again: time.Second}}, want: time.Second},
+		{name: "what the API server refuses is tried again", found: findings{components: settled, failures: []fault{{v1beta1.ReasonApplyFailed, "no", endsByPerson}}}, want: foreignRetry},
+		{name: "old Kubernetes is looked at for an upgrade", found: findings{unfit: &unfitReason{v1beta1.ReasonUnsupportedKubernetes, "1.30"}}, want: upgradeInterval},
+		{name: "CRDs that are too old are looked at soon", found: findings{unfit: &unfitReason{v1beta1.ReasonCRDsOutdated, "no"}}, want: foreignRetry},
+		{name: "pass that ended early has its own retry", found: findings{ended: true, failures: []fault{{v1beta1.ReasonReadFailed, "timeout", endsByRetry}}}},
+		{name: "one of several that waits is enough", found: findings{components: append(settled, workload("speaker", 1))}, want: eventsInterval},
+		{name: "objects of others are in no watch", found: findings{components: settled, foreign: foreign}, want: foreignRetry},
+		{name: "ServiceMonitor is in no watch", found: findings{components: settled, monitored: true}, want: monitoringInterval},
+		{name: "when nothing is installed it is looked at soon", want: eventsInterval},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := next(tt.found); got != tt.want {
+			if got := nextPass(tt.found); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})

@@ -33,8 +33,8 @@ func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
 	}
 }
 
-// metaOnly returns what a pass reads of the metadata of objects that it does not write.
-func metaOnly(from metav1.ObjectMeta) metav1.ObjectMeta {
+// stripMeta returns what a pass reads of the metadata of objects that it does not write.
+func stripMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion,
 		CreationTimestamp: from.CreationTimestamp, DeletionTimestamp: from.DeletionTimestamp,
@@ -42,7 +42,7 @@ func metaOnly(from metav1.ObjectMeta) metav1.ObjectMeta {
 }
 
 func stripNode(from *corev1.Node) *corev1.Node {
-	to := &corev1.Node{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to := &corev1.Node{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	to.Labels, to.Spec.Taints = from.Labels, from.Spec.Taints
 	for i := range to.Spec.Taints {
 		to.Spec.Taints[i].TimeAdded = nil
@@ -57,7 +57,7 @@ func stripNode(from *corev1.Node) *corev1.Node {
 // stripPod keeps the node of a Pod, or the one that a Pod of a DaemonSet is to run on, three labels, the
 // port of the mesh, and the parts of the status that show problems.
 func stripPod(from *corev1.Pod) *corev1.Pod {
-	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration, v1beta1.LabelRevision} {
 		if value, ok := from.Labels[key]; ok {
 			metav1.SetMetaDataLabel(&to.ObjectMeta, key, value)
@@ -110,7 +110,7 @@ func stripContainer(from corev1.ContainerState) corev1.ContainerState {
 }
 
 func stripService(from *corev1.Service) *corev1.Service {
-	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to := &corev1.Service{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	to.Spec.Type, to.Spec.LoadBalancerClass = from.Spec.Type, from.Spec.LoadBalancerClass
 	if at := lastEdit(from.ManagedFields); !at.IsZero() {
 		to.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: at}}}
@@ -122,7 +122,7 @@ func stripService(from *corev1.Service) *corev1.Service {
 }
 
 func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
-	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to := &v1beta1.SpeakerState{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	to.Status.Phase, to.Status.MissingSpeakers = from.Status.Phase, slices.Clone(from.Status.MissingSpeakers)
 	to.Status.MeshKeys = slices.Clone(from.Status.MeshKeys)
 	for i := range from.Status.CoveredNodes {
@@ -146,16 +146,17 @@ func stripState(from *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 }
 
 func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
-	to := &v1beta1.IPAddressClaim{TypeMeta: from.TypeMeta, ObjectMeta: metaOnly(from.ObjectMeta)}
+	to := &v1beta1.IPAddressClaim{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	to.Spec.Address, to.Spec.Pool, to.Spec.State = from.Spec.Address, from.Spec.Pool, from.Spec.State
 	return to
 }
 
-// made returns a transform for objects of a built-in kind that have the operator's label. It keeps the
-// metadata that show whether anybody changed the object, and the state of a workload. Of an object
-// with more metadata than the operator writes it keeps only what identifies the object, which then
-// never counts as unchanged: if it is the operator's, a pass reads it from the API server.
-func made(kind client.Object) func(any) (any, error) {
+// stripMade returns a transform for objects of a built-in kind that have the operator's label. It
+// keeps the metadata that show whether anybody changed the object, and the state of a workload. Of
+// an object with more metadata than the operator writes it keeps only what identifies the object,
+// which then never counts as unchanged: if it is the operator's, a pass reads it from the API
+// server.
+func stripMade(kind client.Object) func(any) (any, error) {
 	return func(in any) (any, error) {
 		from, ok := in.(client.Object)
 		if !ok {
@@ -177,13 +178,13 @@ func made(kind client.Object) func(any) (any, error) {
 		if !is || !are {
 			return nil, fmt.Errorf("a %T has no metadata", in)
 		}
-		*kept = madeMeta(*of)
+		*kept = stripMadeMeta(*of)
 		return to, nil
 	}
 }
 
-// madeMeta returns the metadata from which revisionOf makes a revision, within bounds.
-func madeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
+// stripMadeMeta returns the metadata from which revisionOf makes a revision, within bounds.
+func stripMadeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 	from.ManagedFields = nil
 	if len(from.Labels) > maxMadeKeys || len(from.Annotations) > maxMadeKeys || from.Size() > maxMadeBytes {
 		return metav1.ObjectMeta{Namespace: from.Namespace, Name: from.Name, UID: from.UID, ResourceVersion: from.ResourceVersion}
@@ -193,7 +194,7 @@ func madeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 
 func stripDeployment(from *appsv1.Deployment) *appsv1.Deployment {
 	status := from.Status
-	to := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: from.Spec.Replicas, Template: revisionOnly(from.Spec.Template)}, Status: appsv1.DeploymentStatus{
+	to := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: from.Spec.Replicas, Template: stripTemplate(from.Spec.Template)}, Status: appsv1.DeploymentStatus{
 		ObservedGeneration: status.ObservedGeneration, Replicas: status.Replicas, UpdatedReplicas: status.UpdatedReplicas,
 		ReadyReplicas: status.ReadyReplicas, AvailableReplicas: status.AvailableReplicas,
 	}}
@@ -208,11 +209,11 @@ func stripDeployment(from *appsv1.Deployment) *appsv1.Deployment {
 func stripDaemonSet(from *appsv1.DaemonSet) *appsv1.DaemonSet {
 	status := from.Status
 	status.CollisionCount, status.Conditions = nil, nil
-	return &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: revisionOnly(from.Spec.Template)}, Status: status}
+	return &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: stripTemplate(from.Spec.Template)}, Status: status}
 }
 
-// revisionOnly keeps the label with the hash of a pod template, and the annotation of a restart.
-func revisionOnly(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
+// stripTemplate keeps the label with the hash of a pod template, and the annotation of a restart.
+func stripTemplate(from corev1.PodTemplateSpec) (to corev1.PodTemplateSpec) {
 	if value, ok := from.Labels[v1beta1.LabelRevision]; ok {
 		metav1.SetMetaDataLabel(&to.ObjectMeta, v1beta1.LabelRevision, value)
 	}

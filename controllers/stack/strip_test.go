@@ -64,7 +64,7 @@ func TestCacheOptions_LargeObjectsOfTenants(t *testing.T) {
 	objects := []client.Object{&corev1.Pod{}, &corev1.Service{}}
 	for _, kind := range manifests.Kinds() {
 		if kind.Group != v1beta1.GroupVersion.Group {
-			object, err := empty(scheme, kind)
+			object, err := emptyObject(scheme, kind)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,17 +24,17 @@ func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Un
 	}
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, others, fieldOwner)
 	if err != nil {
-		return fmt.Errorf("finding out what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+		return fmt.Errorf("finding out what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
 	}
 	if len(patch) == 0 {
 		return nil
 	}
 	if err := r.Client.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
-		return fmt.Errorf("taking over what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+		return fmt.Errorf("taking over what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
 	}
 	again := wanted.DeepCopy()
 	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(again), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("removing what %v changed in the %s: %w", sets.List(others), describe(refOf(wanted)), err)
+		return fmt.Errorf("removing what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
 	}
 	live.Object = again.Object
 	return nil

@@ -23,10 +23,10 @@ var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", 
 // conditionUpgradeable is its condition that is False while OLM is not to update the operator.
 const conditionUpgradeable = "Upgradeable"
 
-// upgradeable returns whether OLM may update the operator: not while an installation, a change or the
+// upgradeableCondition returns whether OLM may update the operator: not while an installation, a change or the
 // removal is under way. While one of these fails, it may: an update may end the failure. That only a report
 // fails shows nothing about them.
-func upgradeable(conditions []metav1.Condition) metav1.Condition {
+func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
 	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)
 	fails := degraded != nil && degraded.Status == metav1.ConditionTrue && degraded.Reason != v1beta1.ReasonReportFailed
@@ -43,7 +43,7 @@ func upgradeable(conditions []metav1.Condition) metav1.Condition {
 // reportUpgradeable writes the condition for OLM, if OLM has installed the operator and status or
 // reason differ from what this process wrote last. OLM grants the right to write this one object.
 func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.Condition) error {
-	now := upgradeable(conditions)
+	now := upgradeableCondition(conditions)
 	if r.OperatorCondition == "" || r.reported.Status == now.Status && r.reported.Reason == now.Reason {
 		return nil
 	}

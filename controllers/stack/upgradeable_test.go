@@ -41,7 +41,7 @@ func TestUpgradeable(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Type = "Upgradeable"
-			if diff := cmp.Diff(tt.want, upgradeable(tt.conditions)); diff != "" {
+			if diff := cmp.Diff(tt.want, upgradeableCondition(tt.conditions)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})

@@ -20,12 +20,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// gathering delays a pass after a change around the components, since such changes come in groups.
-const gathering = time.Second
+// gatherDelay delays a pass after a change around the components, since such changes come in groups.
+const gatherDelay = time.Second
 
-// around returns the kinds that show the state of the components. The cache keeps only the parts of
+// aroundKinds returns the kinds that show the state of the components. The cache keeps only the parts of
 // these objects that a pass reads.
-func around(namespace string) map[client.Object]cache.ByObject {
+func aroundKinds(namespace string) map[client.Object]cache.ByObject {
 	components := labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "lbstack"})
 	balanced := fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer))
 	return map[client.Object]cache.ByObject{
@@ -40,9 +40,9 @@ func around(namespace string) map[client.Object]cache.ByObject {
 // watchAround requests a pass after changes of these kinds, with the delay gathering.
 func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
 	later := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		queue.AddAfter(request, gathering)
+		queue.AddAfter(request, gatherDelay)
 	}
-	for object := range around(r.Namespace) {
+	for object := range aroundKinds(r.Namespace) {
 		b = b.Watches(object, handler.Funcs{
 			CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 				later(q)
@@ -53,14 +53,14 @@ func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) 
 			DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 				later(q)
 			},
-		}, builder.WithPredicates(predicate.Funcs{UpdateFunc: differs}))
+		}, builder.WithPredicates(predicate.Funcs{UpdateFunc: requiresPass}))
 	}
 	return b
 }
 
-// differs reports whether anything has changed that requires a pass. The numbers of what a speaker
+// requiresPass reports whether anything has changed that requires a pass. The numbers of what a speaker
 // announces, and the time of the last edit of a Service, change often and require none.
-func differs(e event.UpdateEvent) bool {
+func requiresPass(e event.UpdateEvent) bool {
 	before, now := e.ObjectOld.DeepCopyObject().(client.Object), e.ObjectNew.DeepCopyObject().(client.Object)
 	for _, o := range []client.Object{before, now} {
 		o.SetResourceVersion("")

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 
@@ -22,14 +21,14 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// part is a group of metrics that one or more programs register.
-type part struct {
+// metricGroup is a group of metrics that one or more programs register.
+type metricGroup struct {
 	title    string
 	register func(prometheus.Registerer)
 }
 
-// parts are all metrics of lbstack's own.
-var parts = []part{
+// metricGroups are all metrics of lbstack's own.
+var metricGroups = []metricGroup{
 	{"All programs", func(r prometheus.Registerer) { access.NewMetrics(r) }},
 	{"Operator", func(r prometheus.Registerer) { stack.NewDrift(r) }},
 	{"Controller", func(r prometheus.Registerer) { r.MustRegister(counts.New(allocations.New())) }},
@@ -58,24 +57,24 @@ func run(page string) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	after, err := write(before)
+	after, err := withTables(before)
 	if err != nil {
 		return fmt.Errorf("writing the reference into %s: %w", page, err)
 	}
 	return os.WriteFile(page, after, 0o644)
 }
 
-// write returns the page with new tables.
-func write(page []byte) ([]byte, error) {
+// withTables returns the page with new tables.
+func withTables(page []byte) ([]byte, error) {
 	head, rest, found := bytes.Cut(page, []byte(begin))
 	_, tail, closed := bytes.Cut(rest, []byte(end))
 	if !found || !closed {
-		return nil, errors.New("it has no place for it")
+		return nil, fmt.Errorf("the page lacks the line %q or, after it, %q", begin, end)
 	}
 	var out bytes.Buffer
 	out.Write(head)
 	out.WriteString(begin)
-	for _, p := range parts {
+	for _, p := range metricGroups {
 		list, err := collect(p.register)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.title, err)

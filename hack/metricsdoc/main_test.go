@@ -16,7 +16,7 @@ func TestPageIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := write(page)
+	want, err := withTables(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestPageIsUpToDate(t *testing.T) {
 
 // The checks are those of promtool check metrics.
 func TestNamesFollowTheConventions(t *testing.T) {
-	for _, p := range parts {
+	for _, p := range metricGroups {
 		sampled, _, err := families(p.register)
 		if err != nil {
 			t.Fatal(err)

@@ -16,16 +16,16 @@ type endpointsKey struct {
 	family  lb.Family
 }
 
-// endpointsOfKind are the endpoints that are ready, and those that are not ready but still
+// endpointSets are the endpoints that are ready, and those that are not ready but still
 // serve while they terminate.
-type endpointsOfKind struct{ ready, serving eligibility.Endpoints }
+type endpointSets struct{ ready, serving eligibility.Endpoints }
 
-// ParseEndpoints reads the EndpointSlices of Services, packed or not. Like kube-proxy, it
-// counts the endpoints that are ready or, if a Service has none of a family, those that
-// terminate and still serve. All endpoints of a slice on one node count as one. Endpoints on
-// nodes that are not in nodes are counted in Serving, but their nodes are not in Nodes.
+// ParseEndpoints reads the EndpointSlices of Services, also those that PackEndpoints has changed.
+// Like kube-proxy, it counts the endpoints that are ready or, if a Service has none of a family,
+// those that terminate and still serve. All endpoints of a slice on one node count as one.
+// Endpoints on nodes without a name in the parameter nodes count in Serving, but not in Nodes.
 func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) ServiceEndpoints {
-	found := map[endpointsKey]*endpointsOfKind{}
+	found := map[endpointsKey]*endpointSets{}
 	for i := range slices {
 		slice := &slices[i]
 		service, family := slice.Labels[discoveryv1.LabelServiceName], sliceFamily(slice)
@@ -34,7 +34,7 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 		}
 		key := endpointsKey{lb.ServiceKey{Namespace: slice.Namespace, Name: service}, family}
 		if found[key] == nil {
-			found[key] = &endpointsOfKind{}
+			found[key] = &endpointSets{}
 		}
 		eachEntry(slice, func(node uint64, flags byte) {
 			if flags&packedReady != 0 {
@@ -55,7 +55,7 @@ func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) Service
 	return result
 }
 
-func (k *endpointsOfKind) usable() eligibility.Endpoints {
+func (k *endpointSets) usable() eligibility.Endpoints {
 	if k.ready.Serving > 0 {
 		return k.ready
 	}

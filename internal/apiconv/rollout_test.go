@@ -38,7 +38,7 @@ func TestRolloutSettings(t *testing.T) {
 func TestRolloutStoredIsReadAgain(t *testing.T) {
 	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
 	want := rollout.Stored{
-		Phase: rollout.RollingBack, Revision: rollout.Revision{Controller: "aa", Speaker: "bb"}, Good: rollout.Revision{Controller: "aa", Speaker: "cc"},
+		Phase: rollout.PhaseRollingBack, Revision: rollout.Revision{Controller: "aa", Speaker: "bb"}, Good: rollout.Revision{Controller: "aa", Speaker: "cc"},
 		Retry: "again", Since: at, Proven: true, Unverified: true, Quiet: "n4", Lost: 1, Failure: rollout.Failure{Node: "n1", Why: "the pod p: its speaker is not ready", Unreceived: true},
 		Edits: rollout.Edits{Generation: 7, First: at.Add(-time.Minute), Last: at},
 		Steps: []rollout.Step{

@@ -22,7 +22,7 @@ type NodeAddress struct {
 // NextHop is the next hop of the routes of a family. The zero value: there is none, and no route of the
 // family is announced.
 type NextHop struct {
-	// Address of this node. For IPv4 routes it is an IPv6 address where the router supports that
+	// Address of this node. For IPv4 routes it may be an IPv6 address if the router supports that
 	// (RFC 8950). It is link-local only if the session is unnumbered, or an IPv4 link-local address of
 	// a network that the router shares.
 	Address netip.Addr
@@ -53,25 +53,26 @@ type SessionPath struct {
 }
 
 // NextHops returns the next hops of a session. inUse are its present next hops. For the family of
-// the session the next hop is the address of the session, unless that is link-local, or unstable
-// while there is a stable one. Otherwise it is the first of these:
+// the session the next hop is the address of the session (see sessionFamilyNextHop), unless the router
+// cannot reach it, or it is unstable while there is a stable one. Otherwise it is the first of these:
 //   - The address of the session, for IPv4 routes of an unnumbered session with ExtendedNextHop.
 //   - An InternalIP of the node. If the router is direct, the InternalIP must be on the interface
 //     that leads to the router: the router may not accept a next hop of another network (RFC 4271
 //     section 5.1.3).
 //   - A stable address of that interface: the one in use, if it is still there; a configured address
-//     before a learnt one; an address with a network before one without, which tends to be a virtual
-//     address of another program; the lowest.
+//     before a learnt one; an address of a network before a single address (/32 or /128), which is
+//     often a virtual address of another program; the lowest one.
+//   - The address of the session, for IPv6 routes of an unnumbered session.
 //   - The IPv6 next hop, for IPv4 routes with ExtendedNextHop.
-//   - An InternalIP on any interface of the node, such as a loopback or dummy interface of a node
-//     that routes to its host addresses: the router needs a route to it.
+//   - An InternalIP on any interface of the node, such as a loopback or dummy interface. The router
+//     needs a route to that address.
 func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	local := s.Local.WithZone("")
 	var v4, v6 netip.Addr
 	if local.Is4() {
-		v4, v6 = s.ownNextHop(local, inUse.IPv4.Address), s.otherNextHop(netip.Addr.Is6, inUse.IPv6.Address)
+		v4, v6 = s.sessionFamilyNextHop(local, inUse.IPv4.Address), s.interfaceNextHop(netip.Addr.Is6, inUse.IPv6.Address)
 	} else {
-		v4, v6 = s.otherNextHop(netip.Addr.Is4, inUse.IPv4.Address), s.ownNextHop(local, inUse.IPv6.Address)
+		v4, v6 = s.interfaceNextHop(netip.Addr.Is4, inUse.IPv4.Address), s.sessionFamilyNextHop(local, inUse.IPv6.Address)
 	}
 	switch {
 	case v6.IsValid():
@@ -79,7 +80,7 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	case s.Unnumbered:
 		n.IPv6 = NextHop{Address: local}
 	default:
-		n.IPv6 = NextHop{Address: s.nodeAddress(netip.Addr.Is6)}
+		n.IPv6 = NextHop{Address: s.usableInternalIP(netip.Addr.Is6)}
 	}
 	switch {
 	case s.Unnumbered && s.ExtendedNextHop:
@@ -89,13 +90,13 @@ func (s SessionPath) NextHops(inUse NextHops) (n NextHops) {
 	case s.ExtendedNextHop && n.IPv6.Address.IsValid():
 		n.IPv4 = n.IPv6
 	default:
-		n.IPv4 = NextHop{Address: s.nodeAddress(netip.Addr.Is4)}
+		n.IPv4 = NextHop{Address: s.usableInternalIP(netip.Addr.Is4)}
 	}
 	return n
 }
 
-// nodeAddress returns the first usable InternalIP of a family.
-func (s SessionPath) nodeAddress(family func(netip.Addr) bool) netip.Addr {
+// usableInternalIP returns the first usable InternalIP of a family.
+func (s SessionPath) usableInternalIP(family func(netip.Addr) bool) netip.Addr {
 	for _, a := range s.Internal {
 		if family(a) && s.isUsable(a) {
 			return a
@@ -104,10 +105,10 @@ func (s SessionPath) nodeAddress(family func(netip.Addr) bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// ownNextHop returns the next hop of the family of the session: the address of the session, unless that
-// address is unstable and there is a stable one. A router on the same network also reaches an IPv4
-// link-local address.
-func (s SessionPath) ownNextHop(local, inUse netip.Addr) netip.Addr {
+// sessionFamilyNextHop returns the next hop of the family of the session: the address of the
+// session, unless that address is unstable and there is a stable one. A router on the same network
+// also reaches an IPv4 link-local address.
+func (s SessionPath) sessionFamilyNextHop(local, inUse netip.Addr) netip.Addr {
 	reachable := isGlobal(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
 	if i := s.indexOf(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
 		return local
@@ -116,14 +117,14 @@ func (s SessionPath) ownNextHop(local, inUse netip.Addr) netip.Addr {
 	if local.Is4() {
 		family = netip.Addr.Is4
 	}
-	if stable := s.otherNextHop(family, inUse); stable.IsValid() || !reachable {
+	if stable := s.interfaceNextHop(family, inUse); stable.IsValid() || !reachable {
 		return stable
 	}
 	return local // the router reaches this address as long as the session lasts
 }
 
-// otherNextHop returns a next hop of a family without regard to the address of the session.
-func (s SessionPath) otherNextHop(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
+// interfaceNextHop returns a next hop of a family without regard to the address of the session.
+func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.Addr) netip.Addr {
 	for _, a := range s.Internal {
 		if family(a) && s.isUsable(a) && (!s.Direct || s.Addresses[s.indexOf(a)].Interface == s.Outgoing) {
 			return a

@@ -29,10 +29,10 @@ func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 			if every < time.Second {
 				return fmt.Errorf("--interval %s: each look reads all Services: 1s is the least", every)
 			}
-			look := func(ctx context.Context) (printer, bool, error) {
-				s, err := cluster.snapshot(ctx)
+			look := func(ctx context.Context) (printedAnswer, bool, error) {
+				s, err := cluster.readSnapshot(ctx)
 				if err == nil {
-					err = cluster.services(ctx, s)
+					err = cluster.readServices(ctx, s)
 				}
 				if err != nil {
 					return nil, false, err
@@ -41,13 +41,13 @@ func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 				return &o, o.Ready, nil
 			}
 			if watch {
-				return watching(cmd.Context(), streams, output, every, look)
+				return watchAnswer(cmd.Context(), streams, output, every, look)
 			}
 			o, ready, err := look(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return answer(streams.Out, output, o, ready)
+			return printAnswer(streams.Out, output, o, ready)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide; wide has all Services that are not announced")
@@ -71,15 +71,15 @@ func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			if err != nil {
 				return err
 			}
-			s, err := cluster.snapshot(cmd.Context())
+			s, err := cluster.readSnapshot(cmd.Context())
 			if err == nil {
-				err = cluster.announcing(cmd.Context(), s, key)
+				err = cluster.readAnnouncing(cmd.Context(), s, key)
 			}
 			if err != nil {
 				return err
 			}
 			story := inspect.Why(s)
-			return answer(streams.Out, output, &story, story.Announced)
+			return printAnswer(streams.Out, output, &story, story.Announced)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")

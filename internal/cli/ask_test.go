@@ -137,7 +137,7 @@ func TestServiceNetworks(t *testing.T) {
 			reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 				List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return tt.err },
 			}).Build()
-			err := (&cluster{api: reader}).serviceNetworks(t.Context(), &inspect.Snapshot{})
+			err := (&cluster{api: reader}).readServiceNetworks(t.Context(), &inspect.Snapshot{})
 			if got := errorText(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
 				t.Errorf("got the error %q, want %q", got, tt.want)
 			}

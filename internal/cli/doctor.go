@@ -28,22 +28,22 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 		Example: "  # All checks\n  kubectl lbstack doctor\n\n  # For a program\n  kubectl lbstack doctor -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			facts, err := cluster.facts(cmd.Context())
+			facts, err := cluster.doctorFacts(cmd.Context())
 			if err != nil {
 				return err
 			}
 			c := inspect.Doctor(facts)
-			return answer(streams.Out, output, &c, c.Healthy)
+			return printAnswer(streams.Out, output, &c, c.Healthy)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
 	return cmd
 }
 
-// facts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read: Kubernetes,
-// nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is an error.
-func (c *cluster) facts(ctx context.Context) (*inspect.DoctorInput, error) {
-	s, err := c.snapshot(ctx)
+// doctorFacts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read:
+// Kubernetes, nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is an error.
+func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error) {
+	s, err := c.readSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (c *cluster) facts(ctx context.Context) (*inspect.DoctorInput, error) {
 		f.KubernetesVersion = server.GitVersion
 		f.Kubernetes, _ = strconv.Atoi(strings.TrimRight(server.Minor, "+"))
 	}
-	err = all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) })
+	err = listPages(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) })
 	if err := unread(inspect.CheckNodes, err); err != nil {
 		return nil, err
 	}

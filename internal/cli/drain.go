@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/maintenance"
 )
 
-// pollEvery is the interval in which a command that waits reads the cluster.
-const pollEvery = time.Second
+// pollInterval is the interval in which a command that waits reads the cluster.
+const pollInterval = time.Second
 
 func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var wait bool
@@ -46,7 +46,7 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 			word := "is drained already"
 			if marked != node {
 				word = "drains"
-				if err := cluster.mark(cmd.Context(), node, marked); err != nil {
+				if err := cluster.patchNode(cmd.Context(), node, marked); err != nil {
 					return err
 				}
 			}
@@ -76,7 +76,7 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 				return err
 			}
 			free, still := maintenance.Undrain(node, stack)
-			if err := cluster.mark(cmd.Context(), node, free); err != nil {
+			if err := cluster.patchNode(cmd.Context(), node, free); err != nil {
 				return err
 			}
 			if still != "" {
@@ -91,7 +91,7 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 // stackAndNode reads the stack and a node. A missing stack is an error.
 func (c *cluster) stackAndNode(ctx context.Context, name string) (*v1beta1.LoadBalancerStack, *corev1.Node, error) {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "node/"), "nodes/")
-	stack, err := c.stack(ctx)
+	stack, err := c.readStack(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,9 +105,9 @@ func (c *cluster) stackAndNode(ctx context.Context, name string) (*v1beta1.LoadB
 	return stack, node, nil
 }
 
-// mark writes the changes of a node. A patch replaces the whole list of taints, so a patch that changes taints fails if the node
-// was changed in the meantime.
-func (c *cluster) mark(ctx context.Context, old, changed *corev1.Node) error {
+// patchNode writes the changes of a node. A patch replaces the whole list of taints, so a patch that changes taints fails if
+// the node was changed in the meantime.
+func (c *cluster) patchNode(ctx context.Context, old, changed *corev1.Node) error {
 	patch := client.MergeFrom(old)
 	if len(old.Spec.Taints) != len(changed.Spec.Taints) {
 		patch = client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
@@ -152,7 +152,7 @@ func (c *cluster) waitDrained(ctx context.Context, streams genericiooptions.IOSt
 				return fmt.Errorf("node/%s: the wait was interrupted, and the node stays drained: %s", node, last)
 			}
 			return fmt.Errorf("node/%s still drains after %s: %s: an address stays as long as no other node may announce it: kubectl lbstack why SERVICE shows the reason for each node", node, timeout, last)
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }

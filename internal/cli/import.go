@@ -21,8 +21,8 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// importing is one run of the command import.
-type importing struct {
+// importRun is one run of the command import.
+type importRun struct {
 	genericiooptions.IOStreams
 	cluster *cluster
 
@@ -33,7 +33,7 @@ type importing struct {
 }
 
 func importCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
-	o := &importing{IOStreams: streams, cluster: cluster}
+	o := &importRun{IOStreams: streams, cluster: cluster}
 	cmd := &cobra.Command{
 		Use:   "import (-f FILENAME | --from-cluster)",
 		Short: "Turn the configuration of MetalLB, kube-vip or Cilium into a LoadBalancerStack",
@@ -60,7 +60,7 @@ func importCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	return cmd
 }
 
-func (o *importing) run(ctx context.Context) error {
+func (o *importRun) run(ctx context.Context) error {
 	if o.fromCluster == (len(o.files) > 0) {
 		return errors.New("pass either -f or --from-cluster: see kubectl lbstack import --help")
 	}
@@ -96,7 +96,7 @@ func (o *importing) run(ctx context.Context) error {
 	return nil
 }
 
-func (o *importing) print(result migrate.Result) error {
+func (o *importRun) print(result migrate.Result) error {
 	text, err := result.YAML()
 	if o.output == "json" {
 		text, err = result.JSON()
@@ -108,7 +108,7 @@ func (o *importing) print(result migrate.Result) error {
 	return err
 }
 
-func (o *importing) objects(ctx context.Context) (objects []migrate.Object, err error) {
+func (o *importRun) objects(ctx context.Context) (objects []migrate.Object, err error) {
 	if o.fromCluster {
 		return o.clusterObjects(ctx)
 	}
@@ -123,7 +123,7 @@ func (o *importing) objects(ctx context.Context) (objects []migrate.Object, err 
 }
 
 // read reads the objects of a file, of the files of a directory, or of the standard input.
-func (o *importing) read(name string) ([]migrate.Object, error) {
+func (o *importRun) read(name string) ([]migrate.Object, error) {
 	if name == "-" {
 		return migrate.Read("the standard input", o.In)
 	}
@@ -156,7 +156,7 @@ func (o *importing) read(name string) ([]migrate.Object, error) {
 }
 
 // namespace returns the namespace of MetalLB if the user passes it with -n.
-func (o *importing) namespace() string {
+func (o *importRun) namespace() string {
 	if n := o.cluster.flags.Namespace; n != nil {
 		return *n
 	}
@@ -193,7 +193,7 @@ const defaultMetalLBNamespace = "metallb-system"
 // clusterObjects reads the objects of the import from the cluster. Missing rights are an error, since the stack would be
 // incomplete. It reads on after such an error, so that the error names all missing rights. It stops at any other error, such
 // as an API server that does not answer.
-func (o *importing) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
+func (o *importRun) clusterObjects(ctx context.Context) ([]migrate.Object, error) {
 	objects, missing := []migrate.Object{}, []error{}
 	add := func(kind schema.GroupKind, keep func(*unstructured.Unstructured) bool, options ...client.ListOption) error {
 		found, err := o.cluster.list(ctx, kind, options...)

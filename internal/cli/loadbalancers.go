@@ -27,13 +27,13 @@ func (c *cluster) otherLoadBalancers(ctx context.Context) (names []string, err e
 			return nil, err
 		}
 		for i := range found {
-			if name := loadBalancer(&found[i]); name != "" {
+			if name := loadBalancerName(&found[i]); name != "" {
 				names = append(names, fmt.Sprintf("%s (%s %s/%s)", name, found[i].GetKind(), found[i].GetNamespace(), found[i].GetName()))
 			}
 		}
 	}
 	var pods []string
-	err = all(ctx, c, &corev1.PodList{}, func(l *corev1.PodList) {
+	err = listPages(ctx, c, &corev1.PodList{}, func(l *corev1.PodList) {
 		for i := range l.Items {
 			if pod := &l.Items[i]; isBarePod(pod) && servesKubeVIP(pod.Spec.Containers) {
 				pods = append(pods, pod.Name)
@@ -46,9 +46,9 @@ func (c *cluster) otherLoadBalancers(ctx context.Context) (names []string, err e
 	return names, err
 }
 
-// loadBalancer returns the name of the load balancer that a workload belongs to; empty if it is none that is known, or if the
+// loadBalancerName returns the name of the load balancer that a workload belongs to; empty if it is none that is known, or if the
 // workload has no pods.
-func loadBalancer(u *unstructured.Unstructured) string {
+func loadBalancerName(u *unstructured.Unstructured) string {
 	pods, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	scheduled, _, _ := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled")
 	if pods+scheduled == 0 {

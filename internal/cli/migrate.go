@@ -22,8 +22,8 @@ import (
 // that a later kubectl apply of the stack owns the same fields.
 const fieldOwner = client.FieldOwner("kubectl")
 
-// migrating is one run of the command migrate.
-type migrating struct {
+// migrateRun is one run of the command migrate.
+type migrateRun struct {
 	genericiooptions.IOStreams
 	*cluster
 
@@ -39,7 +39,7 @@ type migrating struct {
 }
 
 func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
-	m := &migrating{IOStreams: streams, cluster: cluster}
+	m := &migrateRun{IOStreams: streams, cluster: cluster}
 	cmd := &cobra.Command{
 		Use:   "migrate (-f FILENAME | --rollback)",
 		Short: "Switch Services from MetalLB to lbstack, with the same addresses, or back",
@@ -58,9 +58,9 @@ func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 			case m.timeout < time.Second:
 				return fmt.Errorf("--timeout %s: a step takes seconds: 1s is the least", m.timeout)
 			case m.rollback:
-				return m.back(cmd.Context())
+				return m.switchBack(cmd.Context())
 			}
-			return m.forward(cmd.Context())
+			return m.switchToLBStack(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVarP(&m.file, "filename", "f", "", "file with the LoadBalancerStack; - is the standard input")
@@ -70,20 +70,20 @@ func migrateCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	return cmd
 }
 
-// forward switches to lbstack.
-func (m *migrating) forward(ctx context.Context) error {
-	wanted, err := readStack(m.IOStreams, m.file)
+// switchToLBStack switches to lbstack.
+func (m *migrateRun) switchToLBStack(ctx context.Context) error {
+	wanted, err := readStackFile(m.IOStreams, m.file)
 	if err != nil {
 		return err
 	}
-	s, err := m.snapshot(ctx)
+	s, err := m.readSnapshot(ctx)
 	if err == nil {
-		err = m.everything(ctx, s)
+		err = m.readAllObjects(ctx, s)
 	}
 	if err != nil {
 		return err
 	}
-	stack, err := m.accepted(ctx, wanted, nil)
+	stack, err := m.dryRunStack(ctx, wanted, nil)
 	if err != nil {
 		return err
 	}
@@ -91,26 +91,26 @@ func (m *migrating) forward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := refused(s, c, stack); err != nil {
+	if err := switchError(s, c, stack); err != nil {
 		return err
 	}
 	if err := m.checkSwitchRights(ctx, c); err != nil {
 		return err
 	}
-	order, err := m.order(s, c, stack)
+	order, err := m.moveOrder(s, c, stack)
 	if err != nil {
 		return err
 	}
-	_, stopped := cutover.Progress(&c.Speakers[0])
+	_, stopped := cutover.SwitchProgress(&c.Speakers[0])
 	joins := !stopped && cutover.HasLayer2(wanted)
 	if joins {
-		if err := m.announcers(ctx, c); err != nil {
+		if err := m.readAnnouncers(ctx, c); err != nil {
 			return err
 		}
 		m.reports = len(c.Announcers) > 0
 		_, m.gap = c.AnnouncedFrom(stack, s.EndpointSlices)
 	}
-	m.announce(c, stack, order, joins && m.gap == "")
+	m.printSteps(c, stack, order, joins && m.gap == "")
 	if m.dryRun {
 		return nil
 	}
@@ -123,8 +123,8 @@ func (m *migrating) forward(ctx context.Context) error {
 	return m.finish(ctx, c, wanted)
 }
 
-// refused returns an error with all reasons why a switch must not begin; nil if there is none.
-func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) error {
+// switchError returns an error with all reasons why a switch must not begin; nil if there is none.
+func switchError(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) error {
 	problems := c.SwitchProblems(stack)
 	if len(problems) == 0 {
 		changes, err := inspect.Plan(s, stack)
@@ -155,23 +155,23 @@ func refused(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalance
 	return fmt.Errorf("the switch is not begun:\n- %s", strings.Join(problems, "\n- "))
 }
 
-// order returns the order in which nodes move. They move together if the stack does not announce to routers, or if a switch has
-// stopped all speakers of MetalLB already.
-func (m *migrating) order(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
-	moved, stopped := cutover.Progress(&c.Speakers[0])
+// moveOrder returns the order in which nodes move. They move together if the stack does not announce to routers, or if a switch
+// has stopped all speakers of MetalLB already.
+func (m *migrateRun) moveOrder(s *inspect.Snapshot, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack) (cutover.Order, error) {
+	moved, stopped := cutover.SwitchProgress(&c.Speakers[0])
 	if len(stack.Spec.BGPPeers) == 0 || len(stack.Spec.BGPAdvertisements) == 0 || stopped {
 		return cutover.Order{Together: cutover.PodNodes(c.Pods)}, nil
 	}
-	nodes, err := cutover.Nodes(c.Nodes, c.Pods, moved)
+	nodes, err := cutover.SpeakerNodes(c.Nodes, c.Pods, moved)
 	if err != nil {
 		return cutover.Order{}, err
 	}
-	return cutover.NewOrder(nodes, moved, c.Local(stack, s.EndpointSlices)), nil
+	return cutover.NewOrder(nodes, moved, c.LocalServices(stack, s.EndpointSlices)), nil
 }
 
-// announce prints the steps of the switch. joins means that one of them is join.
-func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
-	services, addresses := c.Addresses(stack.Spec.LoadBalancerClass)
+// printSteps prints the steps of the switch. joins means that one of them is joinAnnouncements.
+func (m *migrateRun) printSteps(c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, order cutover.Order, joins bool) {
+	services, addresses := c.CountAddresses(stack.Spec.LoadBalancerClass)
 	fmt.Fprintf(m.Out, "%d Services keep their %d addresses. The steps:\n", services, addresses)
 	n := 0
 	step := func(format string, args ...any) {
@@ -197,71 +197,71 @@ func (m *migrating) announce(c *cutover.Cluster, stack *v1beta1.LoadBalancerStac
 
 // prepare stops MetalLB's controller, which gives addresses, and waits until lbstack has claimed them. If nodes have moved
 // already, it only makes sure that the controller is stopped.
-func (m *migrating) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
-	down, err := cutover.Scaled(&c.Controllers[0])
+func (m *migrateRun) prepare(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
+	down, err := cutover.StopController(&c.Controllers[0])
 	if err == nil {
-		err = m.write(ctx, c, &c.Controllers[0], down)
+		err = m.writeWorkload(ctx, c, &c.Controllers[0], down)
 	}
 	if err != nil {
 		return err
 	}
-	if moved, stopped := cutover.Progress(&c.Speakers[0]); len(moved) > 0 || stopped {
+	if moved, stopped := cutover.SwitchProgress(&c.Speakers[0]); len(moved) > 0 || stopped {
 		return nil
 	}
-	if err := m.step(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerEnds(ctx, c) }); err != nil {
+	if err := m.runStep(ctx, "MetalLB's controller ends", func(ctx context.Context) (string, error) { return m.controllerPodLeft(ctx, c) }); err != nil {
 		return err
 	}
 	if err := m.apply(ctx, c, cutover.WithoutAnnouncements(wanted)); err != nil {
 		return err
 	}
-	return m.step(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+	return m.runStep(ctx, "lbstack claims the addresses, and its speakers start", func(ctx context.Context) (string, error) {
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		stack, err := m.stack(ctx)
+		stack, err := m.readStack(ctx)
 		if err != nil || stack == nil {
 			return "the stack is not there", err
 		}
-		return now.Unprepared(stack, append(order.OneByOne, order.Together...)), nil
+		return now.UnpreparedReason(stack, append(order.OneByOne, order.Together...)), nil
 	})
 }
 
 // moveRoutes ends MetalLB's speakers and starts lbstack's sessions with routers, one node after the other.
-func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
-	stack, err := typed(wanted)
+func (m *migrateRun) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, order cutover.Order) error {
+	stack, err := typedStack(wanted)
 	if err != nil {
 		return err
 	}
-	moved, _ := cutover.Progress(&c.Speakers[0])
-	for _, nodes := range order.Moves(moved) {
+	moved, _ := cutover.SwitchProgress(&c.Speakers[0])
+	for _, nodes := range order.GroupMoves(moved) {
 		moved = cutover.AddHostnames(moved, nodes)
 		if cutover.HasLayer2(wanted) {
 			if err := m.waitQuiet(ctx, c, wanted); err != nil {
 				return err
 			}
 		}
-		if err := m.endSpeakers(ctx, c, nodes, func(set *appsv1.DaemonSet) (*appsv1.DaemonSet, error) { return cutover.Limited(set, moved) }); err != nil {
+		if err := m.endSpeakers(ctx, c, nodes, func(set *appsv1.DaemonSet) (*appsv1.DaemonSet, error) { return cutover.LimitSpeakers(set, moved) }); err != nil {
 			return err
 		}
-		where := cutover.Named(nodes)
-		if err := m.speakersEnd(ctx, c, where+": MetalLB's speaker ends", nodes); err != nil {
+		where := cutover.NodesPhrase(nodes)
+		if err := m.waitSpeakersEnd(ctx, c, where+": MetalLB's speaker ends", nodes); err != nil {
 			return err
 		}
-		part, err := cutover.Routed(wanted, moved)
+		part, err := cutover.WithRoutesFrom(wanted, moved)
 		if err == nil {
 			err = m.apply(ctx, c, part)
 		}
 		if err != nil {
 			return err
 		}
-		if err := m.step(ctx, where+": lbstack has sessions with routers", func(ctx context.Context) (string, error) {
-			now, err := m.state(ctx)
+		if err := m.runStep(ctx, where+": lbstack has sessions with routers", func(ctx context.Context) (string, error) {
+			now, err := m.readState(ctx)
 			if err != nil {
 				return "", err
 			}
 			for _, node := range nodes {
-				if words := now.Unrouted(stack, node); words != "" {
+				if words := now.MissingSession(stack, node); words != "" {
 					return words, nil
 				}
 			}
@@ -274,23 +274,23 @@ func (m *migrating) moveRoutes(ctx context.Context, c *cutover.Cluster, wanted *
 }
 
 // finish ends all speakers of MetalLB and applies the whole stack. Between the two, nobody answers on the local network unless
-// join succeeded. So nothing else is done between them, and an interrupt takes effect only after them.
-func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
-	if err := m.mayEnd(ctx, c); err != nil {
+// joinAnnouncements succeeded. So nothing else is done between them, and an interrupt takes effect only after them.
+func (m *migrateRun) finish(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	if err := m.waitNodesReport(ctx, c); err != nil {
 		return err
 	}
-	if err := m.join(ctx, c, wanted); err != nil {
+	if err := m.joinAnnouncements(ctx, c, wanted); err != nil {
 		return err
 	}
-	if _, stopped := cutover.Progress(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
+	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); !stopped && cutover.HasLayer2(wanted) {
 		if err := m.waitQuiet(ctx, c, wanted); err != nil {
 			return err
 		}
 	}
 	whole := context.WithoutCancel(ctx)
-	err := m.endSpeakers(whole, c, nil, cutover.Stopped)
+	err := m.endSpeakers(whole, c, nil, cutover.StopSpeakers)
 	if err == nil {
-		err = m.speakersEnd(whole, c, "MetalLB's speakers end", nil)
+		err = m.waitSpeakersEnd(whole, c, "MetalLB's speakers end", nil)
 	}
 	if err == nil {
 		err = m.apply(whole, c, wanted)
@@ -298,22 +298,22 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 	if err != nil {
 		return err
 	}
-	err = m.step(ctx, "lbstack announces", func(ctx context.Context) (string, error) {
-		stack, err := m.stack(ctx)
+	err = m.runStep(ctx, "lbstack announces", func(ctx context.Context) (string, error) {
+		stack, err := m.readStack(ctx)
 		if err != nil || stack == nil {
 			return "the stack is not there", err
 		}
-		if words := notReady(stack); words != "" {
+		if words := notReadyReason(stack); words != "" {
 			return words, nil
 		}
-		now, err := m.state(ctx)
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		return c.Unannounced(now, stack.Spec.LoadBalancerClass), nil
+		return c.UnannouncedService(now, stack.Spec.LoadBalancerClass), nil
 	})
 	if err == nil || ctx.Err() == nil { // MetalLB has ended: the requests for nodes are removed even if the step failed, but not after an interrupt
-		err = errors.Join(err, m.spread(ctx, c, wanted))
+		err = errors.Join(err, m.spreadAddresses(ctx, c, wanted))
 	}
 	if err == nil || ctx.Err() == nil {
 		err = errors.Join(err, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
@@ -325,7 +325,7 @@ func (m *migrating) finish(ctx context.Context, c *cutover.Cluster, wanted *unst
 }
 
 // apply applies a stack as kubectl apply --server-side --force-conflicts does, since a conflict would end a switch in the middle.
-func (m *migrating) apply(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured) error {
+func (m *migrateRun) apply(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured) error {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": stack.Object["spec"]}}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
 	object.SetName(stack.GetName())

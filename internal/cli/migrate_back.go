@@ -20,12 +20,12 @@ import (
 	"github.com/lbstack/lbstack/internal/migrate"
 )
 
-// settleTime is the pause between two nodes of a rollback: MetalLB does not report its sessions with routers, so the command
+// nodePause is the pause between two nodes of a rollback: MetalLB does not report its sessions with routers, so the command
 // cannot wait for them.
-const settleTime = 10 * time.Second
+const nodePause = 10 * time.Second
 
-// back gives the Services back to MetalLB (--rollback).
-func (m *migrating) back(ctx context.Context) error {
+// switchBack gives the Services back to MetalLB (--rollback).
+func (m *migrateRun) switchBack(ctx context.Context) error {
 	c, err := m.readAll(ctx)
 	if err != nil {
 		return err
@@ -44,23 +44,23 @@ func (m *migrating) back(ctx context.Context) error {
 	}
 	stack := &v1beta1.LoadBalancerStack{}
 	if c.Stack != nil {
-		if stack, err = typed(c.Stack); err != nil {
+		if stack, err = typedStack(c.Stack); err != nil {
 			return err
 		}
 	}
-	endpoints, err := m.endpoints(ctx)
+	endpoints, err := m.readEndpoints(ctx)
 	if err != nil {
 		return err
 	}
-	order, err := cutover.BackOrder(c.Nodes, c.States, &c.Speakers[0], stack, c.Local(stack, endpoints))
+	order, err := cutover.BackOrder(c.Nodes, c.States, &c.Speakers[0], stack, c.LocalServices(stack, endpoints))
 	if err != nil {
 		return err
 	}
-	host, gap, err := m.host(ctx, c, stack, endpoints, order)
+	host, gap, err := m.chooseHost(ctx, c, stack, endpoints, order)
 	if err != nil {
 		return err
 	}
-	m.announceBack(c, order, host, gap)
+	m.printBackSteps(c, order, host, gap)
 	if m.dryRun {
 		return nil
 	}
@@ -70,14 +70,14 @@ func (m *migrating) back(ctx context.Context) error {
 	return m.handOver(ctx, c)
 }
 
-// returnAll gives all nodes back to MetalLB: first host, from which both load balancers announce for a while (see hosted), and
-// then the others. Without a host, or if hosted does not succeed, lbstack ends before MetalLB's speakers start. Then nobody answers
-// on the local network between the two, so that an interrupt takes effect only after them.
-func (m *migrating) returnAll(ctx context.Context, c *cutover.Cluster, order cutover.Order, host *cutover.Host) (err error) {
+// returnAll gives all nodes back to MetalLB: first host, from which both load balancers announce for a while (see
+// moveOverHost), and then the others. Without a host, or if moveOverHost does not succeed, lbstack ends before MetalLB's
+// speakers start. Then nobody answers on the local network between the two, so that an interrupt takes effect only after them.
+func (m *migrateRun) returnAll(ctx context.Context, c *cutover.Cluster, order cutover.Order, host *cutover.Host) (err error) {
 	routes, done := len(order.OneByOne)+len(order.Together) > 0, false
 	if host != nil {
 		left := order.Without(host.Node)
-		if done, err = m.hosted(ctx, c, host, slices.Concat(left.OneByOne, left.Together)); err != nil {
+		if done, err = m.moveOverHost(ctx, c, host, slices.Concat(left.OneByOne, left.Together)); err != nil {
 			return err
 		}
 		if done {
@@ -88,7 +88,7 @@ func (m *migrating) returnAll(ctx context.Context, c *cutover.Cluster, order cut
 	case !done:
 		err = m.returnNodes(context.WithoutCancel(ctx), c, order.Together, order.OneByOne)
 	case len(order.Together) > 0 || !routes:
-		if err = m.settle(ctx); err == nil {
+		if err = m.pauseBetweenNodes(ctx); err == nil {
 			err = m.returnNodes(ctx, c, order.Together, order.OneByOne)
 		}
 	}
@@ -96,7 +96,7 @@ func (m *migrating) returnAll(ctx context.Context, c *cutover.Cluster, order cut
 		return err
 	}
 	for i, node := range order.OneByOne {
-		if err := m.settle(ctx); err != nil {
+		if err := m.pauseBetweenNodes(ctx); err != nil {
 			return err
 		}
 		if err := m.returnNodes(ctx, c, []cutover.Node{node}, order.OneByOne[i+1:]); err != nil {
@@ -104,14 +104,14 @@ func (m *migrating) returnAll(ctx context.Context, c *cutover.Cluster, order cut
 		}
 	}
 	if len(order.OneByOne) > 0 {
-		return m.settle(ctx)
+		return m.pauseBetweenNodes(ctx)
 	}
 	return nil
 }
 
 // withoutMetalLBPool returns the Services to which MetalLB cannot give their addresses again. It returns none if the cluster has
 // no pool objects, as before MetalLB 0.13: then the pools are not known.
-func (m *migrating) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) ([]string, error) {
+func (m *migrateRun) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) ([]string, error) {
 	var pools []migrate.Object
 	namespace := c.Controllers[0].Namespace
 	for _, kind := range []string{"IPAddressPool", "AddressPool"} {
@@ -127,12 +127,12 @@ func (m *migrating) withoutMetalLBPool(ctx context.Context, c *cutover.Cluster) 
 		return nil, nil
 	}
 	result := migrate.Import(pools, namespace)
-	return c.WithoutMetalLBPool(result.Stack.Spec.IPAddressPools), nil
+	return c.NoPoolProblems(result.Stack.Spec.IPAddressPools), nil
 }
 
-// announceBack prints the steps of a rollback. host is the node of hosted. Without it, gap is the reason, if the stack announces
-// on the local network.
-func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
+// printBackSteps prints the steps of a rollback. host is the node of moveOverHost. Without it, gap is the reason, if the stack
+// announces on the local network.
+func (m *migrateRun) printBackSteps(c *cutover.Cluster, order cutover.Order, host *cutover.Host, gap string) {
 	n := 0
 	routes, set := len(order.OneByOne)+len(order.Together) > 0, fmt.Sprintf("DaemonSet %s/%s", c.Speakers[0].Namespace, c.Speakers[0].Name)
 	step := func(format string, args ...any) {
@@ -153,12 +153,12 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order, host *
 	case host != nil && !routes:
 		step("start MetalLB's speakers on all other nodes (%s)", set)
 	case host != nil && len(order.Together) > 0:
-		step("end lbstack's sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
+		step("end lbstack's sessions with routers on %s, and start MetalLB's speakers there", cutover.NodesPhrase(order.Together))
 	case host != nil:
 	case len(order.OneByOne) == 0:
 		step("end all announcements of lbstack, and start MetalLB's speakers on all nodes (%s)", set)
 	default:
-		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.Named(order.Together))
+		step("end what lbstack announces on the local network, and its sessions with routers on %s, and start MetalLB's speakers there", cutover.NodesPhrase(order.Together))
 	}
 	for _, node := range order.OneByOne {
 		step("on node %s, end lbstack's sessions with routers, and start MetalLB's speaker", node.Name)
@@ -175,9 +175,9 @@ func (m *migrating) announceBack(c *cutover.Cluster, order cutover.Order, host *
 
 // returnNodes ends lbstack's announcements on nodes and then starts MetalLB's speakers there. lbstack keeps its sessions with
 // routers on the rest, and announces nothing on the local network.
-func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, rest []cutover.Node) error {
+func (m *migrateRun) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, rest []cutover.Node) error {
 	if c.Stack != nil {
-		leaving, err := cutover.Leaving(c.Stack, cutover.Hostnames(rest))
+		leaving, err := cutover.LeavingStack(c.Stack, cutover.Hostnames(rest))
 		if err != nil {
 			return err
 		}
@@ -187,31 +187,31 @@ func (m *migrating) returnNodes(ctx context.Context, c *cutover.Cluster, nodes, 
 		c.Stack = leaving
 		gone := nodes
 		if len(rest) == 0 && len(nodes) != 1 {
-			gone = everywhere(c)
+			gone = speakerNodes(c)
 		}
-		if err := m.step(ctx, "lbstack ends its announcements", func(ctx context.Context) (string, error) {
-			now, err := m.state(ctx)
+		if err := m.runStep(ctx, "lbstack ends its announcements", func(ctx context.Context) (string, error) {
+			now, err := m.readState(ctx)
 			if err != nil {
 				return "", err
 			}
-			return now.Announcing(gone), nil
+			return now.AnnouncingNodes(gone), nil
 		}); err != nil {
 			return err
 		}
 	}
-	limited, err := cutover.Returned(&c.Speakers[0], cutover.Hostnames(rest))
+	limited, err := cutover.ReturnSpeakers(&c.Speakers[0], cutover.Hostnames(rest))
 	if err == nil {
-		err = m.write(ctx, c, &c.Speakers[0], limited)
+		err = m.writeWorkload(ctx, c, &c.Speakers[0], limited)
 	}
 	if err != nil {
 		return err
 	}
-	return m.speakersStart(ctx, c, "MetalLB's speakers start")
+	return m.waitSpeakersStart(ctx, c, "MetalLB's speakers start")
 }
 
 // leave changes the spec of the stack to that of leaving, which announces less. It applies the spec first, so that a later switch
 // can change the fields as their owner. An apply does not remove fields that have another owner, so a patch does.
-func (m *migrating) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
+func (m *migrateRun) leave(ctx context.Context, c *cutover.Cluster, leaving *unstructured.Unstructured) error {
 	if err := m.apply(ctx, c, leaving); err != nil {
 		return err
 	}
@@ -232,8 +232,8 @@ func (m *migrating) leave(ctx context.Context, c *cutover.Cluster, leaving *unst
 	})
 }
 
-// everywhere returns all nodes with a speaker of lbstack.
-func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
+// speakerNodes returns all nodes with a speaker of lbstack.
+func speakerNodes(c *cutover.Cluster) (nodes []cutover.Node) {
 	for i := range c.States {
 		nodes = append(nodes, cutover.Node{Name: c.States[i].Name})
 	}
@@ -242,27 +242,27 @@ func everywhere(c *cutover.Cluster) (nodes []cutover.Node) {
 
 // handOver restores MetalLB's workloads, and deletes the stack last. The removal of the stack leaves the addresses in the status of
 // Services. MetalLB's controller, which runs by then, reads them there and gives each Service the same addresses.
-func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
-	restored, err := cutover.Restored(&c.Speakers[0])
+func (m *migrateRun) handOver(ctx context.Context, c *cutover.Cluster) error {
+	restored, err := cutover.RestoreSpeakers(&c.Speakers[0])
 	if err == nil {
-		err = m.write(ctx, c, &c.Speakers[0], restored)
+		err = m.writeWorkload(ctx, c, &c.Speakers[0], restored)
 	}
 	if err != nil {
 		return err
 	}
-	if err := m.speakersStart(ctx, c, "MetalLB's speakers are as they were"); err != nil {
+	if err := m.waitSpeakersStart(ctx, c, "MetalLB's speakers are as they were"); err != nil {
 		return err
 	}
-	up, err := cutover.Started(&c.Controllers[0])
+	up, err := cutover.StartController(&c.Controllers[0])
 	if err == nil {
-		err = m.write(ctx, c, &c.Controllers[0], up)
+		err = m.writeWorkload(ctx, c, &c.Controllers[0], up)
 	}
 	if err != nil {
 		return err
 	}
-	if err := m.step(ctx, "MetalLB's controller starts", func(ctx context.Context) (string, error) {
+	if err := m.runStep(ctx, "MetalLB's controller starts", func(ctx context.Context) (string, error) {
 		err := m.api.Get(ctx, client.ObjectKeyFromObject(&c.Controllers[0]), &c.Controllers[0])
-		return cutover.Unavailable(&c.Controllers[0]), missingRight(err)
+		return cutover.UnavailablePods(&c.Controllers[0]), missingRight(err)
 	}); err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	}); err != nil {
 		return err
 	}
-	if err := m.step(ctx, "the stack is removed", func(ctx context.Context) (string, error) {
+	if err := m.runStep(ctx, "the stack is removed", func(ctx context.Context) (string, error) {
 		switch err := m.api.Get(ctx, client.ObjectKeyFromObject(stack), stack); {
 		case apierrors.IsNotFound(err):
 			return "", nil
@@ -286,12 +286,12 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	}); err != nil {
 		return err
 	}
-	err = m.step(ctx, "the addresses are in the status of the Services", func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+	err = m.runStep(ctx, "the addresses are in the status of the Services", func(ctx context.Context) (string, error) {
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		return c.Missing(now), nil
+		return c.ServiceWithoutAddress(now), nil
 	})
 	if err == nil {
 		fmt.Fprintln(m.Out, "MetalLB announces the addresses, as before the switch.")
@@ -299,10 +299,10 @@ func (m *migrating) handOver(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// speakersStart is the step in which MetalLB's speakers start. At its end all are ready and receive neighbour solicitations.
-func (m *migrating) speakersStart(ctx context.Context, c *cutover.Cluster, what string) error {
-	if err := m.step(ctx, what, func(ctx context.Context) (string, error) {
-		_, _, words, err := m.speakers(ctx, c)
+// waitSpeakersStart is the step in which MetalLB's speakers start. At its end all are ready and receive neighbour solicitations.
+func (m *migrateRun) waitSpeakersStart(ctx context.Context, c *cutover.Cluster, what string) error {
+	if err := m.runStep(ctx, what, func(ctx context.Context) (string, error) {
+		_, _, words, err := m.readSpeakers(ctx, c)
 		return words, err
 	}); err != nil {
 		return err
@@ -310,25 +310,25 @@ func (m *migrating) speakersStart(ctx context.Context, c *cutover.Cluster, what 
 	return m.restartLate(ctx, c)
 }
 
-// speakers reads MetalLB's speakers: the cluster with their pods, their DaemonSet, and how many are ready, as a phrase; empty if all
-// are.
-func (m *migrating) speakers(ctx context.Context, c *cutover.Cluster) (now *cutover.Cluster, set *appsv1.DaemonSet, words string, err error) {
+// readSpeakers reads MetalLB's speakers: the cluster with their pods, their DaemonSet, and how many are ready, as a phrase;
+// empty if all are.
+func (m *migrateRun) readSpeakers(ctx context.Context, c *cutover.Cluster) (now *cutover.Cluster, set *appsv1.DaemonSet, words string, err error) {
 	if set, err = m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 		return nil, nil, "", err
 	}
-	if now, err = m.state(ctx); err == nil {
+	if now, err = m.readState(ctx); err == nil {
 		now.Pods, err = m.pods(ctx, set)
 	}
 	if err != nil {
 		return nil, nil, "", err
 	}
-	return now, set, now.Unstarted(set), nil
+	return now, set, now.UnstartedSpeakers(set), nil
 }
 
-func (m *migrating) settle(ctx context.Context) error { return m.pause(ctx, settleTime) }
+func (m *migrateRun) pauseBetweenNodes(ctx context.Context) error { return m.pause(ctx, nodePause) }
 
 // pause waits for a time, or until the command is interrupted.
-func (m *migrating) pause(ctx context.Context, d time.Duration) error {
+func (m *migrateRun) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return errors.New("interrupted: run the command again to go on")

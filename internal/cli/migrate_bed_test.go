@@ -297,7 +297,7 @@ func (s *switching) act(ctx context.Context) {
 func (s *switching) metallb(ctx context.Context) {
 	set := &appsv1.DaemonSet{}
 	s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
-	left, stopped := cutover.Progress(set)
+	left, stopped := cutover.SwitchProgress(set)
 	var nodes, reporting []string
 	for _, node := range []string{"node-1", "node-2", "node-3"} {
 		if stopped || slices.Contains(left, node) {

@@ -12,48 +12,48 @@ import (
 	"github.com/lbstack/lbstack/internal/cutover"
 )
 
-// host returns the node for hosted. It returns nil if lbstack announces nothing on the local network or MetalLB announces already,
-// and nil with the reason if no node is possible.
-func (m *migrating) host(ctx context.Context, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, order cutover.Order) (*cutover.Host, string, error) {
-	if _, stopped := cutover.Progress(&c.Speakers[0]); !stopped || c.Stack == nil || !cutover.HasLayer2(c.Stack) {
+// chooseHost returns the node for moveOverHost. It returns nil if lbstack announces nothing on the local network or MetalLB
+// announces already, and nil with the reason if no node is possible.
+func (m *migrateRun) chooseHost(ctx context.Context, c *cutover.Cluster, stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, order cutover.Order) (*cutover.Host, string, error) {
+	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); !stopped || c.Stack == nil || !cutover.HasLayer2(c.Stack) {
 		return nil, "", nil
 	}
-	if err := m.announcers(ctx, c); err != nil { // a missing right is an error before the first write
+	if err := m.readAnnouncers(ctx, c); err != nil { // a missing right is an error before the first write
 		return nil, "", err
 	}
-	host, why := c.Host(stack, endpoints, order.Together)
+	host, why := c.ChooseHost(stack, endpoints, order.Together)
 	return host, why, nil
 }
 
-// hosted has both load balancers announce all addresses of the local network from one node, and then ends lbstack's announcements
-// there: clients cannot distinguish the two, since both answer with the hardware address of that node. If lbstack does not
-// announce all addresses from the node, hosted prints why and returns false: then no speaker of MetalLB has started. rest are the
-// other nodes with sessions with routers; lbstack keeps these sessions.
-func (m *migrating) hosted(ctx context.Context, c *cutover.Cluster, host *cutover.Host, rest []cutover.Node) (bool, error) {
-	if why, err := m.gather(ctx, c, host); err != nil || why != "" {
-		return false, m.without(why, err)
+// moveOverHost has both load balancers announce all addresses of the local network from one node, and then ends lbstack's
+// announcements there: clients cannot distinguish the two, since both answer with the hardware address of that node. If lbstack
+// does not announce all addresses from the node, moveOverHost prints why and returns false: then no speaker of MetalLB has
+// started. rest are the other nodes with sessions with routers; lbstack keeps these sessions.
+func (m *migrateRun) moveOverHost(ctx context.Context, c *cutover.Cluster, host *cutover.Host, rest []cutover.Node) (bool, error) {
+	if why, err := m.gatherOnHost(ctx, c, host); err != nil || why != "" {
+		return false, m.printSilence(why, err)
 	}
 	ctx = context.WithoutCancel(ctx) // from now on both may answer: an interrupt takes effect only when lbstack has ended
 	whole, nodes := c.Stack, []cutover.Node{host.Node}
-	leaving, err := cutover.Leaving(whole, cutover.Hostnames(rest))
+	leaving, err := cutover.LeavingStack(whole, cutover.Hostnames(rest))
 	if err == nil {
 		err = m.leave(ctx, c, cutover.WithLayer2(leaving, whole))
 	}
 	if err == nil && cutover.HasRoutes(whole) {
-		err = m.lbstackEnds(ctx, fmt.Sprintf("node %s: lbstack ends its sessions with routers", host.Name), func(now *cutover.Cluster) string { return now.Sessions(nodes) })
+		err = m.waitLBStackEnds(ctx, fmt.Sprintf("node %s: lbstack ends its sessions with routers", host.Name), func(now *cutover.Cluster) string { return now.SessionNodes(nodes) })
 	}
 	if err != nil {
 		return false, err
 	}
-	alone, err := cutover.Returned(&c.Speakers[0], host.Others)
+	alone, err := cutover.ReturnSpeakers(&c.Speakers[0], host.Others)
 	if err == nil {
-		err = m.write(ctx, c, &c.Speakers[0], alone)
+		err = m.writeWorkload(ctx, c, &c.Speakers[0], alone)
 	}
 	if err == nil {
-		err = m.speakersStart(ctx, c, fmt.Sprintf("node %s: MetalLB's speaker starts", host.Name))
+		err = m.waitSpeakersStart(ctx, c, fmt.Sprintf("node %s: MetalLB's speaker starts", host.Name))
 	}
 	if err == nil {
-		err = m.announcesFrom(ctx, c, whole, host)
+		err = m.waitAnnouncedFrom(ctx, c, whole, host)
 	}
 	if err == nil {
 		err = m.leave(ctx, c, leaving)
@@ -62,26 +62,26 @@ func (m *migrating) hosted(ctx context.Context, c *cutover.Cluster, host *cutove
 		return false, err
 	}
 	c.Stack = leaving
-	if err := m.lbstackEnds(ctx, "lbstack ends its announcements on the local network", func(now *cutover.Cluster) string { return now.Announcing(nil) }); err != nil {
+	if err := m.waitLBStackEnds(ctx, "lbstack ends its announcements on the local network", func(now *cutover.Cluster) string { return now.AnnouncingNodes(nil) }); err != nil {
 		return false, err
 	}
 	return true, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests)
 }
 
-// gather moves the announcements of all addresses of lbstack to one node. After spreadTimeout it gives up: it removes the requests
-// from the claims and returns an address that has not moved, as a phrase.
-func (m *migrating) gather(ctx context.Context, c *cutover.Cluster, host *cutover.Host) (why string, err error) {
+// gatherOnHost moves the announcements of all addresses of lbstack to one node. After spreadTimeout it gives up: it removes the
+// requests from the claims and returns an address that has not moved, as a phrase.
+func (m *migrateRun) gatherOnHost(ctx context.Context, c *cutover.Cluster, host *cutover.Host) (why string, err error) {
 	if err := m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.RequestNodes(host.From) }); err != nil {
 		return "", err
 	}
 	what := fmt.Sprintf("lbstack announces the addresses of the local network from node %s", host.Name)
 	fmt.Fprintf(m.Out, "%s\n", what)
 	why, err = m.waitFor(ctx, what, spreadTimeout, func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		return now.NotAnnouncedFrom(host.From), nil
+		return now.UnannouncedAddress(host.From), nil
 	})
 	if err == nil && why != "" {
 		err = m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests)
@@ -89,22 +89,23 @@ func (m *migrating) gather(ctx context.Context, c *cutover.Cluster, host *cutove
 	return why, err
 }
 
-// announcesFrom waits until MetalLB reports that it announces all addresses from the node. After joinTimeout the rollback goes on
-// without the report: a speaker that is ready has announced by then, and versions before ServiceL2Status report nothing.
-func (m *migrating) announcesFrom(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured, host *cutover.Host) error {
+// waitAnnouncedFrom waits until MetalLB reports that it announces all addresses from the node. After joinTimeout the rollback
+// goes on without the report: a speaker that is ready has announced by then, and versions before ServiceL2Status report
+// nothing.
+func (m *migrateRun) waitAnnouncedFrom(ctx context.Context, c *cutover.Cluster, stack *unstructured.Unstructured, host *cutover.Host) error {
 	what := fmt.Sprintf("node %s: MetalLB announces the addresses of the local network", host.Name)
 	fmt.Fprintf(m.Out, "%s\n", what)
 	_, err := m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
-		_, at, why, err := m.reported(ctx, c, stack)
-		return cmp.Or(why, cutover.Elsewhere(host.From, at)), err
+		_, at, why, err := m.readAnnouncedFrom(ctx, c, stack)
+		return cmp.Or(why, cutover.AddressElsewhere(host.From, at)), err
 	})
 	return err
 }
 
-// lbstackEnds is a step that waits until lbstack has ended something. still returns what has not ended, as a phrase.
-func (m *migrating) lbstackEnds(ctx context.Context, what string, still func(*cutover.Cluster) string) error {
-	return m.step(ctx, what, func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+// waitLBStackEnds is a step that waits until lbstack has ended something. still returns what has not ended, as a phrase.
+func (m *migrateRun) waitLBStackEnds(ctx context.Context, what string, still func(*cutover.Cluster) string) error {
+	return m.runStep(ctx, what, func(ctx context.Context) (string, error) {
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}

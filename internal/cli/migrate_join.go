@@ -19,32 +19,32 @@ const (
 	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After it the switch
 	// goes on without that.
 	joinTimeout = 20 * time.Second
-	// steadyFor is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
+	// steadyTime is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
 	// segment for the address, which takes 0.6 s.
-	steadyFor = 2 * time.Second
-	// quietFor is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to changes of Services, which
+	steadyTime = 2 * time.Second
+	// quietTime is how long the reports of MetalLB's speakers must not have changed. MetalLB reacts to changes of Services, which
 	// lbstack's controller makes when it has claimed addresses or has sessions from a node, and to the move of the previous node.
-	quietFor = 5 * time.Second
+	quietTime = 5 * time.Second
 	// spreadTimeout is how long addresses have to move to other nodes. A speaker takes no address from another node before it has
 	// run for 30 s.
 	spreadTimeout = time.Minute
 )
 
-// join has lbstack announce each address of the local network from the node from which MetalLB announces it, while MetalLB goes on.
-// If that is not possible, it prints why. Then nobody answers between the end of MetalLB's speakers and the first announcement
-// of lbstack.
-func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
-	moved, stopped := cutover.Progress(&c.Speakers[0])
+// joinAnnouncements has lbstack announce each address of the local network from the node from which MetalLB announces it, while
+// MetalLB goes on. If that is not possible, it prints why. Then nobody answers between the end of MetalLB's speakers and the
+// first announcement of lbstack.
+func (m *migrateRun) joinAnnouncements(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	moved, stopped := cutover.SwitchProgress(&c.Speakers[0])
 	if stopped || !cutover.HasLayer2(wanted) {
 		return nil
 	}
-	from, why, err := m.from(ctx, c, wanted)
+	from, why, err := m.announcedFrom(ctx, c, wanted)
 	if err != nil || why != "" {
-		return m.without(why, err)
+		return m.printSilence(why, err)
 	}
-	begun, err := cutover.Limited(&c.Speakers[0], moved)
+	begun, err := cutover.LimitSpeakers(&c.Speakers[0], moved)
 	if err == nil {
-		err = m.write(ctx, c, &c.Speakers[0], begun)
+		err = m.writeWorkload(ctx, c, &c.Speakers[0], begun)
 	}
 	if err == nil {
 		err = m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim { return now.RequestNodes(from) })
@@ -52,45 +52,45 @@ func (m *migrating) join(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	if err != nil {
 		return err
 	}
-	part, err := cutover.Routed(wanted, moved)
+	part, err := cutover.WithRoutesFrom(wanted, moved)
 	if err == nil {
 		err = m.apply(ctx, c, cutover.WithLayer2(part, wanted))
 	}
 	if err != nil {
 		return err
 	}
-	if why, err = m.joined(ctx, c, wanted, from); err != nil || why == "" {
+	if why, err = m.waitJoined(ctx, c, wanted, from); err != nil || why == "" {
 		return err
 	}
 	// No address may be announced from another node, or wait because another host has it, when MetalLB ends.
 	if err := m.apply(ctx, c, part); err != nil {
 		return err
 	}
-	if err := m.step(ctx, "lbstack ends its announcements on the local network", func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+	if err := m.runStep(ctx, "lbstack ends its announcements on the local network", func(ctx context.Context) (string, error) {
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		return now.Announcing(nil), nil
+		return now.AnnouncingNodes(nil), nil
 	}); err != nil {
 		return err
 	}
-	return m.without(why, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
+	return m.printSilence(why, m.changeClaims(ctx, c, (*cutover.Cluster).EndNodeRequests))
 }
 
-// without prints why nobody answers on the local network in the next step, unless there is an error.
-func (m *migrating) without(why string, err error) error {
+// printSilence prints why nobody answers on the local network in the next step, unless there is an error.
+func (m *migrateRun) printSilence(why string, err error) error {
 	if err == nil {
 		fmt.Fprintf(m.ErrOut, "  nobody answers on the local network in the next step for some seconds: %s\n", why)
 	}
 	return err
 }
 
-// from returns the node from which MetalLB announces each address, or why that is not known or not possible. It waits up to
-// joinTimeout, because MetalLB's reports are out of date for a moment after a node has moved.
-func (m *migrating) from(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
+// announcedFrom returns the node from which MetalLB announces each address, or why that is not known or not possible. It waits
+// up to joinTimeout, because MetalLB's reports are out of date for a moment after a node has moved.
+func (m *migrateRun) announcedFrom(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (from map[string]string, why string, err error) {
 	_, err = m.waitFor(ctx, "looking where MetalLB announces addresses", joinTimeout, func(ctx context.Context) (string, error) {
-		now, at, words, err := m.reported(ctx, c, wanted)
+		now, at, words, err := m.readAnnouncedFrom(ctx, c, wanted)
 		if err != nil {
 			return "", err // the last results stay
 		}
@@ -102,14 +102,14 @@ func (m *migrating) from(ctx context.Context, c *cutover.Cluster, wanted *unstru
 	return from, why, err
 }
 
-// reported reads once from which nodes MetalLB announces addresses. c has the DaemonSet of MetalLB's speakers.
-func (m *migrating) reported(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
-	stack, err := typed(wanted)
+// readAnnouncedFrom reads once from which nodes MetalLB announces addresses. c has the DaemonSet of MetalLB's speakers.
+func (m *migrateRun) readAnnouncedFrom(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) (now *cutover.Cluster, from map[string]string, why string, err error) {
+	stack, err := typedStack(wanted)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if now, err = m.state(ctx); err == nil {
-		err = m.announcers(ctx, now)
+	if now, err = m.readState(ctx); err == nil {
+		err = m.readAnnouncers(ctx, now)
 	}
 	if err == nil {
 		now.Pods, err = m.pods(ctx, &c.Speakers[0])
@@ -117,7 +117,7 @@ func (m *migrating) reported(ctx context.Context, c *cutover.Cluster, wanted *un
 	if err != nil {
 		return nil, nil, "", err
 	}
-	endpoints, err := m.endpoints(ctx)
+	endpoints, err := m.readEndpoints(ctx)
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -125,16 +125,16 @@ func (m *migrating) reported(ctx context.Context, c *cutover.Cluster, wanted *un
 	return now, from, why, nil
 }
 
-// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietFor: then they have nothing to do. A speaker that
-// ends in the middle of a change blocks, and is killed after 30 s without having left the memberlist; the others take its addresses
-// 5 s later. A report that MetalLB did not have at the start either (gap) is not waited for. If the wait takes longer than
-// joinTimeout and quietFor together, the switch goes on.
-func (m *migrating) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+// waitQuiet waits until the reports of MetalLB's speakers have not changed for quietTime: then they have nothing to do. A
+// speaker that ends in the middle of a change blocks, and is killed after 30 s without having left the memberlist; the others
+// take its addresses 5 s later. A report that MetalLB did not have at the start either (gap) is not waited for. If the wait
+// takes longer than joinTimeout and quietTime together, the switch goes on.
+func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
 	var since time.Time
 	var before map[string]string
 	var last string
-	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joinTimeout+quietFor, func(ctx context.Context) (string, error) {
-		_, from, why, err := m.reported(ctx, c, wanted)
+	_, err := m.waitFor(ctx, "MetalLB's speakers have nothing to do", joinTimeout+quietTime, func(ctx context.Context) (string, error) {
+		_, from, why, err := m.readAnnouncedFrom(ctx, c, wanted)
 		switch {
 		case err != nil:
 			return "", err
@@ -144,22 +144,22 @@ func (m *migrating) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *u
 		switch {
 		case why != "" && m.gap == "":
 			return why, nil
-		case time.Since(since) < quietFor:
-			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quietFor), nil
+		case time.Since(since) < quietTime:
+			return fmt.Sprintf("MetalLB's speakers have to report the same for %s", quietTime), nil
 		}
 		return "", nil
 	})
 	return err
 }
 
-// joined waits until both lbstack and MetalLB announce each address from its node in the map, and have done so for steadyFor. It
-// returns what is not so after joinTimeout; empty if all is.
-func (m *migrating) joined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
+// waitJoined waits until both lbstack and MetalLB announce each address from its node in the map, and have done so for
+// steadyTime. It returns what is not so after joinTimeout; empty if all is.
+func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	var since time.Time
 	return m.waitFor(ctx, what, joinTimeout, func(ctx context.Context) (string, error) {
-		now, at, words, err := m.reported(ctx, c, wanted)
+		now, at, words, err := m.readAnnouncedFrom(ctx, c, wanted)
 		if err != nil {
 			return "", err
 		}
@@ -168,34 +168,34 @@ func (m *migrating) joined(ctx context.Context, c *cutover.Cluster, wanted *unst
 				words = cmp.Or(words, fmt.Sprintf("MetalLB announces %s from node %s since this step has begun", address, at[address]))
 			}
 		}
-		words = cmp.Or(words, now.NotAnnouncedFrom(from))
+		words = cmp.Or(words, now.UnannouncedAddress(from))
 		switch {
 		case words != "":
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		}
-		if words == "" && time.Since(since) < steadyFor {
-			words = fmt.Sprintf("it has to do so for %s", steadyFor)
+		if words == "" && time.Since(since) < steadyTime {
+			words = fmt.Sprintf("it has to do so for %s", steadyTime)
 		}
 		return words, nil
 	})
 }
 
-// spread moves addresses to other nodes if the switch has left too many of them on one node.
-func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
-	stack, err := typed(wanted)
+// spreadAddresses moves addresses to other nodes if the switch has left too many of them on one node.
+func (m *migrateRun) spreadAddresses(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured) error {
+	stack, err := typedStack(wanted)
 	if err != nil {
 		return err
 	}
-	endpoints, err := m.endpoints(ctx)
+	endpoints, err := m.readEndpoints(ctx)
 	if err != nil {
 		return err
 	}
 	var to map[string]string
 	if err := m.changeClaims(ctx, c, func(now *cutover.Cluster) [][2]*v1beta1.IPAddressClaim {
 		if to == nil {
-			to = now.Spread(stack, endpoints)
+			to = now.SpreadNodes(stack, endpoints)
 		}
 		return now.RequestNodes(to)
 	}); err != nil || len(to) == 0 {
@@ -204,11 +204,11 @@ func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unst
 	const what = "lbstack spreads the addresses of the local network over nodes"
 	fmt.Fprintf(m.Out, "%s\n", what)
 	words, err := m.waitFor(ctx, what, spreadTimeout, func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}
-		return now.NotAnnouncedFrom(to), nil
+		return now.UnannouncedAddress(to), nil
 	})
 	if words != "" {
 		fmt.Fprintf(m.ErrOut, "  not within %s: they stay where they are: kubectl lbstack move has a node announce an address\n", spreadTimeout)
@@ -217,12 +217,12 @@ func (m *migrating) spread(ctx context.Context, c *cutover.Cluster, wanted *unst
 }
 
 // changeClaims patches claims. changes returns the claims before and after the change, from the current state of the cluster.
-func (m *migrating) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
+func (m *migrateRun) changeClaims(ctx context.Context, c *cutover.Cluster, changes func(*cutover.Cluster) [][2]*v1beta1.IPAddressClaim) error {
 	return m.wait(ctx, "changing claims", func(ctx context.Context) (string, error) {
 		if _, err := m.checkUnchanged(ctx, &c.Speakers[0]); err != nil {
 			return "", err
 		}
-		now, err := m.state(ctx)
+		now, err := m.readState(ctx)
 		if err != nil {
 			return "", err
 		}

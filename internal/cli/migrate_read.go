@@ -25,15 +25,15 @@ import (
 )
 
 // readAll reads everything that a switch depends on.
-func (m *migrating) readAll(ctx context.Context) (*cutover.Cluster, error) {
-	c, err := m.state(ctx)
+func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
+	c, err := m.readState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.workloads(ctx, c); err != nil {
+	if err := m.findWorkloads(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := m.unmanaged(ctx, c); err != nil {
+	if err := m.findUnmanaged(ctx, c); err != nil {
 		return nil, err
 	}
 	others, err := m.otherLoadBalancers(ctx)
@@ -51,8 +51,8 @@ func (m *migrating) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	return c, err
 }
 
-// state reads the objects of a Cluster that change during a switch: the stack, Services, Nodes, claims and SpeakerStates.
-func (m *migrating) state(ctx context.Context) (*cutover.Cluster, error) {
+// readState reads the objects of a Cluster that change during a switch: the stack, Services, Nodes, claims and SpeakerStates.
+func (m *migrateRun) readState(ctx context.Context) (*cutover.Cluster, error) {
 	if _, err := m.connect(); err != nil {
 		return nil, err
 	}
@@ -68,16 +68,16 @@ func (m *migrating) state(ctx context.Context) (*cutover.Cluster, error) {
 		c.Stack = stack
 	}
 	return c, errors.Join(
-		all(ctx, m.cluster, &corev1.ServiceList{}, func(l *corev1.ServiceList) { c.Services = append(c.Services, l.Items...) }),
-		all(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { c.Nodes = append(c.Nodes, l.Items...) }),
-		all(ctx, m.cluster, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { c.Claims = append(c.Claims, l.Items...) }),
-		all(ctx, m.cluster, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { c.States = append(c.States, l.Items...) }),
+		listPages(ctx, m.cluster, &corev1.ServiceList{}, func(l *corev1.ServiceList) { c.Services = append(c.Services, l.Items...) }),
+		listPages(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { c.Nodes = append(c.Nodes, l.Items...) }),
+		listPages(ctx, m.cluster, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { c.Claims = append(c.Claims, l.Items...) }),
+		listPages(ctx, m.cluster, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { c.States = append(c.States, l.Items...) }),
 	)
 }
 
-// workloads finds MetalLB's workloads in the namespace of -n or, without it, in all namespaces. It finds MetalLB's operator in any
-// namespace.
-func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
+// findWorkloads finds MetalLB's workloads in the namespace of -n or, without it, in all namespaces. It finds MetalLB's operator
+// in any namespace.
+func (m *migrateRun) findWorkloads(ctx context.Context, c *cutover.Cluster) error {
 	namespace := ""
 	if n := m.flags.Namespace; n != nil {
 		namespace = *n
@@ -91,7 +91,7 @@ func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 			u := &found[i]
 			component := migrate.MetalLBComponent(migrate.Object{Content: u.Object})
 			switch {
-			case strings.Contains(u.GetName(), "metallb-operator-controller") && replicas(u) > 0:
+			case strings.Contains(u.GetName(), "metallb-operator-controller") && replicasOf(u) > 0:
 				c.Operators = append(c.Operators, u.GetNamespace()+"/"+u.GetName())
 			case namespace != "" && u.GetNamespace() != namespace:
 			case component == "controller" && kind.Kind == "Deployment":
@@ -109,14 +109,14 @@ func (m *migrating) workloads(ctx context.Context, c *cutover.Cluster) error {
 	return nil
 }
 
-// replicas returns the number of pods that a Deployment has.
-func replicas(u *unstructured.Unstructured) int64 {
+// replicasOf returns the number of pods that a Deployment has.
+func replicasOf(u *unstructured.Unstructured) int64 {
 	n, _, _ := unstructured.NestedInt64(u.Object, "status", "replicas")
 	return n
 }
 
-// announcers reads from which nodes MetalLB announces Services on the local network (ServiceL2Status).
-func (m *migrating) announcers(ctx context.Context, c *cutover.Cluster) error {
+// readAnnouncers reads from which nodes MetalLB announces Services on the local network (ServiceL2Status).
+func (m *migrateRun) readAnnouncers(ctx context.Context, c *cutover.Cluster) error {
 	found, err := m.list(ctx, schema.GroupKind{Group: "metallb.io", Kind: "ServiceL2Status"})
 	for i := range found {
 		c.AddAnnouncer(&found[i])
@@ -124,42 +124,42 @@ func (m *migrating) announcers(ctx context.Context, c *cutover.Cluster) error {
 	return err
 }
 
-// endpoints reads the EndpointSlices of all Services.
-func (m *migrating) endpoints(ctx context.Context) (slices []discoveryv1.EndpointSlice, err error) {
-	err = all(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { slices = append(slices, l.Items...) })
+// readEndpoints reads the EndpointSlices of all Services.
+func (m *migrateRun) readEndpoints(ctx context.Context) (slices []discoveryv1.EndpointSlice, err error) {
+	err = listPages(ctx, m.cluster, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { slices = append(slices, l.Items...) })
 	return slices, err
 }
 
 // podsOf returns the pods of a workload, including those that are ending.
-func (m *migrating) podsOf(ctx context.Context, namespace string, selector *metav1.LabelSelector) (pods []corev1.Pod, err error) {
+func (m *migrateRun) podsOf(ctx context.Context, namespace string, selector *metav1.LabelSelector) (pods []corev1.Pod, err error) {
 	selects, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
 		return nil, err
 	}
-	err = all(ctx, m.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selects})
+	err = listPages(ctx, m.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selects})
 	return pods, err
 }
 
 // pods returns the pods of a DaemonSet, including those that are ending. Other pods may have the same labels: they are left out.
-func (m *migrating) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
+func (m *migrateRun) pods(ctx context.Context, set *appsv1.DaemonSet) ([]corev1.Pod, error) {
 	pods, err := m.podsOf(ctx, set.Namespace, set.Spec.Selector)
 	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !metav1.IsControlledBy(&p, set) }), err
 }
 
-// unmanaged finds advertisements and BGPPeers that do not belong to the stack.
-func (m *migrating) unmanaged(ctx context.Context, c *cutover.Cluster) error {
+// findUnmanaged finds advertisements and BGPPeers that do not belong to the stack.
+func (m *migrateRun) findUnmanaged(ctx context.Context, c *cutover.Cluster) error {
 	return errors.Join(
-		all(ctx, m.cluster, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) {
+		listPages(ctx, m.cluster, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) {
 			for i := range l.Items {
 				c.AddUnmanaged("L2Advertisement", &l.Items[i])
 			}
 		}),
-		all(ctx, m.cluster, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) {
+		listPages(ctx, m.cluster, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) {
 			for i := range l.Items {
 				c.AddUnmanaged("BGPAdvertisement", &l.Items[i])
 			}
 		}),
-		all(ctx, m.cluster, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) {
+		listPages(ctx, m.cluster, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) {
 			for i := range l.Items {
 				c.AddUnmanaged("BGPPeer", &l.Items[i])
 			}
@@ -170,15 +170,15 @@ func (m *migrating) unmanaged(ctx context.Context, c *cutover.Cluster) error {
 // endSpeakers ends MetalLB's speakers on nodes, or on all nodes if nil. It deletes their pods with GracePeriod (all with
 // LastGracePeriod), and then changes the DaemonSet. The DaemonSet itself would delete them with the grace period in the pods. It may
 // replace pods until it is changed; these have the grace period of its template, which is set to GracePeriod before.
-func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
+func (m *migrateRun) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes []cutover.Node, change func(*appsv1.DaemonSet) (*appsv1.DaemonSet, error)) error {
 	set, grace := &c.Speakers[0], cutover.GracePeriod
 	if nodes == nil {
 		grace = cutover.LastGracePeriod
 	}
-	if moved, stopped := cutover.Progress(set); !stopped {
-		begun, err := cutover.Limited(set, moved)
+	if moved, stopped := cutover.SwitchProgress(set); !stopped {
+		begun, err := cutover.LimitSpeakers(set, moved)
 		if err == nil {
-			err = m.write(ctx, c, set, begun)
+			err = m.writeWorkload(ctx, c, set, begun)
 		}
 		if err != nil {
 			return err
@@ -201,12 +201,12 @@ func (m *migrating) endSpeakers(ctx context.Context, c *cutover.Cluster, nodes [
 	if err != nil {
 		return err
 	}
-	return m.write(ctx, c, set, changed)
+	return m.writeWorkload(ctx, c, set, changed)
 }
 
 // deletePods deletes pods of MetalLB's speakers all at once, with a grace period in seconds. One by one would take longer, and the DaemonSet replaces pods that
 // have ended until it is changed.
-func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod, grace int64) error {
+func (m *migrateRun) deletePods(ctx context.Context, pods []corev1.Pod, grace int64) error {
 	failed := make([]error, len(pods))
 	var deleting sync.WaitGroup
 	for i := range pods {
@@ -218,42 +218,42 @@ func (m *migrating) deletePods(ctx context.Context, pods []corev1.Pod, grace int
 	return errors.Join(failed...)
 }
 
-// speakersEnd waits until no pod of MetalLB's speakers is left on nodes, or on any node if nil.
-func (m *migrating) speakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
-	return m.step(ctx, what, func(ctx context.Context) (string, error) {
+// waitSpeakersEnd waits until no pod of MetalLB's speakers is left on nodes, or on any node if nil.
+func (m *migrateRun) waitSpeakersEnd(ctx context.Context, c *cutover.Cluster, what string, nodes []cutover.Node) error {
+	return m.runStep(ctx, what, func(ctx context.Context) (string, error) {
 		pods, err := m.pods(ctx, &c.Speakers[0])
 		if err != nil {
 			return "", err
 		}
 		now := &cutover.Cluster{Pods: pods}
-		if now.Overdue(time.Now()) {
-			if err := all(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { now.Nodes = append(now.Nodes, l.Items...) }); err != nil {
+		if now.HasOverduePod(time.Now()) {
+			if err := listPages(ctx, m.cluster, &corev1.NodeList{}, func(l *corev1.NodeList) { now.Nodes = append(now.Nodes, l.Items...) }); err != nil {
 				return "", err
 			}
 		}
-		return now.Running(nodes), nil
+		return now.RunningNode(nodes), nil
 	})
 }
 
-// mayEnd waits until all nodes with a speaker of MetalLB report, so that the end of each speaker can be observed.
-func (m *migrating) mayEnd(ctx context.Context, c *cutover.Cluster) error {
-	if _, stopped := cutover.Progress(&c.Speakers[0]); stopped {
+// waitNodesReport waits until all nodes with a speaker of MetalLB report, so that the end of each speaker can be observed.
+func (m *migrateRun) waitNodesReport(ctx context.Context, c *cutover.Cluster) error {
+	if _, stopped := cutover.SwitchProgress(&c.Speakers[0]); stopped {
 		return nil // the speakers have ended or are ending: to wait is useless
 	}
 	return m.wait(ctx, "MetalLB's speakers can end", func(ctx context.Context) (string, error) {
-		now, err := m.state(ctx)
+		now, err := m.readState(ctx)
 		if err == nil {
 			now.Pods, err = m.pods(ctx, &c.Speakers[0])
 		}
 		if err != nil {
 			return "", err
 		}
-		return now.Unreachable(), nil
+		return now.UnreachableNode(), nil
 	})
 }
 
-// controllerEnds returns a pod of MetalLB's controller that still exists, as a phrase; empty if there is none.
-func (m *migrating) controllerEnds(ctx context.Context, c *cutover.Cluster) (string, error) {
+// controllerPodLeft returns a pod of MetalLB's controller that still exists, as a phrase; empty if there is none.
+func (m *migrateRun) controllerPodLeft(ctx context.Context, c *cutover.Cluster) (string, error) {
 	pods, err := m.podsOf(ctx, c.Controllers[0].Namespace, c.Controllers[0].Spec.Selector)
 	if err != nil || len(pods) == 0 {
 		return "", err
@@ -266,7 +266,7 @@ var errAnotherRun = errors.New("the DaemonSet of MetalLB's speakers is not as th
 
 // checkUnchanged returns the DaemonSet of MetalLB's speakers, or errAnotherRun if its progress is not that of one of sets, which this
 // run has written. Writes call it first, except the patch in leave, which follows an apply that does.
-func (m *migrating) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+func (m *migrateRun) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	now := &appsv1.DaemonSet{}
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(sets[0]), now); err != nil {
 		return nil, missingRight(err)
@@ -277,8 +277,9 @@ func (m *migrating) checkUnchanged(ctx context.Context, sets ...*appsv1.DaemonSe
 	return now, nil
 }
 
-// write patches the difference between two states of a workload of MetalLB, old and changed, and stores the result in old.
-func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed client.Object) error {
+// writeWorkload patches the difference between two states of a workload of MetalLB, old and changed, and stores the result in
+// old.
+func (m *migrateRun) writeWorkload(ctx context.Context, c *cutover.Cluster, old, changed client.Object) error {
 	patch := client.MergeFrom(old.DeepCopyObject().(client.Object))
 	data, err := patch.Data(changed)
 	if err != nil || string(data) == "{}" {
@@ -305,8 +306,8 @@ func (m *migrating) write(ctx context.Context, c *cutover.Cluster, old, changed 
 	return nil
 }
 
-// typed converts a stack to its Go type.
-func typed(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
+// typedStack converts a stack to its Go type.
+func typedStack(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, stack); err != nil {
 		return nil, fmt.Errorf("reading the stack: %w", err)
@@ -314,8 +315,8 @@ func typed(u *unstructured.Unstructured) (*v1beta1.LoadBalancerStack, error) {
 	return stack, nil
 }
 
-// notReady returns why a stack is not Ready; empty if it is.
-func notReady(stack *v1beta1.LoadBalancerStack) string {
+// notReadyReason returns why a stack is not Ready; empty if it is.
+func notReadyReason(stack *v1beta1.LoadBalancerStack) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:

@@ -33,14 +33,14 @@ type responderChecks struct {
 
 // restartLate restarts each speaker of MetalLB that announced before it had an NDP responder (see cutover.Responder), one at a time,
 // until none has, or a speaker was restarted maxRestarts times. It does nothing if no Service shows an IPv6 address.
-func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
+func (m *migrateRun) restartLate(ctx context.Context, c *cutover.Cluster) error {
 	if !c.ShowsIPv6() {
 		return nil
 	}
 	return m.wait(ctx, "MetalLB's speakers receive neighbour solicitations", func(ctx context.Context) (string, error) {
-		now, set, words, err := m.speakers(ctx, c)
+		now, set, words, err := m.readSpeakers(ctx, c)
 		if err == nil && words == "" {
-			words = now.Replaced(set)
+			words = now.MissingPod(set)
 		}
 		if err != nil || words != "" {
 			return words, err
@@ -64,7 +64,7 @@ func (m *migrating) restartLate(ctx context.Context, c *cutover.Cluster) error {
 
 // isLate reports whether a speaker of MetalLB announced before it had an NDP responder. still is a phrase as long as its log does not
 // show that. After responderTimeout, or maxRestarts on the node, isLate prints a warning and returns false.
-func (m *migrating) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
+func (m *migrateRun) isLate(ctx context.Context, pod *corev1.Pod) (late bool, still string, err error) {
 	if m.responders.done[pod.UID] {
 		return false, "", nil
 	}
@@ -78,7 +78,7 @@ func (m *migrating) isLate(ctx context.Context, pod *corev1.Pod) (late bool, sti
 	name := fmt.Sprintf("Pod %s of MetalLB on node %s", pod.Name, pod.Spec.NodeName)
 	still = fmt.Sprintf("the log of %s does not show whether the pod receives neighbour solicitations", name)
 	over := time.Since(m.responders.begun[pod.UID]) >= responderTimeout
-	switch found := cutover.NDPResponder(log); {
+	switch found := cutover.ResponderInLog(log); {
 	case apierrors.IsForbidden(err):
 		return false, "", missingRight(err)
 	case err != nil:

@@ -17,7 +17,7 @@ import (
 // checkRights checks with dry runs that the user has the rights which a switch to lbstack, or a rollback to MetalLB, needs: it
 // patches MetalLB's workloads and the objects in patched, and deletes those in deleted. A right found missing in the middle of
 // a switch could leave both load balancers announcing. The dry run of cluster.accepted checks the right to apply the stack.
-func (m *migrating) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
+func (m *migrateRun) checkRights(ctx context.Context, c *cutover.Cluster, patched, deleted []client.Object) error {
 	patched = append([]client.Object{
 		&appsv1.Deployment{ObjectMeta: nameOf(&c.Controllers[0])},
 		&appsv1.DaemonSet{ObjectMeta: nameOf(&c.Speakers[0])},
@@ -43,14 +43,14 @@ func nameOf(object client.Object) metav1.ObjectMeta {
 }
 
 // checkSwitchRights is checkRights for a switch.
-func (m *migrating) checkSwitchRights(ctx context.Context, c *cutover.Cluster) error {
+func (m *migrateRun) checkSwitchRights(ctx context.Context, c *cutover.Cluster) error {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.Speakers[0].Namespace, Name: "lbstack-migrate"}}
 	claim := &v1beta1.IPAddressClaim{ObjectMeta: metav1.ObjectMeta{Name: "lbstack-migrate"}}
 	return m.checkRights(ctx, c, []client.Object{claim}, []client.Object{pod})
 }
 
 // checkRollbackRights is checkRights for a rollback.
-func (m *migrating) checkRollbackRights(ctx context.Context, c *cutover.Cluster) error {
+func (m *migrateRun) checkRollbackRights(ctx context.Context, c *cutover.Cluster) error {
 	stack := func() client.Object {
 		return &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
 	}

@@ -15,8 +15,8 @@ import (
 // end of one load balancer and the start of the other.
 const stepInterval = 100 * time.Millisecond
 
-// step prints the name of a step, and waits for it (see wait).
-func (m *migrating) step(ctx context.Context, what string, still func(context.Context) (string, error)) error {
+// runStep prints the name of a step, and waits for it (see wait).
+func (m *migrateRun) runStep(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	fmt.Fprintf(m.Out, "%s\n", what)
 	return m.wait(ctx, what, still)
 }
@@ -24,7 +24,7 @@ func (m *migrating) step(ctx context.Context, what string, still func(context.Co
 // wait calls still until it returns an empty phrase, and prints each new phrase: what the step still waits for. It tries again after
 // errors that may pass, such as an API server that does not answer, since a switch that stops there may leave addresses that
 // nobody announces.
-func (m *migrating) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
+func (m *migrateRun) wait(ctx context.Context, what string, still func(context.Context) (string, error)) error {
 	last, err := m.waitFor(ctx, what, m.timeout, still)
 	if err == nil && last != "" {
 		err = fmt.Errorf("%s: not within %s: %s: correct that and run the command again to go on, or with --rollback", what, m.timeout, last)
@@ -33,7 +33,7 @@ func (m *migrating) wait(ctx context.Context, what string, still func(context.Co
 }
 
 // waitFor is wait with another limit. After the limit it returns the last phrase; otherwise an empty one.
-func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
+func (m *migrateRun) waitFor(ctx context.Context, what string, limit time.Duration, still func(context.Context) (string, error)) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for last := ""; ; {
@@ -41,7 +41,7 @@ func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duratio
 		switch {
 		case err == nil && words == "":
 			return "", nil
-		case lasting(err):
+		case isLasting(err):
 			return "", fmt.Errorf("%s: %w", what, err)
 		case limited.Err() != nil:
 			words = ""
@@ -64,9 +64,9 @@ func (m *migrating) waitFor(ctx context.Context, what string, limit time.Duratio
 	}
 }
 
-// lasting reports whether the same request would fail with this error again. Conflicts are not lasting: no write of a switch
+// isLasting reports whether the same request would fail with this error again. Conflicts are not lasting: no write of a switch
 // depends on a resource version.
-func lasting(err error) bool {
+func isLasting(err error) bool {
 	for _, is := range []func(error) bool{apierrors.IsForbidden, apierrors.IsUnauthorized, apierrors.IsInvalid, apierrors.IsBadRequest, apierrors.IsNotFound, apierrors.IsMethodNotSupported, meta.IsNoMatchError} {
 		if is(err) {
 			return true

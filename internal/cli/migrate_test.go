@@ -93,7 +93,7 @@ func TestMigrate_GoesOnWhereItEnded(t *testing.T) {
 				s.stuck = ""
 				least := []string{"node-1", "node-2"}
 				s.patched = func(set *appsv1.DaemonSet) {
-					left, stopped := cutover.Progress(set)
+					left, stopped := cutover.SwitchProgress(set)
 					if !stopped && len(left) < len(least) && !strings.HasSuffix(then, "rollback") {
 						t.Errorf("the DaemonSet leaves out %q, and left out %q before", left, least)
 					}
@@ -133,7 +133,7 @@ func TestMigrate_DoesNotEndWhileNobodyAnswers(t *testing.T) {
 		_, errOut, err := execute(run, s.cluster, "migrate --rollback")
 		set := &appsv1.DaemonSet{}
 		s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
-		if _, stopped := cutover.Progress(set); err == nil || stopped {
+		if _, stopped := cutover.SwitchProgress(set); err == nil || stopped {
 			t.Errorf("back: got the error %v, want an interrupt once MetalLB's speakers run\n%s", err, errOut)
 		}
 		s.applied = func(bool) {}
@@ -172,7 +172,7 @@ func TestMigrate_AnnouncesBeforeMetalLBEnds(t *testing.T) {
 				}
 				owned := "nobody has ended them"
 				s.patched = func(set *appsv1.DaemonSet) {
-					if _, stopped := cutover.Progress(set); stopped {
+					if _, stopped := cutover.SwitchProgress(set); stopped {
 						owned = s.owner()
 					}
 				}
@@ -296,7 +296,7 @@ func TestMigrate_GivesMetalLBTimeToLeave(t *testing.T) {
 			s := switchingBed(t)
 			s.begin()
 			s.patched = func(set *appsv1.DaemonSet) {
-				left, stopped := cutover.Progress(set)
+				left, stopped := cutover.SwitchProgress(set)
 				for _, node := range []string{"node-1", "node-2", "node-3"} {
 					grace, has := s.grace["speaker-"+node]
 					if want := graceOf(node, stack); (stopped || slices.Contains(left, node)) && grace != want {
@@ -330,9 +330,9 @@ func TestMigrate_WaitsForMetalLBsSpeakers(t *testing.T) {
 	}{
 		{"on the local network", switchedStack, "node-2", 0, 0},
 		{"on the local network, from a node that is not known", switchedStack, "", 0, 0},
-		{"and to routers", routedStack, "node-3", 0, quietFor + joinTimeout},
-		{"that change what they announce", routedStack, "node-3", 4 * time.Second, quietFor + joinTimeout},
-		{"that announce from a node that is not lbstack's", routedStack, "node-9", 0, quietFor + 5*time.Second},
+		{"and to routers", routedStack, "node-3", 0, quietTime + joinTimeout},
+		{"that change what they announce", routedStack, "node-3", 4 * time.Second, quietTime + joinTimeout},
+		{"that announce from a node that is not lbstack's", routedStack, "node-9", 0, quietTime + 5*time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := stackFile(t, tt.stack)
@@ -355,13 +355,13 @@ func TestMigrate_WaitsForMetalLBsSpeakers(t *testing.T) {
 				}
 				left := 0
 				s.patched = func(set *appsv1.DaemonSet) {
-					now, stopped := cutover.Progress(set)
+					now, stopped := cutover.SwitchProgress(set)
 					if len(now) == left && !stopped {
 						return
 					}
 					left = len(now)
-					if waited := time.Since(changed); waited < quietFor || !stopped && waited > tt.most {
-						t.Errorf("MetalLB's speakers had %s without a change before %d nodes are left out (all: %v), want at least %s and at most %s", waited, left, stopped, quietFor, tt.most)
+					if waited := time.Since(changed); waited < quietTime || !stopped && waited > tt.most {
+						t.Errorf("MetalLB's speakers had %s without a change before %d nodes are left out (all: %v), want at least %s and at most %s", waited, left, stopped, quietTime, tt.most)
 					}
 				}
 				s.runs("migrate -f " + file)
@@ -383,7 +383,7 @@ func TestMigrate_GivesPodsThatAreMadeAgainTimeToLeave(t *testing.T) {
 			s.patched = func(set *appsv1.DaemonSet) {
 				pods := &corev1.PodList{}
 				s.must(s.api.List(context.WithValue(t.Context(), actor{}, true), pods, client.InNamespace("metallb-system")))
-				left, stopped := cutover.Progress(set)
+				left, stopped := cutover.SwitchProgress(set)
 				for _, pod := range pods.Items {
 					if !stopped && !slices.Contains(left, pod.Spec.NodeName) {
 						continue
@@ -411,7 +411,7 @@ func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
 		other := context.WithValue(t.Context(), actor{}, true)
 		s.patched = func(set *appsv1.DaemonSet) {
 			s.patched = func(*appsv1.DaemonSet) {}
-			stopped, err := cutover.Stopped(set)
+			stopped, err := cutover.StopSpeakers(set)
 			s.must(err)
 			s.must(s.api.Patch(other, stopped, client.MergeFrom(set)))
 		}
@@ -420,7 +420,7 @@ func TestMigrate_EndsWhereAnotherRunGoesOn(t *testing.T) {
 		}
 		set := &appsv1.DaemonSet{}
 		s.must(s.api.Get(other, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
-		if _, stopped := cutover.Progress(set); !stopped {
+		if _, stopped := cutover.SwitchProgress(set); !stopped {
 			t.Error("what the other run wrote was undone")
 		}
 		if len(s.grace) > 0 {
@@ -450,7 +450,7 @@ func TestMigrate_LooksForAnotherRunBeforeItEndsSpeakers(t *testing.T) {
 				back := func() {
 					set := &appsv1.DaemonSet{}
 					s.must(s.api.Get(other, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
-					restored, err := cutover.Restored(set)
+					restored, err := cutover.RestoreSpeakers(set)
 					s.must(err)
 					s.must(s.api.Patch(other, restored, client.MergeFrom(set)))
 				}

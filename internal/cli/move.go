@@ -64,7 +64,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 
 // checkCanAnnounce returns an error if a node cannot announce an address.
 func (c *cluster) checkCanAnnounce(ctx context.Context, address netip.Addr, node lb.NodeName) error {
-	s, err := c.snapshot(ctx)
+	s, err := c.readSnapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (c *cluster) checkCanAnnounce(ctx context.Context, address netip.Addr, node
 		return fmt.Errorf("%s: no Service has it, so that no node announces it", address)
 	}
 	holder := claim.Spec.Holders[0]
-	if err := c.announcing(ctx, s, client.ObjectKey{Namespace: holder.Namespace, Name: holder.Name}); err != nil {
+	if err := c.readAnnouncing(ctx, s, client.ObjectKey{Namespace: holder.Namespace, Name: holder.Name}); err != nil {
 		return err
 	}
 	return inspect.CannotAnnounce(s, address, node)
@@ -131,7 +131,7 @@ func (c *cluster) waitMoved(ctx context.Context, streams genericiooptions.IOStre
 				return fmt.Errorf("the wait was interrupted, and the claim still asks for node/%s", node)
 			}
 			return fmt.Errorf("node/%s does not announce %s after %s, and the claim still asks for it: its speaker may have run for less than 30 s, or may not receive the change: kubectl lbstack status shows the speakers", node, address, timeout)
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }

@@ -9,18 +9,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// printer is an answer of a command. Print writes it for people. An answer may also be a widePrinter (format wide) or a namer
-// (format name).
-type printer interface{ Print(io.Writer) error }
+// printedAnswer is an answer of a command. Print writes it for people. An answer may also be a widePrinter (format wide) or a
+// namer (format name).
+type printedAnswer interface{ Print(io.Writer) error }
 
 type (
 	widePrinter interface{ PrintWide(io.Writer) error }
 	namer       interface{ Names() []string }
 )
 
-// answer prints an answer in a format. It returns errCheckFailed unless good is set.
-func answer(w io.Writer, output string, a printer, good bool) error {
-	if err := write(w, output, a); err != nil {
+// printAnswer prints an answer in a format. It returns errCheckFailed unless good is set.
+func printAnswer(w io.Writer, output string, a printedAnswer, good bool) error {
+	if err := writeAnswer(w, output, a); err != nil {
 		return err
 	}
 	if !good {
@@ -29,8 +29,8 @@ func answer(w io.Writer, output string, a printer, good bool) error {
 	return nil
 }
 
-// write writes an answer in a format: empty for people, json, yaml, or a format that only some answers have.
-func write(w io.Writer, output string, a printer) error {
+// writeAnswer writes an answer in a format: empty for people, json, yaml, or a format that only some answers have.
+func writeAnswer(w io.Writer, output string, a printedAnswer) error {
 	wide, hasWide := a.(widePrinter)
 	names, hasNames := a.(namer)
 	switch {

@@ -46,24 +46,24 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			"  # In CI: fail if the file and the cluster differ in effect\n  kubectl lbstack plan -f stack.yaml --exit-code",
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := flags.edit(args)
+			edit, err := flags.editFromFlags(args)
 			if err != nil {
 				return err
 			}
 			var wanted *unstructured.Unstructured
 			if edit == nil {
-				if wanted, err = readStack(streams, flags.file); err != nil {
+				if wanted, err = readStackFile(streams, flags.file); err != nil {
 					return err
 				}
 			}
-			s, err := cluster.snapshot(cmd.Context())
+			s, err := cluster.readSnapshot(cmd.Context())
 			if err == nil {
-				err = cluster.everything(cmd.Context(), s)
+				err = cluster.readAllObjects(cmd.Context(), s)
 			}
 			if err != nil {
 				return err
 			}
-			to, err := cluster.accepted(cmd.Context(), wanted, edit)
+			to, err := cluster.dryRunStack(cmd.Context(), wanted, edit)
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			if err != nil {
 				return err
 			}
-			return answer(streams.Out, output, &changes, !exitCode || changes.None())
+			return printAnswer(streams.Out, output, &changes, !exitCode || changes.None())
 		},
 	}
 	cmd.Flags().StringVarP(&flags.file, "filename", "f", "", "file with the changed LoadBalancerStack; - is the standard input")
@@ -83,8 +83,8 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	return cmd
 }
 
-// edit returns the change of one item that arguments and flags describe. It returns nil if a file has the change.
-func (f *planFlags) edit(args []string) (*inspect.Edit, error) {
+// editFromFlags returns the change of one item that arguments and flags describe. It returns nil if a file has the change.
+func (f *planFlags) editFromFlags(args []string) (*inspect.Edit, error) {
 	changes := 0
 	for _, is := range []bool{f.patch != "", len(f.addresses) > 0, f.remove} {
 		if is {
@@ -122,8 +122,8 @@ func (f *planFlags) edit(args []string) (*inspect.Edit, error) {
 	return edit, err
 }
 
-// readStack reads the LoadBalancerStack of a file, and ignores other objects in it.
-func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.Unstructured, error) {
+// readStackFile reads the LoadBalancerStack of a file, and ignores other objects in it.
+func readStackFile(streams genericiooptions.IOStreams, file string) (*unstructured.Unstructured, error) {
 	var objects []migrate.Object
 	var err error
 	if file == "-" {
@@ -151,9 +151,9 @@ func readStack(streams genericiooptions.IOStreams, file string) (*unstructured.U
 	return found, nil
 }
 
-// accepted returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the given stack
-// or, if edit is not nil, the stack of the cluster with the edit.
-func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
+// dryRunStack returns a stack as the API server would store it: validated and with defaults, by a dry run. It takes the given
+// stack or, if edit is not nil, the stack of the cluster with the edit.
+func (c *cluster) dryRunStack(ctx context.Context, wanted *unstructured.Unstructured, edit *inspect.Edit) (*v1beta1.LoadBalancerStack, error) {
 	name := v1beta1.LoadBalancerStackName
 	if edit == nil {
 		name = wanted.GetName()
@@ -197,17 +197,17 @@ func (c *cluster) accepted(ctx context.Context, wanted *unstructured.Unstructure
 	return stack, nil
 }
 
-// everything adds all objects on which addresses and announcements depend.
-func (c *cluster) everything(ctx context.Context, s *inspect.Snapshot) error {
+// readAllObjects adds all objects on which addresses and announcements depend.
+func (c *cluster) readAllObjects(ctx context.Context, s *inspect.Snapshot) error {
 	s.NamespaceLabels = map[string]map[string]string{}
 	return errors.Join(
-		c.services(ctx, s), c.advertisements(ctx, s), c.routes(ctx, s), c.serviceNetworks(ctx, s),
-		all(ctx, c, &v1beta1.BFDProfileList{}, func(l *v1beta1.BFDProfileList) { s.BFDProfiles = append(s.BFDProfiles, l.Items...) }),
-		all(ctx, c, &corev1.NamespaceList{}, func(l *corev1.NamespaceList) {
+		c.readServices(ctx, s), c.readAdvertisements(ctx, s), c.readRoutes(ctx, s), c.readServiceNetworks(ctx, s),
+		listPages(ctx, c, &v1beta1.BFDProfileList{}, func(l *v1beta1.BFDProfileList) { s.BFDProfiles = append(s.BFDProfiles, l.Items...) }),
+		listPages(ctx, c, &corev1.NamespaceList{}, func(l *corev1.NamespaceList) {
 			for i := range l.Items {
 				s.NamespaceLabels[l.Items[i].Name] = l.Items[i].Labels
 			}
 		}),
-		all(ctx, c, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { s.EndpointSlices = append(s.EndpointSlices, l.Items...) }),
+		listPages(ctx, c, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { s.EndpointSlices = append(s.EndpointSlices, l.Items...) }),
 	)
 }

@@ -25,17 +25,17 @@ import (
 // probeTimeout is how long a pod may take to start and to ask. Its own deadline is the same.
 const probeTimeout = maintenance.ProbeDeadline * time.Second
 
-// probe creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports of the
-// speakers. It returns both the answers and an error if the pod could not be deleted.
-func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.ProbeReport, err error) {
+// probeAddress creates a pod that asks the local network for an address, deletes it, and compares the answers with the reports
+// of the speakers. It returns both the answers and an error if the pod could not be deleted.
+func (c *cluster) probeAddress(ctx context.Context, streams genericiooptions.IOStreams, s *inspect.Snapshot, address netip.Addr, from string) (probed *inspect.ProbeReport, err error) {
 	origin, err := inspect.ProbeFrom(s, address, from)
 	if err != nil {
 		return nil, err
 	}
 	speakers := &appsv1.DaemonSet{}
-	switch err := c.api.Get(ctx, client.ObjectKey{Namespace: c.installedIn(), Name: "lbstack-speaker"}, speakers); {
+	switch err := c.api.Get(ctx, client.ObjectKey{Namespace: c.installNamespace(), Name: "lbstack-speaker"}, speakers); {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("the namespace %s has no DaemonSet lbstack-speaker, whose image asks the network: pass the namespace of lbstack with -n", c.installedIn())
+		return nil, fmt.Errorf("the namespace %s has no DaemonSet lbstack-speaker, whose image asks the network: pass the namespace of lbstack with -n", c.installNamespace())
 	case err != nil:
 		return nil, missingRight(err)
 	}
@@ -54,7 +54,7 @@ func (c *cluster) probe(ctx context.Context, streams genericiooptions.IOStreams,
 		if result, err = c.probeResult(ctx, pod); err == nil {
 			probed = inspect.Probe(s, address, origin, result)
 		}
-	case lasting(err) || apierrors.IsAlreadyExists(err):
+	case isLasting(err) || apierrors.IsAlreadyExists(err):
 		return nil, err
 	}
 	return probed, errors.Join(err, c.removeProbe(ctx, pod, probed != nil))
@@ -90,7 +90,7 @@ func (c *cluster) probeResult(ctx context.Context, pod *corev1.Pod) (lanprobe.Re
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (c *cluster) removeProbe(ctx context.Context, pod *corev1.Pod, asked bool) 
 	if err := missingRight(client.IgnoreNotFound(c.api.Delete(ctx, pod))); err != nil {
 		return fmt.Errorf("pod/%s stays: %w: delete it: kubectl delete pod -n %s %s", pod.Name, err, pod.Namespace, pod.Name)
 	}
-	for ; !asked; time.Sleep(pollEvery) {
+	for ; !asked; time.Sleep(pollInterval) {
 		switch err := c.api.Get(ctx, client.ObjectKeyFromObject(pod), pod); {
 		case apierrors.IsNotFound(err):
 			return nil

@@ -52,7 +52,7 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 
 // reserve creates the claim for an address if it has none, and waits for the condition Ready of the claim.
 func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStreams, address netip.Addr, service lb.ServiceKey) error {
-	s, err := c.snapshot(ctx)
+	s, err := c.readSnapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *cluster) reserve(ctx context.Context, streams genericiooptions.IOStream
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }

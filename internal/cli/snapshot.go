@@ -17,23 +17,23 @@ import (
 	"github.com/lbstack/lbstack/internal/inspect"
 )
 
-// snapshot reads the objects that all questions need: the stack, pools, claims, BGPPeers and SpeakerStates.
-func (c *cluster) snapshot(ctx context.Context) (*inspect.Snapshot, error) {
-	stack, err := c.stack(ctx)
+// readSnapshot reads the objects that all questions need: the stack, pools, claims, BGPPeers and SpeakerStates.
+func (c *cluster) readSnapshot(ctx context.Context) (*inspect.Snapshot, error) {
+	stack, err := c.readStack(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &inspect.Snapshot{Stack: stack}
 	return s, errors.Join(
-		all(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
-		all(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { s.Claims = append(s.Claims, l.Items...) }),
-		all(ctx, c, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) { s.Peers = append(s.Peers, l.Items...) }),
-		all(ctx, c, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { s.States = append(s.States, l.Items...) }),
+		listPages(ctx, c, &v1beta1.IPAddressPoolList{}, func(l *v1beta1.IPAddressPoolList) { s.Pools = append(s.Pools, l.Items...) }),
+		listPages(ctx, c, &v1beta1.IPAddressClaimList{}, func(l *v1beta1.IPAddressClaimList) { s.Claims = append(s.Claims, l.Items...) }),
+		listPages(ctx, c, &v1beta1.BGPPeerList{}, func(l *v1beta1.BGPPeerList) { s.Peers = append(s.Peers, l.Items...) }),
+		listPages(ctx, c, &v1beta1.SpeakerStateList{}, func(l *v1beta1.SpeakerStateList) { s.States = append(s.States, l.Items...) }),
 	)
 }
 
-// stack reads the LoadBalancerStack. It returns nil if there is none.
-func (c *cluster) stack(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
+// readStackFile reads the LoadBalancerStack. It returns nil if there is none.
+func (c *cluster) readStack(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
 	api, err := c.connect()
 	if err != nil {
 		return nil, err
@@ -50,18 +50,19 @@ func (c *cluster) stack(ctx context.Context) (*v1beta1.LoadBalancerStack, error)
 	return stack, nil
 }
 
-// routes adds the routes that the speakers announce to routers.
-func (c *cluster) routes(ctx context.Context, s *inspect.Snapshot) error {
-	return all(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) })
+// readRoutes adds the routes that the speakers announce to routers.
+func (c *cluster) readRoutes(ctx context.Context, s *inspect.Snapshot) error {
+	return listPages(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) })
 }
 
-// announcing adds the objects on which the announcement of a Service depends, with the Services that share an address with it.
-func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key client.ObjectKey) error {
+// readAnnouncing adds the objects on which the announcement of a Service depends, with the Services that share an address with
+// it.
+func (c *cluster) readAnnouncing(ctx context.Context, s *inspect.Snapshot, key client.ObjectKey) error {
 	reader, err := c.connect()
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(c.advertisements(ctx, s), c.routes(ctx, s)); err != nil {
+	if err := errors.Join(c.readAdvertisements(ctx, s), c.readRoutes(ctx, s)); err != nil {
 		return err
 	}
 	svc := &corev1.Service{}
@@ -69,7 +70,7 @@ func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key clien
 		return missingRight(err)
 	}
 	s.Services, s.NamespaceLabels = []corev1.Service{*svc}, map[string]map[string]string{}
-	for _, other := range sharing(s, svc) {
+	for _, other := range sharingServices(s, svc) {
 		svc := &corev1.Service{}
 		if err := reader.Get(ctx, other, svc); err == nil {
 			s.Services = append(s.Services, *svc)
@@ -78,15 +79,15 @@ func (c *cluster) announcing(ctx context.Context, s *inspect.Snapshot, key clien
 		}
 	}
 	for i := range s.Services {
-		if err := c.around(ctx, s, &s.Services[i]); err != nil {
+		if err := c.readAround(ctx, s, &s.Services[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sharing returns the other Services that have an address of a Service.
-func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKey) {
+// sharingServices returns the other Services that have an address of a Service.
+func sharingServices(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKey) {
 	seen := map[client.ObjectKey]bool{client.ObjectKeyFromObject(svc): true}
 	for _, claim := range s.Claims {
 		held := false
@@ -104,18 +105,18 @@ func sharing(s *inspect.Snapshot, svc *corev1.Service) (others []client.ObjectKe
 	return others
 }
 
-// advertisements adds all advertisements, the communities that they name, and all nodes.
-func (c *cluster) advertisements(ctx context.Context, s *inspect.Snapshot) error {
+// readAdvertisements adds all advertisements, the communities that they name, and all nodes.
+func (c *cluster) readAdvertisements(ctx context.Context, s *inspect.Snapshot) error {
 	return errors.Join(
-		all(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
-		all(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
-		all(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
-		all(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
+		listPages(ctx, c, &v1beta1.L2AdvertisementList{}, func(l *v1beta1.L2AdvertisementList) { s.L2Advertisements = append(s.L2Advertisements, l.Items...) }),
+		listPages(ctx, c, &v1beta1.BGPAdvertisementList{}, func(l *v1beta1.BGPAdvertisementList) { s.BGPAdvertisements = append(s.BGPAdvertisements, l.Items...) }),
+		listPages(ctx, c, &v1beta1.CommunityList{}, func(l *v1beta1.CommunityList) { s.Communities = append(s.Communities, l.Items...) }),
+		listPages(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) }),
 	)
 }
 
-// around adds the EndpointSlices of a Service and the labels of its namespace.
-func (c *cluster) around(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
+// readAround adds the EndpointSlices of a Service and the labels of its namespace.
+func (c *cluster) readAround(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
 	if _, known := s.NamespaceLabels[svc.Namespace]; !known {
 		namespace := &corev1.Namespace{}
 		if err := c.api.Get(ctx, client.ObjectKey{Name: svc.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
@@ -123,13 +124,13 @@ func (c *cluster) around(ctx context.Context, s *inspect.Snapshot, svc *corev1.S
 		}
 		s.NamespaceLabels[svc.Namespace] = namespace.Labels
 	}
-	return all(ctx, c, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { s.EndpointSlices = append(s.EndpointSlices, l.Items...) },
+	return listPages(ctx, c, &discoveryv1.EndpointSliceList{}, func(l *discoveryv1.EndpointSliceList) { s.EndpointSlices = append(s.EndpointSlices, l.Items...) },
 		client.InNamespace(svc.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: svc.Name})
 }
 
-// services adds the Services of type LoadBalancer.
-func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
-	return all(ctx, c, &corev1.ServiceList{}, func(l *corev1.ServiceList) {
+// readServices adds the Services of type LoadBalancer.
+func (c *cluster) readServices(ctx context.Context, s *inspect.Snapshot) error {
+	return listPages(ctx, c, &corev1.ServiceList{}, func(l *corev1.ServiceList) {
 		for i := range l.Items {
 			if l.Items[i].Spec.Type == corev1.ServiceTypeLoadBalancer {
 				s.Services = append(s.Services, l.Items[i])
@@ -138,17 +139,17 @@ func (c *cluster) services(ctx context.Context, s *inspect.Snapshot) error {
 	})
 }
 
-// serviceNetworks adds the ranges of cluster IPs.
-func (c *cluster) serviceNetworks(ctx context.Context, s *inspect.Snapshot) error {
-	err := all(ctx, c, &networkingv1.ServiceCIDRList{}, func(l *networkingv1.ServiceCIDRList) { s.ServiceCIDRs = append(s.ServiceCIDRs, l.Items...) })
+// readServiceNetworks adds the ranges of cluster IPs.
+func (c *cluster) readServiceNetworks(ctx context.Context, s *inspect.Snapshot) error {
+	err := listPages(ctx, c, &networkingv1.ServiceCIDRList{}, func(l *networkingv1.ServiceCIDRList) { s.ServiceCIDRs = append(s.ServiceCIDRs, l.Items...) })
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 		return nil // networking.k8s.io/v1 has ServiceCIDR from Kubernetes 1.33 on
 	}
 	return err
 }
 
-// all reads a list in pages and calls add with each page. Each page is a new object, so that add may keep the items.
-func all[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
+// listPages reads a list in pages and calls add with each page. Each page is a new object, so that add may keep the items.
+func listPages[L client.ObjectList](ctx context.Context, c *cluster, empty L, add func(L), options ...client.ListOption) error {
 	for next := ""; ; {
 		list := empty.DeepCopyObject().(L)
 		if err := c.api.List(ctx, list, append([]client.ListOption{client.Limit(pageSize), client.Continue(next)}, options...)...); err != nil {

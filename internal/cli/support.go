@@ -24,8 +24,8 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// collecting is one run of the command support-bundle.
-type collecting struct {
+// bundleRun is one run of the command support-bundle.
+type bundleRun struct {
 	genericiooptions.IOStreams
 	*cluster
 	output    string
@@ -34,7 +34,7 @@ type collecting struct {
 }
 
 func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
-	o := &collecting{IOStreams: streams, cluster: cluster}
+	o := &bundleRun{IOStreams: streams, cluster: cluster}
 	cmd := &cobra.Command{
 		Use:   "support-bundle",
 		Short: "Write what helps others to find out what is wrong into an archive",
@@ -49,8 +49,8 @@ func supportCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 	return cmd
 }
 
-func (o *collecting) run(ctx context.Context, now time.Time) error {
-	o.namespace = o.installedIn()
+func (o *bundleRun) run(ctx context.Context, now time.Time) error {
+	o.namespace = o.installNamespace()
 	folder := "lbstack-support-" + now.UTC().Format("20060102T150405Z")
 	if o.output == "" {
 		o.output = folder + ".tar.gz"
@@ -74,13 +74,13 @@ func (o *collecting) run(ctx context.Context, now time.Time) error {
 }
 
 // write collects everything. It notes in the archive what cannot be read, and then returns errCheckFailed.
-func (o *collecting) write(ctx context.Context, w io.Writer, folder string, now time.Time) error {
+func (o *bundleRun) write(ctx context.Context, w io.Writer, folder string, now time.Time) error {
 	o.archive = support.NewArchive(w, folder, now)
 	var failed []string
 	for _, part := range []struct {
 		what string
 		add  func(context.Context) error
-	}{{"versions", o.versions}, {"status", o.status}, {"doctor", o.doctor}, {"objects", o.objects}, {"pods and logs", o.pods}} {
+	}{{"versions", o.addVersions}, {"status", o.addStatus}, {"doctor", o.addDoctor}, {"objects", o.addObjects}, {"pods and logs", o.addPodLogs}} {
 		if err := part.add(ctx); err != nil {
 			failed = append(failed, fmt.Sprintf("%s: %v", part.what, err))
 			o.archive.Note(failed[len(failed)-1])
@@ -98,7 +98,7 @@ func (o *collecting) write(ctx context.Context, w io.Writer, folder string, now 
 	return nil
 }
 
-func (o *collecting) versions(ctx context.Context) error {
+func (o *bundleRun) addVersions(ctx context.Context) error {
 	text := "plugin: " + version.Version + "\n"
 	installed, err := o.version(ctx)
 	if err == nil {
@@ -116,30 +116,30 @@ func (o *collecting) versions(ctx context.Context) error {
 	return err
 }
 
-func (o *collecting) status(ctx context.Context) error {
-	s, err := o.snapshot(ctx)
+func (o *bundleRun) addStatus(ctx context.Context) error {
+	s, err := o.readSnapshot(ctx)
 	if err == nil {
-		err = o.services(ctx, s)
+		err = o.readServices(ctx, s)
 	}
 	if err != nil {
 		return err
 	}
 	answer := inspect.Status(s)
-	return o.answer("status.txt", &answer)
+	return o.addAnswer("status.txt", &answer)
 }
 
-func (o *collecting) doctor(ctx context.Context) error {
-	facts, err := o.facts(ctx)
+func (o *bundleRun) addDoctor(ctx context.Context) error {
+	facts, err := o.doctorFacts(ctx)
 	if err != nil {
 		return err
 	}
 	answer := inspect.Doctor(facts)
-	return o.answer("doctor.txt", &answer)
+	return o.addAnswer("doctor.txt", &answer)
 }
 
-func (o *collecting) answer(name string, a printer) error {
+func (o *bundleRun) addAnswer(name string, a printedAnswer) error {
 	var text bytes.Buffer
-	if err := write(&text, "wide", a); err != nil {
+	if err := writeAnswer(&text, "wide", a); err != nil {
 		text.Reset()
 		if err := a.Print(&text); err != nil {
 			return err
@@ -156,16 +156,16 @@ var collectedKinds = []struct {
 	keep      func(client.Object) bool // nil keeps all objects
 	ofService bool                     // keep only EndpointSlices of the Services that an earlier entry has kept
 }{
-	{kind: stackKind("LoadBalancerStack")}, {kind: stackKind("IPAddressPool")}, {kind: stackKind("IPAddressClaim")}, {kind: stackKind("L2Advertisement")},
-	{kind: stackKind("BGPAdvertisement")}, {kind: stackKind("BGPPeer")}, {kind: stackKind("BFDProfile")}, {kind: stackKind("Community")},
-	{kind: stackKind("SpeakerState")}, {kind: stackKind("SpeakerRouteSlice")},
+	{kind: lbstackKind("LoadBalancerStack")}, {kind: lbstackKind("IPAddressPool")}, {kind: lbstackKind("IPAddressClaim")}, {kind: lbstackKind("L2Advertisement")},
+	{kind: lbstackKind("BGPAdvertisement")}, {kind: lbstackKind("BGPPeer")}, {kind: lbstackKind("BFDProfile")}, {kind: lbstackKind("Community")},
+	{kind: lbstackKind("SpeakerState")}, {kind: lbstackKind("SpeakerRouteSlice")},
 	{kind: schema.GroupKind{Kind: "Node"}}, {kind: schema.GroupKind{Kind: "Service"}, keep: isBalanced}, {kind: schema.GroupKind{Group: "discovery.k8s.io", Kind: "EndpointSlice"}, ofService: true},
-	{kind: schema.GroupKind{Group: "events.k8s.io", Kind: "Event"}, keep: isOurs},
-	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true, keep: isPart}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true, keep: isPart},
-	{kind: schema.GroupKind{Kind: "Pod"}, local: true, keep: isPart},
+	{kind: schema.GroupKind{Group: "events.k8s.io", Kind: "Event"}, keep: isOwnEvent},
+	{kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, local: true, keep: isOwnObject}, {kind: schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, local: true, keep: isOwnObject},
+	{kind: schema.GroupKind{Kind: "Pod"}, local: true, keep: isOwnObject},
 }
 
-func stackKind(kind string) schema.GroupKind {
+func lbstackKind(kind string) schema.GroupKind {
 	return schema.GroupKind{Group: v1beta1.GroupVersion.Group, Kind: kind}
 }
 
@@ -179,13 +179,13 @@ func isBalanced(object client.Object) bool {
 	return kind == string(corev1.ServiceTypeLoadBalancer)
 }
 
-// isPart reports whether an object belongs to lbstack. Other objects may be in its namespace.
-func isPart(object client.Object) bool {
+// isOwnObject reports whether an object belongs to lbstack. Other objects may be in its namespace.
+func isOwnObject(object client.Object) bool {
 	return strings.HasPrefix(object.GetLabels()["app.kubernetes.io/name"], "lbstack")
 }
 
-// isOurs reports whether a program of lbstack sent an event, or the event is in a namespace whose name begins with lbstack.
-func isOurs(object client.Object) bool {
+// isOwnEvent reports whether a program of lbstack sent an event, or the event is in a namespace whose name begins with lbstack.
+func isOwnEvent(object client.Object) bool {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return false
@@ -194,7 +194,7 @@ func isOurs(object client.Object) bool {
 	return strings.Contains(reporter, "lbstack") || strings.HasPrefix(u.GetNamespace(), "lbstack")
 }
 
-func (o *collecting) objects(ctx context.Context) error {
+func (o *bundleRun) addObjects(ctx context.Context) error {
 	var missing []string
 	balanced := map[client.ObjectKey]bool{}
 	for _, c := range collectedKinds {
@@ -230,16 +230,16 @@ func (o *collecting) objects(ctx context.Context) error {
 	return nil
 }
 
-// pods adds the logs of all containers of lbstack's pods, and the logs of the run before the last restart.
-func (o *collecting) pods(ctx context.Context) error {
+// addPodLogs adds the logs of all containers of lbstack's pods, and the logs of the run before the last restart.
+func (o *bundleRun) addPodLogs(ctx context.Context) error {
 	var pods []corev1.Pod
-	if err := all(ctx, o.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(o.namespace)); err != nil {
+	if err := listPages(ctx, o.cluster, &corev1.PodList{}, func(l *corev1.PodList) { pods = append(pods, l.Items...) }, client.InNamespace(o.namespace)); err != nil {
 		return err
 	}
 	var missing []string
 	for i := range pods {
 		pod := &pods[i]
-		if !isPart(pod) {
+		if !isOwnObject(pod) {
 			continue
 		}
 		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {

@@ -39,7 +39,7 @@ func TestSupport_WritesAnArchive(t *testing.T) {
 		}
 		return []byte("line of " + pod + " " + options.Container), nil
 	}
-	o := &collecting{IOStreams: streams, cluster: c, output: file}
+	o := &bundleRun{IOStreams: streams, cluster: c, output: file}
 	err := o.run(t.Context(), time.Unix(1e9, 0))
 	if !errors.Is(err, errCheckFailed) || out.String() != file+"\n" || !strings.Contains(errOut.String(), "logs/lbstack-speaker-1_speaker_before: no log of before") {
 		t.Fatalf("got the error %v, %q and\n%s", err, out, errOut)

@@ -9,10 +9,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// watching prints an answer at first and whenever it has changed, until the user stops it. It reads the cluster at an interval: an
-// answer depends on ten kinds, and a watch of each would cost the API server more. An error of the first read ends it; later
-// errors are printed.
-func watching(ctx context.Context, streams genericiooptions.IOStreams, output string, every time.Duration, look func(context.Context) (printer, bool, error)) error {
+// watchAnswer prints an answer at first and whenever it has changed, until the user stops it. It reads the cluster at an
+// interval: an answer depends on ten kinds, and a watch of each would cost the API server more. An error of the first read ends
+// it; later errors are printed.
+func watchAnswer(ctx context.Context, streams genericiooptions.IOStreams, output string, every time.Duration, look func(context.Context) (printedAnswer, bool, error)) error {
 	var last []byte
 	for first := true; ; first = false {
 		a, _, err := look(ctx)
@@ -25,7 +25,7 @@ func watching(ctx context.Context, streams genericiooptions.IOStreams, output st
 			fmt.Fprintf(streams.ErrOut, "%s: %v\n", time.Now().UTC().Format(time.RFC3339), err)
 		default:
 			var text bytes.Buffer
-			if err := write(&text, output, a); err != nil {
+			if err := writeAnswer(&text, output, a); err != nil {
 				return err
 			}
 			if !first && bytes.Equal(text.Bytes(), last) {

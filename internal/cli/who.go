@@ -34,9 +34,9 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			if err != nil {
 				return err
 			}
-			s, err := cluster.snapshot(cmd.Context())
+			s, err := cluster.readSnapshot(cmd.Context())
 			if err == nil {
-				err = cluster.routes(cmd.Context(), s)
+				err = cluster.readRoutes(cmd.Context(), s)
 			}
 			if err != nil {
 				return err
@@ -53,19 +53,19 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			}
 			a := inspect.Who(s, subject)
 			if !probe {
-				return answer(streams.Out, output, &a, a.Found)
+				return printAnswer(streams.Out, output, &a, a.Found)
 			}
 			if subject.Kind != inspect.OneAddress {
 				return errors.New("--probe asks for one address: pass it")
 			}
-			a.Probe, err = cluster.probe(cmd.Context(), streams, s, subject.Address, from)
+			a.Probe, err = cluster.probeAddress(cmd.Context(), streams, s, subject.Address, from)
 			if a.Probe == nil {
 				return err
 			}
 			if err != nil {
-				return errors.Join(write(streams.Out, output, &a), err)
+				return errors.Join(writeAnswer(streams.Out, output, &a), err)
 			}
-			return answer(streams.Out, output, &a, a.Probe.AsReported)
+			return printAnswer(streams.Out, output, &a, a.Probe.AsReported)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name in place of the table")

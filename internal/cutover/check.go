@@ -74,25 +74,26 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 	for _, other := range c.Others {
 		add("%s runs: it and lbstack would serve the same Services: turn it off first", other)
 	}
-	if class := c.class(); class != stack.Spec.LoadBalancerClass {
+	if class := c.servedClass(); class != stack.Spec.LoadBalancerClass {
 		add("MetalLB serves Services of the class %q and the stack those of %q: lbstack would not take over what MetalLB serves: set spec.loadBalancerClass to that of MetalLB", class, stack.Spec.LoadBalancerClass)
 	}
 	if len(stack.Spec.L2Advertisements) == 0 && (len(stack.Spec.BGPAdvertisements) == 0 || len(stack.Spec.BGPPeers) == 0) {
 		add("the stack announces nothing: add to spec.l2Advertisements, or to spec.bgpAdvertisements and spec.bgpPeers")
 	}
-	if _, stopped := Progress(&c.Speakers[0]); !stopped {
-		if what := c.Unreachable(); what != "" {
+	if _, stopped := SwitchProgress(&c.Speakers[0]); !stopped {
+		if what := c.UnreachableNode(); what != "" {
 			problems = append(problems, what)
 		}
 	}
-	if what := c.together(); what != "" {
+	if what := c.jointField(); what != "" {
 		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: remove it from the stack, or run kubectl lbstack migrate --rollback", what)
 	}
 	return problems
 }
 
-// class returns the load balancer class that MetalLB serves, from the flag of its controller; empty: Services without a class.
-func (c *Cluster) class() string {
+// servedClass returns the load balancer class that MetalLB serves, from the flag of its controller; empty: Services without a
+// class.
+func (c *Cluster) servedClass() string {
 	for _, container := range c.Controllers[0].Spec.Template.Spec.Containers {
 		for i, arg := range container.Args {
 			name, value, inOne := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -107,14 +108,14 @@ func (c *Cluster) class() string {
 	return ""
 }
 
-// together returns the field of the stack in the cluster by which lbstack announces addresses that MetalLB's speakers may
+// jointField returns the field of the stack in the cluster by which lbstack announces addresses that MetalLB's speakers may
 // announce too; empty if there is none. Routes are no conflict once a node has moved: lbstack has sessions only on nodes
 // that have moved, and no speaker of MetalLB runs there.
-func (c *Cluster) together() string {
-	moved, stopped := Progress(&c.Speakers[0])
+func (c *Cluster) jointField() string {
+	moved, stopped := SwitchProgress(&c.Speakers[0])
 	switch {
 	case c.Stack == nil || len(c.Pods) == 0 || stopped: // when stopped, the switch waits until the last pods have ended
-	case listLength(c.Stack, "l2Advertisements") > 0 && !Begun(&c.Speakers[0]): // an interrupted switch has both announce, from the same nodes
+	case fieldLength(c.Stack, "l2Advertisements") > 0 && !HasBegun(&c.Speakers[0]): // an interrupted switch has both announce, from the same nodes
 		return "spec.l2Advertisements"
 	case HasRoutes(c.Stack) && len(moved) == 0:
 		return "spec.bgpAdvertisements"
@@ -125,7 +126,7 @@ func (c *Cluster) together() string {
 // LostAddresses returns a sentence with the reason for each Service that would not keep the addresses in its status. planned has the
 // addresses of each Service under the new stack; why has the reason for its losses. The keys are namespace/name.
 func (c *Cluster) LostAddresses(class string, planned map[string][]string, why map[string]string) (lost []string) {
-	for _, svc := range c.shown(class) {
+	for _, svc := range c.shownServices(class) {
 		has := planned[svc.name]
 		if slices.ContainsFunc(svc.addresses, func(a string) bool { return !slices.Contains(has, a) }) {
 			lost = append(lost, fmt.Sprintf("Service %s shows %s and would have %s: %s", svc.name, strings.Join(svc.addresses, ", "), cmp.Or(strings.Join(has, ", "), "none"),
@@ -135,18 +136,18 @@ func (c *Cluster) LostAddresses(class string, planned map[string][]string, why m
 	return lost
 }
 
-// shownService is a Service with the addresses in its status.
-type shownService struct {
+// serviceAddresses is a Service with the addresses in its status.
+type serviceAddresses struct {
 	name      string // namespace/name
 	addresses []string
 	local     bool // externalTrafficPolicy: Local
 	announced *metav1.Condition
 }
 
-// Addresses returns how many Services of a class have addresses in their status, and how many different ones.
-func (c *Cluster) Addresses(class string) (services, addresses int) {
+// CountAddresses returns how many Services of a class have addresses in their status, and how many different ones.
+func (c *Cluster) CountAddresses(class string) (services, addresses int) {
 	seen := map[string]bool{}
-	list := c.shown(class)
+	list := c.shownServices(class)
 	for _, svc := range list {
 		for _, a := range svc.addresses {
 			seen[a] = true
@@ -155,14 +156,14 @@ func (c *Cluster) Addresses(class string) (services, addresses int) {
 	return len(list), len(seen)
 }
 
-// shown returns the Services of a class that have addresses in their status, sorted by name.
-func (c *Cluster) shown(class string) (list []shownService) {
+// shownServices returns the Services of a class that have addresses in their status, sorted by name.
+func (c *Cluster) shownServices(class string) (list []serviceAddresses) {
 	for i := range c.Services {
 		svc := &c.Services[i]
 		if !apiconv.ServedBy(svc, class) || !svc.DeletionTimestamp.IsZero() {
 			continue
 		}
-		s := shownService{name: apiconv.KeyOf(svc).String(), local: isLocal(svc), announced: meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)}
+		s := serviceAddresses{name: apiconv.KeyOf(svc).String(), local: isLocal(svc), announced: meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAnnounced)}
 		for _, in := range svc.Status.LoadBalancer.Ingress {
 			if a, err := apiconv.ParseAddress(in.IP); err == nil {
 				s.addresses = append(s.addresses, a.String())
@@ -172,6 +173,6 @@ func (c *Cluster) shown(class string) (list []shownService) {
 			list = append(list, s)
 		}
 	}
-	slices.SortFunc(list, func(x, y shownService) int { return cmp.Compare(x.name, y.name) })
+	slices.SortFunc(list, func(x, y serviceAddresses) int { return cmp.Compare(x.name, y.name) })
 	return list
 }

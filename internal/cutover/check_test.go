@@ -69,7 +69,7 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 	unreachable := func(c *Cluster) {
 		c.Nodes[0].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 	}
-	stopped := func(c *Cluster) { c.Speakers[0] = *made(t)(Stopped(&c.Speakers[0])) }
+	stopped := func(c *Cluster) { c.Speakers[0] = *made(t)(StopSpeakers(&c.Speakers[0])) }
 	has := func(text string) func(*Cluster) { return func(c *Cluster) { c.Stack = object(t, text) } }
 	for _, tt := range []struct {
 		name    string
@@ -93,7 +93,7 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: both would announce"},
 		{"both to routers", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}")), announces(), "has spec.bgpAdvertisements while speakers of MetalLB run"},
 		{"to routers, from nodes that have moved", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}"), func(c *Cluster) {
-			limited, err := Limited(&c.Speakers[0], []string{"b"})
+			limited, err := LimitSpeakers(&c.Speakers[0], []string{"b"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +129,7 @@ func TestLost_NamesServicesThatWouldGetOtherAddresses(t *testing.T) {
 	if got := c.LostAddresses("example.com/a", nil, nil); got != nil {
 		t.Errorf("Services of another class: got %q", got)
 	}
-	if services, addresses := c.Addresses(""); services != 2 || addresses != 3 {
+	if services, addresses := c.CountAddresses(""); services != 2 || addresses != 3 {
 		t.Errorf("got %d Services with %d addresses, want 2 with 3", services, addresses)
 	}
 }
@@ -169,47 +169,47 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ name, got, want string }{
-		{"prepared", running(t).Unprepared(silent, nodes), ""},
-		{"prepared, without Services", running(t).Unprepared(ready("True", "Ready"), nodes), ""},
-		{"the operator has not looked", running(t).Unprepared(announces(), nodes), "the operator has not looked"},
-		{"another fault", running(t).Unprepared(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
-		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).Unprepared(silent, nodes), "Service shop/web shows 192.0.2.1, and has no claim of it"},
-		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).Unprepared(silent, nodes), "Service shop/web shows 192.0.2.1"},
-		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).Unprepared(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
-		{"a speaker that has ended", running(t, ended).Unprepared(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
-		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).Unprepared(silent, nodes), "the speaker of node node-1 receives nothing from that of node-2"},
-		{"a session", running(t, session(v1beta1.BGPEstablished, "")).Unrouted(silent, nodes[0]), ""},
-		{"no session yet", running(t).Unrouted(silent, nodes[0]), "the speaker of node node-1 has no session with tor-1 yet"},
-		{"a session that does not begin", running(t, session(v1beta1.BGPActive, "refused")).Unrouted(silent, nodes[0]), "the session of node node-1 with tor-1 is Active: refused"},
-		{"a session that is not this node's", running(t, func(c *Cluster) { c.Nodes[0].Labels = nil }).Unrouted(silent, nodes[0]), ""},
-		{"a session of no speaker", running(t, func(c *Cluster) { c.States = nil }).Unrouted(silent, nodes[0]), "no speaker of lbstack runs on node node-1"},
-		{"an invalid peer", running(t).Unrouted(announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers[0].PeerASN = -1 }), nodes[0]), "spec.bgpPeers[tor-1] is invalid"},
-		{"nothing is announced", running(t).Announcing(nodes), ""},
-		{"addresses are", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.AddressCount = 2 })).Announcing(nil), "node node-1 still announces 2 addresses"},
-		{"addresses were", running(t, ended).Announcing(nodes), ""},
-		{"sessions are there", running(t, session(v1beta1.BGPEstablished, "")).Announcing(nodes), "node node-1 still has 1 sessions with routers"},
-		{"sessions of other nodes are", running(t, session(v1beta1.BGPEstablished, "")).Announcing(nil), ""},
-		{"a pod runs", running(t).Running(nodes), "Pod speaker-1 of MetalLB still runs on node node-1"},
-		{"a pod of another node runs", running(t).Running([]Node{{"node-2", "b"}}), ""},
-		{"a pod of any node runs", running(t).Running(nil), "Pod speaker-1 of MetalLB still runs on node node-1"},
-		{"a pod ends", running(t, deleted("False")).Running(nil), "Pod speaker-1 of MetalLB still runs"},
-		{"a pod ends where nobody reports it", running(t, deleted("Unknown")).Running(nil), ""},
-		{"all are announced", running(t).Unannounced(running(t, announced("True", "")), ""), ""},
-		{"one is not", running(t).Unannounced(running(t, announced("False", "NoNode")), ""), "Service shop/api is not announced (NoNode): the message"},
-		{"one has no endpoints", running(t).Unannounced(running(t, announced("False", v1beta1.ReasonNoEndpoints)), ""), ""},
-		{"one address has no report", running(t).Unannounced(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
-		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).Unannounced(running(t, announced("False", "NoNode")), ""), ""},
-		{"all show what they did", running(t).Missing(running(t)), ""},
-		{"one does not", running(t).Missing(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
-		{"one is of another type", running(t).Missing(running(t, func(c *Cluster) { c.Services[0].Spec.Type = corev1.ServiceTypeClusterIP })), ""},
-		{"one was deleted", running(t).Missing(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
-		{"a speaker of MetalLB is not ready", running(t).Unstarted(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},
-		{"one is not as the DaemonSet", running(t).Unstarted(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 have"},
-		{"all are ready", running(t).Unstarted(started(2, 2, 2)), ""},
-		{"all are but those of a node that is not Ready", running(t, deleted("Unknown")).Unstarted(started(2, 1, 1)), ""},
-		{"none is replaced while that of a node that is not Ready counts as unavailable", running(t, deleted("Unknown")).Unstarted(started(3, 2, 0)), ""},
-		{"the DaemonSet has changed since", running(t).Unstarted(started(0, 0, 0, func(set *appsv1.DaemonSet) { set.Generation = 2 })), "0 of 0 speakers"},
-		{"a controller that is not there yet", Unavailable(&appsv1.Deployment{}), "0 of 1 pods"},
+		{"prepared", running(t).UnpreparedReason(silent, nodes), ""},
+		{"prepared, without Services", running(t).UnpreparedReason(ready("True", "Ready"), nodes), ""},
+		{"the operator has not looked", running(t).UnpreparedReason(announces(), nodes), "the operator has not looked"},
+		{"another fault", running(t).UnpreparedReason(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
+		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web shows 192.0.2.1, and has no claim of it"},
+		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).UnpreparedReason(silent, nodes), "Service shop/web shows 192.0.2.1"},
+		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
+		{"a speaker that has ended", running(t, ended).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
+		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).UnpreparedReason(silent, nodes), "the speaker of node node-1 receives nothing from that of node-2"},
+		{"a session", running(t, session(v1beta1.BGPEstablished, "")).MissingSession(silent, nodes[0]), ""},
+		{"no session yet", running(t).MissingSession(silent, nodes[0]), "the speaker of node node-1 has no session with tor-1 yet"},
+		{"a session that does not begin", running(t, session(v1beta1.BGPActive, "refused")).MissingSession(silent, nodes[0]), "the session of node node-1 with tor-1 is Active: refused"},
+		{"a session that is not this node's", running(t, func(c *Cluster) { c.Nodes[0].Labels = nil }).MissingSession(silent, nodes[0]), ""},
+		{"a session of no speaker", running(t, func(c *Cluster) { c.States = nil }).MissingSession(silent, nodes[0]), "no speaker of lbstack runs on node node-1"},
+		{"an invalid peer", running(t).MissingSession(announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers[0].PeerASN = -1 }), nodes[0]), "spec.bgpPeers[tor-1] is invalid"},
+		{"nothing is announced", running(t).AnnouncingNodes(nodes), ""},
+		{"addresses are", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.AddressCount = 2 })).AnnouncingNodes(nil), "node node-1 still announces 2 addresses"},
+		{"addresses were", running(t, ended).AnnouncingNodes(nodes), ""},
+		{"sessions are there", running(t, session(v1beta1.BGPEstablished, "")).AnnouncingNodes(nodes), "node node-1 still has 1 sessions with routers"},
+		{"sessions of other nodes are", running(t, session(v1beta1.BGPEstablished, "")).AnnouncingNodes(nil), ""},
+		{"a pod runs", running(t).RunningNode(nodes), "Pod speaker-1 of MetalLB still runs on node node-1"},
+		{"a pod of another node runs", running(t).RunningNode([]Node{{"node-2", "b"}}), ""},
+		{"a pod of any node runs", running(t).RunningNode(nil), "Pod speaker-1 of MetalLB still runs on node node-1"},
+		{"a pod ends", running(t, deleted("False")).RunningNode(nil), "Pod speaker-1 of MetalLB still runs"},
+		{"a pod ends where nobody reports it", running(t, deleted("Unknown")).RunningNode(nil), ""},
+		{"all are announced", running(t).UnannouncedService(running(t, announced("True", "")), ""), ""},
+		{"one is not", running(t).UnannouncedService(running(t, announced("False", "NoNode")), ""), "Service shop/api is not announced (NoNode): the message"},
+		{"one has no endpoints", running(t).UnannouncedService(running(t, announced("False", v1beta1.ReasonNoEndpoints)), ""), ""},
+		{"one address has no report", running(t).UnannouncedService(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
+		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).UnannouncedService(running(t, announced("False", "NoNode")), ""), ""},
+		{"all show what they did", running(t).ServiceWithoutAddress(running(t)), ""},
+		{"one does not", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
+		{"one is of another type", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services[0].Spec.Type = corev1.ServiceTypeClusterIP })), ""},
+		{"one was deleted", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
+		{"a speaker of MetalLB is not ready", running(t).UnstartedSpeakers(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},
+		{"one is not as the DaemonSet", running(t).UnstartedSpeakers(started(2, 2, 1)), "2 of 2 speakers of MetalLB are ready, and 1 have"},
+		{"all are ready", running(t).UnstartedSpeakers(started(2, 2, 2)), ""},
+		{"all are but those of a node that is not Ready", running(t, deleted("Unknown")).UnstartedSpeakers(started(2, 1, 1)), ""},
+		{"none is replaced while that of a node that is not Ready counts as unavailable", running(t, deleted("Unknown")).UnstartedSpeakers(started(3, 2, 0)), ""},
+		{"the DaemonSet has changed since", running(t).UnstartedSpeakers(started(0, 0, 0, func(set *appsv1.DaemonSet) { set.Generation = 2 })), "0 of 0 speakers"},
+		{"a controller that is not there yet", UnavailablePods(&appsv1.Deployment{}), "0 of 1 pods"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if (tt.want == "") != (tt.got == "") || !strings.Contains(tt.got, tt.want) {
@@ -229,12 +229,12 @@ func started(want, ready, updated int32, changes ...func(*appsv1.DaemonSet)) *ap
 // TestUngiven_NamesAddressesThatMetalLBDoesNotHave in its pools.
 func TestUngiven_NamesAddressesThatMetalLBDoesNotHave(t *testing.T) {
 	pools := announces().Spec.IPAddressPools
-	got := running(t).WithoutMetalLBPool(pools)
+	got := running(t).NoPoolProblems(pools)
 	if len(got) != 1 || !strings.HasPrefix(got[0], "Service shop/api shows 2001:db8::2, which no address pool of MetalLB has") {
 		t.Errorf("got %q, want one sentence about 2001:db8::2", got)
 	}
 	pools[1].Addresses = append(pools[1].Addresses, "2001:db8::/64")
-	if got := running(t).WithoutMetalLBPool(pools); len(got) > 0 {
+	if got := running(t).NoPoolProblems(pools); len(got) > 0 {
 		t.Errorf("got %q, want none", got)
 	}
 }
@@ -286,7 +286,7 @@ func TestLocal_FindsTheNodesThatMayAnnounce(t *testing.T) {
 		{"also from excluded nodes", announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.Nodes.IgnoreExcludeLabel = true }), nodesOf{"shop/web": {"node-1", "node-2"}, "shop/all": {"node-1", "node-2", "node-3", "control-1"}, "shop/empty": nil}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, c.Local(tt.stack, slices)); diff != "" {
+			if diff := cmp.Diff(tt.want, c.LocalServices(tt.stack, slices)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -302,8 +302,8 @@ func TestBackOrder(t *testing.T) {
 	for _, n := range nodes {
 		states = append(states, v1beta1.SpeakerState{ObjectMeta: metav1.ObjectMeta{Name: n.Name}})
 	}
-	partly := made(t)(Limited(speakers(), []string{"a", "b"}))
-	if got, err := BackOrder(nodes[:1], states[:1], made(t)(Stopped(speakers())), announces(), nil); err != nil || cmp.Diff(Order{Together: []Node{{"node-1", "a"}}, OneByOne: []Node{}}, got) != "" {
+	partly := made(t)(LimitSpeakers(speakers(), []string{"a", "b"}))
+	if got, err := BackOrder(nodes[:1], states[:1], made(t)(StopSpeakers(speakers())), announces(), nil); err != nil || cmp.Diff(Order{Together: []Node{{"node-1", "a"}}, OneByOne: []Node{}}, got) != "" {
 		t.Errorf("on the only node: got %v and the error %v", got, err)
 	}
 	for _, tt := range []struct {
@@ -312,10 +312,10 @@ func TestBackOrder(t *testing.T) {
 		stack *v1beta1.LoadBalancerStack
 		want  Order
 	}{
-		{"after a switch", made(t)(Stopped(speakers())), announces(), Order{OneByOne: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
+		{"after a switch", made(t)(StopSpeakers(speakers())), announces(), Order{OneByOne: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
 		{"after one that was interrupted", partly, announces(), Order{OneByOne: []Node{{"node-2", "b"}, {"node-1", "a"}}, Together: []Node{{"node-3", "c"}}}},
 		{"before any node has moved", speakers(), announces(), Order{}},
-		{"without routes", made(t)(Stopped(speakers())), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers = nil }), Order{}},
+		{"without routes", made(t)(StopSpeakers(speakers())), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPPeers = nil }), Order{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := BackOrder(nodes, states, tt.set, tt.stack, nil)
@@ -339,8 +339,8 @@ func TestOverdue(t *testing.T) {
 	}{{"runs", nil, false}, {"ended", &end, true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := running(t, func(c *Cluster) { c.Pods[0].DeletionTimestamp = tt.deleted })
-			if c.Overdue(end.Add(-time.Second)) || c.Overdue(end.Add(time.Second)) != tt.want {
-				t.Errorf("got %v before its end and %v after it, want false and %v", c.Overdue(end.Add(-time.Second)), c.Overdue(end.Add(time.Second)), tt.want)
+			if c.HasOverduePod(end.Add(-time.Second)) || c.HasOverduePod(end.Add(time.Second)) != tt.want {
+				t.Errorf("got %v before its end and %v after it, want false and %v", c.HasOverduePod(end.Add(-time.Second)), c.HasOverduePod(end.Add(time.Second)), tt.want)
 			}
 		})
 	}

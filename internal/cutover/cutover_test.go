@@ -55,22 +55,22 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 		{"with nodes that it leaves out itself", speakers(affine(term(hostname(notIn, "z")))), []corev1.NodeSelectorTerm{term(hostname(notIn, "z"), hostname(notIn, "a", "b"))}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if left, stopped := Progress(tt.set); left != nil || stopped {
+			if left, stopped := SwitchProgress(tt.set); left != nil || stopped {
 				t.Errorf("before: got %v left, stopped %v", left, stopped)
 			}
-			one := made(t)(Limited(tt.set, []string{"b"}))
-			if left, stopped := Progress(one); cmp.Diff([]string{"b"}, left) != "" || stopped {
+			one := made(t)(LimitSpeakers(tt.set, []string{"b"}))
+			if left, stopped := SwitchProgress(one); cmp.Diff([]string{"b"}, left) != "" || stopped {
 				t.Errorf("after one: got %v left, stopped %v", left, stopped)
 			}
-			two := made(t)(Limited(one, []string{"b", "a"}))
+			two := made(t)(LimitSpeakers(one, []string{"b", "a"}))
 			if diff := cmp.Diff(tt.terms, requiredTerms(two.Spec.Template.Spec.Affinity)); diff != "" {
 				t.Errorf("after two (-want +got):\n%s", diff)
 			}
 			if two.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
 				t.Errorf("after two: the strategy %s replaces the pods that stay", two.Spec.UpdateStrategy.Type)
 			}
-			stopped := made(t)(Stopped(two))
-			if left, is := Progress(stopped); left != nil || !is {
+			stopped := made(t)(StopSpeakers(two))
+			if left, is := SwitchProgress(stopped); left != nil || !is {
 				t.Errorf("at the end: got %v left, stopped %v", left, is)
 			}
 			for _, set := range []*appsv1.DaemonSet{one, two, stopped} {
@@ -78,24 +78,24 @@ func TestSpeakers_GoAndComeBack(t *testing.T) {
 					t.Errorf("a pod that is made again has %d s to end, want %d", got, GracePeriod)
 				}
 			}
-			back := made(t)(Returned(stopped, []string{"b"}))
-			if left, is := Progress(back); cmp.Diff([]string{"b"}, left) != "" || is {
+			back := made(t)(ReturnSpeakers(stopped, []string{"b"}))
+			if left, is := SwitchProgress(back); cmp.Diff([]string{"b"}, left) != "" || is {
 				t.Errorf("on the way back: got %v left, stopped %v", left, is)
 			}
-			if diff := cmp.Diff(tt.set.Spec.Template, made(t)(Returned(back, nil)).Spec.Template); diff != "" {
+			if diff := cmp.Diff(tt.set.Spec.Template, made(t)(ReturnSpeakers(back, nil)).Spec.Template); diff != "" {
 				t.Errorf("at the end of the way back, pods differ from those of before (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.set, made(t)(Restored(stopped))); diff != "" {
+			if diff := cmp.Diff(tt.set, made(t)(RestoreSpeakers(stopped))); diff != "" {
 				t.Errorf("restored (-want +got):\n%s", diff)
 			}
 		})
 	}
 	byHand := speakers(func(set *appsv1.DaemonSet) { set.Spec.Template.Spec.NodeSelector[noNodeLabel] = "true" })
-	if diff := cmp.Diff(speakers(), made(t)(Restored(byHand))); diff != "" {
+	if diff := cmp.Diff(speakers(), made(t)(RestoreSpeakers(byHand))); diff != "" {
 		t.Errorf("stopped by hand and restored (-want +got):\n%s", diff)
 	}
 	broken := speakers(func(set *appsv1.DaemonSet) { set.Annotations = map[string]string{AnnotationBefore: "{"} })
-	if _, err := Restored(broken); err == nil || !strings.Contains(err.Error(), "the DaemonSet metallb-system/speaker: the annotation lbstack.io/before-migration") {
+	if _, err := RestoreSpeakers(broken); err == nil || !strings.Contains(err.Error(), "the DaemonSet metallb-system/speaker: the annotation lbstack.io/before-migration") {
 		t.Errorf("with a note that cannot be read: got the error %v", err)
 	}
 }
@@ -123,17 +123,17 @@ func TestController_StopsAndStarts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			controller := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: tt.from}}
-			down, err := Scaled(controller)
-			if err != nil || replicas(down) != 0 {
-				t.Fatalf("scaled: got %d replicas, %v", replicas(down), err)
+			down, err := StopController(controller)
+			if err != nil || replicasOf(down) != 0 {
+				t.Fatalf("scaled: got %d replicas, %v", replicasOf(down), err)
 			}
-			again, err := Scaled(down)
+			again, err := StopController(down)
 			if err != nil {
 				t.Fatal(err)
 			}
-			up, err := Started(again)
-			if err != nil || replicas(up) != tt.to || len(up.Annotations) > 0 {
-				t.Errorf("started: got %d replicas, annotations %v, %v; want %d and none", replicas(up), up.Annotations, err, tt.to)
+			up, err := StartController(again)
+			if err != nil || replicasOf(up) != tt.to || len(up.Annotations) > 0 {
+				t.Errorf("started: got %d replicas, annotations %v, %v; want %d and none", replicasOf(up), up.Annotations, err, tt.to)
 			}
 		})
 	}
@@ -181,7 +181,7 @@ spec:
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stack := object(t, whole)
-			got, err := Routed(stack, tt.hostnames)
+			got, err := WithRoutesFrom(stack, tt.hostnames)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +194,7 @@ spec:
 		})
 	}
 	for _, text := range []string{"spec: {bgpPeers: [1]}", "spec: {bgpPeers: [{nodeSelectors: [1]}]}", "spec: {bgpPeers: 1}"} {
-		if _, err := Routed(object(t, text), []string{"a"}); err == nil {
+		if _, err := WithRoutesFrom(object(t, text), []string{"a"}); err == nil {
 			t.Errorf("%s: no error", text)
 		}
 	}
@@ -249,14 +249,14 @@ func TestOrder(t *testing.T) {
 // TestMoves: nodes that have moved are never taken back, also those that are in no order any more.
 func TestMoves_TakeNoNodeBack(t *testing.T) {
 	order := NewOrder([]Node{{"node-1", "a"}, {"node-2", "b"}, {"node-3", "c"}, {"node-4", "d"}}, []string{"gone", "b", "a"}, nil)
-	moves := order.Moves([]string{"gone", "b", "a"})
+	moves := order.GroupMoves([]string{"gone", "b", "a"})
 	if diff := cmp.Diff([][]Node{{{"node-1", "a"}, {"node-2", "b"}}, {{"node-3", "c"}}}, moves); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"a", "b", "gone"}, AddHostnames([]string{"gone", "b", "a"}, moves[0])); diff != "" {
 		t.Errorf("hostnames (-want +got):\n%s", diff)
 	}
-	if got := Named(moves[0]) + "; " + Named(moves[1]); got != "nodes node-1, node-2; node node-3" {
+	if got := NodesPhrase(moves[0]) + "; " + NodesPhrase(moves[1]); got != "nodes node-1, node-2; node node-3" {
 		t.Errorf("got %q", got)
 	}
 	at := PodNodes([]corev1.Pod{{Spec: corev1.PodSpec{NodeName: "b"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {Spec: corev1.PodSpec{NodeName: "a"}}, {}})
@@ -282,7 +282,7 @@ func TestNodes_AreSelectedByTheirHostnames(t *testing.T) {
 		{"two without a speaker", []corev1.Node{node("n3", "c"), node("n4", "c")}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Nodes(tt.nodes, []corev1.Pod{pod("n1")}, []string{"b"})
+			got, err := SpeakerNodes(tt.nodes, []corev1.Pod{pod("n1")}, []string{"b"})
 			if (tt.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("got the error %v, want %q", err, tt.err)
 			}

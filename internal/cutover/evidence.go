@@ -17,9 +17,9 @@ import (
 
 // Those functions of this file that return a string return what a step still waits for, as a phrase; empty: nothing.
 
-// Unprepared returns what is missing before nodes can move: the stack must be Ready, each address in the status of a Service
-// must have a claim for it, and each of the nodes must have a speaker that receives from all other speakers.
-func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
+// UnpreparedReason returns what is missing before nodes can move: the stack must be Ready, each address in the status of a
+// Service must have a claim for it, and each of the nodes must have a speaker that receives from all other speakers.
+func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
@@ -27,15 +27,15 @@ func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) str
 	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced: // the stack does not announce yet
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}
-	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		for _, address := range svc.addresses {
-			if !c.claimed(svc.name, address) {
+			if !c.isClaimed(svc.name, address) {
 				return fmt.Sprintf("Service %s shows %s, and has no claim of it: kubectl lbstack why %s says why", svc.name, address, svc.name)
 			}
 		}
 	}
 	for _, node := range nodes {
-		state := c.state(node.Name)
+		state := c.stateOf(node.Name)
 		if state == nil || isGone(state) {
 			return fmt.Sprintf("node %s has a speaker of MetalLB and none of lbstack: look at spec.speaker.nodeSelector, spec.speaker.affinity and spec.speaker.tolerations of the stack, and at the pods of the DaemonSet lbstack-speaker", node.Name)
 		}
@@ -46,7 +46,7 @@ func (c *Cluster) Unprepared(stack *v1beta1.LoadBalancerStack, nodes []Node) str
 	return ""
 }
 
-func (c *Cluster) claimed(service, address string) bool {
+func (c *Cluster) isClaimed(service, address string) bool {
 	return slices.ContainsFunc(c.Claims, func(claim v1beta1.IPAddressClaim) bool {
 		return claim.Spec.Address == address && slices.ContainsFunc(claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool {
 			return apiconv.HolderKey(h).String() == service
@@ -54,7 +54,7 @@ func (c *Cluster) claimed(service, address string) bool {
 	})
 }
 
-func (c *Cluster) state(node string) *v1beta1.SpeakerState {
+func (c *Cluster) stateOf(node string) *v1beta1.SpeakerState {
 	for i := range c.States {
 		if c.States[i].Name == node {
 			return &c.States[i]
@@ -69,9 +69,9 @@ func isGone(state *v1beta1.SpeakerState) bool {
 	return meta.IsStatusConditionFalse(state.Status.Conditions, v1beta1.ConditionCurrent)
 }
 
-// Unrouted returns the first session that the stack asks for on a node and that is not established.
-func (c *Cluster) Unrouted(stack *v1beta1.LoadBalancerStack, node Node) string {
-	state, labels := c.state(node.Name), c.labels(node.Name)
+// MissingSession returns the first session that the stack asks for on a node and that is not established.
+func (c *Cluster) MissingSession(stack *v1beta1.LoadBalancerStack, node Node) string {
+	state, labels := c.stateOf(node.Name), c.nodeLabels(node.Name)
 	for i := range stack.Spec.BGPPeers {
 		wanted := &stack.Spec.BGPPeers[i]
 		peer, err := apiconv.ParseBGPPeer(&v1beta1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: string(wanted.Name)}, Spec: wanted.BGPPeerSpec})
@@ -99,7 +99,7 @@ func (c *Cluster) Unrouted(stack *v1beta1.LoadBalancerStack, node Node) string {
 	return ""
 }
 
-func (c *Cluster) labels(node string) map[string]string {
+func (c *Cluster) nodeLabels(node string) map[string]string {
 	for i := range c.Nodes {
 		if c.Nodes[i].Name == node {
 			return c.Nodes[i].Labels
@@ -108,23 +108,23 @@ func (c *Cluster) labels(node string) map[string]string {
 	return nil
 }
 
-// Announcing returns the nodes from which lbstack still announces addresses on the local network, and those of the given
+// AnnouncingNodes returns the nodes from which lbstack still announces addresses on the local network, and those of the given
 // nodes on which it still has sessions with routers.
-func (c *Cluster) Announcing(nodes []Node) string {
+func (c *Cluster) AnnouncingNodes(nodes []Node) string {
 	var words []string
 	for i := range c.States {
 		if n := c.States[i].Status.AddressCount; n > 0 && !isGone(&c.States[i]) {
 			words = append(words, fmt.Sprintf("node %s still announces %d addresses on the local network", c.States[i].Name, n))
 		}
 	}
-	if sessions := c.Sessions(nodes); sessions != "" {
+	if sessions := c.SessionNodes(nodes); sessions != "" {
 		words = append(words, sessions)
 	}
 	return strings.Join(words, ", and ")
 }
 
-// Sessions returns which of the given nodes have sessions of lbstack with routers.
-func (c *Cluster) Sessions(nodes []Node) string {
+// SessionNodes returns which of the given nodes have sessions of lbstack with routers.
+func (c *Cluster) SessionNodes(nodes []Node) string {
 	var words []string
 	for i := range c.States {
 		state := &c.States[i]
@@ -135,9 +135,9 @@ func (c *Cluster) Sessions(nodes []Node) string {
 	return strings.Join(words, ", and ")
 }
 
-// Running returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod on a
-// node that does not report is ignored: the API server is never informed of its end.
-func (c *Cluster) Running(nodes []Node) string {
+// RunningNode returns one of the given nodes, or of all nodes if nil, on which a pod of MetalLB's speakers runs. A deleted pod
+// on a node that does not report is ignored: the API server is never informed of its end.
+func (c *Cluster) RunningNode(nodes []Node) string {
 	for _, pod := range c.podsOn(nodes) {
 		if pod.DeletionTimestamp == nil || !c.doesNotReport(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)
@@ -161,13 +161,14 @@ func (c *Cluster) podsOn(nodes []Node) (pods []corev1.Pod) {
 	return pods
 }
 
-// Overdue reports whether a pod still exists after its grace period: its node may have stopped reporting.
-func (c *Cluster) Overdue(now time.Time) bool {
+// HasOverduePod reports whether a pod still exists after its grace period: its node may have stopped reporting.
+func (c *Cluster) HasOverduePod(now time.Time) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) })
 }
 
-// Unreachable returns a node that does not report and has a pod of MetalLB's speakers: the end of that pod cannot be observed.
-func (c *Cluster) Unreachable() string {
+// UnreachableNode returns a node that does not report and has a pod of MetalLB's speakers: the end of that pod cannot be
+// observed.
+func (c *Cluster) UnreachableNode() string {
 	for _, pod := range c.Pods {
 		if node := pod.Spec.NodeName; c.doesNotReport(node) {
 			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: nobody can say whether it announces, or when it ends: have the node report, or delete the Node once it is off", node, pod.Name)
@@ -177,10 +178,12 @@ func (c *Cluster) Unreachable() string {
 }
 
 // doesNotReport reports whether the kubelet of a node does not report.
-func (c *Cluster) doesNotReport(node string) bool { return c.ready(node) == corev1.ConditionUnknown }
+func (c *Cluster) doesNotReport(node string) bool {
+	return c.readyStatus(node) == corev1.ConditionUnknown
+}
 
-// ready returns the status of the condition Ready of a node; empty if the node has no such condition.
-func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
+// readyStatus returns the status of the condition Ready of a node; empty if the node has no such condition.
+func (c *Cluster) readyStatus(node string) (status corev1.ConditionStatus) {
 	for i := range c.Nodes {
 		for _, condition := range c.Nodes[i].Status.Conditions {
 			if c.Nodes[i].Name == node && condition.Type == corev1.NodeReady {
@@ -191,14 +194,14 @@ func (c *Cluster) ready(node string) (status corev1.ConditionStatus) {
 	return status
 }
 
-// Unstarted returns how many of MetalLB's speakers are ready and up to date, if that is not all of them. Pods on nodes that are
-// not Ready do not count, since such a node may stay so for long. If there is such a pod, pods need not be up to date either: it
-// counts as unavailable, so that the DaemonSet may replace no other, and old and new pods differ only in the nodes on which they
-// may run. With the update strategy OnDelete pods need not be up to date at all.
-func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
+// UnstartedSpeakers returns how many of MetalLB's speakers are ready and up to date, if that is not all of them. Pods on nodes
+// that are not Ready do not count, since such a node may stay so for long. If there is such a pod, pods need not be up to date
+// either: it counts as unavailable, so that the DaemonSet may replace no other, and old and new pods differ only in the nodes
+// on which they may run. With the update strategy OnDelete pods need not be up to date at all.
+func (c *Cluster) UnstartedSpeakers(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
-		if ready := c.ready(c.Pods[i].Spec.NodeName); ready != corev1.ConditionTrue && ready != "" {
+		if ready := c.readyStatus(c.Pods[i].Spec.NodeName); ready != corev1.ConditionTrue && ready != "" {
 			want--
 		}
 	}
@@ -209,13 +212,13 @@ func (c *Cluster) Unstarted(set *appsv1.DaemonSet) string {
 	return fmt.Sprintf("%d of %d speakers of MetalLB are ready, and %d have the current template of the DaemonSet %s/%s", st.NumberReady, want, st.UpdatedNumberScheduled, set.Namespace, set.Name)
 }
 
-// Unannounced returns a Service that had addresses before the switch (c) and is not announced now. Services without endpoints
-// are ignored: nobody announced them before.
-func (c *Cluster) Unannounced(now *Cluster, class string) string {
-	before := c.shown(class)
-	for _, svc := range now.shown(class) {
+// UnannouncedService returns a Service that had addresses before the switch (c) and is not announced now. Services without
+// endpoints are ignored: nobody announced them before.
+func (c *Cluster) UnannouncedService(now *Cluster, class string) string {
+	before := c.shownServices(class)
+	for _, svc := range now.shownServices(class) {
 		switch announced := svc.announced; {
-		case !slices.ContainsFunc(before, func(s shownService) bool { return s.name == svc.name }):
+		case !slices.ContainsFunc(before, func(s serviceAddresses) bool { return s.name == svc.name }):
 		case announced == nil:
 			return fmt.Sprintf("Service %s has no condition %s yet", svc.name, v1beta1.ServiceAnnounced)
 		case announced.Status != metav1.ConditionTrue && announced.Reason != v1beta1.ReasonNoEndpoints:
@@ -225,15 +228,15 @@ func (c *Cluster) Unannounced(now *Cluster, class string) string {
 	return ""
 }
 
-// Missing returns a Service that had an address in its status before (c) and does not have it now. Services that were deleted
-// since, or have another type or class now, are ignored.
-func (c *Cluster) Missing(now *Cluster) string {
+// ServiceWithoutAddress returns a Service that had an address in its status before (c) and does not have it now. Services that
+// were deleted since, or have another type or class now, are ignored.
+func (c *Cluster) ServiceWithoutAddress(now *Cluster) string {
 	has := map[string][]string{}
-	class := c.class()
-	for _, svc := range now.shown(class) {
+	class := c.servedClass()
+	for _, svc := range now.shownServices(class) {
 		has[svc.name] = svc.addresses
 	}
-	for _, svc := range c.shown(class) {
+	for _, svc := range c.shownServices(class) {
 		if !slices.ContainsFunc(now.Services, func(s corev1.Service) bool {
 			return apiconv.KeyOf(&s).String() == svc.name && apiconv.ServedBy(&s, class)
 		}) {

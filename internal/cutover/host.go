@@ -21,10 +21,11 @@ type Host struct {
 	Others []string
 }
 
-// Host returns a node that may announce all addresses that lbstack announces now: if possible one of preferred, and of these the
-// one that announces most of them. If there is no such node, why is the reason. If lbstack announces no address, both are empty.
-func (c *Cluster) Host(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, preferred []Node) (host *Host, why string) {
-	may, from := c.announcers(stack, endpoints), map[string]string{}
+// ChooseHost returns a node that may announce all addresses that lbstack announces now: if possible one of preferred, and of
+// these the one that announces most of them. If there is no such node, why is the reason. If lbstack announces no address, both
+// are empty.
+func (c *Cluster) ChooseHost(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice, preferred []Node) (host *Host, why string) {
+	may, from := c.announcerNodes(stack, endpoints), map[string]string{}
 	for i := range c.States {
 		if isGone(&c.States[i]) {
 			continue
@@ -36,7 +37,7 @@ func (c *Cluster) Host(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1
 	if len(from) == 0 {
 		return nil, ""
 	}
-	all, err := Nodes(c.Nodes, podPerNode(c.Nodes), nil)
+	all, err := SpeakerNodes(c.Nodes, podPerNode(c.Nodes), nil)
 	if err != nil {
 		return nil, err.Error()
 	}
@@ -46,14 +47,14 @@ func (c *Cluster) Host(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1
 				return true
 			}
 		}
-		return c.state(n.Name) == nil
+		return c.stateOf(n.Name) == nil
 	})
 	if len(able) == 0 {
 		return nil, fmt.Sprintf("no node may announce all of the %d addresses", len(from))
 	}
 	best := slices.MinFunc(able, func(x, y Node) int {
-		return cmp.Or(cmp.Compare(rank(slices.Contains(preferred, x)), rank(slices.Contains(preferred, y))),
-			cmp.Compare(c.state(y.Name).Status.AddressCount, c.state(x.Name).Status.AddressCount), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(cmp.Compare(moveRank(slices.Contains(preferred, x)), moveRank(slices.Contains(preferred, y))),
+			cmp.Compare(c.stateOf(y.Name).Status.AddressCount, c.stateOf(x.Name).Status.AddressCount), cmp.Compare(x.Name, y.Name))
 	})
 	for address := range from {
 		from[address] = best.Name
@@ -61,7 +62,7 @@ func (c *Cluster) Host(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1
 	return &Host{Node: best, From: from, Others: Hostnames(slices.DeleteFunc(all, func(n Node) bool { return n == best }))}, ""
 }
 
-// podPerNode returns a pod on each node, for Nodes.
+// podPerNode returns a pod on each node, for SpeakerNodes.
 func podPerNode(nodes []corev1.Node) (pods []corev1.Pod) {
 	for i := range nodes {
 		pods = append(pods, corev1.Pod{Spec: corev1.PodSpec{NodeName: nodes[i].Name}})

@@ -59,7 +59,7 @@ func TestHost_MayAnnounceAllAddresses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			stack := announces()
 			stack.Spec.IPAddressPools, stack.Spec.L2Advertisements = nil, []v1beta1.StackL2Advertisement{{Name: "lan"}}
-			got, why := tt.c.Host(stack, local, tt.preferred)
+			got, why := tt.c.ChooseHost(stack, local, tt.preferred)
 			if !strings.HasPrefix(why, tt.why) || (why == "") != (tt.why == "") {
 				t.Errorf("got the reason %q, want %q", why, tt.why)
 			}
@@ -92,7 +92,7 @@ func TestElsewhere_NamesAnAddress(t *testing.T) {
 		{"all, and one more", "", map[string]string{"192.0.2.1": "a", "192.0.2.2": "a", "192.0.2.3": "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Elsewhere(from, tt.at); got != tt.want {
+			if got := AddressElsewhere(from, tt.at); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

@@ -56,10 +56,10 @@ func (c *Cluster) AddAnnouncer(status *unstructured.Unstructured) {
 // node of an address is not known, or if lbstack may not announce the address from that node.
 func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) (from map[string]string, why string) {
 	from = map[string]string{}
-	local, serving := c.Local(stack, endpoints), endpointNodes(endpoints)
-	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+	local, serving := c.LocalServices(stack, endpoints), endpointNodes(endpoints)
+	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		may, wanted := local[svc.name]
-		nodes := slices.DeleteFunc(slices.Clone(c.Announcers[svc.name]), func(node string) bool { return !c.runs(node) })
+		nodes := slices.DeleteFunc(slices.Clone(c.Announcers[svc.name]), func(node string) bool { return !c.runsSpeaker(node) })
 		switch {
 		case !wanted || len(nodes) == 0 && (len(serving[svc.name]) == 0 || !appliesToAll(stack, svc)):
 			continue // MetalLB does not announce it
@@ -80,15 +80,15 @@ func (c *Cluster) AnnouncedFrom(stack *v1beta1.LoadBalancerStack, endpoints []di
 	return from, ""
 }
 
-// runs reports whether a pod of MetalLB's speakers runs on a node and is not being deleted. The ServiceL2Status of a speaker that
-// has ended stays until the next speaker that announces the Service removes the object.
-func (c *Cluster) runs(node string) bool {
+// runsSpeaker reports whether a pod of MetalLB's speakers runs on a node and is not being deleted. The ServiceL2Status of a
+// speaker that has ended stays until the next speaker that announces the Service removes the object.
+func (c *Cluster) runsSpeaker(node string) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
 }
 
-// Elsewhere returns an address that MetalLB does not report to announce from its node in from, as a phrase; empty if there is
-// none. reported has the nodes that MetalLB reports, by address.
-func Elsewhere(from, reported map[string]string) string {
+// AddressElsewhere returns an address that MetalLB does not report to announce from its node in from, as a phrase; empty if
+// there is none. reported has the nodes that MetalLB reports, by address.
+func AddressElsewhere(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
 			return fmt.Sprintf("MetalLB does not report that node %s announces %s", from[address], address)
@@ -99,7 +99,7 @@ func Elsewhere(from, reported map[string]string) string {
 
 // appliesToAll reports whether each address of a Service has an L2Advertisement that applies whatever the labels of pools,
 // Services and namespaces are.
-func appliesToAll(stack *v1beta1.LoadBalancerStack, svc shownService) bool {
+func appliesToAll(stack *v1beta1.LoadBalancerStack, svc serviceAddresses) bool {
 	return !slices.ContainsFunc(svc.addresses, func(address string) bool {
 		return !slices.ContainsFunc(stack.Spec.L2Advertisements, func(ad v1beta1.StackL2Advertisement) bool {
 			return len(ad.IPAddressPoolSelectors)+len(ad.ServiceSelectors)+len(ad.NamespaceSelectors) == 0 && mayApply(stack, &ad, address)
@@ -141,9 +141,9 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	return changes
 }
 
-// NotAnnouncedFrom returns an address that lbstack does not announce from its node in the map, or for which a foreign host
+// UnannouncedAddress returns an address that lbstack does not announce from its node in the map, or for which a foreign host
 // answers, as a phrase; empty if there is none.
-func (c *Cluster) NotAnnouncedFrom(from map[string]string) string {
+func (c *Cluster) UnannouncedAddress(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {
 			for _, conflict := range c.States[i].Status.Conflicts {
@@ -152,7 +152,7 @@ func (c *Cluster) NotAnnouncedFrom(from map[string]string) string {
 				}
 			}
 		}
-		state := c.state(from[address])
+		state := c.stateOf(from[address])
 		if state == nil || isGone(state) || !slices.ContainsFunc(state.Status.Addresses, func(a v1beta1.SpeakerAddress) bool { return a.Address == address }) {
 			return fmt.Sprintf("lbstack does not announce %s from node %s", address, from[address])
 		}
@@ -160,11 +160,11 @@ func (c *Cluster) NotAnnouncedFrom(from map[string]string) string {
 	return ""
 }
 
-// Spread returns new nodes for addresses, by address, so that nodes announce about the same number each. It returns nil unless
-// a node has at least twice its share, as the last node has when nodes have moved one by one. Only addresses whose node the
-// switch has set, and no administrator, count and move.
-func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
-	may, on, load := c.announcers(stack, endpoints), map[string]string{}, map[string]int{}
+// SpreadNodes returns new nodes for addresses, by address, so that nodes announce about the same number each. It returns nil
+// unless a node has at least twice its share, as the last node has when nodes have moved one by one. Only addresses whose node
+// the switch has set, and no administrator, count and move.
+func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
+	may, on, load := c.announcerNodes(stack, endpoints), map[string]string{}, map[string]int{}
 	for i := range c.Claims {
 		claim := &c.Claims[i]
 		if asks, others := requestedBySwitch(claim); asks && others == "" && len(may[claim.Spec.Address]) > 0 {
@@ -191,15 +191,15 @@ func (c *Cluster) Spread(stack *v1beta1.LoadBalancerStack, endpoints []discovery
 	return to
 }
 
-// announcers returns the nodes that may announce each address on the local network, have a speaker of lbstack and do not drain,
-// by address. A shared address has the nodes that may announce it for all of its Services.
-func (c *Cluster) announcers(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
-	may, local := map[string][]string{}, c.Local(stack, endpoints)
-	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+// announcerNodes returns the nodes that may announce each address on the local network, have a speaker of lbstack and do not
+// drain, by address. A shared address has the nodes that may announce it for all of its Services.
+func (c *Cluster) announcerNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
+	may, local := map[string][]string{}, c.LocalServices(stack, endpoints)
+	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		for _, address := range svc.addresses {
 			others, shared := may[address]
 			may[address] = slices.DeleteFunc(slices.Clone(local[svc.name]), func(node string) bool {
-				state := c.state(node)
+				state := c.stateOf(node)
 				return state == nil || isGone(state) || state.Status.Phase == v1beta1.SpeakerDraining || shared && !slices.Contains(others, node)
 			})
 		}

@@ -149,7 +149,7 @@ func TestApart_NamesAddressesAnnouncedFromAnotherNode(t *testing.T) {
 		}), "node node-1 finds that 02:00:00:00:00:02 answers for 192.0.2.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.c.NotAnnouncedFrom(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			if got := tt.c.UnannouncedAddress(from); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -206,7 +206,7 @@ func TestSpread_TakesAddressesFromANodeThatHasMany(t *testing.T) {
 		{"none", bed(), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, tt.c.Spread(announces(), endpoints), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.want, tt.c.SpreadNodes(announces(), endpoints), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

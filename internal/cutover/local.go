@@ -12,13 +12,13 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Local returns the Services with an address that an L2Advertisement of the stack may apply to, each with the nodes that may
-// announce it. These are the nodes that such an advertisement selects, without those that are excluded from load balancers and,
-// with externalTrafficPolicy: Local, without those that have no endpoint. The key is namespace/name.
-func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
+// LocalServices returns the Services with an address that an L2Advertisement of the stack may apply to, each with the nodes
+// that may announce it. These are the nodes that such an advertisement selects, without those that are excluded from load
+// balancers and, with externalTrafficPolicy: Local, without those that have no endpoint. The key is namespace/name.
+func (c *Cluster) LocalServices(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string][]string {
 	serving := endpointNodes(endpoints)
 	local := map[string][]string{}
-	for _, svc := range c.shown(stack.Spec.LoadBalancerClass) {
+	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		var ads []*v1beta1.StackL2Advertisement
 		for i := range stack.Spec.L2Advertisements {
 			ad := &stack.Spec.L2Advertisements[i]
@@ -36,7 +36,7 @@ func (c *Cluster) Local(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv
 			if excluded && !stack.Spec.Nodes.IgnoreExcludeLabel || svc.local && !serving[svc.name][node.Name] {
 				continue
 			}
-			if slices.ContainsFunc(ads, func(ad *v1beta1.StackL2Advertisement) bool { return selects(ad.NodeSelectors, node.Labels) }) {
+			if slices.ContainsFunc(ads, func(ad *v1beta1.StackL2Advertisement) bool { return selectsLabels(ad.NodeSelectors, node.Labels) }) {
 				local[svc.name] = append(local[svc.name], node.Name)
 			}
 		}
@@ -62,8 +62,8 @@ func endpointNodes(endpoints []discoveryv1.EndpointSlice) map[string]map[string]
 	return nodes
 }
 
-// selects reports whether one of the selectors matches the labels of a node. An empty list selects all nodes.
-func selects(selectors []metav1.LabelSelector, node map[string]string) bool {
+// selectsLabels reports whether one of the selectors matches the labels of a node. An empty list selects all nodes.
+func selectsLabels(selectors []metav1.LabelSelector, node map[string]string) bool {
 	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
 		selector, err := metav1.LabelSelectorAsSelector(&s)
 		return err == nil && selector.Matches(labels.Set(node))

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// AnnotationBefore is set on MetalLB's workloads. Its value is the JSON of before: the fields that a switch has changed,
-	// with their earlier values.
+	// AnnotationBefore is set on MetalLB's workloads. Its value is the JSON of fieldsBefore: the fields that a switch has
+	// changed, with their earlier values.
 	AnnotationBefore = "lbstack.io/before-migration"
 	// noNodeLabel is a label that no node has: a DaemonSet that selects it has no pods.
 	noNodeLabel = "lbstack.io/none"
@@ -31,8 +31,8 @@ const GracePeriod int64 = 30
 // the addresses of those that have left, and answers for them as long as it runs.
 const LastGracePeriod int64 = 2
 
-// before has the fields of a workload that a switch changes, with their earlier values.
-type before struct {
+// fieldsBefore has the fields of a workload that a switch changes, with their earlier values.
+type fieldsBefore struct {
 	Replicas       *int32                          `json:"replicas,omitempty"`
 	NodeSelector   map[string]string               `json:"nodeSelector,omitempty"`
 	Affinity       *corev1.Affinity                `json:"affinity,omitempty"`
@@ -41,21 +41,22 @@ type before struct {
 	GracePeriod *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
-// Scaled returns MetalLB's controller, changed to have no pods.
-func Scaled(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
-	if replicas(controller) == 0 {
+// StopController returns MetalLB's controller, changed to have no pods.
+func StopController(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
+	if replicasOf(controller) == 0 {
 		return controller, nil
 	}
 	down := controller.DeepCopy()
-	if err := writeBefore(&down.Annotations, before{Replicas: down.Spec.Replicas}); err != nil {
+	if err := writeBefore(&down.Annotations, fieldsBefore{Replicas: down.Spec.Replicas}); err != nil {
 		return nil, err
 	}
 	down.Spec.Replicas = new(int32(0))
 	return down, nil
 }
 
-// Started returns MetalLB's controller as it was before the switch. If something else has scaled it to 0, it gets one replica.
-func Started(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
+// StartController returns MetalLB's controller as it was before the switch. If something else has scaled it to 0, it gets one
+// replica.
+func StartController(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 	was, noted, err := readBefore(controller.Annotations)
 	if err != nil {
 		return nil, fmt.Errorf("the Deployment %s/%s: %w", controller.Namespace, controller.Name, err)
@@ -65,33 +66,33 @@ func Started(controller *appsv1.Deployment) (*appsv1.Deployment, error) {
 	switch {
 	case noted:
 		up.Spec.Replicas = was.Replicas
-	case replicas(controller) == 0:
+	case replicasOf(controller) == 0:
 		up.Spec.Replicas = new(int32(1))
 	}
 	return up, nil
 }
 
-func replicas(d *appsv1.Deployment) int32 {
+func replicasOf(d *appsv1.Deployment) int32 {
 	if d.Spec.Replicas == nil {
 		return 1
 	}
 	return *d.Spec.Replicas
 }
 
-// Limited returns the DaemonSet of MetalLB's speakers, changed to leave out the nodes with these hostnames. Pods on other
+// LimitSpeakers returns the DaemonSet of MetalLB's speakers, changed to leave out the nodes with these hostnames. Pods on other
 // nodes stay as they are, since the update strategy becomes OnDelete. Pods that are created from now on have GracePeriod.
-func Limited(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
-	limited, err := Returned(speakers, hostnames)
+func LimitSpeakers(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
+	limited, err := ReturnSpeakers(speakers, hostnames)
 	if err == nil {
 		limited.Spec.Template.Spec.TerminationGracePeriodSeconds = new(GracePeriod)
 	}
 	return limited, err
 }
 
-// Returned is Limited for a rollback. It keeps the original grace period: at the end of the rollback the DaemonSet
+// ReturnSpeakers is LimitSpeakers for a rollback. It keeps the original grace period: at the end of the rollback the DaemonSet
 // restarts all pods whose template is not the original one.
-func Returned(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
-	limited, err := changeable(speakers)
+func ReturnSpeakers(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet, error) {
+	limited, err := prepareSpeakers(speakers)
 	if err != nil || len(hostnames) == 0 {
 		return limited, err
 	}
@@ -116,9 +117,9 @@ func Returned(speakers *appsv1.DaemonSet, hostnames []string) (*appsv1.DaemonSet
 	return limited, nil
 }
 
-// Stopped returns the DaemonSet of MetalLB's speakers, changed to run on no node, not even on one that joins later.
-func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
-	stopped, err := changeable(speakers)
+// StopSpeakers returns the DaemonSet of MetalLB's speakers, changed to run on no node, not even on one that joins later.
+func StopSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	stopped, err := prepareSpeakers(speakers)
 	if err != nil {
 		return nil, err
 	}
@@ -131,24 +132,24 @@ func Stopped(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return stopped, nil
 }
 
-// changeable returns the DaemonSet as it was before the switch, except that it has AnnotationBefore and the update strategy
+// prepareSpeakers returns the DaemonSet as it was before the switch, except that it has AnnotationBefore and the update strategy
 // OnDelete.
-func changeable(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
-	set, err := Restored(speakers)
+func prepareSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+	set, err := RestoreSpeakers(speakers)
 	if err != nil {
 		return nil, err
 	}
 	pod := &set.Spec.Template.Spec
-	if err := writeBefore(&set.Annotations, before{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy(), GracePeriod: pod.TerminationGracePeriodSeconds}); err != nil {
+	if err := writeBefore(&set.Annotations, fieldsBefore{NodeSelector: pod.NodeSelector, Affinity: pod.Affinity.DeepCopy(), UpdateStrategy: set.Spec.UpdateStrategy.DeepCopy(), GracePeriod: pod.TerminationGracePeriodSeconds}); err != nil {
 		return nil, err
 	}
 	set.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 	return set, nil
 }
 
-// Restored returns the DaemonSet of MetalLB's speakers as it was before the switch. This includes a switch made by hand as
+// RestoreSpeakers returns the DaemonSet of MetalLB's speakers as it was before the switch. This includes a switch made by hand as
 // docs/migrate.md describes.
-func Restored(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
+func RestoreSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	was, noted, err := readBefore(speakers.Annotations)
 	if err != nil {
 		return nil, fmt.Errorf("the DaemonSet %s/%s: %w", speakers.Namespace, speakers.Name, err)
@@ -181,27 +182,27 @@ func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
 
 // SameProgress reports whether two versions of the DaemonSet of MetalLB's speakers show the same progress of a switch.
 func SameProgress(one, other *appsv1.DaemonSet) bool {
-	left, stopped := Progress(one)
-	also, too := Progress(other)
+	left, stopped := SwitchProgress(one)
+	also, too := SwitchProgress(other)
 	return slices.Equal(left, also) && stopped == too && one.Annotations[AnnotationBefore] == other.Annotations[AnnotationBefore]
 }
 
-// Begun reports whether a switch has changed the DaemonSet of MetalLB's speakers.
-func Begun(speakers *appsv1.DaemonSet) bool {
+// HasBegun reports whether a switch has changed the DaemonSet of MetalLB's speakers.
+func HasBegun(speakers *appsv1.DaemonSet) bool {
 	_, begun := speakers.Annotations[AnnotationBefore]
 	return begun
 }
 
-// Progress returns the progress of a switch: the hostnames that the DaemonSet leaves out, sorted, and whether it is stopped on all
-// nodes.
-func Progress(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
+// SwitchProgress returns the progress of a switch: the hostnames that the DaemonSet leaves out, sorted, and whether it is
+// stopped on all nodes.
+func SwitchProgress(speakers *appsv1.DaemonSet) (hostnames []string, stopped bool) {
 	_, stopped = speakers.Spec.Template.Spec.NodeSelector[noNodeLabel]
 	was, changed, err := readBefore(speakers.Annotations)
 	now, then := requiredTerms(speakers.Spec.Template.Spec.Affinity), requiredTerms(was.Affinity)
 	if err != nil || !changed || len(now) == 0 {
 		return nil, stopped
 	}
-	mine := len(now[0].MatchExpressions) - 1 // Returned appends one expression to each term
+	mine := len(now[0].MatchExpressions) - 1 // ReturnSpeakers appends one expression to each term
 	if len(then) > 0 {
 		mine = len(then[0].MatchExpressions)
 	}
@@ -223,7 +224,7 @@ func requiredTerms(affinity *corev1.Affinity) []corev1.NodeSelectorTerm {
 }
 
 // writeBefore writes AnnotationBefore.
-func writeBefore(annotations *map[string]string, was before) error {
+func writeBefore(annotations *map[string]string, was fieldsBefore) error {
 	text, err := json.Marshal(was)
 	if err != nil {
 		return err
@@ -236,7 +237,7 @@ func writeBefore(annotations *map[string]string, was before) error {
 }
 
 // readBefore reads AnnotationBefore.
-func readBefore(annotations map[string]string) (was before, found bool, err error) {
+func readBefore(annotations map[string]string) (was fieldsBefore, found bool, err error) {
 	text, found := annotations[AnnotationBefore]
 	if !found {
 		return was, false, nil

@@ -23,9 +23,9 @@ type Order struct {
 	Silent []string
 }
 
-// Moves returns the moves of OneByOne in order, each with the nodes that move at once. Nodes that have moved already, by hostname,
-// are the first move, all together, so that a switch that is continued takes none of them back.
-func (o *Order) Moves(moved []string) (moves [][]Node) {
+// GroupMoves returns the moves of OneByOne in order, each with the nodes that move at once. Nodes that have moved already, by
+// hostname, are the first move, all together, so that a switch that is continued takes none of them back.
+func (o *Order) GroupMoves(moved []string) (moves [][]Node) {
 	var again []Node
 	for _, node := range o.OneByOne {
 		if slices.Contains(moved, node.Hostname) {
@@ -47,8 +47,8 @@ func AddHostnames(hostnames []string, nodes []Node) []string {
 	return slices.Compact(all)
 }
 
-// Named returns a phrase with the names of nodes, for messages.
-func Named(nodes []Node) string {
+// NodesPhrase returns a phrase with the names of nodes, for messages.
+func NodesPhrase(nodes []Node) string {
 	names := make([]string, 0, len(nodes))
 	for _, n := range nodes {
 		names = append(names, n.Name)
@@ -72,10 +72,10 @@ func PodNodes(pods []corev1.Pod) (nodes []Node) {
 
 // NewOrder returns the order for a stack that announces to routers. Nodes move one by one, so that routers have routes over the
 // others meanwhile. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one
-// address. local has the Services with such addresses and the nodes that may announce them (see Local): where possible, one of
-// these nodes stays with MetalLB until the end. Nodes that have moved already, by hostname, come first.
+// address. local has the Services with such addresses and the nodes that may announce them (see LocalServices): where possible,
+// one of these nodes stays with MetalLB until the end. Nodes that have moved already, by hostname, come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
-	local = onlyOn(nodes, local)
+	local = keepNodes(nodes, local)
 	needs := map[string]int{}
 	for _, at := range local {
 		for _, node := range at {
@@ -84,25 +84,25 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	}
 	isMoved := func(n Node) bool { return slices.Contains(moved, n.Hostname) }
 	ordered := slices.SortedFunc(slices.Values(nodes), func(x, y Node) int {
-		return cmp.Or(cmp.Compare(rank(isMoved(x)), rank(isMoved(y))), cmp.Compare(needs[x.Name], needs[y.Name]), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(cmp.Compare(moveRank(isMoved(x)), moveRank(isMoved(y))), cmp.Compare(needs[x.Name], needs[y.Name]), cmp.Compare(x.Name, y.Name))
 	})
 	var o Order
 	gone := map[string]bool{}
 	for i, node := range ordered {
 		// The first node always moves alone: if all moved together, routers would be without routes for a moment.
-		if last := i == len(ordered)-1; last && i > 0 || !isMoved(node) && i > 0 && len(silenced(local, gone, node.Name)) > 0 {
+		if last := i == len(ordered)-1; last && i > 0 || !isMoved(node) && i > 0 && len(silencedServices(local, gone, node.Name)) > 0 {
 			o.Together = append(o.Together, node)
 			continue
 		}
 		gone[node.Name] = true
 		o.OneByOne = append(o.OneByOne, node)
 	}
-	o.Silent = silenced(local, gone, "")
+	o.Silent = silencedServices(local, gone, "")
 	return o
 }
 
-// onlyOn returns local without the nodes that are not in nodes: no speaker of MetalLB runs there.
-func onlyOn(nodes []Node, local map[string][]string) map[string][]string {
+// keepNodes returns local without the nodes that are not in nodes: no speaker of MetalLB runs there.
+func keepNodes(nodes []Node, local map[string][]string) map[string][]string {
 	cut := map[string][]string{}
 	for name, at := range local {
 		cut[name] = slices.DeleteFunc(slices.Clone(at), func(name string) bool {
@@ -112,15 +112,15 @@ func onlyOn(nodes []Node, local map[string][]string) map[string][]string {
 	return cut
 }
 
-func rank(moved bool) int {
+func moveRank(moved bool) int {
 	if moved {
 		return 0
 	}
 	return 1
 }
 
-// silenced returns the Services whose nodes have all moved once one more node (next) has joined those that have (gone).
-func silenced(local map[string][]string, gone map[string]bool, next string) (services []string) {
+// silencedServices returns the Services whose nodes have all moved once one more node (next) has joined those that have (gone).
+func silencedServices(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]
 		if len(at) > 0 && !slices.ContainsFunc(at, func(node string) bool { return !gone[node] && node != next }) {
@@ -130,9 +130,9 @@ func silenced(local map[string][]string, gone map[string]bool, next string) (ser
 	return services
 }
 
-// Nodes returns the nodes that have a pod of speakers, or whose hostname is in moved, sorted by name. A hostname that is missing
-// or that two nodes have is an error, since nodes are selected by hostname.
-func Nodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nodes []Node, err error) {
+// SpeakerNodes returns the nodes that have a pod of speakers, or whose hostname is in moved, sorted by name. A hostname that is
+// missing or that two nodes have is an error, since nodes are selected by hostname.
+func SpeakerNodes(all []corev1.Node, speakers []corev1.Pod, moved []string) (nodes []Node, err error) {
 	owner := map[string]string{}
 	for i := range all {
 		node := &all[i]

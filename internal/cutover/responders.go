@@ -27,9 +27,9 @@ const (
 	ResponderLate
 )
 
-// NDPResponder finds the state of the NDP responder in the beginning of the log of a speaker of MetalLB: one JSON object per line,
-// with the level info or lower. It ignores other lines.
-func NDPResponder(log []byte) Responder {
+// ResponderInLog finds the state of the NDP responder in the beginning of the log of a speaker of MetalLB: one JSON object per
+// line, with the level info or lower. It ignores other lines.
+func ResponderInLog(log []byte) Responder {
 	for line := range bytes.Lines(log) {
 		var entry struct {
 			Event string `json:"event"`
@@ -49,7 +49,7 @@ func NDPResponder(log []byte) Responder {
 
 // ShowsIPv6 reports whether a Service shows an IPv6 address.
 func (c *Cluster) ShowsIPv6() bool {
-	return slices.ContainsFunc(c.shown(c.class()), func(s shownService) bool {
+	return slices.ContainsFunc(c.shownServices(c.servedClass()), func(s serviceAddresses) bool {
 		return slices.ContainsFunc(s.addresses, func(address string) bool {
 			ip, err := apiconv.ParseAddress(address)
 			return err == nil && ip.Is6()
@@ -57,9 +57,9 @@ func (c *Cluster) ShowsIPv6() bool {
 	})
 }
 
-// Replaced returns a pod of MetalLB's speakers that is being deleted, or how many nodes have no pod yet, as a phrase; empty if all
-// nodes have one. A deleted pod on a node that does not report is ignored.
-func (c *Cluster) Replaced(set *appsv1.DaemonSet) string {
+// MissingPod returns a pod of MetalLB's speakers that is being deleted, or how many nodes have no pod yet, as a phrase; empty
+// if all nodes have one. A deleted pod on a node that does not report is ignored.
+func (c *Cluster) MissingPod(set *appsv1.DaemonSet) string {
 	for _, pod := range c.Pods {
 		if pod.DeletionTimestamp != nil && !c.doesNotReport(pod.Spec.NodeName) {
 			return fmt.Sprintf("Pod %s of MetalLB still runs on node %s", pod.Name, pod.Spec.NodeName)

@@ -17,16 +17,16 @@ var (
 
 // WithoutAnnouncements returns a copy of a stack that announces nothing. The controller claims addresses under it, and speakers run.
 func WithoutAnnouncements(stack *unstructured.Unstructured) *unstructured.Unstructured {
-	return without(stack, announceFields)
+	return withoutFields(stack, announceFields)
 }
 
-// Routed returns a copy of a stack that announces only to routers, and only from the nodes with these hostnames. Without
+// WithRoutesFrom returns a copy of a stack that announces only to routers, and only from the nodes with these hostnames. Without
 // hostnames the copy announces nothing.
-func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
+func WithRoutesFrom(stack *unstructured.Unstructured, hostnames []string) (*unstructured.Unstructured, error) {
 	if len(hostnames) == 0 {
 		return WithoutAnnouncements(stack), nil
 	}
-	limited := without(stack, announceFields[:1])
+	limited := withoutFields(stack, announceFields[:1])
 	peers, _, err := unstructured.NestedSlice(limited.Object, "spec", "bgpPeers")
 	if err != nil {
 		return nil, fmt.Errorf("the stack: %w", err)
@@ -60,20 +60,20 @@ func Routed(stack *unstructured.Unstructured, hostnames []string) (*unstructured
 
 // HasRoutes reports whether a stack announces to routers.
 func HasRoutes(stack *unstructured.Unstructured) bool {
-	return !slices.ContainsFunc(routeFields, func(field string) bool { return listLength(stack, field) == 0 })
+	return !slices.ContainsFunc(routeFields, func(field string) bool { return fieldLength(stack, field) == 0 })
 }
 
 // HasLayer2 reports whether a stack announces on the local network.
 func HasLayer2(stack *unstructured.Unstructured) bool {
-	return listLength(stack, "l2Advertisements") > 0
+	return fieldLength(stack, "l2Advertisements") > 0
 }
 
-func listLength(stack *unstructured.Unstructured, field string) int {
+func fieldLength(stack *unstructured.Unstructured, field string) int {
 	list, _, _ := unstructured.NestedSlice(stack.Object, "spec", field)
 	return len(list)
 }
 
-func without(stack *unstructured.Unstructured, fields []string) *unstructured.Unstructured {
+func withoutFields(stack *unstructured.Unstructured, fields []string) *unstructured.Unstructured {
 	stack = stack.DeepCopy()
 	for _, field := range fields {
 		unstructured.RemoveNestedField(stack.Object, "spec", field)

@@ -93,7 +93,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	c.addProblems(s, after)
 	c.addAnnouncements(s, after)
 	c.addSessions(s, after)
-	c.addRollouts(s.Stack, to)
+	c.addSpecChanges(s.Stack, to)
 	return c, nil
 }
 

@@ -11,9 +11,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// fieldEffects has, by field of the spec, the effect of a change of a field that is not planned.
+// fieldEffects has, by name, what a change of a field of the spec does, for the fields that are not
+// compared item by item (plannedLists).
 var fieldEffects = map[string]string{
-	"loadBalancerClass": "Services of the other class are served; those that have an address keep it",
+	"loadBalancerClass": "Services of the new class are served; all Services that have an address keep it",
 	"bfdProfiles":       "BFD follows without a new session",
 	"layer2":            "the speakers follow without a restart",
 	"drain":             "the speakers follow without a restart",
@@ -22,11 +23,12 @@ var fieldEffects = map[string]string{
 	"speaker":           "the speakers are replaced one after the other, unless only spec.speaker.rollout changes",
 	"images":            "the controller and the speakers are rolled out if their image changes",
 	"patches":           "what is rendered changes: a change of a pod template is rolled out",
-	"managementState":   "the operator follows or stops writing",
+	"managementState":   "the operator begins or stops to write objects",
 }
 
-// addRollouts compares two specs: the items of the planned lists (Items), and the other fields (Rollouts).
-func (c *Changes) addRollouts(from, to *v1beta1.LoadBalancerStack) {
+// addSpecChanges compares two specs: the items of the planned lists (Items), and the other fields
+// (Rollouts).
+func (c *Changes) addSpecChanges(from, to *v1beta1.LoadBalancerStack) {
 	before := map[string]any{}
 	if from != nil {
 		before = fieldsOf(&from.Spec)

@@ -74,7 +74,7 @@ func (c *Changes) addProblems(before, after *Snapshot) {
 		for _, name := range slices.Sorted(maps.Keys(now[k.kind])) {
 			r := now[k.kind][name]
 			p := Problem{Kind: k.kind, Name: name, Reason: r.Reason, Message: r.Message, Before: old[k.kind][name] == r}
-			field, path := manifests.Blamed(after.Stack.Spec, k.kind, name, r.Message)
+			field, path := manifests.FieldInSentence(after.Stack.Spec, k.kind, name, r.Message)
 			if path != "" && field != "" {
 				p.Message = strings.Replace(p.Message, field, path, 1)
 			}

@@ -67,7 +67,7 @@ func (s *Snapshot) speakerReports() map[lb.NodeName]reports.Report {
 
 // allocatorPools returns the pools as the allocator of the controller has them, and the validation
 // result of each pool.
-func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.Pool) {
+func (s *Snapshot) allocatorPools() ([]ipam.Pool, map[lb.PoolName]validity.PoolResult) {
 	var taken []ipam.TakenRange
 	for i := range s.Pools {
 		for _, f := range s.Pools[i].Status.Foreign {

@@ -16,9 +16,9 @@ const (
 	componentSpeaker    = "speaker"
 )
 
-// adjust applies the spec to a workload, and the namespace of the components to a policy; other
+// applySpec applies the spec to a workload, and the namespace of the components to a policy; other
 // objects stay as they are.
-func adjust(object *unstructured.Unstructured, o Options) error {
+func applySpec(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var account types.UID
 	var arguments, capabilities []string
@@ -72,8 +72,8 @@ func adjust(object *unstructured.Unstructured, o Options) error {
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
 }
 
-// writtenIn is the namespace that the policies in the manifests name.
-const writtenIn = "lbstack-system"
+// defaultNamespace is the namespace that the policies in the manifests name.
+const defaultNamespace = "lbstack-system"
 
 // adjustPolicy replaces the namespace that a policy names by that of the components. A policy that
 // does not name it exactly once is an error: it would restrict nobody.
@@ -86,9 +86,9 @@ func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	for _, item := range conditions {
 		condition, _ := item.(map[string]any)
 		expression, _ := condition["expression"].(string)
-		if count := strings.Count(expression, writtenIn); count > 0 {
+		if count := strings.Count(expression, defaultNamespace); count > 0 {
 			named += count
-			condition["expression"] = strings.ReplaceAll(expression, writtenIn, namespace)
+			condition["expression"] = strings.ReplaceAll(expression, defaultNamespace, namespace)
 		}
 	}
 	if named != 1 {

@@ -43,9 +43,9 @@ const (
 	maxCause = 512
 )
 
-func quoted(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
+func quoteBounded(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
 
-// oneLine returns the text of an error, which can repeat what a user wrote, within bounds.
-func oneLine(err error) string {
+// errorText returns the text of an error, which can repeat what a user wrote, within bounds.
+func errorText(err error) string {
 	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCause)
 }

@@ -13,12 +13,12 @@ import (
 // the components. It is rendered empty; package keyring defines its entries.
 const MeshKeysSecretName = "lbstack-mesh-keys"
 
-// generate makes the objects that are not in the kustomizations.
-func generate(o Options) ([]*unstructured.Unstructured, error) {
+// generateObjects makes the objects that are not in the kustomizations.
+func generateObjects(o Options) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for i := range o.Spec.IPAddressPools {
 		item := &o.Spec.IPAddressPools[i]
-		pool, err := custom("IPAddressPool", item.Name, &item.IPAddressPoolSpec)
+		pool, err := customObject("IPAddressPool", item.Name, &item.IPAddressPoolSpec)
 		if err != nil {
 			return nil, err
 		}
@@ -27,8 +27,8 @@ func generate(o Options) ([]*unstructured.Unstructured, error) {
 		}
 		objects = append(objects, pool)
 	}
-	for _, item := range announcing(o.Spec) {
-		object, err := custom(item.kind, item.name, item.spec)
+	for _, item := range announcementItems(o.Spec) {
+		object, err := customObject(item.kind, item.name, item.spec)
 		if err != nil {
 			return nil, err
 		}
@@ -37,36 +37,36 @@ func generate(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// named is an item of a list of the stack that becomes an object of its own.
-type named struct {
+// namedItem is an item of a list of the stack that becomes an object of its own.
+type namedItem struct {
 	kind string
 	name v1beta1.ObjectName
 	spec any
 }
 
-// announcing lists the kinds that configure how addresses are announced.
-func announcing(spec v1beta1.LoadBalancerStackSpec) []named {
-	var items []named
+// announcementItems lists the kinds that configure how addresses are announced.
+func announcementItems(spec v1beta1.LoadBalancerStackSpec) []namedItem {
+	var items []namedItem
 	for i := range spec.L2Advertisements {
-		items = append(items, named{"L2Advertisement", spec.L2Advertisements[i].Name, &spec.L2Advertisements[i].L2AdvertisementSpec})
+		items = append(items, namedItem{"L2Advertisement", spec.L2Advertisements[i].Name, &spec.L2Advertisements[i].L2AdvertisementSpec})
 	}
 	for i := range spec.BFDProfiles {
-		items = append(items, named{"BFDProfile", spec.BFDProfiles[i].Name, &spec.BFDProfiles[i].BFDProfileSpec})
+		items = append(items, namedItem{"BFDProfile", spec.BFDProfiles[i].Name, &spec.BFDProfiles[i].BFDProfileSpec})
 	}
 	for i := range spec.Communities {
-		items = append(items, named{"Community", spec.Communities[i].Name, &spec.Communities[i].CommunitySpec})
+		items = append(items, namedItem{"Community", spec.Communities[i].Name, &spec.Communities[i].CommunitySpec})
 	}
 	for i := range spec.BGPPeers {
-		items = append(items, named{"BGPPeer", spec.BGPPeers[i].Name, &spec.BGPPeers[i].BGPPeerSpec})
+		items = append(items, namedItem{"BGPPeer", spec.BGPPeers[i].Name, &spec.BGPPeers[i].BGPPeerSpec})
 	}
 	for i := range spec.BGPAdvertisements {
-		items = append(items, named{"BGPAdvertisement", spec.BGPAdvertisements[i].Name, &spec.BGPAdvertisements[i].BGPAdvertisementSpec})
+		items = append(items, namedItem{"BGPAdvertisement", spec.BGPAdvertisements[i].Name, &spec.BGPAdvertisements[i].BGPAdvertisementSpec})
 	}
 	return items
 }
 
-// custom makes an object of lbstack's own kinds from a spec.
-func custom(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstructured, error) {
+// customObject makes an object of lbstack's own kinds from a spec.
+func customObject(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec)
 	if err != nil {
 		return nil, fmt.Errorf("making the %s %s: %w", kind, name, err)

@@ -51,29 +51,29 @@ func ServiceMonitor() Kind {
 	return Kind{schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, true}
 }
 
-// kinds returns all kinds that the operator writes, in order.
-func kinds() []Kind { return append(Kinds(), ServiceMonitor()) }
+// allKinds returns all kinds that the operator writes, in order.
+func allKinds() []Kind { return append(Kinds(), ServiceMonitor()) }
 
-// rank returns the place of a kind in a list (all), -1 if it is not there.
-func rank(all []Kind, gvk schema.GroupVersionKind) int {
+// kindIndex returns the place of a kind in a list (all), -1 if it is not there.
+func kindIndex(all []Kind, gvk schema.GroupVersionKind) int {
 	return slices.IndexFunc(all, func(k Kind) bool { return k.GroupVersionKind == gvk })
 }
 
 func sortForInstall(objects []*unstructured.Unstructured) {
-	all := kinds()
+	all := allKinds()
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(
-			cmp.Compare(rank(all, a.GroupVersionKind()), rank(all, b.GroupVersionKind())),
+			cmp.Compare(kindIndex(all, a.GroupVersionKind()), kindIndex(all, b.GroupVersionKind())),
 			cmp.Compare(a.GetName(), b.GetName()),
 		)
 	})
 }
 
-// finish sets the namespace of an object, and the label that names the operator
+// setOwnMetadata sets the namespace of an object, and the label that names the operator
 // as its maker.
-func finish(object *unstructured.Unstructured, namespace string) error {
-	all := kinds()
-	at := rank(all, object.GroupVersionKind())
+func setOwnMetadata(object *unstructured.Unstructured, namespace string) error {
+	all := allKinds()
+	at := kindIndex(all, object.GroupVersionKind())
 	if at < 0 {
 		return fmt.Errorf("the manifests hold a %s, which the operator neither watches nor may write", object.GroupVersionKind())
 	}

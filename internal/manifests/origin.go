@@ -14,7 +14,7 @@ import (
 // known. An empty field stands for the object as a whole.
 func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	if component, ok := componentOf(spec, kind, name); ok {
-		return component.origin(spec, kind, name, field)
+		return component.originOf(spec, kind, name, field)
 	}
 	if kind == "PodDisruptionBudget" {
 		return patchesOf(spec, kind, name)
@@ -29,9 +29,10 @@ func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string
 // fieldInWords finds the field of an object's spec in a sentence.
 var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
 
-// Blamed returns the field of a rendered object that a sentence about the object names, empty if it names none, and the
-// path of the field of the stack that it comes from, as Origin does.
-func Blamed(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
+// FieldInSentence returns the field of a rendered object that a sentence about the object names,
+// empty if it names none, and the path of the field of the stack that it comes from, as Origin
+// does.
+func FieldInSentence(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
 	field = fieldInWords.FindString(sentence)
 	return field, Origin(spec, kind, name, field)
 }
@@ -75,10 +76,10 @@ func componentOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) (compone
 	return componentFields{}, false
 }
 
-// origin returns where a field of the workload comes from: the field of the component that sets
+// originOf returns where a field of the workload comes from: the field of the component that sets
 // it, or else the patches of the workload. Lists that have items of lbstack's own are named
 // without the index.
-func (c componentFields) origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
+func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	const pod = "spec.template."
 	for _, f := range []struct {
 		set      bool

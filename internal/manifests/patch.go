@@ -24,9 +24,9 @@ import (
 // grow: each could double it.
 const maxCopied = 256 << 10
 
-// patchable returns a new object of a kind that patches may have as their target, nil for
+// patchTarget returns a new object of a kind that patches may have as their target, nil for
 // another kind. The fields of its type decide how lists are merged and which fields exist.
-func patchable(kind string) any {
+func patchTarget(kind string) any {
 	switch kind {
 	case "Deployment":
 		return &appsv1.Deployment{}
@@ -42,14 +42,14 @@ func patchable(kind string) any {
 func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch) (invalid []*FieldError) {
 	for i, patch := range patches {
 		path := fmt.Sprintf("spec.patches[%d]", i)
-		matches := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return !targets(patch.Target, o) })
+		matches := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return !isTarget(patch.Target, o) })
 		if len(matches) == 0 {
-			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s", describe(patch.Target.Kind, patch.Target.Name)), "correct kind or name"})
+			invalid = append(invalid, &FieldError{path + ".target", fmt.Sprintf("lbstack makes no %s", describeObject(patch.Target.Kind, patch.Target.Name)), "correct kind or name"})
 		}
 		for _, object := range matches {
 			patched, err := applyPatch(object, patch.Patch)
 			if err != nil {
-				invalid = append(invalid, &FieldError{path + ".patch", fmt.Sprintf("the %s cannot be patched: %s", describe(object.GetKind(), object.GetName()), oneLine(err)), "correct the patch, or remove it"})
+				invalid = append(invalid, &FieldError{path + ".patch", fmt.Sprintf("the %s cannot be patched: %s", describeObject(object.GetKind(), object.GetName()), errorText(err)), "correct the patch, or remove it"})
 				continue
 			}
 			object.Object = patched
@@ -58,15 +58,15 @@ func applyPatches(objects []*unstructured.Unstructured, patches []v1beta1.Patch)
 	return invalid
 }
 
-func describe(kind, name string) string {
+func describeObject(kind, name string) string {
 	if name == "" {
 		return kind
 	}
 	return kind + " " + name
 }
 
-func targets(target v1beta1.PatchTarget, object *unstructured.Unstructured) bool {
-	return patchable(object.GetKind()) != nil && target.Kind == object.GetKind() && (target.Name == "" || target.Name == object.GetName())
+func isTarget(target v1beta1.PatchTarget, object *unstructured.Unstructured) bool {
+	return patchTarget(object.GetKind()) != nil && target.Kind == object.GetKind() && (target.Name == "" || target.Name == object.GetName())
 }
 
 // applyPatch returns what a patch makes of an object. The text is a user's: a panic in one of
@@ -90,7 +90,7 @@ func applyPatch(object *unstructured.Unstructured, text string) (patched map[str
 	case bytes.HasPrefix(patch, []byte("[")):
 		after, err = applyOperations(before, patch)
 	case bytes.HasPrefix(patch, []byte("{")):
-		after, err = strategicpatch.StrategicMergePatch(before, patch, patchable(object.GetKind()))
+		after, err = strategicpatch.StrategicMergePatch(before, patch, patchTarget(object.GetKind()))
 	default:
 		err = errors.New("it is neither an object (strategic merge patch) nor a list of operations (JSON patch, RFC 6902)")
 	}
@@ -115,8 +115,8 @@ func applyOperations(before, patch []byte) ([]byte, error) {
 	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopied})
 }
 
-// fixed are the fields that a patch cannot change, with the reasons.
-var fixed = []struct{ path, because string }{
+// fixedFields are the fields that a patch cannot change, with the reasons.
+var fixedFields = []struct{ path, because string }{
 	{"apiVersion", "it would be another object"},
 	{"kind", "it would be another object"},
 	{"metadata.name", "it would be another object"},
@@ -129,7 +129,7 @@ var fixed = []struct{ path, because string }{
 // checkPatched refuses changes after which the operator would not find the object or its pods, and
 // fields that do not exist. Metadata may have only name, namespace, labels and annotations.
 func checkPatched(before, after *unstructured.Unstructured) error {
-	for _, field := range fixed {
+	for _, field := range fixedFields {
 		path := strings.Split(field.path, ".")
 		was, _, _ := unstructured.NestedFieldNoCopy(before.Object, path...)
 		is, _, _ := unstructured.NestedFieldNoCopy(after.Object, path...)
@@ -155,5 +155,5 @@ func checkPatched(before, after *unstructured.Unstructured) error {
 	if _, has := after.Object["status"]; has {
 		return errors.New("it sets status")
 	}
-	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after.Object, patchable(after.GetKind()), true)
+	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after.Object, patchTarget(after.GetKind()), true)
 }

@@ -20,11 +20,11 @@ const ownPrefix = "lbstack.io/"
 // adjustPodMetadata adds the labels and annotations of the spec to the pod template, and the UID of
 // the ServiceAccount. Those of the template itself take precedence.
 func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec, account types.UID) error {
-	annotations := texts(component.PodAnnotations)
+	annotations := stringValues(component.PodAnnotations)
 	if account != "" {
 		annotations[v1beta1.AnnotationServiceAccount] = string(account)
 	}
-	for field, add := range map[string]map[string]string{"labels": texts(component.PodLabels), "annotations": annotations} {
+	for field, add := range map[string]map[string]string{"labels": stringValues(component.PodLabels), "annotations": annotations} {
 		if len(add) == 0 {
 			continue
 		}
@@ -49,18 +49,18 @@ func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
 		name string
 		spec v1beta1.ComponentSpec
 	}{{componentController, spec.Controller.ComponentSpec}, {componentSpeaker, spec.Speaker.ComponentSpec}} {
-		invalid = append(invalid, checkMap("spec."+component.name+".podLabels", component.spec.PodLabels)...)
-		invalid = append(invalid, checkMap("spec."+component.name+".podAnnotations", component.spec.PodAnnotations)...)
+		invalid = append(invalid, checkMapKeys("spec."+component.name+".podLabels", component.spec.PodLabels)...)
+		invalid = append(invalid, checkMapKeys("spec."+component.name+".podAnnotations", component.spec.PodAnnotations)...)
 	}
 	return invalid
 }
 
-func checkMap[V ~string](path string, values map[string]V) (invalid []*FieldError) {
+func checkMapKeys[V ~string](path string, values map[string]V) (invalid []*FieldError) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
-			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is invalid: " + problems[0], "correct the key"})
+			invalid = append(invalid, &FieldError{path, "the key " + quoteBounded(key) + " is invalid: " + problems[0], "correct the key"})
 		} else if strings.HasPrefix(key, ownPrefix) || slices.Contains(ownLabels, key) {
-			invalid = append(invalid, &FieldError{path, "the key " + quoted(key) + " is one that lbstack sets", "use another key"})
+			invalid = append(invalid, &FieldError{path, "the key " + quoteBounded(key) + " is one that lbstack sets", "use another key"})
 		}
 	}
 	return invalid
@@ -69,7 +69,7 @@ func checkMap[V ~string](path string, values map[string]V) (invalid []*FieldErro
 // ownLabels are the labels with which lbstack finds its pods.
 var ownLabels = []string{"app.kubernetes.io/name", v1beta1.LabelComponent, v1beta1.LabelManagedBy}
 
-func texts[V ~string](values map[string]V) map[string]string {
+func stringValues[V ~string](values map[string]V) map[string]string {
 	all := map[string]string{}
 	for key, value := range values {
 		all[key] = string(value)
@@ -108,10 +108,10 @@ func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, select
 	return nil
 }
 
-// image returns the name of an image with another registry; empty: with its own. As container
+// imageFrom returns the name of an image with another registry; empty: with its own. As container
 // runtimes do, it takes what is before the first slash for a registry if that has a dot or a
 // colon, or is localhost.
-func image(name, registry string) string {
+func imageFrom(name, registry string) string {
 	if registry == "" {
 		return name
 	}
@@ -162,7 +162,7 @@ func adjustContainer(pod map[string]any, component v1beta1.ComponentSpec, o Opti
 	if !ok {
 		return errors.New("its container is not an object")
 	}
-	container["image"] = image(o.Image, o.Spec.Images.Registry)
+	container["image"] = imageFrom(o.Image, o.Spec.Images.Registry)
 	if policy := o.Spec.Images.PullPolicy; policy != "" {
 		container["imagePullPolicy"] = string(policy)
 	}

@@ -36,7 +36,7 @@ type Options struct {
 // installed. The same options give the same objects. An InvalidError comes with
 // objects, any other error without.
 func Render(o Options) ([]*unstructured.Unstructured, error) {
-	built, err := built()
+	built, err := builtObjects()
 	if err != nil {
 		return nil, err
 	}
@@ -49,17 +49,17 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 		objects = append(objects, object.DeepCopy())
 	}
 	for _, object := range objects {
-		if err := adjust(object, o); err != nil {
+		if err := applySpec(object, o); err != nil {
 			return nil, fmt.Errorf("adjusting the %s %s to the spec: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
-	generated, err := generate(o)
+	generated, err := generateObjects(o)
 	if err != nil {
 		return nil, err
 	}
 	objects = append(objects, generated...)
 	for _, object := range objects {
-		if err := finish(object, o.Namespace); err != nil {
+		if err := setOwnMetadata(object, o.Namespace); err != nil {
 			return nil, err
 		}
 	}
@@ -70,19 +70,20 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// built returns the result of build, which is the same each time. build runs once: kustomize is
-// slow, and has global state that it does not guard (kubernetes-sigs/kustomize#3659).
-var built = sync.OnceValues(build)
+// builtObjects returns the result of buildObjects, which is the same each time. buildObjects runs
+// once: kustomize is slow, and has global state that it does not guard
+// (kubernetes-sigs/kustomize#3659).
+var builtObjects = sync.OnceValues(buildObjects)
 
-// build runs kustomize over the embedded kustomizations. It gets no input of a
+// buildObjects runs kustomize over the embedded kustomizations. It gets no input of a
 // user: the spec is applied afterwards.
-func build() (objects []*unstructured.Unstructured, err error) {
+func buildObjects() (objects []*unstructured.Unstructured, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("kustomize panicked: %v", r)
 		}
 	}()
-	disk, err := inMemory(config.Files)
+	disk, err := memoryFileSystem(config.Files)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func build() (objects []*unstructured.Unstructured, err error) {
 	return objects, nil
 }
 
-func inMemory(files fs.FS) (filesys.FileSystem, error) {
+func memoryFileSystem(files fs.FS) (filesys.FileSystem, error) {
 	disk := filesys.MakeFsInMemory()
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -275,7 +275,7 @@ func TestEveryObjectIsLabelledAndInItsNamespace(t *testing.T) {
 			t.Errorf("%s %s: label %s: got %q, want %q", object.GetKind(), object.GetName(), v1beta1.LabelManagedBy, got, v1beta1.ManagedByOperator)
 		}
 		want := ""
-		if all := kinds(); all[rank(all, object.GroupVersionKind())].Namespaced {
+		if all := allKinds(); all[kindIndex(all, object.GroupVersionKind())].Namespaced {
 			want = "load-balancers"
 		}
 		if got := object.GetNamespace(); got != want {

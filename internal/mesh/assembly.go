@@ -24,8 +24,8 @@ func (a *assembly) isFresh(now time.Time, about *peer, sequence uint64, interval
 	return a.about == about && a.sequence == sequence && now.Sub(a.at) < interval/2
 }
 
-// missingPieces returns the indices of pieces of a state that have not come, at most wire.MaxMissing; nil: no
-// piece has come.
+// missingPieces returns the indices of pieces of a state that have not come, at most
+// wire.MaxMissing; nil: no piece has come.
 func (a *assembly) missingPieces(about *peer, sequence uint64) []uint16 {
 	if a.about != about || a.sequence != sequence {
 		return nil

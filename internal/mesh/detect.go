@@ -191,7 +191,7 @@ func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 		return false
 	}
 	suspicions, _ := m.countSuspicions(now, p)
-	return suspicions >= several
+	return suspicions >= minSuspectors
 }
 
 // isConfirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
@@ -321,7 +321,7 @@ func (m *Machine) allWatchedSilent(now time.Time) bool {
 			silent++
 		}
 	}
-	return silent >= several
+	return silent >= minSilentPeers
 }
 
 // refuteSuspicions answers a speaker p that suspects peers which this one receives from. The next regular
@@ -352,8 +352,8 @@ func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []Outgoing) {
 	return sends
 }
 
-// vouchesFor reports whether this speaker watches a peer and receives from it. After a stall it has to receive an
-// answer first: what it knows is of before.
+// vouchesFor reports whether this speaker watches a peer and receives from it. After a stall it has
+// to receive an answer first: what it knows is of before.
 func (m *Machine) vouchesFor(now time.Time, p *peer) bool {
 	if m.checking && m.owesAnswer(p) {
 		return false

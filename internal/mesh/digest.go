@@ -32,8 +32,8 @@ const (
 // wantedState is a state that a digest names and this speaker does not have.
 type wantedState struct {
 	wire.KnownState           // if its ID is 0, no state is wanted
-	since      time.Time // when it was named
-	asked      int       // how many speakers were asked for it
+	since           time.Time // when it was named
+	asked           int       // how many speakers were asked for it
 }
 
 // known returns the name of the state of a peer that this speaker has.

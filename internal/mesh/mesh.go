@@ -5,8 +5,8 @@
 //
 // Every speaker sends heartbeats to those that watch it. A speaker that watches another one
 // and receives nothing from it for too long suspects it, and confirms it as dead when another
-// watcher suspects it as well, or no watcher that could refute the suspicion does (SWIM: Das,
-// Gupta and Motivala 2002; the interval is in the message, as in VRRP, RFC 9568).
+// watcher suspects it as well, or when no watcher refutes the suspicion (SWIM: Das, Gupta and Motivala
+// 2002). Heartbeats contain their interval, as in VRRP (RFC 9568).
 package mesh
 
 import (
@@ -28,23 +28,25 @@ type Timing struct {
 
 const (
 	// maxFullMesh is the largest number of peers with which every speaker watches every other one.
-	// With more peers, watchers speakers watch each one.
+	// With more peers, each one is watched by watchersPerPeer speakers.
 	maxFullMesh, watchersPerPeer = 24, 8
-	// several is how many watched peers must be silent at once for pollAllPeers, and how many others
-	// must suspect a peer that this speaker does not watch before it doubts that the peer is
-	// alive.
-	several = 2
-	// maxRefutations is how many times per interval the suspicions of one speaker are refuted
+	// minSilentPeers is how many watched peers must be silent at once before all peers are asked: see
+	// pollAllPeers.
+	minSilentPeers = 2
+	// minSuspectors is how many others must suspect a peer that this speaker does not watch before
+	// this speaker doubts that the peer is alive.
+	minSuspectors = 2
+	// maxRefutations is how many times per interval this speaker refutes suspicions of another one
 	// immediately: see refuteSuspicions.
 	maxRefutations = 4
 	// maxAssemblyBytes bounds the incomplete states of all peers together, in bytes.
 	maxAssemblyBytes = 16 << 20
-	// removalDelay is for how long after its last message a dead peer that is not expected any more
-	// is still named as a suspect: others with slower profiles may find it dead later, and must not
-	// take the heartbeats of this speaker for a refutation.
+	// removalDelay is how long a dead peer that is not expected any more stays among the suspects of
+	// this speaker, after its last message. Others with slower profiles may find it dead later; to them
+	// a heartbeat of this speaker that does not name the peer as a suspect is a refutation.
 	removalDelay = time.Minute
-	// startTimeout is for how long after its last message a starting process counts as one that runs:
-	// longer than a start takes. In a large mesh, speakers that do not watch the process may receive
+	// startTimeout is how long a starting process counts as running after its last message: longer than
+	// a start takes. In a large mesh, speakers that do not watch the process may receive
 	// nothing from it for that long, and then do not count it for a majority.
 	startTimeout = 3 * time.Second
 )
@@ -72,7 +74,7 @@ type Machine struct {
 
 	pieces   [][]byte  // of the own state
 	sequence uint64    // of the own state
-	until    time.Time // when the next speaker is expected, if this one restarts
+	until    time.Time // when the next process of this speaker is expected, if it restarts
 
 	lost       []lb.NodeName // peers that were lost since TakeLost was called
 	restarts   int           // how many live peers are restarting
@@ -84,7 +86,7 @@ type Machine struct {
 	restarting bool          // this speaker restarts
 	gossip     int           // position of the last peer that got a heartbeat without watching this speaker
 	turn       int           // position of the last peer that was named in turn in a digest
-	latest     []*peer       // peers whose states wait to be named in a digest, the earliest first
+	latest     []*peer       // peers whose new states wait to be named in a digest, in the order in which they came
 	unknown    []*peer       // see pullUnknown
 	wanted     []*peer       // peers of which a digest has named a state that this speaker does not have
 
@@ -286,7 +288,7 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 		for _, p := range m.peers {
 			p.added, p.watched = p.added.Add(stall), p.watched.Add(stall)
 			if read := now.Add(m.timing.Timeout); p.isBackSoon(m.lastTick) && p.back.Before(read) {
-				p.back = read // time to read what it sent; others do not wait for it any longer
+				p.back = read // leaves time to read what the peer sent, but no more than others wait for it
 			}
 			if !p.greeted.IsZero() {
 				p.greeted, p.greets = p.greeted.Add(stall), p.greets.Add(stall)

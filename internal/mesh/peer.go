@@ -25,10 +25,10 @@ type peer struct {
 	replaced wire.Instance // the instance before; others may not have met the new one yet
 	sequence uint64        // of the state that is known, from instance
 	state    wire.State
-	back     time.Time // when its next process is expected, if it restarts
-	began    time.Time // when the latest session with it began
-	ended    ackedState       // its state when it was lost during a restart: others may still relay that state
-	endedAt  time.Time // when that was: a speaker that was met since then reaches what this one did not
+	back     time.Time  // when its next process is expected, if it restarts
+	began    time.Time  // when the latest session with it began
+	ended    ackedState // its state when it was lost during a restart: others may still relay that state
+	endedAt  time.Time  // when that was: a speaker that was met since then reaches what this one did not
 	interval time.Duration
 	assembly assembly
 
@@ -45,21 +45,21 @@ type peer struct {
 	silent    bool          // it asks for a session, and its greetings show that it is silent
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
-	want      wantedState          // the state of it that this speaker does not have
+	want      wantedState   // the state of it that this speaker does not have
 	late      bool          // it was silent too when another one was lost
 	suspected time.Time     // since when it is suspected here; zero: it is not
 	vanished  time.Time     // suspected, if it is since the kernel of its node does not answer
 	accused   bool          // the suspicion was sent to all, and not withdrawn yet
 
-	heartbeat time.Time           // when its last heartbeat came
-	suspects  []wire.NodeID       // those in its last heartbeat
-	accusers  map[*peer]time.Time // peers whose last heartbeat names it as a suspect, and when that came
-	refuted   time.Time           // when its suspicions were last refuted immediately
-	relayed   map[*peer]relayedState   // states of its suspects that were sent to it
+	heartbeat time.Time              // when its last heartbeat came
+	suspects  []wire.NodeID          // those in its last heartbeat
+	accusers  map[*peer]time.Time    // peers whose last heartbeat names it as a suspect, and when that came
+	refuted   time.Time              // when its suspicions were last refuted immediately
+	relayed   map[*peer]relayedState // states of its suspects that were sent to it
 
-	nonce uint64 // the last nonce of Recheck that it returned
-	acked uint64 // the sequence of the own state that it has acted on
-	acts  ackedState    // the state of it that this speaker has acted on
+	nonce uint64     // the last nonce of Recheck that it returned
+	acked uint64     // the sequence of the own state that it has acted on
+	acts  ackedState // the state of it that this speaker has acted on
 }
 
 // ackedState identifies a state of a peer.
@@ -81,8 +81,8 @@ func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.B
 // still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
-// endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since its kernel may
-// not be reachable either: see ProbedNodes.
+// endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since its
+// kernel may not be reachable either: see ProbedNodes.
 func (p *peer) endSuspicion() {
 	p.asked = time.Time{}
 	if !p.isRestarting() {
@@ -187,10 +187,10 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// NoteGreeted records that an instance of a peer asks for a session. That counts only for an instance that
-// was met before or that another speaker has vouched for: any other greeting may be a recording.
-// silent: the peer is isolated, or announces nothing on the link of the mesh, so that it does not matter whether it
-// receives from this speaker.
+// NoteGreeted records that an instance of a peer asks for a session. That counts only for an
+// instance that was met before or that another speaker has vouched for: any other greeting may be a
+// recording. silent: the peer is isolated, or announces nothing on the link of the mesh, so that it
+// does not matter whether it receives from this speaker.
 func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // otherwise the stall would count as a pause between two greetings
 	switch p := m.peers[node]; {
@@ -274,8 +274,8 @@ func (m *Machine) setSilent(p *peer, is bool) {
 	}
 }
 
-// noteAlive records that a message of a peer came. A peer that was lost is alive again if its latest state
-// is known.
+// noteAlive records that a message of a peer came. A peer that was lost is alive again if its
+// latest state is known.
 func (m *Machine) noteAlive(now time.Time, p *peer, msg *wire.Message) {
 	if p.late {
 		p.late = false

@@ -77,9 +77,9 @@ func (m *Machine) View() View {
 	return v
 }
 
-// ProbedNodes returns, by name, the nodes whose kernels are to be probed: those of restarting speakers that
-// this one watches. If a speaker was suspected before it restarted, as behind a firewall, its kernel
-// may not be reachable either: others probe it.
+// ProbedNodes returns, by name, the nodes whose kernels are to be probed: those of restarting
+// speakers that this one watches. If a speaker was suspected before it restarted, as behind a
+// firewall, its kernel may not be reachable either: others probe it.
 func (m *Machine) ProbedNodes() []lb.NodeName {
 	if m.restarts == 0 {
 		return nil

@@ -12,32 +12,32 @@ import (
 
 // The lists of a stack, and how many items each can have; then the bounds of lists within an item.
 const (
-	pools, maxPools                         = "ipAddressPools", 64
-	l2Advertisements, maxL2                 = "l2Advertisements", 128
-	bgpPeers, maxPeers                      = "bgpPeers", 64
-	bgpAdvertisements, maxBGPAdvertisements = "bgpAdvertisements", 128
-	bfdProfiles, maxProfiles                = "bfdProfiles", 64
-	communities, maxCommunities             = "communities", 64
-	maxAddresses, maxReferences             = 128, 128
-	maxSelectors, maxLabels                 = 32, 32
-	maxCommunitiesOfAd, maxInterfaces       = 32, 32
+	listPools, maxPools                         = "ipAddressPools", 64
+	listL2Advertisements, maxL2Advertisements   = "l2Advertisements", 128
+	listBGPPeers, maxPeers                      = "bgpPeers", 64
+	listBGPAdvertisements, maxBGPAdvertisements = "bgpAdvertisements", 128
+	listBFDProfiles, maxProfiles                = "bfdProfiles", 64
+	listCommunities, maxCommunities             = "communities", 64
+	maxAddresses, maxReferences                 = 128, 128
+	maxSelectors, maxLabels                     = 32, 32
+	maxAdCommunities, maxInterfaces             = 32, 32
 )
 
 // itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
 func itemPath(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// register records an item of a list of the stack and returns true. If it cannot, it marks the field that the item is made
+// registerItem records an item of a list of the stack and returns true. If it cannot, it marks the field that the item is made
 // from as refused, and returns false: problem is not nil, the list has an item of that name already, or it is full.
-func (in *importer) register(from field, list, name string, length, most int, problem error) bool {
+func (in *importer) registerItem(from field, list, name string, length, most int, problem error) bool {
 	item := itemPath(list, name)
 	other, taken := in.items[item]
 	switch {
 	case problem != nil:
-		from.refuse(fmt.Sprintf("the item %s would be invalid: correct it and import again: %v", item, problem))
+		from.markRefused(fmt.Sprintf("the item %s would be invalid: correct it and import again: %v", item, problem))
 	case taken:
-		from.refuse(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
+		from.markRefused(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
 	case length >= most:
-		from.refuse(fmt.Sprintf("spec.%s can have %d items: create an object of its own for this one, outside of the stack", list, most))
+		from.markRefused(fmt.Sprintf("spec.%s can have %d items: create an object of its own for this one, outside of the stack", list, most))
 	default:
 		in.items[item], in.owners[item], in.roots[item] = from.o.where, in.owner, from
 		return true
@@ -54,7 +54,7 @@ func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
 	if len(p.Addresses) == 0 && problem == nil {
 		problem = fmt.Errorf("it has no address")
 	}
-	ok := in.register(from, pools, string(p.Name), len(*list), maxPools, problem)
+	ok := in.registerItem(from, listPools, string(p.Name), len(*list), maxPools, problem)
 	if ok {
 		*list = append(*list, p)
 	}
@@ -64,7 +64,7 @@ func (in *importer) addPool(from field, p v1beta1.StackIPAddressPool) bool {
 func (in *importer) addL2(from field, a v1beta1.StackL2Advertisement) bool {
 	list := &in.stack.Spec.L2Advertisements
 	_, wrong := apiconv.ParseAdvertisement(&v1beta1.L2Advertisement{Spec: a.L2AdvertisementSpec})
-	ok := in.register(from, l2Advertisements, string(a.Name), len(*list), maxL2, asError(wrong))
+	ok := in.registerItem(from, listL2Advertisements, string(a.Name), len(*list), maxL2Advertisements, asError(wrong))
 	if ok {
 		*list = append(*list, a)
 	}
@@ -74,7 +74,7 @@ func (in *importer) addL2(from field, a v1beta1.StackL2Advertisement) bool {
 func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 	list := &in.stack.Spec.BGPPeers
 	_, wrong := apiconv.ParseBGPPeer(&v1beta1.BGPPeer{Spec: p.BGPPeerSpec})
-	ok := in.register(from, bgpPeers, string(p.Name), len(*list), maxPeers, asError(wrong))
+	ok := in.registerItem(from, listBGPPeers, string(p.Name), len(*list), maxPeers, asError(wrong))
 	if ok {
 		*list = append(*list, p)
 	}
@@ -94,7 +94,7 @@ func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisem
 	if wide := a.AggregationLength%32 != 0 || a.AggregationLengthV6%128 != 0; problem == nil && wide && len(a.ServiceSelectors)+len(a.NamespaceSelectors) > 0 {
 		problem = fmt.Errorf("selectors of Services need aggregationLength 32 and aggregationLengthV6 128")
 	}
-	ok := in.register(from, bgpAdvertisements, string(a.Name), len(*list), maxBGPAdvertisements, problem)
+	ok := in.registerItem(from, listBGPAdvertisements, string(a.Name), len(*list), maxBGPAdvertisements, problem)
 	if ok {
 		*list = append(*list, a)
 	}
@@ -104,7 +104,7 @@ func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisem
 func (in *importer) addProfile(from field, p v1beta1.StackBFDProfile) bool {
 	list := &in.stack.Spec.BFDProfiles
 	_, wrong := apiconv.ParseBFDProfile(&v1beta1.BFDProfile{Spec: p.BFDProfileSpec})
-	ok := in.register(from, bfdProfiles, string(p.Name), len(*list), maxProfiles, asError(wrong))
+	ok := in.registerItem(from, listBFDProfiles, string(p.Name), len(*list), maxProfiles, asError(wrong))
 	if ok {
 		*list = append(*list, p)
 	}
@@ -113,7 +113,7 @@ func (in *importer) addProfile(from field, p v1beta1.StackBFDProfile) bool {
 
 func (in *importer) addCommunities(from field, c v1beta1.StackCommunity) {
 	list := &in.stack.Spec.Communities
-	if in.register(from, communities, string(c.Name), len(*list), maxCommunities, nil) {
+	if in.registerItem(from, listCommunities, string(c.Name), len(*list), maxCommunities, nil) {
 		*list = append(*list, c)
 	}
 }
@@ -138,11 +138,11 @@ func readItems[T comparable](list field, target string, most int, read func(fiel
 		switch {
 		case !ok:
 		case slices.Contains(all, v):
-			item.mapped(target)
+			item.markMapped(target)
 		case len(all) >= most:
-			item.unmapped(fmt.Sprintf("%s can have %d items", target, most))
+			item.markUnmapped(fmt.Sprintf("%s can have %d items", target, most))
 		default:
-			item.mapped(target)
+			item.markMapped(target)
 			all = append(all, v)
 		}
 	}
@@ -153,14 +153,14 @@ func readItems[T comparable](list field, target string, most int, read func(fiel
 type selectorKeys struct{ labels, expressions string }
 
 var (
-	objectKeys    = selectorKeys{"matchLabels", "matchExpressions"}
-	configMapKeys = selectorKeys{"match-labels", "match-expressions"}
+	objectSelectorKeys    = selectorKeys{"matchLabels", "matchExpressions"}
+	configMapSelectorKeys = selectorKeys{"match-labels", "match-expressions"}
 )
 
-// selector reads a label selector.
-func (k selectorKeys) selector(f field, target string) (s metav1.LabelSelector) {
-	if f.empty() {
-		f.mapped(target)
+// readSelector reads a label selector.
+func (k selectorKeys) readSelector(f field, target string) (s metav1.LabelSelector) {
+	if f.isEmpty() {
+		f.markMapped(target)
 	}
 	labels := f.at(k.labels)
 	for _, key := range labels.keys() {
@@ -168,24 +168,24 @@ func (k selectorKeys) selector(f field, target string) (s metav1.LabelSelector) 
 			s.MatchLabels = map[string]string{}
 		}
 		s.MatchLabels[key] = labels.at(key).text()
-		labels.at(key).mapped(target)
+		labels.at(key).markMapped(target)
 	}
 	for _, e := range f.at(k.expressions).items() {
 		s.MatchExpressions = append(s.MatchExpressions, metav1.LabelSelectorRequirement{
 			Key: e.at("key").text(), Operator: metav1.LabelSelectorOperator(e.at("operator").text()), Values: e.at("values").texts(),
 		})
 		for _, key := range []string{"key", "operator", "values"} {
-			e.at(key).mapped(target)
+			e.at(key).markMapped(target)
 		}
 	}
 	return s
 }
 
-// selectors reads a list of label selectors. A list with more items than a stack can have is an error: a part of it would
+// readSelectors reads a list of label selectors. A list with more items than a stack can have is an error: a part of it would
 // select another set of objects.
-func (k selectorKeys) selectors(list field, target string) (all []metav1.LabelSelector, err error) {
+func (k selectorKeys) readSelectors(list field, target string) (all []metav1.LabelSelector, err error) {
 	for _, item := range list.items() {
-		all = append(all, k.selector(item, target))
+		all = append(all, k.readSelector(item, target))
 	}
 	if len(all) > maxSelectors {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", target, len(all), maxSelectors)

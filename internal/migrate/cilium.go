@@ -13,33 +13,33 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// cilium maps an object of Cilium's group.
-func (in *importer) cilium(o *source, root field) {
+// mapCilium maps an object of Cilium's group.
+func (in *importer) mapCilium(o *sourceObject, root field) {
 	switch o.kind {
 	case "CiliumLoadBalancerIPPool":
-		in.renamed(root.at("metadata").at("name"), pools, o.name)
-		in.ciliumPool(root, o.name)
+		in.reportRename(root.at("metadata").at("name"), listPools, o.name)
+		in.mapCiliumPool(root, o.name)
 	case "CiliumL2AnnouncementPolicy":
-		in.renamed(root.at("metadata").at("name"), l2Advertisements, o.name)
-		in.ciliumPolicy(root, o.name)
+		in.reportRename(root.at("metadata").at("name"), listL2Advertisements, o.name)
+		in.mapCiliumPolicy(root, o.name)
 	case "CiliumBGPPeerConfig":
 		in.peerConfigs = append(in.peerConfigs, o)
 	case "CiliumBGPClusterConfig":
-		in.ciliumCluster(o, root)
+		in.mapCiliumCluster(o, root)
 	case "CiliumBGPAdvertisement":
-		in.ciliumAdvertisements(o, root)
+		in.mapCiliumAdvertisements(o, root)
 	case "CiliumBGPPeeringPolicy":
-		root.unmapped("this kind has been replaced in Cilium by CiliumBGPClusterConfig: convert it first, or set spec.bgpPeers and spec.bgpAdvertisements")
+		root.markUnmapped("this kind has been replaced in Cilium by CiliumBGPClusterConfig: convert it first, or set spec.bgpPeers and spec.bgpAdvertisements")
 	case "CiliumBGPNodeConfigOverride":
-		root.unmapped("a stack has no overrides for single nodes: make an item of spec.bgpPeers with nodeSelectors for the node, with its routerID, localASN or sourceAddress")
+		root.markUnmapped("a stack has no overrides for single nodes: make an item of spec.bgpPeers with nodeSelectors for the node, with its routerID, localASN or sourceAddress")
 	default:
-		root.ignore(isOther)
+		root.markIgnored(ignoredOther)
 	}
 }
 
-func (in *importer) ciliumPool(root field, original string) {
-	name := in.names.of(pools, original)
-	spec := root.at("spec").into(itemPath(pools, name))
+func (in *importer) mapCiliumPool(root field, original string) {
+	name := in.names.nameOf(listPools, original)
+	spec := root.at("spec").setItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	blocks := spec.at("blocks")
 	if !blocks.has() {
@@ -55,11 +55,11 @@ func (in *importer) ciliumPool(root field, original string) {
 		}
 		parsed, err := apiconv.ParseRange(text)
 		if err != nil {
-			b.unmapped("it is left out: correct it: " + err.Error())
+			b.markUnmapped("it is left out: correct it: " + err.Error())
 			continue
 		}
 		if len(p.Addresses) == maxAddresses {
-			b.unmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
+			b.markUnmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
 			continue
 		}
 		if !strings.Contains(text, "/") {
@@ -68,7 +68,7 @@ func (in *importer) ciliumPool(root field, original string) {
 			p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String()))
 		}
 		for _, key := range []string{"cidr", "start", "stop"} {
-			b.at(key).mapped("addresses")
+			b.at(key).markMapped("addresses")
 		}
 		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
 			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
@@ -76,12 +76,12 @@ func (in *importer) ciliumPool(root field, original string) {
 	}
 	slices.Sort(p.ExcludeAddresses)
 	p.ExcludeAddresses = slices.Compact(p.ExcludeAddresses)
-	ends.mapped("excludeAddresses")
+	ends.markMapped("excludeAddresses")
 	if spec.at("disabled").flag() {
 		p.State = v1beta1.PoolDraining
 	}
-	spec.at("disabled").mapped("state")
-	if selector := spec.at("serviceSelector"); selector.has() && !selector.empty() {
+	spec.at("disabled").markMapped("state")
+	if selector := spec.at("serviceSelector"); selector.has() && !selector.isEmpty() {
 		services, namespaces, problem := ciliumSelector(selector, "serviceAllocation")
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{}
 		if namespaces != nil {
@@ -93,7 +93,7 @@ func (in *importer) ciliumPool(root field, original string) {
 		if problem != "" {
 			no := false
 			p.AutoAssign, p.ServiceAllocation = &no, nil
-			selector.refuse(problem + ": the pool has autoAssign: false, and Services must name it in the annotation " + v1beta1.AnnotationAddressPool)
+			selector.markRefused(problem + ": the pool has autoAssign: false, and Services must name it in the annotation " + v1beta1.AnnotationAddressPool)
 		}
 	}
 	in.addPool(root, p)
@@ -108,7 +108,7 @@ const (
 // ciliumSelector splits a selector of Services into a selector of the labels of Services and one of the labels of namespaces,
 // each nil if the selector has no such part. problem is why a stack cannot have the selector; empty if it can.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
-	s := objectKeys.selector(f, target)
+	s := objectSelectorKeys.readSelector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}
 	for key, value := range s.MatchLabels {
 		to := services
@@ -130,7 +130,7 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 		}
 		to.MatchExpressions = append(to.MatchExpressions, e)
 	}
-	return orNil(services), orNil(namespaces), ""
+	return nilIfEmpty(services), nilIfEmpty(namespaces), ""
 }
 
 // metav1NameLabel is the label of each namespace that has its name as the value.
@@ -144,7 +144,7 @@ func withLabel(m map[string]string, key, value string) map[string]string {
 	return m
 }
 
-func orNil(s *metav1.LabelSelector) *metav1.LabelSelector {
+func nilIfEmpty(s *metav1.LabelSelector) *metav1.LabelSelector {
 	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
 		return nil
 	}
@@ -154,26 +154,26 @@ func orNil(s *metav1.LabelSelector) *metav1.LabelSelector {
 // literalInterface matches the patterns that match only one name, and captures the name.
 var literalInterface = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
-func (in *importer) ciliumPolicy(root field, original string) {
-	name := in.names.of(l2Advertisements, original)
-	spec := root.at("spec").into(itemPath(l2Advertisements, name))
+func (in *importer) mapCiliumPolicy(root field, original string) {
+	name := in.names.nameOf(listL2Advertisements, original)
+	spec := root.at("spec").setItem(itemPath(listL2Advertisements, name))
 	if !spec.at("loadBalancerIPs").flag() {
-		root.refuse("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and a stack announces nothing else")
+		root.markRefused("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and a stack announces nothing else")
 		return
 	}
-	spec.at("loadBalancerIPs").mapped("name")
+	spec.at("loadBalancerIPs").markMapped("name")
 	if spec.at("externalIPs").flag() {
-		spec.at("externalIPs").unmapped("lbstack announces addresses that it has given, and no externalIPs")
+		spec.at("externalIPs").markUnmapped("lbstack announces addresses that it has given, and no externalIPs")
 	}
-	spec.at("externalIPs").ignore("is off")
+	spec.at("externalIPs").markIgnored("is off")
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
-	if f := spec.at("nodeSelector"); f.has() && !f.empty() {
-		a.NodeSelectors = []metav1.LabelSelector{objectKeys.selector(f, "nodeSelectors")}
+	if f := spec.at("nodeSelector"); f.has() && !f.isEmpty() {
+		a.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(f, "nodeSelectors")}
 	}
-	if f := spec.at("serviceSelector"); f.has() && !f.empty() {
+	if f := spec.at("serviceSelector"); f.has() && !f.isEmpty() {
 		services, namespaces, problem := ciliumSelector(f, "serviceSelectors")
 		if problem != "" {
-			root.refuse("the policy is left out: " + problem)
+			root.markRefused("the policy is left out: " + problem)
 			return
 		}
 		if services != nil {
@@ -186,10 +186,10 @@ func (in *importer) ciliumPolicy(root field, original string) {
 	for _, f := range spec.at("interfaces").items() {
 		match := literalInterface.FindStringSubmatch(f.text())
 		if match == nil || !isInterface(match[1]) || len(a.Interfaces) == maxInterfaces {
-			root.refuse(fmt.Sprintf("the policy is left out: a stack has names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", f.path))
+			root.markRefused(fmt.Sprintf("the policy is left out: a stack has names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", f.path))
 			return
 		}
-		f.mapped("interfaces")
+		f.markMapped("interfaces")
 		if !slices.Contains(a.Interfaces, v1beta1.InterfaceName(match[1])) {
 			a.Interfaces = append(a.Interfaces, v1beta1.InterfaceName(match[1]))
 		}

@@ -17,37 +17,37 @@ type ciliumPeer struct {
 	advertisements []labels.Selector
 }
 
-// ciliumCluster maps the peers of a CiliumBGPClusterConfig.
-func (in *importer) ciliumCluster(o *source, root field) {
+// mapCiliumCluster maps the peers of a CiliumBGPClusterConfig.
+func (in *importer) mapCiliumCluster(o *sourceObject, root field) {
 	spec := root.at("spec")
 	for _, instance := range spec.at("bgpInstances").items() {
-		instance.at("name").ignore(isName)
+		instance.at("name").markIgnored(ignoredName)
 		if port := instance.at("localPort"); port.has() {
-			port.unmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
+			port.markUnmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
 		}
 		for _, f := range instance.at("peers").items() {
-			name := in.names.of(bgpPeers, o.name+"-"+instance.at("name").text()+"-"+f.at("name").text())
-			f = f.into(itemPath(bgpPeers, name))
-			f.at("name").ignore(isName)
+			name := in.names.nameOf(listBGPPeers, o.name+"-"+instance.at("name").text()+"-"+f.at("name").text())
+			f = f.setItem(itemPath(listBGPPeers, name))
+			f.at("name").markIgnored(ignoredName)
 			p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
 			asn := func(f field, target string, to *int64) {
 				if n, ok := f.at(target).number(0, math.MaxUint32); ok {
 					*to = n
-					f.at(target).mapped(target)
+					f.at(target).markMapped(target)
 				}
 			}
 			if n, ok := instance.at("localASN").number(1, math.MaxUint32); ok {
 				p.MyASN = n
-				instance.at("localASN").into(f.item).mapped("myASN")
+				instance.at("localASN").setItem(f.item).markMapped("myASN")
 			}
 			asn(f, "peerASN", &p.PeerASN)
-			p.PeerAddress = address(f.at("peerAddress").text())
-			f.at("peerAddress").mapped("peerAddress")
-			f.at("autoDiscovery").unmapped("lbstack finds routers by their router advertisements only: set peerAddress, or interface in place of it")
-			if n := spec.at("nodeSelector"); n.has() && !n.empty() {
-				p.NodeSelectors = []metav1.LabelSelector{objectKeys.selector(n.into(f.item), "nodeSelectors")}
+			p.PeerAddress = canonicalAddress(f.at("peerAddress").text())
+			f.at("peerAddress").markMapped("peerAddress")
+			f.at("autoDiscovery").markUnmapped("lbstack finds routers by their router advertisements only: set peerAddress, or interface in place of it")
+			if n := spec.at("nodeSelector"); n.has() && !n.isEmpty() {
+				p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(n.setItem(f.item), "nodeSelectors")}
 			}
-			advertisements := in.peerConfig(f.at("peerConfigRef"), &p.BGPPeerSpec)
+			advertisements := in.mapPeerConfig(f.at("peerConfigRef"), &p.BGPPeerSpec)
 			if in.addPeer(f, p) {
 				in.ciliumPeers = append(in.ciliumPeers, ciliumPeer{p.Name, advertisements})
 			}
@@ -55,23 +55,23 @@ func (in *importer) ciliumCluster(o *source, root field) {
 	}
 }
 
-// peerConfig maps a CiliumBGPPeerConfig, which several peers can share, and returns the selectors of its
+// mapPeerConfig maps a CiliumBGPPeerConfig, which several peers can share, and returns the selectors of its
 // advertisements.
-func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
+func (in *importer) mapPeerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	for _, key := range []string{"group", "kind"} {
-		ref.at(key).ignore(isName)
+		ref.at(key).markIgnored(ignoredName)
 	}
-	i := slices.IndexFunc(in.peerConfigs, func(o *source) bool { return o.name == ref.at("name").text() })
+	i := slices.IndexFunc(in.peerConfigs, func(o *sourceObject) bool { return o.name == ref.at("name").text() })
 	if i < 0 {
-		ref.at("name").unmapped("the CiliumBGPPeerConfig is not in the input: import it as well")
+		ref.at("name").markUnmapped("the CiliumBGPPeerConfig is not in the input: import it as well")
 		return nil
 	}
-	ref.at("name").mapped("name")
-	spec := in.peerConfigs[i].root().at("spec").into("spec." + bgpPeers + "[]")
+	ref.at("name").markMapped("name")
+	spec := in.peerConfigs[i].rootField().at("spec").setItem("spec." + listBGPPeers + "[]")
 	seconds := func(f field, key, target string, least, most int64) int32 {
 		n, ok := f.at(key).number(least, most)
 		if ok {
-			f.at(key).mapped(target)
+			f.at(key).markMapped(target)
 		}
 		return int32(n)
 	}
@@ -86,36 +86,36 @@ func (in *importer) peerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisement
 		p.HoldTimeSeconds = &hold
 	}
 	p.PeerPort = seconds(spec.at("transport"), "peerPort", "peerPort", 1, math.MaxUint16)
-	spec.at("transport").at("sourceInterface").unmapped("a session is from the address that the routes of the node give, or from sourceAddress")
-	spec.at("transport").at("localPort").unmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
+	spec.at("transport").at("sourceInterface").markUnmapped("a session is from the address that the routes of the node give, or from sourceAddress")
+	spec.at("transport").at("localPort").markUnmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
 	if hops, ok := spec.at("ebgpMultihop").number(1, 255); ok {
 		p.EBGPMultiHop = hops > 1
-		spec.at("ebgpMultihop").mapped("ebgpMultiHop")
+		spec.at("ebgpMultihop").markMapped("ebgpMultiHop")
 	}
 	if restart := spec.at("gracefulRestart"); restart.at("enabled").flag() {
 		p.GracefulRestart = &v1beta1.BGPGracefulRestart{RestartTimeSeconds: seconds(restart, "restartTimeSeconds", "gracefulRestart.restartTimeSeconds", 1, 4095)}
-		restart.at("enabled").mapped("gracefulRestart")
+		restart.at("enabled").markMapped("gracefulRestart")
 	} else {
-		restart.ignore("is off")
+		restart.markIgnored("is off")
 	}
 	if secret := spec.at("authSecretRef"); secret.text() != "" && len(secret.text()) <= maxObjectName {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.text()}
-		secret.changed("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
+		secret.markChanged("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
 	}
-	return in.families(spec.at("families"), p)
+	return in.mapFamilies(spec.at("families"), p)
 }
 
-// families maps the address families of a session, and returns the selectors of the advertisements of all families.
-func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
+// mapFamilies maps the address families of a session, and returns the selectors of the advertisements of all families.
+func (in *importer) mapFamilies(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
 	seen := map[string]bool{}
 	for _, f := range list.items() {
 		if seen[f.at("afi").text()] = true; f.at("safi").text() != "unicast" {
-			f.at("safi").unmapped("lbstack announces unicast routes only")
+			f.at("safi").markUnmapped("lbstack announces unicast routes only")
 		}
 		for _, key := range []string{"afi", "safi"} {
-			f.at(key).mapped("dualStackAddressFamily")
+			f.at(key).markMapped("dualStackAddressFamily")
 		}
-		s := objectKeys.selector(f.at("advertisements"), "name")
+		s := objectSelectorKeys.readSelector(f.at("advertisements"), "name")
 		if selector, err := metav1.LabelSelectorAsSelector(&s); err == nil && f.at("advertisements").has() {
 			advertisements = append(advertisements, selector)
 		}
@@ -124,8 +124,8 @@ func (in *importer) families(list field, p *v1beta1.BGPPeerSpec) (advertisements
 	return advertisements
 }
 
-// ciliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
-func (in *importer) ciliumAdvertisements(o *source, root field) {
+// mapCiliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
+func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
 	set := root.at("metadata").at("labels")
 	var peers []v1beta1.ObjectName
 	for _, p := range in.ciliumPeers {
@@ -139,30 +139,30 @@ func (in *importer) ciliumAdvertisements(o *source, root field) {
 	}
 	for i, f := range root.at("spec").at("advertisements").items() {
 		if len(peers) == 0 || len(peers) > maxReferences {
-			f.refuse("no peer of the input gets it: import the CiliumBGPClusterConfig and the CiliumBGPPeerConfig whose families select it")
+			f.markRefused("no peer of the input gets it: import the CiliumBGPClusterConfig and the CiliumBGPPeerConfig whose families select it")
 			continue
 		}
-		name := in.names.of(bgpAdvertisements, fmt.Sprintf("%s-%d", o.name, i+1))
-		f = f.into(itemPath(bgpAdvertisements, name))
+		name := in.names.nameOf(listBGPAdvertisements, fmt.Sprintf("%s-%d", o.name, i+1))
+		f = f.setItem(itemPath(listBGPAdvertisements, name))
 		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 		a.Peers = peers
-		if problem := in.ciliumAdvertisement(f, &a.BGPAdvertisementSpec); problem != "" {
-			f.refuse("the advertisement is left out: " + problem)
+		if problem := in.readCiliumAdvertisement(f, &a.BGPAdvertisementSpec); problem != "" {
+			f.markRefused("the advertisement is left out: " + problem)
 			continue
 		}
 		in.addBGPAdvertisement(f, a)
 	}
 }
 
-func (in *importer) ciliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
+func (in *importer) readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
 	service, found := f.at("service"), false
 	for _, kind := range service.at("addresses").items() {
 		if kind.text() == "LoadBalancerIP" {
 			found = true
-			kind.mapped("name")
+			kind.markMapped("name")
 			continue
 		}
-		kind.unmapped("lbstack announces addresses that it has given, and no " + kind.text())
+		kind.markUnmapped("lbstack announces addresses that it has given, and no " + kind.text())
 	}
 	selector := f.at("selector")
 	switch {
@@ -171,9 +171,9 @@ func (in *importer) ciliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec
 	case !selector.has():
 		return "it has no selector, and so selects no Service in Cilium either"
 	}
-	f.at("advertisementType").mapped("name")
-	if selector.empty() {
-		selector.mapped("name")
+	f.at("advertisementType").markMapped("name")
+	if selector.isEmpty() {
+		selector.markMapped("name")
 	} else {
 		services, namespaces, problem := ciliumSelector(selector, "serviceSelectors")
 		if problem != "" {
@@ -189,21 +189,21 @@ func (in *importer) ciliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec
 	attributes := f.at("attributes")
 	if n, ok := attributes.at("localPreference").number(0, math.MaxUint32); ok {
 		a.LocalPref = &n
-		attributes.at("localPreference").mapped("localPref")
+		attributes.at("localPreference").markMapped("localPref")
 	}
 	for _, key := range []string{"standard", "wellKnown", "large"} {
 		prefix := map[string]string{"large": "large:"}[key]
 		for _, c := range attributes.at("communities").at(key).items() {
 			reference, err := in.communityReference(prefix + c.text())
 			if err != nil {
-				c.unmapped("it is left out: write it as 65000:100: " + err.Error())
+				c.markUnmapped("it is left out: write it as 65000:100: " + err.Error())
 				continue
 			}
-			if len(a.Communities) == maxCommunitiesOfAd {
-				c.unmapped(fmt.Sprintf("it is left out: an advertisement can have %d communities: make it two", maxCommunitiesOfAd))
+			if len(a.Communities) == maxAdCommunities {
+				c.markUnmapped(fmt.Sprintf("it is left out: an advertisement can have %d communities: make it two", maxAdCommunities))
 				continue
 			}
-			c.mapped("communities")
+			c.markMapped("communities")
 			if !slices.Contains(a.Communities, v1beta1.CommunityReference(reference)) {
 				a.Communities = append(a.Communities, v1beta1.CommunityReference(reference))
 			}
@@ -213,7 +213,7 @@ func (in *importer) ciliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec
 	for key, to := range map[string]*int32{"aggregationLengthIPv4": &a.AggregationLength, "aggregationLengthIPv6": &a.AggregationLengthV6} {
 		most := map[string]int64{"aggregationLengthIPv4": 32, "aggregationLengthIPv6": 128}[key]
 		if n, ok := service.at(key).number(1, most); ok {
-			if service.at(key).mapped("aggregationLength"); n != most {
+			if service.at(key).markMapped("aggregationLength"); n != most {
 				*to = int32(n)
 			}
 		}

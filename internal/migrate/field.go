@@ -12,9 +12,9 @@ import (
 )
 
 // field is a value of the input, with its path. The code that reads a field marks its outcome; fields without a mark are
-// reported as not mapped (finish).
+// reported as not mapped (markRest).
 type field struct {
-	o    *source
+	o    *sourceObject
 	path string
 	// item is the path of the item of the stack that the field belongs to, and the prefix of the targets of the field.
 	item  string
@@ -51,7 +51,7 @@ func (f field) keys() []string {
 func (f field) items() []field {
 	list, ok := f.value.([]any)
 	if !ok && f.has() {
-		f.unmapped("is no list")
+		f.markUnmapped("is no list")
 	}
 	found := make([]field, 0, len(list))
 	for i, value := range list {
@@ -60,8 +60,8 @@ func (f field) items() []field {
 	return found
 }
 
-// into sets the item of the stack that the field and the fields below it belong to.
-func (f field) into(item string) field { f.item = item; return f }
+// setItem sets the item of the stack that the field and the fields below it belong to.
+func (f field) setItem(item string) field { f.item = item; return f }
 
 // text returns a scalar as text. Any other value is reported as not mapped.
 func (f field) text() string {
@@ -77,7 +77,7 @@ func (f field) text() string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	}
-	f.unmapped("is no text")
+	f.markUnmapped("is no text")
 	return ""
 }
 
@@ -93,7 +93,7 @@ func (f field) texts() (list []string) {
 func (f field) flag() bool {
 	v, ok := f.value.(bool)
 	if !ok && f.has() {
-		f.unmapped("is neither true nor false")
+		f.markUnmapped("is neither true nor false")
 	}
 	return v
 }
@@ -108,15 +108,15 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 		n = v
 	case float64:
 		if n = int64(v); v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-			f.unmapped("is no whole number")
+			f.markUnmapped("is no whole number")
 			return 0, false
 		}
 	default:
-		f.unmapped("is no number")
+		f.markUnmapped("is no number")
 		return 0, false
 	}
 	if n < least || n > most {
-		f.unmapped(fmt.Sprintf("lbstack takes %d to %d here: set another value", least, most))
+		f.markUnmapped(fmt.Sprintf("lbstack takes %d to %d here: set another value", least, most))
 		return 0, false
 	}
 	return n, true
@@ -130,35 +130,35 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	}
 	d, err := time.ParseDuration(f.text())
 	if err != nil {
-		f.unmapped(`is no duration such as "90s"`)
+		f.markUnmapped(`is no duration such as "90s"`)
 		return 0, false
 	}
 	n = int64(d / time.Second)
 	if n < least || n > most {
-		f.unmapped(fmt.Sprintf("lbstack takes %d to %d seconds here: set another value", least, most))
+		f.markUnmapped(fmt.Sprintf("lbstack takes %d to %d seconds here: set another value", least, most))
 		return 0, false
 	}
 	if d%time.Second != 0 {
-		f.changed(target, fmt.Sprintf("it is in whole seconds: %s becomes %d", d, n))
+		f.markChanged(target, fmt.Sprintf("it is in whole seconds: %s becomes %d", d, n))
 	}
-	f.mapped(target)
+	f.markMapped(target)
 	return n, true
 }
 
-// mapped marks the field as one that the stack has, with the same meaning.
-func (f field) mapped(target string) { f.mark(Mapped, target, "") }
+// markMapped marks the field as one that the stack has, with the same meaning.
+func (f field) markMapped(target string) { f.markLeaves(Mapped, target, "") }
 
-// changed marks the field as one that the stack has, with another meaning; why is the reason.
-func (f field) changed(target, why string) { f.mark(Changed, target, why) }
+// markChanged marks the field as one that the stack has, with another meaning; why is the reason.
+func (f field) markChanged(target, why string) { f.markLeaves(Changed, target, why) }
 
-// unmapped marks the field as one that the stack does not have; todo is the reason and what to do.
-func (f field) unmapped(todo string) { f.mark(Unmapped, "", todo) }
+// markUnmapped marks the field as one that the stack does not have; todo is the reason and what to do.
+func (f field) markUnmapped(todo string) { f.markLeaves(Unmapped, "", todo) }
 
-// ignore marks the field as one that does not concern the stack. It does not replace an earlier mark.
-func (f field) ignore(why string) { f.mark(Ignored, "", why) }
+// markIgnored marks the field as one that does not concern the stack. It does not replace an earlier mark.
+func (f field) markIgnored(why string) { f.markLeaves(Ignored, "", why) }
 
-// mark sets the outcome of each leaf. A worse outcome replaces a better one, except that an ignored leaf stays ignored.
-func (f field) mark(outcome Outcome, target, note string) {
+// markLeaves sets the outcome of each leaf. A worse outcome replaces a better one, except that an ignored leaf stays ignored.
+func (f field) markLeaves(outcome Outcome, target, note string) {
 	if target != "" && f.item != "" {
 		target = f.item + "." + target
 	}
@@ -169,8 +169,8 @@ func (f field) mark(outcome Outcome, target, note string) {
 	})
 }
 
-// refuse marks all leaves as not mapped, whatever their marks were, except those that are ignored.
-func (f field) refuse(why string) {
+// markRefused marks all leaves as not mapped, whatever their marks were, except those that are ignored.
+func (f field) markRefused(why string) {
 	f.leaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
 			f.o.entries[leaf.path] = &Entry{Object: f.o.where, Path: leaf.path, Outcome: Unmapped, Note: why, group: f.path}
@@ -178,14 +178,14 @@ func (f field) refuse(why string) {
 	})
 }
 
-// finish marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So the report has every leaf.
-func (f field) finish() {
+// markRest marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So the report has every leaf.
+func (f field) markRest() {
 	f.leaves(func(leaf field) {
-		if leaf.empty() {
-			leaf.ignore(isEmpty)
+		if leaf.isEmpty() {
+			leaf.markIgnored(ignoredEmpty)
 		}
 		if f.o.entries[leaf.path] == nil {
-			leaf.unmapped("lbstack does not know this field: look in its documentation for what it did")
+			leaf.markUnmapped("lbstack does not know this field: look in its documentation for what it did")
 		}
 	})
 }
@@ -223,7 +223,7 @@ func (f field) leaves(visit func(field)) {
 	}
 }
 
-func (f field) empty() bool {
+func (f field) isEmpty() bool {
 	switch v := f.value.(type) {
 	case nil:
 		return true

@@ -23,46 +23,46 @@ func isKubeVIP(name string, data field) bool {
 	})
 }
 
-// kubeVIP maps the pools of kube-vip. The ConfigMap does not say how addresses are announced.
-func (in *importer) kubeVIP(data field) {
+// mapKubeVIP maps the pools of kube-vip. The ConfigMap does not say how addresses are announced.
+func (in *importer) mapKubeVIP(data field) {
 	skipEnds := data.at("skip-end-ips-in-cidr")
 	for _, key := range data.keys() {
 		f := data.at(key)
 		switch {
 		case strings.HasPrefix(key, vipCIDR):
-			in.vipPool(data, f, strings.TrimPrefix(key, vipCIDR))
+			in.mapVIPPool(data, f, strings.TrimPrefix(key, vipCIDR))
 		case strings.HasPrefix(key, vipRange):
 			place := strings.TrimPrefix(key, vipRange)
 			if data.at(vipCIDR+place).has() || data.at(vipCIDR+vipGlobal).has() {
-				f.ignore("kube-vip does not use it, since a cidr- goes before it")
+				f.markIgnored("kube-vip does not use it, since a cidr- goes before it")
 				continue
 			}
-			in.vipPool(data, f, place)
+			in.mapVIPPool(data, f, place)
 		case strings.HasPrefix(key, vipShare) && f.text() == "true":
-			f.unmapped("Services share an address if they ask for it: give them the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
+			f.markUnmapped("Services share an address if they ask for it: give them the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
 		case strings.HasPrefix(key, vipShare):
-			f.ignore("Services share no address unless they ask for it")
+			f.markIgnored("Services share no address unless they ask for it")
 		case key == "search-order" && f.text() == "desc":
-			f.unmapped("lbstack gives the lowest free address first: Services that have an address must name it, in the annotation " + v1beta1.AnnotationLoadBalancerIPs + ", to keep it")
+			f.markUnmapped("lbstack gives the lowest free address first: Services that have an address must name it, in the annotation " + v1beta1.AnnotationLoadBalancerIPs + ", to keep it")
 		case key == "search-order":
-			f.ignore("lbstack gives the lowest free address first")
+			f.markIgnored("lbstack gives the lowest free address first")
 		case key == "kubevip-services":
-			f.ignore(isState)
+			f.markIgnored(ignoredState)
 		}
 	}
 	if skipEnds.text() != "true" {
-		skipEnds.ignore("is off")
+		skipEnds.markIgnored("is off")
 	}
 }
 
-// vipPool maps the addresses for one namespace (place), or for all namespaces if place is "global".
-func (in *importer) vipPool(data, f field, place string) {
+// mapVIPPool maps the addresses for one namespace (place), or for all namespaces if place is "global".
+func (in *importer) mapVIPPool(data, f field, place string) {
 	if !isLabel(place) {
-		f.unmapped("no namespace can have this name")
+		f.markUnmapped("no namespace can have this name")
 		return
 	}
-	name := in.names.of(pools, place)
-	f = f.into(itemPath(pools, name))
+	name := in.names.nameOf(listPools, place)
+	f = f.setItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
 	skip := data.at("skip-end-ips-in-cidr")
 	for _, text := range strings.Split(f.text(), ",") {
@@ -70,10 +70,10 @@ func (in *importer) vipPool(data, f field, place string) {
 		parsed, err := apiconv.ParseRange(text)
 		switch {
 		case text == "0.0.0.0/32" || text == "0.0.0.0":
-			f.refuse("kube-vip gets the addresses by DHCP, and lbstack does not: keep addresses out of the range of the DHCP server, and set them in spec.ipAddressPools")
+			f.markRefused("kube-vip gets the addresses by DHCP, and lbstack does not: keep addresses out of the range of the DHCP server, and set them in spec.ipAddressPools")
 			return
 		case err != nil:
-			f.refuse("correct it and import again: " + err.Error())
+			f.markRefused("correct it and import again: " + err.Error())
 			return
 		}
 		if !strings.Contains(text, "/") {
@@ -84,31 +84,32 @@ func (in *importer) vipPool(data, f field, place string) {
 					p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(end))
 				}
 			}
-			skip.into(f.item).mapped("excludeAddresses")
+			skip.setItem(f.item).markMapped("excludeAddresses")
 		}
 		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
 			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
 		}
 	}
 	if len(p.Addresses) > maxAddresses || len(p.ExcludeAddresses) > maxAddresses {
-		f.refuse(fmt.Sprintf("a pool can have %d addresses and ranges: make it two", maxAddresses))
+		f.markRefused(fmt.Sprintf("a pool can have %d addresses and ranges: make it two", maxAddresses))
 		return
 	}
-	f.mapped("addresses")
+	f.markMapped("addresses")
 	if place != vipGlobal {
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{v1beta1.ObjectName(place)}}
 		if data.at(vipCIDR+vipGlobal).has() || data.at(vipRange+vipGlobal).has() {
-			f.changed("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all; kube-vip had it wait")
+			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all; kube-vip had it wait")
 		}
 	}
 	if in.addPool(f, p) {
-		in.vipAdvertisement(data, f, place, p.Name)
+		in.addVIPAdvertisement(data, f, place, p.Name)
 	}
 }
 
-// vipAdvertisement adds an advertisement for a pool, on the interface that the ConfigMap names or, without one, on all interfaces.
-func (in *importer) vipAdvertisement(data, from field, place string, pool v1beta1.ObjectName) {
-	name := in.names.of(l2Advertisements, place)
+// addVIPAdvertisement adds an advertisement for a pool, on the interface that the ConfigMap names or, without one, on all
+// interfaces.
+func (in *importer) addVIPAdvertisement(data, from field, place string, pool v1beta1.ObjectName) {
+	name := in.names.nameOf(listL2Advertisements, place)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools = []v1beta1.ObjectName{pool}
 	at := data.at(vipInterface + place)
@@ -117,11 +118,11 @@ func (in *importer) vipAdvertisement(data, from field, place string, pool v1beta
 	}
 	if at.has() {
 		if !isInterface(at.text()) {
-			at.unmapped("this is no name of an interface: nothing announces the addresses of " + place)
+			at.markUnmapped("this is no name of an interface: nothing announces the addresses of " + place)
 			return
 		}
 		a.Interfaces = []v1beta1.InterfaceName{v1beta1.InterfaceName(at.text())}
-		at.into(itemPath(l2Advertisements, name)).mapped("interfaces")
+		at.setItem(itemPath(listL2Advertisements, name)).markMapped("interfaces")
 	}
 	in.addL2(from, a)
 	in.vip = true

@@ -12,64 +12,64 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// metalLB maps an object of MetalLB's group.
-func (in *importer) metalLB(o *source, root field) {
+// mapMetalLB maps an object of MetalLB's group.
+func (in *importer) mapMetalLB(o *sourceObject, root field) {
 	spec, name := root.at("spec"), root.at("metadata").at("name")
-	if list := listOf[o.kind]; list != "" {
-		in.renamed(name, list, o.name)
+	if list := metalLBLists[o.kind]; list != "" {
+		in.reportRename(name, list, o.name)
 	}
 	switch o.kind {
 	case "IPAddressPool":
-		in.pool(o, root)
+		in.mapPool(o, root)
 	case "AddressPool":
-		in.oldPool(root, spec, objectPool, o.name)
+		in.mapOldPool(root, spec, objectPoolKeys, o.name)
 	case "L2Advertisement":
-		in.l2Advertisement(o, root)
+		in.mapL2Advertisement(o, root)
 	case "BGPAdvertisement":
-		in.bgpAdvertisement(o, root)
+		in.mapBGPAdvertisement(o, root)
 	case "BGPPeer":
-		in.peer(root, spec, objectPeer, o.name)
+		in.mapPeer(root, spec, objectPeerKeys, o.name)
 	case "BFDProfile":
-		in.profile(root, spec, objectProfile, o.name)
+		in.mapProfile(root, spec, objectProfileKeys, o.name)
 	case "Community":
-		in.community(root, o.name)
+		in.mapCommunity(root, o.name)
 	case "MetalLB":
-		in.operatorObject(spec)
+		in.mapOperatorObject(spec)
 	default:
-		root.ignore(isState)
+		root.markIgnored(ignoredState)
 	}
 }
 
-// listOf has the list of a stack to which each kind of MetalLB is mapped.
-var listOf = map[string]string{
-	"IPAddressPool": pools, "AddressPool": pools, "L2Advertisement": l2Advertisements, "BGPAdvertisement": bgpAdvertisements,
-	"BGPPeer": bgpPeers, "BFDProfile": bfdProfiles, "Community": communities,
+// metalLBLists has the list of a stack to which each kind of MetalLB is mapped.
+var metalLBLists = map[string]string{
+	"IPAddressPool": listPools, "AddressPool": listPools, "L2Advertisement": listL2Advertisements, "BGPAdvertisement": listBGPAdvertisements,
+	"BGPPeer": listBGPPeers, "BFDProfile": listBFDProfiles, "Community": listCommunities,
 }
 
-// pool maps an IPAddressPool.
-func (in *importer) pool(o *source, root field) {
-	name := in.names.of(pools, o.name)
-	spec := root.at("spec").into(itemPath(pools, name))
+// mapPool maps an IPAddressPool.
+func (in *importer) mapPool(o *sourceObject, root field) {
+	name := in.names.nameOf(listPools, o.name)
+	spec := root.at("spec").setItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	labels := root.at("metadata").into(spec.item).at("labels")
-	p.Labels = poolLabels(labels)
-	p.Addresses = addresses(spec.at("addresses"))
+	labels := root.at("metadata").setItem(spec.item).at("labels")
+	p.Labels = readPoolLabels(labels)
+	p.Addresses = readAddresses(spec.at("addresses"))
 	if auto := spec.at("autoAssign"); auto.has() {
 		v := auto.flag()
-		auto.mapped("autoAssign")
+		auto.markMapped("autoAssign")
 		p.AutoAssign = &v
 	}
 	p.AvoidBuggyIPs = spec.at("avoidBuggyIPs").flag()
-	spec.at("avoidBuggyIPs").mapped("avoidBuggyIPs")
+	spec.at("avoidBuggyIPs").markMapped("avoidBuggyIPs")
 	var err error
-	if p.ServiceAllocation, err = in.allocation(spec.at("serviceAllocation")); err != nil {
-		root.refuse("the pool is left out: " + err.Error())
+	if p.ServiceAllocation, err = in.readAllocation(spec.at("serviceAllocation")); err != nil {
+		root.markRefused("the pool is left out: " + err.Error())
 		return
 	}
 	if a := spec.at("serviceAllocation"); a.has() && len(p.ServiceAllocation.Namespaces)+len(p.ServiceAllocation.NamespaceSelectors)+len(p.ServiceAllocation.ServiceSelectors) == 0 {
 		no := false
 		p.AutoAssign, p.ServiceAllocation = &no, nil
-		a.changed("autoAssign", "it selects no Services, and MetalLB gives such a pool to Services that name it only: autoAssign is false")
+		a.markChanged("autoAssign", "it selects no Services, and MetalLB gives such a pool to Services that name it only: autoAssign is false")
 	}
 	if in.addPool(root, p) {
 		in.poolLabels[p.Name] = map[string]string{}
@@ -79,35 +79,35 @@ func (in *importer) pool(o *source, root field) {
 	}
 }
 
-// poolLabels returns the labels that the pool of the stack gets, for selectors in advertisements.
-func poolLabels(f field) (labels map[string]string) {
+// readPoolLabels returns the labels that the pool of the stack gets, for selectors in advertisements.
+func readPoolLabels(f field) (labels map[string]string) {
 	for _, key := range f.keys() {
 		label := f.at(key)
 		switch {
-		case isInstallation(key):
-			label.ignore("is about how the object was installed")
+		case isInstallationKey(key):
+			label.markIgnored("is about how the object was installed")
 		case strings.HasPrefix(key, "lbstack.io/"):
-			label.unmapped("labels of lbstack.io are set by lbstack")
+			label.markUnmapped("labels of lbstack.io are set by lbstack")
 		case len(labels) == maxLabels:
-			label.unmapped(fmt.Sprintf("labels can have %d items", maxLabels))
+			label.markUnmapped(fmt.Sprintf("labels can have %d items", maxLabels))
 		default:
 			if labels == nil {
 				labels = map[string]string{}
 			}
 			labels[key] = label.text()
-			label.mapped("labels")
+			label.markMapped("labels")
 		}
 	}
 	return labels
 }
 
-// addresses reads CIDRs and ranges. Invalid ones are left out and reported.
-func addresses(list field) []v1beta1.AddressRange {
+// readAddresses reads CIDRs and ranges. Invalid ones are left out and reported.
+func readAddresses(list field) []v1beta1.AddressRange {
 	return readItems(list, "addresses", maxAddresses, func(f field) (v1beta1.AddressRange, bool) {
 		text := strings.TrimSpace(f.text())
 		parsed, err := apiconv.ParseRange(text)
 		if err != nil {
-			f.unmapped("it is left out: correct it: " + err.Error())
+			f.markUnmapped("it is left out: correct it: " + err.Error())
 			return "", false
 		}
 		if !strings.Contains(text, "/") {
@@ -117,17 +117,17 @@ func addresses(list field) []v1beta1.AddressRange {
 	})
 }
 
-func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
+func (in *importer) readAllocation(f field) (*v1beta1.ServiceAllocation, error) {
 	if !f.has() {
 		return nil, nil
 	}
 	a := &v1beta1.ServiceAllocation{}
-	if f.empty() {
-		f.mapped("serviceAllocation")
+	if f.isEmpty() {
+		f.markMapped("serviceAllocation")
 	}
 	if n, ok := f.at("priority").number(0, 1<<31-1); ok {
 		a.Priority = int32(n)
-		f.at("priority").mapped("serviceAllocation.priority")
+		f.at("priority").markMapped("serviceAllocation.priority")
 	}
 	namespaces, err := f.at("namespaces"), error(nil)
 	for i, ns := range namespaces.items() {
@@ -138,83 +138,83 @@ func (in *importer) allocation(f field) (*v1beta1.ServiceAllocation, error) {
 	a.Namespaces = readItems(namespaces, "serviceAllocation.namespaces", maxReferences, func(f field) (v1beta1.ObjectName, bool) {
 		return v1beta1.ObjectName(f.text()), true
 	})
-	if a.NamespaceSelectors, err = objectKeys.selectors(f.at("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
+	if a.NamespaceSelectors, err = objectSelectorKeys.readSelectors(f.at("namespaceSelectors"), "serviceAllocation.namespaceSelectors"); err != nil {
 		return nil, err
 	}
-	a.ServiceSelectors, err = objectKeys.selectors(f.at("serviceSelectors"), "serviceAllocation.serviceSelectors")
+	a.ServiceSelectors, err = objectSelectorKeys.readSelectors(f.at("serviceSelectors"), "serviceAllocation.serviceSelectors")
 	return a, err
 }
 
-// renamed reports the new name of an item if the stack cannot have its original name. name is the field of the input with
+// reportRename reports the new name of an item if the stack cannot have its original name. name is the field of the input with
 // the original name.
-func (in *importer) renamed(name field, list, original string) {
-	given := in.names.of(list, original)
+func (in *importer) reportRename(name field, list, original string) {
+	given := in.names.nameOf(list, original)
 	if given == original || !name.has() {
 		return
 	}
 	note := fmt.Sprintf("the name becomes %s: names are DNS labels", given)
-	if list == pools {
+	if list == listPools {
 		note += "; change Services whose annotation address-pool has the old one"
 	}
 	delete(name.o.entries, name.path)
-	name.into(itemPath(list, given)).changed("name", note)
+	name.setItem(itemPath(list, given)).markChanged("name", note)
 }
 
-// adSelectors are the pools, nodes and Services that an advertisement of either kind selects.
+// readAdSelectors are the pools, nodes and Services that an advertisement of either kind selects.
 type adSelectors struct {
 	pools                                      []v1beta1.ObjectName
 	poolSelectors, nodeSelectors, svcSelectors []metav1.LabelSelector
 }
 
-func (in *importer) adSelectors(spec field) (s adSelectors, err error) {
-	if s.pools, err = in.references(spec.at("ipAddressPools"), pools); err != nil {
+func (in *importer) readAdSelectors(spec field) (s adSelectors, err error) {
+	if s.pools, err = in.readReferences(spec.at("ipAddressPools"), listPools); err != nil {
 		return s, err
 	}
 	var errs [3]error
-	s.poolSelectors, errs[0] = objectKeys.selectors(spec.at("ipAddressPoolSelectors"), "ipAddressPoolSelectors")
-	s.nodeSelectors, errs[1] = objectKeys.selectors(spec.at("nodeSelectors"), "nodeSelectors")
-	s.svcSelectors, errs[2] = objectKeys.selectors(spec.at("serviceSelectors"), "serviceSelectors")
+	s.poolSelectors, errs[0] = objectSelectorKeys.readSelectors(spec.at("ipAddressPoolSelectors"), "ipAddressPoolSelectors")
+	s.nodeSelectors, errs[1] = objectSelectorKeys.readSelectors(spec.at("nodeSelectors"), "nodeSelectors")
+	s.svcSelectors, errs[2] = objectSelectorKeys.readSelectors(spec.at("serviceSelectors"), "serviceSelectors")
 	return s, errors.Join(errs[:]...)
 }
 
-// references reads names of items of a list of the stack (to). More names than a stack can have are an error: with a part of them the
-// advertisement would apply to less than before.
-func (in *importer) references(list field, to string) (names []v1beta1.ObjectName, err error) {
+// readReferences reads names of items of a list of the stack (to). More names than a stack can have are an error: with a part
+// of them the advertisement would apply to less than before.
+func (in *importer) readReferences(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
 	}
-	target := map[string]string{pools: "ipAddressPools", bgpPeers: "peers"}[to]
+	target := map[string]string{listPools: "ipAddressPools", listBGPPeers: "peers"}[to]
 	return readItems(list, target, maxReferences, func(f field) (v1beta1.ObjectName, bool) {
-		return v1beta1.ObjectName(in.names.of(to, f.text())), true
+		return v1beta1.ObjectName(in.names.nameOf(to, f.text())), true
 	}), nil
 }
 
-// l2Advertisement maps an L2Advertisement.
-func (in *importer) l2Advertisement(o *source, root field) {
-	name := in.names.of(l2Advertisements, o.name)
-	spec := root.at("spec").into(itemPath(l2Advertisements, name))
-	s, err := in.adSelectors(spec)
+// mapL2Advertisement maps an L2Advertisement.
+func (in *importer) mapL2Advertisement(o *sourceObject, root field) {
+	name := in.names.nameOf(listL2Advertisements, o.name)
+	spec := root.at("spec").setItem(itemPath(listL2Advertisements, name))
+	s, err := in.readAdSelectors(spec)
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
-		a.Interfaces, err = in.interfaces(spec.at("interfaces"))
+		a.Interfaces, err = in.readInterfaces(spec.at("interfaces"))
 	}
 	if err == nil {
-		a.PreferredNodeSelectors, err = preferredNodes(spec.at("preferredNodeSelectors"))
+		a.PreferredNodeSelectors, err = readPreferredNodes(spec.at("preferredNodeSelectors"))
 	}
 	if err != nil {
-		root.refuse("the advertisement is left out: " + err.Error())
+		root.markRefused("the advertisement is left out: " + err.Error())
 		return
 	}
 	in.addL2(root, a)
 }
 
-// interfaces returns the interfaces of an advertisement without those that metallb-excludel2 excludes. It is an error if this
+// readInterfaces returns the interfaces of an advertisement without those that metallb-excludel2 excludes. It is an error if this
 // excludes all of them, or if the advertisement is for all interfaces while metallb-excludel2 has patterns of its own.
-func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
+func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
 	if len(items) == 0 && len(in.survey.excluded) > 0 {
-		return nil, errors.New(excludedHere)
+		return nil, errors.New(exclusionConflict)
 	}
 	for _, f := range items {
 		if name := f.text(); !isInterface(name) {
@@ -226,7 +226,7 @@ func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	}
 	names := readItems(list, "interfaces", maxInterfaces, func(f field) (v1beta1.InterfaceName, bool) {
 		if in.survey.excludes(f.text()) {
-			f.unmapped("it is left out: metallb-excludel2 excludes the interface")
+			f.markUnmapped("it is left out: metallb-excludel2 excludes the interface")
 			return "", false
 		}
 		return v1beta1.InterfaceName(f.text()), true
@@ -237,22 +237,22 @@ func (in *importer) interfaces(list field) ([]v1beta1.InterfaceName, error) {
 	return names, nil
 }
 
-// excludedHere is why an advertisement for all interfaces is left out if metallb-excludel2 has patterns of its own.
-const excludedHere = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
+// exclusionConflict is why an advertisement for all interfaces is left out if metallb-excludel2 has patterns of its own.
+const exclusionConflict = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
 
 // isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {
 	return name != "" && len(name) <= 15 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsSpace(r) })
 }
 
-func preferredNodes(list field) (all []v1beta1.PreferredNodeSelector, err error) {
+func readPreferredNodes(list field) (all []v1beta1.PreferredNodeSelector, err error) {
 	for _, f := range list.items() {
 		weight, ok := f.at("weight").number(1, 100)
 		if !ok || len(all) == maxSelectors {
 			return nil, fmt.Errorf("%s: at most %d preferences, each with a weight of 1 to 100, are possible", f.path, maxSelectors)
 		}
-		f.at("weight").mapped("preferredNodeSelectors")
-		all = append(all, v1beta1.PreferredNodeSelector{Weight: int32(weight), Preference: objectKeys.selector(f.at("preference"), "preferredNodeSelectors")})
+		f.at("weight").markMapped("preferredNodeSelectors")
+		all = append(all, v1beta1.PreferredNodeSelector{Weight: int32(weight), Preference: objectSelectorKeys.readSelector(f.at("preference"), "preferredNodeSelectors")})
 	}
 	return all, nil
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// bgpAdvertisement maps a BGPAdvertisement.
-func (in *importer) bgpAdvertisement(o *source, root field) {
-	name := in.names.of(bgpAdvertisements, o.name)
-	spec := root.at("spec").into(itemPath(bgpAdvertisements, name))
-	s, err := in.adSelectors(spec)
+// mapBGPAdvertisement maps a BGPAdvertisement.
+func (in *importer) mapBGPAdvertisement(o *sourceObject, root field) {
+	name := in.names.nameOf(listBGPAdvertisements, o.name)
+	spec := root.at("spec").setItem(itemPath(listBGPAdvertisements, name))
+	s, err := in.readAdSelectors(spec)
 	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 	a.IPAddressPools, a.IPAddressPoolSelectors, a.NodeSelectors, a.ServiceSelectors = s.pools, s.poolSelectors, s.nodeSelectors, s.svcSelectors
 	if err == nil {
-		a.Peers, err = in.references(spec.at("peers"), bgpPeers)
+		a.Peers, err = in.readReferences(spec.at("peers"), listBGPPeers)
 	}
 	if err == nil {
-		err = in.attributes(spec, objectAttributes, &a.BGPAdvertisementSpec)
+		err = in.readAttributes(spec, objectAttributeKeys, &a.BGPAdvertisementSpec)
 	}
 	if err != nil {
-		root.refuse("the advertisement is left out: " + err.Error())
+		root.markRefused("the advertisement is left out: " + err.Error())
 		return
 	}
 	in.addBGPAdvertisement(root, a)
@@ -33,12 +33,12 @@ func (in *importer) bgpAdvertisement(o *source, root field) {
 type attributeKeys struct{ length, lengthV6, localPref string }
 
 var (
-	objectAttributes    = attributeKeys{"aggregationLength", "aggregationLengthV6", "localPref"}
-	configMapAttributes = attributeKeys{"aggregation-length", "aggregation-length-v6", "localpref"}
+	objectAttributeKeys    = attributeKeys{"aggregationLength", "aggregationLengthV6", "localPref"}
+	configMapAttributeKeys = attributeKeys{"aggregation-length", "aggregation-length-v6", "localpref"}
 )
 
-// attributes reads the attributes of routes.
-func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertisementSpec) error {
+// readAttributes reads the attributes of routes.
+func (in *importer) readAttributes(f field, k attributeKeys, a *v1beta1.BGPAdvertisementSpec) error {
 	for key, to := range map[string]*int32{k.length: &a.AggregationLength, k.lengthV6: &a.AggregationLengthV6} {
 		most, target := int64(32), "aggregationLength"
 		if key == k.lengthV6 {
@@ -48,21 +48,21 @@ func (in *importer) attributes(f field, k attributeKeys, a *v1beta1.BGPAdvertise
 		if f.at(key).has() && !ok {
 			return fmt.Errorf("%s must be a number from 1 to %d", key, most)
 		}
-		if f.at(key).mapped(target); ok && n != most {
+		if f.at(key).markMapped(target); ok && n != most {
 			*to = int32(n)
 		}
 	}
 	if n, ok := f.at(k.localPref).number(0, math.MaxUint32); ok {
-		if f.at(k.localPref).mapped("localPref"); n != 0 { // in MetalLB 0 means unset
+		if f.at(k.localPref).markMapped("localPref"); n != 0 { // in MetalLB 0 means unset
 			a.LocalPref = &n
 		}
 	}
-	return in.routeCommunities(f.at("communities"), a)
+	return in.readCommunities(f.at("communities"), a)
 }
 
-// routeCommunities reads the communities of routes. A community that a stack cannot have is an error: without it the routes
+// readCommunities reads the communities of routes. A community that a stack cannot have is an error: without it the routes
 // could be propagated further than before, such as without no-export.
-func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
+func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
 	different := map[string]bool{}
 	for _, item := range list.items() {
 		reference, problem := in.communityReference(item.text())
@@ -70,10 +70,10 @@ func (in *importer) routeCommunities(list field, a *v1beta1.BGPAdvertisementSpec
 			return fmt.Errorf("%s: %w", item.path, problem)
 		}
 	}
-	if len(different) > maxCommunitiesOfAd {
-		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxCommunitiesOfAd)
+	if len(different) > maxAdCommunities {
+		return fmt.Errorf("%s has %d items, and can have %d", list.path, len(different), maxAdCommunities)
 	}
-	a.Communities = readItems(list, "communities", maxCommunitiesOfAd, func(f field) (v1beta1.CommunityReference, bool) {
+	a.Communities = readItems(list, "communities", maxAdCommunities, func(f field) (v1beta1.CommunityReference, bool) {
 		reference, err := in.communityReference(f.text())
 		return v1beta1.CommunityReference(reference), err == nil
 	})
@@ -93,24 +93,24 @@ func (in *importer) communityReference(text string) (string, error) {
 		}
 		return c.String(), nil
 	}
-	if !aliasName.MatchString(text) || len(text) > maxName {
+	if !aliasPattern.MatchString(text) || len(text) > maxName {
 		return "", fmt.Errorf("%q is neither a community nor the name of one", text)
 	}
 	return text, nil
 }
 
 var (
-	objectProfile    = profileKeys{"receiveInterval", "transmitInterval", "detectMultiplier", "echoInterval", "echoMode", "passiveMode", "minimumTtl"}
-	configMapProfile = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
+	objectProfileKeys    = profileKeys{"receiveInterval", "transmitInterval", "detectMultiplier", "echoInterval", "echoMode", "passiveMode", "minimumTtl"}
+	configMapProfileKeys = profileKeys{"receive-interval", "transmit-interval", "detect-multiplier", "echo-interval", "echo-mode", "passive-mode", "minimum-ttl"}
 )
 
 // profileKeys are the keys of the fields of a BFD profile in one format.
 type profileKeys struct{ receive, transmit, multiplier, echo, echoMode, passive, ttl string }
 
-// profile maps a BFD profile.
-func (in *importer) profile(from, spec field, k profileKeys, original string) {
-	name := in.names.of(bfdProfiles, original)
-	spec = spec.into(itemPath(bfdProfiles, name))
+// mapProfile maps a BFD profile.
+func (in *importer) mapProfile(from, spec field, k profileKeys, original string) {
+	name := in.names.nameOf(listBFDProfiles, original)
+	spec = spec.setItem(itemPath(listBFDProfiles, name))
 	p := v1beta1.StackBFDProfile{Name: v1beta1.ObjectName(name)}
 	for _, n := range []struct {
 		key, target string
@@ -124,17 +124,17 @@ func (in *importer) profile(from, spec field, k profileKeys, original string) {
 	} {
 		if v, ok := spec.at(n.key).number(n.least, n.most); ok {
 			*n.to = int32(v)
-			spec.at(n.key).mapped(n.target)
+			spec.at(n.key).markMapped(n.target)
 		}
 	}
 	p.PassiveMode = spec.at(k.passive).flag()
-	spec.at(k.passive).mapped("passiveMode")
+	spec.at(k.passive).markMapped("passiveMode")
 	if spec.at(k.echoMode).flag() {
-		spec.at(k.echoMode).unmapped("lbstack has no echo packets: transmitIntervalMilliseconds and receiveIntervalMilliseconds alone decide how soon a lost path is noticed")
-		spec.at(k.echo).unmapped("lbstack has no echo packets")
+		spec.at(k.echoMode).markUnmapped("lbstack has no echo packets: transmitIntervalMilliseconds and receiveIntervalMilliseconds alone decide how soon a lost path is noticed")
+		spec.at(k.echo).markUnmapped("lbstack has no echo packets")
 	}
-	spec.at(k.echoMode).ignore("is off")
-	spec.at(k.echo).ignore("has no effect without echo mode")
+	spec.at(k.echoMode).markIgnored("is off")
+	spec.at(k.echo).markIgnored("has no effect without echo mode")
 	in.addProfile(from, p)
 }
 
@@ -146,107 +146,107 @@ type peerKeys struct {
 	zeroIsUnset bool
 }
 
-var objectPeer = peerKeys{"myASN", "peerASN", "peerAddress", "sourceAddress", "peerPort", "holdTime", "keepaliveTime", "routerID", "nodeSelectors", "bfdProfile", "ebgpMultiHop", objectKeys, true}
+var objectPeerKeys = peerKeys{"myASN", "peerASN", "peerAddress", "sourceAddress", "peerPort", "holdTime", "keepaliveTime", "routerID", "nodeSelectors", "bfdProfile", "ebgpMultiHop", objectSelectorKeys, true}
 
-var configMapPeer = peerKeys{"my-asn", "peer-asn", "peer-address", "source-address", "peer-port", "hold-time", "keepalive-time", "router-id", "node-selectors", "bfd-profile", "ebgp-multihop", configMapKeys, false}
+var configMapPeerKeys = peerKeys{"my-asn", "peer-asn", "peer-address", "source-address", "peer-port", "hold-time", "keepalive-time", "router-id", "node-selectors", "bfd-profile", "ebgp-multihop", configMapSelectorKeys, false}
 
-// peer maps a router.
-func (in *importer) peer(from, spec field, k peerKeys, original string) {
-	name := in.names.of(bgpPeers, original)
-	spec = spec.into(itemPath(bgpPeers, name))
+// mapPeer maps a router.
+func (in *importer) mapPeer(from, spec field, k peerKeys, original string) {
+	name := in.names.nameOf(listBGPPeers, original)
+	spec = spec.setItem(itemPath(listBGPPeers, name))
 	p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
 	text := func(key, target string) string {
-		spec.at(key).mapped(target)
+		spec.at(key).markMapped(target)
 		return strings.TrimSpace(spec.at(key).text())
 	}
-	flag := func(key, target string) bool { spec.at(key).mapped(target); return spec.at(key).flag() }
+	flag := func(key, target string) bool { spec.at(key).markMapped(target); return spec.at(key).flag() }
 	number := func(key, target string, least, most int64) int64 {
 		n, ok := spec.at(key).number(least, most)
 		if ok {
-			spec.at(key).mapped(target)
+			spec.at(key).markMapped(target)
 		}
 		return n
 	}
 	p.MyASN = number(k.myASN, "myASN", 1, math.MaxUint32)
 	p.PeerASN = number(k.peerASN, "peerASN", 0, math.MaxUint32)
-	p.PeerAddress = address(text(k.address, "peerAddress"))
-	p.SourceAddress = address(text(k.source, "sourceAddress"))
+	p.PeerAddress = canonicalAddress(text(k.address, "peerAddress"))
+	p.SourceAddress = canonicalAddress(text(k.source, "sourceAddress"))
 	p.PeerPort = int32(number(k.port, "peerPort", 0, math.MaxUint16))
-	p.RouterID = address(text(k.routerID, "routerID"))
+	p.RouterID = canonicalAddress(text(k.routerID, "routerID"))
 	p.EBGPMultiHop = flag(k.multihop, "ebgpMultiHop")
 	if profile := text(k.bfdProfile, "bfdProfile"); profile != "" {
-		p.BFDProfile = v1beta1.ObjectName(in.names.of(bfdProfiles, profile))
+		p.BFDProfile = v1beta1.ObjectName(in.names.nameOf(listBFDProfiles, profile))
 	}
-	in.timers(spec, k, &p.BGPPeerSpec)
-	in.password(spec, name, &p.BGPPeerSpec)
+	in.readTimers(spec, k, &p.BGPPeerSpec)
+	in.readPassword(spec, name, &p.BGPPeerSpec)
 	var err error
-	if k.selectors == objectKeys {
-		err = in.objectPeer(spec, &p.BGPPeerSpec)
+	if k.selectors == objectSelectorKeys {
+		err = in.readObjectPeer(spec, &p.BGPPeerSpec)
 	}
 	if err == nil {
-		p.NodeSelectors, err = k.selectors.selectors(spec.at(k.nodeSelectors), "nodeSelectors")
+		p.NodeSelectors, err = k.selectors.readSelectors(spec.at(k.nodeSelectors), "nodeSelectors")
 	}
 	if err != nil {
-		from.refuse("the peer is left out: " + err.Error())
+		from.markRefused("the peer is left out: " + err.Error())
 		return
 	}
 	in.addPeer(from, p)
 }
 
-// address returns an address as lbstack prints it. It returns any other text unchanged; addPeer then refuses the peer.
-func address(text string) string {
+// canonicalAddress returns an address as lbstack prints it. It returns any other text unchanged; addPeer then refuses the peer.
+func canonicalAddress(text string) string {
 	if a, err := apiconv.ParseAddress(text); err == nil {
 		return a.String()
 	}
 	return text
 }
 
-// objectPeer reads the fields that only BGPPeer objects have, not the peers of the ConfigMap.
-func (in *importer) objectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
+// readObjectPeer reads the fields that only BGPPeer objects have, not the peers of the ConfigMap.
+func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	const dropped = "MetalLB's default mode (frr-k8s) has ignored this field; lbstack follows it: remove it if the sessions worked without it"
 	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
 		p.LocalASN = n
-		spec.at("localASN").changed("localASN", dropped)
+		spec.at("localASN").markChanged("localASN", dropped)
 	}
 	if p.SourceAddress != "" {
-		spec.at("sourceAddress").changed("sourceAddress", dropped)
+		spec.at("sourceAddress").markChanged("sourceAddress", dropped)
 	}
 	switch asn := spec.at("dynamicASN"); asn.text() {
 	case "internal":
 		p.DynamicASN = v1beta1.DynamicASNInternal
-		asn.mapped("dynamicASN")
+		asn.markMapped("dynamicASN")
 	case "external":
 		p.DynamicASN = v1beta1.DynamicASNExternal
-		asn.mapped("dynamicASN")
+		asn.markMapped("dynamicASN")
 	}
 	for key, to := range map[string]*v1beta1.InterfaceName{"interface": &p.Interface, "vrf": &p.VRF} {
 		*to = v1beta1.InterfaceName(spec.at(key).text())
-		spec.at(key).mapped(key)
+		spec.at(key).markMapped(key)
 		if *to != "" && !isInterface(string(*to)) {
 			return fmt.Errorf("%s: %q is no name of an interface", key, *to)
 		}
 	}
 	p.DualStackAddressFamily = spec.at("dualStackAddressFamily").flag()
-	spec.at("dualStackAddressFamily").mapped("dualStackAddressFamily")
-	spec.at("disableMP").ignore("has no effect in MetalLB either: dualStackAddressFamily decides")
+	spec.at("dualStackAddressFamily").markMapped("dualStackAddressFamily")
+	spec.at("disableMP").markIgnored("has no effect in MetalLB either: dualStackAddressFamily decides")
 	if n, ok := spec.at("connectTime").seconds("connectRetrySeconds", 1, math.MaxUint16); ok {
 		p.ConnectRetrySeconds = int32(n)
 	}
 	if restart := spec.at("enableGracefulRestart"); restart.flag() {
 		p.GracefulRestart = &v1beta1.BGPGracefulRestart{}
-		restart.mapped("gracefulRestart")
+		restart.markMapped("gracefulRestart")
 	}
-	spec.at("enableGracefulRestart").ignore("is off")
+	spec.at("enableGracefulRestart").markIgnored("is off")
 	return nil
 }
 
-// timers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other one, by the factor 3.
+// readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other one, by the factor 3.
 // lbstack derives only a keepalive time that is not set, so timers derives the hold time.
-func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
+func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
 	if k.zeroIsUnset && hasHold && hold == 0 {
-		spec.at(k.hold).changed("holdTimeSeconds", "MetalLB 0.13 means 90 s by 0s, and later versions a session that never times out: the stack sets none, which is 30 s; set holdTimeSeconds: 0 if it is never to time out")
+		spec.at(k.hold).markChanged("holdTimeSeconds", "MetalLB 0.13 means 90 s by 0s, and later versions a session that never times out: the stack sets none, which is 30 s; set holdTimeSeconds: 0 if it is never to time out")
 	}
 	if k.zeroIsUnset {
 		hasHold, hasKeepalive = hasHold && hold != 0, hasKeepalive && keepalive != 0
@@ -266,18 +266,18 @@ func (in *importer) timers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 // maxObjectName is the maximum length of the name of an object.
 const maxObjectName = 253
 
-// password sets the Secret with the password of a peer, and reports that the user must create it: a stack has no passwords.
-func (in *importer) password(spec field, name string, p *v1beta1.BGPPeerSpec) {
+// readPassword sets the Secret with the password of a peer, and reports that the user must create it: a stack has no passwords.
+func (in *importer) readPassword(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
 	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {
-		secret.unmapped("this is no name of a Secret")
+		secret.markUnmapped("this is no name of a Secret")
 	} else if secret.at("name").text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.at("name").text()}
-		secret.at("name").changed("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
-		secret.at("namespace").ignore("is the namespace of the other load balancer")
+		secret.at("name").markChanged("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
+		secret.at("namespace").markIgnored("is the namespace of the other load balancer")
 	}
 	if password := spec.at("password"); password.text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name + "-password"}
-		password.changed("passwordSecret.name", fmt.Sprintf("a stack has no passwords: put this one into the entry password of a Secret %s-password of type kubernetes.io/basic-auth in %s", name, namespace))
+		password.markChanged("passwordSecret.name", fmt.Sprintf("a stack has no passwords: put this one into the entry password of a Secret %s-password of type kubernetes.io/basic-auth in %s", name, namespace))
 	}
 }

@@ -8,29 +8,29 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// aliasName matches the names that a community alias can have (v1beta1.CommunityAlias).
-var aliasName = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
+// aliasPattern matches the names that a community alias can have (v1beta1.CommunityAlias).
+var aliasPattern = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
 
-// community maps a Community, which has names for BGP communities.
-func (in *importer) community(root field, original string) {
-	name := in.names.of(communities, original)
-	spec := root.at("spec").into(itemPath(communities, name))
+// mapCommunity maps a Community, which has names for BGP communities.
+func (in *importer) mapCommunity(root field, original string) {
+	name := in.names.nameOf(listCommunities, original)
+	spec := root.at("spec").setItem(itemPath(listCommunities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
 	for _, f := range spec.at("communities").items() {
-		if alias, ok := in.alias(f.at("name").text(), f.at("value"), f); ok {
+		if alias, ok := in.readAlias(f.at("name").text(), f.at("value"), f); ok {
 			c.Communities = append(c.Communities, alias)
 		}
 	}
 	in.addAliases(root, c)
 }
 
-// aliases maps the names for BGP communities in the ConfigMap.
-func (in *importer) aliases(list field) {
-	name := in.names.of(communities, "metallb")
-	list = list.into(itemPath(communities, name))
+// mapAliases maps the names for BGP communities in the ConfigMap.
+func (in *importer) mapAliases(list field) {
+	name := in.names.nameOf(listCommunities, "metallb")
+	list = list.setItem(itemPath(listCommunities, name))
 	c := v1beta1.StackCommunity{Name: v1beta1.ObjectName(name)}
 	for _, key := range list.keys() {
-		if alias, ok := in.alias(key, list.at(key), list.at(key)); ok {
+		if alias, ok := in.readAlias(key, list.at(key), list.at(key)); ok {
 			c.Communities = append(c.Communities, alias)
 		}
 	}
@@ -44,39 +44,40 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 		n := min(len(all), maxCommunities)
 		part := v1beta1.StackCommunity{Name: c.Name}
 		if i > 0 {
-			part.Name = v1beta1.ObjectName(in.names.of(communities, fmt.Sprintf("%s part %d", c.Name, i+1)))
+			part.Name = v1beta1.ObjectName(in.names.nameOf(listCommunities, fmt.Sprintf("%s part %d", c.Name, i+1)))
 		}
 		part.Communities, all = all[:n], all[n:]
 		in.addCommunities(from, part)
 	}
 }
 
-// alias reads one alias; from is the field with both its name and its value. ok is false if the stack gets no such alias. If the
-// stack cannot have the name, or has it as the well-known name of another community, advertisements get the value instead.
-func (in *importer) alias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
+// readAlias reads one alias; from is the field with both its name and its value. ok is false if the stack gets no such alias.
+// If the stack cannot have the name, or has it as the well-known name of another community, advertisements get the value
+// instead.
+func (in *importer) readAlias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {
-		from.unmapped("it is left out: " + err.Error())
+		from.markUnmapped("it is left out: " + err.Error())
 		return alias, false
 	}
 	alias = v1beta1.CommunityAlias{Name: name, Value: v1beta1.CommunityReference(c.String())}
 	known, err := apiconv.ParseCommunity(name)
 	switch {
 	case in.values[name] != "" || in.aliased[name]:
-		from.unmapped(fmt.Sprintf("the name %q is in the input twice: the first one counts", name))
+		from.markUnmapped(fmt.Sprintf("the name %q is in the input twice: the first one counts", name))
 		return alias, false
-	case err == nil && known != c, !aliasName.MatchString(name), len(name) > maxName:
+	case err == nil && known != c, !aliasPattern.MatchString(name), len(name) > maxName:
 		in.values[name] = c.String()
-		from.changed("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
+		from.markChanged("communities", fmt.Sprintf("%q cannot be the name of a community in a stack: advertisements have %s in its place", name, c))
 		return alias, false
 	case err == nil: // the well-known name of this community needs no alias
-		from.ignore("is the well-known community of this name, which a stack knows")
+		from.markIgnored("is the well-known community of this name, which a stack knows")
 		return alias, false
 	}
 	in.aliased[name] = true
 	for _, key := range []string{"name", "value"} {
-		from.at(key).mapped("communities")
+		from.at(key).markMapped("communities")
 	}
-	value.mapped("communities")
+	value.markMapped("communities")
 	return alias, true
 }

@@ -8,37 +8,37 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// configMap maps MetalLB's configuration before 0.13, a YAML document in a ConfigMap.
-func (in *importer) configMap(data field) {
+// mapConfigMap maps MetalLB's configuration before 0.13, a YAML document in a ConfigMap.
+func (in *importer) mapConfigMap(data field) {
 	config := data.at("config")
 	switch _, isText := config.value.(string); {
 	case !isMetalLBConfig(config.o):
-		data.ignore(isOther)
+		data.markIgnored(ignoredOther)
 		return
 	case in.survey.current:
-		config.refuse("the input has objects of MetalLB 0.13 or later as well, and these versions do not read this ConfigMap: remove it from the input, or the objects if MetalLB is older")
+		config.markRefused("the input has objects of MetalLB 0.13 or later as well, and these versions do not read this ConfigMap: remove it from the input, or the objects if MetalLB is older")
 		return
 	case isText:
-		config.unmapped("it is no YAML that can be read, or has a key twice: correct it and import again")
+		config.markUnmapped("it is no YAML that can be read, or has a key twice: correct it and import again")
 		return
 	}
-	in.aliases(config.at("bgp-communities"))
+	in.mapAliases(config.at("bgp-communities"))
 	for i, f := range config.at("bfd-profiles").items() {
 		name := itemName(f, "profile", i)
-		f.at("name").ignore(isName)
-		in.renamed(f.at("name"), bfdProfiles, name)
-		in.profile(f, f, configMapProfile, name)
+		f.at("name").markIgnored(ignoredName)
+		in.reportRename(f.at("name"), listBFDProfiles, name)
+		in.mapProfile(f, f, configMapProfileKeys, name)
 	}
 	for i, f := range config.at("peers").items() {
-		in.peer(f, f, configMapPeer, fmt.Sprintf("peer-%d", i+1))
+		in.mapPeer(f, f, configMapPeerKeys, fmt.Sprintf("peer-%d", i+1))
 	}
 	for i, f := range config.at("address-pools").items() {
 		name := itemName(f, "pool", i)
-		f.at("name").ignore(isName)
-		in.renamed(f.at("name"), pools, name)
-		in.oldPool(f, f, configMapPool, name)
+		f.at("name").markIgnored(ignoredName)
+		in.reportRename(f.at("name"), listPools, name)
+		in.mapOldPool(f, f, configMapPoolKeys, name)
 	}
-	config.at("peer-autodiscovery").unmapped("lbstack reads no peers from labels and annotations of nodes: list them in spec.bgpPeers, with nodeSelectors for the nodes that have each")
+	config.at("peer-autodiscovery").markUnmapped("lbstack reads no peers from labels and annotations of nodes: list them in spec.bgpPeers, with nodeSelectors for the nodes that have each")
 }
 
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
@@ -46,8 +46,8 @@ var configKeys = []string{"address-pools", "peers", "bgp-communities", "bfd-prof
 
 // isMetalLBConfig reports whether an object is a ConfigMap with the configuration of MetalLB before 0.13. This includes text that
 // cannot be parsed, if it has a key of the configuration or is in the namespace metallb-system.
-func isMetalLBConfig(o *source) bool {
-	config := o.root().at("data").at("config")
+func isMetalLBConfig(o *sourceObject) bool {
+	config := o.rootField().at("data").at("config")
 	if o.group != "" || o.kind != "ConfigMap" || !config.has() {
 		return false
 	}
@@ -72,55 +72,56 @@ type poolKeys struct {
 }
 
 var (
-	objectPool    = poolKeys{"autoAssign", "avoidBuggyIPs", "bgpAdvertisements", objectAttributes}
-	configMapPool = poolKeys{"auto-assign", "avoid-buggy-ips", "bgp-advertisements", configMapAttributes}
+	objectPoolKeys    = poolKeys{"autoAssign", "avoidBuggyIPs", "bgpAdvertisements", objectAttributeKeys}
+	configMapPoolKeys = poolKeys{"auto-assign", "avoid-buggy-ips", "bgp-advertisements", configMapAttributeKeys}
 )
 
-// oldPool maps a pool that has a protocol to a pool and its advertisements.
-func (in *importer) oldPool(from, spec field, k poolKeys, original string) {
-	name := in.names.of(pools, original)
-	spec = spec.into(itemPath(pools, name))
+// mapOldPool maps a pool that has a protocol to a pool and its advertisements.
+func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
+	name := in.names.nameOf(listPools, original)
+	spec = spec.setItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	p.Addresses = addresses(spec.at("addresses"))
+	p.Addresses = readAddresses(spec.at("addresses"))
 	if auto := spec.at(k.autoAssign); auto.has() {
 		v := auto.flag()
-		auto.mapped("autoAssign")
+		auto.markMapped("autoAssign")
 		p.AutoAssign = &v
 	}
 	p.AvoidBuggyIPs = spec.at(k.avoidBuggy).flag()
-	spec.at(k.avoidBuggy).mapped("avoidBuggyIPs")
+	spec.at(k.avoidBuggy).markMapped("avoidBuggyIPs")
 	if !in.addPool(from, p) {
 		return
 	}
 	switch protocol := spec.at("protocol"); protocol.text() {
 	case "layer2", "arp":
 		if len(in.survey.excluded) > 0 {
-			protocol.unmapped("the addresses are not announced: the advertisement is left out: " + excludedHere)
+			protocol.markUnmapped("the addresses are not announced: the advertisement is left out: " + exclusionConflict)
 			return
 		}
-		protocol.into(itemPath(l2Advertisements, in.names.of(l2Advertisements, original))).mapped("ipAddressPools")
-		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.of(l2Advertisements, original))}
+		protocol.setItem(itemPath(listL2Advertisements, in.names.nameOf(listL2Advertisements, original))).markMapped("ipAddressPools")
+		a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(in.names.nameOf(listL2Advertisements, original))}
 		a.IPAddressPools = []v1beta1.ObjectName{p.Name}
 		in.addL2(protocol, a)
-		spec.at(k.advertisements).unmapped("a pool of layer 2 has no advertisements of BGP")
+		spec.at(k.advertisements).markUnmapped("a pool of layer 2 has no advertisements of BGP")
 	case "bgp":
-		in.oldAdvertisements(spec, k, original, p.Name)
+		in.mapOldAdvertisements(spec, k, original, p.Name)
 	default:
-		protocol.unmapped("it is neither layer2 nor bgp: the pool is not announced before an item of spec.l2Advertisements or spec.bgpAdvertisements does")
+		protocol.markUnmapped("it is neither layer2 nor bgp: the pool is not announced before an item of spec.l2Advertisements or spec.bgpAdvertisements does")
 	}
 }
 
-// oldAdvertisements maps the BGP advertisements in a pool. If it has none, MetalLB announces each address as a route of its own.
-func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
+// mapOldAdvertisements maps the BGP advertisements in a pool. If it has none, MetalLB announces each address as a route of its
+// own.
+func (in *importer) mapOldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
 	list, protocol := spec.at(k.advertisements).items(), spec.at("protocol")
 	add := func(from field, name string, read func(field, *v1beta1.BGPAdvertisementSpec) error) {
-		name = in.names.of(bgpAdvertisements, name)
-		from = from.into(itemPath(bgpAdvertisements, name))
-		protocol.into(from.item).mapped("ipAddressPools")
+		name = in.names.nameOf(listBGPAdvertisements, name)
+		from = from.setItem(itemPath(listBGPAdvertisements, name))
+		protocol.setItem(from.item).markMapped("ipAddressPools")
 		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
 		a.IPAddressPools = []v1beta1.ObjectName{pool}
 		if err := read(from, &a.BGPAdvertisementSpec); err != nil {
-			from.refuse("the advertisement is left out: " + err.Error())
+			from.markRefused("the advertisement is left out: " + err.Error())
 			return
 		}
 		in.addBGPAdvertisement(from, a)
@@ -133,9 +134,9 @@ func (in *importer) oldAdvertisements(spec field, k poolKeys, original string, p
 		if len(list) > 1 {
 			name = fmt.Sprintf("%s-%d", original, i+1)
 		}
-		if f.empty() {
-			f.into(itemPath(bgpAdvertisements, in.names.of(bgpAdvertisements, name))).mapped("ipAddressPools")
+		if f.isEmpty() {
+			f.setItem(itemPath(listBGPAdvertisements, in.names.nameOf(listBGPAdvertisements, name))).markMapped("ipAddressPools")
 		}
-		add(f, name, func(f field, a *v1beta1.BGPAdvertisementSpec) error { return in.attributes(f, k.attributes, a) })
+		add(f, name, func(f field, a *v1beta1.BGPAdvertisementSpec) error { return in.readAttributes(f, k.attributes, a) })
 	}
 }

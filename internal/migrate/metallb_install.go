@@ -12,60 +12,60 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// excludedByDefault are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces that lead to pods,
+// defaultExclusions are the patterns in metallb-excludel2 of MetalLB's manifests. They exclude interfaces that lead to pods,
 // containers and virtual machines of the node. lbstack leaves out such interfaces by their kind.
-var excludedByDefault = []string{
+var defaultExclusions = []string{
 	"^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*", "^tunl.*", "^flannel.*",
 	"^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*",
 }
 
-// excludedInterfaces maps the ConfigMap metallb-excludel2.
-func (in *importer) excludedInterfaces(f field) {
+// mapExcludedInterfaces maps the ConfigMap metallb-excludel2.
+func (in *importer) mapExcludedInterfaces(f field) {
 	for _, pattern := range f.at("announcedInterfacesToExclude").items() {
-		if slices.Contains(excludedByDefault, pattern.text()) {
-			pattern.ignore("lbstack announces on no interface that leads to pods, containers or virtual machines of the node, by itself")
+		if slices.Contains(defaultExclusions, pattern.text()) {
+			pattern.markIgnored("lbstack announces on no interface that leads to pods, containers or virtual machines of the node, by itself")
 			continue
 		}
-		pattern.unmapped("a stack has no patterns of excluded interfaces: an L2Advertisement without interfaces is left out, and needs the names of those on which addresses are announced")
+		pattern.markUnmapped("a stack has no patterns of excluded interfaces: an L2Advertisement without interfaces is left out, and needs the names of those on which addresses are announced")
 	}
 }
 
-// operatorObject maps the MetalLB object of metallb-operator.
-func (in *importer) operatorObject(spec field) {
-	in.class(spec.at("loadBalancerClass"))
-	in.logLevel(spec.at("logLevel"), "controller", "speaker")
+// mapOperatorObject maps the MetalLB object of metallb-operator.
+func (in *importer) mapOperatorObject(spec field) {
+	in.mapClass(spec.at("loadBalancerClass"))
+	in.mapLogLevel(spec.at("logLevel"), "controller", "speaker")
 	controller, speaker := &in.stack.Spec.Controller.ComponentSpec, &in.stack.Spec.Speaker.ComponentSpec
-	in.nodeSelector(spec.at("nodeSelector"), "spec.speaker", speaker)
-	in.nodeSelector(spec.at("controllerNodeSelector"), "spec.controller", controller)
-	in.tolerations(spec.at("speakerTolerations"), "spec.speaker", speaker)
-	in.tolerations(spec.at("controllerTolerations"), "spec.controller", controller)
-	in.component(spec.at("controllerConfig"), "spec.controller", controller)
-	in.component(spec.at("speakerConfig"), "spec.speaker", speaker)
-	spec.at("bgpBackend").ignore("lbstack has one implementation of BGP, in the speaker")
-	spec.at("image").ignore(isRunning)
-	spec.at("frrk8sConfig").unmapped("lbstack speaks BGP itself and runs no FRR")
-	spec.at("speakerGratuitousARPInterval").unmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
+	in.mapNodeSelector(spec.at("nodeSelector"), "spec.speaker", speaker)
+	in.mapNodeSelector(spec.at("controllerNodeSelector"), "spec.controller", controller)
+	in.mapTolerations(spec.at("speakerTolerations"), "spec.speaker", speaker)
+	in.mapTolerations(spec.at("controllerTolerations"), "spec.controller", controller)
+	in.mapComponent(spec.at("controllerConfig"), "spec.controller", controller)
+	in.mapComponent(spec.at("speakerConfig"), "spec.speaker", speaker)
+	spec.at("bgpBackend").markIgnored("lbstack has one implementation of BGP, in the speaker")
+	spec.at("image").markIgnored(ignoredRuntime)
+	spec.at("frrk8sConfig").markUnmapped("lbstack speaks BGP itself and runs no FRR")
+	spec.at("speakerGratuitousARPInterval").markUnmapped("lbstack decides itself when it sends gratuitous ARP and neighbour advertisements")
 }
 
-// class maps the load balancer class of the Services that are served.
-func (in *importer) class(f field) {
+// mapClass maps the load balancer class of the Services that are served.
+func (in *importer) mapClass(f field) {
 	switch class := f.text(); {
 	case class == "":
 	case !classPattern.MatchString(class) || len(class) > 316:
-		f.unmapped("this is no class: it is like example.com/name")
+		f.markUnmapped("this is no class: it is like example.com/name")
 	case in.stack.Spec.LoadBalancerClass != "" && in.stack.Spec.LoadBalancerClass != class:
-		f.unmapped(fmt.Sprintf("the stack has the class %s already, and can have one", in.stack.Spec.LoadBalancerClass))
+		f.markUnmapped(fmt.Sprintf("the stack has the class %s already, and can have one", in.stack.Spec.LoadBalancerClass))
 	default:
 		in.stack.Spec.LoadBalancerClass = class
-		f.mapped("spec.loadBalancerClass")
+		f.markMapped("spec.loadBalancerClass")
 	}
 }
 
 // classPattern is the pattern of v1beta1.LoadBalancerStackSpec.LoadBalancerClass.
 var classPattern = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 
-// logLevel maps the log level of the components.
-func (in *importer) logLevel(f field, components ...string) {
+// mapLogLevel maps the log level of the components.
+func (in *importer) mapLogLevel(f field, components ...string) {
 	level := map[string]v1beta1.LogLevel{
 		"all": v1beta1.LogLevelDebug, "debug": v1beta1.LogLevelDebug, "info": v1beta1.LogLevelInfo,
 		"warn": v1beta1.LogLevelError, "error": v1beta1.LogLevelError, "none": v1beta1.LogLevelError,
@@ -82,102 +82,102 @@ func (in *importer) logLevel(f field, components ...string) {
 	}
 	target := "spec." + strings.Join(components, ".logLevel, spec.") + ".logLevel"
 	if strings.EqualFold(string(level), f.text()) {
-		f.mapped(target)
+		f.markMapped(target)
 		return
 	}
-	f.changed(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
+	f.markChanged(target, fmt.Sprintf("the levels are Error, Info and Debug: %s becomes %s", f.text(), level))
 }
 
-// subdomain matches DNS subdomains: the names of most objects must be DNS subdomains.
-var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+// subdomainPattern matches DNS subdomains: the names of most objects must be DNS subdomains.
+var subdomainPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-// component maps the priority class, annotations, affinity and resources of the pods of a component.
-func (in *importer) component(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.into(target)
-	if name := f.at("priorityClassName"); subdomain.MatchString(name.text()) && len(name.text()) <= maxObjectName {
+// mapComponent maps the priority class, annotations, affinity and resources of the pods of a component.
+func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.setItem(target)
+	if name := f.at("priorityClassName"); subdomainPattern.MatchString(name.text()) && len(name.text()) <= maxObjectName {
 		c.PriorityClassName = name.text()
-		name.mapped("priorityClassName")
+		name.markMapped("priorityClassName")
 	} else {
-		name.unmapped("this is no name of a PriorityClass")
+		name.markUnmapped("this is no name of a PriorityClass")
 	}
-	f.at("runtimeClassName").unmapped("a stack has no such field: use spec.patches")
+	f.at("runtimeClassName").markUnmapped("a stack has no such field: use spec.patches")
 	for _, key := range f.at("annotations").keys() {
 		annotation := f.at("annotations").at(key)
 		if strings.HasPrefix(key, "lbstack.io/") || len(c.PodAnnotations) == maxLabels || len(annotation.text()) > 4096 {
-			annotation.unmapped("podAnnotations have at most 32 items of 4096 characters, and none of lbstack.io")
+			annotation.markUnmapped("podAnnotations have at most 32 items of 4096 characters, and none of lbstack.io")
 			continue
 		}
 		if c.PodAnnotations == nil {
 			c.PodAnnotations = map[string]v1beta1.AnnotationValue{}
 		}
 		c.PodAnnotations[key] = v1beta1.AnnotationValue(annotation.text())
-		annotation.mapped("podAnnotations")
+		annotation.markMapped("podAnnotations")
 	}
 	copyValue(f.at("affinity"), "affinity", &c.Affinity)
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
-		f.at("affinity").at(pods).changed("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
+		f.at("affinity").at(pods).markChanged("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
 	}
 	copyValue(f.at("resources"), "resources", &c.Resources)
 }
 
-// nodeSelector maps the labels of the nodes that a component runs on.
-func (in *importer) nodeSelector(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.into(target)
+// mapNodeSelector maps the labels of the nodes that a component runs on.
+func (in *importer) mapNodeSelector(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.setItem(target)
 	for _, key := range f.keys() {
 		label := f.at(key)
 		switch {
 		case key == "kubernetes.io/os" || key == "beta.kubernetes.io/os":
-			label.ignore("lbstack runs on Linux")
+			label.markIgnored("lbstack runs on Linux")
 		case len(c.NodeSelector) == maxLabels:
-			label.unmapped(fmt.Sprintf("nodeSelector can have %d items", maxLabels))
+			label.markUnmapped(fmt.Sprintf("nodeSelector can have %d items", maxLabels))
 		default:
 			if c.NodeSelector == nil {
 				c.NodeSelector = map[string]string{}
 			}
 			c.NodeSelector[key] = label.text()
-			label.mapped("nodeSelector")
+			label.markMapped("nodeSelector")
 		}
 	}
 }
 
-// tolerations maps the tolerations that the pods of lbstack do not have by default.
-func (in *importer) tolerations(f field, target string, c *v1beta1.ComponentSpec) {
-	f = f.into(target)
+// mapTolerations maps the tolerations that the pods of lbstack do not have by default.
+func (in *importer) mapTolerations(f field, target string, c *v1beta1.ComponentSpec) {
+	f = f.setItem(target)
 	for _, item := range f.items() {
 		if key := item.at("key").text(); key == "node-role.kubernetes.io/control-plane" || key == "node-role.kubernetes.io/master" {
-			item.ignore("lbstack tolerates the taint of control planes")
+			item.markIgnored("lbstack tolerates the taint of control planes")
 			continue
 		}
 		if len(c.Tolerations) == maxLabels {
-			item.unmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
+			item.markUnmapped(fmt.Sprintf("tolerations can have %d items", maxLabels))
 			continue
 		}
-		if contains(c.Tolerations, item) {
-			item.mapped("tolerations")
+		if containsItem(c.Tolerations, item) {
+			item.markMapped("tolerations")
 			continue
 		}
 		n := len(c.Tolerations)
-		c.Tolerations = append(c.Tolerations, zero(c.Tolerations))
+		c.Tolerations = append(c.Tolerations, zeroOf(c.Tolerations))
 		if !copyValue(item, "tolerations", &c.Tolerations[n]) {
 			c.Tolerations = c.Tolerations[:n]
 		}
 	}
 }
 
-// contains reports whether a list has an item already. The input can have an item twice: in the MetalLB object, and in the workloads
-// that MetalLB's operator makes from it.
-func contains[T any](list []T, item field) bool {
+// containsItem reports whether a list has an item already. The input can have an item twice: in the MetalLB object, and in the
+// workloads that MetalLB's operator makes from it.
+func containsItem[T any](list []T, item field) bool {
 	var one T
 	text, err := json.Marshal(item.value)
 	return err == nil && json.Unmarshal(text, &one) == nil && slices.ContainsFunc(list, func(other T) bool { return reflect.DeepEqual(one, other) })
 }
 
-func zero[T any]([]T) (t T) { return t }
+func zeroOf[T any]([]T) (t T) { return t }
 
 // copyValue copies a value whose type is one of Kubernetes to the stack, and reports whether it did. A value with a
 // field that the type does not have is reported as not mapped.
 func copyValue[T any](f field, target string, to *T) bool {
-	if !f.has() || f.empty() {
+	if !f.has() || f.isEmpty() {
 		return false
 	}
 	text, err := json.Marshal(f.value)
@@ -187,9 +187,9 @@ func copyValue[T any](f field, target string, to *T) bool {
 		err = decoder.Decode(to)
 	}
 	if err != nil {
-		f.unmapped("it is not as Kubernetes has it: " + err.Error())
+		f.markUnmapped("it is not as Kubernetes has it: " + err.Error())
 		return false
 	}
-	f.mapped(target)
+	f.markMapped(target)
 	return true
 }

@@ -9,11 +9,11 @@ import (
 // metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it is; empty if
 // the workload has neither. An image in a private registry can have any name, so the labels and environment variables of
 // MetalLB's manifests and charts identify a container as well.
-func metalLBContainer(o *source) (container field, component string) {
+func metalLBContainer(o *sourceObject) (container field, component string) {
 	if o.group != "apps" {
 		return container, ""
 	}
-	template := o.root().at("spec").at("template")
+	template := o.rootField().at("spec").at("template")
 	labels := template.at("metadata").at("labels")
 	labelled := labels.at("app").value == "metallb" || labels.at("app.kubernetes.io/name").value == "metallb"
 	containers, _ := template.at("spec").at("containers").value.([]any)
@@ -51,11 +51,11 @@ func hasVariables(container field) bool {
 	})
 }
 
-// workload maps the flags and the pod template of MetalLB's Deployment and DaemonSet.
-func (in *importer) workload(o *source, root field) {
+// mapWorkload maps the flags and the pod template of MetalLB's Deployment and DaemonSet.
+func (in *importer) mapWorkload(o *sourceObject, root field) {
 	container, component := metalLBContainer(o)
 	if component == "" {
-		root.ignore(isOther)
+		root.markIgnored(ignoredOther)
 		return
 	}
 	pod := root.at("spec").at("template").at("spec")
@@ -64,14 +64,14 @@ func (in *importer) workload(o *source, root field) {
 		to = &in.stack.Spec.Speaker.ComponentSpec
 		in.avoidsControlPlanes = in.avoidsControlPlanes || !toleratesControlPlanes(pod.at("tolerations"))
 	}
-	in.flags(container.at("args"), component)
-	in.nodeSelector(pod.at("nodeSelector"), "spec."+component, to)
-	in.tolerations(pod.at("tolerations"), "spec."+component, to)
-	in.component(pod, "spec."+component, to)
-	if resources := container.at("resources"); !resources.empty() {
-		resources.unmapped("they are what MetalLB's programs need: set spec." + component + ".resources if those of lbstack are to differ from their defaults")
+	in.mapFlags(container.at("args"), component)
+	in.mapNodeSelector(pod.at("nodeSelector"), "spec."+component, to)
+	in.mapTolerations(pod.at("tolerations"), "spec."+component, to)
+	in.mapComponent(pod, "spec."+component, to)
+	if resources := container.at("resources"); !resources.isEmpty() {
+		resources.markUnmapped("they are what MetalLB's programs need: set spec." + component + ".resources if those of lbstack are to differ from their defaults")
 	}
-	root.ignore(isRunning)
+	root.markIgnored(ignoredRuntime)
 }
 
 // toleratesControlPlanes reports whether pods with these tolerations can run on control planes.
@@ -84,8 +84,8 @@ func toleratesControlPlanes(tolerations field) bool {
 	})
 }
 
-// flags maps the flags of a component. Other flags concern MetalLB's own pods; workload ignores them.
-func (in *importer) flags(args field, component string) {
+// mapFlags maps the flags of a component. Other flags concern MetalLB's own pods; workload ignores them.
+func (in *importer) mapFlags(args field, component string) {
 	items := args.items()
 	for i := 0; i < len(items); i++ {
 		item := items[i]
@@ -99,20 +99,20 @@ func (in *importer) flags(args field, component string) {
 		flag.value = value
 		switch name {
 		case "lb-class":
-			in.class(flag)
+			in.mapClass(flag)
 		case "log-level":
-			in.logLevel(flag, component)
+			in.mapLogLevel(flag, component)
 		case "ignore-exclude-lb":
 			if value == "" || value == "true" {
 				in.stack.Spec.Nodes.IgnoreExcludeLabel = true
-				item.mapped("spec.nodes.ignoreExcludeLabel")
+				item.markMapped("spec.nodes.ignoreExcludeLabel")
 			}
 		case "bgp-debounce-timeout":
-			item.unmapped("lbstack sends changes of routes at once and has no such timer")
+			item.markUnmapped("lbstack sends changes of routes at once and has no such timer")
 		case "ml-wan-config":
-			item.unmapped("lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets")
+			item.markUnmapped("lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets")
 		case "ml-bindport":
-			item.unmapped("the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another")
+			item.markUnmapped("the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another")
 		}
 	}
 }
@@ -120,6 +120,6 @@ func (in *importer) flags(args field, component string) {
 // copyMark copies the mark of a flag to its value, for a value that is an argument of its own.
 func (f field) copyMark(flag, value field) {
 	if e := f.o.entries[flag.path]; e != nil {
-		value.mark(e.Outcome, e.Target, e.Note)
+		value.markLeaves(e.Outcome, e.Target, e.Note)
 	}
 }

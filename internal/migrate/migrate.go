@@ -5,7 +5,7 @@
 // It is pure: objects in, a stack and a report out. It reads no file and no cluster, and links no
 // code of other load balancers, only the field names of their formats. The kubectl plugin calls it.
 // A field that no mapping reads is reported as not mapped, so that nothing is lost without a
-// line in the report (see finish in field.go).
+// line in the report (see markRest in field.go).
 package migrate
 
 import (
@@ -41,27 +41,27 @@ func (r *Result) Empty() bool {
 // empty, Import uses the namespace of MetalLB's workloads in the input, if all of them are in one.
 func Import(objects []Object, namespace string) Result {
 	in := &importer{
-		names: newNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
-		owners: map[string]owner{}, roots: map[string]field{}, poolLabels: map[v1beta1.ObjectName]map[string]string{},
+		names: newItemNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
+		owners: map[string]itemOwner{}, roots: map[string]field{}, poolLabels: map[v1beta1.ObjectName]map[string]string{},
 	}
 	in.stack.APIVersion, in.stack.Kind = v1beta1.GroupVersion.String(), "LoadBalancerStack"
 	in.stack.ObjectMeta = metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}
-	sources := prepare(objects)
+	sources := sortSources(objects)
 	in.survey = newSurvey(sources, namespace)
-	in.reserve(sources)
+	in.reserveNames(sources)
 	for _, o := range sources {
-		o.describe()
+		o.ignoreIdentity()
 		if first := o.conflictsWith; first != nil {
-			o.root().refuse("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
+			o.rootField().markRefused("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
 			continue
 		}
 		in.owner = ownerOf(o)
-		in.object(o)
+		in.mapObject(o)
 	}
-	in.complete()
+	in.completeStack()
 	for _, o := range sources {
-		o.root().finish()
-		in.report.Entries = append(in.report.Entries, o.sorted()...)
+		o.rootField().markRest()
+		in.report.Entries = append(in.report.Entries, o.sortedEntries()...)
 	}
 	return Result{Stack: in.stack, Report: in.report, origins: in.items}
 }
@@ -70,7 +70,7 @@ func Import(objects []Object, namespace string) Result {
 type importer struct {
 	stack  v1beta1.LoadBalancerStack
 	report Report
-	names  names
+	names  itemNames
 	// values are the communities of those aliases whose name a stack cannot have, by name.
 	values map[string]string
 	// aliased are the names of the community aliases that the stack has.
@@ -79,80 +79,80 @@ type importer struct {
 	// is the path of the item.
 	items map[string]string
 	// owners has the configuration that each item of the stack is from. owner is the one of the object that is mapped now.
-	owners map[string]owner
-	owner  owner
+	owners map[string]itemOwner
+	owner  itemOwner
 	// roots has the field of the input that is refused if an item is removed from the stack again.
 	roots map[string]field
-	// poolLabels are the labels of MetalLB's IPAddressPools in the input, including those that the stack leaves out.
+	// readPoolLabels are the labels of MetalLB's IPAddressPools in the input, including those that the stack leaves out.
 	poolLabels map[v1beta1.ObjectName]map[string]string
-	survey     survey
+	survey     inputSurvey
 	// avoidsControlPlanes means that a DaemonSet of MetalLB's speaker does not tolerate the taint of control planes.
 	avoidsControlPlanes bool
 	// vip means that the stack announces pools of kube-vip on the local network.
 	vip bool
 	// peerConfigs are the objects CiliumBGPPeerConfig of the input; ciliumPeers are the peers that come from Cilium.
-	peerConfigs []*source
+	peerConfigs []*sourceObject
 	ciliumPeers []ciliumPeer
 }
 
-// object maps an object by its kind.
-func (in *importer) object(o *source) {
-	root := o.root()
+// mapObject maps an object by its kind.
+func (in *importer) mapObject(o *sourceObject) {
+	root := o.rootField()
 	if _, component := metalLBContainer(o); o.group == "metallb.io" || component != "" || isMetalLBConfig(o) {
-		if why := in.survey.elsewhere(o); why != "" {
-			root.refuse(why)
+		if why := in.survey.otherNamespaceReason(o); why != "" {
+			root.markRefused(why)
 			return
 		}
 	}
 	switch o.group {
 	case "metallb.io":
-		in.metalLB(o, root)
+		in.mapMetalLB(o, root)
 	case "cilium.io":
-		in.cilium(o, root)
+		in.mapCilium(o, root)
 	case "":
-		in.core(o, root)
+		in.mapCore(o, root)
 	case "apps":
-		in.workload(o, root)
+		in.mapWorkload(o, root)
 	case "frrk8s.metallb.io":
 		if o.kind != "FRRConfiguration" || o.name == "metallb-"+root.at("spec").at("nodeSelector").at("matchLabels").at("kubernetes.io/hostname").text() {
-			root.ignore(isState)
+			root.markIgnored(ignoredState)
 			return
 		}
-		root.unmapped("lbstack speaks BGP itself and has no configuration of FRR: set what it holds in spec.bgpPeers and spec.bgpAdvertisements, and keep FRR for what else it does")
+		root.markUnmapped("lbstack speaks BGP itself and has no configuration of FRR: set what it holds in spec.bgpPeers and spec.bgpAdvertisements, and keep FRR for what else it does")
 	default:
-		root.ignore(isOther)
+		root.markIgnored(ignoredOther)
 	}
 }
 
 // Reasons for which fields are ignored.
 const (
-	isName    = "identifies the object"
-	isState   = "is state, and no configuration"
-	isOther   = "is no configuration of a load balancer"
-	isRunning = "is about how the pods of the other load balancer run"
-	isEmpty   = "is empty"
+	ignoredName    = "identifies the object"
+	ignoredState   = "is state, and no configuration"
+	ignoredOther   = "is no configuration of a load balancer"
+	ignoredRuntime = "is about how the pods of the other load balancer run"
+	ignoredEmpty   = "is empty"
 )
 
-func (in *importer) core(o *source, root field) {
+func (in *importer) mapCore(o *sourceObject, root field) {
 	data := root.at("data")
 	switch {
 	case o.kind == "ConfigMap" && data.at("config").has():
-		in.configMap(data)
+		in.mapConfigMap(data)
 	case o.kind == "ConfigMap" && data.at("excludel2.yaml").has():
-		in.excludedInterfaces(data.at("excludel2.yaml"))
+		in.mapExcludedInterfaces(data.at("excludel2.yaml"))
 	case o.kind == "ConfigMap" && o.name == "metallb-memberlist-config":
-		data.unmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if that is too soon or too late")
+		data.markUnmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if that is too soon or too late")
 	case o.kind == "ConfigMap" && o.name == "bgpextras":
-		data.unmapped("lbstack speaks BGP itself and has no configuration of FRR: look in spec.bgpPeers and spec.bgpAdvertisements for what these lines do")
+		data.markUnmapped("lbstack speaks BGP itself and has no configuration of FRR: look in spec.bgpPeers and spec.bgpAdvertisements for what these lines do")
 	case o.kind == "ConfigMap" && isKubeVIP(o.name, data):
-		in.kubeVIP(data)
+		in.mapKubeVIP(data)
 	default:
-		root.ignore(isOther)
+		root.markIgnored(ignoredOther)
 	}
 }
 
-// complete does what needs all items of the stack: it sorts them, narrows advertisements, and adds notes.
-func (in *importer) complete() {
+// completeStack does what needs all items of the stack: it sorts them, narrows advertisements, and adds notes.
+func (in *importer) completeStack() {
 	spec := &in.stack.Spec
 	slices.SortFunc(spec.IPAddressPools, func(a, b v1beta1.StackIPAddressPool) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.L2Advertisements, func(a, b v1beta1.StackL2Advertisement) int { return cmp.Compare(a.Name, b.Name) })
@@ -160,12 +160,12 @@ func (in *importer) complete() {
 	slices.SortFunc(spec.BGPAdvertisements, func(a, b v1beta1.StackBGPAdvertisement) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.BFDProfiles, func(a, b v1beta1.StackBFDProfile) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.Communities, func(a, b v1beta1.StackCommunity) int { return cmp.Compare(a.Name, b.Name) })
-	in.narrow()
-	in.differences()
+	in.narrowAdvertisements()
+	in.noteDifferences()
 }
 
-// differences adds notes on differences that no field of the input shows.
-func (in *importer) differences() {
+// noteDifferences adds notes on differences that no field of the input shows.
+func (in *importer) noteDifferences() {
 	spec, note := &in.stack.Spec, func(text string) { in.report.Notes = append(in.report.Notes, text) }
 	if len(spec.IPAddressPools) > 0 {
 		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (MetalLB asks for the same key alone).")
@@ -175,7 +175,7 @@ func (in *importer) differences() {
 	if in.avoidsControlPlanes {
 		note("MetalLB's speakers do not tolerate the taint of control planes, and those of lbstack do: to announce nothing from there, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
 	}
-	if in.bothFamilies() {
+	if in.lacksFamily() {
 		note("A session carries routes of the family of its addresses only, unless the peer has dualStackAddressFamily: true (MetalLB 0.13 with FRR announced both families on each session).")
 	}
 	if in.vip {
@@ -190,11 +190,11 @@ func (in *importer) differences() {
 	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return !p.EBGPMultiHop }) {
 		note("A router of another autonomous system that is more than one hop away needs ebgpMultiHop (MetalLB's native mode connects without it).")
 	}
-	in.missing(note)
+	in.noteMissing(note)
 }
 
-// missing adds a note for each pool, peer and BFD profile that an item names and the stack does not have.
-func (in *importer) missing(note func(string)) {
+// noteMissing adds a note for each pool, peer and BFD profile that an item names and the stack does not have.
+func (in *importer) noteMissing(note func(string)) {
 	check := func(item, list string, names ...v1beta1.ObjectName) {
 		for _, name := range names {
 			if name != "" && in.items[itemPath(list, string(name))] == "" {
@@ -203,20 +203,20 @@ func (in *importer) missing(note func(string)) {
 		}
 	}
 	for _, a := range in.stack.Spec.L2Advertisements {
-		check(itemPath(l2Advertisements, string(a.Name)), pools, a.IPAddressPools...)
+		check(itemPath(listL2Advertisements, string(a.Name)), listPools, a.IPAddressPools...)
 	}
 	for _, a := range in.stack.Spec.BGPAdvertisements {
-		check(itemPath(bgpAdvertisements, string(a.Name)), pools, a.IPAddressPools...)
-		check(itemPath(bgpAdvertisements, string(a.Name)), bgpPeers, a.Peers...)
+		check(itemPath(listBGPAdvertisements, string(a.Name)), listPools, a.IPAddressPools...)
+		check(itemPath(listBGPAdvertisements, string(a.Name)), listBGPPeers, a.Peers...)
 	}
 	for _, p := range in.stack.Spec.BGPPeers {
-		check(itemPath(bgpPeers, string(p.Name)), bfdProfiles, p.BFDProfile)
+		check(itemPath(listBGPPeers, string(p.Name)), listBFDProfiles, p.BFDProfile)
 	}
 }
 
-// bothFamilies reports whether the pools have addresses of both families and a peer from MetalLB gets routes of one family
+// lacksFamily reports whether the pools have addresses of both families and a peer from MetalLB gets routes of one family
 // only.
-func (in *importer) bothFamilies() bool {
+func (in *importer) lacksFamily() bool {
 	families := map[lb.Family]bool{}
 	for _, p := range in.stack.Spec.IPAddressPools {
 		for _, text := range p.Addresses {
@@ -226,6 +226,6 @@ func (in *importer) bothFamilies() bool {
 		}
 	}
 	return len(families) == 2 && slices.ContainsFunc(in.stack.Spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool {
-		return !p.DualStackAddressFamily && in.owners[itemPath(bgpPeers, string(p.Name))].product() == ofMetalLB
+		return !p.DualStackAddressFamily && in.owners[itemPath(listBGPPeers, string(p.Name))].product() == ownerMetalLB
 	})
 }

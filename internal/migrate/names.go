@@ -17,18 +17,18 @@ var (
 // isLabel reports whether a name is a DNS label, as the names of items and of namespaces must be.
 func isLabel(name string) bool { return len(name) <= maxName && labelPattern.MatchString(name) }
 
-// names converts names of the input into names of items of a stack, which are DNS labels.
-type names struct {
+// itemNames converts names of the input into names of items of a stack, which are DNS labels.
+type itemNames struct {
 	// given maps "list/original name" to the name in the stack. taken has "list/name" of all names in the stack.
 	given map[string]string
 	taken map[string]bool
 }
 
-func newNames() names { return names{given: map[string]string{}, taken: map[string]bool{}} }
+func newItemNames() itemNames { return itemNames{given: map[string]string{}, taken: map[string]bool{}} }
 
-// of returns the name in a list of the stack for an original name. Within a list, the same original name always gets the same
+// nameOf returns the name in a list of the stack for an original name. Within a list, the same original name always gets the same
 // name, and different ones get different names.
-func (n names) of(list, original string) string {
+func (n itemNames) nameOf(list, original string) string {
 	if name, ok := n.given[list+"/"+original]; ok {
 		return name
 	}

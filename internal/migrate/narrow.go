@@ -11,57 +11,57 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// owner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of its own
+// itemOwner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of its own
 // load balancer. In a stack it would apply to all of them, unless narrow restricts it.
-type owner string
+type itemOwner string
 
 const (
-	ofMetalLB owner = "MetalLB"
-	// ofOldPools are pools of MetalLB with the field protocol, and the advertisements made from them: no other
+	ownerMetalLB itemOwner = "MetalLB"
+	// ownerOldPools are pools of MetalLB with the field protocol, and the advertisements made from them: no other
 	// advertisement applies to these pools.
-	ofOldPools owner = "pools of MetalLB that name a protocol"
-	ofCilium   owner = "Cilium"
-	ofKubeVIP  owner = "kube-vip"
+	ownerOldPools itemOwner = "pools of MetalLB that name a protocol"
+	ownerCilium   itemOwner = "Cilium"
+	ownerKubeVIP  itemOwner = "kube-vip"
 )
 
-func ownerOf(o *source) owner {
+func ownerOf(o *sourceObject) itemOwner {
 	switch {
 	case o.group == "cilium.io":
-		return ofCilium
+		return ownerCilium
 	case o.group == "metallb.io" && o.kind != "AddressPool":
-		return ofMetalLB
-	case o.group == "" && o.root().at("data").at("config").has(), o.group == "metallb.io":
-		return ofOldPools
+		return ownerMetalLB
+	case o.group == "" && o.rootField().at("data").at("config").has(), o.group == "metallb.io":
+		return ownerOldPools
 	}
-	return ofKubeVIP
+	return ownerKubeVIP
 }
 
 // product returns the load balancer that the owner belongs to. All formats of MetalLB share its peers.
-func (o owner) product() owner {
-	if o == ofOldPools {
-		return ofMetalLB
+func (o itemOwner) product() itemOwner {
+	if o == ownerOldPools {
+		return ownerMetalLB
 	}
 	return o
 }
 
-// narrow restricts each advertisement to the pools and peers that it applied to before. It names them in the advertisement if the
-// stack has pools or peers of another owner, or if selectors use labels that pools of a stack do not keep. An advertisement
-// for which no pool or no peer is left is removed from the stack.
-func (in *importer) narrow() {
+// narrowAdvertisements restricts each advertisement to the pools and peers that it applied to before. It names them in the
+// advertisement if the stack has pools or peers of another owner, or if selectors use labels that pools of a stack do not keep.
+// An advertisement for which no pool or no peer is left is removed from the stack.
+func (in *importer) narrowAdvertisements() {
 	spec := &in.stack.Spec
 	for i := range spec.L2Advertisements {
 		a := &spec.L2Advertisements[i]
-		in.narrowPools(itemPath(l2Advertisements, string(a.Name)), &a.IPAddressPools, &a.IPAddressPoolSelectors)
+		in.narrowPools(itemPath(listL2Advertisements, string(a.Name)), &a.IPAddressPools, &a.IPAddressPoolSelectors)
 	}
 	for i := range spec.BGPAdvertisements {
 		a := &spec.BGPAdvertisements[i]
-		item := itemPath(bgpAdvertisements, string(a.Name))
+		item := itemPath(listBGPAdvertisements, string(a.Name))
 		in.narrowPools(item, &a.IPAddressPools, &a.IPAddressPoolSelectors)
 		in.narrowPeers(item, &a.Peers)
 	}
 	left := func(list string, name v1beta1.ObjectName) bool { return in.items[itemPath(list, string(name))] == "" }
-	spec.L2Advertisements = slices.DeleteFunc(spec.L2Advertisements, func(a v1beta1.StackL2Advertisement) bool { return left(l2Advertisements, a.Name) })
-	spec.BGPAdvertisements = slices.DeleteFunc(spec.BGPAdvertisements, func(a v1beta1.StackBGPAdvertisement) bool { return left(bgpAdvertisements, a.Name) })
+	spec.L2Advertisements = slices.DeleteFunc(spec.L2Advertisements, func(a v1beta1.StackL2Advertisement) bool { return left(listL2Advertisements, a.Name) })
+	spec.BGPAdvertisements = slices.DeleteFunc(spec.BGPAdvertisements, func(a v1beta1.StackBGPAdvertisement) bool { return left(listBGPAdvertisements, a.Name) })
 }
 
 func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, selectors *[]metav1.LabelSelector) {
@@ -70,9 +70,9 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 	}
 	own, others, matching := in.owners[item], false, slices.Clone(*names)
 	for _, p := range in.stack.Spec.IPAddressPools {
-		if in.owners[itemPath(pools, string(p.Name))] != own {
+		if in.owners[itemPath(listPools, string(p.Name))] != own {
 			others = true
-		} else if selected(*selectors, in.poolLabels[p.Name]) && !slices.Contains(matching, p.Name) {
+		} else if isSelected(*selectors, in.poolLabels[p.Name]) && !slices.Contains(matching, p.Name) {
 			matching = append(matching, p.Name)
 		}
 	}
@@ -85,7 +85,7 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 		why = "its selectors name labels that lbstack sets itself"
 	}
 	if len(matching) == 0 {
-		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names it would apply to all pools of the stack", own))
+		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names it would apply to all pools of the stack", own))
 		return
 	}
 	slices.Sort(matching)
@@ -100,7 +100,7 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	own, others := in.owners[item].product(), false
 	var peers []v1beta1.ObjectName
 	for _, p := range in.stack.Spec.BGPPeers {
-		if in.owners[itemPath(bgpPeers, string(p.Name))].product() != own {
+		if in.owners[itemPath(listBGPPeers, string(p.Name))].product() != own {
 			others = true
 		} else {
 			peers = append(peers, p.Name)
@@ -109,21 +109,21 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	switch {
 	case !others:
 	case len(peers) == 0:
-		in.leaveOut(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names it would be for all peers of the stack", own))
+		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: no peer of %s is in the input, and without names it would be for all peers of the stack", own))
 	default:
 		*names = peers
 		in.report.Notes = append(in.report.Notes, item+" names its peers, since the stack has peers of another configuration: add the names of later peers there.")
 	}
 }
 
-// leaveOut refuses the field that an item is from, and has narrow remove the item from the stack.
-func (in *importer) leaveOut(item, why string) {
-	in.roots[item].refuse(why)
+// refuseItem refuses the field that an item is from, and has narrow remove the item from the stack.
+func (in *importer) refuseItem(item, why string) {
+	in.roots[item].markRefused(why)
 	delete(in.items, item)
 }
 
-// selected reports whether one of the selectors matches the labels in set. An empty list selects everything.
-func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
+// isSelected reports whether one of the selectors matches the labels in set. An empty list selects everything.
+func isSelected(selectors []metav1.LabelSelector, set map[string]string) bool {
 	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s metav1.LabelSelector) bool {
 		selector, err := metav1.LabelSelectorAsSelector(&s)
 		return err == nil && selector.Matches(labels.Set(set))
@@ -134,13 +134,13 @@ func selected(selectors []metav1.LabelSelector, set map[string]string) bool {
 // labels on its pools itself, with other values.
 func selectsInstallation(s metav1.LabelSelector) bool {
 	for key := range s.MatchLabels {
-		if isInstallation(key) {
+		if isInstallationKey(key) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(s.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool { return isInstallation(e.Key) })
+	return slices.ContainsFunc(s.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool { return isInstallationKey(e.Key) })
 }
 
-func isInstallation(key string) bool {
+func isInstallationKey(key string) bool {
 	return strings.HasPrefix(key, "app.kubernetes.io/") || strings.HasPrefix(key, "helm.sh/")
 }

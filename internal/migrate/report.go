@@ -68,9 +68,9 @@ func (r *Report) Count(o Outcome) (n int) {
 	return n
 }
 
-// groups visits the entries of an outcome in order. Of successive entries with the same object, group and note it visits only
-// the first.
-func (r *Report) groups(o Outcome, visit func(Entry)) {
+// visitGroups visits the entries of an outcome in order. Of successive entries with the same object, group and note it visits
+// only the first.
+func (r *Report) visitGroups(o Outcome, visit func(Entry)) {
 	var last Entry
 	for _, e := range r.Entries {
 		if e.Outcome == o && (e.Object != last.Object || e.group != last.group || e.Note != last.Note) {
@@ -91,7 +91,7 @@ func (r *Report) Print(w io.Writer) error {
 		title   string
 	}{{Unmapped, "Not mapped"}, {Changed, "Mapped with another meaning"}} {
 		object := ""
-		r.groups(part.outcome, func(e Entry) {
+		r.visitGroups(part.outcome, func(e Entry) {
 			if object == "" {
 				fmt.Fprintf(&text, "\n%s:\n", part.title)
 			}
@@ -99,7 +99,7 @@ func (r *Report) Print(w io.Writer) error {
 				object = e.Object
 				fmt.Fprintf(&text, "  %s\n", object)
 			}
-			fmt.Fprintf(&text, "    %s: %s\n", e.field(), e.Note)
+			fmt.Fprintf(&text, "    %s: %s\n", e.fieldPhrase(), e.Note)
 		})
 	}
 	if len(r.Notes) > 0 {
@@ -112,8 +112,8 @@ func (r *Report) Print(w io.Writer) error {
 	return err
 }
 
-// field returns the path of the field that the note is about, or a phrase for the object as a whole, which has no path.
-func (e Entry) field() string {
+// fieldPhrase returns the path of the field that the note is about, or a phrase for the object as a whole, which has no path.
+func (e Entry) fieldPhrase() string {
 	if e.group == "" {
 		return "all of it"
 	}

@@ -40,12 +40,12 @@ func Read(from string, text io.Reader) ([]Object, error) {
 		return nil, fmt.Errorf("%s has more than %d MiB: pass the files that have the configuration only", from, maxDocument>>20)
 	}
 	var objects []Object
-	for i, document := range documents(string(all)) {
+	for i, document := range splitDocuments(string(all)) {
 		var content any
 		if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
 			return nil, fmt.Errorf("%s: document %d is no YAML that can be read: %w", from, i+1, err)
 		}
-		found, err := unfold(from, content)
+		found, err := objectsIn(from, content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: document %d: %w", from, i+1, err)
 		}
@@ -54,8 +54,8 @@ func Read(from string, text io.Reader) ([]Object, error) {
 	return objects, nil
 }
 
-// documents splits a YAML stream at its separators.
-func documents(text string) (parts []string) {
+// splitDocuments splits a YAML stream at its separators.
+func splitDocuments(text string) (parts []string) {
 	var part strings.Builder
 	for line := range strings.Lines(text) {
 		if trimmed := strings.TrimRight(line, "\r\n \t"); trimmed == "---" || strings.HasPrefix(line, "--- ") {
@@ -68,7 +68,7 @@ func documents(text string) (parts []string) {
 	return append(parts, part.String())
 }
 
-func unfold(from string, content any) ([]Object, error) {
+func objectsIn(from string, content any) ([]Object, error) {
 	if content == nil {
 		return nil, nil
 	}
@@ -81,7 +81,7 @@ func unfold(from string, content any) ([]Object, error) {
 	if isList && strings.HasSuffix(kind, "List") {
 		var objects []Object
 		for _, item := range items {
-			found, err := unfold(from, item)
+			found, err := objectsIn(from, item)
 			if err != nil {
 				return nil, err
 			}
@@ -95,33 +95,33 @@ func unfold(from string, content any) ([]Object, error) {
 	return []Object{{From: from, Content: object}}, nil
 }
 
-// source is an object while it is mapped.
-type source struct {
+// sourceObject is an object while it is mapped.
+type sourceObject struct {
 	group, version, kind, namespace, name string
 	// where is kind, namespace and name of the object, as a phrase.
 	where   string
 	content map[string]any
 	// conflictsWith is an object of the same kind, namespace and name with other content, which is mapped in place of this
 	// one; nil if there is none.
-	conflictsWith *source
+	conflictsWith *sourceObject
 	// entries are the outcomes of the leaves, by path.
 	entries map[string]*Entry
 }
 
-// prepare sorts objects into the order in which they are mapped: an object comes before those that refer to it. It leaves out
+// sortSources sorts objects into the order in which they are mapped: an object comes before those that refer to it. It leaves out
 // repetitions with the same content, and sets conflictsWith for those with other content.
-func prepare(objects []Object) []*source {
-	sources := make([]*source, 0, len(objects))
+func sortSources(objects []Object) []*sourceObject {
+	sources := make([]*sourceObject, 0, len(objects))
 	for _, o := range objects {
 		sources = append(sources, newSource(o))
 	}
-	slices.SortStableFunc(sources, func(a, b *source) int {
-		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.group, b.group), cmp.Compare(a.kind, b.kind),
-			cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name), cmp.Compare(a.version, b.version), cmp.Compare(a.printed(), b.printed()))
+	slices.SortStableFunc(sources, func(a, b *sourceObject) int {
+		return cmp.Or(cmp.Compare(a.mappingOrder(), b.mappingOrder()), cmp.Compare(a.group, b.group), cmp.Compare(a.kind, b.kind),
+			cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name), cmp.Compare(a.version, b.version), cmp.Compare(a.contentText(), b.contentText()))
 	})
 	kept := sources[:0]
 	for _, o := range sources {
-		if n := len(kept); n > 0 && o.same(kept[n-1]) {
+		if n := len(kept); n > 0 && o.isSame(kept[n-1]) {
 			last := kept[n-1]
 			if reflect.DeepEqual(last.content, o.content) {
 				continue
@@ -133,27 +133,27 @@ func prepare(objects []Object) []*source {
 	return kept
 }
 
-func newSource(o Object) *source {
+func newSource(o Object) *sourceObject {
 	text := func(m map[string]any, key string) string { s, _ := m[key].(string); return s }
 	group, version, _ := strings.Cut(text(o.Content, "apiVersion"), "/")
 	if version == "" {
 		group, version = "", group
 	}
 	metadata, _ := o.Content["metadata"].(map[string]any)
-	s := &source{
+	s := &sourceObject{
 		group: group, version: version, kind: text(o.Content, "kind"),
 		namespace: text(metadata, "namespace"), name: text(metadata, "name"), content: o.Content, entries: map[string]*Entry{},
 	}
 	if s.group == "" && s.kind == "ConfigMap" {
-		s.content = expanded(o.Content)
+		s.content = withParsedConfig(o.Content)
 	}
 	s.where = s.kind + " " + strings.TrimPrefix(s.namespace+"/"+s.name, "/")
 	return s
 }
 
-// expanded returns a ConfigMap with the YAML text in config and excludel2.yaml parsed, so that each field of it is mapped or
-// reported. Text that is no valid YAML stays text.
-func expanded(configMap map[string]any) map[string]any {
+// withParsedConfig returns a ConfigMap with the YAML text in config and excludel2.yaml parsed, so that each field of it is
+// mapped or reported. Text that is no valid YAML stays text.
+func withParsedConfig(configMap map[string]any) map[string]any {
 	data, ok := configMap["data"].(map[string]any)
 	if !ok {
 		return configMap
@@ -171,8 +171,8 @@ func expanded(configMap map[string]any) map[string]any {
 	return configMap
 }
 
-// rank returns the position of the kind in the order of mapping.
-func (s *source) rank() int {
+// mappingOrder returns the position of the kind in the order of mapping.
+func (s *sourceObject) mappingOrder() int {
 	order := [][]string{
 		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
 	}
@@ -184,12 +184,12 @@ func (s *source) rank() int {
 	return len(order)
 }
 
-func (s *source) same(other *source) bool {
+func (s *sourceObject) isSame(other *sourceObject) bool {
 	return s.group == other.group && s.kind == other.kind && s.namespace == other.namespace && s.name == other.name
 }
 
-// printed returns the content as text. It is the last sort key, so that the order does not depend on the input.
-func (s *source) printed() string {
+// contentText returns the content as text. It is the last sort key, so that the order does not depend on the input.
+func (s *sourceObject) contentText() string {
 	text, err := yaml.Marshal(s.content)
 	if err != nil {
 		return ""
@@ -197,26 +197,26 @@ func (s *source) printed() string {
 	return string(text)
 }
 
-func (s *source) root() field { return field{o: s, value: s.content} }
+func (s *sourceObject) rootField() field { return field{o: s, value: s.content} }
 
-// describe marks the fields that identify the object, and its status, as ignored. It leaves the labels of an IPAddressPool to the
-// mapping of pools.
-func (s *source) describe() {
-	root := s.root()
+// ignoreIdentity marks the fields that identify the object, and its status, as ignored. It leaves the labels of an
+// IPAddressPool to the mapping of pools.
+func (s *sourceObject) ignoreIdentity() {
+	root := s.rootField()
 	for _, key := range []string{"apiVersion", "kind"} {
-		root.at(key).ignore(isName)
+		root.at(key).markIgnored(ignoredName)
 	}
 	metadata := root.at("metadata")
 	for _, key := range metadata.keys() {
 		if key != "labels" || s.kind != "IPAddressPool" {
-			metadata.at(key).ignore(isName)
+			metadata.at(key).markIgnored(ignoredName)
 		}
 	}
-	root.at("status").ignore(isState)
+	root.at("status").markIgnored(ignoredState)
 }
 
-// sorted returns the entries by path.
-func (s *source) sorted() []Entry {
+// sortedEntries returns the entries by path.
+func (s *sourceObject) sortedEntries() []Entry {
 	entries := make([]Entry, 0, len(s.entries))
 	for _, e := range s.entries {
 		entries = append(entries, *e)

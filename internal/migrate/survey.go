@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// survey is what the mapping of one object needs from all objects of the input.
-type survey struct {
+// inputSurvey is what the mapping of one object needs from all objects of the input.
+type inputSurvey struct {
 	// namespace is the one in which MetalLB runs; empty if it is not known. MetalLB reads objects of this namespace only.
 	namespace string
 	// namespaces are the namespaces in which the input has objects of MetalLB's kinds, sorted.
@@ -17,7 +17,7 @@ type survey struct {
 	// current means that the input has objects of MetalLB's kinds. From 0.13 on MetalLB reads these, and not the ConfigMap
 	// config.
 	current bool
-	// excluded are the patterns of metallb-excludel2 other than excludedByDefault: a stack has no field for them.
+	// excluded are the patterns of metallb-excludel2 other than defaultExclusions: a stack has no field for them.
 	excluded []*regexp.Regexp
 }
 
@@ -41,14 +41,14 @@ func MetalLBComponent(o Object) string {
 
 // newSurvey makes the survey. namespace is the one that the user passed. If it is empty, the survey has the namespace of MetalLB's
 // workloads, if all of them are in one.
-func newSurvey(sources []*source, namespace string) (s survey) {
+func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {
 		_, component := metalLBContainer(o)
 		if component != "" {
 			running[o.namespace] = true
 		}
-		if o.group == "metallb.io" && listOf[o.kind] != "" {
+		if o.group == "metallb.io" && metalLBLists[o.kind] != "" {
 			s.current = true
 			all[o.namespace] = true
 		}
@@ -58,20 +58,20 @@ func newSurvey(sources []*source, namespace string) (s survey) {
 		s.namespace = list[0]
 	}
 	for _, o := range sources {
-		if patterns := o.root().at("data").at("excludel2.yaml").at("announcedInterfacesToExclude"); o.kind == "ConfigMap" && s.elsewhere(o) == "" {
+		if patterns := o.rootField().at("data").at("excludel2.yaml").at("announcedInterfacesToExclude"); o.kind == "ConfigMap" && s.otherNamespaceReason(o) == "" {
 			s.excluded = append(s.excluded, customPatterns(patterns)...)
 		}
 	}
 	return s
 }
 
-// customPatterns returns the patterns that are not in excludedByDefault. A pattern that is no regular expression excludes all
+// customPatterns returns the patterns that are not in defaultExclusions. A pattern that is no regular expression excludes all
 // interfaces, since the ones that it should exclude are not known.
 func customPatterns(list field) (patterns []*regexp.Regexp) {
 	texts, _ := list.value.([]any)
 	for _, item := range texts {
 		text, _ := item.(string)
-		if slices.Contains(excludedByDefault, text) {
+		if slices.Contains(defaultExclusions, text) {
 			continue
 		}
 		pattern, err := regexp.Compile(text)
@@ -84,12 +84,13 @@ func customPatterns(list field) (patterns []*regexp.Regexp) {
 }
 
 // excludes reports whether one of the custom patterns excludes an interface.
-func (s *survey) excludes(name string) bool {
+func (s *inputSurvey) excludes(name string) bool {
 	return slices.ContainsFunc(s.excluded, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
-// elsewhere returns why MetalLB ignores an object of its own kinds, if the object is in another namespace; otherwise empty.
-func (s *survey) elsewhere(o *source) string {
+// otherNamespaceReason returns why MetalLB ignores an object of its own kinds, if the object is in another namespace; otherwise
+// empty.
+func (s *inputSurvey) otherNamespaceReason(o *sourceObject) string {
 	if s.namespace == "" || o.namespace == "" || o.namespace == s.namespace {
 		return ""
 	}
@@ -97,35 +98,35 @@ func (s *survey) elsewhere(o *source) string {
 }
 
 // noteNamespaces adds a note if MetalLB's namespace is not known and its objects are in several namespaces.
-func (s *survey) noteNamespaces(note func(string)) {
+func (s *inputSurvey) noteNamespaces(note func(string)) {
 	if s.namespace == "" && len(s.namespaces) > 1 {
 		note(fmt.Sprintf("The input has objects of MetalLB in the namespaces %s, and MetalLB reads those of its own namespace only: pass -n with this namespace.", strings.Join(s.namespaces, ", ")))
 	}
 }
 
-// reserve registers the names that are DNS labels already, so that no other name is converted to one of them.
-func (in *importer) reserve(sources []*source) {
+// reserveNames registers the names that are DNS labels already, so that no other name is converted to one of them.
+func (in *importer) reserveNames(sources []*sourceObject) {
 	for _, o := range sources {
 		lists := map[string][]string{
-			"metallb.io": {listOf[o.kind]}, "cilium.io": {map[string]string{"CiliumLoadBalancerIPPool": pools, "CiliumL2AnnouncementPolicy": l2Advertisements}[o.kind]},
+			"metallb.io": {metalLBLists[o.kind]}, "cilium.io": {map[string]string{"CiliumLoadBalancerIPPool": listPools, "CiliumL2AnnouncementPolicy": listL2Advertisements}[o.kind]},
 		}[o.group]
 		for _, list := range lists {
 			if list != "" {
 				in.reserveName(list, o.name)
 			}
 		}
-		config := o.root().at("data").at("config")
+		config := o.rootField().at("data").at("config")
 		if _, isTree := config.value.(map[string]any); o.kind != "ConfigMap" || !isTree {
 			continue
 		}
-		for key, list := range map[string]string{"address-pools": pools, "bfd-profiles": bfdProfiles} {
+		for key, list := range map[string]string{"address-pools": listPools, "bfd-profiles": listBFDProfiles} {
 			items, _ := config.at(key).value.([]any)
 			for _, item := range items {
 				name, _ := (field{value: item}).at("name").value.(string)
 				in.reserveName(list, name)
-				if list == pools {
-					in.reserveName(l2Advertisements, name)
-					in.reserveName(bgpAdvertisements, name)
+				if list == listPools {
+					in.reserveName(listL2Advertisements, name)
+					in.reserveName(listBGPAdvertisements, name)
 				}
 			}
 		}
@@ -134,6 +135,6 @@ func (in *importer) reserve(sources []*source) {
 
 func (in *importer) reserveName(list, name string) {
 	if isLabel(name) {
-		in.names.of(list, name)
+		in.names.nameOf(list, name)
 	}
 }

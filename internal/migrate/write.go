@@ -10,7 +10,7 @@ import (
 )
 
 // listOrder has the lists of a stack in the order in which they are written.
-var listOrder = []string{pools, l2Advertisements, bgpPeers, bgpAdvertisements, bfdProfiles, communities}
+var listOrder = []string{listPools, listL2Advertisements, listBGPPeers, listBGPAdvertisements, listBFDProfiles, listCommunities}
 
 // YAML returns the stack as a manifest. A comment at each item names the object that it is from, and the fields of that object
 // which have another meaning or are not mapped.
@@ -26,7 +26,7 @@ func (r *Result) YAML() ([]byte, error) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "# %d fields mapped, %d with another meaning, %d not mapped: see the report of the import.\n", r.Report.Count(Mapped), r.Report.Count(Changed), r.Report.Count(Unmapped))
 	fmt.Fprintf(&out, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\nspec:", r.Stack.APIVersion, r.Stack.Kind, r.Stack.Name)
-	empty, notes := true, r.notes()
+	empty, notes := true, r.itemNotes()
 	for _, list := range listOrder {
 		items, _ := spec[list].([]any)
 		delete(spec, list)
@@ -36,7 +36,7 @@ func (r *Result) YAML() ([]byte, error) {
 		empty = false
 		fmt.Fprintf(&out, "\n  %s:\n", list)
 		for _, item := range items {
-			if err := r.item(&out, list, item.(map[string]any), notes); err != nil {
+			if err := r.writeItem(&out, list, item.(map[string]any), notes); err != nil {
 				return nil, err
 			}
 		}
@@ -47,7 +47,7 @@ func (r *Result) YAML() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("writing the stack: %w", err)
 		}
-		out.WriteString("\n" + strings.TrimSuffix(indent(string(text), "  "), "\n"))
+		out.WriteString("\n" + strings.TrimSuffix(indentLines(string(text), "  "), "\n"))
 	} else if empty {
 		out.WriteString(" {}")
 	}
@@ -55,14 +55,14 @@ func (r *Result) YAML() ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// item writes an item, with its comments and its name first.
-func (r *Result) item(out *strings.Builder, list string, item map[string]any, notes map[string][]string) error {
+// writeItem writes an item, with its comments and its name first.
+func (r *Result) writeItem(out *strings.Builder, list string, item map[string]any, notes map[string][]string) error {
 	name, _ := item["name"].(string)
 	delete(item, "name")
 	for _, comment := range append([]string{"from " + r.origins[itemPath(list, name)]}, notes[itemPath(list, name)]...) {
 		fmt.Fprintf(out, "  # %s\n", oneLine(comment))
 	}
-	fmt.Fprintf(out, "  - name: %s\n", quoted(name))
+	fmt.Fprintf(out, "  - name: %s\n", quoteYAML(name))
 	if len(item) == 0 {
 		return nil
 	}
@@ -70,17 +70,17 @@ func (r *Result) item(out *strings.Builder, list string, item map[string]any, no
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", itemPath(list, name), err)
 	}
-	out.WriteString(indent(string(text), "    "))
+	out.WriteString(indentLines(string(text), "    "))
 	return nil
 }
 
-// notes returns the comments for each item, by its path: first on fields with another meaning, then on fields that are not mapped.
-// They are in the order of the report, and each is there once.
-func (r *Result) notes() map[string][]string {
+// itemNotes returns the comments for each item, by its path: first on fields with another meaning, then on fields that are not
+// mapped. They are in the order of the report, and each is there once.
+func (r *Result) itemNotes() map[string][]string {
 	notes, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, outcome := range []Outcome{Changed, Unmapped} {
-		r.Report.groups(outcome, func(e Entry) {
-			text := fmt.Sprintf("%s (%s): %s", outcome, e.field(), e.Note)
+		r.Report.visitGroups(outcome, func(e Entry) {
+			text := fmt.Sprintf("%s (%s): %s", outcome, e.fieldPhrase(), e.Note)
 			if key := [2]string{e.item, text}; e.item != "" && !seen[key] {
 				seen[key] = true
 				notes[e.item] = append(notes[e.item], text)
@@ -95,8 +95,8 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
-// quoted returns a name as a YAML string, with quotes where YAML needs them, such as for 1 and true.
-func quoted(name string) string {
+// quoteYAML returns a name as a YAML string, with quotes where YAML needs them, such as for 1 and true.
+func quoteYAML(name string) string {
 	text, err := yaml.Marshal(name)
 	if err != nil {
 		return name
@@ -104,7 +104,7 @@ func quoted(name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func indent(text, by string) string {
+func indentLines(text, by string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		out.WriteString(by + line)

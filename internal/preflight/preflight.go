@@ -57,11 +57,11 @@ func Check(f Facts) (Problem, string) {
 	}
 	if absent := absentKinds(f.Served, f.Needed); len(absent) > 0 {
 		return OldSchema, fmt.Sprintf("the cluster lacks CustomResourceDefinitions of lbstack %s, of the kinds %s, so the operator changes nothing: "+
-			"apply the CustomResourceDefinitions of this version", f.Version, listed(absent))
+			"apply the CustomResourceDefinitions of this version", f.Version, listNames(absent))
 	}
 	if lacking := lackingFields(f.Served, f.Needed); len(lacking) > 0 {
 		return OldSchema, fmt.Sprintf("the CustomResourceDefinitions in the cluster are not those of lbstack %s: the API server drops the fields %s, so the operator changes nothing: "+
-			"apply the CustomResourceDefinitions of this version", f.Version, listed(lacking))
+			"apply the CustomResourceDefinitions of this version", f.Version, listNames(lacking))
 	}
 	return None, ""
 }
@@ -80,12 +80,12 @@ func NewerVersion(ran []string, version string) (newest string) {
 // isOlder reports whether a version precedes another one. A version that is no release, such as
 // that of a development build, precedes none.
 func isOlder(version, other string) bool {
-	a, err1 := release(version)
-	b, err2 := release(other)
+	a, err1 := parseRelease(version)
+	b, err2 := parseRelease(other)
 	return err1 == nil && err2 == nil && a.LT(b)
 }
 
-func release(version string) (semver.Version, error) {
+func parseRelease(version string) (semver.Version, error) {
 	v, err := semver.Parse(strings.TrimPrefix(version, "v"))
 	if err == nil && v.Major == 0 && v.Minor == 0 && v.Patch == 0 {
 		err = fmt.Errorf("%s is no release", version)
@@ -96,7 +96,7 @@ func release(version string) (semver.Version, error) {
 // maxListed bounds how many fields a sentence lists.
 const maxListed = 5
 
-func listed(names []string) string {
+func listNames(names []string) string {
 	if len(names) <= maxListed {
 		return strings.Join(names, ", ")
 	}

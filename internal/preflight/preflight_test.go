@@ -88,7 +88,7 @@ func TestMissing(t *testing.T) {
 			if err := json.Unmarshal([]byte(tt.schema), has); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, has.Missing(Of(reflect.TypeFor[outer]()))); diff != "" {
+			if diff := cmp.Diff(tt.want, has.Missing(SchemaOf(reflect.TypeFor[outer]()))); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 		})
@@ -96,7 +96,7 @@ func TestMissing(t *testing.T) {
 }
 
 func TestListed_BoundsTheSentence(t *testing.T) {
-	if got, want := listed(strings.Split("abcdefg", "")), "a, b, c, d, e and 2 more"; got != want {
+	if got, want := listNames(strings.Split("abcdefg", "")), "a, b, c, d, e and 2 more"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -32,9 +32,9 @@ func (s *Schema) UnmarshalJSON(text []byte) error {
 
 // Missing lists the fields that need has and s lacks, each with the path from the root, in order.
 // Fields below a missing field are not listed.
-func (s *Schema) Missing(need *Schema) (paths []string) { return s.missing("", need) }
+func (s *Schema) Missing(need *Schema) (paths []string) { return s.missingBelow("", need) }
 
-func (s *Schema) missing(path string, need *Schema) (paths []string) {
+func (s *Schema) missingBelow(path string, need *Schema) (paths []string) {
 	if need == nil || (s != nil && s.Open) {
 		return nil
 	}
@@ -44,13 +44,13 @@ func (s *Schema) missing(path string, need *Schema) (paths []string) {
 	for _, name := range slices.Sorted(maps.Keys(need.Properties)) {
 		below := strings.TrimPrefix(path+"."+name, ".")
 		if has, ok := s.Properties[name]; ok {
-			paths = append(paths, has.missing(below, need.Properties[name])...)
+			paths = append(paths, has.missingBelow(below, need.Properties[name])...)
 		} else {
 			paths = append(paths, below)
 		}
 	}
-	paths = append(paths, s.Items.missing(path+"[]", need.Items)...)
-	return append(paths, s.AdditionalProperties.missing(path+"[]", need.AdditionalProperties)...)
+	paths = append(paths, s.Items.missingBelow(path+"[]", need.Items)...)
+	return append(paths, s.AdditionalProperties.missingBelow(path+"[]", need.AdditionalProperties)...)
 }
 
 // absentKinds lists the needed kinds that the API server does not serve.
@@ -78,46 +78,46 @@ func lackingFields(served, needed map[string]*Schema) (fields []string) {
 }
 
 var (
-	marshalsJSON = reflect.TypeFor[json.Marshaler]()
-	marshalsText = reflect.TypeFor[encoding.TextMarshaler]()
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// Of returns the fields of a Go type as encoding/json writes it; nil: it has none, or implements
+// SchemaOf returns the fields of a Go type as encoding/json writes it; nil: it has none, or implements
 // its own encoding.
-func Of(t reflect.Type) *Schema {
-	if t.Implements(marshalsJSON) || reflect.PointerTo(t).Implements(marshalsJSON) || t.Implements(marshalsText) || reflect.PointerTo(t).Implements(marshalsText) {
+func SchemaOf(t reflect.Type) *Schema {
+	if t.Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(jsonMarshaler) || t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler) {
 		return nil
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return Of(t.Elem())
+		return SchemaOf(t.Elem())
 	case reflect.Slice, reflect.Array:
-		if items := Of(t.Elem()); items != nil {
+		if items := SchemaOf(t.Elem()); items != nil {
 			return &Schema{Items: items}
 		}
 	case reflect.Map:
-		if values := Of(t.Elem()); values != nil {
+		if values := SchemaOf(t.Elem()); values != nil {
 			return &Schema{AdditionalProperties: values}
 		}
 	case reflect.Struct:
 		s := &Schema{Properties: map[string]*Schema{}}
-		s.add(t)
+		s.addFields(t)
 		return s
 	}
 	return nil
 }
 
-// add adds the fields of a struct, and of the structs that are embedded in it.
-func (s *Schema) add(t reflect.Type) {
+// addFields adds the fields of a struct, and of the structs that are embedded in it.
+func (s *Schema) addFields(t reflect.Type) {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case name == "-" || !field.IsExported():
 		case field.Anonymous && name == "" || strings.Contains(options, "inline"):
-			s.add(field.Type)
+			s.addFields(field.Type)
 		default:
-			s.Properties[name] = Of(field.Type)
+			s.Properties[name] = SchemaOf(field.Type)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 func BenchmarkDecide(b *testing.B) {
 	for _, nodes := range []int{500, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
-			s := at(Speakers, nodes)
+			s := at(PhaseSpeakers, nodes)
 			for i := range nodes {
 				name, next := lb.NodeName(fmt.Sprintf("n%d", i+1)), lb.NodeName(fmt.Sprintf("n%d", (i+1)%nodes+1))
 				if i%2 == 0 {

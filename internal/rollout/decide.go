@@ -29,151 +29,151 @@ func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
 	d.next.Steps = slices.Clone(s.Stored.Steps)
-	d.coveredBy, d.announces = d.covering(), d.announced()
-	d.followEdit()
-	d.aim()
-	d.verify()
-	d.settle()
-	d.advance()
-	d.choose()
+	d.coveredBy, d.announces = d.coveringNodes(), d.anyAnnounces()
+	d.recordEdit()
+	d.followWanted()
+	d.setUnverified()
+	d.settleSteps()
+	d.advancePhase()
+	d.startSteps()
 	slices.SortFunc(d.next.Steps, func(x, y Step) int { return cmp.Compare(x.Node, y.Node) })
-	return Plan{Next: d.next, Controller: d.template(d.next.target()), Speaker: d.template(d.speakers()), Delete: d.deletions(), Progress: d.progress(), Again: d.again()}
+	return Plan{Next: d.next, Controller: d.availableRevision(d.next.targetRevision()), Speaker: d.availableRevision(d.speakerRevision()), Delete: d.deletions(), Progress: d.buildProgress(), Again: d.nextDecision()}
 }
 
-// aim begins a rollout if another revision is wanted, or another try of the same.
-func (d *decision) aim() {
+// followWanted begins a rollout if another revision is wanted, or another try of the same.
+func (d *decision) followWanted() {
 	n := &d.next
 	changed := d.Wanted != n.Revision
-	retry := d.triedAgain()
+	retry := d.isRetryRequested()
 	if retry || changed || n.Failed() == (Revision{}) {
 		n.Retry = d.Retry
 	}
 	switch {
 	case n.Good == Revision{}:
-		if changed || n.Phase != Installing {
-			d.begin(Installing)
+		if changed || n.Phase != PhaseInstalling {
+			d.beginRollout(PhaseInstalling)
 		}
 	case d.Wanted == n.Good:
-		if changed || !slices.Contains([]Phase{Complete, Speakers, RollingBack}, n.Phase) {
-			d.begin(RollingBack)
+		if changed || !slices.Contains([]Phase{PhaseComplete, PhaseSpeakers, PhaseRollingBack}, n.Phase) {
+			d.beginRollout(PhaseRollingBack)
 		}
-	case changed, retry, !slices.Contains([]Phase{Controller, Canary, Speakers, RollingBack, RolledBack, Halted}, n.Phase):
-		d.begin(Controller)
-	case n.Phase == RollingBack && (d.Settings.Halt || !d.GoodStored):
-		d.turn(Halted)
-	case n.Phase == Halted && !d.Settings.Halt && d.GoodStored:
-		d.turn(RollingBack)
+	case changed, retry, !slices.Contains([]Phase{PhaseController, PhaseCanary, PhaseSpeakers, PhaseRollingBack, PhaseRolledBack, PhaseHalted}, n.Phase):
+		d.beginRollout(PhaseController)
+	case n.Phase == PhaseRollingBack && (d.Settings.Halt || !d.GoodStored):
+		d.setPhase(PhaseHalted)
+	case n.Phase == PhaseHalted && !d.Settings.Halt && d.GoodStored:
+		d.setPhase(PhaseRollingBack)
 	}
 }
 
-// triedAgain reports whether a revision that failed is to be tried again: because the token for another
-// try has changed, or because its announcements were not received, and those of the good revision are not
-// either. The rollback must be complete before, or stand still: a node that still has the revision would
-// show nothing about it.
-func (d *decision) triedAgain() bool {
+// isRetryRequested reports whether a revision that failed is to be tried again: because the token
+// for another try has changed, or because its announcements were not received, and those of the
+// good revision are not either. The rollback must be complete before, or stand still: a node that
+// still has the revision would show nothing about it.
+func (d *decision) isRetryRequested() bool {
 	n := &d.next
-	back := n.Phase != RollingBack || !d.busy() && d.standsStill()
-	asked := d.Retry != n.Retry || n.Failure.Unreceived && n.Unverified && n.Phase != Halted
+	back := n.Phase != PhaseRollingBack || !d.isBusy() && d.isPhaseStuck()
+	asked := d.Retry != n.Retry || n.Failure.Unreceived && n.Unverified && n.Phase != PhaseHalted
 	return n.Failed() != Revision{} && back && asked
 }
 
-// begin starts over with the wanted revision.
-func (d *decision) begin(p Phase) {
+// beginRollout starts over with the wanted revision.
+func (d *decision) beginRollout(p Phase) {
 	d.next.Revision, d.next.Proven, d.next.Quiet, d.next.Lost, d.next.Failure = d.Wanted, false, "", 0, Failure{}
-	d.turn(p)
+	d.setPhase(p)
 }
 
-// turn begins a phase with another target. It drops the steps: the facts still show the speakers
+// setPhase begins a phase with another target. It drops the steps: the facts still show the speakers
 // that do not work because of them.
-func (d *decision) turn(p Phase) {
+func (d *decision) setPhase(p Phase) {
 	d.next.Phase, d.next.Since, d.next.Steps = p, d.now, nil
 }
 
-// fail records why the revision failed, and begins the rollback or halts.
-func (d *decision) fail(f Failure) {
+// failRevision records why the revision failed, and begins the rollback or halts.
+func (d *decision) failRevision(f Failure) {
 	d.next.Failure = f
 	switch {
 	case d.Settings.Halt:
-		d.turn(Halted)
+		d.setPhase(PhaseHalted)
 	case !d.GoodStored:
 		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s do not exist any more, so that no node is rolled back", d.next.Good)
-		d.turn(Halted)
+		d.setPhase(PhaseHalted)
 	default:
-		d.turn(RollingBack)
+		d.setPhase(PhaseRollingBack)
 	}
 }
 
-// advance moves to the next phase once the present one is done.
-func (d *decision) advance() {
+// advancePhase moves to the next phase once the present one is done.
+func (d *decision) advancePhase() {
 	n := &d.next
-	if !d.available() {
+	if !d.hasTemplates() {
 		return
 	}
 	switch n.Phase {
-	case Controller:
+	case PhaseController:
 		if d.controllerReady() {
-			n.Phase = Canary
-		} else if d.elapsed(n.Since) >= d.Settings.StepTimeout {
-			d.fail(Failure{Why: "the controller is not ready on the new revision" + detail(d.Controller.Problem)})
+			n.Phase = PhaseCanary
+		} else if d.observedFor(n.Since) >= d.Settings.StepTimeout {
+			d.failRevision(Failure{Why: "the controller is not ready on the new revision" + withDetail(d.Controller.Problem)})
 		}
-	case Canary:
-		n.Proven = n.Proven || !d.busy() && d.provenLater()
-		if d.proven() && !d.busy() {
-			n.Phase = Speakers
+	case PhaseCanary:
+		n.Proven = n.Proven || !d.isBusy() && d.isProvenLater()
+		if d.isProven() && !d.isBusy() {
+			n.Phase = PhaseSpeakers
 		}
-	case Installing, Speakers:
-		if d.done() && d.proven() && (!n.forward() || d.harm() == "" && !d.unshown()) {
+	case PhaseInstalling, PhaseSpeakers:
+		if d.isPhaseDone() && d.isProven() && (!n.canFail() || d.harmReason() == "" && !d.announcesNothing()) {
 			n.Unverified = n.Unverified && n.Revision.Speaker == n.Good.Speaker
-			n.Phase, n.Good, n.Lost = Complete, n.Revision, 0
+			n.Phase, n.Good, n.Lost = PhaseComplete, n.Revision, 0
 		}
-	case RollingBack:
-		if d.done() && n.Revision == n.Good {
-			n.Phase = Complete
-		} else if d.done() {
-			n.Phase = RolledBack
+	case PhaseRollingBack:
+		if d.isPhaseDone() && n.Revision == n.Good {
+			n.Phase = PhaseComplete
+		} else if d.isPhaseDone() {
+			n.Phase = PhaseRolledBack
 		}
-	case Complete:
+	case PhaseComplete:
 		if len(d.candidates()) > 0 {
-			n.Phase, n.Since = Speakers, d.now
+			n.Phase, n.Since = PhaseSpeakers, d.now
 		}
-	case RolledBack:
+	case PhaseRolledBack:
 		if len(d.candidates()) > 0 {
-			n.Phase, n.Since = RollingBack, d.now
+			n.Phase, n.Since = PhaseRollingBack, d.now
 		}
 	}
 }
 
-// done reports whether the target runs wherever it can. Late steps are not waited for and, once the
-// phase stands still, neither are pods without a step.
-func (d *decision) done() bool {
-	if d.busy() || len(d.candidates()) > 0 || !d.controllerReady() {
+// isPhaseDone reports whether the target runs wherever it can. Late steps are not waited for and,
+// once the phase stands still, neither are pods without a step.
+func (d *decision) isPhaseDone() bool {
+	if d.isBusy() || len(d.candidates()) > 0 || !d.controllerReady() {
 		return false
 	}
-	return d.standsStill() || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
-		return d.up(name) && !d.next.has(name) && d.podGate(d.Nodes[name]) != ""
+	return d.isPhaseStuck() || !slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
+		return d.isUp(name) && !d.next.hasStep(name) && d.podGate(d.Nodes[name]) != ""
 	})
 }
 
-// standsStill reports whether the phase has made no progress for StepTimeout, or has lasted for longest:
+// isPhaseStuck reports whether the phase has made no progress for StepTimeout, or has lasted for longest:
 // speakers that become ready again and again do not prolong it.
-func (d *decision) standsStill() bool {
-	return d.elapsed(d.progressed()) >= d.Settings.StepTimeout || d.elapsed(d.next.Since) >= d.longest()
+func (d *decision) isPhaseStuck() bool {
+	return d.observedFor(d.lastProgress()) >= d.Settings.StepTimeout || d.observedFor(d.next.Since) >= d.maxPhase()
 }
 
-// longest returns how long a phase may last: StepTimeout for each node, as if they were changed one after the
-// other, and StepTimeout once more.
-func (d *decision) longest() time.Duration {
-	return time.Duration(d.total()+1) * d.Settings.StepTimeout
+// maxPhase returns how long a phase may last: StepTimeout for each node, as if they were changed
+// one after the other, and StepTimeout once more.
+func (d *decision) maxPhase() time.Duration {
+	return time.Duration(d.countNodes()+1) * d.Settings.StepTimeout
 }
 
-// progressed returns when the phase last made progress: it began, or a speaker became ready on the target.
-// A node that came up since, or a container that was started again, does not count: such events could
-// prolong the phase for ever.
-func (d *decision) progressed() time.Time {
+// lastProgress returns when the phase last made progress: it began, or a speaker became ready on
+// the target. A node that came up since, or a container that was started again, does not count:
+// such events could prolong the phase for ever.
+func (d *decision) lastProgress() time.Time {
 	last := d.next.Since
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		counts := d.up(name) && !node.UpSince.After(d.next.Since) && d.target(node) && node.Pod.Restarts == 0
+		counts := d.isUp(name) && !node.UpSince.After(d.next.Since) && d.hasTarget(node) && node.Pod.Restarts == 0
 		if counts && node.Pod.Ready && node.Pod.Since.After(last) {
 			last = node.Pod.Since
 		}
@@ -181,32 +181,32 @@ func (d *decision) progressed() time.Time {
 	return last
 }
 
-// proven reports whether the target works on a node, or there are no nodes at all. A speaker that
+// isProven reports whether the target works on a node, or there are no nodes at all. A speaker that
 // ran the target before this rollout is a proof only if there is no other node to try it on.
-func (d *decision) proven() bool {
-	if d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Proven && d.untried() {
+func (d *decision) isProven() bool {
+	if d.next.canFail() && d.next.targetRevision().Speaker != d.next.Good.Speaker && !d.next.Proven && d.hasUntriedNodes() {
 		return false
 	}
 	works := func(name lb.NodeName) bool {
-		return d.up(name) && !d.next.has(name) && d.podGate(d.Nodes[name]) == "" && d.Nodes[name].Report != nil
+		return d.isUp(name) && !d.next.hasStep(name) && d.podGate(d.Nodes[name]) == "" && d.Nodes[name].Report != nil
 	}
 	return len(d.order) == 0 || slices.ContainsFunc(d.order, works)
 }
 
-// unshown reports whether addresses should be announced and no speaker of the target announces any:
-// only former speakers on nodes that are skipped do, or none does. Such a revision does not become
-// the good one, even if the outages began before it.
-func (d *decision) unshown() bool {
-	if d.next.target().Speaker == d.next.Good.Speaker {
+// announcesNothing reports whether addresses should be announced and no speaker of the target
+// announces any: only former speakers on nodes that are skipped do, or none does. Such a revision
+// does not become the good one, even if the outages began before it.
+func (d *decision) announcesNothing() bool {
+	if d.next.targetRevision().Speaker == d.next.Good.Speaker {
 		return false
 	}
 	wanted := len(d.Outages) > 0
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		if node.Down || !node.works() || node.Report == nil || node.Report.announces() == 0 {
+		if node.Down || !node.isWorking() || node.Report == nil || node.Report.countAddresses() == 0 {
 			continue
 		}
-		if d.target(node) {
+		if d.hasTarget(node) {
 			return false
 		}
 		wanted = true
@@ -214,41 +214,41 @@ func (d *decision) unshown() bool {
 	return wanted
 }
 
-// untried reports whether there are nodes on which the target can still be tried, now or when they
-// are up again. A node that is up and skipped without a speaker may never have one.
-func (d *decision) untried() bool {
+// hasUntriedNodes reports whether there are nodes on which the target can still be tried, now or
+// when they are up again. A node that is up and skipped without a speaker may never have one.
+func (d *decision) hasUntriedNodes() bool {
 	skipped := func(name lb.NodeName) bool {
 		node := d.Nodes[name]
-		return !d.up(name) && !d.target(node) && (node.Down || node.Pod != nil)
+		return !d.isUp(name) && !d.hasTarget(node) && (node.Down || node.Pod != nil)
 	}
 	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
 }
 
-// template returns the revision if its templates are available and may be used, or none.
-func (d *decision) template(r Revision) Revision {
-	if d.next.Phase != Halted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
+// availableRevision returns the revision if its templates are available and may be used, or none.
+func (d *decision) availableRevision(r Revision) Revision {
+	if d.next.Phase != PhaseHalted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
 		return r
 	}
 	return Revision{}
 }
 
-// available reports whether the templates of the target are available.
-func (d *decision) available() bool {
-	return d.next.target() == d.Wanted || d.GoodStored
+// hasTemplates reports whether the templates of the target are available.
+func (d *decision) hasTemplates() bool {
+	return d.next.targetRevision() == d.Wanted || d.GoodStored
 }
 
-// speakers returns the revision that new pods of the DaemonSet get: not the new one before the
+// speakerRevision returns the revision that new pods of the DaemonSet get: not the new one before the
 // controller has it.
-func (d *decision) speakers() Revision {
-	if d.next.Phase == Controller {
+func (d *decision) speakerRevision() Revision {
+	if d.next.Phase == PhaseController {
 		return d.next.Good
 	}
-	return d.next.target()
+	return d.next.targetRevision()
 }
 
-// elapsed returns the time since then, without the time before SeenSince: it is not known what
+// observedFor returns the time since then, without the time before SeenSince: it is not known what
 // happened while the operator did not see the cluster.
-func (d *decision) elapsed(since time.Time) time.Duration {
+func (d *decision) observedFor(since time.Time) time.Duration {
 	if d.SeenSince.After(since) {
 		since = d.SeenSince
 	}

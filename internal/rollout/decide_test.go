@@ -29,7 +29,7 @@ func pod(name lb.NodeName, r Revision) *Pod {
 // cluster returns a cluster of some nodes in which the good revision runs everywhere.
 func cluster(nodes int, r Revision) State {
 	s := State{
-		Stored: Stored{Phase: Complete, Revision: r, Good: r, Since: start.Add(-time.Hour)}, Wanted: r, GoodStored: true,
+		Stored: Stored{Phase: PhaseComplete, Revision: r, Good: r, Since: start.Add(-time.Hour)}, Wanted: r, GoodStored: true,
 		Settings:   Settings{MaxUnavailable: MaxUnavailable{Count: 1}, StepTimeout: timeout},
 		Controller: Workload{Template: r.Controller, Ready: true}, Template: r.Speaker,
 		Nodes: map[lb.NodeName]Node{}, SeenSince: start.Add(-time.Hour), Now: start,
@@ -44,11 +44,11 @@ func cluster(nodes int, r Revision) State {
 // at returns a cluster in which a phase of the rollout from one to two began a minute ago.
 func at(p Phase, nodes int, steps ...Step) State {
 	s := cluster(nodes, one)
-	s.Stored = Stored{Phase: p, Revision: two, Good: one, Since: start.Add(-time.Minute), Proven: p == Speakers, Steps: steps}
+	s.Stored = Stored{Phase: p, Revision: two, Good: one, Since: start.Add(-time.Minute), Proven: p == PhaseSpeakers, Steps: steps}
 	s.Wanted = two
-	target := s.Stored.target()
+	target := s.Stored.targetRevision()
 	s.Controller.Template, s.Template = target.Controller, target.Speaker
-	if p == Controller {
+	if p == PhaseController {
 		s.Template = one.Speaker
 	}
 	return s
@@ -133,57 +133,57 @@ func TestDecide_Phases(t *testing.T) {
 	run(t, []test{
 		{"unchanged revision does nothing", cluster(3, one), nil, "Complete c1/s1"},
 		{"new revision starts with the controller", cluster(3, one), func(s *State) { s.Wanted = two }, "Controller c2/s1"},
-		{"controller that is not ready holds the speakers", at(Controller, 3), func(s *State) { s.Controller.Ready = false }, "Controller c2/s1"},
-		{"controller of the former template holds the speakers", at(Controller, 3), func(s *State) { s.Controller.Template = "c1" }, "Controller c2/s1"},
-		{"speaker that has just stopped being ready is no canary", at(Canary, 1), func(s *State) {
-			s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Since = false, start.Add(-blip+1)
+		{"controller that is not ready holds the speakers", at(PhaseController, 3), func(s *State) { s.Controller.Ready = false }, "Controller c2/s1"},
+		{"controller of the former template holds the speakers", at(PhaseController, 3), func(s *State) { s.Controller.Template = "c1" }, "Controller c2/s1"},
+		{"speaker that has just stopped being ready is no canary", at(PhaseCanary, 1), func(s *State) {
+			s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Since = false, start.Add(-unreadyDelay+1)
 		}, "Canary c2/s2"},
-		{"canary that did not work before proves nothing", at(Canary, 3, Step{Node: "n1", Pod: "n1/s1", Since: start, Broken: true}), func(s *State) {
+		{"canary that did not work before proves nothing", at(PhaseCanary, 3, Step{Node: "n1", Pod: "n1/s1", Since: start, Broken: true}), func(s *State) {
 			s.runs(two, "n1")
 		}, "Canary c2/s2 step n2 delete n2/s1"},
-		{"speaker that had the revision before a retry proves nothing", at(Canary, 3), func(s *State) { s.runs(two, "n1") }, "Canary c2/s2 step n2 delete n2/s1"},
-		{"revision is not good while only skipped former speakers announce", at(Speakers, 2), func(s *State) {
+		{"speaker that had the revision before a retry proves nothing", at(PhaseCanary, 3), func(s *State) { s.runs(two, "n1") }, "Canary c2/s2 step n2 delete n2/s1"},
+		{"revision is not good while only skipped former speakers announce", at(PhaseSpeakers, 2), func(s *State) {
 			s.runs(two, "n1")
 			s.change("n2", func(n *Node) { n.Skip, n.Report = "tainted", &Report{Addresses: 1} })
 		}, "Speakers c2/s2"},
-		{"revision is not good while no speaker announces a Service", at(Speakers, 2), func(s *State) {
+		{"revision is not good while no speaker announces a Service", at(PhaseSpeakers, 2), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-time.Hour)}}
 		}, "Speakers c2/s2"},
-		{"revision is good when one of its speakers announces", at(Speakers, 2), func(s *State) {
+		{"revision is good when one of its speakers announces", at(PhaseSpeakers, 2), func(s *State) {
 			s.runs(two, "n1")
 			s.change("n1", func(n *Node) { n.Report = &Report{Addresses: 1} })
 			s.change("n2", func(n *Node) { n.Skip, n.Report = "tainted", &Report{Addresses: 1} })
 		}, "Complete c2/s2"},
-		{"speaker that had the revision before proves nothing while others are down", at(Canary, 2), func(s *State) {
+		{"speaker that had the revision before proves nothing while others are down", at(PhaseCanary, 2), func(s *State) {
 			s.runs(two, "n1")
 			s.change("n2", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, "Canary c2/s2"},
-		{"controller that is ready ends its phase, and the DaemonSet gets the template first", at(Controller, 3), nil, "Canary c2/s2"},
-		{"canary is the first by name", at(Canary, 3), nil, "Canary c2/s2 step n1 delete n1/s1"},
-		{"canary announces the fewest addresses", at(Canary, 3), func(s *State) {
+		{"controller that is ready ends its phase, and the DaemonSet gets the template first", at(PhaseController, 3), nil, "Canary c2/s2"},
+		{"canary is the first by name", at(PhaseCanary, 3), nil, "Canary c2/s2 step n1 delete n1/s1"},
+		{"canary announces the fewest addresses", at(PhaseCanary, 3), func(s *State) {
 			s.Nodes["n1"].Report.Addresses, s.Nodes["n2"].Report.Addresses, s.Nodes["n3"].Report.Addresses = 2, 1, 3
 		}, "Canary c2/s2 step n2 delete n2/s1"},
-		{"canary announces an address where any node does", at(Canary, 3), func(s *State) {
+		{"canary announces an address where any node does", at(PhaseCanary, 3), func(s *State) {
 			s.Nodes["n1"].Report.Routes, s.Nodes["n2"].Report.Addresses, s.Nodes["n3"].Report.Addresses = 1, 5, 4
 		}, "Canary c2/s2 step n3 delete n3/s1"},
-		{"canary announces a route where no node announces an address", at(Canary, 3), func(s *State) {
+		{"canary announces a route where no node announces an address", at(PhaseCanary, 3), func(s *State) {
 			s.Nodes["n2"].Report.Routes, s.Nodes["n3"].Report.Routes = 7, 6
 		}, "Canary c2/s2 step n3 delete n3/s1"},
-		{"canary announces nothing while a Service is not announced", at(Canary, 3), func(s *State) {
+		{"canary announces nothing while a Service is not announced", at(PhaseCanary, 3), func(s *State) {
 			s.Nodes["n1"].Report.Addresses = 1
 			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-time.Hour)}}
 		}, "Canary c2/s2 step n2 delete n2/s1"},
-		{"canary of a correction announces nothing", at(Canary, 3), func(s *State) {
+		{"canary of a correction announces nothing", at(PhaseCanary, 3), func(s *State) {
 			s.runs(three, "n2")
 			s.Nodes["n1"].Report.Addresses = 1
 		}, "Canary c2/s2 step n2 delete n2/s3"},
-		{"canary works, and is not one that does not", at(Canary, 3), func(s *State) {
+		{"canary works, and is not one that does not", at(PhaseCanary, 3), func(s *State) {
 			s.Settings.MaxUnavailable.Count = 2
 			s.Nodes["n1"].Pod.Ready = false
 		}, "Canary c2/s2 step n2 delete n2/s1"},
-		{"speaker that does not work is the canary where no other may be replaced", at(Canary, 3), func(s *State) { s.Nodes["n2"].Pod.Ready = false }, "Canary c2/s2 step n2 delete n2/s1"},
-		{"canary that passed ends its phase", at(Canary, 3, step("n1", 20)), func(s *State) { s.runs(two, "n1") }, "Speakers c2/s2 step n2 delete n2/s1"},
+		{"speaker that does not work is the canary where no other may be replaced", at(PhaseCanary, 3), func(s *State) { s.Nodes["n2"].Pod.Ready = false }, "Canary c2/s2 step n2 delete n2/s1"},
+		{"canary that passed ends its phase", at(PhaseCanary, 3, step("n1", 20)), func(s *State) { s.runs(two, "n1") }, "Speakers c2/s2 step n2 delete n2/s1"},
 		{"change of the controller alone replaces no speaker", cluster(3, one), func(s *State) {
 			s.Wanted = Revision{Controller: "c2", Speaker: "s1"}
 			s.Controller.Template = "c2"
@@ -197,19 +197,19 @@ func TestDecide_Phases(t *testing.T) {
 			s.Wanted = Revision{Controller: "c1", Speaker: "s2"}
 			s.Template = "s2"
 		}, "Canary c1/s2 step n1 delete n1/s1"},
-		{"last speaker completes the rollout", at(Speakers, 3, step("n3", 20)), func(s *State) { s.runs(two, "n1", "n2", "n3") }, "Complete c2/s2"},
-		{"node that is down does not hold the rollout", at(Speakers, 3), func(s *State) {
+		{"last speaker completes the rollout", at(PhaseSpeakers, 3, step("n3", 20)), func(s *State) { s.runs(two, "n1", "n2", "n3") }, "Complete c2/s2"},
+		{"node that is down does not hold the rollout", at(PhaseSpeakers, 3), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.change("n3", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, "Complete c2/s2"},
 		{"node that is back is changed", cluster(3, two), func(s *State) { s.runs(one, "n3") }, "Speakers c2/s2 step n3 delete n3/s1"},
-		{"canary without any node that is up waits", at(Canary, 2), func(s *State) {
+		{"canary without any node that is up waits", at(PhaseCanary, 2), func(s *State) {
 			for _, n := range []lb.NodeName{"n1", "n2"} {
 				s.change(n, func(n *Node) { n.Skip, n.Down = "NotReady", true })
 			}
 		}, "Canary c2/s2"},
-		{"cluster without nodes completes", at(Canary, 0), nil, "Complete c2/s2"},
-		{"one node is its own canary", at(Canary, 1), nil, "Canary c2/s2 step n1 delete n1/s1"},
+		{"cluster without nodes completes", at(PhaseCanary, 0), nil, "Complete c2/s2"},
+		{"one node is its own canary", at(PhaseCanary, 1), nil, "Canary c2/s2 step n1 delete n1/s1"},
 	})
 }
 
@@ -223,11 +223,11 @@ func TestDecide_Installation(t *testing.T) {
 		{"pods that are ready make the first good revision", first(3), nil, "Complete c1/s1"},
 		{"pod that is not ready is waited for", first(3), func(s *State) { s.Nodes["n2"].Pod.Ready = false }, "Installing c1/s1"},
 		{"pod that is not ready is not waited for longer than a step", first(3), func(s *State) {
-			s.Stored = Stored{Phase: Installing, Revision: one, Since: start.Add(-timeout)}
+			s.Stored = Stored{Phase: PhaseInstalling, Revision: one, Since: start.Add(-timeout)}
 			s.Nodes["n2"].Pod.Ready = false
 		}, "Complete c1/s1"},
 		{"no pod that is ready is no installation", first(2), func(s *State) {
-			s.Stored = Stored{Phase: Installing, Revision: one, Since: start.Add(-timeout)}
+			s.Stored = Stored{Phase: PhaseInstalling, Revision: one, Since: start.Add(-timeout)}
 			s.Nodes["n1"].Pod.Ready, s.Nodes["n2"].Pod.Ready = false, false
 		}, "Installing c1/s1"},
 		{"controller that is not ready is waited for", first(3), func(s *State) { s.Controller.Ready = false }, "Installing c1/s1"},
@@ -249,49 +249,49 @@ func TestDecide_Steps(t *testing.T) {
 		}
 	}
 	run(t, []test{
-		{"maxUnavailable of two replaces two", at(Speakers, 5), at5(func(s *State) { s.Settings.MaxUnavailable.Count = 2 }),
+		{"maxUnavailable of two replaces two", at(PhaseSpeakers, 5), at5(func(s *State) { s.Settings.MaxUnavailable.Count = 2 }),
 			"Speakers c2/s2 step n2 step n3 delete n2/s1 delete n3/s1"},
-		{"share is rounded up", at(Speakers, 5), at5(func(s *State) { s.Settings.MaxUnavailable = MaxUnavailable{Percent: 21} }),
+		{"share is rounded up", at(PhaseSpeakers, 5), at5(func(s *State) { s.Settings.MaxUnavailable = MaxUnavailable{Percent: 21} }),
 			"Speakers c2/s2 step n2 step n3 delete n2/s1 delete n3/s1"},
-		{"100 % replaces all that are left", at(Speakers, 3), at5(func(s *State) { s.Settings.MaxUnavailable = MaxUnavailable{Percent: 100} }),
+		{"100 % replaces all that are left", at(PhaseSpeakers, 3), at5(func(s *State) { s.Settings.MaxUnavailable = MaxUnavailable{Percent: 100} }),
 			"Speakers c2/s2 step n2 step n3 delete n2/s1 delete n3/s1"},
-		{"speaker that is not ready counts, whichever revision it has", at(Speakers, 5), at5(func(s *State) {
+		{"speaker that is not ready counts, whichever revision it has", at(PhaseSpeakers, 5), at5(func(s *State) {
 			s.Settings.MaxUnavailable.Count = 2
 			s.Nodes["n1"].Pod.Restarts = 1
 			s.change("n5", func(n *Node) { n.Pod = nil })
 		}), "Speakers c2/s2 step n2 step n5 delete n2/s1"},
-		{"node that is down does not count", at(Speakers, 5), at5(func(s *State) {
+		{"node that is down does not count", at(PhaseSpeakers, 5), at5(func(s *State) {
 			s.change("n5", func(n *Node) { n.Skip, n.Down, n.Pod.Ready = "NotReady", true, false })
 		}), "Speakers c2/s2 step n2 delete n2/s1"},
-		{"speaker that is not ready goes first", at(Speakers, 5), at5(func(s *State) { s.Nodes["n4"].Pod.Ready = false }),
+		{"speaker that is not ready goes first", at(PhaseSpeakers, 5), at5(func(s *State) { s.Nodes["n4"].Pod.Ready = false }),
 			"Speakers c2/s2 step n4 delete n4/s1"},
-		{"former speaker that has not ended is waited for", at(Speakers, 5, step("n2", 5)), at5(func(s *State) { s.Nodes["n2"].Pod.Ending = true }),
+		{"former speaker that has not ended is waited for", at(PhaseSpeakers, 5, step("n2", 5)), at5(func(s *State) { s.Nodes["n2"].Pod.Ending = true }),
 			"Speakers c2/s2 step n2"},
-		{"step that was stored and not begun is begun", at(Speakers, 5, step("n3", 100)), at5(func(*State) {}),
+		{"step that was stored and not begun is begun", at(PhaseSpeakers, 5, step("n3", 100)), at5(func(*State) {}),
 			"Speakers c2/s2 step n3 delete n3/s1"},
-		{"step that was not begun is dropped when another speaker fails", at(Speakers, 5, step("n3", 0)), at5(func(s *State) { s.Nodes["n1"].Pod.Ready = false }),
+		{"step that was not begun is dropped when another speaker fails", at(PhaseSpeakers, 5, step("n3", 0)), at5(func(s *State) { s.Nodes["n1"].Pod.Ready = false }),
 			"Speakers c2/s2 step n1"},
-		{"step that was not begun is never late", at(Speakers, 5, step("n3", 1000)), at5(func(*State) {}),
+		{"step that was not begun is never late", at(PhaseSpeakers, 5, step("n3", 1000)), at5(func(*State) {}),
 			"Speakers c2/s2 step n3 delete n3/s1"},
-		{"pod made from the former template is deleted as well", at(Speakers, 5, step("n2", 5)), at5(func(s *State) { s.Nodes["n2"].Pod.ID = "again" }),
+		{"pod made from the former template is deleted as well", at(PhaseSpeakers, 5, step("n2", 5)), at5(func(s *State) { s.Nodes["n2"].Pod.ID = "again" }),
 			"Speakers c2/s2 step n2 delete again"},
-		{"pods made from the former template are not deleted without end", at(Speakers, 5, Step{Node: "n2", Pod: "last", Since: start, Tries: maxTries}),
+		{"pods made from the former template are not deleted without end", at(PhaseSpeakers, 5, Step{Node: "n2", Pod: "last", Since: start, Tries: maxTries}),
 			at5(func(s *State) { s.Nodes["n2"].Pod.ID = "again" }), "Speakers c2/s2 step n2"},
-		{"nothing is deleted before the DaemonSet has the template", at(Speakers, 5, step("n3", 1)), at5(func(s *State) { s.Template = "" }),
+		{"nothing is deleted before the DaemonSet has the template", at(PhaseSpeakers, 5, step("n3", 1)), at5(func(s *State) { s.Template = "" }),
 			"Speakers c2/s2"},
-		{"speaker that somebody replaced is a step", at(Speakers, 5), at5(func(s *State) {
+		{"speaker that somebody replaced is a step", at(PhaseSpeakers, 5), at5(func(s *State) {
 			s.runs(two, "n5")
 			s.Nodes["n5"].Pod.Ready = false
 		}), "Speakers c2/s2 step n5"},
-		{"speaker that somebody replaced by the former revision is changed", at(Speakers, 5, Step{Node: "n5", Since: start}), at5(func(*State) {}),
+		{"speaker that somebody replaced by the former revision is changed", at(PhaseSpeakers, 5, Step{Node: "n5", Since: start}), at5(func(*State) {}),
 			"Speakers c2/s2 step n2 delete n2/s1"},
-		{"speaker that was replaced passes its gate also where no other could start", at(Speakers, 5, step("n2", 30)), at5(func(s *State) {
+		{"speaker that was replaced passes its gate also where no other could start", at(PhaseSpeakers, 5, step("n2", 30)), at5(func(s *State) {
 			s.runs(two, "n2")
 			s.change("n2", func(n *Node) { n.Skip, n.Report = "has a taint", nil })
 		}), "Speakers c2/s2 step n2"},
-		{"nothing begins while the controller is not ready", at(Speakers, 5), at5(func(s *State) { s.Controller.Ready = false }), "Speakers c2/s2"},
-		{"node that cannot run a speaker is left alone", at(Speakers, 2), at5(func(s *State) { s.change("n2", func(n *Node) { n.Skip = "has a taint" }) }),
+		{"nothing begins while the controller is not ready", at(PhaseSpeakers, 5), at5(func(s *State) { s.Controller.Ready = false }), "Speakers c2/s2"},
+		{"node that cannot run a speaker is left alone", at(PhaseSpeakers, 2), at5(func(s *State) { s.change("n2", func(n *Node) { n.Skip = "has a taint" }) }),
 			"Complete c2/s2"},
-		{"node that is gone ends its step", at(Speakers, 3, step("n3", 5)), at5(func(s *State) { delete(s.Nodes, "n3") }), "Speakers c2/s2 step n2 delete n2/s1"},
+		{"node that is gone ends its step", at(PhaseSpeakers, 3, step("n3", 5)), at5(func(s *State) { delete(s.Nodes, "n3") }), "Speakers c2/s2 step n2 delete n2/s1"},
 	})
 }

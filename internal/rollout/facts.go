@@ -48,9 +48,9 @@ type Settings struct {
 // number or a share.
 type MaxUnavailable struct{ Count, Percent int }
 
-// of returns how many nodes of a number may be unavailable: at least one; a share is rounded up,
+// countOf returns how many nodes of a number may be unavailable: at least one; a share is rounded up,
 // as that of a DaemonSet.
-func (m MaxUnavailable) of(nodes int) int {
+func (m MaxUnavailable) countOf(nodes int) int {
 	share := (min(max(m.Percent, 0), 100)*nodes + 99) / 100
 	return min(max(1, m.Count, share), MaxSteps)
 }

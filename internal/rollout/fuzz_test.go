@@ -44,7 +44,7 @@ func (s *source) name() lb.NodeName { return lb.NodeName(fmt.Sprintf("n%d", s.be
 func (s *source) state() State {
 	state := State{
 		Stored: Stored{
-			Phase:    []Phase{"", Installing, Controller, Canary, Speakers, Complete, RollingBack, RolledBack, Halted, "Other"}[s.below(10)],
+			Phase:    []Phase{"", PhaseInstalling, PhaseController, PhaseCanary, PhaseSpeakers, PhaseComplete, PhaseRollingBack, PhaseRolledBack, PhaseHalted, "Other"}[s.below(10)],
 			Revision: s.revision(), Good: s.revision(), Since: s.time(), Lost: s.below(3), Proven: s.bit(), Unverified: s.bit(), Quiet: []lb.NodeName{"", s.name()}[s.below(2)], Failure: Failure{Unreceived: s.bit()}, Edits: Edits{Generation: int64(s.below(3)), First: s.time(), Last: s.time()}, Retry: string(s.hash()),
 		},
 		Wanted: s.revision(), Retry: string(s.hash()), GoodStored: s.bit(), Template: s.hash(), Now: start, SeenSince: s.time(), Generation: int64(s.below(3)), Unapplied: s.bit(),

@@ -9,13 +9,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// gate returns what a step waits for; empty: nothing.
-func (d *decision) gate(step Step, node Node) string {
+// stepGate returns what a step waits for; empty: nothing.
+func (d *decision) stepGate(step Step, node Node) string {
 	if why := d.podGate(node); why != "" {
 		return why
 	}
-	if d.next.forward() && !d.controllerReady() {
-		return "the controller is not ready" + detail(d.Controller.Problem)
+	if d.next.canFail() && !d.controllerReady() {
+		return "the controller is not ready" + withDetail(d.Controller.Problem)
 	}
 	if node.Report == nil {
 		return "the speaker has not reported its state"
@@ -24,20 +24,20 @@ func (d *decision) gate(step Step, node Node) string {
 		return why
 	}
 	if step.Pod != "" {
-		if gap := d.gap(step.Node, d.next.Steps); gap > step.Gap {
+		if gap := d.countGap(step.Node, d.next.Steps); gap > step.Gap {
 			return fmt.Sprintf("%d other speakers do not receive from the speaker or it does not receive from them, and %d did not before", gap, step.Gap)
 		}
-		if peer := d.lacks(step, node); peer != "" {
+		if peer := d.lostSession(step, node); peer != "" {
 			return fmt.Sprintf("the BGP session with %s was established before and is not", peer)
 		}
-		if d.routeless(step, node) {
+		if d.hasLostRoutes(step, node) {
 			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
 		}
 	}
 	if why := d.quietGate(step, node); why != "" {
 		return why
 	}
-	return d.harm()
+	return d.harmReason()
 }
 
 // podGate returns why a node has no pod of the target that has been ready for long enough; empty: it
@@ -48,31 +48,31 @@ func (d *decision) podGate(node Node) string {
 		return "it has no speaker pod"
 	case pod.Ending:
 		return "its former speaker has not ended"
-	case !d.target(node):
-		return "its speaker has another revision" + detail(pod.Problem)
+	case !d.hasTarget(node):
+		return "its speaker has another revision" + withDetail(pod.Problem)
 	case !pod.Ready:
-		return "its speaker is not ready" + detail(pod.Problem)
-	case d.Now.Before(d.steadyAt(pod)):
+		return "its speaker is not ready" + withDetail(pod.Problem)
+	case d.Now.Before(d.readyEnoughAt(pod)):
 		return "its speaker has just become ready"
 	}
 	return ""
 }
 
-// steadyAt returns when a ready pod will have been ready for long enough: minReady, or longer after
+// readyEnoughAt returns when a ready pod will have been ready for long enough: minReady, or longer after
 // restarts, but at most half of StepTimeout.
-func (d *decision) steadyAt(pod *Pod) time.Time {
+func (d *decision) readyEnoughAt(pod *Pod) time.Time {
 	long := minReady << min(max(0, pod.Restarts), 6)
 	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
 }
 
-// gap counts the other speakers that miss the one of a node, or that it misses. Speakers that are
+// countGap counts the other speakers that miss the one of a node, or that it misses. Speakers that are
 // being replaced, that do not work, or that are in another mesh do not count.
-func (d *decision) gap(name lb.NodeName, steps []Step) int {
+func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	node, count := d.Nodes[name], 0
 	for _, other := range d.order {
 		o := d.Nodes[other]
 		inStep := slices.ContainsFunc(steps, func(s Step) bool { return s.Node == other })
-		if other == name || inStep || o.Down || !o.works() || node.Pod == nil || o.Pod.Mesh != node.Pod.Mesh {
+		if other == name || inStep || o.Down || !o.isWorking() || node.Pod == nil || o.Pod.Mesh != node.Pod.Mesh {
 			continue
 		}
 		missed := o.Report != nil && slices.Contains(o.Report.Misses, name)
@@ -97,10 +97,10 @@ func (d *decision) muteGate(step Step) string {
 	return ""
 }
 
-// verify sets Unverified if a speaker of the good revision receives no announcements of another speaker of
-// it. Speakers of other revisions are no evidence. It does so in any phase: which speakers cover for others
-// is lost when they restart, as they do in a rollout.
-func (d *decision) verify() {
+// setUnverified sets Unverified if a speaker of the good revision receives no announcements of
+// another speaker of it. Speakers of other revisions are no evidence. It does so in any phase:
+// which speakers cover for others is lost when they restart, as they do in a rollout.
+func (d *decision) setUnverified() {
 	good := func(name lb.NodeName) bool {
 		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
 	}
@@ -110,17 +110,17 @@ func (d *decision) verify() {
 		}
 		d.next.Unverified = slices.ContainsFunc(d.Nodes[name].Report.Unannounced, func(other lb.NodeName) bool {
 			node := d.Nodes[other]
-			return other != name && d.up(other) && node.works() && good(other) && !d.Now.Before(d.steadyAt(node.Pod))
+			return other != name && d.isUp(other) && node.isWorking() && good(other) && !d.Now.Before(d.readyEnoughAt(node.Pod))
 		})
 	}
 }
 
-// covered records which speaker reports that the one of a step does not announce its addresses. The
+// recordCovered records which speaker reports that the one of a step does not announce its addresses. The
 // record stays until the same process no longer reports that. If the process restarts, may be isolated or
 // does not report, that shows nothing about the revision, and the record stays.
-func (d *decision) covered(step Step) Step {
+func (d *decision) recordCovered(step Step) Step {
 	node := d.Nodes[step.Node]
-	if !d.showsAnnouncing() || !d.target(node) {
+	if !d.showsAnnouncing() || !d.hasTarget(node) {
 		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 		return step
 	}
@@ -128,34 +128,34 @@ func (d *decision) covered(step Step) Step {
 	case step.CoveredBy == "" || by.Report == nil:
 	case by.Silent || by.Report.Isolated || !by.Report.Started.Equal(step.CoveredByStarted):
 		step.CoveredByStarted = time.Time{}
-	case d.witness(step.CoveredBy) && !step.CoveredByStarted.IsZero() && !slices.Contains(by.Report.Unannounced, step.Node):
+	case d.isWitness(step.CoveredBy) && !step.CoveredByStarted.IsZero() && !slices.Contains(by.Report.Unannounced, step.Node):
 		step.CoveredBy, step.CoveredByStarted = "", time.Time{}
 	}
-	if by := d.coveredBy[step.Node]; step.CoveredBy == "" && by != "" && node.works() {
+	if by := d.coveredBy[step.Node]; step.CoveredBy == "" && by != "" && node.isWorking() {
 		step.CoveredBy, step.CoveredByStarted = by, d.Nodes[by].Report.Started
 	}
 	return step
 }
 
-// witness reports whether the report of a node's speaker is evidence that others announce.
-func (d *decision) witness(name lb.NodeName) bool { return d.up(name) && d.hasEvidence(name) }
+// isWitness reports whether the report of a node's speaker is evidence that others announce.
+func (d *decision) isWitness(name lb.NodeName) bool { return d.isUp(name) && d.hasEvidence(name) }
 
 // hasEvidence reports whether the report of a node's speaker is evidence that others do not announce. A
 // taint that keeps new pods away does not matter.
 func (d *decision) hasEvidence(name lb.NodeName) bool {
 	node := d.Nodes[name]
-	return !node.Down && node.works() && node.Report != nil && !node.Report.Isolated
+	return !node.Down && node.isWorking() && node.Report != nil && !node.Report.Isolated
 }
 
 // showsAnnouncing reports whether missing announcements are evidence against the revision: its speakers
 // differ from those of the good revision, and the announcements of those were received.
 func (d *decision) showsAnnouncing() bool {
-	return d.next.forward() && d.next.target().Speaker != d.next.Good.Speaker && !d.next.Unverified
+	return d.next.canFail() && d.next.targetRevision().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
-// covering returns, for each node that does not announce its addresses, the first of the other nodes
+// coveringNodes returns, for each node that does not announce its addresses, the first of the other nodes
 // whose speakers cover for it.
-func (d *decision) covering() map[lb.NodeName]lb.NodeName {
+func (d *decision) coveringNodes() map[lb.NodeName]lb.NodeName {
 	by := map[lb.NodeName]lb.NodeName{}
 	for _, name := range d.order {
 		if !d.hasEvidence(name) {
@@ -170,24 +170,25 @@ func (d *decision) covering() map[lb.NodeName]lb.NodeName {
 	return by
 }
 
-// lacks returns a router with which the node had an established session before, should have one now,
-// and has none. A router with which no other node has a session either is left out: it is down.
-func (d *decision) lacks(step Step, node Node) bgp.PeerName {
+// lostSession returns a router with which the node had an established session before, should have
+// one now, and has none. A router with which no other node has a session either is left out: it is
+// down.
+func (d *decision) lostSession(step Step, node Node) bgp.PeerName {
 	for _, peer := range step.Sessions {
-		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.lost(peer) {
+		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.isRouterLost(peer) {
 			return peer
 		}
 	}
 	return ""
 }
 
-// lost reports whether nodes without a step should have a session with a router, and none has.
+// isRouterLost reports whether nodes without a step should have a session with a router, and none has.
 // Speakers of a revision that is not proven are no evidence.
-func (d *decision) lost(peer bgp.PeerName) bool {
+func (d *decision) isRouterLost(peer bgp.PeerName) bool {
 	wanted := false
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		if !d.up(name) || d.next.has(name) || !node.works() || node.Report == nil || d.next.forward() && !d.next.Proven && d.target(node) {
+		if !d.isUp(name) || d.next.hasStep(name) || !node.isWorking() || node.Report == nil || d.next.canFail() && !d.next.Proven && d.hasTarget(node) {
 			continue
 		}
 		established, wants := node.Report.Sessions[peer]
@@ -199,43 +200,43 @@ func (d *decision) lost(peer bgp.PeerName) bool {
 	return wanted
 }
 
-// routeless reports whether a speaker announces nothing to routers, announced something before, and
+// hasLostRoutes reports whether a speaker announces nothing to routers, announced something before, and
 // former speakers still do. Without this gate a revision that announces no routes would remove the
 // routes of one node after the other, until no node announces a Service. A speaker that should have
 // no session with any router is right to announce nothing; after an edit, any speaker may be.
-func (d *decision) routeless(step Step, node Node) bool {
-	if !d.next.forward() || d.edited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
+func (d *decision) hasLostRoutes(step Step, node Node) bool {
+	if !d.next.canFail() || d.isEdited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
 	}
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool {
 		other := d.Nodes[name]
-		return d.up(name) && !d.next.has(name) && other.works() && !d.target(other) && other.Report != nil && other.Report.Routes > 0
+		return d.isUp(name) && !d.next.hasStep(name) && other.isWorking() && !d.hasTarget(other) && other.Report != nil && other.Report.Routes > 0
 	})
 }
 
-// edited reports whether the spec has changed since a step recorded what its node announced: the change
+// isEdited reports whether the spec has changed since a step recorded what its node announced: the change
 // may be why the node announces nothing any more.
-func (d *decision) edited(step Step) bool {
+func (d *decision) isEdited(step Step) bool {
 	return d.next.Edits.Last.After(step.Since.Add(-reportDelay))
 }
 
-// harm returns which Service is not announced since the rollout began; empty: none.
-func (d *decision) harm() string {
-	for _, o := range d.outages() {
+// harmReason returns which Service is not announced since the rollout began; empty: none.
+func (d *decision) harmReason() string {
+	for _, o := range d.countedOutages() {
 		return fmt.Sprintf("the Service %s is not announced, and was before", o.Service)
 	}
 	return ""
 }
 
-// outages returns the outages that count against the revision: those that began in this rollout, and
-// not soon after the owner changed the Service. While a speaker of a former revision does not work,
-// none counts: that speaker can be the cause. None counts either while a speaker works and cannot report:
-// it may announce what nobody reports.
-func (d *decision) outages() []Outage {
+// countedOutages returns the outages that count against the revision: those that began in this
+// rollout, and not soon after the owner changed the Service. While a speaker of a former revision
+// does not work, none counts: that speaker can be the cause. None counts either while a speaker
+// works and cannot report: it may announce what nobody reports.
+func (d *decision) countedOutages() []Outage {
 	var list []Outage
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		fails := d.up(name) && node.Pod != nil && !node.Pod.Ending && !d.target(node) && !node.works()
+		fails := d.isUp(name) && node.Pod != nil && !node.Pod.Ending && !d.hasTarget(node) && !node.isWorking()
 		if fails || d.cannotReport(name) {
 			return nil
 		}
@@ -257,31 +258,31 @@ func (d *decision) cannotReport(name lb.NodeName) bool {
 		return false
 	}
 	return node.Pod.Unauthorized || node.Down && slices.ContainsFunc(d.order, func(other lb.NodeName) bool {
-		return other != name && d.witness(other) && !slices.Contains(d.Nodes[other].Report.Misses, name)
+		return other != name && d.isWitness(other) && !slices.Contains(d.Nodes[other].Report.Misses, name)
 	})
 }
 
-// harmful reports whether a Service has not been announced for maxOutage, with all replaced speakers
+// isHarmful reports whether a Service has not been announced for maxOutage, with all replaced speakers
 // ready.
-func (d *decision) harmful() bool {
+func (d *decision) isHarmful() bool {
 	since, ready := d.harmSince()
-	return ready && d.elapsed(since) >= maxOutage
+	return ready && d.observedFor(since) >= maxOutage
 }
 
 // harmSince returns since when a Service is not announced and all replaced speakers are ready. ready
 // is false if one of them is not, or there is none.
 func (d *decision) harmSince() (since time.Time, ready bool) {
-	for _, o := range d.outages() {
+	for _, o := range d.countedOutages() {
 		if since.IsZero() || o.Since.Before(since) {
 			since = o.Since
 		}
 	}
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		if !d.up(name) || !d.target(node) && !d.next.has(name) {
+		if !d.isUp(name) || !d.hasTarget(node) && !d.next.hasStep(name) {
 			continue
 		}
-		if !d.target(node) || !node.works() {
+		if !d.hasTarget(node) || !node.isWorking() {
 			return time.Time{}, false
 		}
 		ready = true
@@ -296,10 +297,10 @@ func (d *decision) harmSince() (since time.Time, ready bool) {
 
 // controllerReady reports whether the controller is ready on the target.
 func (d *decision) controllerReady() bool {
-	return d.Controller.Ready && d.Controller.Template == d.next.target().Controller
+	return d.Controller.Ready && d.Controller.Template == d.next.targetRevision().Controller
 }
 
-func detail(text string) string {
+func withDetail(text string) string {
 	if text == "" {
 		return ""
 	}

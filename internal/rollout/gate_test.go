@@ -12,7 +12,7 @@ import (
 
 // onCanary is a rollout of three nodes whose canary n1 has a pod of the new revision.
 func onCanary(seconds int, edits ...func(*State)) State {
-	s := at(Canary, 3, step("n1", seconds))
+	s := at(PhaseCanary, 3, step("n1", seconds))
 	s.runs(two, "n1")
 	for _, edit := range edits {
 		edit(&s)
@@ -76,11 +76,11 @@ func TestDecide_Gate(t *testing.T) {
 			s.runs(two, "n1", "n2", "n3")
 		}, "Complete c2/s2"},
 		{"speaker that another one answers for passes where that was so of the good revision", onCanary(20, covers), func(s *State) { s.Stored.Unverified = true }, passes},
-		{"speaker that takes an address after its step, and does not announce it, gets another step", at(Speakers, 3, step("n2", 20)), func(s *State) {
+		{"speaker that takes an address after its step, and does not announce it, gets another step", at(PhaseSpeakers, 3, step("n2", 20)), func(s *State) {
 			s.runs(two, "n1", "n2")
 			covers(s)
 		}, "Speakers c2/s2 step n1"},
-		{"so does one on a node with a taint", at(Canary, 3), func(s *State) {
+		{"so does one on a node with a taint", at(PhaseCanary, 3), func(s *State) {
 			s.runs(two, "n1")
 			covers(s)
 			s.change("n1", func(n *Node) { n.Skip = "has a taint" })
@@ -169,7 +169,7 @@ func TestDecide_Failure(t *testing.T) {
 			"Halted / failed n1: its speaker is not ready: the image cannot be pulled"},
 		{"without the templates of the good revision it stops, and workloads stay", onCanary(120, notReady), func(s *State) { s.GoodStored = false },
 			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 do not exist any more, so that no node is rolled back"},
-		{"controller that is late fails", at(Controller, 3), func(s *State) {
+		{"controller that is late fails", at(PhaseController, 3), func(s *State) {
 			s.Stored.Since = start.Add(-timeout)
 			s.Controller.Ready = false
 		}, back + " failed : the controller is not ready on the new revision"},
@@ -178,7 +178,7 @@ func TestDecide_Failure(t *testing.T) {
 			s.Nodes["n1"].Pod.Ending = true
 		}, back + " failed n1: its former speaker has not ended"},
 		{"speaker that did not work before does not fail", onCanary(120, notReady), func(s *State) { s.Stored.Steps[0].Broken = true }, "Canary c2/s2 step n1"},
-		{"node that came up since does not fail", at(Speakers, 3, Step{Node: "n3", Since: start.Add(-timeout), Broken: true}), func(s *State) {
+		{"node that came up since does not fail", at(PhaseSpeakers, 3, Step{Node: "n3", Since: start.Add(-timeout), Broken: true}), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.change("n3", func(n *Node) { n.Pod = nil })
 		}, "Complete c2/s2 step n3"},
@@ -186,11 +186,11 @@ func TestDecide_Failure(t *testing.T) {
 			s.Nodes["n1"].Pod.Since = start.Add(-maxOutage)
 			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-maxOutage)}}
 		}, back + " step n1 delete n1/s2 failed : the Service shop/web is not announced, and was before"},
-		{"speaker that had the revision before and has not reported is a step", at(Canary, 3), func(s *State) {
+		{"speaker that had the revision before and has not reported is a step", at(PhaseCanary, 3), func(s *State) {
 			s.runs(two, "n1", "n2", "n3")
 			s.change("n1", func(n *Node) { n.Report = nil })
 		}, "Canary c2/s2 step n1"},
-		{"revision that all nodes had before and that reports nothing fails", at(Canary, 1, Step{Node: "n1", Since: start.Add(-timeout)}), func(s *State) {
+		{"revision that all nodes had before and that reports nothing fails", at(PhaseCanary, 1, Step{Node: "n1", Since: start.Add(-timeout)}), func(s *State) {
 			s.runs(two, "n1")
 			s.change("n1", func(n *Node) { n.Report = nil })
 		}, back + " failed n1: the speaker has not reported its state"},
@@ -213,66 +213,66 @@ func TestDecide_Rollback(t *testing.T) {
 	}
 	const f = " failed n1: why"
 	run(t, []test{
-		{"speaker that is not ready goes back first", back(RollingBack), func(s *State) {
+		{"speaker that is not ready goes back first", back(PhaseRollingBack), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.Nodes["n2"].Pod.Ready = false
 		}, "RollingBack c1/s1 step n2 delete n2/s2" + f},
-		{"speakers that are ready go back one by one, the one with the most addresses first", back(RollingBack), func(s *State) {
+		{"speakers that are ready go back one by one, the one with the most addresses first", back(PhaseRollingBack), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.Nodes["n2"].Report.Addresses = 4
 		}, "RollingBack c1/s1 step n2 delete n2/s2" + f},
-		{"step back that is late lets the others go on", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+		{"step back that is late lets the others go on", back(PhaseRollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
 			s.runs(two, "n2")
 			s.Nodes["n1"].Report.Misses = []lb.NodeName{"n3"}
 		}, "RollingBack c1/s1 step n1 step n2 delete n2/s2" + f},
-		{"speaker of the good revision that another one answers for passes", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
+		{"speaker of the good revision that another one answers for passes", back(PhaseRollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
 			s.Nodes["n3"].Report.Unannounced = []lb.NodeName{"n1"}
 		}, "RolledBack c1/s1" + f},
-		{"step back whose speaker does not get ready takes no other that is", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+		{"step back whose speaker does not get ready takes no other that is", back(PhaseRollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
 			s.runs(two, "n2")
 			s.Nodes["n1"].Pod.Ready = false
 		}, "RollingBack c1/s1 step n1" + f},
-		{"all that can be are back", back(RollingBack), nil, "RolledBack c1/s1" + f},
-		{"controller that is not back is waited for", back(RollingBack), func(s *State) { s.Controller.Template = "c2" }, "RollingBack c1/s1" + f},
-		{"failed revision is not tried again", back(RolledBack), nil, "RolledBack c1/s1" + f},
-		{"retry tries it again", back(RolledBack), func(s *State) { s.Retry = "now" }, "Controller c2/s1"},
-		{"retry waits until all are back", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
+		{"all that can be are back", back(PhaseRollingBack), nil, "RolledBack c1/s1" + f},
+		{"controller that is not back is waited for", back(PhaseRollingBack), func(s *State) { s.Controller.Template = "c2" }, "RollingBack c1/s1" + f},
+		{"failed revision is not tried again", back(PhaseRolledBack), nil, "RolledBack c1/s1" + f},
+		{"retry tries it again", back(PhaseRolledBack), func(s *State) { s.Retry = "now" }, "Controller c2/s1"},
+		{"retry waits until all are back", back(PhaseRollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-time.Minute)}), func(s *State) {
 			s.change("n1", func(n *Node) { n.Pod = nil })
 			s.Retry = "now"
 		}, "RollingBack c1/s1 step n1" + f},
-		{"retry while the way back stands still", back(RollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
+		{"retry while the way back stands still", back(PhaseRollingBack, Step{Node: "n1", Pod: "n1/s2", Since: start.Add(-timeout)}), func(s *State) {
 			s.Nodes["n1"].Pod.Ready, s.Stored.Since = false, start.Add(-timeout)
 			s.runs(two, "n2")
 			s.Retry = "now"
 		}, "Controller c2/s1"},
-		{"retry of a rollout that stopped", back(Halted), func(s *State) { s.Retry = "now" }, "Canary c2/s2 step n1 delete n1/s1"},
-		{"another revision is tried", back(RolledBack), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
-		{"another revision is tried from where a rollout stopped", back(Halted), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
-		{"change that is taken back completes", back(RolledBack), func(s *State) { s.Wanted = one }, "Complete c1/s1"},
-		{"change that is taken back on the way needs no canary", at(Speakers, 3), func(s *State) {
+		{"retry of a rollout that stopped", back(PhaseHalted), func(s *State) { s.Retry = "now" }, "Canary c2/s2 step n1 delete n1/s1"},
+		{"another revision is tried", back(PhaseRolledBack), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
+		{"another revision is tried from where a rollout stopped", back(PhaseHalted), func(s *State) { s.Wanted = three }, "Controller c3/s1"},
+		{"change that is taken back completes", back(PhaseRolledBack), func(s *State) { s.Wanted = one }, "Complete c1/s1"},
+		{"change that is taken back on the way needs no canary", at(PhaseSpeakers, 3), func(s *State) {
 			s.runs(two, "n1", "n2")
 			s.Wanted, s.Template, s.Controller.Template = one, "s1", "c1"
 		}, "RollingBack c1/s1 step n1 delete n1/s2"},
-		{"revision that changes on the way begins with the controller", at(Speakers, 3, step("n2", 5)), func(s *State) {
+		{"revision that changes on the way begins with the controller", at(PhaseSpeakers, 3, step("n2", 5)), func(s *State) {
 			s.runs(two, "n1")
 			s.change("n2", func(n *Node) { n.Pod = nil })
 			s.Wanted = three
 		}, "Controller c3/s1"},
-		{"node that comes back with the failed revision is changed", back(RolledBack), func(s *State) { s.runs(two, "n3") },
+		{"node that comes back with the failed revision is changed", back(PhaseRolledBack), func(s *State) { s.runs(two, "n3") },
 			"RollingBack c1/s1 step n3 delete n3/s2" + f},
-		{"rollout that stopped replaces nothing", back(Halted, step("n2", 5)), func(s *State) {
+		{"rollout that stopped replaces nothing", back(PhaseHalted, step("n2", 5)), func(s *State) {
 			s.runs(two, "n1")
 			s.Settings.Halt = true
 		}, "Halted /" + f},
-		{"rollout that stopped is taken back when the spec asks for it", back(Halted), func(s *State) {
+		{"rollout that stopped is taken back when the spec asks for it", back(PhaseHalted), func(s *State) {
 			s.runs(two, "n1")
 			s.Template, s.Controller.Template = "s1", "c1"
 		}, "RollingBack c1/s1 step n1 delete n1/s2" + f},
-		{"way back stops when the spec asks for it", back(RollingBack), func(s *State) {
+		{"way back stops when the spec asks for it", back(PhaseRollingBack), func(s *State) {
 			s.runs(two, "n1")
 			s.Settings.Halt = true
 		}, "Halted /" + f},
-		{"templates of the good revision that are gone leave the workloads as they are", back(RolledBack), func(s *State) {
+		{"templates of the good revision that are gone leave the workloads as they are", back(PhaseRolledBack), func(s *State) {
 			s.runs(two, "n3")
 			s.GoodStored = false
 		}, "RolledBack /" + f},
@@ -293,16 +293,16 @@ func TestDecide_Unverified(t *testing.T) {
 		state State
 		want  bool
 	}{
-		{"speaker of the good revision that another one covers for", covered(at(Canary, 3), one), true},
+		{"speaker of the good revision that another one covers for", covered(at(PhaseCanary, 3), one), true},
 		{"the same when no rollout is under way", covered(cluster(3, one), one), true},
-		{"the same after a rollout that failed", covered(at(RolledBack, 3), one), true},
+		{"the same after a rollout that failed", covered(at(PhaseRolledBack, 3), one), true},
 		{"speaker that has just become ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(1 - minReady) }), false},
 		{"speaker that is not ready", covered(cluster(3, one), one, func(s *State) { s.Nodes["n1"].Pod.Ready = false }), false},
-		{"speaker of a revision that failed", covered(at(Canary, 3), three), false},
-		{"speaker that one of another revision covers for", covered(at(Speakers, 3), one, func(s *State) { s.runs(two, "n3") }), false},
-		{"speaker that no other covers for", at(Canary, 3), false},
+		{"speaker of a revision that failed", covered(at(PhaseCanary, 3), three), false},
+		{"speaker that one of another revision covers for", covered(at(PhaseSpeakers, 3), one, func(s *State) { s.runs(two, "n3") }), false},
+		{"speaker that no other covers for", at(PhaseCanary, 3), false},
 		{"speaker of the first revision before it is good", covered(cluster(3, one), one, func(s *State) {
-			s.Stored, s.Controller.Ready = Stored{Phase: Installing, Revision: one}, false
+			s.Stored, s.Controller.Ready = Stored{Phase: PhaseInstalling, Revision: one}, false
 		}), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -328,12 +328,12 @@ func TestDecide_UnverifiedLastsAsLongAsTheGoodRevision(t *testing.T) {
 	}{
 		{"no speaker covers any more", unverified(cluster(3, one)), true},
 		{"another revision is wanted", unverified(cluster(3, one), func(s *State) { s.Wanted = two }), true},
-		{"revision is tried again", unverified(at(RolledBack, 3), func(s *State) { s.Retry = "now" }), true},
+		{"revision is tried again", unverified(at(PhaseRolledBack, 3), func(s *State) { s.Retry = "now" }), true},
 		{"revision fails", unverified(onCanary(120), func(s *State) { s.Nodes["n1"].Pod.Ready = false }), true},
 		{"only the controller changes", unverified(cluster(3, one), func(s *State) {
 			s.Wanted, s.Controller.Template = Revision{Controller: "c2", Speaker: "s1"}, "c2"
 		}), true},
-		{"another revision is the good one", unverified(at(Speakers, 3), func(s *State) { s.runs(two, "n1", "n2", "n3") }), false},
+		{"another revision is the good one", unverified(at(PhaseSpeakers, 3), func(s *State) { s.runs(two, "n1", "n2", "n3") }), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := settled(t, tt.state).Next.Unverified; got != tt.want {
@@ -404,7 +404,7 @@ func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
 }
 
 func TestDecide_LeavesTheSpeakerThatCoversForTheNodeOfAStep(t *testing.T) {
-	s := at(Speakers, 4, step("n2", 20))
+	s := at(PhaseSpeakers, 4, step("n2", 20))
 	s.runs(two, "n1", "n2")
 	s.Settings.MaxUnavailable.Count = 2
 	s.Nodes["n3"].Report.Started, s.Nodes["n3"].Report.Unannounced = start.Add(-time.Hour), []lb.NodeName{"n2"}

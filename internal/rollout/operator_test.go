@@ -203,7 +203,7 @@ func (o *operator) delete(s State, d Deletion) {
 			o.taken[d.Node] = true
 		}
 	}
-	most := s.Settings.MaxUnavailable.of((&decision{State: s}).total())
+	most := s.Settings.MaxUnavailable.countOf((&decision{State: s}).countNodes())
 	if len(o.taken) > most {
 		o.fail("%d nodes are without a speaker because of the rollout, %d may be", len(o.taken), most)
 	}
@@ -231,7 +231,7 @@ func (o *operator) note(format string, args ...any) {
 }
 
 func describe(before, after Stored) string {
-	text := fmt.Sprintf("%s to %s, good %s", after.Phase, after.target(), after.Good)
+	text := fmt.Sprintf("%s to %s, good %s", after.Phase, after.targetRevision(), after.Good)
 	for _, s := range after.Steps {
 		text += " " + string(s.Node)
 		if s.Broken {

@@ -17,15 +17,15 @@ const (
 	reportDelay = 10 * time.Second
 	// maxEdits is how long a series of edits of the spec delays steps.
 	maxEdits = time.Minute
-	// blip is how long a speaker must have been unready before it is replaced as one that does
+	// unreadyDelay is how long a speaker must have been unready before it is replaced as one that does
 	// not work: such a step shows little.
-	blip = 30 * time.Second
+	unreadyDelay = 30 * time.Second
 	// maxOutage is how long a Service may not be announced when all speakers that were
 	// replaced are ready: longer than the 40 s that Kubernetes takes to notice a dead node.
 	maxOutage = time.Minute
-	// maxLost is how many nodes may go down while their speaker is replaced: if more do, the
+	// maxLostNodes is how many nodes may go down while their speaker is replaced: if more do, the
 	// revision counts as the cause.
-	maxLost = 1
+	maxLostNodes = 1
 	// maxTries is how many pods of a step are deleted because they have a former revision as well:
 	// the DaemonSet controller can make one from a template that it had in its cache.
 	maxTries = 3
@@ -62,7 +62,7 @@ type Progress struct {
 	Target Revision
 	// Waiting are the nodes of the steps, with what each waits for.
 	Waiting []Note
-	// Unproven are the nodes that have the target in the phase Canary and announce nothing, so that they
+	// Unproven are the nodes that have the target in PhaseCanary and announce nothing, so that they
 	// do not show that it works.
 	Unproven []lb.NodeName
 	// Following are the nodes that come next: those that are not updated and can be.

@@ -7,125 +7,126 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// progress returns what is reported of the rollout.
-func (d *decision) progress() Progress {
-	p := Progress{Total: d.total(), Target: d.next.target()}
+// buildProgress returns what is reported of the rollout.
+func (d *decision) buildProgress() Progress {
+	p := Progress{Total: d.countNodes(), Target: d.next.targetRevision()}
 	for _, name := range d.order {
 		node := d.Nodes[name]
 		counts := node.Skip == "" || node.Down
 		switch {
-		case counts && d.target(node) && node.Pod.Ready && !node.Pod.Ending:
+		case counts && d.hasTarget(node) && node.Pod.Ready && !node.Pod.Ending:
 			p.Updated++
-		case node.Skip != "" && !d.target(node):
+		case node.Skip != "" && !d.hasTarget(node):
 			p.Skipped = append(p.Skipped, Note{Node: name, Text: node.Skip})
 		}
 	}
-	if d.next.Phase == Canary && !d.next.Proven && d.next.target().Speaker != d.next.Good.Speaker {
-		p.Unproven = d.unproven()
+	if d.next.Phase == PhaseCanary && !d.next.Proven && d.next.targetRevision().Speaker != d.next.Good.Speaker {
+		p.Unproven = d.unprovenNodes()
 	}
 	for _, step := range d.next.Steps {
-		p.Waiting = append(p.Waiting, Note{Node: step.Node, Text: d.gate(step, d.Nodes[step.Node])})
+		p.Waiting = append(p.Waiting, Note{Node: step.Node, Text: d.stepGate(step, d.Nodes[step.Node])})
 	}
-	if d.next.Phase == Halted {
+	if d.next.Phase == PhaseHalted {
 		return p
 	}
-	working, broken := d.split()
+	working, broken := d.splitCandidates()
 	p.Following = append(broken, working...)
 	switch {
-	case d.busy():
+	case d.isBusy():
 	case len(p.Following) > 0:
-		p.Blocked = d.blocked()
-	case d.next.Phase == Canary:
+		p.Blocked = d.blockedReason()
+	case d.next.Phase == PhaseCanary:
 		p.Blocked = "no node is up on which the revision can be tried"
-	case d.next.forward() && d.unshown():
+	case d.next.canFail() && d.announcesNothing():
 		p.Blocked = "no updated speaker announces an address, so that the revision is not known to work"
 	}
 	return p
 }
 
-// unproven returns the nodes that have the target and no step, were up when the rollout began, and announce
-// nothing.
-func (d *decision) unproven() (list []lb.NodeName) {
+// unprovenNodes returns the nodes that have the target and no step, were up when the rollout began,
+// and announce nothing.
+func (d *decision) unprovenNodes() (list []lb.NodeName) {
 	for _, name := range d.order {
 		node := d.Nodes[name]
-		if d.up(name) && d.target(node) && !d.next.has(name) && node.Report.announces() == 0 && !node.UpSince.After(d.next.Since) {
+		if d.isUp(name) && d.hasTarget(node) && !d.next.hasStep(name) && node.Report.countAddresses() == 0 && !node.UpSince.After(d.next.Since) {
 			list = append(list, name)
 		}
 	}
 	return list
 }
 
-// blocked returns why no step begins although nodes are to be changed; empty: it is not known.
-func (d *decision) blocked() string {
+// blockedReason returns why no step begins although nodes are to be changed; empty: it is not known.
+func (d *decision) blockedReason() string {
 	var dark lb.NodeName
 	for _, name := range d.order {
-		if node := d.Nodes[name]; dark == "" && d.up(name) && (node.Pod == nil || node.Pod.Ending || !node.Pod.Ready) {
+		if node := d.Nodes[name]; dark == "" && d.isUp(name) && (node.Pod == nil || node.Pod.Ending || !node.Pod.Ready) {
 			dark = name
 		}
 	}
 	switch {
-	case d.next.Phase == Controller:
+	case d.next.Phase == PhaseController:
 		return "the controller comes first"
-	case !d.available():
+	case !d.hasTemplates():
 		return "the templates of the last good revision do not exist any more"
-	case !d.stepping():
+	case !d.mayReplace():
 		return "the DaemonSet does not have the template yet"
-	case d.next.forward() && !d.controllerReady():
-		return "the controller is not ready" + detail(d.Controller.Problem)
-	case d.next.forward() && d.harm() != "":
-		return d.harm()
-	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaits(d.Nodes[name]) }):
+	case d.next.canFail() && !d.controllerReady():
+		return "the controller is not ready" + withDetail(d.Controller.Problem)
+	case d.next.canFail() && d.harmReason() != "":
+		return d.harmReason()
+	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaitsReport(d.Nodes[name]) }):
 		return "the spec was edited or applied within the last 10 s, or is not applied yet: what the speakers announce is known after that"
 	case dark != "":
-		return "the speaker on " + string(dark) + " is not ready" + detail(d.problem(dark))
+		return "the speaker on " + string(dark) + " is not ready" + withDetail(d.nodeProblem(dark))
 	}
 	return ""
 }
 
-func (d *decision) problem(name lb.NodeName) string {
+func (d *decision) nodeProblem(name lb.NodeName) string {
 	if pod := d.Nodes[name].Pod; pod != nil {
 		return pod.Problem
 	}
 	return ""
 }
 
-// again returns how long until the decision can change although nothing else happens; 0: it cannot.
-func (d *decision) again() time.Duration {
+// nextDecision returns how long until the decision can change although nothing else happens; 0: it
+// cannot.
+func (d *decision) nextDecision() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {
 		if left > 0 && (soonest == 0 || left < soonest) {
 			soonest = left
 		}
 	}
-	timeout := func(since time.Time, long time.Duration) { within(long - d.elapsed(since)) }
+	timeout := func(since time.Time, long time.Duration) { within(long - d.observedFor(since)) }
 	switch d.next.Phase {
-	case Halted:
+	case PhaseHalted:
 		return 0
-	case Controller:
+	case PhaseController:
 		timeout(d.next.Since, d.Settings.StepTimeout)
-	case Installing, Speakers, RollingBack:
-		timeout(d.progressed(), d.Settings.StepTimeout)
-		timeout(d.next.Since, d.longest())
+	case PhaseInstalling, PhaseSpeakers, PhaseRollingBack:
+		timeout(d.lastProgress(), d.Settings.StepTimeout)
+		timeout(d.next.Since, d.maxPhase())
 	}
-	if d.next.forward() && len(d.candidates()) > 0 {
-		within(d.awaited().Sub(d.Now))
+	if d.next.canFail() && len(d.candidates()) > 0 {
+		within(d.awaitsUntil().Sub(d.Now))
 	}
 	for _, step := range d.next.Steps {
 		timeout(step.Since, d.Settings.StepTimeout)
 		if node := d.Nodes[step.Node]; d.podGate(node) == "" && d.quietGate(step, node) != "" {
-			timeout(node.Pod.Since, d.resumeWithin())
+			timeout(node.Pod.Since, d.resumeLimit())
 		}
 	}
 	for _, name := range d.order {
 		switch pod := d.Nodes[name].Pod; {
-		case pod == nil || !d.up(name):
-		case d.target(d.Nodes[name]) && pod.Ready:
-			within(d.steadyAt(pod).Sub(d.Now))
-		case !pod.Ready && d.next.forward():
-			timeout(pod.Since, blip)
+		case pod == nil || !d.isUp(name):
+		case d.hasTarget(d.Nodes[name]) && pod.Ready:
+			within(d.readyEnoughAt(pod).Sub(d.Now))
+		case !pod.Ready && d.next.canFail():
+			timeout(pod.Since, unreadyDelay)
 		}
 	}
-	if since, ready := d.harmSince(); ready && d.harm() != "" && d.next.forward() {
+	if since, ready := d.harmSince(); ready && d.harmReason() != "" && d.next.canFail() {
 		timeout(since, maxOutage)
 	}
 	return soonest

@@ -10,7 +10,7 @@ import (
 )
 
 func TestDecide_Progress(t *testing.T) {
-	s := at(Speakers, 4, step("n2", 30))
+	s := at(PhaseSpeakers, 4, step("n2", 30))
 	s.runs(two, "n1", "n2")
 	s.Nodes["n2"].Pod.Ready, s.Nodes["n2"].Pod.Problem = false, "the image cannot be pulled"
 	s.change("n4", func(n *Node) { n.Skip, n.Down = "NotReady", true })
@@ -26,11 +26,11 @@ func TestDecide_Progress(t *testing.T) {
 }
 
 func TestDecide_NodesThatReportNothingAreNamed(t *testing.T) {
-	joined := at(Canary, 3, step("n1", 5))
+	joined := at(PhaseCanary, 3, step("n1", 5))
 	joined.runs(two, "n1", "n3")
 	joined.Nodes["n1"].Pod.Ready = false
 	joined.change("n3", func(n *Node) { n.UpSince = start.Add(-30 * time.Second) })
-	controller := at(Canary, 3)
+	controller := at(PhaseCanary, 3)
 	controller.Stored.Good.Speaker = two.Speaker
 	controller.runs(two, "n1", "n2", "n3")
 	for name := range controller.Nodes {
@@ -48,7 +48,7 @@ func TestDecide_NodesThatReportNothingAreNamed(t *testing.T) {
 		}), []lb.NodeName{"n1"}},
 		{"node that came up since", joined, nil},
 		{"change of the controller alone", controller, nil},
-		{"revision that is proven", at(Speakers, 4), nil},
+		{"revision that is proven", at(PhaseSpeakers, 4), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, settled(t, tt.state).Progress.Unproven); diff != "" {
@@ -65,17 +65,17 @@ func TestDecide_Blocked(t *testing.T) {
 		edit  func(*State)
 		want  string
 	}{
-		{"controller comes first", at(Controller, 2), func(s *State) { s.Controller.Ready = false }, "the controller comes first"},
-		{"DaemonSet without the template", at(Speakers, 2), func(s *State) { s.Template = "" }, "the DaemonSet does not have the template yet"},
-		{"controller that is not ready", at(Speakers, 2), func(s *State) { s.Controller = Workload{Problem: "it crashes"} }, "the controller is not ready: it crashes"},
-		{"speaker of the target that is not ready", at(RollingBack, 2), func(s *State) {
+		{"controller comes first", at(PhaseController, 2), func(s *State) { s.Controller.Ready = false }, "the controller comes first"},
+		{"DaemonSet without the template", at(PhaseSpeakers, 2), func(s *State) { s.Template = "" }, "the DaemonSet does not have the template yet"},
+		{"controller that is not ready", at(PhaseSpeakers, 2), func(s *State) { s.Controller = Workload{Problem: "it crashes"} }, "the controller is not ready: it crashes"},
+		{"speaker of the target that is not ready", at(PhaseRollingBack, 2), func(s *State) {
 			s.runs(two, "n2")
 			s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Problem = false, "it crashes"
 		}, "the speaker on n1 is not ready: it crashes"},
-		{"no node to try the revision on", at(Canary, 1), func(s *State) {
+		{"no node to try the revision on", at(PhaseCanary, 1), func(s *State) {
 			s.change("n1", func(n *Node) { n.Skip, n.Down = "NotReady", true })
 		}, "no node is up on which the revision can be tried"},
-		{"step under way blocks nothing", at(Speakers, 2), nil, ""},
+		{"step under way blocks nothing", at(PhaseSpeakers, 2), nil, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestDecide_Again(t *testing.T) {
 		want  time.Duration
 	}{
 		{"complete rollout waits for nothing", cluster(3, one), nil, 0},
-		{"controller is waited for as long as a step may take", at(Controller, 3), func(s *State) { s.Controller.Ready = false }, timeout - time.Minute},
+		{"controller is waited for as long as a step may take", at(PhaseController, 3), func(s *State) { s.Controller.Ready = false }, timeout - time.Minute},
 		{"step is waited for", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Ready = false }, timeout - 70*time.Second},
 		{"pod that has just become ready", onCanary(70), func(s *State) { s.Nodes["n1"].Pod.Since = start.Add(-4 * time.Second) }, minReady - 4*time.Second},
 		{"Service that is not announced", onCanary(30), func(s *State) {

@@ -14,7 +14,7 @@ import (
 func replaced(nodes int, edits ...func(*State)) State {
 	first := step("n1", 60)
 	first.Addresses, first.Others = 3, 3*(nodes-1)
-	s := at(Canary, nodes, first)
+	s := at(PhaseCanary, nodes, first)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Addresses = 3
 	}
@@ -53,7 +53,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 			s.change("n2", func(n *Node) { n.Skip = "has a taint" })
 			unseen(s)
 		}, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
-		{"it may still resume", replaced(4, readyFor(resume-1)), nil, waits},
+		{"it may still resume", replaced(4, readyFor(resumeTimeout-1)), nil, waits},
 		{"the next canary is tried", replaced(4), nil, next},
 		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
 		{"the first one fails it where a second would leave addresses to nobody", replaced(2, unseen), nil, back + " step n1 delete n1/s2" + why},
@@ -70,7 +70,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 		{"it announces routes again", replaced(4, routes, report(func(r *Report) { r.Routes = 1 })), nil, passes},
 		{"the spec has changed since", replaced(4), func(s *State) { s.edited(-50 * time.Second) }, next},
 		{"it receives nothing from the network", replaced(4, report(func(r *Report) { r.Isolated = true })), nil, next},
-		{"another one proved the revision", replaced(4, func(s *State) { s.Stored.Phase, s.Stored.Proven = Speakers, true }), nil, passes},
+		{"another one proved the revision", replaced(4, func(s *State) { s.Stored.Phase, s.Stored.Proven = PhaseSpeakers, true }), nil, passes},
 		{"only the controller changes", replaced(4, func(s *State) {
 			s.Stored.Good.Speaker = two.Speaker
 			s.runs(two, "n2", "n3", "n4")
@@ -82,7 +82,7 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 // The canary n1 announced nothing any more when its step passed, and no other node is left for another canary.
 func TestDecide_RevisionShowsAfterTheLastStep(t *testing.T) {
 	waits := func(edit func(n1, n2 *Node)) State {
-		s := at(Canary, 2)
+		s := at(PhaseCanary, 2)
 		s.runs(two, "n1")
 		s.change("n1", func(n *Node) { n.Report.Started = start.Add(-50 * time.Second) })
 		s.change("n2", func(n *Node) { n.Skip, n.Down = "NotReady", true })
@@ -154,7 +154,7 @@ func TestDecide_RequeuesWhenTheCanaryMayNotResumeAnyMore(t *testing.T) {
 
 func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 	edited := func(ago time.Duration, edits ...func(*State)) State {
-		s := at(Canary, 2)
+		s := at(PhaseCanary, 2)
 		s.edited(-ago)
 		for name := range s.Nodes {
 			s.Nodes[name].Report.Routes = 1
@@ -172,7 +172,7 @@ func TestDecide_EditIsFollowedBeforeTheCanary(t *testing.T) {
 		{"canary that is waited for is one that announces", edited(reportDelay), func(s *State) { s.Nodes["n1"].Report.Routes = 0 }, "Canary c2/s2 step n2 delete n2/s1"},
 		{"where no speaker announces anything one is replaced at once", edited(0), func(s *State) { s.Nodes["n1"].Report.Routes = 0; s.Nodes["n2"].Report.Routes = 0 }, begins},
 		{"once the revision is proven a speaker that announces nothing is replaced at once", edited(0), func(s *State) {
-			s.Stored.Phase, s.Stored.Proven = Speakers, true
+			s.Stored.Phase, s.Stored.Proven = PhaseSpeakers, true
 			s.Nodes["n1"].Report.Routes = 0
 		}, "Speakers c2/s2 step n1 delete n1/s1"},
 		{"change that may be the correction goes on at once", edited(0), func(s *State) { s.Outages = []Outage{{}} }, begins},
@@ -189,7 +189,7 @@ func TestDecide_StepThatWaitedForAnEditIsCompared(t *testing.T) {
 		if begun <= reportDelay-time.Second || begun > reportDelay {
 			t.Errorf("edit %s after a full second: the step begins after %s, want %s in full seconds", edit, begun, reportDelay)
 		}
-		if d := (decision{next: stored}); d.edited(stored.Steps[0]) {
+		if d := (decision{next: stored}); d.isEdited(stored.Steps[0]) {
 			t.Errorf("edit %s after a full second: the step that waited for it counts as before", edit)
 		}
 	}
@@ -212,7 +212,7 @@ func TestDecide_EditsThatFollowEachOtherAreWaitedForTogether(t *testing.T) {
 			if begun != tt.want {
 				t.Errorf("the step begins after %s, want %s", begun, tt.want)
 			}
-			if d := (decision{next: stored}); d.edited(stored.Steps[0]) == tt.wantCompared {
+			if d := (decision{next: stored}); d.isEdited(stored.Steps[0]) == tt.wantCompared {
 				t.Errorf("compared with what was before: got %t, want %t", !tt.wantCompared, tt.wantCompared)
 			}
 		})
@@ -223,7 +223,7 @@ func TestDecide_EditsThatFollowEachOtherAreWaitedForTogether(t *testing.T) {
 // canary announces something. It returns how long after the first edit its step begins, and what is stored.
 func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration) (time.Duration, Stored) {
 	t.Helper()
-	s := at(Canary, 2)
+	s := at(PhaseCanary, 2)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Routes = 1
 	}
@@ -244,7 +244,7 @@ func playEdits(t *testing.T, first time.Duration, edits int, every time.Duration
 
 // No process decides while the stack is paused, and a process that begins afterwards has seen no edit.
 func TestDecide_EditBeforeTheFirstDecisionCounts(t *testing.T) {
-	s := at(Canary, 2)
+	s := at(PhaseCanary, 2)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Routes = 1
 	}
@@ -274,15 +274,15 @@ func TestDecide_EditThatIsNotAppliedIsOfNow(t *testing.T) {
 		first, last time.Duration // before now
 		steps       int
 	}{
-		{"it was applied", stored(Canary, reportDelay, reportDelay, false), reportDelay, reportDelay, 1},
-		{"it is not applied yet", stored(Canary, reportDelay, reportDelay, true), reportDelay, 0, 0},
-		{"it was noted a moment ago", stored(Canary, 2*time.Second, 2*time.Second, true), 2 * time.Second, 2 * time.Second, 0},
-		{"it is not applied for as long as edits are waited for", stored(Canary, maxEdits, reportDelay, true), maxEdits, reportDelay, 1},
-		{"a process before noted it", stored(Canary, time.Hour, time.Hour, true), 0, 0, 0},
-		{"nothing is compared outside of a rollout", stored(Complete, time.Hour, time.Hour, true), time.Hour, time.Hour, 0},
+		{"it was applied", stored(PhaseCanary, reportDelay, reportDelay, false), reportDelay, reportDelay, 1},
+		{"it is not applied yet", stored(PhaseCanary, reportDelay, reportDelay, true), reportDelay, 0, 0},
+		{"it was noted a moment ago", stored(PhaseCanary, 2*time.Second, 2*time.Second, true), 2 * time.Second, 2 * time.Second, 0},
+		{"it is not applied for as long as edits are waited for", stored(PhaseCanary, maxEdits, reportDelay, true), maxEdits, reportDelay, 1},
+		{"a process before noted it", stored(PhaseCanary, time.Hour, time.Hour, true), 0, 0, 0},
+		{"nothing is compared outside of a rollout", stored(PhaseComplete, time.Hour, time.Hour, true), time.Hour, time.Hour, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.state.Stored.Phase == Complete {
+			if tt.state.Stored.Phase == PhaseComplete {
 				tt.state.Wanted, tt.state.Stored.Revision = one, one
 			}
 			p := settled(t, tt.state)
@@ -306,7 +306,7 @@ func TestDecide_EditsOfTheFutureAreOfNow(t *testing.T) {
 		{"edit of before", -time.Hour, -time.Hour, -time.Hour, -time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := at(Canary, 2)
+			s := at(PhaseCanary, 2)
 			s.Stored.Edits = Edits{First: start.Add(tt.first), Last: start.Add(tt.last)}
 			want := Edits{First: start.Add(tt.wantFirst), Last: start.Add(tt.wantLast)}
 			if diff := cmp.Diff(want, settled(t, s).Next.Edits); diff != "" {
@@ -317,7 +317,7 @@ func TestDecide_EditsOfTheFutureAreOfNow(t *testing.T) {
 }
 
 func TestDecide_StepHasTheAddressesAnnouncedBefore(t *testing.T) {
-	s := at(Canary, 3)
+	s := at(PhaseCanary, 3)
 	for name := range s.Nodes {
 		s.Nodes[name].Report.Addresses, s.Nodes[name].Report.Routes = 2, 7
 	}
@@ -337,18 +337,18 @@ func TestDecide_FailureThatTheGoodRevisionHasAsWell(t *testing.T) {
 		return s
 	}
 	run(t, []test{
-		{"it is tried again on the way back", failed(RollingBack), nil, "Controller c2/s1"},
-		{"it is tried again after that", failed(RolledBack), nil, "Controller c2/s1"},
-		{"while announcements of the good one are received it is not", failed(RolledBack), func(s *State) { s.Stored.Unverified = false }, "RolledBack c1/s1 failed n1: why"},
-		{"revision that failed for another reason is not", failed(RolledBack), func(s *State) { s.Stored.Failure.Unreceived = false }, "RolledBack c1/s1 failed n1: why"},
-		{"what was halted waits for a person", failed(Halted), func(s *State) { s.Settings.Halt = true }, "Halted / failed n1: why"},
+		{"it is tried again on the way back", failed(PhaseRollingBack), nil, "Controller c2/s1"},
+		{"it is tried again after that", failed(PhaseRolledBack), nil, "Controller c2/s1"},
+		{"while announcements of the good one are received it is not", failed(PhaseRolledBack), func(s *State) { s.Stored.Unverified = false }, "RolledBack c1/s1 failed n1: why"},
+		{"revision that failed for another reason is not", failed(PhaseRolledBack), func(s *State) { s.Stored.Failure.Unreceived = false }, "RolledBack c1/s1 failed n1: why"},
+		{"what was halted waits for a person", failed(PhaseHalted), func(s *State) { s.Settings.Halt = true }, "Halted / failed n1: why"},
 	})
 }
 
 func TestDecide_WayBackThatStandsStill(t *testing.T) {
 	// The way back began some time ago; the speaker of n2 has been back for some time, that of n1 does not start.
 	back := func(ready time.Duration, edits ...func(*State)) State {
-		s := at(RollingBack, 3)
+		s := at(PhaseRollingBack, 3)
 		s.Stored.Since, s.Retry = start.Add(-4*timeout+1), "again"
 		s.runs(two, "n3")
 		s.Nodes["n1"].Pod.Ready, s.Nodes["n1"].Pod.Since = false, start.Add(-time.Second)

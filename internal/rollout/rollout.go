@@ -32,24 +32,24 @@ type Phase string
 
 // The phases.
 const (
-	// Installing: no revision was good yet, so that nothing can be rolled back.
-	Installing Phase = "Installing"
-	// Controller: the controller is replaced; no speaker is.
-	Controller Phase = "Controller"
-	// Canary: the speaker of one node is replaced.
-	Canary Phase = "Canary"
-	// Speakers: the other speakers are replaced, or those of nodes that came back after the
+	// PhaseInstalling: no revision was good yet, so that nothing can be rolled back.
+	PhaseInstalling Phase = "Installing"
+	// PhaseController: the controller is replaced; no speaker is.
+	PhaseController Phase = "Controller"
+	// PhaseCanary: the speaker of one node is replaced.
+	PhaseCanary Phase = "Canary"
+	// PhaseSpeakers: the other speakers are replaced, or those of nodes that came back after the
 	// rollout.
-	Speakers Phase = "Speakers"
-	// Complete: the wanted revision runs on all nodes that are up, and is the good one.
-	Complete Phase = "Complete"
-	// RollingBack: controller and speakers go back to the good revision, because the wanted one
+	PhaseSpeakers Phase = "Speakers"
+	// PhaseComplete: the wanted revision runs on all nodes that are up, and is the good one.
+	PhaseComplete Phase = "Complete"
+	// PhaseRollingBack: controller and speakers go back to the good revision, because the wanted one
 	// failed or because the good one is wanted again.
-	RollingBack Phase = "RollingBack"
-	// RolledBack: the wanted revision failed, and the good one runs.
-	RolledBack Phase = "RolledBack"
-	// Halted: the wanted revision failed, and nothing is replaced any more.
-	Halted Phase = "Halted"
+	PhaseRollingBack Phase = "RollingBack"
+	// PhaseRolledBack: the wanted revision failed, and the good one runs.
+	PhaseRolledBack Phase = "RolledBack"
+	// PhaseHalted: the wanted revision failed, and nothing is replaced any more.
+	PhaseHalted Phase = "Halted"
 )
 
 // Stored is what the operator stores between two passes, in the status of the stack.
@@ -134,7 +134,7 @@ type Step struct {
 // Failed returns the revision that failed, or none.
 func (s Stored) Failed() Revision {
 	switch s.Phase {
-	case RollingBack, RolledBack, Halted:
+	case PhaseRollingBack, PhaseRolledBack, PhaseHalted:
 		if s.Revision != s.Good {
 			return s.Revision
 		}
@@ -160,16 +160,16 @@ func (s Step) Equal(o Step) bool {
 		s.CoveredBy == o.CoveredBy && s.CoveredByStarted.Equal(o.CoveredByStarted)
 }
 
-// target is the revision that the components are to have.
-func (s Stored) target() Revision {
-	if s.Phase == RollingBack || s.Phase == RolledBack {
+// targetRevision is the revision that the components are to have.
+func (s Stored) targetRevision() Revision {
+	if s.Phase == PhaseRollingBack || s.Phase == PhaseRolledBack {
 		return s.Good
 	}
 	return s.Revision
 }
 
-// forward reports whether a revision is rolled out that is not known to be good: only such a
+// canFail reports whether a revision is rolled out that is not known to be good: only such a
 // rollout can fail.
-func (s Stored) forward() bool {
-	return s.Revision != s.Good && (s.Phase == Controller || s.Phase == Canary || s.Phase == Speakers)
+func (s Stored) canFail() bool {
+	return s.Revision != s.Good && (s.Phase == PhaseController || s.Phase == PhaseCanary || s.Phase == PhaseSpeakers)
 }

@@ -86,7 +86,7 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 		}
 	}
 	rest()
-	expect("installation", o.stored.Phase == Complete && o.everywhere(one))
+	expect("installation", o.stored.Phase == PhaseComplete && o.everywhere(one))
 	o.want(two)
 	happens := func() { disturb(o, bad) }
 	if bad == none && w.chance(3) { // one edit changes both
@@ -98,27 +98,27 @@ func simulate(t *testing.T, seed uint64) (kind string, ok bool) {
 	play(time.Duration(w.rng.IntN(900))*time.Second, happens)
 	calm(o, bad)
 	rest()
-	if bad == none && o.stored.Phase != Complete {
-		expect("good revision that failed", w.private && o.stored.Failure.Unreceived || o.stored.Lost > maxLost || strings.Contains(o.stored.Failure.Why, "went down"))
+	if bad == none && o.stored.Phase != PhaseComplete {
+		expect("good revision that failed", w.private && o.stored.Failure.Unreceived || o.stored.Lost > maxLostNodes || strings.Contains(o.stored.Failure.Why, "went down"))
 		o.retry = "again"
 		rest()
 	}
 	deletes := o.deletes
 	switch {
 	case bad == none:
-		expect("good revision", o.stored.Phase == Complete && o.stored.Good == two && o.everywhere(two))
-	case o.stored.Phase == Canary && o.onlyBroken(): // such a step shows nothing about the revision: the rollout waits for a person
-	case (bad == mute || bad == idle) && o.stored.Phase == Speakers && o.stored.Good == one && !w.announced(two.Speaker): // such a step shows nothing either
+		expect("good revision", o.stored.Phase == PhaseComplete && o.stored.Good == two && o.everywhere(two))
+	case o.stored.Phase == PhaseCanary && o.onlyBroken(): // such a step shows nothing about the revision: the rollout waits for a person
+	case (bad == mute || bad == idle) && o.stored.Phase == PhaseSpeakers && o.stored.Good == one && !w.announced(two.Speaker): // such a step shows nothing either
 	case o.settings.Halt:
-		expect("bad revision", o.stored.Phase == Halted && o.stored.Failed() == two)
+		expect("bad revision", o.stored.Phase == PhaseHalted && o.stored.Failed() == two)
 	default:
-		expect("bad revision", o.stored.Phase == RolledBack && o.stored.Failed() == two && o.everywhere(one))
+		expect("bad revision", o.stored.Phase == PhaseRolledBack && o.stored.Failed() == two && o.everywhere(one))
 	}
 	play(10*time.Minute, nil)
 	expect("nothing is replaced any more", o.deletes == deletes)
 	o.want(three)
 	rest()
-	expect("correction", o.stored.Phase == Complete && o.stored.Good == three && o.everywhere(three))
+	expect("correction", o.stored.Phase == PhaseComplete && o.stored.Good == three && o.everywhere(three))
 	if o.broken != "" {
 		t.Errorf("seed %d, %d nodes, %s, %+v: %s\n%s", seed, len(w.nodes), bad, o.settings, o.broken, strings.Join(o.trace[max(0, len(o.trace)-60):], "\n"))
 	}

@@ -37,10 +37,10 @@ const (
 	nodeBatch       = 2
 	// nodeInterval is how often a node is probed that has answered, or has not answered probeCount
 	// times. If a second hardware address answers for a node, it counts once the first one has not
-	// answered for nodeReplaced.
+	// answered for nodeTimeout.
 	nodeInterval = 2 * time.Second
-	nodeReplaced = 3 * nodeInterval
-	// maxFound is how many hosts of a link are probed because they sent a request: see Notice.
+	nodeTimeout  = 3 * nodeInterval
+	// maxFound is how many hosts of a link are probed because they sent a request: see NoteRequest.
 	maxFound = 16
 	// ReachedFor is how long an answer is evidence that the node receives from a segment.
 	ReachedFor = time.Second
@@ -76,11 +76,11 @@ type Questions struct {
 // Results are what the answers mean.
 type Results struct {
 	// Reached is when the last answer came on each link, or the last request of a host: see
-	// Notice.
+	// NoteRequest.
 	Reached map[Link]time.Time
 	// Hosts are the hosts that answered within ReachedFor, and when each answered last on each
 	// link.
-	Hosts map[Host]time.Time
+	Hosts map[LinkHost]time.Time
 	// Free are addresses that no host answered for, and when that was found: see FreshFor.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
@@ -92,8 +92,8 @@ type Results struct {
 	NodesAsked bool
 }
 
-// Host is a hardware address that answered on a link.
-type Host struct {
+// LinkHost is a hardware address that answered on a link.
+type LinkHost struct {
 	Link     Link
 	Hardware Hardware
 }
@@ -111,18 +111,18 @@ type AddressUse struct {
 // Machine chooses the probes to send, and evaluates the answers. Make it with New; it is not
 // safe for use by several goroutines at once.
 type Machine struct {
-	queries   map[netip.Addr]*query
-	witnesses map[Link]*witnesses
+	queries   map[netip.Addr]*addressQuery
+	witnesses map[Link]*linkWitnesses
 	nodes     map[netip.Addr]*nodeQuery
 	hosts     map[Hardware]*knownHost
 	reached   map[Link]time.Time
-	answered  map[Host]time.Time
+	answered  map[LinkHost]time.Time
 	shown     map[Link]time.Time // by link: the time in reached that last counted as a change of the results
 	changed   bool
 }
 
-// query is an address that is probed for.
-type query struct {
+// addressQuery is an address that is probed for.
+type addressQuery struct {
 	links []Link
 	sent  int        // probes of the present round
 	at    time.Time  // when the last probe was sent
@@ -130,18 +130,18 @@ type query struct {
 	use   AddressUse // zero: no host answered
 }
 
-// witnesses are the witnesses and nodes of a link, and which of them come next.
-type witnesses struct {
+// linkWitnesses are the witnesses and nodes of a link, and which of them come next.
+type linkWitnesses struct {
 	addresses []netip.Addr
 	nodes     []netip.Addr
 	next      int
 	at        time.Time
 	answered  netip.Addr   // the witness that answered last; invalid: none has
-	found     []netip.Addr // of hosts that sent requests, the latest first: see Notice
+	found     []netip.Addr // of hosts that sent requests, the latest first: see NoteRequest
 }
 
-// all returns the addresses of witnesses, without those of nodes.
-func (w *witnesses) all() []netip.Addr { return slices.Concat(w.addresses, w.found) }
+// allAddresses returns the addresses of witnesses, without those of nodes.
+func (w *linkWitnesses) allAddresses() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
 // nodeQuery is a node whose hardware address is asked for.
 type nodeQuery struct {
@@ -159,20 +159,20 @@ type knownHost struct {
 
 // New returns a machine that asks nothing.
 func New() *Machine {
-	return &Machine{queries: map[netip.Addr]*query{}, witnesses: map[Link]*witnesses{}, nodes: map[netip.Addr]*nodeQuery{}, hosts: map[Hardware]*knownHost{}, reached: map[Link]time.Time{}, answered: map[Host]time.Time{}, shown: map[Link]time.Time{}}
+	return &Machine{queries: map[netip.Addr]*addressQuery{}, witnesses: map[Link]*linkWitnesses{}, nodes: map[netip.Addr]*nodeQuery{}, hosts: map[Hardware]*knownHost{}, reached: map[Link]time.Time{}, answered: map[LinkHost]time.Time{}, shown: map[Link]time.Time{}}
 }
 
-// Ask replaces the questions. The results about an address that is asked about again on the
+// SetQuestions replaces the questions. The results about an address that is asked about again on the
 // same links stay.
-func (m *Machine) Ask(q Questions) {
-	maps.DeleteFunc(m.queries, func(a netip.Addr, _ *query) bool { _, asked := q.Addresses[a]; return !asked })
+func (m *Machine) SetQuestions(q Questions) {
+	maps.DeleteFunc(m.queries, func(a netip.Addr, _ *addressQuery) bool { _, asked := q.Addresses[a]; return !asked })
 	for address, links := range q.Addresses {
 		if before := m.queries[address]; before == nil || !slices.Equal(before.links, links) {
-			m.queries[address] = &query{links: links}
+			m.queries[address] = &addressQuery{links: links}
 		}
 	}
 	before := m.witnesses
-	m.witnesses = map[Link]*witnesses{}
+	m.witnesses = map[Link]*linkWitnesses{}
 	for link, addresses := range q.Witnesses {
 		m.witnessesOf(link, before).addresses = addresses
 	}
@@ -186,15 +186,15 @@ func (m *Machine) Ask(q Questions) {
 		}
 	}
 	m.nodes = nodes
-	m.forgetHosts()
+	m.forgetUnusedHosts()
 }
 
 // witnessesOf returns the witnesses of a link. Probing goes on where it was with the former witnesses
 // (before).
-func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses {
+func (m *Machine) witnessesOf(link Link, before map[Link]*linkWitnesses) *linkWitnesses {
 	w := m.witnesses[link]
 	if w == nil {
-		w = &witnesses{}
+		w = &linkWitnesses{}
 		if b := before[link]; b != nil {
 			w.next, w.at, w.answered, w.found = b.next, b.at, b.answered, b.found
 		}
@@ -203,10 +203,10 @@ func (m *Machine) witnessesOf(link Link, before map[Link]*witnesses) *witnesses 
 	return w
 }
 
-// Answer records that a host other than this node claimed an address on a link.
-func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
-	m.answered[Host{link, hardware}] = now
-	m.receive(now, link)
+// NoteAnswer records that a host other than this node claimed an address on a link.
+func (m *Machine) NoteAnswer(now time.Time, link Link, address netip.Addr, hardware Hardware) {
+	m.answered[LinkHost{link, hardware}] = now
+	m.noteReceived(now, link)
 	if w := m.witnesses[link]; w != nil {
 		m.answerOfWitness(now, w, address, hardware)
 	}
@@ -226,24 +226,24 @@ func (m *Machine) Answer(now time.Time, link Link, address netip.Addr, hardware 
 	h.waiting = false
 }
 
-// receive notes that this node receives from the segment of a link.
-func (m *Machine) receive(now time.Time, link Link) {
+// noteReceived notes that this node receives from the segment of a link.
+func (m *Machine) noteReceived(now time.Time, link Link) {
 	m.reached[link] = now
 	if now.Sub(m.shown[link]) >= ReachedFor/4 {
 		m.shown[link], m.changed = now, true
 	}
 }
 
-// Notice records that a host, which is no node of the cluster, requested an address on a link, and
+// NoteRequest records that a host, which is no node of the cluster, requested an address on a link, and
 // returns whether the host is new. From then on the host is probed at the address that it sent the
 // request from, unless that is unspecified. On a segment without a gateway, requests of such
 // hosts are the only sign that the node receives from the segment.
-func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool) {
+func (m *Machine) NoteRequest(now time.Time, link Link, from netip.Addr) (found bool) {
 	w := m.witnesses[link]
 	if w == nil {
 		return false
 	}
-	m.receive(now, link)
+	m.noteReceived(now, link)
 	if !from.IsValid() || from.IsUnspecified() || from.IsMulticast() || slices.Contains(w.addresses, from) || slices.Contains(w.found, from) {
 		return false
 	}
@@ -252,7 +252,7 @@ func (m *Machine) Notice(now time.Time, link Link, from netip.Addr) (found bool)
 	return true
 }
 
-// FoundHosts returns the addresses of hosts of a link that sent requests: see Notice.
+// FoundHosts returns the addresses of hosts of a link that sent requests: see NoteRequest.
 func (m *Machine) FoundHosts(link Link) []netip.Addr {
 	if w := m.witnesses[link]; w != nil {
 		return w.found
@@ -261,13 +261,13 @@ func (m *Machine) FoundHosts(link Link) []netip.Addr {
 }
 
 // answerOfWitness records an answer for the address of a witness or a node. If two hosts answer
-// for a node, the first one counts until nodeReplaced.
-func (m *Machine) answerOfWitness(now time.Time, w *witnesses, address netip.Addr, hardware Hardware) {
-	if slices.Contains(w.all(), address) {
+// for a node, the first one counts until nodeTimeout.
+func (m *Machine) answerOfWitness(now time.Time, w *linkWitnesses, address netip.Addr, hardware Hardware) {
+	if slices.Contains(w.allAddresses(), address) {
 		w.answered = address
 	}
 	n := m.nodes[address]
-	if n == nil || !slices.Contains(w.nodes, address) || n.hardware != hardware && !n.answered.IsZero() && now.Sub(n.answered) < nodeReplaced {
+	if n == nil || !slices.Contains(w.nodes, address) || n.hardware != hardware && !n.answered.IsZero() && now.Sub(n.answered) < nodeTimeout {
 		return
 	}
 	m.changed = m.changed || n.hardware != hardware
@@ -280,8 +280,8 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	for _, link := range slices.Sorted(maps.Keys(m.witnesses)) {
 		m.stepWitnesses(now, link, send)
 	}
-	maps.DeleteFunc(m.answered, func(_ Host, at time.Time) bool { return now.Sub(at) >= ReachedFor })
-	m.loseHosts(now)
+	maps.DeleteFunc(m.answered, func(_ LinkHost, at time.Time) bool { return now.Sub(at) >= ReachedFor })
+	m.dropSilentHosts(now)
 	m.checkHosts(now, send)
 	for _, address := range slices.SortedFunc(maps.Keys(m.queries), netip.Addr.Compare) {
 		q := m.queries[address]
@@ -289,13 +289,13 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 			continue
 		}
 		if m.stepQuery(now, q) {
-			q.probe(now, address, send)
+			q.probeLinks(now, address, send)
 		}
 	}
 }
 
 // stepQuery returns whether a probe is due for an address that no host answers for.
-func (m *Machine) stepQuery(now time.Time, q *query) bool {
+func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	switch {
 	case !q.free.IsZero():
 		if now.Sub(q.free) < FreshFor {
@@ -313,9 +313,9 @@ func (m *Machine) stepQuery(now time.Time, q *query) bool {
 	return false
 }
 
-// probe probes on all links of an address, and returns whether all probes were sent; if not, the
+// probeLinks probes on all links of an address, and returns whether all probes were sent; if not, the
 // series of probes begins anew.
-func (q *query) probe(now time.Time, address netip.Addr, send func(Probe) bool) bool {
+func (q *addressQuery) probeLinks(now time.Time, address netip.Addr, send func(Probe) bool) bool {
 	q.sent++
 	q.at = now
 	all := true
@@ -341,7 +341,7 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 		batch = searchBatch
 	}
 	var chosen []netip.Addr
-	all := w.all()
+	all := w.allAddresses()
 	if slices.Contains(all, w.answered) {
 		chosen = append(chosen, w.answered)
 	}
@@ -373,7 +373,7 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 
 // dueNodes returns up to nodeBatch nodes of a link that are to be probed, those first that were
 // probed the longest time ago.
-func (m *Machine) dueNodes(now time.Time, w *witnesses) (due []netip.Addr) {
+func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 	for _, address := range w.nodes {
 		n, wait := m.nodes[address], nodeInterval
 		if n.answered.IsZero() && n.asked < probeCount {
@@ -387,9 +387,9 @@ func (m *Machine) dueNodes(now time.Time, w *witnesses) (due []netip.Addr) {
 	return due[:min(len(due), nodeBatch)]
 }
 
-// loseHosts finds hosts that did not answer for one of their addresses, and has all their
+// dropSilentHosts finds hosts that did not answer for one of their addresses, and has all their
 // addresses probed anew.
-func (m *Machine) loseHosts(now time.Time) {
+func (m *Machine) dropSilentHosts(now time.Time) {
 	for hardware, h := range m.hosts {
 		if !h.waiting || now.Sub(h.at) < answerWait {
 			continue
@@ -421,14 +421,14 @@ func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 			continue
 		}
 		h.at, h.waiting = now, true // an answer ends that
-		if !m.queries[address].probe(now, address, send) {
+		if !m.queries[address].probeLinks(now, address, send) {
 			h.waiting = false
 		}
 	}
 }
 
-// forgetHosts forgets hosts that answer for no address that is asked about.
-func (m *Machine) forgetHosts() {
+// forgetUnusedHosts forgets hosts that answer for no address that is asked about.
+func (m *Machine) forgetUnusedHosts() {
 	used := map[Hardware]bool{}
 	for _, q := range m.queries {
 		used[q.use.Hardware] = used[q.use.Hardware] || !q.use.Since.IsZero()
@@ -442,8 +442,8 @@ const StepInterval = 25 * time.Millisecond
 // Asking returns whether anything is asked.
 func (m *Machine) Asking() bool { return len(m.queries)+len(m.witnesses) > 0 }
 
-// Changed returns whether the results may differ from those at the last call.
-func (m *Machine) Changed() bool {
+// TakeChanged returns whether the results may differ from those at the last call.
+func (m *Machine) TakeChanged() bool {
 	changed := m.changed
 	m.changed = false
 	return changed

@@ -32,7 +32,7 @@ type lan struct {
 
 func newLAN(q segment.Questions) *lan {
 	l := &lan{machine: segment.New(), now: start, hosts: map[netip.Addr]segment.Hardware{}, probed: map[netip.Addr]int{}}
-	l.machine.Ask(q)
+	l.machine.SetQuestions(q)
 	return l
 }
 
@@ -49,7 +49,7 @@ func (l *lan) send(p segment.Probe) bool {
 	}
 	l.probed[p.Address]++
 	if h, here := l.hosts[p.Address]; here {
-		l.machine.Answer(l.now, p.Link, p.Address, h)
+		l.machine.NoteAnswer(l.now, p.Link, p.Address, h)
 	}
 	return true
 }
@@ -158,7 +158,7 @@ func TestWitnesses(t *testing.T) {
 	if at := got["eth0"]; l.now.Sub(at) > 200*time.Millisecond {
 		t.Errorf("got the last answer on eth0 %s ago, want at most 200ms", l.now.Sub(at))
 	}
-	if _, answered := l.machine.Results().Hosts[segment.Host{Link: "eth0", Hardware: segment.Hardware{9}}]; !answered {
+	if _, answered := l.machine.Results().Hosts[segment.LinkHost{Link: "eth0", Hardware: segment.Hardware{9}}]; !answered {
 		t.Error("got no answer of the gateway's hardware address")
 	}
 	if _, reached := got["eth1"]; reached {
@@ -172,7 +172,7 @@ func TestWitnesses(t *testing.T) {
 	if hosts := l.machine.Results().Hosts; len(hosts) > 0 {
 		t.Errorf("got answers of %v within a second, want none since the gateway is gone", hosts)
 	}
-	l.machine.Ask(segment.Questions{})
+	l.machine.SetQuestions(segment.Questions{})
 	clear(l.probed)
 	if l.pass(segment.StepInterval); l.machine.Asking() || len(l.probed) > 0 {
 		t.Error("got probes although nothing is asked")
@@ -218,7 +218,7 @@ func TestProbesThatAreNotSentDoNotCount(t *testing.T) {
 	l.hosts[a2] = segment.Hardware{1}
 	l.pass(time.Second)
 	l.broken = true
-	l.machine.Ask(queries(a1, a2, gateway))
+	l.machine.SetQuestions(queries(a1, a2, gateway))
 	l.pass(3 * time.Second)
 	got := l.machine.Results()
 	if _, used := got.InUse[a2]; !used || len(got.Free) > 0 {
@@ -292,9 +292,9 @@ func TestAnswersThatGoOnAreChanges(t *testing.T) {
 	l := newLAN(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": {gateway}}})
 	l.hosts[gateway] = segment.Hardware{9}
 	for range 20 {
-		l.machine.Changed()
+		l.machine.TakeChanged()
 		l.pass(segment.ReachedFor / 2)
-		if !l.machine.Changed() {
+		if !l.machine.TakeChanged() {
 			t.Fatalf("got no change within %s, in which the gateway answered", segment.ReachedFor/2)
 		}
 	}
@@ -306,7 +306,7 @@ func TestChangesAreReportedOnce(t *testing.T) {
 	var changes []bool
 	for range 4 {
 		l.pass(segment.StepInterval)
-		changes = append(changes, l.machine.Changed())
+		changes = append(changes, l.machine.TakeChanged())
 	}
 	if !slices.Equal(changes, []bool{true, false, false, false}) {
 		t.Errorf("got changes %v, want one", changes)
@@ -322,14 +322,14 @@ func TestMachine_HostThatAsks(t *testing.T) {
 		t.Fatal("the link counts as reached, and no host is there")
 	}
 	l.hosts[client] = segment.Hardware{7}
-	if !l.machine.Notice(l.now, "eth0", client) || l.machine.Notice(l.now, "eth0", client) || !l.machine.Changed() {
+	if !l.machine.NoteRequest(l.now, "eth0", client) || l.machine.NoteRequest(l.now, "eth0", client) || !l.machine.TakeChanged() {
 		t.Error("got no new host, or one twice, or no change")
 	}
 	l.pass(5 * time.Second)
 	if got := since(); got > 200*time.Millisecond {
 		t.Errorf("five seconds after a host asked the last answer came %s ago, want at most 200ms: it is probed", got)
 	}
-	l.machine.Ask(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
+	l.machine.SetQuestions(segment.Questions{Witnesses: map[segment.Link][]netip.Addr{"eth0": nil}})
 	if diff := cmp.Diff([]netip.Addr{client}, l.machine.FoundHosts("eth0"), equate); diff != "" {
 		t.Errorf("hosts that were found, after other questions (-want +got):\n%s", diff)
 	}
@@ -338,16 +338,16 @@ func TestMachine_HostThatAsks(t *testing.T) {
 	if got := since(); got < segment.ReachedFor {
 		t.Errorf("the host is gone for two seconds, and the link was reached %s ago", got)
 	}
-	if l.machine.Notice(l.now, "eth0", netip.IPv4Unspecified()) || since() > 0 {
+	if l.machine.NoteRequest(l.now, "eth0", netip.IPv4Unspecified()) || since() > 0 {
 		t.Error("a host that asks from no address is no witness, but the link is reached")
 	}
 	for i := range 40 {
-		l.machine.Notice(l.now, "eth0", netip.AddrFrom4([4]byte{192, 168, 2, byte(i)}))
+		l.machine.NoteRequest(l.now, "eth0", netip.AddrFrom4([4]byte{192, 168, 2, byte(i)}))
 	}
 	if got := len(l.machine.FoundHosts("eth0")); got != 16 {
 		t.Errorf("got %d hosts of 40 that asked, want 16", got)
 	}
-	if l.machine.Notice(l.now, "eth9", client) {
+	if l.machine.NoteRequest(l.now, "eth9", client) {
 		t.Error("got a host of a link that is not asked")
 	}
 }

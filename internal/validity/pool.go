@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Pool is the result for a pool: whether it gives addresses, and why not.
-type Pool struct {
+// PoolResult is the result for a pool: whether it gives addresses, and why not.
+type PoolResult struct {
 	// Reason of the condition Ready, which is True with ReasonPoolReady, ReasonDraining and
 	// ReasonNoSubnet.
 	Reason string
@@ -28,7 +28,7 @@ type Pool struct {
 }
 
 // Ready reports whether the condition Ready is True.
-func (v Pool) Ready() bool {
+func (v PoolResult) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
@@ -36,17 +36,17 @@ func (v Pool) Ready() bool {
 // returns the result for each. An invalid pool gives no addresses, but the valid ranges in its spec
 // still belong to it. An address that two pools list belongs to the older one. No pool gives
 // addresses in taken, unless these have ReportedOnly.
-func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Pool, map[lb.PoolName]Pool) {
+func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Pool, map[lb.PoolName]PoolResult) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
-	results := map[lb.PoolName]Pool{}
+	results := map[lb.PoolName]PoolResult{}
 	var pools []ipam.Pool
 	for i := range objects {
 		p, err := apiconv.ParsePool(&objects[i])
 		if err != nil {
 			p.Unusable = fmt.Sprintf("%s: correct it; until then the pool gives no addresses and keeps those in use", err)
-			results[p.Name] = Pool{Reason: err.Reason, Message: p.Unusable}
+			results[p.Name] = PoolResult{Reason: err.Reason, Message: p.Unusable}
 		}
 		pools = append(pools, p)
 	}
@@ -54,7 +54,7 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Poo
 	for i := range pools {
 		p := &pools[i]
 		if _, wrong := results[p.Name]; !wrong {
-			results[p.Name] = poolResult(p)
+			results[p.Name] = newPoolResult(p)
 		}
 		v := results[p.Name]
 		v.Conflicts = p.Conflicts
@@ -64,16 +64,16 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Poo
 	return pools, results
 }
 
-func poolResult(p *ipam.Pool) Pool {
+func newPoolResult(p *ipam.Pool) PoolResult {
 	switch {
 	case p.GivesNothing():
-		return Pool{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
+		return PoolResult{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
 	case p.Draining:
-		return Pool{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
+		return PoolResult{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
 	case whyNotReady(p) != "":
-		return Pool{Reason: whyNotReady(p), Message: "the pool does not give all addresses of spec.addresses (see the condition Conflict); it gives the others"}
+		return PoolResult{Reason: whyNotReady(p), Message: "the pool gives only some of the addresses in spec.addresses (see the condition Conflict)"}
 	}
-	return Pool{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
+	return PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
 // whyNotReady returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or

@@ -149,7 +149,7 @@ func TestPools_AnInvalidOneNamesTheRemedy(t *testing.T) {
 		t.Errorf("got %q, ready %v, want %q", got.Message, got.Ready(), want)
 	}
 	for reason, want := range map[string]bool{v1beta1.ReasonPoolReady: true, v1beta1.ReasonDraining: true, v1beta1.ReasonNothingToGive: false} {
-		if got := (Pool{Reason: reason}).Ready(); got != want {
+		if got := (PoolResult{Reason: reason}).Ready(); got != want {
 			t.Errorf("ready with the reason %s: got %v, want %v", reason, got, want)
 		}
 	}

@@ -113,7 +113,7 @@ func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) 
 
 // WithSubnets adds a warning to the result for a ready pool: hosts on the local network may not reach
 // its addresses of the given families.
-func (v Pool) WithSubnets(unreached []lb.Family) Pool {
+func (v PoolResult) WithSubnets(unreached []lb.Family) PoolResult {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v
 	}

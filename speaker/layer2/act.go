@@ -21,7 +21,7 @@ type lastSent struct {
 	detection Detection
 	report    *Report
 	owned     []OwnedAddress // in the report, ordered
-	want      *Snapshot    // in the checkpoint; so are held and known
+	want      *Snapshot      // in the checkpoint; so are held and known
 	held      []netip.Addr
 	known     int       // number of hardware addresses in ours
 	saved     time.Time // when the checkpoint was written
@@ -60,7 +60,8 @@ func (e *Engine) act(v *roundView, d decision) {
 	e.saveCheckpoint(v)
 }
 
-// recordServed records how addresses are served from now on, and reports whether that changed for the network.
+// recordServed records how addresses are served from now on, and reports whether that changed for
+// the network.
 func (e *Engine) recordServed(d decision) (changed bool) {
 	for _, address := range d.Looked {
 		before, was := e.served[address]
@@ -185,7 +186,9 @@ func (e *Engine) noteLost(v *roundView) {
 			e.lost[m.Address] = at
 		}
 	}
-	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool { return v.owners.Owner(address) != "" || !v.isWanted(address) })
+	maps.DeleteFunc(e.lost, func(address netip.Addr, _ time.Time) bool {
+		return v.owners.Owner(address) != "" || !v.isWanted(address)
+	})
 }
 
 // noteFailover measures the time since the last message of the previous owner. It includes the time of nodes that were
@@ -215,9 +218,9 @@ func (e *Engine) setNodeHardware(v *roundView) {
 	e.updateNodeHardware(v)
 }
 
-// updateNodeHardware sets which hardware addresses are those of nodes. A node that becomes known by this may
-// announce addresses that this one owns. So this one announces them again, and the other node receives
-// that.
+// updateNodeHardware sets which hardware addresses are those of nodes. A node that becomes known by
+// this may announce addresses that this one owns. So this one announces them again, and the other
+// node receives that.
 func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
@@ -256,8 +259,9 @@ func (e *Engine) publish(v *roundView) {
 	e.Mesh.Publish(state)
 }
 
-// repeatAnnouncements announces addresses again when others begin or cease to claim them too, and all addresses when a speaker is
-// back: hosts on the network may have learned another hardware address.
+// repeatAnnouncements announces addresses again when others begin or cease to claim them too, and
+// all addresses when a speaker is back: hosts on the network may have learned another hardware
+// address.
 func (e *Engine) repeatAnnouncements(v *roundView, d decision) {
 	before := e.contested
 	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))

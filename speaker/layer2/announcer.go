@@ -31,12 +31,12 @@ type Link struct {
 	// Prefixes are the subnets of its addresses, of both families, masked and
 	// ordered, link-local ones left out.
 	Prefixes []netip.Prefix
-	// Addresses are its own, at most MaxAddresses of both families, ordered, link-local ones
-	// and those of dummy interfaces left out. Unset for links of other nodes.
+	// Addresses are the addresses of the interface without link-local ones, sorted, at most MaxAddresses.
+	// It is empty for dummy interfaces, and unset for links of other nodes.
 	Addresses []netip.Addr
 }
 
-// MaxAddresses bounds the addresses of a Link.
+// MaxAddresses bounds the Addresses of a Link, both families together.
 const MaxAddresses = 32
 
 // CanAnnounce reports whether an address of this family can be announced on the link.
@@ -60,12 +60,12 @@ type Serving struct {
 	// announce it because of a foreign host. Then the announcer probes the address first: see
 	// Detection.
 	First bool
-	// For is set when this node covers for another one that owns the address. It has, by
-	// interface, the hardware address in answers to requests; nothing is announced.
+	// For is set when this node covers for another one that owns the address. It maps each interface
+	// to the hardware address that this node answers requests with. Nothing is announced.
 	For map[string]net.HardwareAddr
 	// Returned means that the restart of the node for which this one covers is over. The announcer
-	// calls Engine.AddAnnounced once the node has announced the address, or has answered for it;
-	// until then it probes the address, each second at first and each 30 s after 10 s.
+	// calls Engine.AddAnnounced once that node has announced the address, or has answered for it.
+	// Until then the announcer probes the address: every second for 10 s, and then every 30 s.
 	Returned bool
 }
 
@@ -91,13 +91,12 @@ type Announcer interface {
 	// once, unless they are to be probed first; further announcements follow. The implementation
 	// must not retain the map: the caller changes it afterwards.
 	SetServed(map[netip.Addr]Serving)
-	// Repeat begins the series of announcements of addresses that this node owns again, since
-	// hosts may have learned another hardware address meanwhile. Without arguments it does so for
-	// all addresses.
+	// Repeat starts the series of announcements anew for addresses that this node owns: hosts may have
+	// learned another hardware address meanwhile. Without arguments it does so for all addresses.
 	Repeat(...netip.Addr)
-	// SetQuestions sets what the segments of the links are asked from now on: these questions, and whether
-	// this node receives from the segments at all. The results go to Engine.SetSegment. Nil: the
-	// segments are not asked. The caller never changes the questions.
+	// SetQuestions replaces the questions that are sent on the segments of the links. The answers also
+	// show whether this node receives from the segments at all. The results go to Engine.SetSegment.
+	// Nil: nothing is asked. The caller never changes the questions.
 	SetQuestions(*Questions)
 	// SetNodeHardware sets the hardware addresses of the cluster's nodes, which are never foreign hosts.
 	SetNodeHardware([]net.HardwareAddr)
@@ -109,14 +108,14 @@ type Announcer interface {
 
 // Questions are what the segments of the links are asked.
 type Questions struct {
-	// Addresses gives, by address, the interfaces on which it is asked which hosts answer for it:
-	// this node wants to take it, or to announce it there.
+	// Addresses are the addresses that this node wants to take, or to announce on further interfaces.
+	// Each is mapped to the interfaces on which hosts are asked whether they have it.
 	Addresses map[netip.Addr][]string
 	// Nodes are IP addresses of other nodes, sorted: the segments are asked which hardware
 	// addresses answer for them.
 	Nodes []netip.Addr
-	// Awaited are addresses, sorted, that are not asked about. If a host requests one of them, this
-	// node receives from the segment.
+	// Awaited are addresses, sorted, that are not asked about. A request of a host for one of them is
+	// evidence that this node receives from the segment.
 	Awaited []netip.Addr
 }
 

@@ -20,14 +20,14 @@ import (
 // discard ignores all calls of the engine.
 type discard struct{}
 
-func (discard) SetLinks([]Link)               {}
-func (discard) SetServed(map[netip.Addr]Serving) {}
-func (discard) Repeat(...netip.Addr)          {}
-func (discard) SetNodeHardware([]net.HardwareAddr)    {}
-func (discard) SetDetection(Detection)        {}
-func (discard) SetQuestions(*Questions)                {}
-func (discard) Publish(wire.State)            {}
-func (discard) Acted(mesh.View)               {}
+func (discard) SetLinks([]Link)                    {}
+func (discard) SetServed(map[netip.Addr]Serving)   {}
+func (discard) Repeat(...netip.Addr)               {}
+func (discard) SetNodeHardware([]net.HardwareAddr) {}
+func (discard) SetDetection(Detection)             {}
+func (discard) SetQuestions(*Questions)            {}
+func (discard) Publish(wire.State)                 {}
+func (discard) Acted(mesh.View)                    {}
 
 // settledEngine returns the engine of one of three nodes that own the same number of addresses each.
 func settledEngine(addresses int) (*Engine, Snapshot) {

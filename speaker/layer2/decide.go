@@ -15,7 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// roundView is all that a decision depends on.
+// roundView is what a round reads once for its decision. A decision also depends on the state that the
+// Engine has from earlier rounds.
 type roundView struct {
 	now    time.Time
 	in     inbox
@@ -26,11 +27,11 @@ type roundView struct {
 	alive  map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
 	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
 	terms  ownership.DecisionTerms
-	// learned are the hardware addresses of nodes whose speakers are missing and were never received
-	// from, as far as the segment has answered for these nodes; unknown: for some it has not.
+	// learned are the hardware addresses of nodes whose speakers are missing and have never sent this
+	// one a message, if these nodes answered on the segment. unknown: at least one of them did not.
 	learned map[lb.NodeName]segment.Hardware
 	unknown bool
-	// stranger: there are nodes whose speakers are missing and were never received from.
+	// stranger: there are nodes whose speakers are missing and have never sent this one a message.
 	stranger bool
 	// partitioned: this speaker is cut off from a larger group of speakers, and gives way to it.
 	partitioned bool
@@ -38,8 +39,8 @@ type roundView struct {
 	stalled bool
 }
 
-// buildView puts together what a decision depends on, and updates the nodes in the index of owners. Before
-// that, readInbox has updated its wanted addresses.
+// buildView returns the view of a round, and updates the nodes in the index of owners. readInbox has
+// already updated the wanted addresses in the index.
 func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	v := &roundView{now: now, in: in, links: wireLinks(e.reachedLinks(now, in)), phase: e.phase(now, in), owners: e.owners, alive: map[lb.NodeName]bool{e.Self: true}, stalled: in.view.Stalls != e.stalls}
 	e.stalls = in.view.Stalls
@@ -72,7 +73,7 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 }
 
 // mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in
-// moveInterval. An address that a node which is alive gave up counts as such a move.
+// moveInterval. An address that a live node gave up counts as such a move.
 func (e *Engine) mayMoveOne(v *roundView) bool {
 	if !e.Failback {
 		return false
@@ -98,8 +99,8 @@ func (e *Engine) phase(now time.Time, in inbox) ownership.Phase {
 	return ownership.Active
 }
 
-// resumeClaims claims again what this node claimed when its last speaker ended, unless another node claims it
-// by now. In a minority this node claims nothing, but the index remembers the epochs.
+// resumeClaims claims again what this node claimed when its last speaker ended, unless another node
+// claims it by now. In a minority this node claims nothing, but the index remembers the epochs.
 func (e *Engine) resumeClaims(v *roundView) {
 	claims := ownership.Claims{}
 	for address, epoch := range e.Resume.Claims {
@@ -129,9 +130,10 @@ func (v *roundView) isWanted(address netip.Addr) bool {
 	return wanted
 }
 
-// recordUnannounced records which addresses their owners do not announce because foreign hosts use them. The record
-// outlasts the owner: the next owner probes the address before it announces it. If several nodes claim
-// an address, this node's own state decides, then that of the last node by name.
+// recordUnannounced records which addresses their owners do not announce because foreign hosts use
+// them. The record outlasts the owner: the next owner probes the address before it announces it. If
+// several nodes claim an address, this node's own state decides, then that of the last node by
+// name.
 func (e *Engine) recordUnannounced(v *roundView) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
@@ -169,17 +171,17 @@ func (e *Engine) setUnannounced(address netip.Addr, is bool) {
 }
 
 // unannouncedHere returns the addresses that this node does not announce because other hosts use them.
-func (in *inbox) unannouncedHere() (unannouncedHere []netip.Addr) {
+func (in *inbox) unannouncedHere() (unannounced []netip.Addr) {
 	for _, c := range in.conflicts {
 		if !c.Announced {
-			unannouncedHere = append(unannouncedHere, c.Address)
+			unannounced = append(unannounced, c.Address)
 		}
 	}
-	return unannouncedHere
+	return unannounced
 }
 
-// releasedByOthers returns the addresses that other nodes, which are alive, gave up less than releaseDelay ago,
-// and that have been wanted since, as far as this node knows.
+// releasedByOthers returns the addresses that other nodes, which are alive, gave up less than
+// releaseDelay ago, and that have been wanted since, as far as this node knows.
 func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
@@ -214,10 +216,11 @@ func (e *Engine) inHoldOff(now time.Time) map[netip.Addr]bool {
 	return held
 }
 
-// decision is what this node does from now on about the addresses in Looked.
+// decision is what this node does from now on about the addresses that the index has examined
+// (Output.Looked).
 type decision struct {
 	ownership.Output
-	// served are those of Looked that this node answers for.
+	// served are the examined addresses that this node answers for.
 	served map[netip.Addr]Serving
 }
 
@@ -244,7 +247,9 @@ func (e *Engine) decide(v *roundView) decision {
 	}
 	d.Output = e.owners.Decide(v.terms)
 	withheld := e.askBeforeTaking(v, &d)
-	if v.phase == ownership.Restarting { // no other node would answer for an address that is still being probed
+	// While this node restarts, no node covers for an address that this one claims and still probes:
+	// it gives the address up, so that another node can take it.
+	if v.phase == ownership.Restarting {
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
 	for address, claim := range d.Own {
@@ -275,9 +280,9 @@ func (e *Engine) ownedOrCovered() []netip.Addr {
 	return slices.Compact(all)
 }
 
-// announcingInterfaces returns the interfaces on which this node announces an address that it owns. If this node
-// is no candidate any more, it keeps the address until another node takes it, and announces it on no
-// further interface.
+// announcingInterfaces returns the interfaces on which this node announces an address that it owns.
+// If this node is no candidate any more, it keeps the address until another node takes it, and
+// announces it on no further interface.
 func (e *Engine) announcingInterfaces(v *roundView, address netip.Addr) []string {
 	c, is := v.candidate(e.Self, address)
 	on := candidateInterfaces(v.links, c, address, e.subnets.isNear(address))
@@ -339,8 +344,8 @@ func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownershi
 	return &ownership.Candidate{Node: node}, false
 }
 
-// coveringFor returns how this node covers for the node holder: it answers with the hardware address of that node, so that
-// traffic still goes there.
+// coveringFor returns how this node covers for the node holder: it answers with the hardware
+// address of that node, so that traffic still goes there.
 func (e *Engine) coveringFor(v *roundView, holder lb.NodeName, address netip.Addr) Serving {
 	near := e.subnets.isNear(address)
 	o := Serving{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}

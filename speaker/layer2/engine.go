@@ -122,12 +122,12 @@ type Engine struct {
 	contested   contestedClaims
 	lost        map[netip.Addr]time.Time // addresses without an owner: when its last message came
 	live        map[lb.NodeName]bool
-	doubted     map[netip.Addr]bool        // addresses that their last owner did not announce, since a foreign host uses them
-	hold        map[netip.Addr]time.Time   // addresses that are not taken from others: until when
-	covering    map[netip.Addr]lb.NodeName // addresses that this node covers, and their owners
-	returned    map[netip.Addr]awaitedAddress     // addresses in covering whose owner runs again
-	uncovered   map[netip.Addr]time.Time   // addresses that were in covering and lost their owner: when
-	wasIsolated bool                       // this speaker was isolated in the round before
+	doubted     map[netip.Addr]bool           // addresses that their last owner did not announce, since a foreign host uses them
+	hold        map[netip.Addr]time.Time      // addresses that are not taken from others: until when
+	covering    map[netip.Addr]lb.NodeName    // addresses that this node covers, and their owners
+	returned    map[netip.Addr]awaitedAddress // addresses in covering whose owner runs again
+	uncovered   map[netip.Addr]time.Time      // addresses that were in covering and lost their owner: when
+	wasIsolated bool                          // this speaker was isolated in the round before
 	minority    minorityState
 	insisted    map[netip.Addr]insistence // addresses that were announced again, since other nodes announce them
 	standoffs   map[netip.Addr]standoff
@@ -154,7 +154,7 @@ type inbox struct {
 	unserved   []UnservedLink
 	segment    segment.Results
 	partition  partitionReport
-	rivals     []rivalAnnouncement                    // since the last call of takeFrames
+	rivals     []rivalAnnouncement        // since the last call of takeFrames
 	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last call of takeFrames
 	hosts      map[lb.NodeName]netip.Addr // addresses of the nodes whose speakers should be there
 	restarting time.Time                  // when the next speaker is expected; zero: this one does not restart
@@ -337,10 +337,10 @@ func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.A
 }
 
 // nextChange returns when a decision changes if nothing else happens before.
-func (e *Engine) nextChange(now time.Time, in inbox) (nextChange time.Time) {
+func (e *Engine) nextChange(now time.Time, in inbox) (next time.Time) {
 	earliest := func(at time.Time) {
-		if nextChange.IsZero() || at.Before(nextChange) {
-			nextChange = at
+		if next.IsZero() || at.Before(next) {
+			next = at
 		}
 	}
 	for _, u := range e.unclaimed {
@@ -369,5 +369,5 @@ func (e *Engine) nextChange(now time.Time, in inbox) (nextChange time.Time) {
 			earliest(at)
 		}
 	}
-	return nextChange
+	return next
 }

@@ -37,11 +37,11 @@ func (i insistence) mayRepeat(now time.Time, host net.HardwareAddr) bool {
 	return i.count == 0 || now.Sub(i.latest) >= every
 }
 
-// announceContested announces addresses again that are also announced by nodes whose speakers this one does not
-// receive from. This node is in the majority, so that those speakers then give the addresses up.
-// While the hardware address of a missing speaker's node is not known, any host may be that node. An
-// address is announced again at most once in insistInterval, and later once in longInsistInterval, since
-// frames are easily forged.
+// announceContested announces addresses again that are also announced by nodes whose speakers this
+// one does not receive from. This node is in the majority, so that those speakers then give the
+// addresses up. While the hardware address of a missing speaker's node is not known, any host may
+// be that node. An address is announced again at most once in insistInterval, and later once in
+// longInsistInterval, since frames are easily forged.
 func (e *Engine) announceContested(v *roundView) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*longInsistInterval })
 	for _, r := range v.in.rivals {

@@ -69,14 +69,14 @@ const (
 // minorityState is the state of a speaker that is in a minority; queries, found and asked are used in
 // the majority too. The goroutine of Run owns it.
 type minorityState struct {
-	since   time.Time                // when the minority began; zero: there is none
-	latest  time.Time                // when it began last: later than since if it was over in between
-	over    time.Time                // since when the speaker has been in the majority again; zero: it is not
-	queries map[netip.Addr]addressQuery     // addresses to take, or to announce on more links, once the segment has answered
-	found   map[netip.Addr]struct{}  // addresses that are taken in this round since no host answered
-	asked   *Questions               // what the announcer was asked last; nil: nothing
-	yields  map[netip.Addr]struct{}  // addresses that are given up in this round
-	yielded map[netip.Addr]time.Time // when addresses were given up
+	since   time.Time                   // when the minority began; zero: there is none
+	latest  time.Time                   // when it began last: later than since if it was over in between
+	over    time.Time                   // since when the speaker has been in the majority again; zero: it is not
+	queries map[netip.Addr]addressQuery // addresses to take, or to announce on more links, once the segment has answered
+	found   map[netip.Addr]struct{}     // addresses that are taken in this round since no host answered
+	asked   *Questions                  // what the announcer was asked last; nil: nothing
+	yields  map[netip.Addr]struct{}     // addresses that are given up in this round
+	yielded map[netip.Addr]time.Time    // when addresses were given up
 	// partitioned: the speaker gave way to a larger group in the round before.
 	partitioned bool
 	// missed are the nodes whose speakers are missing, with the time since when.
@@ -150,14 +150,16 @@ func hasMajority(v mesh.View) bool {
 	return here > away+max(0, restarting-1)
 }
 
-// onlyRestartsMissing reports whether this speaker is in a minority only since others restart: they have published that,
-// and are found dead as soon as their kernels do not answer. So a silent link is no sign that this node is cut off.
+// onlyRestartsMissing reports whether this speaker is in a minority only since others restart: they
+// have published that, and are found dead as soon as their kernels do not answer. So a silent link
+// is no sign that this node is cut off.
 func onlyRestartsMissing(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
 }
 
-// countSpeakers returns how many speakers this one receives from, itself included, how many it does not, and how many restart.
+// countSpeakers returns how many speakers this one receives from, itself included, how many it does
+// not, and how many restart.
 func countSpeakers(v mesh.View) (here, away, restarting int) {
 	here, away = 1, len(v.Missing)
 	for i := range v.Peers {
@@ -173,7 +175,8 @@ func countSpeakers(v mesh.View) (here, away, restarting int) {
 	return here, away, restarting
 }
 
-// hasProcess reports whether the speaker of a peer has a process: a restarting one has none until the next one starts.
+// hasProcess reports whether the speaker of a peer has a process: a restarting one has none until
+// the next one starts.
 func hasProcess(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
 // isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady,
@@ -197,9 +200,9 @@ func isMissed(v mesh.View) bool {
 	return len(v.Unreached) >= with
 }
 
-// updateMinority records whether this speaker is in a minority, and then has the segments asked. When it is in
-// the majority again, it goes on asking for up to startTimeout while speakers are missing: the
-// addresses of these look as if no speaker had them.
+// updateMinority records whether this speaker is in a minority, and then has the segments asked.
+// When it is in the majority again, it goes on asking for up to startTimeout while speakers are
+// missing: the addresses of these look as if no speaker had them.
 func (e *Engine) updateMinority(now time.Time, in inbox) {
 	switch is, all := hasMajority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
@@ -240,16 +243,18 @@ func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 func (e *Engine) isMinority() bool { return e.inMinority() && e.minority.over.IsZero() }
 
 // awaitsFirstAnswer reports whether the first answer on a link may still come.
-func (e *Engine) awaitsFirstAnswer(now time.Time) bool { return now.Sub(e.minority.since) < reachTimeout }
+func (e *Engine) awaitsFirstAnswer(now time.Time) bool {
+	return now.Sub(e.minority.since) < reachTimeout
+}
 
 // needsAnswers reports whether this speaker announces only on links that it receives from.
 func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
 	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view) && !isAlone(*in.view, in.want.Down)
 }
 
-// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is alone,
-// these are all links. Otherwise they are the links that it receives from, and none if half of the
-// others receive nothing from it (isMissed).
+// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is
+// alone, these are all links. Otherwise they are the links that it receives from, and none if half
+// of the others receive nothing from it (isMissed).
 func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
 	if e.inMinority() && isMissed(*in.view) {
 		return nil
@@ -273,8 +278,8 @@ func (e *Engine) silentLinks(now time.Time, in inbox) (links []string) {
 	return links
 }
 
-// awaitedAddresses returns the addresses, sorted, that this node would announce on silent links: if a host
-// asks for one of them, the node receives from the segment.
+// awaitedAddresses returns the addresses, sorted, that this node would announce on silent links: if
+// a host asks for one of them, the node receives from the segment.
 func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
 	silent := e.silentLinks(now, in)
 	if len(silent) == 0 || e.subnets == nil {
@@ -569,11 +574,11 @@ func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 
 // mayTake reports whether an address is taken although a host answers for it.
 //
-// In the majority the address is taken if the host is no node, such as a router that answers for every
-// address, or if it is the kernel of a node whose speaker is received from. The announcer then probes
-// the address and reports the host. In a minority the host must be no node, and it must not prevent
-// announcing: the setting is not DetectionEnforce, or the address was announced before and every missing speaker
-// was received from once, so that no node can be that host.
+// In the majority the address is taken if the host is no node, such as a router that answers for
+// every address, or if it is the kernel of a node whose speaker is received from. The announcer
+// then probes the address and reports the host. In a minority the host must be no node, and it must
+// not prevent announcing: the setting is not DetectionEnforce, or the address was announced before
+// and every missing speaker was received from once, so that no node can be that host.
 func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
 	if !is {

@@ -496,7 +496,7 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, since := partitioned(t)
 				at := time.Now().Add(-tt.before)
-				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: cmp.Or(tt.on, "eth0"), Hardware: tt.answers}: at}})
+				b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.LinkHost]time.Time{{Link: cmp.Or(tt.on, "eth0"), Hardware: tt.answers}: at}})
 				b.settle()
 				b.stay() // without an answer of the host
 				b.engine.SetPartitioned(since)
@@ -539,7 +539,7 @@ func TestMinority_AnswersFromAnEarlierTimeDoNotCount(t *testing.T) {
 		b, since := partitioned(t)
 		answer := func() {
 			at := time.Now()
-			b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.Host]time.Time{{Link: "eth0", Hardware: segment.Hardware(mac('1'))}: at}})
+			b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": at}, Hosts: map[segment.LinkHost]time.Time{{Link: "eth0", Hardware: segment.Hardware(mac('1'))}: at}})
 			b.settle()
 		}
 		b.after(10 * time.Millisecond)

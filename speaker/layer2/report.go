@@ -65,7 +65,8 @@ type Report struct {
 // maxUses is the largest number of addresses that UsedAddresses lists.
 const maxUses = 3
 
-// UsedAddresses are addresses for which hosts answer: their number, and the first maxUses of them, sorted.
+// UsedAddresses are addresses for which hosts answer: their number, and the first maxUses of them,
+// sorted.
 type UsedAddresses struct {
 	Count int
 	First []AddressUse
@@ -145,8 +146,8 @@ func announcesOn(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// stallReportTime is for how long an address is reported as announced after a stall, while the segment is asked about it: the
-// answers come within that time.
+// stallReportTime is for how long an address is reported as announced after a stall, while the
+// segment is asked about it: the answers come within that time.
 const stallReportTime = time.Second
 
 // noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes

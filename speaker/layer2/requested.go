@@ -10,7 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// requestedAddress is an address that an administrator asks to be announced from this node (decision 0073).
+// requestedAddress is an address that an administrator asks to be announced from this node
+// (decision 0073).
 type requestedAddress struct {
 	// able: the node could announce it in the last round.
 	able bool

@@ -27,9 +27,9 @@ const announceTimeout = 5 * time.Second
 // the link to the node may be lost, until this speaker stops covering the address.
 const takeTimeout = 10 * time.Second
 
-// lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce addresses
-// after this speaker has lost the link on which it could receive announcements: longer than a rollout
-// waits for them.
+// lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce
+// addresses after this speaker has lost the link on which it could receive announcements: longer
+// than a rollout waits for them.
 const lostLinkReportTime = 10 * time.Minute
 
 // awaitedAddress is an address that a node has to announce after a restart.

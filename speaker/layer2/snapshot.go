@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it. It has no
-// candidates while it is not to be announced, such as when the Service has no endpoints.
+// AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it. It
+// has no candidates while it is not to be announced, such as when the Service has no endpoints.
 type AnnouncedAddress = ownership.Address
 
 // Candidate is a node that may own an address.

@@ -38,8 +38,8 @@ func (e *Engine) beginStandoff(v *roundView, address netip.Addr) {
 	e.owners.Reexamine(address)
 }
 
-// handleStandoffs adds queries about the addresses in a stand-off, and withholds those that are conceded. It
-// is called after the decision about what this node owns.
+// handleStandoffs adds queries about the addresses in a stand-off, and withholds those that are
+// conceded. It is called after the decision about what this node owns.
 func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.Addr][]string) {
 	for address, s := range e.standoffs {
 		_, owns := d.Own[address]
@@ -74,8 +74,8 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 	}
 }
 
-// concededAddresses returns the addresses that are conceded, and those that this node does not take for the
-// same reason.
+// concededAddresses returns the addresses that are conceded, and those that this node does not take
+// for the same reason.
 func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	if e.inMinority() {
 		return UsedAddresses{}

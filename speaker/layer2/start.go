@@ -38,11 +38,11 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.wasIsolated = isolated
 }
 
-// startWaitEnd returns until when this speaker, which has just started, decides nothing since it does
-// not know what others own. It waits only once: after isolation it asks the segment about each address
-// for a while instead (see updateMinority). When one of the speakers that started together stops waiting, the
-// others stop too, after minStartWait at the earliest. Their addresses have no owner meanwhile, and
-// the speaker that does not wait would take all of them.
+// startWaitEnd returns until when this speaker, which has just started, decides nothing since it
+// does not know what others own. It waits only once: after isolation it asks the segment about each
+// address for a while instead (see updateMinority). When one of the speakers that started together
+// stops waiting, the others stop too, after minStartWait at the earliest. Their addresses have no
+// owner meanwhile, and the speaker that does not wait would take all of them.
 func (e *Engine) startWaitEnd(now time.Time, in inbox) (until time.Time) {
 	if e.waited || allAlive(*in.view, in.want.Down) {
 		return time.Time{}

@@ -27,8 +27,8 @@ func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
 	e.updateInbox(func(in *inbox) { in.hosts = hosts })
 }
 
-// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and were never received
-// from.
+// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and were never
+// received from.
 func (e *Engine) unmetHosts(in inbox) (list []netip.Addr) {
 	for _, m := range in.view.Missing {
 		if host, known := in.hosts[m.Node]; known && !e.hasMet(m.Node) {
@@ -45,8 +45,8 @@ func (e *Engine) hasMet(node lb.NodeName) bool {
 	return met
 }
 
-// learnHardware records the hardware addresses that answered for nodes whose speakers are missing and were
-// never received from.
+// learnHardware records the hardware addresses that answered for nodes whose speakers are missing
+// and were never received from.
 func (e *Engine) learnHardware(v *roundView) {
 	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {

@@ -39,9 +39,9 @@ func strangers(t *testing.T, change ...func(*bed)) *bed {
 
 // answered has these nodes answer on the segment. All nodes were probed.
 func (b *bed) answered(nodes map[netip.Addr]segment.Hardware) {
-	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.Host]time.Time{}, Nodes: nodes, NodesAsked: true}
+	r := segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: map[segment.LinkHost]time.Time{}, Nodes: nodes, NodesAsked: true}
 	for _, hardware := range nodes {
-		r.Hosts[segment.Host{Link: "eth0", Hardware: hardware}] = time.Now()
+		r.Hosts[segment.LinkHost{Link: "eth0", Hardware: hardware}] = time.Now()
 	}
 	b.engine.SetSegment(r)
 	b.settle()
@@ -150,7 +150,7 @@ func TestMajorityAndAnAddressThatAStrangerMayHave(t *testing.T) {
 		results func() segment.Results
 		serves  map[netip.Addr]layer2.Serving
 		later   map[netip.Addr]layer2.Serving // after two seconds
-		reports layer2.UsedAddresses                // conceded addresses, after two seconds
+		reports layer2.UsedAddresses          // conceded addresses, after two seconds
 	}{
 		{"before the segment has answered", func() segment.Results { return segment.Results{} }, nil, nil, layer2.UsedAddresses{}},
 		{"no host answers", func() segment.Results { return segment.Results{Free: map[netip.Addr]time.Time{a1: time.Now()}} }, takes, takes, layer2.UsedAddresses{}},

@@ -61,7 +61,7 @@ type Mesh struct {
 func Start(config Config) (*Mesh, error) {
 	timing, known := timings[config.Profile]
 	if !known {
-		return nil, fmt.Errorf("%q is no profile of failure detection: it is one of %q", config.Profile, Profiles())
+		return nil, fmt.Errorf("%q is not a profile of failure detection: use one of %q", config.Profile, Profiles())
 	}
 	m := &Mesh{config: config}
 	m.runner = newRunner(config.Node, timing, randomInstance(), randomBytes, m.send, config.View)
@@ -84,7 +84,7 @@ func Start(config Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Stop ends the mesh at once. The caller must have published before what the others should receive.
+// Stop ends the mesh at once. All that the others should receive must be published before.
 func (m *Mesh) Stop() error {
 	m.cancel()
 	err := errors.Join(m.socket.close(), m.timer.close())
@@ -151,11 +151,11 @@ func (m *Mesh) hostOf(node lb.NodeName) (netip.Addr, bool) {
 }
 
 // receiveDatagram receives a datagram from an address. It does not retain the datagram.
-func (m *Mesh) receiveDatagram(from netip.Addr, receiveDatagram []byte) {
+func (m *Mesh) receiveDatagram(from netip.Addr, datagram []byte) {
 	m.mu.Lock()
 	node, known := m.nodes[from.Unmap()]
 	m.mu.Unlock()
 	if known {
-		m.receive(node, receiveDatagram)
+		m.receive(node, datagram)
 	}
 }

@@ -52,8 +52,8 @@ func (m *Mesh) probeWhileRestarting(ctx context.Context) {
 // unansweredProbes counts the probes in a row that the kernel of a node has not answered.
 type unansweredProbes map[lb.NodeName]int
 
-// noteResult records the result of a probe, and reports whether the node is dead. A probe during which this
-// process stood still does not count: it could not receive an answer.
+// noteResult records the result of a probe, and reports whether the node is dead. A probe during
+// which this process stood still does not count: it could not receive an answer.
 func (u unansweredProbes) noteResult(node lb.NodeName, answers, stoodStill bool) (dead bool) {
 	if u[node]++; answers || stoodStill {
 		u[node] = 0

@@ -12,8 +12,8 @@ import (
 // that goes through the scheduler while the process is idle, the runtime wakes up a thread (sysmon),
 // which then polls for a while (decision 0050).
 
-// receiveFrom receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that is longer
-// than the buffer is truncated.
+// receiveFrom receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that
+// is longer than the buffer is truncated.
 func receiveFrom(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
 	var source unix.RawSockaddrInet6 // large enough for an IPv4 address as well
 	size := uint32(unsafe.Sizeof(source))

@@ -66,8 +66,9 @@ func randomInstance() (i wire.Instance) {
 // randomBytes never fails: crypto/rand ends the program instead.
 func randomBytes(b []byte) { _, _ = rand.Read(b) }
 
-// withMachine calls fn for the machine, sends the messages that it returns, and passes on the view if it has
-// changed. All of this is done under the lock, so that datagrams are sent in the order of their numbers.
+// withMachine calls fn for the machine, sends the messages that it returns, and passes on the view
+// if it has changed. All of this is done under the lock, so that datagrams are sent in the order of
+// their numbers.
 func (r *runner) withMachine(fn func(time.Time) []machine.Outgoing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

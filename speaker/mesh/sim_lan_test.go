@@ -140,7 +140,7 @@ func (w *world) askForAddresses() {
 				if p == nil || p.dead || p.frozen.Load() != nil || linkOf(address) != "eth1" || !w.nodes[name].up["eth1"] || w.answered(name, address) || !slices.Contains(p.awaited, address) {
 					continue
 				}
-				p.segment.Notice(p.n.now(), "eth1", client)
+				p.segment.NoteRequest(p.n.now(), "eth1", client)
 			}
 		}
 		w.mu.Unlock()

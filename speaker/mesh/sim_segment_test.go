@@ -116,7 +116,7 @@ func (p *process) SetQuestions(about *layer2.Questions) {
 		q.Nodes, q.Addresses = map[string][]netip.Addr{"eth0": about.Nodes}, about.Addresses
 		p.asked, p.awaited = about.Addresses, about.Awaited
 	}
-	p.segment.Ask(q)
+	p.segment.SetQuestions(q)
 	if p.segment.Asking() && !p.asking {
 		p.asking = true
 		go p.keepAsking()
@@ -135,7 +135,7 @@ func (p *process) keepAsking() {
 			return
 		}
 		p.segment.Step(p.n.now(), func(probe segment.Probe) bool { return w.probe(p, probe) })
-		changed, results := p.segment.Changed(), p.segment.Results()
+		changed, results := p.segment.TakeChanged(), p.segment.Results()
 		w.mu.Unlock()
 		if changed {
 			p.engine.SetSegment(results)
@@ -158,7 +158,7 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 		time.AfterFunc(time.Duration(p.n.rng.Int64N(int64(time.Millisecond))), func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			p.segment.Answer(p.n.now(), probe.Link, probe.Address, hardware)
+			p.segment.NoteAnswer(p.n.now(), probe.Link, probe.Address, hardware)
 		})
 	}
 	if !p.n.up[probe.Link] || !p.runner.MayAnswer() {
@@ -230,7 +230,7 @@ func (w *world) announceOnce(p *process, addresses []netip.Addr) {
 				continue
 			}
 			if q.n.up[l.name] && q.frozen.Load() == nil && slices.Contains(q.asked[address], l.name) {
-				q.segment.Answer(q.n.now(), l.name, address, p.n.hardware(l.name)) // an address that is announced is in use
+				q.segment.NoteAnswer(q.n.now(), l.name, address, p.n.hardware(l.name)) // an address that is announced is in use
 			}
 			owner, covers := q.answers(address, time.Now())
 			switch {

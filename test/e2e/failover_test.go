@@ -176,9 +176,9 @@ func TestAllSpeakersThatStartWithoutTheAPIServerServeEveryAddressOnce(t *testing
 // away stops the API server until the test ends.
 func away(t *testing.T) {
 	t.Helper()
-	must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
+	must(t, bed.Cluster.StopControlPlaneProgram("kube-apiserver"))
 	t.Cleanup(func() {
-		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
+		must(t, bed.Cluster.StartControlPlaneProgram("kube-apiserver"))
 		// A running kube-proxy waits for up to half a minute before it lists the endpoints again.
 		for _, node := range bed.Cluster.Nodes() {
 			err := bed.Cluster.StopProgram(node, "kube-proxy")

@@ -36,14 +36,14 @@ func TestOutagesOfTheAPIServerEndNoProgram(t *testing.T) {
 		for _, program := range programs {
 			led[program] = holder(t, program)
 		}
-		must(t, bed.Cluster.StopControlPlane("kube-apiserver"))
+		must(t, bed.Cluster.StopControlPlaneProgram("kube-apiserver"))
 		eventually.Stays(t, outage, fmt.Sprintf("all programs run while the API server is away for %s", outage), func(context.Context) error {
 			if now := processes(t); !maps.Equal(now, before) {
 				return fmt.Errorf("processes: got %v, want %v", now, before)
 			}
 			return nil
 		})
-		must(t, bed.Cluster.StartControlPlane("kube-apiserver"))
+		must(t, bed.Cluster.StartControlPlaneProgram("kube-apiserver"))
 		name := fmt.Sprintf("after-%d", i)
 		eventually.Succeed(t, within, "the API server takes a Service", func(ctx context.Context) error { return bed.Client.Create(ctx, ofTypeLoadBalancer(name)) })
 		back := time.Now()

@@ -75,7 +75,7 @@ func (s *Scenario) removeLink(ctx context.Context, name string) error {
 
 // onSwitch runs ip in the namespace of the switches.
 func (s *Scenario) onSwitch(ctx context.Context, args ...string) error {
-	return lan.In(lan.Namespace(s.Cluster.Name(), switchHost), func() error {
+	return lan.InNamespace(lan.Namespace(s.Cluster.Name(), switchHost), func() error {
 		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
 		}

@@ -37,8 +37,8 @@ func Hierarchies() ([]Hierarchy, error) {
 	return parseMounts(string(data)), nil
 }
 
-// V1 reports whether one of the hierarchies is a v1 hierarchy.
-func V1(hierarchies []Hierarchy) bool {
+// HasV1 reports whether one of the hierarchies is a v1 hierarchy.
+func HasV1(hierarchies []Hierarchy) bool {
 	for _, h := range hierarchies {
 		if h.Type == "cgroup" {
 			return true
@@ -62,7 +62,7 @@ func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 	for _, h := range hierarchies {
 		base := h.Mount
 		if h.Type == "cgroup" {
-			base = filepath.Join(h.Mount, own[h.key()])
+			base = filepath.Join(h.Mount, own[h.ownKey()])
 		}
 		if err := makeBelow(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -77,8 +77,8 @@ func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 	return dirs, nil
 }
 
-// Enter moves this process into the groups.
-func Enter(dirs []string) error {
+// EnterGroups moves this process into the groups.
+func EnterGroups(dirs []string) error {
 	for _, dir := range dirs {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
 			return fmt.Errorf("entering control group %s: %w", dir, err)
@@ -87,14 +87,14 @@ func Enter(dirs []string) error {
 	return nil
 }
 
-// Weigh multiplies the default processor share of the groups by times (1 to MaxWeight).
+// SetWeight multiplies the default processor share of the groups by times (1 to MaxWeight).
 // The share matters only while the processors are fully used.
-func Weigh(dirs []string, times int) error {
+func SetWeight(dirs []string, times int) error {
 	if times < 1 || times > MaxWeight {
 		return fmt.Errorf("weight %d of control groups: want 1 to %d", times, MaxWeight)
 	}
 	for _, dir := range dirs {
-		for file, usual := range usualWeights {
+		for file, usual := range defaultWeights {
 			path := filepath.Join(dir, file)
 			if _, err := os.Stat(path); err != nil {
 				continue
@@ -111,9 +111,9 @@ func Weigh(dirs []string, times int) error {
 // MaxWeight is the limit of cgroup v2, where cpu.weight is at most 10000.
 const MaxWeight = 100
 
-// usualWeights are the default weights of a group, by file: cpu.shares is a file of v1,
+// defaultWeights are the default weights of a group, by file: cpu.shares is a file of v1,
 // cpu.weight of v2.
-var usualWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
+var defaultWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
 
 // Remove removes the groups with all groups below them, and then the parents up to
 // Parent that are empty. The groups must not have processes.
@@ -139,7 +139,7 @@ const Parent = "lbstack"
 // Freeze stops every process in the groups, or lets them run again, and returns once
 // that has happened.
 func Freeze(dirs []string, frozen bool) error {
-	file, value, want, err := freezer(dirs, frozen)
+	file, value, want, err := freezerFile(dirs, frozen)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func Freeze(dirs []string, frozen bool) error {
 	}
 	const attempts = 500
 	for range attempts {
-		if now, err := Frozen(dirs); err != nil || now == want {
+		if now, err := IsFrozen(dirs); err != nil || now == want {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond) // the kernel does not notify
@@ -156,8 +156,8 @@ func Freeze(dirs []string, frozen bool) error {
 	return fmt.Errorf("control group %s did not become %s", filepath.Dir(file), value)
 }
 
-// Frozen reports whether the processes in the groups are stopped.
-func Frozen(dirs []string) (bool, error) {
+// IsFrozen reports whether the processes in the groups are stopped.
+func IsFrozen(dirs []string) (bool, error) {
 	for _, dir := range dirs {
 		if v1, err := os.ReadFile(filepath.Join(dir, "freezer.state")); err == nil {
 			return strings.TrimSpace(string(v1)) == "FROZEN", nil
@@ -171,7 +171,7 @@ func Frozen(dirs []string) (bool, error) {
 	return false, nil
 }
 
-func freezer(dirs []string, frozen bool) (file, value string, want bool, err error) {
+func freezerFile(dirs []string, frozen bool) (file, value string, want bool, err error) {
 	for _, dir := range dirs {
 		file = filepath.Join(dir, "freezer.state")
 		if _, err := os.Stat(file); err == nil {
@@ -200,7 +200,7 @@ func makeBelow(base, path string) error {
 	for element := range strings.SplitSeq(path, "/") {
 		parent := dir
 		dir = filepath.Join(dir, element)
-		delegate(parent)
+		enableControllers(parent)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("making control group %s: %w", dir, err)
 		}
@@ -217,9 +217,9 @@ func makeBelow(base, path string) error {
 	return nil
 }
 
-// delegate enables all controllers of a v2 group for its child groups. It ignores
+// enableControllers enables all controllers of a v2 group for its child groups. It ignores
 // errors: only pods that need a missing controller fail.
-func delegate(dir string) {
+func enableControllers(dir string) {
 	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
 		return // v1

@@ -73,7 +73,7 @@ func TestWeigh(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := "refused"
-			if err := Weigh(dirs, test.times); err == nil {
+			if err := SetWeight(dirs, test.times); err == nil {
 				content, _ := os.ReadFile(file)
 				got = string(content)
 			}

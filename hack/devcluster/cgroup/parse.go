@@ -46,8 +46,8 @@ func v1Options(super string) string {
 	return strings.Join(keep, ",")
 }
 
-// key is the name of the hierarchy in /proc/PID/cgroup.
-func (h Hierarchy) key() string { return h.Options }
+// ownKey is the name of the hierarchy in /proc/PID/cgroup.
+func (h Hierarchy) ownKey() string { return h.Options }
 
 // parseOwn reads /proc/PID/cgroup: the path of the process's group by the key of
 // the hierarchy, which is "" for v2.

@@ -13,18 +13,18 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
-func kubeconfigCommand(o *options) *cobra.Command {
+func kubeconfigCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "kubeconfig", Short: "Print the path of the kubeconfig", Args: cobra.NoArgs,
 		Example: "  export KUBECONFIG=$(devcluster kubeconfig)",
-		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), c.KubeconfigPath())
 			return err
 		}),
 	}
 }
 
-func kubectlCommand(o *options) *cobra.Command {
+func kubectlCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "kubectl [--name NAME] ARGS...", Short: "Run the cluster's own kubectl", DisableFlagParsing: true,
 		Example: "  devcluster kubectl get nodes -o wide",
@@ -33,15 +33,15 @@ func kubectlCommand(o *options) *cobra.Command {
 			// --name.
 			if len(args) > 1 && args[0] == "--name" {
 				o.name, args = args[1], args[2:]
-			} else if name, ok := strings.CutPrefix(first(args), "--name="); ok {
+			} else if name, ok := strings.CutPrefix(firstOrEmpty(args), "--name="); ok {
 				o.name, args = name, args[1:]
 			}
-			return o.on(kubectl)(cmd, args)
+			return o.withCluster(runKubectl)(cmd, args)
 		},
 	}
 }
 
-func kubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+func runKubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 	line, err := c.Kubectl(args...)
 	if err != nil {
 		return err
@@ -50,18 +50,18 @@ func kubectl(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 	return replaceProcess(line, environment)
 }
 
-func first(args []string) string {
+func firstOrEmpty(args []string) string {
 	if len(args) == 0 {
 		return ""
 	}
 	return args[0]
 }
 
-func loadCommand(o *options) *cobra.Command {
+func loadCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "load IMAGE.tar...", Short: "Load image archives into every node", Args: cobra.MinimumNArgs(1),
 		Example: "  devcluster load dist/image.tar",
-		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			for _, archive := range args {
 				if err := c.LoadImage(cmd.Context(), archive); err != nil {
 					return err

@@ -18,11 +18,12 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-const long = `devcluster runs a real Kubernetes cluster of several nodes on this machine.
+const longHelp = `devcluster runs a real Kubernetes cluster of several nodes on this machine.
 
 Every host is a network namespace on one bridge: node1 to nodeN run containerd,
 kubelet and kube-proxy; control-plane runs the rest; router is the default
-gateway of all, with no way out; client is outside of the cluster, on the LAN.
+gateway of all hosts, without a route to other networks; client is outside of
+the cluster, on the LAN.
 Nothing is in the machine's own network but the API server's port on 127.0.0.1.
 
   LAN       192.168.1.0/24  fd00:192:168:1::/64
@@ -30,7 +31,7 @@ Nothing is in the machine's own network but the API server's port on 127.0.0.1.
   Pods      10.244.N.0/24   fd44:0:0:N::/64 on nodeN
   Services  10.96.0.0/16    fd96::/112`
 
-const examples = `  devcluster up
+const exampleHelp = `  devcluster up
   devcluster kubectl get nodes -o wide
   devcluster exec client -- curl -s http://192.168.1.240/
   devcluster link node1 down      # pull node1's cable
@@ -39,14 +40,14 @@ const examples = `  devcluster up
   devcluster logs kubelet
   devcluster down`
 
-// options are the flags that every command has.
-type options struct {
+// commonFlags are the flags that every command has.
+type commonFlags struct {
 	name string
 }
 
-// on returns a function for cobra that opens the cluster and calls run
+// withCluster returns a function for cobra that opens the cluster and calls run
 // with it.
-func (o *options) on(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
+func (o *commonFlags) withCluster(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := cluster.Open(o.name)
 		if errors.Is(err, state.ErrNoCluster) {
@@ -61,7 +62,7 @@ func (o *options) on(run func(*cobra.Command, *cluster.Cluster, []string) error)
 
 // Run runs the program with these arguments and returns its exit code.
 func Run(ctx context.Context, args []string) int {
-	root := command(os.Stdout, os.Stderr)
+	root := rootCommand(os.Stdout, os.Stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -74,10 +75,10 @@ func Run(ctx context.Context, args []string) int {
 	return 1
 }
 
-func command(out, progress io.Writer) *cobra.Command {
-	o := &options{}
+func rootCommand(out, progress io.Writer) *cobra.Command {
+	o := &commonFlags{}
 	root := &cobra.Command{
-		Use: "devcluster", Short: "A real Kubernetes cluster in network namespaces", Long: long, Example: examples,
+		Use: "devcluster", Short: "A real Kubernetes cluster in network namespaces", Long: longHelp, Example: exampleHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.SetOut(out)

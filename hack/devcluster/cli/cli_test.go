@@ -23,13 +23,13 @@ func TestStatusTable(t *testing.T) {
 	address := netip.MustParseAddr
 	var out bytes.Buffer
 	err := writeStatus(&out, []cluster.HostStatus{
-		{Name: "router", V4: address("192.168.1.1"), V6: address("fd00::1"), Power: cluster.Namespace, Link: true},
+		{Name: "router", V4: address("192.168.1.1"), V6: address("fd00::1"), Power: cluster.PowerNamespace, Link: true},
 		{
-			Name: "node1", V4: address("192.168.1.11"), V6: address("fd00::11"), Power: cluster.On, Link: true, Ready: &yes,
+			Name: "node1", V4: address("192.168.1.11"), V6: address("fd00::11"), Power: cluster.PowerOn, Link: true, Ready: &yes,
 			Programs: []hostinit.Status{{Name: "kubelet", PID: 7}},
 		},
 		{
-			Name: "node2", V4: address("192.168.1.12"), V6: address("fd00::12"), Power: cluster.On, Ready: &no,
+			Name: "node2", V4: address("192.168.1.12"), V6: address("fd00::12"), Power: cluster.PowerOn, Ready: &no,
 			Programs: []hostinit.Status{{Name: "kubelet", Stopped: true}, {Name: "containerd"}, {Name: "kube-proxy", PID: 8, Restarts: 2}},
 		},
 	})
@@ -67,7 +67,7 @@ func TestImageRecipe(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.recipe.name, test.recipe.architecture, test.recipe.user = "a:1", "arm64", "1:2"
-			got, err := test.recipe.image()
+			got, err := test.recipe.buildImage()
 			if (err != nil) != test.fails {
 				t.Fatalf("got %v, want failing %t", err, test.fails)
 			}
@@ -110,5 +110,5 @@ func TestEveryListedCommandHasADescription(t *testing.T) {
 			walk(child)
 		}
 	}
-	walk(command(io.Discard, io.Discard))
+	walk(rootCommand(io.Discard, io.Discard))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
-func execCommand(o *options) *cobra.Command {
+func execCommand(o *commonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec HOST -- COMMAND...", Short: "Run a command on a host; its exit code is passed on", Args: cobra.MinimumNArgs(2),
 		Long: `exec runs a command on node1 to nodeN, client, router or control-plane.
@@ -22,7 +22,7 @@ func execCommand(o *options) *cobra.Command {
 On client it is in the network of the host. On the other hosts it is also among the
 processes and files of the host: ps and the logs in /var/log are those of the host.`,
 		Example: "  devcluster exec client -- ping -c 1 192.168.1.11\n  devcluster exec node1 -- ctr -n k8s.io containers ls",
-		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] == "--" {
 				args = append(args[:1], args[2:]...)
 			}
@@ -47,11 +47,11 @@ func replaceProcess(line, environment []string) error {
 	return fmt.Errorf("running %s: %w", path, unix.Exec(path, line, environment))
 }
 
-func linkCommand(o *options) *cobra.Command {
+func linkCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "link HOST up|down", Short: "Plug a host's cable in, or pull it", Args: cobra.ExactArgs(2),
 		Example: "  devcluster link node1 down",
-		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] != "up" && args[1] != "down" {
 				return fmt.Errorf("link %s %s: want up or down", args[0], args[1])
 			}
@@ -60,32 +60,32 @@ func linkCommand(o *options) *cobra.Command {
 	}
 }
 
-func pauseCommand(o *options) *cobra.Command {
-	return onHost(o, "pause NODE", "Freeze every process of a node, its pods included", (*cluster.Cluster).Pause)
+func pauseCommand(o *commonFlags) *cobra.Command {
+	return hostCommand(o, "pause NODE", "Freeze every process of a node, its pods included", (*cluster.Cluster).Pause)
 }
 
-func resumeCommand(o *options) *cobra.Command {
-	return onHost(o, "resume NODE", "Let a paused node go on", (*cluster.Cluster).Resume)
+func resumeCommand(o *commonFlags) *cobra.Command {
+	return hostCommand(o, "resume NODE", "Let a paused node go on", (*cluster.Cluster).Resume)
 }
 
-func killCommand(o *options) *cobra.Command {
-	return onHost(o, "kill NODE", "Take a node's power; its disk stays", func(c *cluster.Cluster, host string) error { return c.Kill(host) })
+func killCommand(o *commonFlags) *cobra.Command {
+	return hostCommand(o, "kill NODE", "Take a node's power; its disk stays", func(c *cluster.Cluster, host string) error { return c.Kill(host) })
 }
 
-func onHost(o *options, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {
+func hostCommand(o *commonFlags, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
-		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			return do(c, args[0])
 		}),
 	}
 }
 
-func startCommand(o *options) *cobra.Command {
+func startCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "start NODE", Short: "Boot a node that was killed and wait until it is ready", Args: cobra.ExactArgs(1),
 		Example: "  devcluster start node2",
-		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			began := time.Now()
 			if err := c.Start(cmd.Context(), args[0]); err != nil {
 				return err
@@ -96,11 +96,11 @@ func startCommand(o *options) *cobra.Command {
 	}
 }
 
-func programCommand(o *options) *cobra.Command {
+func programCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "program HOST PROGRAM stop|start", Short: "Stop or start one program of a host", Args: cobra.ExactArgs(3),
 		Example: "  devcluster program control-plane kube-apiserver stop\n  devcluster program node1 kubelet start",
-		RunE: o.on(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			switch args[2] {
 			case "stop":
 				return c.StopProgram(args[0], args[1])

@@ -23,7 +23,7 @@ func imageCommand() *cobra.Command {
 what a container starts, as the user of --user. An image of files alone starts nothing. The same input gives the same bytes.`,
 		Example: "  devcluster image --binary operator=bin/operator --file /licenses/LICENSE=LICENSE --out dist/image.tar",
 		RunE: func(*cobra.Command, []string) error {
-			image, err := r.image()
+			image, err := r.buildImage()
 			if err != nil {
 				return err
 			}
@@ -48,10 +48,10 @@ type imageRecipe struct {
 	binaries, files, labels  []string
 }
 
-func (r imageRecipe) image() (ociimage.Image, error) {
+func (r imageRecipe) buildImage() (ociimage.Image, error) {
 	image := ociimage.Image{Name: r.name, User: r.user, Architecture: r.architecture, Labels: map[string]string{}}
 	for _, item := range r.binaries {
-		program, path, err := pair("--binary", item)
+		program, path, err := splitPair("--binary", item)
 		if err != nil {
 			return ociimage.Image{}, err
 		}
@@ -63,14 +63,14 @@ func (r imageRecipe) image() (ociimage.Image, error) {
 		return ociimage.Image{}, fmt.Errorf("image %s: want at least one --binary or --file", r.name)
 	}
 	for _, item := range r.files {
-		target, path, err := pair("--file", item)
+		target, path, err := splitPair("--file", item)
 		if err != nil {
 			return ociimage.Image{}, err
 		}
 		image.Files = append(image.Files, ociimage.File{Path: target, Source: path, Mode: 0o644})
 	}
 	for _, item := range r.labels {
-		key, value, err := pair("--label", item)
+		key, value, err := splitPair("--label", item)
 		if err != nil {
 			return ociimage.Image{}, err
 		}
@@ -79,8 +79,8 @@ func (r imageRecipe) image() (ociimage.Image, error) {
 	return image, nil
 }
 
-// pair splits the value of a flag at its first equals sign.
-func pair(flag, item string) (left, right string, err error) {
+// splitPair splits the value of a flag at its first equals sign.
+func splitPair(flag, item string) (left, right string, err error) {
 	left, right, ok := strings.Cut(item, "=")
 	if !ok || left == "" || right == "" {
 		return "", "", fmt.Errorf("%s %q: want two words with = between them", flag, item)

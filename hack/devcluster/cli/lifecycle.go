@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/programs"
 )
 
-func upCommand(o *options) *cobra.Command {
+func upCommand(o *commonFlags) *cobra.Command {
 	nodes := 0
 	cmd := &cobra.Command{
 		Use: "up", Short: "Bring the cluster up, or repair it", Args: cobra.NoArgs,
@@ -30,7 +30,7 @@ disks, paused ones go on, cables are plugged in, stopped programs are started.`,
 				return fmt.Errorf("finding the own program: %w", err)
 			}
 			c, err := cluster.Up(cmd.Context(), cluster.Options{
-				Name: o.name, Nodes: nodes, Progress: cmd.ErrOrStderr(), Executable: executable, Repository: repository(executable),
+				Name: o.name, Nodes: nodes, Progress: cmd.ErrOrStderr(), Executable: executable, Repository: findRepository(executable),
 			})
 			if err != nil {
 				return err
@@ -43,9 +43,9 @@ disks, paused ones go on, cables are plugged in, stopped programs are started.`,
 	return cmd
 }
 
-// repository returns a folder in the repository: the working folder if it is in
+// findRepository returns a folder in the repository: the working folder if it is in
 // one, otherwise the folder of the program.
-func repository(executable string) string {
+func findRepository(executable string) string {
 	found, err := programs.FindRepo(".")
 	if err != nil {
 		return filepath.Dir(executable)
@@ -53,7 +53,7 @@ func repository(executable string) string {
 	return cmp.Or(found, ".")
 }
 
-func downCommand(o *options) *cobra.Command {
+func downCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "End the cluster and remove all of it", Args: cobra.NoArgs, Example: "  devcluster down",
 		RunE: func(cmd *cobra.Command, _ []string) error {

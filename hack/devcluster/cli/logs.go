@@ -13,12 +13,12 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
-func logsCommand(o *options) *cobra.Command {
+func logsCommand(o *commonFlags) *cobra.Command {
 	lines := 10
 	cmd := &cobra.Command{
 		Use: "logs [HOST|PROGRAM]", Short: "Show where the logs are, and their ends", Args: cobra.MaximumNArgs(1),
 		Example: "  devcluster logs                # paths\n  devcluster logs node1\n  devcluster logs kube-apiserver -n 50",
-		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			logs, err := c.Logs()
 			if err != nil {
 				return err

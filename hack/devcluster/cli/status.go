@@ -13,10 +13,10 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cluster"
 )
 
-func statusCommand(o *options) *cobra.Command {
+func statusCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show hosts, addresses, power, links and programs", Args: cobra.NoArgs, Example: "  devcluster status",
-		RunE: o.on(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			return writeStatus(cmd.OutOrStdout(), c.Status(cmd.Context()))
 		}),
 	}
@@ -28,7 +28,7 @@ func writeStatus(out io.Writer, statuses []cluster.HostStatus) error {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	for _, s := range statuses {
-		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.V4, s.V6, s.Power, link(s.Link), ready(s.Ready), programList(s))
+		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.V4, s.V6, s.Power, linkText(s.Link), readyText(s.Ready), programList(s))
 		if err != nil {
 			return fmt.Errorf("writing the status: %w", err)
 		}
@@ -39,14 +39,14 @@ func writeStatus(out io.Writer, statuses []cluster.HostStatus) error {
 	return nil
 }
 
-func link(up bool) string {
+func linkText(up bool) string {
 	if up {
 		return "up"
 	}
 	return "down"
 }
 
-func ready(r *bool) string {
+func readyText(r *bool) string {
 	switch {
 	case r == nil:
 		return "-"

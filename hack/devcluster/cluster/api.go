@@ -21,9 +21,9 @@ const (
 	requestTimeout = 5 * time.Second
 )
 
-// poll calls fn until it succeeds. If ctx is done first, the error wraps that
+// pollUntil calls fn until it succeeds. If ctx is done first, the error wraps that
 // of ctx and the last one of fn.
-func poll(ctx context.Context, fn func(context.Context) error) error {
+func pollUntil(ctx context.Context, fn func(context.Context) error) error {
 	for {
 		err := fn(ctx)
 		if err == nil {
@@ -37,8 +37,8 @@ func poll(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
-// api is a minimal client of the API server with what Up and Status need.
-type api struct {
+// apiClient is a minimal client of the API server with what Up and Status need.
+type apiClient struct {
 	client *http.Client
 	base   string
 }
@@ -51,7 +51,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %.200s", e.code, e.body) }
 
-func (c *Cluster) api() (*api, error) {
+func (c *Cluster) newAPIClient() (*apiClient, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(c.pkiDir(), "admin.crt"), filepath.Join(c.pkiDir(), "admin.key"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the administrator's certificate: %w", err)
@@ -62,15 +62,15 @@ func (c *Cluster) api() (*api, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	return &api{
+	return &apiClient{
 		client: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}},
 		}},
-		base: c.server(),
+		base: c.serverURL(),
 	}, nil
 }
 
-func (a *api) do(ctx context.Context, method, path, contentType string, in, out any) error {
+func (a *apiClient) doRequest(ctx context.Context, method, path, contentType string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -105,32 +105,32 @@ func (a *api) do(ctx context.Context, method, path, contentType string, in, out 
 	return nil
 }
 
-func (a *api) get(ctx context.Context, path string, out any) error {
-	return a.do(ctx, http.MethodGet, path, "", nil, out)
+func (a *apiClient) get(ctx context.Context, path string, out any) error {
+	return a.doRequest(ctx, http.MethodGet, path, "", nil, out)
 }
 
 // ensure creates the object unless an object of that name exists.
-func (a *api) ensure(ctx context.Context, collection string, object any) error {
-	err := a.do(ctx, http.MethodPost, collection, "application/json", object, nil)
+func (a *apiClient) ensure(ctx context.Context, collection string, object any) error {
+	err := a.doRequest(ctx, http.MethodPost, collection, "application/json", object, nil)
 	if failed := (*statusError)(nil); errors.As(err, &failed) && failed.code == http.StatusConflict {
 		return nil
 	}
 	return err
 }
 
-func (a *api) merge(ctx context.Context, path string, patch any) error {
-	return a.do(ctx, http.MethodPatch, path, "application/merge-patch+json", patch, nil)
+func (a *apiClient) mergePatch(ctx context.Context, path string, patch any) error {
+	return a.doRequest(ctx, http.MethodPatch, path, "application/merge-patch+json", patch, nil)
 }
 
-func (c *Cluster) server() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
+func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
 
 // awaitAPI waits until the API server is ready.
 func (c *Cluster) awaitAPI(ctx context.Context) error {
-	client, err := c.api()
+	client, err := c.newAPIClient()
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, func(ctx context.Context) error { return client.get(ctx, "/readyz", nil) })
+	err = pollUntil(ctx, func(ctx context.Context) error { return client.get(ctx, "/readyz", nil) })
 	if err != nil {
 		return fmt.Errorf("waiting for the API server: %w", err)
 	}

@@ -88,27 +88,27 @@ func (c *Cluster) Hosts() []plan.Host { return plan.Hosts(c.nodes) }
 // A dialer with several addresses starts goroutines, so dial one literal
 // address.
 func (c *Cluster) InHost(host string, fn func() error) error {
-	if _, err := c.host(host); err != nil {
+	if _, err := c.findHost(host); err != nil {
 		return err
 	}
 	namespace := lan.Namespace(c.name, host)
-	if !lan.Exists(namespace) {
+	if !lan.NamespaceExists(namespace) {
 		return fmt.Errorf("host %s: %w", host, ErrPoweredOff)
 	}
-	return lan.In(namespace, fn)
+	return lan.InNamespace(namespace, fn)
 }
 
 // Link pulls the cable of the host, so that its interface has no carrier, or
 // plugs it in.
 func (c *Cluster) Link(host string, up bool) error {
-	if _, err := c.host(host); err != nil {
+	if _, err := c.findHost(host); err != nil {
 		return err
 	}
 	return lan.SetLink(c.name, host, up)
 }
 
-func (c *Cluster) host(name string) (plan.Host, error) {
-	h, ok := plan.Find(c.nodes, name)
+func (c *Cluster) findHost(name string) (plan.Host, error) {
+	h, ok := plan.FindHost(c.nodes, name)
 	if !ok {
 		return plan.Host{}, fmt.Errorf("no host %q: there are %s, %s, %s and node1 to node%d",
 			name, plan.Client, plan.Router, plan.ControlPlane, c.nodes)
@@ -116,14 +116,14 @@ func (c *Cluster) host(name string) (plan.Host, error) {
 	return h, nil
 }
 
-// powered returns the recorded state of a host that programs run on. The error
+// poweredHost returns the recorded state of a host that programs run on. The error
 // is ErrPoweredOff if the host is off.
-func (c *Cluster) powered(name string) (state.Host, error) {
-	h, err := c.host(name)
+func (c *Cluster) poweredHost(name string) (state.Host, error) {
+	h, err := c.findHost(name)
 	if err != nil {
 		return state.Host{}, err
 	}
-	if !h.Programs() {
+	if !h.RunsPrograms() {
 		return state.Host{}, fmt.Errorf("host %s is only a network namespace: it cannot be paused or powered off (its cable can be pulled)", name)
 	}
 	s, err := state.Load(c.dir)
@@ -136,8 +136,8 @@ func (c *Cluster) powered(name string) (state.Host, error) {
 	return state.Host{}, fmt.Errorf("host %s: %w", name, ErrPoweredOff)
 }
 
-// change changes the recorded state. The caller must hold state.Lock.
-func (c *Cluster) change(fn func(*state.Cluster)) error {
+// changeState changes the recorded state. The caller must hold state.Lock.
+func (c *Cluster) changeState(fn func(*state.Cluster)) error {
 	c.recording.Lock()
 	defer c.recording.Unlock()
 	s, err := state.Load(c.dir)
@@ -149,7 +149,7 @@ func (c *Cluster) change(fn func(*state.Cluster)) error {
 }
 
 func (c *Cluster) recordHost(name string, fn func(*state.Host)) error {
-	return c.change(func(s *state.Cluster) {
+	return c.changeState(func(s *state.Cluster) {
 		h := s.Hosts[name]
 		fn(&h)
 		s.Hosts[name] = h
@@ -160,11 +160,11 @@ func (c *Cluster) hostDir(host string) string { return filepath.Join(c.dir, "hos
 
 func (c *Cluster) diskDir(host string) string { return filepath.Join(c.hostDir(host), "disk") }
 
-func (c *Cluster) executable() string { return filepath.Join(c.dir, "bin", "devcluster") }
+func (c *Cluster) executablePath() string { return filepath.Join(c.dir, "bin", "devcluster") }
 
-// await waits for a process to end.
-func await(ctx context.Context, p process.Identity) error {
-	return poll(ctx, func(context.Context) error {
+// awaitEnd waits for a process to end.
+func awaitEnd(ctx context.Context, p process.Identity) error {
+	return pollUntil(ctx, func(context.Context) error {
 		if p.Alive() {
 			return fmt.Errorf("process %d still runs", p.PID)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-const kubeletClient = "kube-apiserver-kubelet-client"
+const kubeletClientName = "kube-apiserver-kubelet-client"
 
 func (c *Cluster) pkiDir() string { return filepath.Join(c.dir, "pki") }
 
@@ -36,12 +36,12 @@ func (c *Cluster) ensurePKI() error {
 		return nil
 	}
 	files := map[string][]byte{}
-	ca, err := pki.New("devcluster-" + c.name)
+	ca, err := pki.NewCA("devcluster-" + c.name)
 	if err != nil {
 		return err
 	}
 	files["ca.crt"], files["ca.key"] = ca.CertPEM(), ca.KeyPEM()
-	front, err := pki.New("devcluster-" + c.name + "-front-proxy")
+	front, err := pki.NewCA("devcluster-" + c.name + "-front-proxy")
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *Cluster) writeKubeconfig() error {
 	if err := errors.Join(errCA, errCert, errKey); err != nil {
 		return err
 	}
-	data := pki.Kubeconfig(c.server(), ca, pki.Pair{CertPEM: cert, KeyPEM: key})
+	data := pki.Kubeconfig(c.serverURL(), ca, pki.Pair{CertPEM: cert, KeyPEM: key})
 	return writeFiles(c.dir, map[string][]byte{filepath.Base(c.KubeconfigPath()): data})
 }
 
@@ -91,8 +91,8 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	for name, content := range config.Files(host, cgroupV1) {
 		files[name] = []byte(content)
 	}
-	if host.Kubernetes() && !exists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
-		secrets, err := c.secrets(host)
+	if host.RunsKubernetes() && !exists(filepath.Join(dir, "kube-proxy.kubeconfig")) {
+		secrets, err := c.issueSecrets(host)
 		if err != nil {
 			return err
 		}
@@ -103,25 +103,25 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	return writeFiles(dir, files)
 }
 
-// secrets issues the certificates of the host's programs.
-func (c *Cluster) secrets(host plan.Host) (map[string][]byte, error) {
-	issue, err := c.issuer()
+// issueSecrets issues the certificates of the host's programs.
+func (c *Cluster) issueSecrets(host plan.Host) (map[string][]byte, error) {
+	issue, err := c.newIssuer()
 	if err != nil {
 		return nil, err
 	}
-	issue.kubeconfig("kube-proxy", "system:kube-proxy")
+	issue.addKubeconfig("kube-proxy", "system:kube-proxy")
 	if host.IsNode() {
-		issue.pair("kubelet", pki.Request{
+		issue.addPair("kubelet", pki.Request{
 			CommonName: "system:node:" + host.Name, Organizations: []string{"system:nodes"},
 			DNSNames: []string{host.Name}, Addresses: []netip.Addr{host.V4, host.V6},
 		})
-		issue.kubeconfig("kubelet", "system:node:"+host.Name, "system:nodes")
+		issue.addKubeconfig("kubelet", "system:node:"+host.Name, "system:nodes")
 		return issue.files, errors.Join(issue.problems...)
 	}
-	issue.kubeconfig(config.ControllerManager, "system:kube-controller-manager")
-	issue.kubeconfig(config.Scheduler, "system:kube-scheduler")
-	issue.pair("kubelet-client", pki.Request{CommonName: kubeletClient})
-	issue.pair(config.APIServer, pki.Request{
+	issue.addKubeconfig(config.ControllerManager, "system:kube-controller-manager")
+	issue.addKubeconfig(config.Scheduler, "system:kube-scheduler")
+	issue.addPair("kubelet-client", pki.Request{CommonName: kubeletClientName})
+	issue.addPair(config.APIServer, pki.Request{
 		CommonName: config.APIServer,
 		DNSNames: []string{"localhost", host.Name, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 			"kubernetes.default.svc.cluster.local"},
@@ -129,14 +129,14 @@ func (c *Cluster) secrets(host plan.Host) (map[string][]byte, error) {
 			netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()),
 	})
 	for _, name := range []string{"ca.key", "sa.key", "sa.pub", "front-proxy-ca.crt"} {
-		issue.take(name)
+		issue.addPKIFile(name)
 	}
-	issue.frontProxy()
+	issue.addFrontProxy()
 	return issue.files, errors.Join(issue.problems...)
 }
 
-// issuer issues certificates for one host, and collects them as files.
-type issuer struct {
+// certIssuer issues certificates for one host, and collects them as files.
+type certIssuer struct {
 	cluster  *Cluster
 	ca       *pki.CA
 	server   string
@@ -144,21 +144,21 @@ type issuer struct {
 	problems []error
 }
 
-func (c *Cluster) issuer() (*issuer, error) {
-	ca, err := c.authority("ca")
+func (c *Cluster) newIssuer() (*certIssuer, error) {
+	ca, err := c.loadAuthority("ca")
 	if err != nil {
 		return nil, err
 	}
-	controlPlane, _ := plan.Find(0, plan.ControlPlane)
+	controlPlane, _ := plan.FindHost(0, plan.ControlPlane)
 	server := "https://" + net.JoinHostPort(controlPlane.V4.String(), strconv.Itoa(plan.APIPort))
-	return &issuer{cluster: c, ca: ca, server: server, files: map[string][]byte{"ca.crt": ca.CertPEM()}}, nil
+	return &certIssuer{cluster: c, ca: ca, server: server, files: map[string][]byte{"ca.crt": ca.CertPEM()}}, nil
 }
 
-func (i *issuer) pair(name string, request pki.Request) {
-	i.add(name, i.ca, request)
+func (i *certIssuer) addPair(name string, request pki.Request) {
+	i.addCertificate(name, i.ca, request)
 }
 
-func (i *issuer) add(name string, ca *pki.CA, request pki.Request) {
+func (i *certIssuer) addCertificate(name string, ca *pki.CA, request pki.Request) {
 	pair, err := ca.Issue(request)
 	if err != nil {
 		i.problems = append(i.problems, err)
@@ -167,7 +167,7 @@ func (i *issuer) add(name string, ca *pki.CA, request pki.Request) {
 	i.files[name+".crt"], i.files[name+".key"] = pair.CertPEM, pair.KeyPEM
 }
 
-func (i *issuer) kubeconfig(name, user string, groups ...string) {
+func (i *certIssuer) addKubeconfig(name, user string, groups ...string) {
 	pair, err := i.ca.Issue(pki.Request{CommonName: user, Organizations: groups})
 	if err != nil {
 		i.problems = append(i.problems, err)
@@ -176,7 +176,7 @@ func (i *issuer) kubeconfig(name, user string, groups ...string) {
 	i.files[name+".kubeconfig"] = pki.Kubeconfig(i.server, i.ca.CertPEM(), pair)
 }
 
-func (i *issuer) take(name string) {
+func (i *certIssuer) addPKIFile(name string) {
 	data, err := i.cluster.readPKI(name)
 	if err != nil {
 		i.problems = append(i.problems, err)
@@ -185,22 +185,22 @@ func (i *issuer) take(name string) {
 	i.files[name] = data
 }
 
-func (i *issuer) frontProxy() {
-	ca, err := i.cluster.authority("front-proxy-ca")
+func (i *certIssuer) addFrontProxy() {
+	ca, err := i.cluster.loadAuthority("front-proxy-ca")
 	if err != nil {
 		i.problems = append(i.problems, err)
 		return
 	}
-	i.add("front-proxy-client", ca, pki.Request{CommonName: "front-proxy-client"})
+	i.addCertificate("front-proxy-client", ca, pki.Request{CommonName: "front-proxy-client"})
 }
 
-func (c *Cluster) authority(name string) (*pki.CA, error) {
+func (c *Cluster) loadAuthority(name string) (*pki.CA, error) {
 	cert, errCert := c.readPKI(name + ".crt")
 	key, errKey := c.readPKI(name + ".key")
 	if err := errors.Join(errCert, errKey); err != nil {
 		return nil, err
 	}
-	return pki.Parse(cert, key)
+	return pki.ParseCA(cert, key)
 }
 
 func writeFiles(dir string, files map[string][]byte) error {

@@ -21,7 +21,7 @@ import (
 // processes, namespaces, control groups, files. It returns no error if there is
 // no such cluster.
 func Down(ctx context.Context, name string) error {
-	if err := prereq.Root(); err != nil {
+	if err := prereq.CheckRoot(); err != nil {
 		return err
 	}
 	name = cmp.Or(name, DefaultName)
@@ -43,7 +43,7 @@ func Down(ctx context.Context, name string) error {
 	}
 	if err == nil {
 		c := &Cluster{name: name, dir: dir, nodes: s.Nodes, recording: &sync.Mutex{}}
-		if err := c.remove(ctx, s); err != nil {
+		if err := c.removeAll(ctx, s); err != nil {
 			return fmt.Errorf("taking cluster %s down: %w", name, err)
 		}
 	}
@@ -58,8 +58,8 @@ func Down(ctx context.Context, name string) error {
 	return nil
 }
 
-func (c *Cluster) remove(ctx context.Context, s *state.Cluster) error {
-	if err := end(s.Forward, nil); err != nil {
+func (c *Cluster) removeAll(ctx context.Context, s *state.Cluster) error {
+	if err := endProcess(s.Forward, nil); err != nil {
 		return fmt.Errorf("forwarder: %w", err)
 	}
 	var (

@@ -152,13 +152,13 @@ func TestACluster(t *testing.T) {
 		await(t, "a pod of it answers", func() error { return ask(c, "client", podOf(t, c, "node2")) })
 	})
 	t.Run("a program that was stopped stays stopped until it is started", func(t *testing.T) {
-		if err := c.StopControlPlane("kube-apiserver"); err != nil {
+		if err := c.StopControlPlaneProgram("kube-apiserver"); err != nil {
 			t.Fatal(err)
 		}
 		if err := ask(c, "node1", "192.168.1.10:6443"); err == nil {
 			t.Error("asking the API server: got an answer, want none")
 		}
-		if err := c.StartControlPlane("kube-apiserver"); err != nil {
+		if err := c.StartControlPlaneProgram("kube-apiserver"); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "the API server answers", func() error { return ask(c, "node1", "192.168.1.10:6443") })
@@ -166,7 +166,7 @@ func TestACluster(t *testing.T) {
 	t.Run("bringing it up repairs what is broken", func(t *testing.T) {
 		for _, breakIt := range []func() error{
 			func() error { return c.Kill("node1") }, func() error { return c.Pause("node2") }, func() error { return c.Link("router", false) },
-			func() error { return c.StopControlPlane("kube-scheduler") },
+			func() error { return c.StopControlPlaneProgram("kube-scheduler") },
 		} {
 			if err := breakIt(); err != nil {
 				t.Fatal(err)
@@ -176,7 +176,7 @@ func TestACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, h := range c.Status(ctx) {
-			if h.Power == cluster.Off || h.Power == cluster.Paused || !h.Link {
+			if h.Power == cluster.PowerOff || h.Power == cluster.PowerPaused || !h.Link {
 				t.Errorf("host %s: got %s, link %t, want it to run with its link", h.Name, h.Power, h.Link)
 			}
 		}

@@ -24,14 +24,14 @@ import (
 // mount namespaces. On other hosts /sys shows the interfaces of the machine:
 // use ip there.
 func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
-	h, err := c.host(host)
+	h, err := c.findHost(host)
 	if err != nil {
 		return nil, err
 	}
-	if !h.Programs() {
-		return append([]string{"nsenter", "--net=" + lan.Path(lan.Namespace(c.name, host)), "--"}, args...), nil
+	if !h.RunsPrograms() {
+		return append([]string{"nsenter", "--net=" + lan.NamespacePath(lan.Namespace(c.name, host)), "--"}, args...), nil
 	}
-	on, err := c.powered(host)
+	on, err := c.poweredHost(host)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +62,10 @@ func (c *Cluster) Command(ctx context.Context, host string, args ...string) *exe
 // Exec runs a program on the host and returns its output; see Arguments. The
 // error contains the standard error of the program.
 func (c *Cluster) Exec(ctx context.Context, host string, args ...string) ([]byte, error) {
-	return c.exec(ctx, nil, host, args...)
+	return c.execWithInput(ctx, nil, host, args...)
 }
 
-func (c *Cluster) exec(ctx context.Context, input io.Reader, host string, args ...string) ([]byte, error) {
+func (c *Cluster) execWithInput(ctx context.Context, input io.Reader, host string, args ...string) ([]byte, error) {
 	cmd := c.Command(ctx, host, args...)
 	var complaint bytes.Buffer
 	cmd.Stdin, cmd.Stderr = input, &complaint
@@ -93,6 +93,6 @@ func (c *Cluster) loadInto(ctx context.Context, node, archive string) error {
 		return fmt.Errorf("opening the image: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	_, err = c.exec(ctx, f, node, "ctr", "--namespace=k8s.io", "images", "import", "-")
+	_, err = c.execWithInput(ctx, f, node, "ctr", "--namespace=k8s.io", "images", "import", "-")
 	return err
 }

@@ -37,21 +37,21 @@ func Forward(listen, namespace string) error {
 	if err != nil {
 		return fmt.Errorf("listening for the API server: %w", err)
 	}
-	host, _ := plan.Find(0, plan.ControlPlane)
+	host, _ := plan.FindHost(0, plan.ControlPlane)
 	target := netip.AddrPortFrom(host.V4, plan.APIPort).String()
 	for {
 		client, err := listener.Accept()
 		if err != nil {
 			return fmt.Errorf("accepting a connection to the API server: %w", err)
 		}
-		go forward(client, namespace, target)
+		go forwardConnection(client, namespace, target)
 	}
 }
 
-func forward(client net.Conn, namespace, target string) {
+func forwardConnection(client net.Conn, namespace, target string) {
 	defer func() { _ = client.Close() }()
 	var server net.Conn
-	err := lan.In(namespace, func() (err error) {
+	err := lan.InNamespace(namespace, func() (err error) {
 		server, err = net.DialTimeout("tcp", target, dialTimeout)
 		return err
 	})
@@ -89,7 +89,7 @@ func (c *Cluster) ensureForward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.change(func(s *state.Cluster) { s.Forward, s.Port = id, c.port })
+	err = c.changeState(func(s *state.Cluster) { s.Forward, s.Port = id, c.port })
 	if err != nil {
 		return errors.Join(err, id.Signal(unix.SIGKILL))
 	}
@@ -98,8 +98,8 @@ func (c *Cluster) ensureForward(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return poll(ctx, func(ctx context.Context) error {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.listen())
+	return pollUntil(ctx, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.listenAddress())
 		if err != nil {
 			return fmt.Errorf("reaching the forwarder: %w", err)
 		}
@@ -107,7 +107,7 @@ func (c *Cluster) ensureForward(ctx context.Context) error {
 	})
 }
 
-func (c *Cluster) listen() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
+func (c *Cluster) listenAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
 
 func (c *Cluster) startForward() (process.Identity, error) {
 	log, err := os.OpenFile(filepath.Join(c.dir, "forward.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -115,14 +115,14 @@ func (c *Cluster) startForward() (process.Identity, error) {
 		return process.Identity{}, fmt.Errorf("opening the forwarder's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(c.executable(), ForwardCommand, c.listen(), lan.Namespace(c.name, plan.ControlPlane))
+	cmd := exec.Command(c.executablePath(), ForwardCommand, c.listenAddress(), lan.Namespace(c.name, plan.ControlPlane))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return process.Identity{}, fmt.Errorf("starting the forwarder: %w", err)
 	}
 	go func() { _ = cmd.Wait() }()
-	return process.Of(cmd.Process.Pid)
+	return process.IdentityOf(cmd.Process.Pid)
 }
 
 // freePort returns the wanted port if it is free, otherwise any free one.

@@ -37,9 +37,9 @@ const (
 	endTimeout  = 3 * time.Minute // long enough for three hosts at once on a busy machine
 )
 
-// boot switches the host on: network, control groups, disk, first process. It
+// bootHost switches the host on: network, control groups, disk, first process. It
 // first removes what is left of an earlier run.
-func (c *Cluster) boot(host plan.Host) error {
+func (c *Cluster) bootHost(host plan.Host) error {
 	if err := c.powerOff(host); err != nil {
 		return err
 	}
@@ -57,10 +57,10 @@ func (c *Cluster) boot(host plan.Host) error {
 	if err := c.recordHost(host.Name, func(h *state.Host) { h.Cgroups = groups }); err != nil {
 		return err
 	}
-	if err := weigh(host, groups); err != nil {
+	if err := setWeight(host, groups); err != nil {
 		return err
 	}
-	if err := c.writeDisk(host, cgroup.V1(hierarchies)); err != nil {
+	if err := c.writeDisk(host, cgroup.HasV1(hierarchies)); err != nil {
 		return fmt.Errorf("disk of host %s: %w", host.Name, err)
 	}
 	spec, err := c.writeSpec(host, groups)
@@ -70,12 +70,12 @@ func (c *Cluster) boot(host plan.Host) error {
 	return c.startInit(host, spec)
 }
 
-// weigh sets the weight of the host's control groups, unless it is the default.
-func weigh(host plan.Host, groups []string) error {
+// setWeight sets the weight of the host's control groups, unless it is the default.
+func setWeight(host plan.Host, groups []string) error {
 	if host.Weight() == 1 {
 		return nil
 	}
-	if err := cgroup.Weigh(groups, host.Weight()); err != nil {
+	if err := cgroup.SetWeight(groups, host.Weight()); err != nil {
 		return fmt.Errorf("host %s: %w", host.Name, err)
 	}
 	return nil
@@ -104,13 +104,13 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 		return fmt.Errorf("opening the log of host %s: %w", host.Name, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(c.executable(), HostInitCommand, spec)
+	cmd := exec.Command(c.executablePath(), HostInitCommand, spec)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS}
-	if err := lan.In(lan.Namespace(c.name, host.Name), cmd.Start); err != nil {
+	if err := lan.InNamespace(lan.Namespace(c.name, host.Name), cmd.Start); err != nil {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
-	id, err := process.Of(cmd.Process.Pid)
+	id, err := process.IdentityOf(cmd.Process.Pid)
 	go func() { _ = cmd.Wait() }() // so that it does not become a zombie in a long test
 	if err != nil {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
@@ -127,7 +127,7 @@ func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
 	ended := false
-	err := poll(ctx, func(context.Context) error {
+	err := pollUntil(ctx, func(context.Context) error {
 		if ended = !id.Alive(); ended {
 			return nil
 		}
@@ -153,7 +153,7 @@ func (c *Cluster) powerOff(host plan.Host) error {
 		return fmt.Errorf("cluster %s: %w", c.name, err)
 	}
 	recorded := s.Hosts[host.Name]
-	if err := end(recorded.Init, recorded.Cgroups); err != nil {
+	if err := endProcess(recorded.Init, recorded.Cgroups); err != nil {
 		return fmt.Errorf("host %s: %w", host.Name, err)
 	}
 	if err := cgroup.Remove(recorded.Cgroups); err != nil {
@@ -165,9 +165,9 @@ func (c *Cluster) powerOff(host plan.Host) error {
 	return c.recordHost(host.Name, func(h *state.Host) { h.Init, h.Cgroups = process.Identity{}, nil })
 }
 
-// end kills a process, and waits until it has ended.
-func end(p process.Identity, groups []string) error {
-	err := kill(p, groups)
+// endProcess kills a process, and waits until it has ended.
+func endProcess(p process.Identity, groups []string) error {
+	err := killProcess(p, groups)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
@@ -176,16 +176,16 @@ func end(p process.Identity, groups []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	return await(ctx, p)
+	return awaitEnd(ctx, p)
 }
 
-// kill kills a process, and thaws its groups if they are frozen, since a frozen
+// killProcess kills a process, and thaws its groups if they are frozen, since a frozen
 // process does not end.
-func kill(p process.Identity, groups []string) error {
+func killProcess(p process.Identity, groups []string) error {
 	if err := p.Signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	if frozen, _ := cgroup.Frozen(groups); frozen {
+	if frozen, _ := cgroup.IsFrozen(groups); frozen {
 		return cgroup.Freeze(groups, false)
 	}
 	return nil

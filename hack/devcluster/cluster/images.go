@@ -21,7 +21,7 @@ import (
 // responds with its host name and the client's address.
 const WebImage = "localhost/lbstack/web:1"
 
-const module = "hack/devcluster"
+const bedModule = "hack/devcluster"
 
 // ownImage is an image that is built from a package of the test bed's module.
 type ownImage struct {
@@ -35,12 +35,14 @@ func ownImages() map[string]ownImage {
 	}
 }
 
-func (c *Cluster) archive(image string) string { return filepath.Join(c.dir, "images", image+".tar") }
+func (c *Cluster) archivePath(image string) string {
+	return filepath.Join(c.dir, "images", image+".tar")
+}
 
 // ensureImages builds the test bed's own images that do not exist yet.
 func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
 	for short, image := range ownImages() {
-		archive := c.archive(short)
+		archive := c.archivePath(short)
 		if exists(archive) {
 			continue
 		}
@@ -74,7 +76,7 @@ func (c *Cluster) loadImages(ctx context.Context, node string) error {
 			continue
 		}
 		// containerd begins to listen some time after the node has started.
-		err := poll(ctx, func(ctx context.Context) error { return c.loadInto(ctx, node, c.archive(short)) })
+		err := pollUntil(ctx, func(ctx context.Context) error { return c.loadInto(ctx, node, c.archivePath(short)) })
 		if err != nil {
 			return fmt.Errorf("loading image %s: %w", image.name, err)
 		}
@@ -88,7 +90,7 @@ func (c *Cluster) loadImages(ctx context.Context, node string) error {
 // goBuild builds a package of the test bed's module into a static program.
 func goBuild(ctx context.Context, repo, packagePath, out string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, packagePath)
-	cmd.Dir = filepath.Join(repo, module)
+	cmd.Dir = filepath.Join(repo, bedModule)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w: %s", packagePath, err, output)
@@ -120,13 +122,13 @@ func writeImage(path string, image ociimage.Image) error {
 // cluster. It copies the running program, or builds the program from the
 // repository if running is empty.
 func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) error {
-	if exists(c.executable()) {
+	if exists(c.executablePath()) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(c.executable()), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.executablePath()), 0o755); err != nil {
 		return fmt.Errorf("making the folder of programs: %w", err)
 	}
-	next := c.executable() + ".new"
+	next := c.executablePath() + ".new"
 	if running == "" {
 		if err := goBuild(ctx, repo, ".", next); err != nil {
 			return err
@@ -134,7 +136,7 @@ func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) er
 	} else if err := copyFile(running, next); err != nil {
 		return err
 	}
-	if err := os.Rename(next, c.executable()); err != nil {
+	if err := os.Rename(next, c.executablePath()); err != nil {
 		return fmt.Errorf("placing the program: %w", err)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-type object = map[string]any
+type jsonObject = map[string]any
 
 // nodeList has the fields of a NodeList that this package reads.
 type nodeList struct {
@@ -29,7 +29,7 @@ type nodeList struct {
 // Nodes with their podCIDRs and addresses, which kube-proxy waits for, and the
 // API server's right to access kubelets.
 func (c *Cluster) ensureObjects(ctx context.Context) error {
-	client, err := c.api()
+	client, err := c.newAPIClient()
 	if err != nil {
 		return err
 	}
@@ -37,16 +37,16 @@ func (c *Cluster) ensureObjects(ctx context.Context) error {
 		if err := client.ensure(ctx, "/api/v1/nodes", nodeObject(host)); err != nil {
 			return fmt.Errorf("making Node %s: %w", host.Name, err)
 		}
-		if err := client.merge(ctx, "/api/v1/nodes/"+host.Name+"/status", nodeStatus(host)); err != nil {
+		if err := client.mergePatch(ctx, "/api/v1/nodes/"+host.Name+"/status", nodeStatus(host)); err != nil {
 			return fmt.Errorf("setting the addresses of Node %s: %w", host.Name, err)
 		}
 	}
 	const rbac = "rbac.authorization.k8s.io"
-	err = client.ensure(ctx, "/apis/"+rbac+"/v1/clusterrolebindings", object{
+	err = client.ensure(ctx, "/apis/"+rbac+"/v1/clusterrolebindings", jsonObject{
 		"apiVersion": rbac + "/v1", "kind": "ClusterRoleBinding",
-		"metadata": object{"name": "devcluster:kubelet-client"},
-		"roleRef":  object{"apiGroup": rbac, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
-		"subjects": []object{{"apiGroup": rbac, "kind": "User", "name": kubeletClient}},
+		"metadata": jsonObject{"name": "devcluster:kubelet-client"},
+		"roleRef":  jsonObject{"apiGroup": rbac, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+		"subjects": []jsonObject{{"apiGroup": rbac, "kind": "User", "name": kubeletClientName}},
 	})
 	if err != nil {
 		return fmt.Errorf("giving the API server access to kubelets: %w", err)
@@ -54,16 +54,16 @@ func (c *Cluster) ensureObjects(ctx context.Context) error {
 	return nil
 }
 
-func nodeObject(host plan.Host) object {
+func nodeObject(host plan.Host) jsonObject {
 	ranges := []string{host.PodsV4().String(), host.PodsV6().String()}
-	return object{
-		"apiVersion": "v1", "kind": "Node", "metadata": object{"name": host.Name},
-		"spec": object{"podCIDR": ranges[0], "podCIDRs": ranges},
+	return jsonObject{
+		"apiVersion": "v1", "kind": "Node", "metadata": jsonObject{"name": host.Name},
+		"spec": jsonObject{"podCIDR": ranges[0], "podCIDRs": ranges},
 	}
 }
 
-func nodeStatus(host plan.Host) object {
-	return object{"status": object{"addresses": []object{
+func nodeStatus(host plan.Host) jsonObject {
+	return jsonObject{"status": jsonObject{"addresses": []jsonObject{
 		{"type": "InternalIP", "address": host.V4.String()},
 		{"type": "InternalIP", "address": host.V6.String()},
 		{"type": "Hostname", "address": host.Name},
@@ -74,11 +74,11 @@ func nodeStatus(host plan.Host) object {
 // ready. Without a time, the report of an earlier run of a restarted node would
 // count.
 func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) error {
-	client, err := c.api()
+	client, err := c.newAPIClient()
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, func(ctx context.Context) error {
+	err = pollUntil(ctx, func(ctx context.Context) error {
 		var list nodeList
 		if err := client.get(ctx, "/api/v1/nodes", &list); err != nil {
 			return err
@@ -122,11 +122,11 @@ func (l nodeList) readyAt() map[string]time.Time {
 
 // awaitServiceAccount waits until pods can be created in the default namespace.
 func (c *Cluster) awaitServiceAccount(ctx context.Context) error {
-	client, err := c.api()
+	client, err := c.newAPIClient()
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, func(ctx context.Context) error {
+	err = pollUntil(ctx, func(ctx context.Context) error {
 		return client.get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
 	})
 	if err != nil {

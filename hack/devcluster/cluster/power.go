@@ -19,13 +19,13 @@ import (
 // Pause freezes every process of the node, its pods included. Only its kernel
 // keeps working: it answers ARP for the node's own addresses and forwards
 // packets.
-func (c *Cluster) Pause(node string) error { return c.freeze(node, true) }
+func (c *Cluster) Pause(node string) error { return c.setFrozen(node, true) }
 
 // Resume lets the processes of a paused node run again.
-func (c *Cluster) Resume(node string) error { return c.freeze(node, false) }
+func (c *Cluster) Resume(node string) error { return c.setFrozen(node, false) }
 
-func (c *Cluster) freeze(node string, frozen bool) error {
-	h, err := c.powered(node)
+func (c *Cluster) setFrozen(node string, frozen bool) error {
+	h, err := c.poweredHost(node)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c *Cluster) Kill(nodes ...string) error {
 	hosts := make([]plan.Host, len(nodes))
 	for i, node := range nodes {
 		var err error
-		if hosts[i], err = c.programHost(node); err != nil {
+		if hosts[i], err = c.knownHost(node); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,7 @@ func (c *Cluster) Kill(nodes ...string) error {
 		return fmt.Errorf("cluster %s: %w", c.name, err)
 	}
 	for _, host := range hosts {
-		if err := kill(s.Hosts[host.Name].Init, s.Hosts[host.Name].Cgroups); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := killProcess(s.Hosts[host.Name].Init, s.Hosts[host.Name].Cgroups); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("host %s: %w", host.Name, err)
 		}
 	}
@@ -70,11 +70,11 @@ func (c *Cluster) Kill(nodes ...string) error {
 // Start boots a host that was killed, with its disk, and returns when the host is
 // ready again or ctx is done. It does nothing if the host runs.
 func (c *Cluster) Start(ctx context.Context, node string) error {
-	host, err := c.programHost(node)
+	host, err := c.knownHost(node)
 	if err != nil {
 		return err
 	}
-	if _, err := c.powered(node); !errors.Is(err, ErrPoweredOff) {
+	if _, err := c.poweredHost(node); !errors.Is(err, ErrPoweredOff) {
 		return err
 	}
 	release, err := state.Lock(c.dir)
@@ -83,7 +83,7 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 	}
 	defer release()
 	began := time.Now()
-	if err := c.boot(host); err != nil {
+	if err := c.bootHost(host); err != nil {
 		return err
 	}
 	if host.IsNode() {
@@ -92,36 +92,36 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 	return c.awaitAPI(ctx)
 }
 
-// StopControlPlane ends a program of the control plane, for example
+// StopControlPlaneProgram ends a program of the control plane, for example
 // "kube-apiserver", and does not restart it.
-func (c *Cluster) StopControlPlane(program string) error {
+func (c *Cluster) StopControlPlaneProgram(program string) error {
 	return c.StopProgram(plan.ControlPlane, program)
 }
 
-// StartControlPlane starts a program of the control plane that was stopped.
-func (c *Cluster) StartControlPlane(program string) error {
+// StartControlPlaneProgram starts a program of the control plane that was stopped.
+func (c *Cluster) StartControlPlaneProgram(program string) error {
 	return c.StartProgram(plan.ControlPlane, program)
 }
 
 // StopProgram ends a program of a host, for example "kubelet", and does not
 // restart it. Pods keep running.
 func (c *Cluster) StopProgram(host, program string) error {
-	_, err := c.call(host, hostinit.Request{Op: hostinit.OpStop, Program: program})
+	_, err := c.callHost(host, hostinit.Request{Op: hostinit.OpStop, Program: program})
 	return err
 }
 
 // StartProgram starts a program of a host that was stopped.
 func (c *Cluster) StartProgram(host, program string) error {
-	_, err := c.call(host, hostinit.Request{Op: hostinit.OpStart, Program: program})
+	_, err := c.callHost(host, hostinit.Request{Op: hostinit.OpStart, Program: program})
 	return err
 }
 
-func (c *Cluster) call(host string, request hostinit.Request) ([]hostinit.Status, error) {
-	h, err := c.powered(host)
+func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.Status, error) {
+	h, err := c.poweredHost(host)
 	if err != nil {
 		return nil, err
 	}
-	if frozen, _ := cgroup.Frozen(h.Cgroups); frozen {
+	if frozen, _ := cgroup.IsFrozen(h.Cgroups); frozen {
 		return nil, fmt.Errorf("host %s is paused", host)
 	}
 	programs, err := hostinit.Call(h.Init.PID, request)
@@ -131,14 +131,14 @@ func (c *Cluster) call(host string, request hostinit.Request) ([]hostinit.Status
 	return programs, nil
 }
 
-func (c *Cluster) programHost(name string) (plan.Host, error) {
-	if _, err := c.powered(name); err != nil && !errors.Is(err, ErrPoweredOff) {
+func (c *Cluster) knownHost(name string) (plan.Host, error) {
+	if _, err := c.poweredHost(name); err != nil && !errors.Is(err, ErrPoweredOff) {
 		return plan.Host{}, err
 	}
-	return c.host(name)
+	return c.findHost(name)
 }
 
-// ControlPlanePrograms returns the names of the programs that StopControlPlane
+// ControlPlanePrograms returns the names of the programs that StopControlPlaneProgram
 // accepts.
 func ControlPlanePrograms() []string {
 	return []string{config.Etcd, config.APIServer, config.ControllerManager, config.Scheduler, config.Proxy}

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// progress writes lines, each with the time since newProgress.
-type progress struct {
+// progressLog writes lines, each with the time since newProgressLog.
+type progressLog struct {
 	mu    sync.Mutex
 	out   io.Writer
 	began time.Time
 }
 
-func newProgress(out io.Writer) *progress {
+func newProgressLog(out io.Writer) *progressLog {
 	if out == nil {
 		out = io.Discard
 	}
-	return &progress{out: out, began: time.Now()}
+	return &progressLog{out: out, began: time.Now()}
 }
 
-func (p *progress) step(format string, args ...any) {
+func (p *progressLog) logStep(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// A closed terminal must not keep a cluster from coming up.
@@ -32,10 +32,10 @@ func (p *progress) step(format string, args ...any) {
 }
 
 // Write writes each line of b as a step.
-func (p *progress) Write(b []byte) (int, error) {
+func (p *progressLog) Write(b []byte) (int, error) {
 	for line := range strings.Lines(string(b)) {
 		if line = strings.TrimSpace(line); line != "" {
-			p.step("%s", line)
+			p.logStep("%s", line)
 		}
 	}
 	return len(b), nil

@@ -18,10 +18,10 @@ type Power string
 
 // Powers of a host.
 const (
-	On        Power = "running"
-	Paused    Power = "paused"
-	Off       Power = "off"
-	Namespace Power = "namespace" // a host without programs
+	PowerOn        Power = "running"
+	PowerPaused    Power = "paused"
+	PowerOff       Power = "off"
+	PowerNamespace Power = "namespace" // a host without programs
 )
 
 // HostStatus is the state of one host.
@@ -44,23 +44,23 @@ const statusTimeout = 2 * time.Second
 
 // Status returns the state of every host.
 func (c *Cluster) Status(ctx context.Context) []HostStatus {
-	ready := c.ready(ctx)
+	ready := c.readyTimes(ctx)
 	var statuses []HostStatus
 	for _, host := range c.Hosts() {
-		s := HostStatus{Name: host.Name, V4: host.V4, V6: host.V6, Power: Off}
+		s := HostStatus{Name: host.Name, V4: host.V4, V6: host.V6, Power: PowerOff}
 		s.Link, _ = lan.LinkUp(c.name, host.Name)
-		switch on, err := c.powered(host.Name); {
-		case !host.Programs():
-			if lan.Exists(lan.Namespace(c.name, host.Name)) {
-				s.Power = Namespace
+		switch on, err := c.poweredHost(host.Name); {
+		case !host.RunsPrograms():
+			if lan.NamespaceExists(lan.Namespace(c.name, host.Name)) {
+				s.Power = PowerNamespace
 			}
 		case errors.Is(err, ErrPoweredOff):
 		default:
-			s.Power = On
-			if frozen, _ := cgroup.Frozen(on.Cgroups); frozen {
-				s.Power = Paused
+			s.Power = PowerOn
+			if frozen, _ := cgroup.IsFrozen(on.Cgroups); frozen {
+				s.Power = PowerPaused
 			}
-			s.Programs, _ = c.call(host.Name, hostinit.Request{Op: hostinit.OpStatus})
+			s.Programs, _ = c.callHost(host.Name, hostinit.Request{Op: hostinit.OpStatus})
 		}
 		if host.IsNode() && ready != nil {
 			_, is := ready[host.Name]
@@ -71,8 +71,8 @@ func (c *Cluster) Status(ctx context.Context) []HostStatus {
 	return statuses
 }
 
-func (c *Cluster) ready(ctx context.Context) map[string]time.Time {
-	client, err := c.api()
+func (c *Cluster) readyTimes(ctx context.Context) map[string]time.Time {
+	client, err := c.newAPIClient()
 	if err != nil {
 		return nil
 	}

@@ -67,7 +67,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{name: name, dir: dir, nodes: s.Nodes, port: s.Port, recording: &sync.Mutex{}}
-	b := &bringUp{Cluster: c, options: options, log: newProgress(options.Progress)}
+	b := &upRun{Cluster: c, options: options, log: newProgressLog(options.Progress)}
 	if err := b.run(ctx, s); err != nil {
 		return nil, fmt.Errorf("cluster %s: %w\n(devcluster status and devcluster logs HOST tell more)", name, err)
 	}
@@ -89,14 +89,14 @@ func loadOrMake(dir, name string, nodes int) (*state.Cluster, error) {
 	return s, nil
 }
 
-type bringUp struct {
+type upRun struct {
 	*Cluster
 	options Options
-	log     *progress
+	log     *progressLog
 }
 
-func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
-	if err := b.prepare(ctx, s); err != nil {
+func (b *upRun) run(ctx context.Context, s *state.Cluster) error {
+	if err := b.buildPrograms(ctx, s); err != nil {
 		return err
 	}
 	if err := b.ensurePKI(); err != nil {
@@ -104,14 +104,14 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, bringUpTimeout)
 	defer cancel()
-	if err := b.network(); err != nil {
+	if err := b.ensureNetwork(); err != nil {
 		return err
 	}
-	router, _ := plan.Find(b.nodes, plan.Router)
+	router, _ := plan.FindHost(b.nodes, plan.Router)
 	if _, err := b.ensureHost(router); err != nil {
 		return err
 	}
-	controlPlane, _ := plan.Find(b.nodes, plan.ControlPlane)
+	controlPlane, _ := plan.FindHost(b.nodes, plan.ControlPlane)
 	booted, err := b.ensureHost(controlPlane)
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 		return err
 	}
 	if booted {
-		b.log.step("waiting for the API server")
+		b.log.logStep("waiting for the API server")
 	}
 	if err := b.awaitAPI(ctx); err != nil {
 		return err
@@ -138,25 +138,25 @@ func (b *bringUp) run(ctx context.Context, s *state.Cluster) error {
 	if err := b.awaitServiceAccount(ctx); err != nil {
 		return err
 	}
-	b.log.step("cluster %s is up: %d nodes ready", b.name, b.nodes)
+	b.log.logStep("cluster %s is up: %d nodes ready", b.name, b.nodes)
 	return nil
 }
 
-// prepare builds the programs and images that do not exist yet.
-func (b *bringUp) prepare(ctx context.Context, s *state.Cluster) error {
-	if exists(s.Kubernetes) && exists(s.Etcd) && exists(b.executable()) && exists(b.archive("pause")) && exists(b.archive("web")) {
+// buildPrograms builds the programs and images that do not exist yet.
+func (b *upRun) buildPrograms(ctx context.Context, s *state.Cluster) error {
+	if exists(s.Kubernetes) && exists(s.Etcd) && exists(b.executablePath()) && exists(b.archivePath("pause")) && exists(b.archivePath("web")) {
 		return nil
 	}
 	repo, err := programs.FindRepo(cmp.Or(b.options.Repository, "."))
 	if err != nil {
 		return err
 	}
-	b.log.step("preparing Kubernetes, etcd and images")
+	b.log.logStep("preparing Kubernetes, etcd and images")
 	binaries, err := programs.Ensure(ctx, repo, b.log)
 	if err != nil {
 		return err
 	}
-	if err := b.change(func(s *state.Cluster) { s.Kubernetes, s.Etcd = binaries.Kubernetes, binaries.Etcd }); err != nil {
+	if err := b.changeState(func(s *state.Cluster) { s.Kubernetes, s.Etcd = binaries.Kubernetes, binaries.Etcd }); err != nil {
 		return err
 	}
 	if err := b.ensureExecutable(ctx, repo, b.options.Executable); err != nil {
@@ -168,13 +168,13 @@ func (b *bringUp) prepare(ctx context.Context, s *state.Cluster) error {
 	return nil
 }
 
-// network makes the bridge and the hosts without programs, and plugs in every
+// ensureNetwork makes the bridge and the hosts without programs, and plugs in every
 // cable. If there is no bridge, for example after a reboot of the machine, no
 // host has a network any more, so all hosts are powered off first.
-func (b *bringUp) network() error {
+func (b *upRun) ensureNetwork() error {
 	hosts := plan.Hosts(b.nodes)
-	if !lan.Exists(lan.Namespace(b.name, "lan")) {
-		b.log.step("making the network of %d hosts", len(hosts))
+	if !lan.NamespaceExists(lan.Namespace(b.name, "lan")) {
+		b.log.logStep("making the network of %d hosts", len(hosts))
 		for _, h := range hosts {
 			if err := b.powerOff(h); err != nil {
 				return err
@@ -185,12 +185,12 @@ func (b *bringUp) network() error {
 		return err
 	}
 	for _, h := range hosts {
-		if !h.Programs() {
+		if !h.RunsPrograms() {
 			if err := lan.EnsureHost(b.name, h, plan.Nodes(b.nodes)); err != nil {
 				return err
 			}
 		}
-		if lan.Exists(lan.Namespace(b.name, h.Name)) && lan.HasCable(b.name, h.Name) {
+		if lan.NamespaceExists(lan.Namespace(b.name, h.Name)) && lan.HasCable(b.name, h.Name) {
 			if err := lan.SetLink(b.name, h.Name, true); err != nil {
 				return err
 			}
@@ -201,34 +201,34 @@ func (b *bringUp) network() error {
 
 // ensureHost boots the host unless it runs. It resumes a paused host, and
 // starts stopped programs.
-func (b *bringUp) ensureHost(host plan.Host) (booted bool, err error) {
-	on, err := b.powered(host.Name)
-	if err == nil && lan.Exists(lan.Namespace(b.name, host.Name)) && lan.HasCable(b.name, host.Name) {
-		if err := b.revive(host.Name, on); err == nil {
-			return false, weigh(host, on.Cgroups) // an earlier version of the test bed may not have set the weight
+func (b *upRun) ensureHost(host plan.Host) (booted bool, err error) {
+	on, err := b.poweredHost(host.Name)
+	if err == nil && lan.NamespaceExists(lan.Namespace(b.name, host.Name)) && lan.HasCable(b.name, host.Name) {
+		if err := b.reviveHost(host.Name, on); err == nil {
+			return false, setWeight(host, on.Cgroups) // an earlier version of the test bed may not have set the weight
 		}
 	}
-	b.log.step("starting %s", host.Name)
-	if err := b.boot(host); err != nil {
+	b.log.logStep("starting %s", host.Name)
+	if err := b.bootHost(host); err != nil {
 		return false, err
 	}
 	return true, nil
 }
 
-func (b *bringUp) revive(host string, on state.Host) error {
-	if frozen, err := cgroup.Frozen(on.Cgroups); err != nil || frozen {
-		b.log.step("resuming %s", host)
+func (b *upRun) reviveHost(host string, on state.Host) error {
+	if frozen, err := cgroup.IsFrozen(on.Cgroups); err != nil || frozen {
+		b.log.logStep("resuming %s", host)
 		if err := cgroup.Freeze(on.Cgroups, false); err != nil {
 			return err
 		}
 	}
-	statuses, err := b.call(host, hostinit.Request{Op: hostinit.OpStatus})
+	statuses, err := b.callHost(host, hostinit.Request{Op: hostinit.OpStatus})
 	if err != nil {
 		return err
 	}
 	for _, p := range statuses {
 		if p.Stopped {
-			b.log.step("starting %s on %s", p.Name, host)
+			b.log.logStep("starting %s on %s", p.Name, host)
 			if err := b.StartProgram(host, p.Name); err != nil {
 				return err
 			}
@@ -239,7 +239,7 @@ func (b *bringUp) revive(host string, on state.Host) error {
 
 // ensureNodes boots the nodes in parallel. It returns, for awaitNodes, the time
 // at which each booted node was started, and the zero time for the others.
-func (b *bringUp) ensureNodes(ctx context.Context) (map[string]time.Time, error) {
+func (b *upRun) ensureNodes(ctx context.Context) (map[string]time.Time, error) {
 	var (
 		mu       sync.Mutex
 		group    sync.WaitGroup

@@ -33,7 +33,7 @@ func TestRendering(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			host, ok := plan.Find(3, test.host)
+			host, ok := plan.FindHost(3, test.host)
 			if !ok {
 				t.Fatalf("no host %s", test.host)
 			}
@@ -43,7 +43,7 @@ func TestRendering(t *testing.T) {
 }
 
 func TestFilesOfKubernetesAreYAML(t *testing.T) {
-	host, _ := plan.Find(3, "node1")
+	host, _ := plan.FindHost(3, "node1")
 	for name, content := range Files(host, true) {
 		if !strings.HasSuffix(name, ".yaml") {
 			continue
@@ -59,7 +59,7 @@ func TestFilesOfKubernetesAreYAML(t *testing.T) {
 }
 
 func TestTheClientRunsNoPrograms(t *testing.T) {
-	host, _ := plan.Find(3, plan.Client)
+	host, _ := plan.FindHost(3, plan.Client)
 	if got := Programs(host); len(got) != 0 {
 		t.Errorf("programs of the client: got %v, want none", got)
 	}

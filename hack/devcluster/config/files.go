@@ -18,19 +18,19 @@ func Files(host plan.Host, cgroupV1 bool) map[string]string {
 	if host.Name == plan.Router {
 		return routerFiles(host)
 	}
-	files := map[string]string{"kube-proxy.yaml": proxy(host)}
+	files := map[string]string{"kube-proxy.yaml": proxyConfig(host)}
 	if host.IsNode() {
-		files["containerd.toml"] = containerd()
-		files["kubelet.yaml"] = kubelet(cgroupV1)
-		files["cni/10-lbstack.conflist"] = cni(host)
-		files["resolv.conf"] = resolver()
+		files["containerd.toml"] = containerdConfig()
+		files["kubelet.yaml"] = kubeletConfig(cgroupV1)
+		files["cni/10-lbstack.conflist"] = cniConfig(host)
+		files["resolv.conf"] = resolverConfig()
 	}
 	return files
 }
 
-// containerd returns a configuration that works on every machine (without
+// containerdConfig returns a configuration that works on every machine (without
 // negative OOM scores) and uses only folders of the host.
-func containerd() string {
+func containerdConfig() string {
 	return `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -48,7 +48,7 @@ disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.
 `
 }
 
-func kubelet(cgroupV1 bool) string {
+func kubeletConfig(cgroupV1 bool) string {
 	tolerance := ""
 	if cgroupV1 {
 		tolerance = "failCgroupV1: false\n"
@@ -83,12 +83,12 @@ nodeStatusReportFrequency: 10s
 `
 }
 
-// proxy returns the configuration of kube-proxy. The control plane runs
+// proxyConfig returns the configuration of kube-proxy. The control plane runs
 // kube-proxy, since its API server must reach Services, but has no kubelet and no
 // Node: a Node that never becomes ready would get the pods of every DaemonSet that
 // tolerates all taints. kube-proxy waits 30 s for its Node before it does
 // anything, so that of the control plane uses the Node of node1.
-func proxy(host plan.Host) string {
+func proxyConfig(host plan.Host) string {
 	node := host.Name
 	if !host.IsNode() {
 		node = plan.NodeName(1)
@@ -102,13 +102,13 @@ clientConnection:
   kubeconfig: %s/kube-proxy.kubeconfig
 conntrack:
   maxPerCore: 0
-`, node, both(plan.PodsV4, plan.PodsV6), Dir)
+`, node, joinPrefixes(plan.PodsV4, plan.PodsV6), Dir)
 }
 
-// cni gives pods one address of each family. There is no masquerading, since
+// cniConfig gives pods one address of each family. There is no masquerading, since
 // every host has routes to all pods. Leases are in /run, so that they are gone,
 // like the pods, after a power failure.
-func cni(host plan.Host) string {
+func cniConfig(host plan.Host) string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
   "name": "lbstack",
@@ -131,9 +131,9 @@ func cni(host plan.Host) string {
 `, host.PodsV4(), host.PodsV6())
 }
 
-// resolver names the router as name server. There is no name service, and the
+// resolverConfig names the router as name server. There is no name service, and the
 // router refuses requests at once.
-func resolver() string {
-	router, _ := plan.Find(0, plan.Router)
+func resolverConfig() string {
+	router, _ := plan.FindHost(0, plan.Router)
 	return fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", router.V4)
 }

@@ -44,7 +44,7 @@ const (
 // belongs to the machine; this one is on the host's disk.
 const volumePlugins = "/var/lib/kubelet/volume-plugins"
 
-const etcdClient = "127.0.0.1:2379"
+const etcdClientAddress = "127.0.0.1:2379"
 
 // Programs returns the programs of the host, in the order in which they are
 // started.
@@ -67,55 +67,55 @@ func controlPlanePrograms(host plan.Host) []hostinit.Program {
 	return []hostinit.Program{
 		{Name: Etcd, Args: []string{
 			hostinit.BinDir + "/" + EtcdBinary, "--data-dir=/var/lib/etcd",
-			"--listen-client-urls=http://" + etcdClient, "--advertise-client-urls=http://" + etcdClient,
+			"--listen-client-urls=http://" + etcdClientAddress, "--advertise-client-urls=http://" + etcdClientAddress,
 			"--listen-peer-urls=http://" + etcdPeer, "--initial-advertise-peer-urls=http://" + etcdPeer,
 			"--initial-cluster=default=http://" + etcdPeer, "--unsafe-no-fsync",
 		}},
-		kubernetes(APIServer, "tcp:"+etcdClient, apiServerArgs(host)...),
-		kubernetes(ControllerManager, api,
-			"--kubeconfig="+file("kube-controller-manager.kubeconfig"),
-			"--service-account-private-key-file="+file("sa.key"), "--root-ca-file="+file("ca.crt"),
-			"--cluster-signing-cert-file="+file("ca.crt"), "--cluster-signing-key-file="+file("ca.key"),
+		kubernetesProgram(APIServer, "tcp:"+etcdClientAddress, apiServerArgs(host)...),
+		kubernetesProgram(ControllerManager, api,
+			"--kubeconfig="+configPath("kube-controller-manager.kubeconfig"),
+			"--service-account-private-key-file="+configPath("sa.key"), "--root-ca-file="+configPath("ca.crt"),
+			"--cluster-signing-cert-file="+configPath("ca.crt"), "--cluster-signing-key-file="+configPath("ca.key"),
 			"--flex-volume-plugin-dir="+volumePlugins,
 			"--use-service-account-credentials", "--leader-elect=false",
-			"--cluster-cidr="+both(plan.PodsV4, plan.PodsV6), "--allocate-node-cidrs=false"),
-		kubernetes(Scheduler, api, "--kubeconfig="+file("kube-scheduler.kubeconfig"), "--leader-elect=false"),
-		kubernetes(Proxy, api, "--config="+file("kube-proxy.yaml")),
+			"--cluster-cidr="+joinPrefixes(plan.PodsV4, plan.PodsV6), "--allocate-node-cidrs=false"),
+		kubernetesProgram(Scheduler, api, "--kubeconfig="+configPath("kube-scheduler.kubeconfig"), "--leader-elect=false"),
+		kubernetesProgram(Proxy, api, "--config="+configPath("kube-proxy.yaml")),
 	}
 }
 
 func apiServerArgs(host plan.Host) []string {
 	return []string{
-		"--etcd-servers=http://" + etcdClient,
+		"--etcd-servers=http://" + etcdClientAddress,
 		"--advertise-address=" + host.V4.String(), "--bind-address=::", fmt.Sprintf("--secure-port=%d", plan.APIPort),
-		"--tls-cert-file=" + file("kube-apiserver.crt"), "--tls-private-key-file=" + file("kube-apiserver.key"),
-		"--client-ca-file=" + file("ca.crt"),
+		"--tls-cert-file=" + configPath("kube-apiserver.crt"), "--tls-private-key-file=" + configPath("kube-apiserver.key"),
+		"--client-ca-file=" + configPath("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + file("sa.pub"), "--service-account-signing-key-file=" + file("sa.key"),
-		"--service-cluster-ip-range=" + both(plan.ServicesV4, plan.ServicesV6),
+		"--service-account-key-file=" + configPath("sa.pub"), "--service-account-signing-key-file=" + configPath("sa.key"),
+		"--service-cluster-ip-range=" + joinPrefixes(plan.ServicesV4, plan.ServicesV6),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-		"--kubelet-client-certificate=" + file("kubelet-client.crt"), "--kubelet-client-key=" + file("kubelet-client.key"),
-		"--kubelet-certificate-authority=" + file("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		"--kubelet-client-certificate=" + configPath("kubelet-client.crt"), "--kubelet-client-key=" + configPath("kubelet-client.key"),
+		"--kubelet-certificate-authority=" + configPath("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 		// Aggregated API servers trust the headers with the name of the caller
 		// because of this client certificate.
-		"--requestheader-client-ca-file=" + file("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-client-ca-file=" + configPath("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-username-headers=X-Remote-User",
-		"--proxy-client-cert-file=" + file("front-proxy-client.crt"), "--proxy-client-key-file=" + file("front-proxy-client.key"),
+		"--proxy-client-cert-file=" + configPath("front-proxy-client.crt"), "--proxy-client-key-file=" + configPath("front-proxy-client.key"),
 	}
 }
 
 func nodePrograms(host plan.Host) []hostinit.Program {
 	return []hostinit.Program{
-		{Name: Containerd, Args: []string{"/usr/bin/containerd", "--config", file("containerd.toml")}},
-		kubernetes(Kubelet, "unix:"+ContainerdSocket,
-			"--config="+file("kubelet.yaml"), "--kubeconfig="+file("kubelet.kubeconfig"),
+		{Name: Containerd, Args: []string{"/usr/bin/containerd", "--config", configPath("containerd.toml")}},
+		kubernetesProgram(Kubelet, "unix:"+ContainerdSocket,
+			"--config="+configPath("kubelet.yaml"), "--kubeconfig="+configPath("kubelet.kubeconfig"),
 			"--hostname-override="+host.Name, fmt.Sprintf("--node-ip=%s,%s", host.V4, host.V6)),
-		kubernetes(Proxy, "", "--config="+file("kube-proxy.yaml")),
+		kubernetesProgram(Proxy, "", "--config="+configPath("kube-proxy.yaml")),
 	}
 }
 
-func kubernetes(program, needs string, args ...string) hostinit.Program {
+func kubernetesProgram(program, needs string, args ...string) hostinit.Program {
 	return hostinit.Program{
 		Name:  program,
 		Args:  append([]string{hostinit.BinDir + "/" + KubernetesBinary, program}, args...),
@@ -123,9 +123,9 @@ func kubernetes(program, needs string, args ...string) hostinit.Program {
 	}
 }
 
-func file(name string) string { return Dir + "/" + name }
+func configPath(name string) string { return Dir + "/" + name }
 
-func both(prefixes ...netip.Prefix) string {
+func joinPrefixes(prefixes ...netip.Prefix) string {
 	var s []string
 	for _, p := range prefixes {
 		s = append(s, p.String())

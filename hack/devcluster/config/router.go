@@ -38,7 +38,7 @@ func routerPrograms() []hostinit.Program {
 			"exec", "nice", "-n", "-5", "/usr/lib/frr/" + name, "--config_file", RouterRunDir + "/" + name + ".conf", "--pid_file", RouterRunDir + "/" + name + ".pid",
 			"--socket", zebraSocket, "--vty_socket", RouterRunDir, "--vty_port", "0", "--log", "stdout",
 		}, more...)
-		prepare := "install -d -o frr -g frr " + RouterRunDir + " && install -o frr -g frr -m 640 " + file(name+".conf") + " " + RouterRunDir + " && "
+		prepare := "install -d -o frr -g frr " + RouterRunDir + " && install -o frr -g frr -m 640 " + configPath(name+".conf") + " " + RouterRunDir + " && "
 		return hostinit.Program{Name: name, Needs: needs, Args: []string{"/bin/sh", "-c", prepare + strings.Join(args, " ")}}
 	}
 	return []hostinit.Program{

@@ -29,7 +29,7 @@ const (
 func (cp *ControlPlane) startEtcd() (err error) {
 	const client, peer = "unix://" + etcdSocket, "unix://" + etcdPeerSocket
 	cp.etcd, err = startProcess(cp.dir, "etcd", cp.options.Binaries.Etcd,
-		"--data-dir="+etcdData,
+		"--data-dir="+etcdDataDir,
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
 		"--unsafe-no-fsync", "--log-level=warn")
@@ -68,7 +68,7 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 		"/api/v1/namespaces/default", // created only after readiness, and needed by most tests
 	} {
 		if err := cp.await(ctx, p, path); err != nil {
-			if !p.ended() {
+			if !p.hasEnded() {
 				err = errors.Join(err, p.stop())
 			}
 			return err
@@ -95,7 +95,7 @@ func (cp *ControlPlane) apiServerFlags() []string {
 		"--tls-private-key-file=" + serverKeyFile,
 		"--client-ca-file=" + caFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + signingPublic,
+		"--service-account-key-file=" + signingPublicFile,
 		"--service-account-signing-key-file=" + signingKeyFile,
 		"--service-cluster-ip-range=" + strings.Join(cidrs, ","),
 		"--authorization-mode=RBAC",
@@ -107,7 +107,7 @@ func (cp *ControlPlane) apiServerFlags() []string {
 
 // await sends requests to the API server until it responds with 200, a program
 // has ended or the context has.
-func (cp *ControlPlane) await(ctx context.Context, p *process, path string) error {
+func (cp *ControlPlane) await(ctx context.Context, p *childProcess, path string) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
 	for {
@@ -117,11 +117,11 @@ func (cp *ControlPlane) await(ctx context.Context, p *process, path string) erro
 		}
 		select {
 		case <-p.done:
-			return p.failure(errors.New("ended before it was ready"))
+			return p.endError(errors.New("ended before it was ready"))
 		case <-cp.etcd.done:
-			return cp.etcd.failure(errors.New("ended before the API server was ready"))
+			return cp.etcd.endError(errors.New("ended before the API server was ready"))
 		case <-ctx.Done():
-			return p.failure(fmt.Errorf("not ready: %w: %w", context.Cause(ctx), err))
+			return p.endError(fmt.Errorf("not ready: %w: %w", context.Cause(ctx), err))
 		case <-ticker.C:
 		}
 	}

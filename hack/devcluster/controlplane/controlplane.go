@@ -17,14 +17,14 @@ type ControlPlane struct {
 	options     Options
 	dir         string
 	temporary   bool
-	credentials credentials
+	credentials clusterCredentials
 	port        int
 	client      *http.Client
 
 	mu                sync.Mutex
-	etcd              *process
-	apiServer         *process // nil in an outage
-	controllerManager *process // nil unless asked for
+	etcd              *childProcess
+	apiServer         *childProcess // nil in an outage
+	controllerManager *childProcess // nil unless asked for
 }
 
 // Start starts etcd and the API server and returns when the API server is ready.
@@ -38,13 +38,13 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, err
 	}
 	cp := &ControlPlane{options: o, dir: dir, temporary: temporary}
-	if err := cp.start(ctx); err != nil {
+	if err := cp.startAll(ctx); err != nil {
 		return nil, errors.Join(err, cp.Stop())
 	}
 	return cp, nil
 }
 
-func (cp *ControlPlane) start(ctx context.Context) error {
+func (cp *ControlPlane) startAll(ctx context.Context) error {
 	begin := time.Now()
 	credentials, err := newCredentials(cp.options.ServiceCIDRs)
 	if err != nil {
@@ -83,7 +83,7 @@ func (cp *ControlPlane) KeyPEM() []byte { return cp.credentials.admin.KeyPEM }
 
 // KubeconfigPath returns the path of a kubeconfig file with the certificate of
 // CertPEM.
-func (cp *ControlPlane) KubeconfigPath() string { return cp.path(kubeconfigFile) }
+func (cp *ControlPlane) KubeconfigPath() string { return cp.filePath(kubeconfigFile) }
 
 // StopAPIServer begins an outage: when it returns, the API server has ended and its
 // connections are closed. Its data stays. It returns an error if the API server had
@@ -125,7 +125,7 @@ func (cp *ControlPlane) Stop() error {
 		cp.client.CloseIdleConnections()
 	}
 	var errs []error
-	for _, p := range []**process{&cp.controllerManager, &cp.apiServer, &cp.etcd} {
+	for _, p := range []**childProcess{&cp.controllerManager, &cp.apiServer, &cp.etcd} {
 		if *p != nil {
 			errs = append(errs, (*p).stop())
 			*p = nil

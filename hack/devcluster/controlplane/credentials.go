@@ -18,34 +18,34 @@ import (
 // so that the names need no path and Unix sockets stay below the 108 bytes that
 // the kernel allows.
 const (
-	etcdData         = "etcd"
-	etcdSocket       = "etcd.sock"
-	etcdPeerSocket   = "peer.sock"
-	caFile           = "ca.crt"
-	serverCertFile   = "apiserver.crt"
-	serverKeyFile    = "apiserver.key"
-	signingKeyFile   = "serviceaccount.key"
-	signingPublic    = "serviceaccount.pub"
-	kubeconfigFile   = "admin.kubeconfig"
-	kubectlCacheFile = "kubectl-cache"
+	etcdDataDir       = "etcd"
+	etcdSocket        = "etcd.sock"
+	etcdPeerSocket    = "peer.sock"
+	caFile            = "ca.crt"
+	serverCertFile    = "apiserver.crt"
+	serverKeyFile     = "apiserver.key"
+	signingKeyFile    = "serviceaccount.key"
+	signingPublicFile = "serviceaccount.pub"
+	kubeconfigFile    = "admin.kubeconfig"
+	kubectlCacheFile  = "kubectl-cache"
 )
 
 // requestTimeout is the timeout of one readiness check.
 const requestTimeout = 5 * time.Second
 
-// credentials are the keys and certificates of a control plane.
-type credentials struct {
+// clusterCredentials are the keys and certificates of a control plane.
+type clusterCredentials struct {
 	ca                        *pki.CA
 	server, admin             pki.Pair
 	signingKey, signingPublic []byte
 }
 
-func newCredentials(serviceCIDRs []netip.Prefix) (credentials, error) {
-	ca, err := pki.New("lbstack-controlplane")
+func newCredentials(serviceCIDRs []netip.Prefix) (clusterCredentials, error) {
+	ca, err := pki.NewCA("lbstack-controlplane")
 	if err != nil {
-		return credentials{}, err
+		return clusterCredentials{}, err
 	}
-	c := credentials{ca: ca}
+	c := clusterCredentials{ca: ca}
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 	for _, cidr := range serviceCIDRs {
 		// The Service "kubernetes" has the first address of a range.
@@ -57,25 +57,25 @@ func newCredentials(serviceCIDRs []netip.Prefix) (credentials, error) {
 		Addresses:  addresses,
 	})
 	if err != nil {
-		return credentials{}, err
+		return clusterCredentials{}, err
 	}
 	c.admin, err = ca.Issue(pki.Request{CommonName: "admin", Organizations: []string{"system:masters"}})
 	if err != nil {
-		return credentials{}, err
+		return clusterCredentials{}, err
 	}
 	c.signingKey, c.signingPublic, err = pki.NewSigningKey()
 	return c, err
 }
 
 // write writes the credentials into a directory, as files for the programs.
-func (c credentials) write(dir, server string) error {
+func (c clusterCredentials) write(dir, server string) error {
 	for name, content := range map[string][]byte{
-		caFile:         c.ca.CertPEM(),
-		serverCertFile: c.server.CertPEM,
-		serverKeyFile:  c.server.KeyPEM,
-		signingKeyFile: c.signingKey,
-		signingPublic:  c.signingPublic,
-		kubeconfigFile: pki.Kubeconfig(server, c.ca.CertPEM(), c.admin),
+		caFile:            c.ca.CertPEM(),
+		serverCertFile:    c.server.CertPEM,
+		serverKeyFile:     c.server.KeyPEM,
+		signingKeyFile:    c.signingKey,
+		signingPublicFile: c.signingPublic,
+		kubeconfigFile:    pki.Kubeconfig(server, c.ca.CertPEM(), c.admin),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return fmt.Errorf("writing the credentials of the control plane: %w", err)
@@ -85,7 +85,7 @@ func (c credentials) write(dir, server string) error {
 }
 
 // httpClient returns a client that trusts the API server and may do everything.
-func (c credentials) httpClient() (*http.Client, error) {
+func (c clusterCredentials) httpClient() (*http.Client, error) {
 	pair, err := tls.X509KeyPair(c.admin.CertPEM, c.admin.KeyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("loading the certificate of the admin: %w", err)
@@ -102,4 +102,4 @@ func (c credentials) httpClient() (*http.Client, error) {
 	}, nil
 }
 
-func (cp *ControlPlane) path(name string) string { return filepath.Join(cp.dir, name) }
+func (cp *ControlPlane) filePath(name string) string { return filepath.Join(cp.dir, name) }

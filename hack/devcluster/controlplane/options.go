@@ -55,7 +55,7 @@ func (o Options) workDir() (dir string, temporary bool, err error) {
 	}
 	// Mkdir fails if there is data of an earlier control plane: it does not
 	// match the new certificates.
-	if err := os.Mkdir(filepath.Join(dir, etcdData), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, etcdDataDir), 0o700); err != nil {
 		return "", false, fmt.Errorf("making the directory of etcd: %w", err)
 	}
 	return dir, false, nil

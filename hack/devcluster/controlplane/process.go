@@ -14,8 +14,8 @@ import (
 // logTail is how many lines of its log an error about a program contains.
 const logTail = 15
 
-// process is a running child.
-type process struct {
+// childProcess is a running child.
+type childProcess struct {
 	name string
 	log  string // path of its output
 	from int64  // where in the log the output of this run begins
@@ -26,7 +26,7 @@ type process struct {
 
 // startProcess starts a program in dir and appends its output to NAME.log
 // there. The kernel kills it when this process ends.
-func startProcess(dir, name, binary string, args ...string) (*process, error) {
+func startProcess(dir, name, binary string, args ...string) (*childProcess, error) {
 	logPath := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -43,18 +43,18 @@ func startProcess(dir, name, binary string, args ...string) (*process, error) {
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // Ctrl-C in a terminal goes to the test, which then stops its programs
 	}
-	p := &process{name: name, log: logPath, from: info.Size(), cmd: cmd, done: make(chan struct{})}
+	p := &childProcess{name: name, log: logPath, from: info.Size(), cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
-	go p.run(started)
+	go p.runChild(started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	return p, nil
 }
 
-// run starts the child and waits for its end on one thread: PR_SET_PDEATHSIG
+// runChild starts the child and waits for its end on one thread: PR_SET_PDEATHSIG
 // kills the child when the thread that started it ends, not the process.
-func (p *process) run(started chan<- error) {
+func (p *childProcess) runChild(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()
@@ -66,8 +66,8 @@ func (p *process) run(started chan<- error) {
 	close(p.done)
 }
 
-// ended reports whether the child has ended.
-func (p *process) ended() bool {
+// hasEnded reports whether the child has ended.
+func (p *childProcess) hasEnded() bool {
 	select {
 	case <-p.done:
 		return true
@@ -79,9 +79,9 @@ func (p *process) ended() bool {
 // stop kills the child and waits for its end. There is no graceful shutdown:
 // tests need an outage at once, nothing else uses the data, and what etcd has
 // written is safe in the kernel. It fails if the child had already ended.
-func (p *process) stop() error {
-	if p.ended() {
-		return p.failure(errors.New("ended by itself"))
+func (p *childProcess) stop() error {
+	if p.hasEnded() {
+		return p.endError(errors.New("ended by itself"))
 	}
 	err := p.cmd.Process.Kill()
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -91,18 +91,18 @@ func (p *process) stop() error {
 	return nil
 }
 
-// failure returns an error with the cause, how the child ended, and the end of
+// endError returns an error with the cause, how the child ended, and the end of
 // its log.
-func (p *process) failure(cause error) error {
+func (p *childProcess) endError(cause error) error {
 	state := "still running"
-	if p.ended() {
+	if p.hasEnded() {
 		state = p.cmd.ProcessState.String()
 	}
-	return fmt.Errorf("%s (%s): %w; its last lines:\n%s", p.name, state, cause, p.tail())
+	return fmt.Errorf("%s (%s): %w; its last lines:\n%s", p.name, state, cause, p.logTailLines())
 }
 
-// tail returns the last lines of this run's log.
-func (p *process) tail() string {
+// logTailLines returns the last lines of this run's log.
+func (p *childProcess) logTailLines() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()

@@ -33,7 +33,7 @@ func Boot(specPath string, command []string) error {
 	if err != nil {
 		return err
 	}
-	if err := cgroup.Enter(spec.Cgroups); err != nil {
+	if err := cgroup.EnterGroups(spec.Cgroups); err != nil {
 		return err
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
@@ -42,7 +42,7 @@ func Boot(specPath string, command []string) error {
 	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
 		return fmt.Errorf("setting the host name: %w", err)
 	}
-	if err := mounts(spec, hierarchies); err != nil {
+	if err := mountAll(spec, hierarchies); err != nil {
 		return err
 	}
 	if err := leaveRoot(hierarchies); err != nil {
@@ -66,14 +66,14 @@ func leaveRoot(hierarchies []cgroup.Hierarchy) error {
 		if err := os.Mkdir(own, 0o755); err != nil {
 			return fmt.Errorf("making the control group of the host's programs: %w", err)
 		}
-		if err := cgroup.Enter([]string{own}); err != nil {
+		if err := cgroup.EnterGroups([]string{own}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
+func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("separating the host's mounts: %w", err)
 	}
@@ -91,7 +91,7 @@ func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
 			_ = f.Close()
 		}
 	}()
-	for target, source := range bindings(spec) {
+	for target, source := range bindMounts(spec) {
 		f, err := os.OpenFile(source, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("opening what becomes %s: %w", target, err)
@@ -121,7 +121,7 @@ func mounts(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	return nil
 }
 
-func bindings(spec Spec) map[string]string {
+func bindMounts(spec Spec) map[string]string {
 	b := map[string]string{"/var": spec.Disk}
 	for name, source := range spec.Binaries {
 		b[filepath.Join(BinDir, name)] = source

@@ -63,24 +63,24 @@ func Call(pid int, request Request) ([]Status, error) {
 	return response.Programs, nil
 }
 
-func (s *supervisor) serve(listener net.Listener) error {
+func (s *supervisor) serveRequests(listener net.Listener) error {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return fmt.Errorf("accepting a request: %w", err)
 		}
-		go s.answer(conn)
+		go s.answerRequest(conn)
 	}
 }
 
-func (s *supervisor) answer(conn net.Conn) {
+func (s *supervisor) answerRequest(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	var request Request
 	if json.NewDecoder(conn).Decode(&request) != nil {
 		return // the client has closed the connection
 	}
 	var response Response
-	if err := s.do(request); err != nil {
+	if err := s.doRequest(request); err != nil {
 		response.Error = err.Error()
 	}
 	s.mu.Lock()
@@ -91,7 +91,7 @@ func (s *supervisor) answer(conn net.Conn) {
 	_ = json.NewEncoder(conn).Encode(response) // ignore errors: the client has closed the connection
 }
 
-func (s *supervisor) do(request Request) error {
+func (s *supervisor) doRequest(request Request) error {
 	if request.Op == OpStatus {
 		return nil
 	}
@@ -101,19 +101,19 @@ func (s *supervisor) do(request Request) error {
 		}
 		switch request.Op {
 		case OpStop:
-			return s.stop(p)
+			return s.stopProgram(p)
 		case OpStart:
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			p.status.Stopped = false
-			s.start(p)
+			s.startProgram(p)
 			return nil
 		}
 	}
 	return fmt.Errorf("operation %q: no program %q on this host", request.Op, request.Program)
 }
 
-func (s *supervisor) stop(p *supervised) error {
+func (s *supervisor) stopProgram(p *supervisedProgram) error {
 	s.mu.Lock()
 	p.status.Stopped = true
 	pid := p.status.PID

@@ -43,10 +43,10 @@ type Status struct {
 // did not start, so it waits for any child.
 type supervisor struct {
 	mu       sync.Mutex
-	programs []*supervised
+	programs []*supervisedProgram
 }
 
-type supervised struct {
+type supervisedProgram struct {
 	program Program
 	status  Status
 }
@@ -62,7 +62,7 @@ func Run() error {
 	}
 	s := &supervisor{}
 	for _, p := range spec.Programs {
-		s.programs = append(s.programs, &supervised{program: p, status: Status{Name: p.Name}})
+		s.programs = append(s.programs, &supervisedProgram{program: p, status: Status{Name: p.Name}})
 	}
 	listener, err := net.Listen("unix", Socket)
 	if err != nil {
@@ -71,20 +71,20 @@ func Run() error {
 	for _, p := range s.programs {
 		go s.startWhenReady(p)
 	}
-	go s.reap()
-	return s.serve(listener)
+	go s.reapChildren()
+	return s.serveRequests(listener)
 }
 
-func (s *supervisor) startWhenReady(p *supervised) {
+func (s *supervisor) startWhenReady(p *supervisedProgram) {
 	awaitAddress(p.program.Needs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.start(p)
+	s.startProgram(p)
 }
 
-// start starts the program unless it runs or is stopped. The caller must hold
+// startProgram starts the program unless it runs or is stopped. The caller must hold
 // s.mu.
-func (s *supervisor) start(p *supervised) {
+func (s *supervisor) startProgram(p *supervisedProgram) {
 	if p.status.PID != 0 || p.status.Stopped {
 		return
 	}
@@ -112,9 +112,9 @@ func (s *supervisor) start(p *supervised) {
 	_ = child.Release()
 }
 
-// reap waits for children in an endless loop, and restarts those that are
+// reapChildren waits for children in an endless loop, and restarts those that are
 // programs.
-func (s *supervisor) reap() {
+func (s *supervisor) reapChildren() {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)
@@ -123,12 +123,12 @@ func (s *supervisor) reap() {
 			continue
 		}
 		if err == nil {
-			s.ended(pid, status)
+			s.noteEnded(pid, status)
 		}
 	}
 }
 
-func (s *supervisor) ended(pid int, status unix.WaitStatus) {
+func (s *supervisor) noteEnded(pid int, status unix.WaitStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.programs {

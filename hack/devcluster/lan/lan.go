@@ -25,10 +25,10 @@ const (
 // EnsureSwitch makes the namespace with the bridge unless it exists.
 func EnsureSwitch(cluster string) error {
 	namespace := Namespace(cluster, switchHost)
-	if Exists(namespace) {
+	if NamespaceExists(namespace) {
 		return nil
 	}
-	if err := create(namespace); err != nil {
+	if err := createNamespace(namespace); err != nil {
 		return err
 	}
 	return withHandle(namespace, func(h *netlink.Handle) error {
@@ -43,21 +43,21 @@ func EnsureSwitch(cluster string) error {
 		if err := h.LinkAdd(bridge); err != nil {
 			return fmt.Errorf("adding bridge %s: %w", bridgeName, err)
 		}
-		return up(h, bridgeName)
+		return setUp(h, bridgeName)
 	})
 }
 
 // RemoveSwitch removes the bridge and its namespace.
-func RemoveSwitch(cluster string) error { return remove(Namespace(cluster, switchHost)) }
+func RemoveSwitch(cluster string) error { return removeNamespace(Namespace(cluster, switchHost)) }
 
 // EnsureHost makes the namespace of the host and plugs it into the bridge, unless
 // the namespace exists.
 func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	namespace := Namespace(cluster, host.Name)
-	if Exists(namespace) {
+	if NamespaceExists(namespace) {
 		return nil
 	}
-	if err := create(namespace); err != nil {
+	if err := createNamespace(namespace); err != nil {
 		return err
 	}
 	err := configureHost(cluster, host, nodes)
@@ -72,11 +72,11 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	if err := sysctls(namespace, hostSysctls(host)); err != nil {
 		return err
 	}
-	if err := plug(cluster, host); err != nil {
+	if err := plugIn(cluster, host); err != nil {
 		return err
 	}
 	return withHandle(namespace, func(h *netlink.Handle) error {
-		if err := up(h, "lo"); err != nil {
+		if err := setUp(h, "lo"); err != nil {
 			return err
 		}
 		link, err := h.LinkByName(hostLink)
@@ -90,7 +90,7 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 				return fmt.Errorf("adding address %s: %w", address, err)
 			}
 		}
-		if err := up(h, hostLink); err != nil {
+		if err := setUp(h, hostLink); err != nil {
 			return err
 		}
 		for _, r := range Routes(host, nodes) {
@@ -102,10 +102,10 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	})
 }
 
-// plug connects the host with the bridge. Both ends are made in their
+// plugIn connects the host with the bridge. Both ends are made in their
 // namespaces, so that neither ever appears in the machine's own namespace.
-func plug(cluster string, host plan.Host) error {
-	inside, err := netns.GetFromPath(Path(Namespace(cluster, host.Name)))
+func plugIn(cluster string, host plan.Host) error {
+	inside, err := netns.GetFromPath(NamespacePath(Namespace(cluster, host.Name)))
 	if err != nil {
 		return fmt.Errorf("opening the host's namespace: %w", err)
 	}
@@ -128,14 +128,14 @@ func plug(cluster string, host plan.Host) error {
 		if err := h.LinkAdd(cable); err != nil {
 			return fmt.Errorf("adding the link of host %s: %w", host.Name, err)
 		}
-		return up(h, host.Name)
+		return setUp(h, host.Name)
 	})
 }
 
 // RemoveHost unplugs the host and removes its namespace.
 func RemoveHost(cluster, host string) error {
 	var unplug error
-	if namespace := Namespace(cluster, switchHost); Exists(namespace) {
+	if namespace := Namespace(cluster, switchHost); NamespaceExists(namespace) {
 		unplug = withHandle(namespace, func(h *netlink.Handle) error {
 			link, err := h.LinkByName(host)
 			if errors.As(err, &netlink.LinkNotFoundError{}) {
@@ -150,14 +150,14 @@ func RemoveHost(cluster, host string) error {
 			return nil
 		})
 	}
-	return errors.Join(unplug, remove(Namespace(cluster, host)))
+	return errors.Join(unplug, removeNamespace(Namespace(cluster, host)))
 }
 
 // SetLink pulls the host's cable (the host loses carrier) or plugs it in again.
 func SetLink(cluster, host string, isUp bool) error {
 	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
 		if isUp {
-			return up(h, host)
+			return setUp(h, host)
 		}
 		link, err := h.LinkByName(host)
 		if err != nil {
@@ -190,7 +190,7 @@ func HasCable(cluster, host string) bool {
 	return err == nil
 }
 
-func up(h *netlink.Handle, name string) error {
+func setUp(h *netlink.Handle, name string) error {
 	link, err := h.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", name, err)
@@ -202,7 +202,7 @@ func up(h *netlink.Handle, name string) error {
 }
 
 func withHandle(namespace string, fn func(*netlink.Handle) error) error {
-	ns, err := netns.GetFromPath(Path(namespace))
+	ns, err := netns.GetFromPath(NamespacePath(namespace))
 	if err != nil {
 		return fmt.Errorf("opening network namespace %s: %w", namespace, err)
 	}
@@ -216,7 +216,7 @@ func withHandle(namespace string, fn func(*netlink.Handle) error) error {
 }
 
 func sysctls(namespace string, settings []sysctl) error {
-	return In(namespace, func() error {
+	return InNamespace(namespace, func() error {
 		for _, s := range settings {
 			// /proc/sys/net is that of the thread's namespace. A missing file is
 			// ignored: the kernel was built without the feature.

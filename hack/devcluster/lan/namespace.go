@@ -31,20 +31,20 @@ func Namespace(cluster, host string) string {
 // of the names of all namespaces.
 const DefaultCluster = "lbstack"
 
-// Path returns the file by which a process enters the namespace.
-func Path(namespace string) string { return filepath.Join(namespaceDir, namespace) }
+// NamespacePath returns the file by which a process enters the namespace.
+func NamespacePath(namespace string) string { return filepath.Join(namespaceDir, namespace) }
 
-// Exists reports whether there is a namespace of that name.
-func Exists(namespace string) bool {
+// NamespaceExists reports whether there is a namespace of that name.
+func NamespaceExists(namespace string) bool {
 	var fs unix.Statfs_t
-	return unix.Statfs(Path(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
+	return unix.Statfs(NamespacePath(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-// In runs fn on its own thread inside the namespace. Sockets that fn opens and
+// InNamespace runs fn on its own thread inside the namespace. Sockets that fn opens and
 // programs that it starts are in the namespace; goroutines that it starts are not.
-func In(namespace string, fn func() error) error {
+func InNamespace(namespace string, fn func() error) error {
 	return onThread(func() error {
-		f, err := os.Open(Path(namespace))
+		f, err := os.Open(NamespacePath(namespace))
 		if err != nil {
 			return fmt.Errorf("opening network namespace: %w", err)
 		}
@@ -77,15 +77,15 @@ func onThread(fn func() error) error {
 	return <-result
 }
 
-// create makes a network namespace with that name, as `ip netns add` does.
-func create(namespace string) error {
+// createNamespace makes a network namespace with that name, as `ip netns add` does.
+func createNamespace(namespace string) error {
 	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", namespaceDir, err)
 	}
-	if err := share(namespaceDir); err != nil {
+	if err := makeShared(namespaceDir); err != nil {
 		return err
 	}
-	path := Path(namespace)
+	path := NamespacePath(namespace)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
 		return fmt.Errorf("naming a network namespace: %w", err)
@@ -106,10 +106,10 @@ func create(namespace string) error {
 	return err
 }
 
-// share makes a folder a shared mount point, unless it is one. `ip netns add` does the
+// makeShared makes a folder a shared mount point, unless it is one. `ip netns add` does the
 // same for a folder that is not shared; its mount would then cover the names of
 // existing namespaces, and these could not be removed.
-func share(dir string) error {
+func makeShared(dir string) error {
 	const kind = unix.MS_SHARED | unix.MS_REC
 	err := unix.Mount("", dir, "none", kind, "")
 	if !errors.Is(err, unix.EINVAL) {
@@ -124,10 +124,10 @@ func share(dir string) error {
 	return nil
 }
 
-// remove removes the name of a namespace. The namespace itself ends when no process
+// removeNamespace removes the name of a namespace. The namespace itself ends when no process
 // is in it. It returns no error if there is no such namespace.
-func remove(namespace string) error {
-	path := Path(namespace)
+func removeNamespace(namespace string) error {
+	path := NamespacePath(namespace)
 	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("unmounting network namespace %s: %w", namespace, err)
 	}

@@ -21,7 +21,7 @@ type Route struct {
 func Routes(host plan.Host, nodes []plan.Host) []Route {
 	var routes []Route
 	if host.Name != plan.Router {
-		router, _ := plan.Find(0, plan.Router)
+		router, _ := plan.FindHost(0, plan.Router)
 		routes = append(routes,
 			Route{netip.PrefixFrom(netip.IPv4Unspecified(), 0), router.V4},
 			Route{netip.PrefixFrom(netip.IPv6Unspecified(), 0), router.V6})

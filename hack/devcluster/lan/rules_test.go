@@ -29,7 +29,7 @@ func TestRoutes(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			host, ok := plan.Find(2, test.host)
+			host, ok := plan.FindHost(2, test.host)
 			if !ok {
 				t.Fatalf("no host %s", test.host)
 			}
@@ -45,7 +45,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestClientHasDefaultNeighbourSettingsAndDoesNotForward(t *testing.T) {
-	client, _ := plan.Find(1, plan.Client)
+	client, _ := plan.FindHost(1, plan.Client)
 	for _, s := range hostSysctls(client) {
 		switch s.name {
 		case "ipv4/ip_forward", "ipv6/conf/all/forwarding":

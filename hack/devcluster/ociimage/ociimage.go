@@ -71,39 +71,39 @@ type descriptor struct {
 // Pinned returns the name of the image with its digest in place of the tag, for example
 // "ghcr.io/lbstack/lbstack@sha256:...".
 func (i Image) Pinned() (string, error) {
-	blobs, err := i.blobs()
+	blobs, err := i.buildBlobs()
 	if err != nil {
 		return "", err
 	}
-	return i.pinned(blobs.manifest), nil
+	return i.pinnedName(blobs.manifest), nil
 }
 
-func (i Image) pinned(manifest []byte) string {
-	repository, _ := i.split()
-	return repository + "@" + describe(mediaManifest, manifest).Digest
+func (i Image) pinnedName(manifest []byte) string {
+	repository, _ := i.splitName()
+	return repository + "@" + descriptorOf(mediaManifest, manifest).Digest
 }
 
-// split returns the parts of the name. A colon before the last slash belongs to a port.
-func (i Image) split() (repository, tag string) {
+// splitName returns the parts of the name. A colon before the last slash belongs to a port.
+func (i Image) splitName() (repository, tag string) {
 	last := strings.LastIndexByte(i.Name, '/') + 1
 	name, tag, _ := strings.Cut(i.Name[last:], ":")
 	return i.Name[:last] + name, cmp.Or(tag, "latest")
 }
 
-// blobs are the contents of an image. The digest of the image is that of the manifest.
-type blobs struct{ config, manifest, layer []byte }
+// imageBlobs are the contents of an image. The digest of the image is that of the manifest.
+type imageBlobs struct{ config, manifest, layer []byte }
 
-func (i Image) blobs() (b blobs, err error) {
-	if b.layer, err = i.layer(); err != nil {
+func (i Image) buildBlobs() (b imageBlobs, err error) {
+	if b.layer, err = i.buildLayer(); err != nil {
 		return b, fmt.Errorf("image %s: %w", i.Name, err)
 	}
-	if b.config, err = i.config(b.layer); err != nil {
+	if b.config, err = i.buildConfig(b.layer); err != nil {
 		return b, fmt.Errorf("image %s: %w", i.Name, err)
 	}
 	b.manifest, err = json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": mediaManifest,
-		"config": describe(mediaConfig, b.config),
-		"layers": []descriptor{describe(mediaLayer, b.layer)},
+		"config": descriptorOf(mediaConfig, b.config),
+		"layers": []descriptor{descriptorOf(mediaLayer, b.layer)},
 	})
 	if err != nil {
 		return b, fmt.Errorf("image %s: encoding the manifest: %w", i.Name, err)
@@ -113,16 +113,16 @@ func (i Image) blobs() (b blobs, err error) {
 
 // Write writes the image as a tar archive.
 func (i Image) Write(w io.Writer) error {
-	b, err := i.blobs()
+	b, err := i.buildBlobs()
 	if err != nil {
 		return err
 	}
-	_, tag := i.split()
-	entry := describe(mediaManifest, b.manifest)
+	_, tag := i.splitName()
+	entry := descriptorOf(mediaManifest, b.manifest)
 	entry.Annotations = map[string]string{"io.containerd.image.name": i.Name, "org.opencontainers.image.ref.name": tag}
 	entries := []descriptor{entry}
 	if i.ByDigest {
-		entry.Annotations = map[string]string{"io.containerd.image.name": i.pinned(b.manifest)}
+		entry.Annotations = map[string]string{"io.containerd.image.name": i.pinnedName(b.manifest)}
 		entries = append(entries, entry)
 	}
 	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": mediaIndex, "manifests": entries})
@@ -134,15 +134,15 @@ func (i Image) Write(w io.Writer) error {
 		{Path: "index.json", Content: index, Mode: 0o644},
 	}
 	for _, blob := range [][]byte{b.config, b.manifest, b.layer} {
-		files = append(files, File{Path: "blobs/sha256/" + sum(blob), Content: blob, Mode: 0o644})
+		files = append(files, File{Path: "blobs/sha256/" + digestOf(blob), Content: blob, Mode: 0o644})
 	}
-	if err := archive(w, nil, files); err != nil {
+	if err := writeArchive(w, nil, files); err != nil {
 		return fmt.Errorf("image %s: %w", i.Name, err)
 	}
 	return nil
 }
 
-func (i Image) config(layer []byte) ([]byte, error) {
+func (i Image) buildConfig(layer []byte) ([]byte, error) {
 	run := map[string]any{
 		"Entrypoint": i.Entrypoint, "User": i.User, "WorkingDir": "/",
 		"Env": []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -153,7 +153,7 @@ func (i Image) config(layer []byte) ([]byte, error) {
 	config, err := json.Marshal(map[string]any{
 		"architecture": cmp.Or(i.Architecture, "amd64"), "os": "linux",
 		"config": run,
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + sum(layer)}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + digestOf(layer)}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the configuration: %w", err)
@@ -161,9 +161,9 @@ func (i Image) config(layer []byte) ([]byte, error) {
 	return config, nil
 }
 
-// layer returns the image's file system: the image's files, and files and folders that
+// buildLayer returns the image's file system: the image's files, and files and folders that
 // programs expect in any system.
-func (i Image) layer() ([]byte, error) {
+func (i Image) buildLayer() ([]byte, error) {
 	files := []File{
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
 		{Path: "etc/group", Mode: 0o644, Content: []byte("root:x:0:\nnonroot:x:65532:\n")},
@@ -182,7 +182,7 @@ func (i Image) layer() ([]byte, error) {
 	}
 	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
 	var buffer bytes.Buffer
-	if err := archive(&buffer, []directory{{"etc/", 0o755}, {"tmp/", 0o1777}}, files); err != nil {
+	if err := writeArchive(&buffer, []directory{{"etc/", 0o755}, {"tmp/", 0o1777}}, files); err != nil {
 		return nil, err
 	}
 	return buffer.Bytes(), nil
@@ -193,9 +193,9 @@ type directory struct {
 	mode int64
 }
 
-// archive writes directories and files without data that depends on the machine or the
+// writeArchive writes directories and files without data that depends on the machine or the
 // time.
-func archive(w io.Writer, directories []directory, files []File) error {
+func writeArchive(w io.Writer, directories []directory, files []File) error {
 	t := tar.NewWriter(w)
 	epoch := time.Unix(0, 0)
 	for _, d := range directories {
@@ -219,11 +219,11 @@ func archive(w io.Writer, directories []directory, files []File) error {
 	return nil
 }
 
-func describe(mediaType string, blob []byte) descriptor {
-	return descriptor{MediaType: mediaType, Digest: "sha256:" + sum(blob), Size: len(blob)}
+func descriptorOf(mediaType string, blob []byte) descriptor {
+	return descriptor{MediaType: mediaType, Digest: "sha256:" + digestOf(blob), Size: len(blob)}
 }
 
-func sum(b []byte) string {
+func digestOf(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
 }

@@ -136,8 +136,8 @@ func untar(t *testing.T, archive []byte) map[string][]byte {
 func blob(t *testing.T, layout map[string][]byte, d descriptor) []byte {
 	t.Helper()
 	content := layout["blobs/sha256/"+d.Digest[len("sha256:"):]]
-	if len(content) != d.Size || "sha256:"+sum(content) != d.Digest {
-		t.Fatalf("blob %s: got %d bytes with digest %s, want %d", d.Digest, len(content), sum(content), d.Size)
+	if len(content) != d.Size || "sha256:"+digestOf(content) != d.Digest {
+		t.Fatalf("blob %s: got %d bytes with digest %s, want %d", d.Digest, len(content), digestOf(content), d.Size)
 	}
 	return content
 }

@@ -46,8 +46,8 @@ type Pair struct {
 	KeyPEM  []byte
 }
 
-// New returns a new self-signed authority, valid for 365 days.
-func New(commonName string) (*CA, error) {
+// NewCA returns a new self-signed authority, valid for 365 days.
+func NewCA(commonName string) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating the key of the authority %q: %w", commonName, err)
@@ -67,14 +67,14 @@ func New(commonName string) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the key of the authority %q: %w", commonName, err)
 	}
-	return Parse(encode(certificateBlock, der), keyPEM)
+	return ParseCA(encodePEM(certificateBlock, der), keyPEM)
 }
 
-// Parse returns the authority from its CertPEM and KeyPEM. It refuses a
+// ParseCA returns the authority from its CertPEM and KeyPEM. It refuses a
 // certificate that is not one of an authority, and a key that does not belong to
 // the certificate.
-func Parse(certPEM, keyPEM []byte) (*CA, error) {
-	der, err := decode(certificateBlock, certPEM)
+func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
+	der, err := decodePEM(certificateBlock, certPEM)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func Parse(certPEM, keyPEM []byte) (*CA, error) {
 	if !cert.IsCA {
 		return nil, fmt.Errorf("the certificate of %q is not one of an authority", cert.Subject.CommonName)
 	}
-	if der, err = decode(privateKeyBlock, keyPEM); err != nil {
+	if der, err = decodePEM(privateKeyBlock, keyPEM); err != nil {
 		return nil, err
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
@@ -139,7 +139,7 @@ func (ca *CA) Issue(r Request) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("encoding the key of %q: %w", r.CommonName, err)
 	}
-	return Pair{CertPEM: encode(certificateBlock, der), KeyPEM: keyPEM}, nil
+	return Pair{CertPEM: encodePEM(certificateBlock, der), KeyPEM: keyPEM}, nil
 }
 
 // newTemplate returns a template with the fields that all certificates have in

@@ -19,14 +19,14 @@ func encodeKey(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(privateKeyBlock, der), nil
+	return encodePEM(privateKeyBlock, der), nil
 }
 
-func encode(block string, der []byte) []byte {
+func encodePEM(block string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: block, Bytes: der})
 }
 
-func decode(want string, text []byte) ([]byte, error) {
+func decodePEM(want string, text []byte) ([]byte, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, fmt.Errorf("no PEM block, want %s", want)

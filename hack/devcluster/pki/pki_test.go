@@ -18,7 +18,7 @@ import (
 
 func newCA(t *testing.T, name string) *pki.CA {
 	t.Helper()
-	ca, err := pki.New(name)
+	ca, err := pki.NewCA(name)
 	if err != nil {
 		t.Fatalf("New(%q): %v", name, err)
 	}
@@ -101,7 +101,7 @@ func TestIssueRefusesAnEmptyName(t *testing.T) {
 
 func TestParsedAuthoritySignsForTheOriginal(t *testing.T) {
 	original := newCA(t, "testbed")
-	parsed, err := pki.Parse(original.CertPEM(), original.KeyPEM())
+	parsed, err := pki.ParseCA(original.CertPEM(), original.KeyPEM())
 	if err != nil {
 		t.Fatalf("Parse: %v", err)
 	}
@@ -124,7 +124,7 @@ func TestParseRefuses(t *testing.T) {
 		{"text that is not PEM", []byte("nothing"), ca.KeyPEM()},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := pki.Parse(tc.cert, tc.key); err == nil {
+			if _, err := pki.ParseCA(tc.cert, tc.key); err == nil {
 				t.Error("got no error, want one")
 			}
 		})

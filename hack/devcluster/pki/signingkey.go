@@ -24,5 +24,5 @@ func NewSigningKey() (privatePEM, publicPEM []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("encoding the public key of service account tokens: %w", err)
 	}
-	return privatePEM, encode(publicKeyBlock, public), nil
+	return privatePEM, encodePEM(publicKeyBlock, public), nil
 }

@@ -61,12 +61,12 @@ type Host struct {
 // IsNode reports whether the host runs pods.
 func (h Host) IsNode() bool { return h.Number > 0 }
 
-// Programs reports whether programs run on the host. Only such a host can be
+// RunsPrograms reports whether programs run on the host. Only such a host can be
 // powered on and off.
-func (h Host) Programs() bool { return h.Kubernetes() || h.Name == Router }
+func (h Host) RunsPrograms() bool { return h.RunsKubernetes() || h.Name == Router }
 
-// Kubernetes reports whether programs of Kubernetes run on the host.
-func (h Host) Kubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
+// RunsKubernetes reports whether programs of Kubernetes run on the host.
+func (h Host) RunsKubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
 
 // Weight returns the processor share of the host as a multiple of that of a node. It matters
 // while the processors are fully used. A real router is a separate machine, so that load on
@@ -99,9 +99,9 @@ func (h Host) MAC() [6]byte {
 // Hosts returns the hosts of a cluster with the given number of nodes: router,
 // control plane, client, then the nodes in order.
 func Hosts(nodes int) []Host {
-	hosts := []Host{host(Router, routerOctet, 0), host(ControlPlane, controlPlaneOctet, 0), host(Client, clientOctet, 0)}
+	hosts := []Host{newHost(Router, routerOctet, 0), newHost(ControlPlane, controlPlaneOctet, 0), newHost(Client, clientOctet, 0)}
 	for n := 1; n <= nodes; n++ {
-		hosts = append(hosts, host(NodeName(n), controlPlaneOctet+n, n))
+		hosts = append(hosts, newHost(NodeName(n), controlPlaneOctet+n, n))
 	}
 	return hosts
 }
@@ -111,9 +111,9 @@ func Nodes(nodes int) []Host {
 	return slices.DeleteFunc(Hosts(nodes), func(h Host) bool { return !h.IsNode() })
 }
 
-// Find returns the host of that name in a cluster with the given number of
+// FindHost returns the host of that name in a cluster with the given number of
 // nodes.
-func Find(nodes int, name string) (Host, bool) {
+func FindHost(nodes int, name string) (Host, bool) {
 	hosts := Hosts(nodes)
 	i := slices.IndexFunc(hosts, func(h Host) bool { return h.Name == name })
 	if i < 0 {
@@ -131,7 +131,7 @@ func APIServiceAddresses() []netip.Addr {
 	return []netip.Addr{ServicesV4.Addr().Next(), ServicesV6.Addr().Next()}
 }
 
-func host(name string, octet, number int) Host {
+func newHost(name string, octet, number int) Host {
 	v4 := LANv4.Addr().As4()
 	v4[3] = byte(octet)
 	return Host{

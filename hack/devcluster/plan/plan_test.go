@@ -17,7 +17,7 @@ func TestAddresses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h, ok := Find(10, test.host)
+			h, ok := FindHost(10, test.host)
 			if !ok || h.V4 != netip.MustParseAddr(test.v4) || h.V6 != netip.MustParseAddr(test.v6) {
 				t.Errorf("host %s: got %s and %s (found %t), want %s and %s", test.host, h.V4, h.V6, ok, test.v4, test.v6)
 			}
@@ -53,7 +53,7 @@ func TestRangesLieWithinTheirNetworks(t *testing.T) {
 }
 
 func TestAHostThatIsNotThere(t *testing.T) {
-	if h, ok := Find(3, "node4"); ok {
+	if h, ok := FindHost(3, "node4"); ok {
 		t.Errorf("node4 of three nodes: got %+v, want none", h)
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// need is a file, or a program in the search path, and the Debian package that
+// neededFile is a file, or a program in the search path, and the Debian package that
 // has it.
-type need struct{ what, debianPackage string }
+type neededFile struct{ what, debianPackage string }
 
-var needs = []need{
+var neededFiles = []neededFile{
 	{"containerd", "containerd"},
 	{"ctr", "containerd"},
 	{"runc", "runc"},
@@ -30,8 +30,8 @@ var needs = []need{
 	{"nsenter", "util-linux"},
 }
 
-// Root returns an error unless this process may make namespaces.
-func Root() error {
+// CheckRoot returns an error unless this process may make namespaces.
+func CheckRoot() error {
 	if os.Geteuid() != 0 {
 		return errors.New("the test bed makes network namespaces and needs root: run the same command with sudo")
 	}
@@ -41,16 +41,16 @@ func Root() error {
 // Check returns an error if something is missing. The error names what is
 // missing and how to install it.
 func Check() error {
-	if err := Root(); err != nil {
+	if err := CheckRoot(); err != nil {
 		return err
 	}
-	return missing(needs, func(what string) bool {
+	return missingError(neededFiles, func(what string) bool {
 		_, err := exec.LookPath(what)
 		return err == nil
 	})
 }
 
-func missing(needs []need, present func(string) bool) error {
+func missingError(needs []neededFile, present func(string) bool) error {
 	var what, packages []string
 	for _, n := range needs {
 		if present(n.what) {

@@ -25,7 +25,7 @@ func TestMissing(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := missing(needs, test.present)
+			err := missingError(neededFiles, test.present)
 			if (err == nil) != (test.want == nil) {
 				t.Fatalf("got %v, want failing %t", err, test.want != nil)
 			}

@@ -23,8 +23,8 @@ type Identity struct {
 	Start uint64 `json:"start"`
 }
 
-// Of returns the identity of the process that has that id now.
-func Of(pid int) (Identity, error) {
+// IdentityOf returns the identity of the process that has that id now.
+func IdentityOf(pid int) (Identity, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return Identity{}, fmt.Errorf("reading the status of process %d: %w", pid, err)

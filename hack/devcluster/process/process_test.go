@@ -38,7 +38,7 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestProcessIsIdentifiedByItsStartTimeToo(t *testing.T) {
-	self, err := Of(os.Getpid())
+	self, err := IdentityOf(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestProcessThatEndedDoesNotRun(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	id, err := Of(cmd.Process.Pid)
+	id, err := IdentityOf(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}

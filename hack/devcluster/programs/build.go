@@ -23,43 +23,43 @@ const (
 	errorLines = 20
 )
 
-// module is a Go module whose root package is one program.
-type module struct {
+// programModule is a Go module whose root package is one program.
+type programModule struct {
 	name    string // name of the program's file, without the hash
 	title   string // name in messages
 	dir     string
 	ldflags string
 }
 
-// ensure returns the path of the program in the cache. It builds the program if
+// ensureProgram returns the path of the program in the cache. It builds the program if
 // it is not there.
-func (m module) ensure(ctx context.Context, cache string, progress io.Writer) (string, error) {
-	hash, err := m.hash(ctx)
+func (m programModule) ensureProgram(ctx context.Context, cache string, progress io.Writer) (string, error) {
+	hash, err := m.sourceHash(ctx)
 	if err != nil {
 		return "", err
 	}
 	target := filepath.Join(cache, m.name+"-"+hash)
-	if present(target) {
+	if isPresent(target) {
 		return target, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("making the cache: %w", err)
 	}
-	unlock, err := lock(ctx, target+".lock", func() {
+	unlock, err := lockFile(ctx, target+".lock", func() {
 		fmt.Fprintf(progress, "waiting for another process that builds %s\n", m.title)
 	})
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if present(target) { // built while this process waited
+	if isPresent(target) { // built while this process waited
 		return target, nil
 	}
-	return target, m.build(ctx, target, progress)
+	return target, m.buildProgram(ctx, target, progress)
 }
 
-// build writes the program to target, complete or not at all.
-func (m module) build(ctx context.Context, target string, progress io.Writer) error {
+// buildProgram writes the program to target, complete or not at all.
+func (m programModule) buildProgram(ctx context.Context, target string, progress io.Writer) error {
 	scratch, err := os.MkdirTemp(filepath.Dir(target), ".building-"+m.name+"-")
 	if err != nil {
 		return fmt.Errorf("making a directory for the build: %w", err)
@@ -67,7 +67,7 @@ func (m module) build(ctx context.Context, target string, progress io.Writer) er
 	defer os.RemoveAll(scratch)
 	made := filepath.Join(scratch, m.name)
 	stop := reportProgress(progress, fmt.Sprintf("building %s (once, kept in %s)", m.title, filepath.Dir(target)))
-	_, err = m.goTool(ctx, append(append([]string{"build"}, m.flags()...), "-o", made, ".")...)
+	_, err = m.goTool(ctx, append(append([]string{"build"}, m.buildFlags()...), "-o", made, ".")...)
 	stop()
 	if err != nil {
 		return err
@@ -78,14 +78,14 @@ func (m module) build(ctx context.Context, target string, progress io.Writer) er
 	return nil
 }
 
-// flags returns build flags with which two checkouts of the same source give
+// buildFlags returns build flags with which two checkouts of the same source give
 // the same program.
-func (m module) flags() []string {
+func (m programModule) buildFlags() []string {
 	return []string{"-trimpath", "-buildvcs=false", "-ldflags", m.ldflags}
 }
 
 // goTool runs the go command in the module and returns its standard output.
-func (m module) goTool(ctx context.Context, args ...string) (string, error) {
+func (m programModule) goTool(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = m.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
@@ -132,9 +132,9 @@ func reportProgress(progress io.Writer, text string) (stop func()) {
 	}
 }
 
-// present reports whether the cache has the program. A build gets that name
+// isPresent reports whether the cache has the program. A build gets that name
 // only when it is finished.
-func present(path string) bool {
+func isPresent(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }

@@ -14,9 +14,9 @@ import (
 )
 
 // tiny returns a module whose program prints a text.
-func tiny(t *testing.T) module {
+func tiny(t *testing.T) programModule {
 	t.Helper()
-	m := module{name: "tiny", title: "the tiny program", dir: t.TempDir(), ldflags: strip + " -X main.text=hello"}
+	m := programModule{name: "tiny", title: "the tiny program", dir: t.TempDir(), ldflags: stripFlags + " -X main.text=hello"}
 	write(t, filepath.Join(m.dir, "go.mod"), "module tiny\n\ngo 1.26.0\n")
 	write(t, filepath.Join(m.dir, "main.go"), "package main\n\nvar text = \"none\"\n\nfunc main() { println(text) }\n")
 	return m
@@ -25,7 +25,7 @@ func tiny(t *testing.T) module {
 func TestEnsureBuildsOnce(t *testing.T) {
 	m, cache := tiny(t), filepath.Join(t.TempDir(), "not", "yet")
 	var progress bytes.Buffer
-	first, err := m.ensure(t.Context(), cache, &progress)
+	first, err := m.ensureProgram(t.Context(), cache, &progress)
 	if err != nil {
 		t.Fatalf("ensure: %v", err)
 	}
@@ -37,7 +37,7 @@ func TestEnsureBuildsOnce(t *testing.T) {
 		t.Errorf("the program prints %q, %v, want %q", output, err, "hello\n")
 	}
 	progress.Reset()
-	second, err := m.ensure(t.Context(), cache, &progress)
+	second, err := m.ensureProgram(t.Context(), cache, &progress)
 	if err != nil || second != first {
 		t.Errorf("again: got %q, %v, want %q", second, err, first)
 	}
@@ -56,7 +56,7 @@ func TestEnsureAtOnceBuildsOnce(t *testing.T) {
 	var errs [len(builds)]error
 	var wait sync.WaitGroup
 	for i := range builds {
-		wait.Go(func() { _, errs[i] = m.ensure(t.Context(), cache, &builds[i]) })
+		wait.Go(func() { _, errs[i] = m.ensureProgram(t.Context(), cache, &builds[i]) })
 	}
 	wait.Wait()
 	built := 0
@@ -74,7 +74,7 @@ func TestEnsureAtOnceBuildsOnce(t *testing.T) {
 func TestEnsureQuotesTheCompiler(t *testing.T) {
 	m, cache := tiny(t), t.TempDir()
 	write(t, filepath.Join(m.dir, "main.go"), "package main\n\nfunc main() { missing() }\n")
-	_, err := m.ensure(t.Context(), cache, &bytes.Buffer{})
+	_, err := m.ensureProgram(t.Context(), cache, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "undefined: missing") {
 		t.Errorf("got error %v, want one that holds the compiler's", err)
 	}
@@ -88,16 +88,16 @@ func TestEnsureQuotesTheCompiler(t *testing.T) {
 func TestEnsureEndsWithItsContext(t *testing.T) {
 	m, cache := tiny(t), t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	hash, err := m.hash(ctx)
+	hash, err := m.sourceHash(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := lock(ctx, filepath.Join(cache, m.name+"-"+hash+".lock"), func() {})
+	unlock, err := lockFile(ctx, filepath.Join(cache, m.name+"-"+hash+".lock"), func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unlock()
-	_, err = m.ensure(ctx, cache, writerFunc(func(p []byte) (int, error) {
+	_, err = m.ensureProgram(ctx, cache, writerFunc(func(p []byte) (int, error) {
 		cancel() // a waiting build prints that it waits
 		return len(p), nil
 	}))
@@ -113,25 +113,25 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestHash(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		change func(t *testing.T, m *module)
+		change func(t *testing.T, m *programModule)
 		same   bool
 	}{
-		{"the same source has the same hash", func(*testing.T, *module) {}, true},
-		{"the folder does not matter", func(t *testing.T, m *module) {
+		{"the same source has the same hash", func(*testing.T, *programModule) {}, true},
+		{"the folder does not matter", func(t *testing.T, m *programModule) {
 			moved := filepath.Join(t.TempDir(), "moved")
 			if err := os.Rename(m.dir, moved); err != nil {
 				t.Fatal(err)
 			}
 			m.dir = moved
 		}, true},
-		{"a text file does not matter", func(t *testing.T, m *module) {
+		{"a text file does not matter", func(t *testing.T, m *programModule) {
 			write(t, filepath.Join(m.dir, "README.md"), "text")
 		}, true},
-		{"other flags change it", func(_ *testing.T, m *module) { m.ldflags = strip }, false},
-		{"another file changes it", func(t *testing.T, m *module) {
+		{"other flags change it", func(_ *testing.T, m *programModule) { m.ldflags = stripFlags }, false},
+		{"another file changes it", func(t *testing.T, m *programModule) {
 			write(t, filepath.Join(m.dir, "other.go"), "package main\n")
 		}, false},
-		{"a changed go.sum changes it", func(t *testing.T, m *module) {
+		{"a changed go.sum changes it", func(t *testing.T, m *programModule) {
 			write(t, filepath.Join(m.dir, "go.sum"), "x")
 		}, false},
 	} {
@@ -147,9 +147,9 @@ func TestHash(t *testing.T) {
 	}
 }
 
-func hashOf(t *testing.T, m module) string {
+func hashOf(t *testing.T, m programModule) string {
 	t.Helper()
-	hash, err := m.hash(t.Context())
+	hash, err := m.sourceHash(t.Context())
 	if err != nil {
 		t.Fatalf("hash: %v", err)
 	}

@@ -16,16 +16,16 @@ import (
 // program has.
 const hashDigits = 12
 
-// hash differs for two programs that differ in their source, in the modules
+// sourceHash differs for two programs that differ in their source, in the modules
 // they are made of, in the flags, or in the Go release or architecture.
-func (m module) hash(ctx context.Context) (string, error) {
+func (m programModule) sourceHash(ctx context.Context) (string, error) {
 	toolchain, err := m.goTool(ctx, "env", "GOVERSION", "GOARCH")
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
 	writeItem(sum, "toolchain", []byte(toolchain))
-	writeItem(sum, "flags", []byte(strings.Join(m.flags(), "\x00")))
+	writeItem(sum, "flags", []byte(strings.Join(m.buildFlags(), "\x00")))
 	err = filepath.WalkDir(m.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !isSource(entry.Name()) {
 			return err

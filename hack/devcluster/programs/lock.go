@@ -14,11 +14,11 @@ import (
 // could not be cancelled.
 const lockPoll = 200 * time.Millisecond
 
-// lock locks the file at path. If another process has the lock, it calls
+// lockFile locks the file at path. If another process has the lock, it calls
 // waiting once and waits. The lock ends with unlock or with the process. The
 // file stays: if it were removed, two processes could hold locks on two
 // files of the same name.
-func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock file: %w", err)

@@ -19,8 +19,8 @@ type Binaries struct {
 	Etcd string
 }
 
-// marker is the file by which FindRepo recognizes the repository's root.
-var marker = filepath.Join("hack", "kubernetes", "go.mod")
+// repoMarker is the file by which FindRepo recognizes the repository's root.
+var repoMarker = filepath.Join("hack", "kubernetes", "go.mod")
 
 // FindRepo walks up from a directory and returns the root of the repository:
 // the first directory with hack/kubernetes/go.mod.
@@ -30,11 +30,11 @@ func FindRepo(from string) (string, error) {
 		return "", fmt.Errorf("finding the repository from %s: %w", from, err)
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, marker)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, repoMarker)); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no directory from %s upwards holds %s", start, marker)
+			return "", fmt.Errorf("no directory from %s upwards holds %s", start, repoMarker)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, err
 	}
 	paths := make([]string, len(modules))
 	for i, m := range modules {
-		if paths[i], err = m.ensure(ctx, cache, progress); err != nil {
+		if paths[i], err = m.ensureProgram(ctx, cache, progress); err != nil {
 			return Binaries{}, fmt.Errorf("providing %s: %w", m.title, err)
 		}
 	}
@@ -71,46 +71,46 @@ func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, err
 }
 
 // modulesOf returns the modules of Kubernetes and etcd, in this order.
-func modulesOf(repo string) ([]module, error) {
+func modulesOf(repo string) ([]programModule, error) {
 	kubernetes := filepath.Join(repo, "hack", "kubernetes")
 	version, err := kubernetesVersion(filepath.Join(kubernetes, "go.mod"))
 	if err != nil {
 		return nil, err
 	}
-	return []module{
+	return []programModule{
 		{name: "kubernetes", title: "the Kubernetes programs", dir: kubernetes, ldflags: version.ldflags()},
-		{name: "etcd", title: "etcd", dir: filepath.Join(repo, "hack", "etcd"), ldflags: strip},
+		{name: "etcd", title: "etcd", dir: filepath.Join(repo, "hack", "etcd"), ldflags: stripFlags},
 	}, nil
 }
 
-// strip leaves out the symbol table and the debugging data, which are half of
+// stripFlags leaves out the symbol table and the debugging data, which are half of
 // the size.
-const strip = "-s -w"
+const stripFlags = "-s -w"
 
-// release is a version of Kubernetes, such as v1.37.2, with its first two numbers.
-type release struct{ full, major, minor string }
+// kubernetesRelease is a version of Kubernetes, such as v1.37.2, with its first two numbers.
+type kubernetesRelease struct{ full, major, minor string }
 
-var requirement = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kubernetes\s+(v(\d+)\.(\d+)\.\S+)`)
+var requirementPattern = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kubernetes\s+(v(\d+)\.(\d+)\.\S+)`)
 
 // kubernetesVersion reads the required version of Kubernetes from a go.mod.
-func kubernetesVersion(goMod string) (release, error) {
+func kubernetesVersion(goMod string) (kubernetesRelease, error) {
 	text, err := os.ReadFile(goMod)
 	if err != nil {
-		return release{}, fmt.Errorf("reading the version of Kubernetes: %w", err)
+		return kubernetesRelease{}, fmt.Errorf("reading the version of Kubernetes: %w", err)
 	}
-	found := requirement.FindSubmatch(text)
+	found := requirementPattern.FindSubmatch(text)
 	if found == nil {
-		return release{}, fmt.Errorf("%s requires no k8s.io/kubernetes", goMod)
+		return kubernetesRelease{}, fmt.Errorf("%s requires no k8s.io/kubernetes", goMod)
 	}
-	return release{full: string(found[1]), major: string(found[2]), minor: string(found[3])}, nil
+	return kubernetesRelease{full: string(found[1]), major: string(found[2]), minor: string(found[3])}, nil
 }
 
 // ldflags sets the version of the programs, as upstream's own build does.
 // Without it their version is v0.0.0, with which clients and kubelets refuse
 // to work.
-func (r release) ldflags() string {
+func (r kubernetesRelease) ldflags() string {
 	const version = "k8s.io/component-base/version."
-	return strip + " -X " + version + "gitVersion=" + r.full + " -X " + version + "gitMajor=" + r.major +
+	return stripFlags + " -X " + version + "gitVersion=" + r.full + " -X " + version + "gitMajor=" + r.major +
 		" -X " + version + "gitMinor=" + r.minor
 }
 

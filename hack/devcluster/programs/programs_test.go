@@ -54,20 +54,20 @@ func TestCacheDir(t *testing.T) {
 func TestKubernetesVersion(t *testing.T) {
 	for _, tc := range []struct {
 		name, goMod string
-		want        release
+		want        kubernetesRelease
 	}{
 		{
 			"a require in a block", "module x\n\nrequire (\n\tk8s.io/kubectl v0.0.0\n\tk8s.io/kubernetes v1.37.2\n)\n",
-			release{"v1.37.2", "1", "37"},
+			kubernetesRelease{"v1.37.2", "1", "37"},
 		},
-		{"a require of its own", "module x\n\nrequire k8s.io/kubernetes v1.36.0-rc.1\n", release{"v1.36.0-rc.1", "1", "36"}},
-		{"a replacement is no requirement", "module x\n\nreplace k8s.io/kubernetes v1.37.2 => ../y\n", release{}},
+		{"a require of its own", "module x\n\nrequire k8s.io/kubernetes v1.36.0-rc.1\n", kubernetesRelease{"v1.36.0-rc.1", "1", "36"}},
+		{"a replacement is no requirement", "module x\n\nreplace k8s.io/kubernetes v1.37.2 => ../y\n", kubernetesRelease{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "go.mod")
 			write(t, path, tc.goMod)
 			got, err := kubernetesVersion(path)
-			if got != tc.want || (err == nil) != (tc.want != release{}) {
+			if got != tc.want || (err == nil) != (tc.want != kubernetesRelease{}) {
 				t.Errorf("got %+v, %v, want %+v", got, err, tc.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestKubernetesVersion(t *testing.T) {
 }
 
 func TestVersionReachesTheLinker(t *testing.T) {
-	got := release{"v1.37.2", "1", "37"}.ldflags()
+	got := kubernetesRelease{"v1.37.2", "1", "37"}.ldflags()
 	want := "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2" +
 		" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
 	if got != want {

@@ -55,16 +55,16 @@ type Host struct {
 // $LBSTACK_STATE/devcluster, or lbstack/devcluster in the user's state folder.
 func Root() (string, error) {
 	if dir := os.Getenv("LBSTACK_STATE"); dir != "" {
-		return absolute(filepath.Join(dir, "devcluster"))
+		return absolutePath(filepath.Join(dir, "devcluster"))
 	}
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return absolute(filepath.Join(dir, "lbstack", "devcluster"))
+		return absolutePath(filepath.Join(dir, "lbstack", "devcluster"))
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return "", fmt.Errorf("finding the folder for the state: %w", err)
 	}
-	return absolute(filepath.Join(home, ".local", "state", "lbstack", "devcluster"))
+	return absolutePath(filepath.Join(home, ".local", "state", "lbstack", "devcluster"))
 }
 
 // Dir returns the folder of the cluster of that name.
@@ -82,7 +82,7 @@ func Dir(name string) (string, error) {
 // Load reads the state of the cluster in dir. The error is ErrNoCluster if there is
 // no cluster.
 func Load(dir string) (*Cluster, error) {
-	data, err := os.ReadFile(file(dir))
+	data, err := os.ReadFile(stateFile(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoCluster
 	}
@@ -91,7 +91,7 @@ func Load(dir string) (*Cluster, error) {
 	}
 	var c Cluster
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("state %s: %w", file(dir), err)
+		return nil, fmt.Errorf("state %s: %w", stateFile(dir), err)
 	}
 	if c.Hosts == nil {
 		c.Hosts = map[string]Host{}
@@ -105,11 +105,11 @@ func Save(dir string, c *Cluster) error {
 	if err != nil {
 		return fmt.Errorf("encoding the state of cluster %s: %w", c.Name, err)
 	}
-	next := file(dir) + ".new"
+	next := stateFile(dir) + ".new"
 	if err := os.WriteFile(next, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the state of cluster %s: %w", c.Name, err)
 	}
-	if err := os.Rename(next, file(dir)); err != nil {
+	if err := os.Rename(next, stateFile(dir)); err != nil {
 		return fmt.Errorf("replacing the state of cluster %s: %w", c.Name, err)
 	}
 	return nil
@@ -134,22 +134,22 @@ func Lock(dir string) (release func(), err error) {
 			return nil, fmt.Errorf("locking %s: %w", dir, err)
 		}
 		// The former holder of the lock may have removed the folder.
-		if same(held, dir) {
+		if isSameFile(held, dir) {
 			return func() { _ = held.Close() }, nil
 		}
 		_ = held.Close()
 	}
 }
 
-func same(held *os.File, path string) bool {
+func isSameFile(held *os.File, path string) bool {
 	a, errA := held.Stat()
 	b, errB := os.Stat(path)
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-func file(dir string) string { return filepath.Join(dir, "cluster.json") }
+func stateFile(dir string) string { return filepath.Join(dir, "cluster.json") }
 
-func absolute(dir string) (string, error) {
+func absolutePath(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("finding the folder for the state: %w", err)

@@ -183,7 +183,7 @@ func (m *Machine) SetAdminDown(now time.Time, down bool) []wire.Packet {
 	}
 	m.status.Diagnostic = bfd.AdministrativelyDown
 	m.enterState(now, bfd.AdminDown)
-	return m.sendState(now)
+	return m.newStatePackets(now)
 }
 
 // SetProfile changes the profile. A session that is Up stays Up, and sends the new intervals in a poll
@@ -204,7 +204,7 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 	var out []wire.Packet
 	if at, watched := m.deadline(); watched && !now.Before(at) {
 		if m.expire(now) {
-			out = m.sendState(now)
+			out = m.newStatePackets(now)
 		}
 	}
 	if !m.doubtUntil.IsZero() && !now.Before(m.doubtUntil) {

@@ -71,10 +71,10 @@ func (m *Machine) jitter() float64 {
 
 // Repeat returns a packet with the state to send at once, ahead of its time, if this side may send at
 // all.
-func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.sendState(now) }
+func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.newStatePackets(now) }
 
-// sendState returns a packet with the state, if this side may send at all.
-func (m *Machine) sendState(now time.Time) []wire.Packet {
+// newStatePackets returns a packet with the state, if this side may send at all.
+func (m *Machine) newStatePackets(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (m *Machine) endPoll() {
 	}
 }
 
-// extendDeadline gives the other side more time if this side did not run for longer than one interval:
+// extendDeadline gives the other side more time if this side stood still for longer than one interval:
 // packets that arrived meanwhile may wait to be read. The other side gets the time in which this side
 // did not run, and at least one interval from now. This happens once until the next packet arrives.
 func (m *Machine) extendDeadline(now time.Time) {

@@ -16,8 +16,8 @@ const (
 	// absentPause. The pause between two greetings to one of them is at least lastGreetWait and at most
 	// maxAbsentWait.
 	absentTimeout, absentPause, maxAbsentWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
-	// A nonce is sent for nonceRenewInterval and valid for nonceLifetime, so that an answer that was held back
-	// on its way proves nothing.
+	// A nonce is sent for nonceRenewInterval and valid for nonceLifetime, so that an answer that
+	// was held back on its way proves nothing.
 	nonceRenewInterval, nonceLifetime = time.Second, 2 * time.Second
 	// greetBatch peers are greeted at once, and further ones greetBatchPause later: a thousand answers at
 	// the same moment would not fit into a receive buffer of the kernel's default size.

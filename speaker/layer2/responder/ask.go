@@ -13,7 +13,7 @@ import (
 // maxWitnesses bounds the witnesses of a link; witnessLifetime is how long a list of witnesses is
 // used.
 const (
-	maxWitnesses = 256
+	maxWitnesses    = 256
 	witnessLifetime = 5 * time.Second
 	// noticeRate is how many requests of hosts for an address are recorded a second on a port.
 	noticeRate = 20
@@ -47,7 +47,7 @@ func (r *Responder) SetQuestions(q *layer2.Questions) {
 func (r *Responder) updateQuestions(now time.Time) {
 	a := &r.asker
 	if a.about == nil {
-		a.machine.Ask(segment.Questions{})
+		a.machine.SetQuestions(segment.Questions{})
 		a.witnesses, a.nodes, a.listed = nil, nil, time.Time{}
 		r.asking.Store(false)
 		r.watchAll()
@@ -69,7 +69,7 @@ func (r *Responder) updateQuestions(now time.Time) {
 			a.nodes[r.wanted[at].Name] = append(a.nodes[r.wanted[at].Name], address)
 		}
 	}
-	a.machine.Ask(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
+	a.machine.SetQuestions(segment.Questions{Witnesses: a.witnesses, Nodes: a.nodes, Addresses: a.about.Addresses})
 	r.asking.Store(true)
 	r.watchAll()
 }
@@ -91,7 +91,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 		r.updateQuestions(now)
 	}
 	r.asker.machine.Step(now, r.sendQuestion)
-	changed, results := r.asker.machine.Changed(), segment.Results{}
+	changed, results := r.asker.machine.TakeChanged(), segment.Results{}
 	if changed {
 		results = r.asker.machine.Results()
 	}
@@ -123,26 +123,26 @@ func (r *Responder) reportAnswer(p *port, m packet.Message) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asker.machine.Answer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
+	r.asker.machine.NoteAnswer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// reportRequest reports to the machine a host that requested an address, at most noticeRate times a second on
-// a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
-// segment: the node that announces the address may be one that sends and does not receive.
+// reportRequest reports to the machine a host that requested an address, at most noticeRate times a
+// second on a port. Requests of nodes of the cluster do not count as a sign that this node receives
+// from the segment: the node that announces the address may be one that sends and does not receive.
 func (r *Responder) reportRequest(p *port, m packet.Message) {
 	if r.senderKindOf(m.Sender) != senderForeign || !p.notices.Allow() {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asker.machine.Notice(time.Now(), p.Name, m.From) {
+	if r.asker.machine.NoteRequest(time.Now(), p.Name, m.From) {
 		r.watchOn(p)
 	}
 }
 
-// questionAddresses returns the addresses whose messages a port has to receive because of the questions: answers
-// about the addresses that are asked about, and requests for Questions.Awaited. The caller holds the
-// lock.
+// questionAddresses returns the addresses whose messages a port has to receive because of the
+// questions: answers about the addresses that are asked about, and requests for Questions.Awaited.
+// The caller holds the lock.
 func (r *Responder) questionAddresses(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
 		return nil

@@ -216,9 +216,9 @@ func (r *Responder) SetDetection(d layer2.Detection) {
 	}
 }
 
-// noteConflict stores a conflict and requests its report. A change of only the hardware address or the link,
-// which a forger may change with each frame, is reported once in each renoteInterval. The caller
-// holds the lock.
+// noteConflict stores a conflict and requests its report. A change of only the hardware address or
+// the link, which a forger may change with each frame, is reported once in each renoteInterval. The
+// caller holds the lock.
 func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	next.Since = e.lastForeign
 	if e.conflict != nil {

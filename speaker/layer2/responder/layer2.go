@@ -71,11 +71,11 @@ type Options struct {
 	// Announced is called when a node announced, or answered for, an address that this speaker
 	// serves with layer2.Owned.Returned; may be nil. It must not block.
 	Announced func(netip.Addr)
-	// AnswerSource returns the node that has a hardware address. is: an answer for the address must
+	// AnswerSource returns the node that has a hardware address. kernel: an answer for the address must
 	// come from the kernel of that node, since its speaker does not have the address. nil: that is
 	// never known. AnswerSource is called with the lock of the responder, and must not call the
 	// responder.
-	AnswerSource func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, is bool)
+	AnswerSource func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, kernel bool)
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
 	ProxyBinds func() bool

@@ -52,10 +52,10 @@ type addressEntry struct {
 	rivaled     time.Time // another node was reported
 	strange     time.Time // a host that is no node was reported
 
-	claims  rivalClaims    // of other nodes
-	proved  bool      // the node that this one covers for has announced the address
-	awaited time.Time // since when that node should announce it
-	asked   time.Time // when the address was probed last to find out whether it does
+	claims  rivalClaims // of other nodes
+	proved  bool        // the node that this one covers for has announced the address
+	awaited time.Time   // since when that node should announce it
+	asked   time.Time   // when the address was probed last to find out whether it does
 }
 
 // covering reports whether this speaker answers on behalf of another node, which owns the address and
@@ -102,8 +102,8 @@ func (r *Responder) SetServed(owned map[netip.Addr]layer2.Serving) {
 	}
 }
 
-// replaceEntries makes the entries match what is owned. Addresses that are lost are silent when it returns.
-// The caller holds the lock.
+// replaceEntries makes the entries match what is owned. Addresses that are lost are silent when it
+// returns. The caller holds the lock.
 func (r *Responder) replaceEntries(owned map[netip.Addr]layer2.Serving) pendingWork {
 	w := pendingWork{extend: map[*port][]*addressEntry{}}
 	for address, e := range r.entries {

@@ -59,7 +59,7 @@ func (b *bench) lastOnce(ctx context.Context, away bool) (got scenario.Answers, 
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if away {
-		if err := b.Cluster.StopControlPlane("kube-apiserver"); err != nil {
+		if err := b.Cluster.StopControlPlaneProgram("kube-apiserver"); err != nil {
 			return got, err
 		}
 	}
@@ -85,7 +85,7 @@ const settled = 5 * time.Second
 // restore starts all nodes again.
 func (b *bench) restore(ctx context.Context, away bool, lost []string) error {
 	if away {
-		if err := b.Cluster.StartControlPlane("kube-apiserver"); err != nil {
+		if err := b.Cluster.StartControlPlaneProgram("kube-apiserver"); err != nil {
 			return err
 		}
 	}

@@ -18,9 +18,8 @@ const (
 	ConditionProgressing = "Progressing"
 	// ConditionDegraded is True when something is wrong that waiting alone does not correct.
 	ConditionDegraded = "Degraded"
-	// ConditionConfigurationValid is False when fields of the spec are wrong. The operator or the API
-	// server found the error, or the conditions of the objects that are made from the fields report
-	// it. The message lists the paths of the fields, such as spec.patches[2].target; the message of
+	// ConditionConfigurationValid is False when fields of the spec are invalid: the operator or the API
+	// server refuses them, or the objects that are made from them have a condition about it. The message lists the paths of the fields, such as spec.patches[2].target; the message of
 	// Ready describes the errors.
 	ConditionConfigurationValid = "ConfigurationValid"
 	// ConditionKeyRotation is present, and True, while the key of the mesh is being replaced:
@@ -188,8 +187,8 @@ const (
 
 	// ReasonNoConflict: no address of the pool is known to belong to something else.
 	ReasonNoConflict = "NoConflict"
-	// ReasonForeignHost: hosts that are no nodes of the cluster, or kernels of nodes, use
-	// addresses of the pool or, on a claim, the address.
+	// ReasonForeignHost: hosts outside of the cluster, or kernels of nodes, use addresses of the pool. On
+	// a claim: they use the address.
 	ReasonForeignHost = "ForeignHost"
 	// ReasonOverlap: addresses of the pool belong to an older pool, to a node or to a network
 	// of the cluster, or no Service can have them (loopback, multicast and the like).
@@ -210,8 +209,8 @@ const (
 // flapping.
 const ConditionEstablished = "Established"
 
-// Reasons of a BGPPeer's conditions. DuplicatePeer to NoNextHop are also the reasons of the
-// problems in status.bgpPeers of the SpeakerStates.
+// Reasons of a BGPPeer's conditions. DuplicatePeer, PasswordMissing, SecretInvalid, PortClosed and
+// NoNextHop are also the reasons of the problems in status.bgpPeers of the SpeakerStates.
 const (
 	// ReasonPeerValid: the spec is valid, and all selected nodes can use it.
 	ReasonPeerValid = "PeerValid"
@@ -263,9 +262,9 @@ const (
 	ReasonSessionLost = "SessionLost"
 )
 
-// Reasons of the Ready condition of a BGPAdvertisement, besides UnknownPool, NoPool, NoNodes,
-// InvalidSelector, InvalidAdvertisement and InvalidCommunity, and of an L2Advertisement,
-// besides UnknownPool, NoPool, NoNodes and InvalidSelector.
+// Reasons of the Ready condition of a BGPAdvertisement and of an L2Advertisement. Both can also have
+// UnknownPool, NoPool, NoNodes and InvalidSelector; a BGPAdvertisement can also have
+// InvalidAdvertisement and InvalidCommunity.
 const (
 	// ReasonAdvertisementValid: the advertisement is in effect.
 	ReasonAdvertisementValid = "AdvertisementValid"
@@ -351,7 +350,7 @@ const (
 	// has ended, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
 	// ReasonSpeakerMissing: the other running speakers receive nothing from the speaker of the
-	// node. At least two of them must report that, or one and the kubelet of the node does not
+	// node. At least two of them must report that. One is enough if the kubelet of the node does not
 	// answer either. If the node is not ready and its kubelet does not answer, one such report is
 	// enough, even if other speakers report nothing.
 	ReasonSpeakerMissing = "SpeakerMissing"
@@ -392,18 +391,18 @@ const (
 	// ReasonNoInterface: the node has no interface to announce on. On a Service: none of the
 	// nodes that may announce one of its addresses has an interface for the address.
 	ReasonNoInterface = "NoInterface"
-	// ReasonIsolated: the speaker announces nothing, because it receives from at most half of the speakers
-	// that should run and from no host on the links of its addresses, or because half of the other speakers
-	// or more receive nothing from it.
+	// ReasonIsolated: the speaker announces nothing. Either it receives from at most half of the speakers
+	// that should run, and from no host on the links of its addresses; or at least half of the other
+	// speakers receive nothing from it.
 	ReasonIsolated = "Isolated"
 	// ReasonMinority: the speaker receives from at most half of the speakers that should run. It
 	// takes an address only if no host on its links answers for the address, or if the address
 	// was in use and the host that answers is no node. The condition is True while all nodes that
 	// it receives nothing from are NotReady in the API server.
 	ReasonMinority = "Minority"
-	// ReasonAddressConceded: another host answers for addresses that this node owns or is to own, and
-	// the host is or may be a node whose messages this speaker never received. The speaker does not
-	// announce the addresses until no host answers for them.
+	// ReasonAddressConceded: another host answers for addresses that this node owns or is to own. The
+	// host is, or may be, a node of the cluster from which this speaker has never received a message. The
+	// speaker does not announce the addresses until no host answers for them.
 	ReasonAddressConceded = "AddressConceded"
 	// ReasonInterfaceFailed: an interface exists, but the speaker cannot announce on it.
 	ReasonInterfaceFailed = "InterfaceFailed"
@@ -517,8 +516,8 @@ const (
 	// spec.externalIPs of another Service.
 	ReasonAddressInExternalIPs = "AddressInExternalIPs"
 	// ReasonTooManyExternalIPs: spec.externalIPs has more items than the controller compares
-	// with the pools, and none of the compared items is an address of a pool. Or no item was
-	// compared: all Services together list too many, and the Services of this namespace the
-	// most. The status is Unknown.
+	// with the pools, and none of the compared items is an address of a pool. The controller compares no
+	// item at all if all Services together list too many, and those of this namespace list the most. The
+	// status is Unknown.
 	ReasonTooManyExternalIPs = "TooManyExternalIPs"
 )

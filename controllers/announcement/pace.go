@@ -17,10 +17,10 @@ const (
 	recheckInterval = time.Second
 )
 
-// conditionPacer holds the conditions and events of new Services back while many of them get an address
-// at once, as when the controller starts: the API server and the proxies of all nodes have enough to do
-// with the addresses, and most Services are announced by the time their condition is written, once. The
-// zero value is ready. The mutex of ServiceRecords guards it.
+// conditionPacer holds back the conditions and events of new Services while many of them get an address
+// at once, as when the controller starts. The API server and the proxies of all nodes are busy with the
+// addresses then. Most Services are announced before their condition is written, so that one write is
+// enough. The zero value is ready. The mutex of ServiceRecords guards it.
 type conditionPacer struct {
 	// recent is when the last new Services came, in a ring; next is the place of the oldest.
 	recent [crowdSize]time.Time

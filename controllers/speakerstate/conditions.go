@@ -47,16 +47,16 @@ func (r *Reconciler) setTransition(was, next *metav1.Condition) {
 
 // partitionedCondition returns the condition Partitioned of a speaker, given the larger group from which it is
 // isolated; its Size is 0 if there is none. While the condition is True, its lastTransitionTime is
-// when the minority of the speaker began: the speaker compares this with what it reports, and
-// ignores a condition about an earlier minority.
+// when the speaker came into the minority (MinoritySince): the speaker compares this with what it
+// reports, and ignores a condition about an earlier time in a minority.
 func partitionedCondition(r reports.Report, larger reports.SpeakerGroup) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {
-		c.Message = "no larger group of speakers is known that runs and that this one is cut from"
+		c.Message = "no larger group of running speakers is known that this speaker receives nothing from"
 		return c
 	}
 	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
-	c.Message = fmt.Sprintf("the speaker of the node %s: it and another group of speakers, such as that of %s, receive nothing from each other, and the other group is larger, or is the one that is ready: "+
-		"this speaker announces only addresses that no speaker which it misses may announce: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
+	c.Message = fmt.Sprintf("the speaker of the node %s: it and a group of other speakers, such as that of %s, receive nothing from each other, and that group is larger, or this speaker is not ready: "+
+		"this speaker announces only addresses that no missing speaker may announce: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
 	return c
 }

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// restPeriod is how long a source must not have connected to be served beyond the rate.
+	// restPeriod is the time without a connection after which a source is served even beyond the rate.
 	restPeriod = time.Second
 	// slotCount is the number of slots that store when sources connected last. Beyond the rate, at most one
-	// source of each slot is served in that time: sources that share a slot count as one.
+	// source of each slot is served in a restPeriod: sources that share a slot count as one.
 	slotCount = 1024
 )
 

@@ -29,7 +29,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often sessions were established and ended."}, []string{"peer", "to"}),
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
 		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often a connection with the router of a BGPPeer was not made, or was lost."}, []string{"peer"}),
-		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types, those that were written whole and those that came."}, []string{"peer", "direction"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types: those that were written completely to the connection, and those that were received."}, []string{"peer", "direction"}),
 		updates: directionCounter{
 			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; each has one prefix or many, or is an End-of-RIB."}, []string{"peer"}),
 			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
@@ -37,8 +37,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	m.announce = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "lbstack_bgp_announce_seconds",
-		Help: "From when this node saw a change of a Service, of its endpoints or of what else decides about routes, until the UPDATEs that it led to were written to the connection with a router. " +
-			"One for each write to each router; what a router gets at the beginning of a session or for a drain does not count.",
+		Help: "Time from when this node received a change of a Service, of its endpoints or of other objects that decide about routes, until the resulting UPDATEs were written to the connection with a router. " +
+			"One observation for each write to each router; what a router gets at the beginning of a session or for a drain does not count.",
 		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
 	})
 	registry.MustRegister(m.established, m.transitions, m.prefixes, m.failed, m.messages, m.updates.sent, m.updates.received, m.announce)
@@ -85,7 +85,7 @@ func (m peerMetrics) noteStatus(s Status) {
 	m.prefixes.Set(float64(s.Prefixes))
 }
 
-// countWritten counts the messages in octets that were written to a connection.
+// countWritten counts the messages in the given octets, which were written to a connection.
 func (m peerMetrics) countWritten(octets []byte) {
 	messages, updates := wire.CountMessages(octets)
 	m.sent.Add(float64(messages))

@@ -94,8 +94,8 @@ func stripClaim(claim *v1beta1.IPAddressClaim) {
 	*claim = kept
 }
 
-// stripNode leaves the labels, and the annotations, which may drain the node. The kubelet and
-// administrators write both.
+// stripNode keeps the labels, the annotations, which may drain the node, the taints, and parts of the
+// status. Labels and annotations are not cut: only the kubelet and administrators write them.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),

@@ -55,8 +55,9 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 }
 
 // Filter replaces the program that decides in the kernel which packets are read. It may be called at
-// any time: each packet meets either the old or the new program. program is called with MaxRanges, and
-// then with half as many each time that the kernel has no memory for the result. The kernel bounds the
+// any time: each packet meets either the old or the new program. Filter calls the
+// function program with MaxRanges, and then with half as many ranges each time that the kernel has no
+// memory for the result. The kernel bounds the
 // memory of a socket's options, the old program included (net.core.optmem_max, 20 KiB before Linux
 // 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
@@ -136,7 +137,7 @@ func (s *Socket) Dropped() uint64 {
 // Close ends Read with an error.
 func (s *Socket) Close() error { return s.conn.Close() }
 
-// ignoreOutgoing has the socket not receive packets that this machine sends. Kernels before 4.20 do not
+// ignoreOutgoing makes the socket drop packets that this machine sends. Kernels before 4.20 do not
 // support the option: Read then also returns such packets.
 func ignoreOutgoing(raw syscall.RawConn) error {
 	var failed error

@@ -165,8 +165,8 @@ func (l *View) holdingsOf(service lb.ServiceKey) (all, reserved []ipam.Holding) 
 	return all, reserved
 }
 
-// serveQueue serves all waiting Services in order. Before that, each of them adopts the
-// addresses in its own status, so that no other gets them.
+// serveQueue serves the waiting Services in the list, in order, and wakes those that wait apart. Before
+// that, every waiting Service adopts the addresses in its own status, so that no other Service gets them.
 func (l *View) serveQueue() {
 	for _, w := range l.queue.list {
 		if !w.left {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 var update = flag.Bool("update", false, "write what the library of test/import is to give")
@@ -215,5 +216,31 @@ func TestImport_SecretsAreInNeitherStackNorReport(t *testing.T) {
 		if strings.Contains(stack+report+string(entries), "not-in-the-report") {
 			t.Errorf("%s: the password is in what was written", name)
 		}
+	}
+}
+
+// TestImport_AffinityThatIsNone: what Kubernetes would refuse is in the report, and no part of it in the stack.
+func TestImport_AffinityThatIsNone(t *testing.T) {
+	const required = "requiredDuringSchedulingIgnoredDuringExecution"
+	for name, value := range map[string]any{"a number": int64(5), "no terms": map[string]any{}, "terms of another type": map[string]any{"nodeSelectorTerms": "x"}} {
+		t.Run(name, func(t *testing.T) {
+			objects := inputs(t)["metallb-namespace"]
+			changed := 0
+			for _, o := range objects {
+				node, found, err := unstructured.NestedMap(o.Content, "spec", "template", "spec", "affinity", "nodeAffinity")
+				if err != nil || !found {
+					continue
+				}
+				node[required] = value
+				if err := unstructured.SetNestedMap(o.Content, node, "spec", "template", "spec", "affinity", "nodeAffinity"); err != nil {
+					t.Fatal(err)
+				}
+				changed++
+			}
+			stack, report := written(t, Import(objects, ""))
+			if changed == 0 || strings.Contains(stack, required) || !strings.Contains(report, "affinity") {
+				t.Errorf("%d objects changed: got the stack\n%s\nand the report\n%s\nwant neither %s in the stack nor the field missing in the report", changed, stack, report, required)
+			}
+		})
 	}
 }

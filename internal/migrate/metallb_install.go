@@ -114,6 +114,10 @@ func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpe
 		annotation.markMapped("podAnnotations")
 	}
 	copyValue(f.at("affinity"), "affinity", &c.Affinity)
+	if a := c.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil && len(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms) == 0 {
+		a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = nil
+		f.at("affinity").at("nodeAffinity").at("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, without which Kubernetes refuses it")
+	}
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
 		f.at("affinity").at(pods).markChanged("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
 	}
@@ -180,16 +184,18 @@ func copyValue[T any](f field, target string, to *T) bool {
 	if !f.has() || f.isEmpty() {
 		return false
 	}
+	var value T // what a failed decoding leaves in it is discarded
 	text, err := json.Marshal(f.value)
 	if err == nil {
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.DisallowUnknownFields()
-		err = decoder.Decode(to)
+		err = decoder.Decode(&value)
 	}
 	if err != nil {
 		f.markUnmapped("it is not as Kubernetes has it: " + err.Error())
 		return false
 	}
+	*to = value
 	f.markMapped(target)
 	return true
 }

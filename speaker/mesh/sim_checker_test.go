@@ -187,7 +187,8 @@ const (
 	handOver = 20 * time.Millisecond
 	// watchingAll is up to how many speakers each watches all others.
 	watchingAll = 25
-	// sampled bounds the delay until the checker sees that parts of a segment have become one.
+	// sampled bounds the delay until the checker sees that parts of a segment have become one, or that a report of the
+	// controller has stopped counting.
 	sampled = 50 * time.Millisecond
 	// secondServed is how soon survivors serve with ProfileDefault.
 	secondServed = time.Second
@@ -282,7 +283,7 @@ func (w *world) nobody(at part, now time.Time, is bool) {
 	gap := w.gaps[at]
 	switch {
 	case is && gap == nil:
-		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm && !w.anyStarts()}
+		w.gaps[at] = &span{address: at.address, start: now, calm: now.Sub(w.fault) > calm && !w.parted() && w.firm && !w.anyStarts() && !w.reportEnds(at)}
 	case !is && gap != nil:
 		gap.end = now
 		if gap.calm && gap.length() > handOver {
@@ -294,6 +295,19 @@ func (w *world) nobody(at part, now time.Time, is bool) {
 		w.fail("no node answers for %s in part %d of its segment since %s", at.address, at.side, gap.start.Sub(w.start))
 		gap.start = now
 	}
+}
+
+// reportEnds returns whether a report of the controller has just stopped counting at a node that then may have an
+// address: nothing has failed, and the node takes the address as after a failure.
+func (w *world) reportEnds(at part) bool {
+	l := w.lanOf(linkOf(at.address))
+	return slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		if l.sides[n] != at.side || !w.able(n, at.address) {
+			return false
+		}
+		ended := time.Since(w.nodes[n].p.partitioned)
+		return ended >= 0 && ended <= sampled
+	})
 }
 
 func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
@@ -351,12 +365,23 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 		}
 		// Without the API server separated nodes go on: docs/announcing.md. An earlier report of one of them
 		// can make its group look smaller than it is.
-		goOn := w.separated && slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.noAPI[n] })
+		goOn := w.separated && (slices.ContainsFunc(w.names, func(n lb.NodeName) bool { return w.noAPI[n] }) || w.findsOthersDown(at.address, answering))
 		if now.Sub(since) > bound && !goOn && !w.strangers(answering) {
 			w.fail("%v answer for %s since %s", answering, at.address, double.start.Sub(w.start))
 			double.start = now
 		}
 	}
+}
+
+// findsOthersDown returns whether one of these nodes goes on that the controller reports to be cut from a larger group. The
+// nodes of all speakers that it misses, another one of these among them, have answered on the segment since it missed
+// them: as far as the segment shows, a node that is silent later is down.
+func (w *world) findsOthersDown(address netip.Addr, answering []lb.NodeName) bool {
+	return linkOf(address) == w.lan.name && slices.ContainsFunc(answering, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return time.Now().Before(p.partitioned) && slices.ContainsFunc(answering, func(o lb.NodeName) bool { return p.shared[o] }) &&
+			!slices.ContainsFunc(p.latest.Missing, func(m lb.NodeName) bool { return !p.shared[m] && !w.want.Down[m] })
+	})
 }
 
 // strangers returns whether frames go in one direction only between two of these nodes, whose processes have started

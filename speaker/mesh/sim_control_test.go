@@ -25,6 +25,7 @@ func (p *process) reported(r layer2.Report) {
 	defer w.mu.Unlock()
 	p.latest = reports.Report{Node: p.n.name, Missing: r.Missing, MinoritySince: r.MinoritySince, Isolated: r.Phase == ownership.Isolated.String(), Standby: r.Standby}
 	p.silentHere = slices.Contains(r.Silent, "eth0")
+	maps.DeleteFunc(p.shared, func(n lb.NodeName, _ bool) bool { return r.MinoritySince.IsZero() || !slices.Contains(r.Missing, n) })
 	p.write()
 }
 
@@ -108,9 +109,11 @@ const partitionedFor = 30 * time.Second
 
 func (p *process) setPartitioned(since time.Time) {
 	p.n.w.mu.Lock()
-	p.partitioned = time.Time{}
-	if !since.IsZero() {
-		p.partitioned = time.Now().Add(partitionedFor)
+	switch now := time.Now(); {
+	case !since.IsZero():
+		p.partitioned = now.Add(partitionedFor)
+	case now.Before(p.partitioned):
+		p.partitioned = now
 	}
 	p.n.w.mu.Unlock()
 	p.engine.SetPartitioned(since)

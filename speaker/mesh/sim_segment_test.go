@@ -186,6 +186,9 @@ func (w *world) probe(p *process, probe segment.Probe) bool {
 		}
 		if n.kernel && probe.Address == n.host() {
 			answer(n.hardware(l.name))
+			if !p.latest.MinoritySince.IsZero() && slices.Contains(p.latest.Missing, name) {
+				p.shared[name] = true
+			}
 		}
 		q := n.p
 		if q == nil {

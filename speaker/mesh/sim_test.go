@@ -165,6 +165,8 @@ type process struct {
 	silentHere bool
 	// partitioned is when the report of the controller stops counting that the process is cut from a larger group.
 	partitioned time.Time
+	// shared are the nodes that answered on eth0 since the process, in a minority, misses their speakers.
+	shared map[lb.NodeName]bool
 	// asked are the addresses that the segments are asked about, with their links.
 	asked map[netip.Addr][]string
 	// awaited are addresses of the second segment: a host that requests one of them shows that the node receives.
@@ -280,7 +282,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {

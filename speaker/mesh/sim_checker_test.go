@@ -219,6 +219,9 @@ func (w *world) served(at part) time.Duration {
 	}) {
 		bound += askedAnew
 	}
+	if len(w.names) > watchingAll && w.parted() {
+		bound += 2 * w.timing.Timeout // those that are cut off are found dead in rounds: see several
+	}
 	bound += time.Duration(w.uninformed()) * passedOver
 	if w.startsWithoutAPI(at.side, l) || !w.agreed() && w.uninformed() == 0 {
 		bound += passedOver
@@ -334,6 +337,10 @@ func (w *world) several(at part, now time.Time, answering []lb.NodeName) {
 			// A node with the new key, or on the smaller side of a wall, watches eight others, and confirms the rest
 			// dead in several rounds.
 			bound = max(bound, 4*w.timing.Timeout)
+		}
+		if time.Now().Before(w.rekeyed) {
+			// Another watcher that has got the new key meanwhile can neither suspect nor refute.
+			bound = max(bound, 2*w.timing.Timeout+w.timing.Interval+2*mostDelay)
 		}
 		if w.oneWay() {
 			// The answers to probes are lost, and one of the two receives no announcements. The addresses that

@@ -32,6 +32,8 @@ import (
 //   - asks about what it has when it stood still, and announces nothing of it until no host answers;
 //   - gives an address up when another node, from whose speaker it receives nothing, announces it
 //     and has the lower hardware address, or goes on after this one announced it again;
+//   - announces again what it has when the node of a missing speaker answers that was silent for a
+//     while: two parts of the segment may have become one, and both may have an owner;
 //   - gives up, while the controller reports that it is cut off from a larger group of speakers,
 //     each address that a missing speaker may announce, unless the node of that speaker answers on
 //     the segment: then this node receives the announcements of that node.
@@ -60,6 +62,9 @@ const (
 	// report of partitionLifetime: by then speakers that are cut off from the segment have reported
 	// that they are Isolated, and do not count as a larger group.
 	partitionDelay = 1200 * time.Millisecond
+	// answerTimeout is how long after an answer of a node the next one may come while both are in one
+	// part of a segment: each of the most witnesses of a link is asked within this time.
+	answerTimeout = 15 * time.Second
 	// kernelDelay is how long a node must have answered for an address before the answers count as
 	// those of its kernel. It applies if the messages of the node's speaker arrive and do not
 	// claim the address.
@@ -81,8 +86,11 @@ type minorityState struct {
 	partitioned bool
 	// missed are the nodes whose speakers are missing, with the time since when.
 	missed map[lb.NodeName]time.Time
-	// shared are the segments on which nodes of missing speakers have answered.
-	shared map[sharedSegment]struct{}
+	// shared are the segments on which nodes of missing speakers have answered, and when each answered
+	// last there.
+	shared map[sharedSegment]time.Time
+	// joined is when addresses were last announced again because of such an answer.
+	joined time.Time
 }
 
 // addressQuery is what the segments are asked about an address.
@@ -207,16 +215,14 @@ func (e *Engine) updateMinority(now time.Time, in inbox) {
 	switch is, all := hasMajority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
-		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]struct{}{}
+		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]time.Time{}
 		e.passQuestions(e.currentQuestions(now, in))
 		// A node that announces one of these addresses too, and whose speaker is cut off from this one, then
 		// announces it again.
-		if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
-			e.Announcer.Repeat(own...)
-		}
+		e.repeatAll()
 	case !is && !e.minority.over.IsZero():
 		// Earlier answers of the segment are about another partition.
-		e.minority.over, e.minority.latest, e.minority.shared = time.Time{}, now, map[sharedSegment]struct{}{}
+		e.minority.over, e.minority.latest, e.minority.shared = time.Time{}, now, map[sharedSegment]time.Time{}
 	case !is:
 	case e.minority.since.IsZero():
 	case e.minority.over.IsZero() && !all:
@@ -224,6 +230,13 @@ func (e *Engine) updateMinority(now time.Time, in inbox) {
 	case all || now.Sub(e.minority.over) >= startTimeout:
 		e.minority = minorityState{asked: e.minority.asked, queries: e.minority.queries} // which decide looks at once more
 		e.passQuestions(nil)
+	}
+}
+
+// repeatAll announces again what this node has.
+func (e *Engine) repeatAll() {
+	if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
+		e.Announcer.Repeat(own...)
 	}
 }
 
@@ -394,6 +407,9 @@ func (e *Engine) isPartitioned(now time.Time, in inbox) bool {
 // noteShared records which nodes of missing speakers have answered on which segments since this
 // speaker came into the minority and misses them. One answer is enough: as far as the segment shows, a
 // node that is silent later is down.
+//
+// If such a node answers that did not before, two parts of the segment may have become one while the
+// mesh is still cut. Both may have an owner of an address, and neither announces anything by itself.
 func (e *Engine) noteShared(v *roundView) {
 	if !e.isMinority() {
 		return
@@ -407,7 +423,8 @@ func (e *Engine) noteShared(v *roundView) {
 		}
 	}
 	maps.DeleteFunc(e.minority.missed, func(node lb.NodeName, _ time.Time) bool { return !v.isMissing(node) })
-	maps.DeleteFunc(e.minority.shared, func(s sharedSegment, _ struct{}) bool { return !v.isMissing(s.node) })
+	maps.DeleteFunc(e.minority.shared, func(s sharedSegment, _ time.Time) bool { return !v.isMissing(s.node) })
+	joined := false
 	for host, at := range v.in.segment.Hosts {
 		if !at.After(e.minority.latest) {
 			continue
@@ -417,10 +434,29 @@ func (e *Engine) noteShared(v *roundView) {
 				continue
 			}
 			if v.learned[m.Node] == host.Hardware || hasHardware(e.links[m.Node].links, host.Hardware[:]) {
-				e.minority.shared[sharedSegment{m.Node, host.Link}] = struct{}{}
+				joined = e.noteAnswer(sharedSegment{m.Node, host.Link}, at) || joined
 			}
 		}
 	}
+	if joined && v.now.Sub(e.minority.joined) >= insistInterval {
+		e.minority.joined = v.now
+		e.repeatAll()
+	}
+}
+
+// noteAnswer records that the node of a missing speaker answered on a segment, and reports whether it was
+// silent there before. Of a node that was never received from, the first answer shows only its hardware
+// address: then all addresses are announced again anyway.
+func (e *Engine) noteAnswer(s sharedSegment, at time.Time) bool {
+	last, answered := e.minority.shared[s]
+	if answered && !at.After(last) {
+		return false // the answer counts already, or is that of another hardware address of the node
+	}
+	e.minority.shared[s] = at
+	if answered {
+		return at.Sub(last) >= answerTimeout
+	}
+	return e.hasMet(s.node) && at.Sub(e.minority.latest) >= reachTimeout && at.Sub(e.minority.missed[s.node]) >= reachTimeout
 }
 
 // sharesSegment reports whether the segment of a link connects this node with another one: the other

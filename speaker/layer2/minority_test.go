@@ -2,8 +2,10 @@ package layer2_test
 
 import (
 	"cmp"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -502,6 +504,38 @@ func TestSpeakerThatIsCutFromALargerGroupInTheMeshAlone(t *testing.T) {
 				b.engine.SetPartitioned(since)
 				b.settle()
 				b.serves("", tt.want)
+			})
+		})
+	}
+}
+
+// Two parts of a segment become one while the mesh is still cut: the owner in either part announces its addresses, so
+// that one of the two gives them up. Answers that come in turn, among many nodes, show no such thing.
+func TestMinority_AnnouncesAgainWhenANodeAnswersThatWasSilent(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		answers []time.Duration // of p1, since self misses it
+		want    int
+	}{
+		{"p1 is silent", nil, 0},
+		{"p1 answers from the start, as behind a firewall", []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 13 * time.Second}, 0},
+		{"p1 answers after a while, and goes on", []time.Duration{5 * time.Second, 5200 * time.Millisecond, 18 * time.Second}, 1},
+		{"p1 is silent once more", []time.Duration{5 * time.Second, 25 * time.Second}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := partitioned(t)
+				begun, hosts := time.Now(), map[segment.LinkHost]time.Time{}
+				b.forget()
+				for range 300 {
+					b.after(100 * time.Millisecond)
+					if slices.Contains(tt.answers, time.Since(begun)) {
+						hosts[segment.LinkHost{Link: "eth0", Hardware: segment.Hardware(mac('1'))}] = time.Now()
+					}
+					b.engine.SetSegment(segment.Results{Reached: map[string]time.Time{"eth0": time.Now()}, Hosts: maps.Clone(hosts)})
+				}
+				b.settle()
+				b.same("what is repeated", slices.Repeat([]string{"repeat [192.168.1.1 192.168.1.2]"}, tt.want), b.calls("repeat"))
 			})
 		})
 	}

@@ -293,7 +293,7 @@ test-devcluster: ## Test the test bed itself, with a cluster of its own (needs r
 .PHONY: test-e2e
 test-e2e: export LBSTACK_CLUSTER := e2e
 test-e2e: NODES := 4
-test-e2e: cluster ## Run the tests on a real cluster of their own (needs root).
+test-e2e: no-cluster cluster ## Run the tests on a real cluster of their own (needs root).
 	go -C test test -count=1 -timeout 40m -v ./e2e/...
 	@$(DEVCLUSTER) down
 
@@ -310,7 +310,7 @@ soak-rollout: cluster ## Change the components in all ways under traffic, RUNS t
 # A cluster of its own with the image, in which the chart installs the operator.
 .PHONY: test-helm
 test-helm: export LBSTACK_CLUSTER := helm
-test-helm: prerequisites image $(HELM) ## Install and remove lbstack with kustomize, then install, upgrade, roll back and remove it with Helm, on a cluster of its own (needs root).
+test-helm: prerequisites image $(HELM) no-cluster ## Install and remove lbstack with kustomize, then install, upgrade, roll back and remove it with Helm, on a cluster of its own (needs root).
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
 	go -C test test -count=1 -timeout 30m -v ./helm
@@ -319,7 +319,7 @@ test-helm: prerequisites image $(HELM) ## Install and remove lbstack with kustom
 # Also a cluster of its own, with OLM in it.
 .PHONY: test-olm
 test-olm: export LBSTACK_CLUSTER := olm
-test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR_SDK) ## Install, upgrade and remove lbstack by the real OLM, and run scorecard, on a cluster of their own (needs root).
+test-olm: prerequisites image $(OLM)/olm $(OLM)/scorecard-test $(OPM) $(OPERATOR_SDK) no-cluster ## Install, upgrade and remove lbstack by the real OLM, and run scorecard, on a cluster of their own (needs root).
 	@go -C test build -o $(CURDIR)/$(OLM)/box ./olm/box
 	@$(DEVCLUSTER) up --nodes 2
 	@$(DEVCLUSTER) load dist/image.tar
@@ -405,6 +405,11 @@ cluster: prerequisites image build-installer ## Bring up a cluster with the oper
 demo: cluster ## Show lbstack at work on a real three-node cluster, which stays up.
 	@go -C test build -o $(CURDIR)/$(BIN)/demo ./demo
 	@$(BIN)/demo
+
+# A run that failed leaves its cluster, to be looked at; the next one begins without it.
+.PHONY: no-cluster
+no-cluster: devcluster
+	@$(DEVCLUSTER) down
 
 .PHONY: demo-down
 demo-down: devcluster ## Remove the cluster of the demo; packages and caches stay.

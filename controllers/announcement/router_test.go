@@ -229,7 +229,7 @@ func TestEventsOfRouters(t *testing.T) {
 		after []time.Duration
 		want  []string
 	}{
-		{"once, whoever joins", nil, []addressFacts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
+		{"once, also if a node joins", nil, []addressFacts{n1, all, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
 		{"a short gap has no event", nil, []addressFacts{n1, none, n1}, []time.Duration{0, s, 2 * s}, []string{announcedEvent}},
 		{"a gap that was reported ends with an event", nil, []addressFacts{n1, none, none, n1}, []time.Duration{0, s, 4 * s, 5 * s}, []string{announcedEvent, late, announcedEvent}},
 		{"no event that a controller before sent", &n1, []addressFacts{n1, all}, []time.Duration{0, s}, nil},

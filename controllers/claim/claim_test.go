@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 		{name: "one has it and it is kept for another", facts: claimFacts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
-		{name: "no pool gives what is kept for a Service", facts: claimFacts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
+		{name: "no pool gives an address that is reserved for a Service", facts: claimFacts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
 			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
 		{name: "one of two cannot have it", facts: claimFacts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
 			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},

@@ -151,8 +151,8 @@ func (f field) markMapped(target string) { f.markLeaves(Mapped, target, "") }
 // markChanged marks the field as one that the stack has, with another meaning; why is the reason.
 func (f field) markChanged(target, why string) { f.markLeaves(Changed, target, why) }
 
-// markUnmapped marks the field as one that the stack does not have; todo is the reason and what to do.
-func (f field) markUnmapped(todo string) { f.markLeaves(Unmapped, "", todo) }
+// markUnmapped marks the field as one that the stack does not have; note is the reason and what to do.
+func (f field) markUnmapped(note string) { f.markLeaves(Unmapped, "", note) }
 
 // markIgnored marks the field as one that does not concern the stack. It does not replace an earlier mark.
 func (f field) markIgnored(why string) { f.markLeaves(Ignored, "", why) }

@@ -392,7 +392,7 @@ func (w *world) findsOthersDown(address netip.Addr, answering []lb.NodeName) boo
 }
 
 // strangers returns whether frames go in one direction only between two of these nodes, whose processes have started
-// since: the one that receives cannot tell greetings of the other one from recorded ones, and its own announcements and
+// since: the one that receives cannot distinguish greetings of the other one from recorded ones, and its own announcements and
 // questions do not arrive.
 func (w *world) strangers(answering []lb.NodeName) bool {
 	began := func(n lb.NodeName) bool { return w.nodes[n].p.begun.After(w.oneWaySince) }

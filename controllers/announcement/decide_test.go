@@ -247,16 +247,46 @@ func TestEvents(t *testing.T) {
 func TestStandingCounts(t *testing.T) {
 	s := NewServiceRecords()
 	key := func(name string) lb.ServiceKey { return lb.ServiceKey{Namespace: "n", Name: name} }
-	s.put(key("a"), serviceRecord{reconciled: true, reason: "NoNode"})
-	s.put(key("b"), serviceRecord{reconciled: true, reason: "NoNode"})
-	s.put(key("c"), serviceRecord{reconciled: true})
-	s.put(key("d"), serviceRecord{reconciled: true, reason: "NoEndpoints"})
+	s.put(key("a"), serviceRecord{reconciled: true, reason: "NoNode"}, 0)
+	s.put(key("b"), serviceRecord{reconciled: true, reason: "NoNode"}, 0)
+	s.put(key("c"), serviceRecord{reconciled: true}, 0)
+	s.put(key("d"), serviceRecord{reconciled: true, reason: "NoEndpoints"}, 0)
+	s.put(key("e"), serviceRecord{reconciled: true, untrusted: true}, 0)
 	s.forget(key("d"))
 	if diff := cmp.Diff(map[string]int{"NoNode": 2}, s.CountNotAnnounced()); diff != "" {
 		t.Errorf("not announced (-want +got):\n%s", diff)
 	}
-	if got := len(s.waitingServices()); got != 2 || !s.isWaiting(key("a")) || s.isWaiting(key("c")) {
-		t.Errorf("waiting: got %v, want a and b", s.waitingServices())
+	if got := len(s.waitingServices()); got != 3 || !s.isWaiting(key("a")) || s.isWaiting(key("c")) || !s.isWaiting(key("e")) {
+		t.Errorf("waiting: got %v, want a, b and e", s.waitingServices())
+	}
+}
+
+// A change that comes after a reconcile has read the objects, and before it has recorded the Service, finds
+// no Service that waits.
+func TestStanding_ChangeDuringAReconcile(t *testing.T) {
+	key := lb.ServiceKey{Namespace: "n", Name: "a"}
+	nothing := func(*ServiceRecords) {}
+	changes := func(s *ServiceRecords) { s.waitingServices() }
+	for name, tt := range map[string]struct {
+		during func(*ServiceRecords)
+		record serviceRecord
+		want   bool
+	}{
+		"nothing changes":                        {nothing, serviceRecord{reason: "NoNode"}, false},
+		"an advertisement":                       {changes, serviceRecord{reason: "NoNode"}, true},
+		"endpoints":                              {func(s *ServiceRecords) { s.isWaiting(key) }, serviceRecord{reason: "NoNode"}, true},
+		"an advertisement, a report is ignored":  {changes, serviceRecord{untrusted: true}, true},
+		"an advertisement, and it does not wait": {changes, serviceRecord{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewServiceRecords()
+			s.waitingServices()
+			mark := s.begin()
+			tt.during(s)
+			if got := s.put(key, tt.record, mark); got != tt.want {
+				t.Errorf("reconcile again: got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -40,7 +40,13 @@ type serviceRecord struct {
 	since time.Time
 	// reported means that an event has reported the reason.
 	reported bool
+	// untrusted means that a node which is not trusted reports one of its addresses. It may be trusted
+	// soon: a speaker can read a new advertisement before the controller does.
+	untrusted bool
 }
+
+// waits reports whether what is reported of the Service depends on which nodes may announce.
+func (m *serviceRecord) waits() bool { return m.reason != "" || m.untrusted }
 
 // eventNote is an event to send.
 type eventNote struct{ kind, reason, text string }

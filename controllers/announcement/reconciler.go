@@ -63,6 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, fmt.Errorf("reading the Service %s: %w", key, err)
 	}
+	mark := r.Records.begin()
 	var list []addressFacts
 	if svc.DeletionTimestamp.IsZero() {
 		var err error
@@ -92,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := announcedCondition(svc, list)
 	notes, next, again := compareRecord(memory, was, now, list, r.now())
 	next.routers = routers
+	next.untrusted = slices.ContainsFunc(list, func(f addressFacts) bool { return f.Untrusted })
 	wait := firstConditionWait(was, next, r.now())
 	if wait == 0 {
 		written, err := r.Conditions.Set(ctx, svc, &now, r.now())
@@ -100,7 +102,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		wait = written.Wait
 	}
-	r.Records.put(key, next)
+	if r.Records.put(key, next, mark) {
+		wait = backoff.ShorterWait(wait, routeDelay)
+	}
 	for _, n := range notes {
 		r.Events.Eventf(svc, nil, n.kind, n.reason, eventAction, "%s", bounded.Note(n.text))
 	}

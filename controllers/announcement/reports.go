@@ -186,6 +186,8 @@ type AddressReport struct {
 	// Paths are how nodes announce it to routers, by node and prefix. The last report of a dead
 	// node is among them.
 	Paths []reports.BGPPath
+	// Untrusted means that a node reports that it announces the address, and is not trusted.
+	Untrusted bool
 }
 
 // Reporters returns the nodes that report anything about an address, in order.
@@ -208,7 +210,9 @@ func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) Address
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var l AddressReport
-	l.Owner, l.Owned = reports.OwnerOf(trustedItems(b.owned[address], trusted.layer2))
+	owners := trustedItems(b.owned[address], trusted.layer2)
+	l.Owner, l.Owned = reports.OwnerOf(owners)
+	l.Untrusted = len(owners) < len(b.owned[address])
 	l.Host, l.Foreign = reports.HostOf(trustedItems(b.hosts[address], trusted.layer2), l.Owner, l.Owned)
 	if l.Owned {
 		owner := b.nodes[l.Owner.Node]
@@ -216,6 +220,7 @@ func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) Address
 	}
 	for _, path := range b.routes.pathsTo(address) {
 		if trusted.bgp != nil && !trusted.bgp(path.Node) {
+			l.Untrusted = true
 			continue
 		}
 		if path.Peers = b.peersWithSession(path.Node, path.Peers); len(path.Peers) > 0 {

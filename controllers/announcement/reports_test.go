@@ -75,6 +75,15 @@ func TestLook_ReturnsOwnerAndHost(t *testing.T) {
 	if l := b.AboutAddress(two.Next(), TrustedNodes{}); l.Owned || l.Foreign {
 		t.Errorf("another: got %+v, want nobody", l)
 	}
+	none := func(lb.NodeName) bool { return false }
+	for name, trusted := range map[string]TrustedNodes{"no node": {layer2: none, bgp: none}, "n1": {layer2: func(n lb.NodeName) bool { return n == "n1" }, bgp: none}} {
+		if l := b.AboutAddress(one, trusted); !l.Untrusted || l.Owned && l.Owner.Node != "n1" {
+			t.Errorf("one, trusting %s: got %+v, want that the report of n2 is ignored", name, l)
+		}
+	}
+	if l := b.AboutAddress(one, TrustedNodes{}); l.Untrusted {
+		t.Errorf("one, trusting all: got %+v, want that no report is ignored", l)
+	}
 	if !b.HasReported("n1") || b.HasReported("n3") {
 		t.Error("who reports: want n1 and not n3")
 	}
@@ -183,8 +192,8 @@ func TestReports_NodeThatDrainsIsReportedAsLeft(t *testing.T) {
 func TestStanding_RoutedBy(t *testing.T) {
 	s := NewServiceRecords()
 	web, dns := lb.ServiceKey{Namespace: "a", Name: "web"}, lb.ServiceKey{Namespace: "a", Name: "dns"}
-	s.put(web, serviceRecord{routers: map[netip.Addr]namedAnnouncers{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}})
-	s.put(dns, serviceRecord{routers: map[netip.Addr]namedAnnouncers{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}})
+	s.put(web, serviceRecord{routers: map[netip.Addr]namedAnnouncers{one: {nodes: map[lb.NodeName]time.Time{"n1": start, "n2": {}}}}}, 0)
+	s.put(dns, serviceRecord{routers: map[netip.Addr]namedAnnouncers{two: {nodes: map[lb.NodeName]time.Time{"n2": {}}}}}, 0)
 	if diff := cmp.Diff([]lb.ServiceKey{web}, s.servicesRoutedBy("n1")); diff != "" {
 		t.Errorf("announced from n1, a moment ago or now (-want +got):\n%s", diff)
 	}

@@ -177,21 +177,21 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 	return keys
 }
 
-// onEligibility requests a reconcile of the Services that are not announced: the object that changed
-// affects which nodes may announce.
+// onEligibility requests a reconcile of the waiting Services: the object that changed affects which nodes
+// may announce.
 func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
 	return request.Services(r.Records.waitingServices())
 }
 
-// onNode requests a reconcile of the Services that are not announced, and of those that the node
-// announces: its report does not count while it is not ready.
+// onNode requests a reconcile of the waiting Services, and of those that the node announces: its report
+// does not count while it is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
 	return request.Services(slices.Concat(r.Records.waitingServices(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
 // onEndpoints requests a reconcile of the Service of these endpoints, and of those that share an address
-// with it, as far as they are not announced.
+// with it, as far as they wait.
 func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
 	claims, err := r.claimsOf(ctx, key)

@@ -12,6 +12,8 @@ type ServiceRecords struct {
 	mu       sync.Mutex
 	services map[lb.ServiceKey]serviceRecord
 	pace     conditionPacer
+	// asked counts how often waiting Services were asked for.
+	asked uint64
 }
 
 // NewServiceRecords returns records without Services.
@@ -25,11 +27,22 @@ func (s *ServiceRecords) get(key lb.ServiceKey) serviceRecord {
 	return s.services[key]
 }
 
-func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord) {
+// begin returns a mark for put, from before the facts about a Service are read.
+func (s *ServiceRecords) begin() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// put records what was reported of a Service. It returns whether the Service is to be reconciled again: it
+// waits, and since begin returned the mark something changed for the Services that wait, of which this one
+// may not have been known to be one.
+func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[key] = m
 	s.pace.forget(key)
+	return m.waits() && s.asked != mark
 }
 
 // hold returns how long to wait before anything is reported of a Service that has no condition yet.
@@ -46,17 +59,24 @@ func (s *ServiceRecords) forget(key lb.ServiceKey) {
 	s.pace.forget(key)
 }
 
-// isWaiting reports whether a Service is not announced.
-func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool { return s.get(key).reason != "" }
+// isWaiting reports whether a Service is among the waitingServices.
+func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	m := s.services[key]
+	return m.waits()
+}
 
-// waitingServices returns the Services that are not announced: only their conditions depend on which nodes
-// may announce.
+// waitingServices returns the Services that are not announced, or of which an untrusted node reports that
+// it announces them: only their conditions depend on which nodes may announce.
 func (s *ServiceRecords) waitingServices() []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	var list []lb.ServiceKey
 	for key, m := range s.services {
-		if m.reason != "" {
+		if m.waits() {
 			list = append(list, key)
 		}
 	}

@@ -294,7 +294,7 @@ test-devcluster: ## Test the test bed itself, with a cluster of its own (needs r
 test-e2e: export LBSTACK_CLUSTER := e2e
 test-e2e: NODES := 4
 test-e2e: no-cluster cluster ## Run the tests on a real cluster of their own (needs root).
-	go -C test test -count=1 -timeout 40m -v ./e2e/...
+	go -C test test -count=1 -timeout 60m -v ./e2e/...
 	@$(DEVCLUSTER) down
 
 # A cluster of its own as well. The table is printed after every run.

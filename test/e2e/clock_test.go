@@ -105,7 +105,7 @@ func TestClockStepsMoveNoAddressAndStopNoSpeaker(t *testing.T) {
 			})
 			lost := time.Now()
 			must(t, bed.Cluster.Link(owner.Node, false))
-			takenOver(t, w, address, lost, owner.MAC)
+			takenOver(t, w, address, lost, owner.MAC, failover)
 		})
 	}
 	notBoth(t, w, address, together)

@@ -69,8 +69,6 @@ func TestDeadNodeStopsNoRollout(t *testing.T) {
 	t.Logf("all other nodes were updated, and the stack was Ready, %.1f s after the node died", time.Since(killed).Seconds())
 }
 
-// All nodes but one lose power at once. One speaker is left, without a peer to compare with; the
-// kubelets of the dead nodes do not answer. Kubernetes notices some 40 s later.
 // withoutAllControllers returns a node that does not have all pods of the controller: with such a
 // node a controller is lost, and the stack is not Ready until another one runs.
 func withoutAllControllers(t *testing.T) string {
@@ -87,6 +85,8 @@ func withoutAllControllers(t *testing.T) string {
 	return ""
 }
 
+// All nodes but one lose power at once. One speaker is left, without a peer to compare with; the
+// kubelets of the dead nodes do not answer. Kubernetes notices some 40 s later.
 func TestAllNodesButOneDieAtOnce(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -116,7 +116,7 @@ func TestAllNodesButOneDieAtOnce(t *testing.T) {
 	})
 	killed := time.Now()
 	must(t, bed.Cluster.Kill(dead...))
-	takenOver(t, w, address, killed, owner.MAC)
+	takenOver(t, w, address, killed, owner.MAC, failover)
 	eventually.Succeed(t, soon, "the states of the dead are not current, and the Service is announced by the node that is left", func(ctx context.Context) error {
 		for _, node := range dead {
 			state := &v1beta1.SpeakerState{}

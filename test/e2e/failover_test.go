@@ -131,7 +131,7 @@ func TestAPIServerAwayStopsNeitherTrafficNorFailover(t *testing.T) {
 	t.Cleanup(func() { must(t, bed.Cluster.Link(owner.Node, true)) })
 	lost := time.Now()
 	must(t, bed.Cluster.Link(owner.Node, false))
-	takenOver(t, w, address, lost, owner.MAC)
+	takenOver(t, w, address, lost, owner.MAC, failover)
 	servedByAnother(t, address, owner)
 }
 
@@ -291,7 +291,7 @@ func TestPartition(t *testing.T) {
 		if now.Node == owner.Node {
 			t.Errorf("%s took %s back", owner.Node, address)
 		}
-		notBoth(t, w, address, soon)
+		notBoth(t, w, address, divided)
 	})
 	t.Run("of two halves that are cut from each other one serves, and goes on when they are joined", func(t *testing.T) {
 		nodes := bed.Cluster.Nodes()
@@ -324,7 +324,7 @@ func TestPartition(t *testing.T) {
 		if !slices.Equal(during, []string{now.Node}) {
 			t.Errorf("%s moved from %v to %s", address, during, now.Node)
 		}
-		notBoth(t, w, address, soon)
+		notBoth(t, w, address, divided)
 		_, err = bed.Page(background(t), address)
 		must(t, err)
 	})

@@ -155,7 +155,7 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 			}
 			killed := time.Now()
 			must(t, bed.Cluster.Kill(owner))
-			takenOver(t, w, address, killed, mac)
+			takenOver(t, w, address, killed, mac, failover)
 		})
 	}
 	t.Run("each misses the other on the network of the addresses too", func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestOfTwoSpeakersTheOtherServes(t *testing.T) {
 		})
 		dropped := time.Now()
 		must(t, bed.DropReceived(background(t), owner, "eth0"))
-		takenOver(t, w, address, dropped, mac)
+		takenOver(t, w, address, dropped, mac, lastOfTwo)
 	})
 	t.Run("the mesh alone is filtered between them", func(t *testing.T) {
 		address, owner, other, mac := begin(t)

@@ -40,7 +40,7 @@ func TestLastNodeTakesAllAddressesWithoutTheAPIServer(t *testing.T) {
 	for _, node := range lost {
 		must(t, bed.Cluster.Link(node, false))
 	}
-	takenOver(t, w, address, at, owner.MAC)
+	takenOver(t, w, address, at, owner.MAC, failover)
 	t.Logf("%s is what is left of %d nodes", left, len(lost)+1)
 }
 

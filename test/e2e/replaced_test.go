@@ -31,7 +31,7 @@ func TestNodeReplacedUnderItsNameServes(t *testing.T) {
 	})
 	lost := time.Now()
 	must(t, bed.Cluster.Kill(name))
-	takenOver(t, w, address, lost, owner.MAC)
+	takenOver(t, w, address, lost, owner.MAC, failover)
 
 	replaceNode(t, name)
 	const mac = "02:00:00:00:00:99"

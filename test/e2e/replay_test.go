@@ -34,5 +34,5 @@ func TestRecordedDatagramsDoNotDelayTakeover(t *testing.T) {
 	})
 	killed := time.Now()
 	must(t, bed.Cluster.Kill(owner.Node))
-	takenOver(t, w, address, killed, owner.MAC)
+	takenOver(t, w, address, killed, owner.MAC, failover)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lbstack/lbstack/hack/devcluster/plan"
 	"github.com/lbstack/lbstack/test/eventually"
 	"github.com/lbstack/lbstack/test/scenario"
 )
@@ -18,14 +19,32 @@ const (
 	// together bounds the time in which two nodes may answer when one does not reach the other:
 	// the detection time of the profile Default, and the interval of the watcher's requests.
 	together = 500 * time.Millisecond
+	// divided bounds the time in which two nodes may answer where a switch drops packets between nodes,
+	// until the smaller group gives up what the larger one may announce.
+	divided = 3 * time.Second
+	// failover bounds the time until another node answers for addresses of a lost node. lastOfTwo is the
+	// bound where the only other speaker still receives from the lost one.
+	failover  = time.Second
+	lastOfTwo = 1200 * time.Millisecond
 	// settles is how long a state must last before a test accepts it.
 	settles = 2 * time.Second
 )
 
+// undisturbed returns an address for which a kernel answers that no test disturbs. A time without its
+// answers is a stall of the machine.
+func undisturbed() string {
+	for _, host := range bed.Cluster.Hosts() {
+		if host.Name == plan.ControlPlane {
+			return host.V4.String()
+		}
+	}
+	panic("the bed has no control plane")
+}
+
 // watching records the hosts that answer for addresses until the test ends.
 func watching(t *testing.T, addresses ...string) *scenario.Watch {
 	t.Helper()
-	w, err := bed.Watch(addresses...)
+	w, err := bed.Watch(append([]string{undisturbed()}, addresses...)...)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })
 	for _, address := range addresses {
@@ -39,8 +58,8 @@ func watching(t *testing.T, addresses ...string) *scenario.Watch {
 	return w
 }
 
-// takenOver waits until other nodes answer, and the former owner does not.
-func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, mac string) {
+// takenOver waits until other nodes answer, and the former owner does not. It checks how long no node answered.
+func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, mac string, most time.Duration) {
 	t.Helper()
 	eventually.Succeed(t, soon, "another node answers for "+address, func(context.Context) error {
 		if got := w.Since(lost, address); got.Last == "" || got.Last == mac {
@@ -49,9 +68,23 @@ func takenOver(t *testing.T, w *scenario.Watch, address string, lost time.Time, 
 		return nil
 	})
 	oneAnswers(t, w, address)
-	got := w.Since(lost, address)
-	t.Logf("nobody answered for %s for %d ms", address, got.Silent.Milliseconds())
+	silentAtMost(t, w, address, lost, most)
 	notBoth(t, w, address, together)
+}
+
+// silentAtMost checks that, since a time, no gap without an answer was longer than a bound, apart from stalls
+// of the machine.
+func silentAtMost(t *testing.T, w *scenario.Watch, address string, since time.Time, most time.Duration) {
+	t.Helper()
+	got := w.Since(since, address)
+	var stalled time.Duration
+	if reference := w.Since(since, undisturbed()); len(reference.Owners) > 0 { // it is not on the second network
+		stalled = reference.Silent
+	}
+	t.Logf("nobody answered for %s for %d ms; the longest stall of the machine was %d ms", address, got.Silent.Milliseconds(), stalled.Milliseconds())
+	if got.Silent > most+stalled {
+		t.Errorf("no node answered for %s for %s, want %s and a stall of %s at most", address, got.Silent, most, stalled)
+	}
 }
 
 // oneAnswers waits until one node alone answers, and checks for some time that this stays so.

@@ -115,6 +115,18 @@ func (w *Wire) First(after time.Time, except string) map[netip.Addr]time.Time {
 	return first
 }
 
+// Of returns what the host with a MAC has announced after a time.
+func (w *Wire) Of(after time.Time, mac string) (list []Announcement) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.seen {
+		if a.At.After(after) && a.MAC == mac {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // Fault is a way in which a node, or its speaker, is lost.
 type Fault struct {
 	// Name of it, for tables and tests.

@@ -39,6 +39,10 @@ type plannedChanges struct {
 		Service string
 		After   []string
 	}
+	Announcements []struct {
+		Services []string
+		What     string
+	}
 }
 
 // plannedPool is what is to become of a pool.
@@ -48,7 +52,7 @@ type plannedPool struct {
 	anyhow   bool              // no matter which of them has which
 }
 
-// TestPlugin_PlanAgreesWithTheController changes pools at random: the plan of each change is what the controller
+// TestPlugin_PlanAgreesWithTheController changes pools at random, has them come and go: the plan of each change is what the controller
 // makes of it, the reason of a pool that is not in effect included. Of Services of a pool that lose addresses at once, or that wait, it is not known
 // which gets which of the free ones: then the addresses are compared, and not who has which.
 func TestPlugin_PlanAgreesWithTheController(t *testing.T) {
@@ -73,15 +77,17 @@ func TestPlugin_PlanAgreesWithTheController(t *testing.T) {
 	b.planned(want)
 	for range planRounds {
 		before, next := b.ingresses(), stack.DeepCopy()
-		for i := range next.Spec.IPAddressPools {
-			next.Spec.IPAddressPools[i] = somePool(chance, i)
+		next.Spec.IPAddressPools = nil
+		for i := range planPools {
+			if chance.IntN(8) > 0 {
+				next.Spec.IPAddressPools = append(next.Spec.IPAddressPools, somePool(chance, i))
+			}
 		}
 		plan := b.plan(next)
-		for i := range next.Spec.IPAddressPools {
-			pool := &next.Spec.IPAddressPools[i]
-			want[string(pool.Name)] = plan.of(string(pool.Name), b.namespace, before)
-			b.editPool(string(pool.Name), func(spec *v1beta1.IPAddressPoolSpec) { *spec = pool.IPAddressPoolSpec })
+		for i := range planPools {
+			want[planPool(i)] = plan.of(planPool(i), b.namespace, before)
 		}
+		b.setPools(next.Spec.IPAddressPools)
 		if err := b.Update(t.Context(), next); err != nil { // in place of the operator
 			t.Fatal(err)
 		}
@@ -91,6 +97,32 @@ func TestPlugin_PlanAgreesWithTheController(t *testing.T) {
 	crash(controller)
 }
 
+// planPool is the name of a pool of the test.
+func planPool(i int) string { return fmt.Sprintf("plan-%d", i) }
+
+// setPools makes the pools of the test those of a list.
+func (b *bed) setPools(list []v1beta1.StackIPAddressPool) {
+	b.Helper()
+	for i := range planPools {
+		pool := &v1beta1.IPAddressPool{ObjectMeta: metav1.ObjectMeta{Name: planPool(i)}}
+		at := slices.IndexFunc(list, func(p v1beta1.StackIPAddressPool) bool { return string(p.Name) == pool.Name })
+		err := b.Get(b.Context(), client.ObjectKeyFromObject(pool), pool)
+		switch exists := err == nil; {
+		case client.IgnoreNotFound(err) != nil:
+			b.Fatal(err)
+		case at >= 0 && exists:
+			b.editPool(pool.Name, func(spec *v1beta1.IPAddressPoolSpec) { *spec = list[at].IPAddressPoolSpec })
+		case at >= 0:
+			pool.Spec = list[at].IPAddressPoolSpec
+			create(b.T, b.Client, pool)
+		case exists:
+			if err := b.Delete(b.Context(), pool); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 // planAddresses is a range of addresses of a pool of the test.
 func planAddresses(pool, first, last int) string {
 	return fmt.Sprintf("10.9.%d.%d-10.9.%d.%d", 100+pool, first, 100+pool, last)
@@ -98,7 +130,7 @@ func planAddresses(pool, first, last int) string {
 
 // somePool is a pool of up to six addresses, or an invalid one.
 func somePool(chance *rand.Rand, i int) v1beta1.StackIPAddressPool {
-	pool := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(fmt.Sprintf("plan-%d", i))}
+	pool := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(planPool(i))}
 	first := 1 + chance.IntN(5)
 	last := first + chance.IntN(6)
 	if chance.IntN(8) == 0 {
@@ -110,6 +142,16 @@ func somePool(chance *rand.Rand, i int) v1beta1.StackIPAddressPool {
 	}
 	if chance.IntN(5) == 0 {
 		pool.State = v1beta1.PoolDraining
+	}
+	if chance.IntN(4) == 0 {
+		excluded := 1 + chance.IntN(10)
+		pool.ExcludeAddresses = []v1beta1.AddressRange{v1beta1.AddressRange(planAddresses(i, excluded, excluded+chance.IntN(2)))}
+	}
+	if chance.IntN(6) == 0 {
+		pool.Quota = &v1beta1.PoolQuota{MaxAddressesPerNamespace: 1 + chance.Int32N(planServices)}
+	}
+	if chance.IntN(6) == 0 {
+		pool.ServiceAllocation = &v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{"another-namespace"}}
 	}
 	return pool
 }
@@ -193,21 +235,25 @@ func (b *bed) planned(want map[string]plannedPool) {
 			}
 			got[services.Items[i].Name] = ingress(&services.Items[i])
 		}
+		exist := map[string]*v1beta1.IPAddressPool{}
 		for i := range pools.Items {
-			pool, ours := want[pools.Items[i].Name]
-			if !ours {
-				continue
-			}
-			if err := pool.differs(&pools.Items[i], got); err != nil {
-				return fmt.Errorf("the pool %s: %w", pools.Items[i].Name, err)
+			exist[pools.Items[i].Name] = &pools.Items[i]
+		}
+		for name, pool := range want {
+			if err := errors.Join(pool.conditionDiffers(exist[name]), pool.servicesDiffer(name, got)); err != nil {
+				return fmt.Errorf("the pool %s: %w", name, err)
 			}
 		}
 		return nil
 	})
 }
 
-// differs returns how a pool and its Services differ from the plan; nil: not at all.
-func (p plannedPool) differs(pool *v1beta1.IPAddressPool, all map[string]string) error {
+// conditionDiffers returns how the condition Ready of a pool differs from the plan; nil: not at all. A pool that was
+// deleted has none.
+func (p plannedPool) conditionDiffers(pool *v1beta1.IPAddressPool) error {
+	if pool == nil {
+		return nil
+	}
 	ready := meta.FindStatusCondition(pool.Status.Conditions, v1beta1.ConditionReady)
 	if pool.Status.ObservedGeneration != pool.Generation || ready == nil {
 		return errors.New("the controller has not looked at it yet")
@@ -215,9 +261,14 @@ func (p plannedPool) differs(pool *v1beta1.IPAddressPool, all map[string]string)
 	if good := ready.Reason == v1beta1.ReasonPoolReady || ready.Reason == v1beta1.ReasonDraining; good != (p.reason == "") || !good && ready.Reason != p.reason {
 		return fmt.Errorf("its reason is %s, and the plan has %q", ready.Reason, p.reason)
 	}
+	return nil
+}
+
+// servicesDiffer returns how the addresses of the Services of a pool differ from the plan; nil: not at all.
+func (p plannedPool) servicesDiffer(pool string, all map[string]string) error {
 	got := map[string]string{}
 	for name, addresses := range all {
-		if strings.HasPrefix(name, pool.Name+"-") {
+		if strings.HasPrefix(name, pool+"-") {
 			got[name] = addresses
 		}
 	}

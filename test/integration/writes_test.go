@@ -15,7 +15,7 @@ import (
 
 // TestController_AServiceCostsFourWrites counts in the audit log of the API server what the controller writes from the
 // creation of a Service until it is announced, events included. Where the machine is busy the controller may read the
-// EndpointSlice of a Service after the Service, and reports of it twice: so one of several Services has to cost four.
+// EndpointSlice of a Service after the Service, and reports of it twice: so most of the Services have to cost four.
 func TestController_AServiceCostsFourWrites(t *testing.T) {
 	installed, b := newOperatorBed(t), newBed(t)
 	installed.withoutLease("lbstack-controller")
@@ -28,7 +28,9 @@ func TestController_AServiceCostsFourWrites(t *testing.T) {
 	b.speaker("writes").owns(1, "10.9.6.1", "10.9.6.2", "10.9.6.3", "10.9.6.4", "10.9.6.5")
 
 	want := []string{"create events", "create ipaddressclaims", "patch services/status", "patch services/status"}
-	for i := 1; ; i++ {
+	const services = 5
+	cheap := 0
+	for i := 1; i <= services; i++ {
 		name, address := fmt.Sprintf("web-%d", i), fmt.Sprintf("10.9.6.%d", i)
 		b.endpoints(name, "writes")
 		b.service(name, annotated(v1beta1.AnnotationLoadBalancerIPs, address))
@@ -38,12 +40,13 @@ func TestController_AServiceCostsFourWrites(t *testing.T) {
 		b.quiet()
 		diff := cmp.Diff(want, installed.writesAbout(t, name, address))
 		if diff == "" {
-			return
-		}
-		if i == 5 {
-			t.Fatalf("writes for each of five Services, the last one (-want +got):\n%s", diff)
+			cheap++
+			continue
 		}
 		t.Logf("writes for the Service %s (-want +got):\n%s", name, diff)
+	}
+	if cheap <= services/2 {
+		t.Errorf("%d of %d Services took %q alone, want most of them", cheap, services, want)
 	}
 }
 

@@ -21,9 +21,10 @@ var update = flag.Bool("update", false, "write what the pages are to show")
 // recordedAddress is that of the sample Service in the pages.
 const recordedAddress = "192.168.1.240"
 
-// TestRecording_PagesShowTheOutputOfThePlugin runs the command lines in blocks of the kind "console" of these pages, with the sample
-// stack and Service, in the order in which they are there. What is printed has the same lines and words as the page, whatever the
-// addresses, names, times and numbers of this cluster.
+// TestRecording_PagesShowTheOutputOfThePlugin runs the command lines in blocks of the kind "console" of these pages, in the
+// order in which they are there: with the sample stack and Service, and those of README.md with what the demo leaves, which has a
+// router and a Service with routes as well. What is printed has the same lines and words as the page, whatever the addresses,
+// names, times and numbers of this cluster.
 func TestRecording_PagesShowTheOutputOfThePlugin(t *testing.T) {
 	installed(t)
 	address := served(t)
@@ -34,8 +35,12 @@ func TestRecording_PagesShowTheOutputOfThePlugin(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the plugin: %v\n%s", err, out)
 	}
-	for _, page := range []string{"README.md", "docs/kubectl.md", "docs/recording.md"} {
+	const demo = "README.md"
+	for _, page := range []string{"docs/kubectl.md", "docs/recording.md", demo} {
 		t.Run(page, func(t *testing.T) {
+			if page == demo {
+				routed(t)
+			}
 			path := filepath.Join(bed.Repo, page)
 			text, err := os.ReadFile(path)
 			must(t, err)

@@ -76,6 +76,10 @@ func (b *bench) lose(ctx context.Context, p *peer, address string, fault scenari
 	if err != nil {
 		return 0, err
 	}
+	// A client may still send to a node that announced the address before, which forwards.
+	if out, err := b.Cluster.Exec(ctx, "client", "ip", "neighbour", "flush", "to", address); err != nil {
+		return 0, fmt.Errorf("having the client forget %s: %w: %s", address, err, out)
+	}
 	stream, err := traffic.Start(ctx, b.Cluster, b.Connect, address+":80")
 	if err != nil {
 		return 0, err

@@ -34,6 +34,9 @@ func (b *bench) waiting(ctx context.Context, p *peer, _ string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*gracePeriod)
 	defer cancel()
+	if _, err := b.calmServer(ctx); err != nil { // with the Services before, whose conditions and events are written later
+		return err
+	}
 	replicas, err := b.stop(ctx, p)
 	if err != nil {
 		return err

@@ -17,11 +17,10 @@ type Profile struct {
 	Receive time.Duration
 	// Transmit is the interval at which this side wants to send: DesiredMinTxInterval.
 	Transmit time.Duration
-	// Multiplier is how many packets of this side the other side may miss before it declares the path
-	// down: DetectMult, 2 to 255.
+	// Multiplier is how many packets in a row may be lost before the other side declares the path down:
+	// DetectMult, 2 to 255.
 	Multiplier uint8
-	// Passive: this side sends nothing before it has received from the other (RFC 5880
-	// section 6.1).
+	// Passive: this side sends nothing before it has received from the other side (RFC 5880 section 6.1).
 	Passive bool
 	// MinimumTTL is the least TTL of arriving packets in a multihop session, 1 to 254. Single-hop
 	// sessions ignore it: their packets must arrive with 255 (RFC 5881 section 5).
@@ -54,8 +53,8 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Diagnostic is why a session went down last (RFC 5880 section 4.1). The values are those of the packet
-// format.
+// Diagnostic is the reason why a session went down last (RFC 5880 section 4.1). The values are those of
+// the packet format.
 type Diagnostic uint8
 
 // The diagnostics.

@@ -4,18 +4,19 @@ import "time"
 
 // Status describes a session at one point in time.
 type Status struct {
-	// State is this side's; Remote is what the other side reported last.
+	// State is the state of this side. Remote is the state that the other side reported last.
 	State, Remote State
-	// Diagnostic is why this side went down last, NoDiagnostic while it is Up; RemoteDiagnostic is what
-	// the other side reported last.
+	// Diagnostic is the reason why this side went down last; NoDiagnostic while this side is Up.
+	// RemoteDiagnostic is the diagnostic that the other side reported last.
 	Diagnostic, RemoteDiagnostic Diagnostic
 	// Failed: the session was Up and went down, and no administrator of either side took it down. Only
 	// this is a failure of the path (RFC 5882 section 4.2). Failed stays true until the session is Up
 	// again, or a side is AdminDown.
 	Failed bool
-	// Transmit is the interval at which this side sends, before jitter; 0: it does not send. Receive is
-	// the interval at which the other side should send, and Detection how long it may send nothing
-	// before the session goes down. Both are 0 while no packets of the other side arrive.
+	// Transmit is the interval at which this side sends, before jitter; 0: this side does not send.
+	// Receive is the interval at which the other side should send; 0: no packets arrive from it.
+	// Detection is how long packets of the other side may be missing before the session goes down; 0: no
+	// packets arrive.
 	Transmit, Receive, Detection time.Duration
 	// Since is when State changed last.
 	Since time.Time
@@ -28,8 +29,8 @@ type Status struct {
 	Stalls uint64
 }
 
-// RemoteAdminDown reports whether the administrator of the other side took the session down. The state
-// of the path is not known then.
+// RemoteAdminDown reports whether the administrator of the other side took the session down. It is then
+// unknown whether the path is up.
 func (s Status) RemoteAdminDown() bool { return s.State == Down && s.Remote == AdminDown }
 
 // WithDefaults returns the profile with defaults in place of zero fields.

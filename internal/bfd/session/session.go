@@ -15,10 +15,10 @@ import (
 const minDownInterval = time.Second
 
 // intervals are the two intervals that this side sends in its packets (DesiredMinTx and RequiredMinRx).
-// While the session is Up they change by a poll sequence.
+// While the session is Up, they change only in a poll sequence.
 type intervals struct{ tx, rx time.Duration }
 
-// remoteState is what the last packet of the other side reported.
+// remoteState has what the last packet from the other side reported.
 type remoteState struct {
 	discriminator uint32
 	multiplier    uint8
@@ -26,7 +26,7 @@ type remoteState struct {
 	demand        bool
 }
 
-// initialRemote is the state of the other side before a packet of it arrived (RFC 5880 section 6.8.1).
+// initialRemote is the state of the other side before its first packet arrives (RFC 5880 section 6.8.1).
 var initialRemote = remoteState{minRx: time.Microsecond}
 
 // Machine is one side of a session. Make it with New. One goroutine at a time may use it.
@@ -39,25 +39,26 @@ type Machine struct {
 	remote remoteState
 
 	advertised intervals // sent in packets
-	inEffect   intervals // used by this side; they follow advertised when the poll sequence ends
+	inEffect   intervals // used by this side; set to advertised when the poll sequence ends
 	polling    bool
 	polled     bool // a packet of the running poll sequence was sent
 
-	// doubted is a packet that arrived while the session is Up and that does not name the session.
-	// doubtUntil is when it is accepted unless another packet arrives first; zero: there is none.
+	// doubted is a packet that arrived while the session was Up and that does not name the session.
+	// doubtUntil is when this packet is accepted, unless another packet arrives first; zero: no packet
+	// waits.
 	doubted    wire.Packet
 	doubtUntil time.Time
 
 	fraction float64       // part of the interval to wait before the next packet (jitter)
-	sent     time.Time     // the last packet that was not an answer to a poll
+	sent     time.Time     // when the last packet was sent, answers to polls not counted
 	received time.Time     // when the last packet of the other side was accepted
 	ran      time.Time     // when this side ran last
 	grace    time.Duration // added to the detection time, until the next packet
 	extended bool          // grace was set since the last packet
 }
 
-// New returns a session that is Down. The discriminator must not be 0, or that of another session of
-// this system. chance returns random numbers in [0, 1), for jitter.
+// New returns a session that is Down. The discriminator must not be 0, and no other session of this
+// system may have it. chance returns random numbers in [0, 1), for jitter.
 func New(now time.Time, discriminator uint32, p bfd.Profile, chance func() float64) *Machine {
 	m := &Machine{discriminator: discriminator, profile: p.WithDefaults(), chance: chance, remote: initialRemote}
 	m.status = bfd.Status{State: bfd.Down, Remote: bfd.Down, Since: now}
@@ -126,7 +127,8 @@ func (m *Machine) accept(now time.Time, p wire.Packet) []wire.Packet {
 	return out
 }
 
-// applyRemoteState is the state machine of RFC 5880 section 6.2.
+// applyRemoteState is the state machine of RFC 5880 section 6.2: it sets the state that follows from the
+// state of the other side.
 func (m *Machine) applyRemoteState(now time.Time, remote bfd.State) (changed bool) {
 	switch {
 	case remote == bfd.AdminDown:
@@ -216,8 +218,8 @@ func (m *Machine) Tick(now time.Time) []wire.Packet {
 	return out
 }
 
-// expire handles the end of the detection time (RFC 5880 section 6.8.4). In every state, what the other
-// side reported is reset (section 6.8.1).
+// expire handles the end of the detection time (RFC 5880 section 6.8.4). In every state it resets what
+// the other side reported (section 6.8.1).
 func (m *Machine) expire(now time.Time) (changed bool) {
 	m.remote = initialRemote
 	if m.status.State == bfd.Init || m.status.State == bfd.Up {

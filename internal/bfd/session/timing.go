@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd/wire"
 )
 
-// Next returns when Tick is due. due is false if nothing is, as for a passive side that has received no
-// packet yet.
+// Next returns when to call Tick. due is false while there is nothing to do, for example for a passive
+// side that has received no packet yet.
 func (m *Machine) Next() (at time.Time, due bool) {
 	at, due = m.nextSend()
 	if !m.doubtUntil.IsZero() && (!due || m.doubtUntil.Before(at)) {
@@ -28,7 +28,7 @@ func (m *Machine) deadline() (at time.Time, watched bool) {
 	return m.received.Add(m.detectionTime() + m.grace), true
 }
 
-// detectionTime is the detection time of asynchronous mode (RFC 5880 section 6.8.4).
+// detectionTime returns the detection time of asynchronous mode (RFC 5880 section 6.8.4).
 func (m *Machine) detectionTime() time.Duration {
 	return time.Duration(m.remote.multiplier) * m.receiveInterval()
 }
@@ -50,8 +50,8 @@ func (m *Machine) sendsPeriodically() bool {
 	return true
 }
 
-// nextSend returns when the next periodic packet is due. It is counted from the last packet, so that an
-// interval that becomes shorter takes effect at once (RFC 5880 section 6.8.3).
+// nextSend returns when the next periodic packet is due. The interval is counted from the last packet, so
+// that an interval that becomes shorter takes effect at once (RFC 5880 section 6.8.3).
 func (m *Machine) nextSend() (at time.Time, sends bool) {
 	if !m.sendsPeriodically() {
 		return time.Time{}, false
@@ -69,11 +69,11 @@ func (m *Machine) jitter() float64 {
 	return 0.75 + (most-0.75)*m.chance()
 }
 
-// Repeat returns a packet with the state to send at once, ahead of its time, if this side may send at
-// all.
+// Repeat returns a packet with the present state, to send at once although none is due. It returns none
+// while a passive side may not send.
 func (m *Machine) Repeat(now time.Time) []wire.Packet { return m.newStatePackets(now) }
 
-// newStatePackets returns a packet with the state, if this side may send at all.
+// newStatePackets returns a packet with the present state, and none while a passive side may not send.
 func (m *Machine) newStatePackets(now time.Time) []wire.Packet {
 	if m.profile.Passive && m.remote.discriminator == 0 {
 		return nil
@@ -107,7 +107,8 @@ func (m *Machine) wantedIntervals() intervals {
 	return w
 }
 
-// encodableInterval rounds an interval to one that a packet can have; a packet with 0 would mean never.
+// encodableInterval rounds an interval to one that a packet can have. The result is not 0, which would
+// mean never.
 func encodableInterval(d time.Duration) time.Duration {
 	return min(max(d.Truncate(time.Microsecond), time.Microsecond), wire.MaxInterval)
 }
@@ -142,8 +143,8 @@ func (m *Machine) endPoll() {
 }
 
 // extendDeadline gives the other side more time if this side stood still for longer than one interval:
-// packets that arrived meanwhile may wait to be read. The other side gets the time in which this side
-// did not run, and at least one interval from now. This happens once until the next packet arrives.
+// packets that arrived meanwhile may wait to be read. The other side gets the time in which this side did
+// not run, and at least one interval from now. This happens at most once between two packets.
 func (m *Machine) extendDeadline(now time.Time) {
 	due, _ := m.Next()
 	if due.Before(m.ran) {

@@ -9,19 +9,20 @@ import (
 	"github.com/lbstack/lbstack/internal/bfd"
 )
 
-// The errors of a packet by those rules of RFC 5880 section 6.8.6 that need only the packet.
+// The errors of Decode. Each stands for a rule of RFC 5880 section 6.8.6 that the packet breaks; rules
+// that need the session are not checked here.
 var (
 	ErrVersion        = errors.New("a version other than 1")
 	ErrLength         = errors.New("its length is wrong")
 	ErrMultiplier     = errors.New("the multiplier is 0")
 	ErrMultipoint     = errors.New("the multipoint bit is set")
 	ErrDiscriminator  = errors.New("the sender's discriminator is 0")
-	ErrNoSession      = errors.New("it names no session, and its state is past Down")
-	ErrAuthentication = errors.New("it is authenticated, and the session is not")
+	ErrNoSession      = errors.New("it has no discriminator of the receiver, and its state is Init or Up")
+	ErrAuthentication = errors.New("it has authentication, which is not supported")
 )
 
-// Decode parses a packet, and checks it in the order of RFC 5880 section 6.8.6. Bytes after the length
-// that the packet has are ignored.
+// Decode parses a packet, and checks it in the order of RFC 5880 section 6.8.6. Bytes after the packet's
+// own length are ignored.
 func Decode(b []byte) (Packet, error) {
 	if err := checkPacket(b); err != nil {
 		return Packet{}, fmt.Errorf("reading a control packet: %w", err)
@@ -90,7 +91,7 @@ func flagBit(set bool, bit byte) byte {
 	return 0
 }
 
-// toMicroseconds rounds an interval to one that a packet can have.
+// toMicroseconds converts an interval to the nearest one that a packet can have.
 func toMicroseconds(d time.Duration) uint32 {
 	return uint32(min(max(d, 0), MaxInterval) / time.Microsecond)
 }

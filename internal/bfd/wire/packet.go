@@ -27,25 +27,25 @@ const (
 
 // Packet is a control packet. Intervals are sent in microseconds.
 type Packet struct {
-	// Diagnostic is why the sender's session went down last.
+	// Diagnostic is the reason why the sender's session went down last.
 	Diagnostic bfd.Diagnostic
 	// State of the sender's session.
 	State bfd.State
-	// Poll asks for a packet with Final; Final answers one with Poll.
+	// Poll requests an answer. Final marks the answer to a packet with Poll.
 	Poll, Final bool
 	// Independent: the sender's BFD continues when its control plane fails.
 	Independent bool
 	// Demand: the sender wants no periodic packets while both sides are Up.
 	Demand bool
-	// Multiplier is the detection time of the receiver, in packets of the sender.
+	// Multiplier is the receiver's detection time, as a number of intervals of the sender.
 	Multiplier uint8
-	// Mine is the sender's discriminator, never 0; Yours is that of the receiver, 0 if
-	// the sender does not know it.
+	// Mine is the sender's discriminator, never 0. Yours is the receiver's discriminator; 0: the sender
+	// does not know it.
 	Mine, Yours uint32
 	// DesiredMinTx is the interval at which the sender wants to send.
 	DesiredMinTx time.Duration
 	// RequiredMinRx is the shortest interval of packets that the sender can receive; 0: none at all.
 	RequiredMinRx time.Duration
-	// RequiredMinEchoRx is the same for echo packets.
+	// RequiredMinEchoRx is RequiredMinRx for echo packets.
 	RequiredMinEchoRx time.Duration
 }

@@ -21,13 +21,13 @@ const Port = 179
 
 // RemoteASN is the autonomous system that the router must be in.
 type RemoteASN struct {
-	// ASN that it must have; 0: any that Kind allows.
+	// ASN that the router must have; 0: any ASN that Kind allows.
 	ASN ASN
 	// Kind of the session when ASN is 0.
 	Kind PeerKind
 }
 
-// PeerKind is whether a router is in our own autonomous system.
+// PeerKind distinguishes routers in our own autonomous system from routers in others.
 type PeerKind uint8
 
 // The kinds of sessions.
@@ -45,7 +45,7 @@ type Peer struct {
 	// ASN that this node presents: the peer's localASN where there is one, myASN
 	// otherwise.
 	ASN ASN
-	// Remote is what the router must present.
+	// Remote is the autonomous system that the router must be in.
 	Remote RemoteASN
 	// Address of the router; invalid if the router is discovered on Interface.
 	Address netip.Addr
@@ -66,14 +66,14 @@ type Peer struct {
 	// does not end. The smaller hold time of both sides is used (RFC 4271 section 4.2).
 	Hold time.Duration
 	// Keepalive is the interval at which this side sends KEEPALIVEs, at most a third of the negotiated
-	// hold time; 0: that third.
+	// hold time; 0: a third of the hold time.
 	Keepalive time.Duration
 	// ConnectRetry is the time between attempts to connect. It grows after several failures in a row.
 	ConnectRetry time.Duration
 
 	// Multihop allows an external router that is not on a local network.
 	Multihop bool
-	// SecurityHops: packets of the router must have come over at most that many hops (GTSM, RFC 5082);
+	// SecurityHops is the largest number of hops that packets of the router may cross (GTSM, RFC 5082);
 	// 0: the hops are not checked.
 	SecurityHops uint8
 	// Passive: the router connects; this side only listens.
@@ -89,8 +89,8 @@ type Peer struct {
 	// ShutdownWait is how long routes have the GRACEFUL_SHUTDOWN community before they are withdrawn
 	// (RFC 8326); 0: they are withdrawn at once.
 	ShutdownWait time.Duration
-	// DualStack: the session carries routes of both families. Otherwise it carries those of the family
-	// of Address, or of both families if there is only an Interface.
+	// DualStack: the session carries routes of both families. Otherwise it carries only routes of the
+	// family of Address. A session with only an Interface always carries both families.
 	DualStack bool
 
 	// BFD is the profile by which BFD watches the path to the router; nil: BFD does not watch it.
@@ -101,13 +101,15 @@ type Peer struct {
 	StrictBFD bool
 }
 
-// Families reports the families whose routes are for the router, if the router negotiates them.
+// Families reports which families of routes the router should get. It gets a family only if it negotiates
+// that family.
 func (p *Peer) Families() (v4, v6 bool) {
 	both := p.DualStack || !p.Address.IsValid()
 	return both || p.Address.Is4(), both || p.Address.Is6()
 }
 
-// Wants reports whether routes of a family are for the router, if the router negotiates the family.
+// Wants reports whether the router should get routes of a family. It gets them only if it negotiates the
+// family.
 func (p *Peer) Wants(f lb.Family) bool {
 	v4, v6 := p.Families()
 	return f == lb.IPv4 && v4 || f == lb.IPv6 && v6

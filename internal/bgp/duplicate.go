@@ -30,10 +30,11 @@ func (p *Peer) SameRouter(q *Peer) bool {
 	return p.Port == q.Port || p.Passive || q.Passive
 }
 
-// SelectPeers returns the peers that are in effect on a node, ordered by name, and for each other
-// candidate the peer that is in effect in its place. Of several candidates for one router the first of
-// these is in effect: the one that has been in effect for that router, the oldest, the first by name.
-// The Source of a candidate must be the source address of its connections, where that is known.
+// SelectPeers returns the peers that are in effect on a node, ordered by name. duplicates has, for each
+// other candidate, the peer that is in effect in its place. Of several candidates for one router, one is
+// in effect: the candidate that was in effect for this router before, or else the oldest one, or of
+// equally old ones the first by name. The Source of a candidate must be the source address of its
+// connections, if that address is known.
 func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (selected []Peer, duplicates map[PeerName]PeerName) {
 	order := slices.SortedFunc(slices.Values(candidates), func(x, y PeerCandidate) int {
 		return cmp.Or(cmp.Compare(precedence(&x.Peer, inEffect), precedence(&y.Peer, inEffect)), x.Created.Compare(y.Created), cmp.Compare(x.Name, y.Name))
@@ -51,7 +52,7 @@ func SelectPeers(candidates []PeerCandidate, inEffect map[PeerName]Peer) (select
 	return selected, duplicates
 }
 
-// precedence returns 0 for a peer that has been in effect for this router, and 1 otherwise.
+// precedence returns 0 for a peer that was in effect for this router before, and 1 for other peers.
 func precedence(p *Peer, inEffect map[PeerName]Peer) int {
 	if before, was := inEffect[p.Name]; was && before.SameRouter(p) {
 		return 0

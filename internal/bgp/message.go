@@ -11,9 +11,9 @@ import (
 type Open struct {
 	// ASN of the side.
 	ASN ASN
-	// Hold is its hold time, in whole seconds.
+	// Hold is the hold time of the side, in whole seconds.
 	Hold time.Duration
-	// RouterID is its BGP Identifier.
+	// RouterID is the BGP Identifier of the side.
 	RouterID netip.Addr
 	// Capabilities that the side has (RFC 5492).
 	Capabilities Capabilities
@@ -37,13 +37,13 @@ type Capabilities struct {
 type GracefulRestart struct {
 	// Restarting: the side has just restarted.
 	Restarting bool
-	// Time within which the side has restarted, in whole seconds, at most 4095.
+	// Time is how long a restart of the side takes at most, in whole seconds, up to 4095.
 	Time time.Duration
 	// IPv4 and IPv6: the side forwarded packets of the family while it restarted.
 	IPv4, IPv6 bool
 }
 
-// Words returns the names of the capabilities, for people.
+// Words returns the names of the capabilities, for messages.
 func (c Capabilities) Words() []string {
 	var words []string
 	for _, capability := range []struct {
@@ -60,8 +60,8 @@ func (c Capabilities) Words() []string {
 	return words
 }
 
-// SharedWith returns the capabilities that two sides share. GracefulRestart is that of the other side, if
-// both sides support it.
+// SharedWith returns the capabilities that two sides share. If both sides support graceful restart, the
+// result has the GracefulRestart of the other side.
 func (c Capabilities) SharedWith(other Capabilities) Capabilities {
 	both := Capabilities{
 		IPv4: c.IPv4 && other.IPv4, IPv6: c.IPv6 && other.IPv6, FourOctetASN: c.FourOctetASN && other.FourOctetASN,
@@ -86,8 +86,8 @@ const (
 	Cease
 )
 
-// The subcodes that this side sends: of OpenError (RFC 4271 section 6.2),
-// StateMachineError (RFC 6608) and Cease (RFC 4486, RFC 9384).
+// The subcodes that this side sends. The first three are subcodes of OpenError (RFC 4271 section 6.2),
+// the next three of StateMachineError (RFC 6608), and the others of Cease (RFC 4486, RFC 9384).
 const (
 	BadPeerASN          uint8 = 2
 	BadRouterID         uint8 = 3
@@ -106,7 +106,7 @@ const (
 
 // Notification ends a connection (RFC 4271 section 4.5).
 type Notification struct {
-	// Code and Subcode are the reason.
+	// Code and Subcode are the reason for the end.
 	Code    ErrorCode
 	Subcode uint8
 	// Data has details; its format depends on the code.
@@ -132,7 +132,7 @@ var subcodeWords = map[ErrorCode]map[uint8]string{
 	},
 }
 
-// maxCommunication bounds the text that a router may send (RFC 9003).
+// maxCommunication is how many octets of the text in a shutdown or reset are used at most (RFC 9003).
 const maxCommunication = 255
 
 // String describes the notification in words.
@@ -164,8 +164,8 @@ func (n Notification) shutdownText() string {
 	return strings.ToValidUTF8(string(text[:min(len(text), maxCommunication)]), "?")
 }
 
-// NewCease returns a Cease. text must be empty unless the subcode is AdminShutdown or AdminReset: other
-// subcodes have no text (RFC 9003).
+// NewCease returns a Notification with the code Cease. text must be empty unless the subcode is
+// AdminShutdown or AdminReset: other subcodes have no text (RFC 9003).
 func NewCease(subcode uint8, text string) *Notification {
 	n := &Notification{Code: Cease, Subcode: subcode}
 	if text != "" {

@@ -12,8 +12,8 @@ type NodeAddress struct {
 	Prefix netip.Prefix
 	// Interface that has the address.
 	Interface string
-	// Unstable addresses are about to be removed or not usable yet: temporary ones (RFC 8981), and
-	// deprecated, tentative and duplicate ones (RFC 4862).
+	// Unstable addresses are about to be removed, or are not usable yet: temporary addresses (RFC 8981),
+	// and deprecated, tentative and duplicate addresses (RFC 4862).
 	Unstable bool
 	// Permanent addresses have no lifetime: they were configured by an administrator.
 	Permanent bool
@@ -22,9 +22,9 @@ type NodeAddress struct {
 // NextHop is the next hop of the routes of a family. The zero value: there is none, and no route of the
 // family is announced.
 type NextHop struct {
-	// Address of this node. For IPv4 routes it may be an IPv6 address if the router supports that
-	// (RFC 8950). It is link-local only if the session is unnumbered, or an IPv4 link-local address of
-	// a network that the router shares.
+	// Address of this node. For IPv4 routes it may be an IPv6 address if the router supports that (RFC
+	// 8950). It is link-local only if the session is unnumbered, or if it is an IPv4 address of a network
+	// that the router shares.
 	Address netip.Addr
 	// LinkLocal is sent in addition to a global IPv6 address if the router is on the same network
 	// (RFC 2545 section 3).
@@ -40,7 +40,7 @@ type SessionPath struct {
 	Local netip.Addr
 	// Outgoing is the interface that leads to the router.
 	Outgoing string
-	// Direct: the router is on a network of that interface.
+	// Direct: the router is on a network of the interface Outgoing.
 	Direct bool
 	// Unnumbered: the session runs between link-local addresses.
 	Unnumbered bool
@@ -52,9 +52,10 @@ type SessionPath struct {
 	Internal []netip.Addr
 }
 
-// NextHops returns the next hops of a session. inUse are its present next hops. For the family of
-// the session the next hop is the address of the session (see sessionFamilyNextHop), unless the router
-// cannot reach it, or it is unstable while there is a stable one. Otherwise it is the first of these:
+// NextHops returns the next hops of a session. inUse are the present next hops. For the family of the
+// session the next hop is the address of the session (see sessionFamilyNextHop), unless the router cannot
+// reach this address, or the address is unstable and a stable one exists. In all other cases the next hop
+// is the first of these that exists:
 //   - The address of the session, for IPv4 routes of an unnumbered session with ExtendedNextHop.
 //   - An InternalIP of the node. If the router is direct, the InternalIP must be on the interface
 //     that leads to the router: the router may not accept a next hop of another network (RFC 4271
@@ -105,9 +106,9 @@ func (s SessionPath) usableInternalIP(family func(netip.Addr) bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// sessionFamilyNextHop returns the next hop of the family of the session: the address of the
-// session, unless that address is unstable and there is a stable one. A router on the same network
-// also reaches an IPv4 link-local address.
+// sessionFamilyNextHop returns the next hop for routes of the session's own family: the address of the
+// session, unless this address is unstable and there is a stable one. A router on the same network also
+// reaches an IPv4 link-local address.
 func (s SessionPath) sessionFamilyNextHop(local, inUse netip.Addr) netip.Addr {
 	reachable := isGlobal(local) || s.Direct && local.Is4() && local.IsLinkLocalUnicast()
 	if i := s.indexOf(local); reachable && (i < 0 || !s.Addresses[i].Unstable) {
@@ -156,7 +157,7 @@ func (s SessionPath) interfaceNextHop(family func(netip.Addr) bool, inUse netip.
 	}).Prefix.Addr()
 }
 
-// linkLocal returns the link-local address to send in addition to a global one.
+// linkLocal returns the link-local address to send in addition to a global next hop.
 func (s SessionPath) linkLocal(beside netip.Addr) netip.Addr {
 	if i := s.indexOf(beside); !s.Direct || i < 0 || s.Addresses[i].Interface != s.Outgoing {
 		return netip.Addr{}

@@ -2,8 +2,8 @@ package bgp
 
 import "time"
 
-// ProblemReason is why a node has no session with a router, or sends it fewer routes than it should. The
-// values are condition reasons of a BGPPeer.
+// ProblemReason is the reason why a node has no session with a router, or sends the router fewer routes
+// than it should. The values are condition reasons of a BGPPeer.
 type ProblemReason string
 
 // The reasons, the most severe first.
@@ -12,10 +12,10 @@ const (
 	DuplicatePeer ProblemReason = "DuplicatePeer"
 	// PasswordMissing: the Secret of spec.passwordSecret does not exist, or has no valid password.
 	PasswordMissing ProblemReason = "PasswordMissing"
-	// SecretInvalid: the Secret exists and has no valid password. Only the controller sets it: a
-	// speaker does not read the Secret itself, and reports PasswordMissing.
+	// SecretInvalid: the Secret exists and has no valid password. Only the controller sets this reason: a
+	// speaker does not read the Secret itself, and reports PasswordMissing instead.
 	SecretInvalid ProblemReason = "SecretInvalid"
-	// UnknownInterface: the node has no interface or VRF of the name in the BGPPeer.
+	// UnknownInterface: the node has no interface or VRF with the name in the BGPPeer.
 	UnknownInterface ProblemReason = "UnknownInterface"
 	// PortClosed: the node cannot listen for connections of the router.
 	PortClosed ProblemReason = "PortClosed"
@@ -25,30 +25,30 @@ const (
 	AddressFamilyMissing ProblemReason = "AddressFamilyMissing"
 )
 
-// OfRoutes reports whether the reason is about routes in a session. Other reasons are about a session
+// OfRoutes reports whether the reason is about routes in a session. All other reasons are about a session
 // that does not exist.
 func (r ProblemReason) OfRoutes() bool { return r == NoNextHop || r == AddressFamilyMissing }
 
 // Problem is a problem of a peer on one node. The zero value means no problem.
 type Problem struct {
 	Reason ProblemReason
-	// Message is a sentence that names no node, so that all nodes with the problem have the same one.
+	// Message is a sentence that names no node, so that all nodes with the problem have the same message.
 	Message string
 }
 
-// PeerState is the problem of a peer on this node that comes from the configuration.
+// PeerState describes a problem that the configuration causes for a peer on this node.
 type PeerState struct {
 	// Problem of the configuration.
 	Problem
-	// AbsentSince is since when the node has had no session with the router because of the problem;
-	// zero: it has a session, or tries to.
+	// AbsentSince is since when the node has had no session with the router because of the problem; zero:
+	// the node has a session, or tries to begin one.
 	AbsentSince time.Time
 }
 
 const (
-	// FlapsWhenFlapping is how many flaps (unplanned ends of an established session) make a session
-	// flapping.
+	// FlapsWhenFlapping is the number of flaps (unplanned ends of an established session) from which on a
+	// session counts as flapping.
 	FlapsWhenFlapping = 3
-	// StableAfter is how long after its last flap a session has no flaps any more.
+	// StableAfter is how long after its last flap a session counts as stable; its flaps are then removed.
 	StableAfter = 10 * time.Minute
 )

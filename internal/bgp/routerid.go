@@ -6,10 +6,10 @@ import (
 	"net/netip"
 )
 
-// RouterIDOf returns the BGP Identifier of a node: its IPv4 address or, if the address is IPv6, a hash
-// of its name. RFC 6286 requires only that the identifier is not zero and is unique in the autonomous
-// system. Some routers also refuse identifiers that are no unicast address: the hash is never in 0/8,
-// 127/8 or 224/3 (multicast, reserved and broadcast).
+// RouterIDOf returns the BGP Identifier of a node: the node's IPv4 address or, if the address is IPv6, a
+// hash of the node's name. RFC 6286 requires only that the identifier is not zero and is unique in the
+// autonomous system. Some routers also refuse identifiers that are no unicast address, so the hash is
+// never in 0/8, 127/8 or 224/3 (multicast, reserved and broadcast).
 func RouterIDOf(node string, address netip.Addr) netip.Addr {
 	if address.Is4() {
 		return address

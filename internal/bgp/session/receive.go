@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// The messages besides bgp.Open and *bgp.Notification.
+// The types of received messages, besides bgp.Open and *bgp.Notification.
 type (
 	// Keepalive is a KEEPALIVE.
 	Keepalive struct{}
@@ -16,7 +16,7 @@ type (
 	Update struct{}
 	// RouteRefresh is a ROUTE-REFRESH.
 	RouteRefresh struct{}
-	// Malformed is an invalid message; the notification is the answer to it.
+	// Malformed is an invalid message, with the notification that answers it.
 	Malformed struct{ Notification *bgp.Notification }
 )
 
@@ -56,8 +56,8 @@ func (m *Machine) Received(now time.Time, side Side, message any) []Action {
 	return m.takeActions(now)
 }
 
-// restartHold restarts the hold timer of an established session. Before that, this message is an error:
-// only OPEN, and then KEEPALIVE, may arrive (RFC 6608).
+// restartHold restarts the hold timer of an established session. Before the session is established, a
+// message that restarts the timer is an error (RFC 6608): only an OPEN, and then a KEEPALIVE, may arrive.
 func (m *Machine) restartHold(now time.Time, side Side, c *conn) {
 	switch c.state {
 	case Established:
@@ -73,7 +73,7 @@ func (m *Machine) restartHold(now time.Time, side Side, c *conn) {
 
 func (m *Machine) unexpected(now time.Time, side Side, where uint8) {
 	n := &bgp.Notification{Code: bgp.StateMachineError, Subcode: where}
-	m.endConn(now, side, n, "the router sent a message that does not belong there: "+n.String())
+	m.endConn(now, side, n, "the router sent a message that is not allowed in the state of the session: "+n.String())
 }
 
 func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open) {
@@ -104,8 +104,8 @@ func (m *Machine) receivedOpen(now time.Time, side Side, c *conn, open bgp.Open)
 	m.out = append(m.out, SendKeepalive{side})
 }
 
-// whyRefused returns what is wrong with the OPEN of the router (RFC 4271 section 6.2); an empty text:
-// nothing.
+// whyRefused returns why the OPEN of the router is refused (RFC 4271 section 6.2); empty: the OPEN is
+// accepted.
 func (m *Machine) whyRefused(open bgp.Open) (subcode uint8, why string) {
 	if why := m.remoteASN(open.ASN); why != "" {
 		return bgp.BadPeerASN, why
@@ -114,17 +114,17 @@ func (m *Machine) whyRefused(open bgp.Open) (subcode uint8, why string) {
 		return bgp.BadRouterID, "the router sent the BGP identifier 0.0.0.0, which is invalid"
 	}
 	if open.RouterID == m.config.RouterID && open.ASN == m.config.ASN {
-		return bgp.BadRouterID, fmt.Sprintf("the router has the BGP identifier of this node, %s: set routerID to another one", open.RouterID)
+		return bgp.BadRouterID, fmt.Sprintf("the router has the same BGP identifier as this node, %s: set routerID of the BGPPeer to another address", open.RouterID)
 	}
 	if open.Hold != 0 && open.Hold < 3*time.Second {
-		return bgp.UnacceptableHold, fmt.Sprintf("the router wants a hold time of %s: at least 3s are allowed", open.Hold)
+		return bgp.UnacceptableHold, fmt.Sprintf("the router requests a hold time of %s, and at least 3s are required: configure a longer hold time on the router", open.Hold)
 	}
 	return 0, ""
 }
 
-// winsCollision reports whether the connection of a side stays when an OPEN arrived on it. If the router has
-// sent an OPEN on the other connection too, winsCollision closes one of both (RFC 4271 section 6.8; with equal
-// identifiers RFC 6286 section 2.3).
+// winsCollision is called when an OPEN has arrived on the connection of a side, and reports whether this
+// connection stays. If the router has sent an OPEN on the other connection too, winsCollision closes one
+// of the two (RFC 4271 section 6.8, and for equal identifiers RFC 6286 section 2.3).
 func (m *Machine) winsCollision(side Side, open bgp.Open) bool {
 	other := TheirSide - side
 	c := m.conns[other]

@@ -33,7 +33,7 @@ func (s State) String() string {
 // Side is the side that began a connection.
 type Side uint8
 
-// The sides. A session has at most one connection that each side began.
+// The sides. A session has at most one connection of each side.
 const (
 	OurSide Side = iota
 	TheirSide
@@ -45,17 +45,19 @@ const (
 const openTimeout = 20 * time.Second
 
 const (
-	// stableAfter is how long a session must have been established to reset the count of failures: its
-	// end is then the first failure.
+	// stableAfter is how long a session must have been established to reset the count of failures: the
+	// end of the session then counts as the first failure.
 	stableAfter = 30 * time.Second
-	// quickAttempts is how many failures in a row are followed by ConnectRetry: a router that restarts
-	// causes some. After further failures the time doubles each time (RFC 4271 section 8.1.1,
-	// DampPeerOscillations), up to maxBackOff times ConnectRetry and up to maxRetry.
+	// quickAttempts is how many failures in a row do not change the time between attempts, which is
+	// ConnectRetry: a router that restarts causes some failures. Each further failure doubles the time
+	// (RFC 4271 section 8.1.1, DampPeerOscillations).
 	quickAttempts = 3
-	maxBackOff    = 16
-	maxRetry      = 2 * time.Minute
-	// refreshInterval is the shortest time between two answers to ROUTE-REFRESH, however often a router
-	// sends it.
+	// maxBackOff bounds the time between attempts, as a multiple of ConnectRetry.
+	maxBackOff = 16
+	// maxRetry also bounds the time between attempts, unless ConnectRetry is longer.
+	maxRetry = 2 * time.Minute
+	// refreshInterval is the shortest time between two answers to ROUTE-REFRESH, however often the router
+	// requests one.
 	refreshInterval = time.Second
 )
 
@@ -70,8 +72,7 @@ type Config struct {
 	// OpenWithin is how long the other side has to answer the TCP connection with an OPEN;
 	// 0: 20 s.
 	OpenWithin time.Duration
-	// Random returns numbers from 0 to 1, for the jitter of timers (RFC 4271 section
-	// 10).
+	// Random returns numbers from 0 to 1, for the jitter of timers (RFC 4271 section 10).
 	Random func() float64
 }
 
@@ -85,7 +86,7 @@ type Negotiated struct {
 	bgp.Capabilities
 	// Hold and Keepalive are the hold time and the keepalive interval in use; 0: none.
 	Hold, Keepalive time.Duration
-	// Internal: both are in one autonomous system.
+	// Internal: both sides are in one autonomous system.
 	Internal bool
 }
 
@@ -100,14 +101,13 @@ type (
 	}
 	// SendKeepalive sends a KEEPALIVE.
 	SendKeepalive struct{ Side Side }
-	// Close ends a connection. With a notification, what is queued and then the notification are sent
-	// before.
+	// Close ends a connection. If Notify is set, queued octets and then the notification are sent first.
 	Close struct {
 		Side   Side
 		Notify *bgp.Notification
 	}
-	// Reject ends the connection that Connected was just called for, with the notification if there is
-	// one.
+	// Reject ends the connection for which Connected was just called. Notify, if it is set, is sent
+	// first.
 	Reject struct{ Notify *bgp.Notification }
 	// SessionUp means that the session is established.
 	SessionUp struct{ Negotiated }
@@ -125,21 +125,21 @@ type Machine struct {
 	config        Config
 	started       bool
 	dialing       bool
-	retryAt       time.Time // when to connect; zero: not
+	retryAt       time.Time // when to connect next; zero: no attempt is planned
 	conns         [sideCount]*conn
 	pathUp        bool // as BFD reports
 	since         time.Time
 	reported      State
-	last          string
+	last          string // the last error
 	lastAt        time.Time
 	lastIsRefusal bool // last is the reason why one side refused the other
 	// failures counts the failures in a row. After too many of them a passive side accepts no
 	// connection until quietUntil.
 	failures   int
 	quietUntil time.Time
-	hurried    time.Time // when pathIsUp connected last
-	// refreshAt is when a ROUTE-REFRESH that was put off is answered; zero: there is none. refreshed is
-	// when the last one was answered.
+	hurried    time.Time // when this side connected last because the path came up
+	// refreshAt is when a postponed ROUTE-REFRESH is to be answered; zero: none is postponed. refreshed
+	// is when a ROUTE-REFRESH was answered last.
 	refreshAt, refreshed time.Time
 	out                  []Action
 }
@@ -147,10 +147,10 @@ type Machine struct {
 // conn is one TCP connection.
 type conn struct {
 	state     State
-	opened    bgp.Open // what the router sent, from OpenConfirm on
+	opened    bgp.Open // the OPEN of the router; set from OpenConfirm on
 	hold      time.Duration
 	keepalive time.Duration
-	holdAt    time.Time // when the router has sent nothing, or no OPEN, for too long; zero: never
+	holdAt    time.Time // when the hold time, or the time to wait for an OPEN, ends; zero: never
 	sendAt    time.Time // when a KEEPALIVE is due; zero: never
 	upSince   time.Time // when the session was established
 }
@@ -164,11 +164,11 @@ func (m *Machine) State() (State, time.Time) { return m.reported, m.since }
 // LastError returns the last error in words, and when it happened; empty: there was none.
 func (m *Machine) LastError() (string, time.Time) { return m.last, m.lastAt }
 
-// WaitsForBFD reports whether the session does not begin because BFD does not report the path up.
+// WaitsForBFD reports whether the session does not begin until BFD reports that the path is up.
 func (m *Machine) WaitsForBFD() bool { return m.started && m.config.StrictBFD && !m.pathUp }
 
-// Failures returns the number of failures in a row: attempts to connect that failed, and connections
-// that ended. The end of a session that was established for half a minute resets it to 1.
+// Failures returns the number of failures in a row: attempts to connect that failed, and connections that
+// ended. The end of a session that was established for half a minute resets the number to 1.
 func (m *Machine) Failures() int { return m.failures }
 
 // Retry returns the time between attempts to connect, before jitter; 0: there was no failure yet, or
@@ -219,7 +219,7 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	m.config = c
 	switch {
 	case strict && m.WaitsForBFD():
-		m.closeAll(now, bgp.NewCease(bgp.BFDDown, ""), "BFD is not up, and strictBFD asks for it")
+		m.closeAll(now, bgp.NewCease(bgp.BFDDown, ""), "strictBFD is set, and BFD does not report that the path is up")
 	case c.Revoked && m.establishedConn() == nil:
 		m.closeAll(now, bgp.NewCease(bgp.ConnectionRejected, ""), "the password was revoked")
 	case m.isIdle():
@@ -228,8 +228,8 @@ func (m *Machine) SetConfig(now time.Time, c Config) []Action {
 	return m.takeActions(now)
 }
 
-// Connected handles a new connection. The actions have SendOpen for its side if the connection is to be
-// used, after Close for an older connection of that side, or else Reject.
+// Connected handles a new connection. If the connection is to be used, the actions have SendOpen for its
+// side, after Close for an older connection of that side. Otherwise they have Reject.
 func (m *Machine) Connected(now time.Time, side Side) []Action {
 	if side == OurSide {
 		m.dialing = false
@@ -269,7 +269,7 @@ func (m *Machine) DialFailed(now time.Time, why string) []Action {
 	return m.takeActions(now)
 }
 
-// Closed handles the end of a connection by the router or the network.
+// Closed handles that the router or the network has ended a connection.
 func (m *Machine) Closed(now time.Time, side Side, why string) []Action {
 	c := m.conns[side]
 	if c == nil {
@@ -290,7 +290,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 		if isDue(now, c.holdAt) {
 			why := fmt.Sprintf("the router sent nothing for %s: the hold timer expired", c.hold)
 			if c.state == OpenSent {
-				why = fmt.Sprintf("the router accepted the connection and sent no OPEN within %s", m.openTime())
+				why = fmt.Sprintf("the router sent no OPEN within %s after the connection was made", m.openTime())
 			}
 			m.endConn(now, side, &bgp.Notification{Code: bgp.HoldTimerExpired}, why)
 			continue
@@ -309,7 +309,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 	return m.takeActions(now)
 }
 
-// Next returns when Tick is to be called; zero: nothing is due.
+// Next returns when to call Tick; zero: nothing is due.
 func (m *Machine) Next() time.Time {
 	next := m.retryAt
 	sooner := func(at time.Time) {
@@ -327,9 +327,9 @@ func (m *Machine) Next() time.Time {
 	return next
 }
 
-// PathChanged handles a result of BFD: whether the path is up, and whether it has just failed. A path can be
-// down without a failure: the router may have taken BFD down on purpose, which does not end the session
-// (RFC 5882 section 4.2).
+// PathChanged handles a result of BFD. up is whether the path is up, and failed is whether it has just
+// failed. A path can be down without a failure: the router may have taken BFD down on purpose, which does
+// not end the session (RFC 5882 section 4.2).
 func (m *Machine) PathChanged(now time.Time, up, failed bool, why string) []Action {
 	newly := up && !m.pathUp
 	m.pathUp = up
@@ -382,8 +382,8 @@ func (m *Machine) connect(now time.Time) {
 	m.out = append(m.out, Dial{})
 }
 
-// setRetry sets the time of the next attempt to connect. A passive side instead accepts no connection for
-// that time, at most stableAfter, after more than quickAttempts failures.
+// setRetry sets when this side connects next. A passive side does not connect: after more than
+// quickAttempts failures it accepts no connection for the same time, at most stableAfter.
 func (m *Machine) setRetry(now time.Time) {
 	wait := m.withJitter(m.backOff())
 	switch {
@@ -408,7 +408,7 @@ func (m *Machine) backOff() time.Duration {
 
 func (m *Machine) openTime() time.Duration { return cmp.Or(m.config.OpenWithin, openTimeout) }
 
-// sendRefresh has all routes sent again.
+// sendRefresh answers a ROUTE-REFRESH: it has all routes sent again.
 func (m *Machine) sendRefresh(now time.Time) {
 	m.refreshAt, m.refreshed = time.Time{}, now
 	m.out = append(m.out, RefreshRequested{})
@@ -437,8 +437,8 @@ func (m *Machine) endConn(now time.Time, side Side, n *bgp.Notification, why str
 	m.handleLostConn(now, c, why, true)
 }
 
-// handleLostConn handles the end of a connection. After a refusal, a router may close new
-// connections for a while without a reason: LastError then stays the refusal.
+// handleLostConn handles the end of a connection. After a refusal, a router may close new connections for
+// a while without a reason: LastError then still returns the refusal.
 func (m *Machine) handleLostConn(now time.Time, c *conn, why string, refusal bool) {
 	if refusal || c.state == Established || !m.lastIsRefusal {
 		m.recordError(now, why, refusal)
@@ -505,7 +505,7 @@ func (m *Machine) currentState() State {
 	return Active
 }
 
-// remoteASN returns what is wrong with the ASN of the router; empty: nothing.
+// remoteASN returns why the ASN of the router is refused; empty: the ASN is accepted.
 func (m *Machine) remoteASN(asn bgp.ASN) string {
 	want := m.config.Remote
 	switch {
@@ -514,9 +514,9 @@ func (m *Machine) remoteASN(asn bgp.ASN) string {
 	case want.ASN != 0 && asn != want.ASN:
 		return fmt.Sprintf("the router has the ASN %d, and peerASN is %d", asn, want.ASN)
 	case want.ASN == 0 && want.Kind == bgp.InternalPeer && asn != m.config.ASN:
-		return fmt.Sprintf("the router has the ASN %d, which is not that of the nodes (%d), and dynamicASN is Internal", asn, m.config.ASN)
+		return fmt.Sprintf("the router has the ASN %d and the nodes have %d, although dynamicASN is Internal", asn, m.config.ASN)
 	case want.ASN == 0 && want.Kind == bgp.ExternalPeer && asn == m.config.ASN:
-		return fmt.Sprintf("the router has the ASN %d, which is that of the nodes, and dynamicASN is External", asn)
+		return fmt.Sprintf("the router has the ASN %d, which the nodes have too, although dynamicASN is External", asn)
 	}
 	return ""
 }

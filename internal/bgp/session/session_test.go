@@ -173,10 +173,10 @@ func TestMachine(t *testing.T) {
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, openWith(func(o *bgp.Open) { o.ASN = 0 })), "close 0 with 2/2"}}, Active, "the ASN 0"},
 		{"another ASN is not internal", with(func(c *Config) { c.Remote = bgp.RemoteASN{Kind: bgp.InternalPeer} }), []step{
 			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, routerOpen()), "close 0 with 2/2"}}, Active, "Internal"},
-		{"an UPDATE before the session is an error", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, Update{}), "close 0 with 5/1"}}, Active, "does not belong"},
+		{"an UPDATE before the session is an error", peerConfig(), []step{{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, Update{}), "close 0 with 5/1"}}, Active, "not allowed in the state of the session"},
 		{"an UPDATE before the router's keepalive too", peerConfig(), []step{
-			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, routerOpen()), "keepalive 0"}, {0, got(OurSide, Update{}), "close 0 with 5/2"}}, Active, "does not belong"},
-		{"a second OPEN is an error", peerConfig(), established(step{1, got(OurSide, routerOpen()), "close 0 with 5/3, down"}), Active, "does not belong"},
+			{0, start, "dial"}, {0, dialled, "open 0"}, {0, got(OurSide, routerOpen()), "keepalive 0"}, {0, got(OurSide, Update{}), "close 0 with 5/2"}}, Active, "not allowed in the state of the session"},
+		{"a second OPEN is an error", peerConfig(), established(step{1, got(OurSide, routerOpen()), "close 0 with 5/3, down"}), Active, "not allowed in the state of the session"},
 		{"a malformed message is answered with a NOTIFICATION", peerConfig(), established(step{1, got(OurSide, Malformed{&bgp.Notification{Code: 1, Subcode: 2}}), "close 0 with 1/2, down"}), Active, "bad message length"},
 		{"a notification ends the session", peerConfig(), established(step{1, got(OurSide, bgp.NewCease(bgp.AdminShutdown, "maintenance")), "close 0 silently, down"}, step{3, tick, "dial"}), Connect, `administrative shutdown: "maintenance"`},
 		{"the router asks for everything again", peerConfig(), established(step{1, got(OurSide, RouteRefresh{}), "refresh"}), Established, ""},

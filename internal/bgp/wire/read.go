@@ -35,9 +35,9 @@ type Reader struct {
 // NewReader returns a reader of a connection.
 func NewReader(from io.Reader) *Reader { return &Reader{from: from} }
 
-// Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages of package
-// session. After session.Malformed the reader must not be used any more. An error is that of the
-// connection.
+// Read returns the next message: a bgp.Open, *bgp.Notification or one of the messages of package session.
+// After session.Malformed the reader must not be used any more. Read returns an error only if reading
+// from the connection fails.
 func (r *Reader) Read() (any, error) {
 	header := r.buffer[:headerLength]
 	if _, err := io.ReadFull(r.from, header); err != nil {
@@ -59,7 +59,7 @@ func (r *Reader) Read() (any, error) {
 	}
 	body := r.buffer[headerLength:length]
 	if _, err := io.ReadFull(r.from, body); err != nil {
-		return nil, fmt.Errorf("in the middle of a message: %w", err)
+		return nil, fmt.Errorf("reading the rest of a message: %w", err)
 	}
 	return decodeGuarded(kind, body, decode), nil
 }
@@ -93,8 +93,8 @@ func decode(kind uint8, body []byte) any {
 	return session.Keepalive{}
 }
 
-// CountMessages returns how many whole messages octets has, which this side wrote, and how many of them are
-// UPDATEs.
+// CountMessages returns how many whole messages there are in octets that this side wrote, and how many of
+// the messages are UPDATEs.
 func CountMessages(octets []byte) (messages, updates int) {
 	for len(octets) >= headerLength {
 		length, kind := int(binary.BigEndian.Uint16(octets[16:18])), octets[18]
@@ -114,7 +114,7 @@ func malformed(code bgp.ErrorCode, subcode uint8, data []byte) session.Malformed
 	return session.Malformed{Notification: &bgp.Notification{Code: code, Subcode: subcode, Data: append([]byte(nil), data...)}}
 }
 
-// toMalformed returns the notification that an error of the codec stands for.
+// toMalformed converts an error of the codec to a message with the notification that answers it.
 func toMalformed(err error) session.Malformed {
 	var m *packet.MessageError
 	if errors.As(err, &m) {

@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// Encoding defines how routes are written for one router, as negotiated in its session.
+// Encoding defines how routes are written for one router, as negotiated in the session.
 type Encoding struct {
 	// ASN of this side.
 	ASN bgp.ASN
@@ -20,13 +20,12 @@ type Encoding struct {
 	Internal bool
 	// FourOctetASN: the router supports ASNs of four octets.
 	FourOctetASN bool
-	// NextHop4 and NextHop6 are the next hops of IPv4 and of IPv6 routes. NextHop4 is an IPv6
-	// address if the router supports that (RFC 8950).
+	// NextHop4 and NextHop6 are the next hops of IPv4 and of IPv6 routes. NextHop4 may be an IPv6 address
+	// if the router supports that (RFC 8950).
 	NextHop4, NextHop6 NextHop
 }
 
-// NextHop is the next hop of routes. If its Address is invalid, no routes of the family can be
-// announced.
+// NextHop is the next hop of routes. If its Address is invalid, no routes of the family can be announced.
 type NextHop = bgp.NextHop
 
 // NextHop returns the next hop of a family.
@@ -52,7 +51,7 @@ func octetsLeft(attributes []packet.PathAttributeInterface, o *packet.Marshallin
 		room -= len(octets)
 	}
 	if room < 64 {
-		return 0, fmt.Errorf("the communities and other attributes take %d octets, and an UPDATE has %d: have the BGPAdvertisements add fewer communities", maxLength-room, maxLength)
+		return 0, fmt.Errorf("the communities and other attributes of the route take %d octets, too many for an UPDATE of %d octets: set fewer communities in the BGPAdvertisements", maxLength-room, maxLength)
 	}
 	return room, nil
 }
@@ -168,7 +167,8 @@ func (e Encoding) attributes(a *routes.Attributes) []packet.PathAttributeInterfa
 	return list
 }
 
-// asPath returns the AS_PATH, which is empty inside of an autonomous system (RFC 4271 section 5.1.2).
+// asPath returns the AS_PATH, which is empty for routers of the same autonomous system (RFC 4271 section
+// 5.1.2).
 func (e Encoding) asPath(a *routes.Attributes) packet.PathAttributeInterface {
 	switch sequence := e.asSequence(a); {
 	case e.Internal:

@@ -9,11 +9,11 @@ import (
 // enough for the kubelets of all nodes to update their folders.
 const RetainFor = 10 * time.Minute
 
-// AcceptedKeys has the keys that a running speaker accepts: those of its folder and, for the time RetainFor
-// after the Secret was replaced, those that the folder had before. A Secret counts as replaced when the
-// folder has none of its keys any more. The former keys connect speakers with a new key to those whose
-// kubelets have not updated their folders yet. Each former key expires at its own time: a kubelet can be
-// two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
+// AcceptedKeys has the keys that a running speaker accepts: the keys of its folder and, for the time
+// RetainFor after the Secret was replaced, the former keys of the folder. A Secret counts as replaced
+// when the folder has none of the former keys any more. The former keys let speakers with a new key reach
+// speakers whose kubelets have not updated their folders yet. Each former key expires at its own time: a
+// kubelet can be two Secrets behind. The zero value has no keys. One goroutine at a time may use it.
 type AcceptedKeys struct {
 	folder []Entry
 	former []retainedKey // the newest first
@@ -25,9 +25,9 @@ type retainedKey struct {
 	until time.Time
 }
 
-// Update takes the valid keys that the folder has now, in the order of Parse, and returns the accepted
-// keys, the newest first, at most MaxKeys. Call it from time to time: former keys expire only in Update. If
-// the folder has no valid key, those that it had last stay accepted.
+// Update takes the valid keys that the folder has now, in the order of Parse. It returns the accepted
+// keys, the newest first, at most MaxKeys. Call it from time to time: former keys expire only in Update.
+// If the folder has no valid key, the last valid keys stay accepted.
 func (h *AcceptedKeys) Update(now time.Time, folder []Entry) []Entry {
 	if len(folder) > 0 {
 		if !h.sharesKey(folder) {
@@ -63,7 +63,8 @@ func (h *AcceptedKeys) sharesKey(folder []Entry) bool {
 	return slices.ContainsFunc(folder, func(key Entry) bool { return slices.ContainsFunc(h.folder, sameBytes(key)) })
 }
 
-// sameBytes compares only the bytes of keys: a new Secret uses the same numbers again.
+// sameBytes returns a function that reports whether another key has the same bytes. Numbers are not
+// compared: a new Secret uses the same numbers again.
 func sameBytes(key Entry) func(Entry) bool {
 	return func(other Entry) bool { return other.Bytes == key.Bytes }
 }

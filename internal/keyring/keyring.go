@@ -22,8 +22,8 @@ import (
 const (
 	// KeySize is the number of bytes of a key.
 	KeySize = 32
-	// MaxKeys is how many keys are accepted at once. The operator writes at most two; an administrator may
-	// have added some.
+	// MaxKeys is how many keys are accepted at once. The operator writes at most two; an administrator
+	// may have added more.
 	MaxKeys = 4
 	// maxNumber bounds the number of an entry, so that a higher number always exists.
 	maxNumber = 1<<53 - 1
@@ -36,7 +36,7 @@ var ErrNoKey = errors.New("there is no valid key")
 
 // Entry is one key. Its formatted forms show its number and ID, never the key.
 type Entry struct {
-	// Number of the entry; a higher number is a newer key.
+	// Number of the entry; a newer key has a higher number.
 	Number uint64
 	// Bytes is the key.
 	Bytes [KeySize]byte
@@ -53,9 +53,9 @@ func NewEntry(number uint64, key [KeySize]byte) Entry {
 	return Entry{Number: number, Bytes: key, ID: hex.EncodeToString(sum[:4])}
 }
 
-// Parse returns the valid keys of a Secret or a folder, the newest first, at most MaxKeys. The error names
-// every entry that is ignored, and wraps ErrNoKey if there is no valid key; both results can be set.
-// Names that begin with ".." are those of the kubelet, and are skipped.
+// Parse returns the valid keys of a Secret or a folder, the newest first, at most MaxKeys. The error
+// names every entry that is ignored, and wraps ErrNoKey if there is no valid key; both results can be
+// set. Entries whose names begin with ".." belong to the kubelet, and are skipped.
 func Parse(files map[string][]byte) ([]Entry, error) {
 	var keys []Entry
 	var ignored []error
@@ -94,15 +94,15 @@ func parseEntry(name string, content []byte) (Entry, error) {
 	return NewEntry(number, [KeySize]byte(content)), nil
 }
 
-// distinctKeys removes keys that a newer entry also has, and keys beyond MaxKeys.
+// distinctKeys removes keys that a newer entry also has, and the oldest keys beyond MaxKeys.
 func distinctKeys(keys []Entry) (left []Entry, ignored []error) {
 	for _, key := range keys {
 		newer := slices.IndexFunc(left, func(k Entry) bool { return k.Bytes == key.Bytes })
 		switch {
 		case newer >= 0:
-			ignored = append(ignored, fmt.Errorf("the entry %q: it is the key of %q", EntryName(key.Number), EntryName(left[newer].Number)))
+			ignored = append(ignored, fmt.Errorf("the entry %q: the entry %q has the same key", EntryName(key.Number), EntryName(left[newer].Number)))
 		case len(left) == MaxKeys:
-			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer ones", EntryName(key.Number), MaxKeys))
+			ignored = append(ignored, fmt.Errorf("the entry %q: there are %d newer keys, and no more are used", EntryName(key.Number), MaxKeys))
 		default:
 			left = append(left, key)
 		}

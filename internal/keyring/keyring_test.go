@@ -36,10 +36,10 @@ func TestParse(t *testing.T) {
 			"secretkey": content("a"), "key-0": content("b"), "key-01": content("c"), "key-": content("d"), "key-+1": content("e"), "key-99999999999999999999": content("f"), "key-9007199254740992": content("h"), "KEY-1": content("g"),
 		}, err: []string{`"secretkey": its name`, `"key-0": its name`, `"key-01": its name`, `"key-": its name`, `"key-+1": its name`, `"key-99999999999999999999": its name`, `"key-9007199254740992": its name`, `"KEY-1": its name`}},
 		{name: "same key twice counts once, as the newer", files: map[string][]byte{"key-1": content("a"), "key-2": content("a")},
-			want: []Entry{entry(2, "a")}, err: []string{`the entry "key-1": it is the key of "key-2"`}},
+			want: []Entry{entry(2, "a")}, err: []string{`the entry "key-1": the entry "key-2" has the same key`}},
 		{name: "more than four keys leave the newest", files: map[string][]byte{
 			"key-1": content("a"), "key-2": content("b"), "key-3": content("c"), "key-4": content("d"), "key-5": content("e"),
-		}, want: []Entry{entry(5, "e"), entry(4, "d"), entry(3, "c"), entry(2, "b")}, err: []string{`the entry "key-1": there are 4 newer ones`}},
+		}, want: []Entry{entry(5, "e"), entry(4, "d"), entry(3, "c"), entry(2, "b")}, err: []string{`the entry "key-1": there are 4 newer keys, and no more are used`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

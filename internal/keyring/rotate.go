@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// MinOverlap is how long two keys are accepted at least: speakers that start while the second key
-	// is added are not in RotationState.Speakers yet.
+	// MinOverlap is the shortest time for which two keys are accepted: a speaker that starts while the
+	// second key is added is not in RotationState.Speakers yet.
 	MinOverlap = time.Minute
-	// ExpectedDelay is how long it takes at most until speakers report a new key, if nothing is wrong: a
-	// kubelet updates the folder within about two minutes.
+	// ExpectedDelay is the longest time until speakers report a new key, if nothing is wrong: a kubelet
+	// updates the folder within about two minutes.
 	ExpectedDelay = 5 * time.Minute
-	// MaxOverlap is how long the older key stays for speakers that do not report the newer one, such as
-	// those of nodes that are down or whose kubelet does not reach the API server.
+	// MaxOverlap is how long the older key stays for speakers that do not report the newer key, for
+	// example on nodes that are down or whose kubelet does not reach the API server.
 	MaxOverlap = time.Hour
 )
 
-// RotationState is the input of a decision.
+// RotationState is the input of Decide.
 type RotationState struct {
 	// Files are the entries of the Secret.
 	Files map[string][]byte
 	// Since is when the newest key was added; zero: unknown.
 	Since time.Time
-	// Request is the current request for a rotation, and Done the last one that was followed. A
+	// Request is the current request for a rotation. Done is the last request that was carried out. A
 	// rotation is requested if Request is neither empty nor equal to Done.
 	Done, Request string
 	// Speakers are the speakers that run or may run, by node.
@@ -39,34 +39,36 @@ type RotationState struct {
 
 // SpeakerKeys is the state of the speaker on a node.
 type SpeakerKeys struct {
-	// Accepts are the IDs of the keys that the speaker accepts; nil: it has not reported them.
+	// Accepts are the IDs of the keys that the speaker accepts; nil: the speaker has not reported them.
 	Accepts []string
-	// Down means that its node or the speaker itself is reported to be down.
+	// Down means that the node or the speaker is reported to be down.
 	Down bool
 }
 
-// RotationPlan is the result of a decision: the keys that the Secret should have.
+// RotationPlan is the result of Decide: the keys that the Secret should have.
 type RotationPlan struct {
 	// Keys of the Secret, the newest first: one, or more during a rotation.
 	Keys []Entry
 	// Since and Done are to be stored together with the keys.
 	Since time.Time
 	Done  string
-	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a
-	// rotation only speakers that accept another key and are not down count.
+	// Waiting are the nodes whose speakers do not accept the newest key, in order. Outside of a rotation,
+	// speakers that are down and speakers that have not reported their keys do not count.
 	Waiting []lb.NodeName
 	// Late means that the rotation has waited for these speakers for longer than ExpectedDelay.
 	Late bool
-	// Until is when the older keys are removed even if speakers are missing; zero: there are none.
+	// Until is when the older keys are removed even if speakers do not accept the newest key; zero: there
+	// are no older keys.
 	Until time.Time
-	// Again is the time after which to call Decide again although nothing has changed; 0: not.
+	// Again is how long to wait before Decide is called again although nothing has changed; 0: it need
+	// not be.
 	Again time.Duration
 }
 
-// Decide returns the keys that the Secret should have. fresh makes a random key; it is called at most
+// Decide returns the keys that the Secret should have. fresh makes a random key, and is called at most
 // once. Invariants: The Secret has a key. Its newest valid key stays. Older valid keys stay until every
-// speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key
-// is added only if there is none, or if a rotation is requested and none is under way.
+// speaker accepts the newest key, at least MinOverlap and at most MaxOverlap after it was added. A key is
+// added only if there is none, or if a rotation is requested and none is under way.
 func Decide(s RotationState, fresh func() [KeySize]byte) RotationPlan {
 	keys, _ := Parse(s.Files)
 	p := RotationPlan{Keys: keys, Since: s.Since, Done: s.Done}
@@ -89,7 +91,7 @@ func Decide(s RotationState, fresh func() [KeySize]byte) RotationPlan {
 	return p
 }
 
-// setWaiting sets the fields of the plan about the speakers that it waits for.
+// setWaiting sets the fields about the speakers for which the rotation waits.
 func (p *RotationPlan) setWaiting(s RotationState) {
 	p.Waiting = s.waitingNodes(p.Keys)
 	p.Late = len(p.Waiting) > 0 && s.Now.Sub(p.Since) >= ExpectedDelay
@@ -129,7 +131,8 @@ func (s RotationState) waitingNodes(keys []Entry) []lb.NodeName {
 	return nodes
 }
 
-// highestNumber returns the highest number of any entry, also of an invalid one: its name is not used again.
+// highestNumber returns the highest number of all entries, the invalid ones included, so that the name of
+// an invalid entry is not used again.
 func highestNumber(files map[string][]byte) uint64 {
 	var top uint64
 	for name := range files {

@@ -16,7 +16,7 @@ import (
 type Conn struct {
 	socket   socket
 	hardware packet.MAC
-	answer   [headerLength + 28]byte // of the reading goroutine; the parts that are the same in every answer are set
+	answer   [headerLength + 28]byte // for the reading goroutine; the parts that every answer has are set already
 }
 
 // socket is the part of packet.Socket that a connection uses.
@@ -28,8 +28,8 @@ type socket interface {
 	Close() error
 }
 
-// Listen opens a connection on an Ethernet interface. It needs the capability NET_RAW. It receives
-// nothing until Watch is called.
+// Listen opens a connection on an Ethernet interface. It needs the capability NET_RAW. The connection
+// receives nothing until Watch is called.
 func Listen(ifi *net.Interface) (*Conn, error) {
 	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
@@ -78,9 +78,9 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	return m, malformed == nil, nil
 }
 
-// Answer sends the requesting host the hardware address of an address. It may be the hardware address
-// of another node; the source of the frame is still this interface, so that switches do not learn the
-// other node's hardware address on this port. Only the goroutine that calls Read may call Answer.
+// Answer answers a request: it sends a hardware address to the host that asks. The hardware address may
+// belong to another node. The source of the frame is still this interface, so that switches do not learn
+// the other node's hardware address on this port. Only the goroutine that calls Read may call Answer.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	body := c.answer[headerLength:]
 	copy(c.answer[:6], m.Sender[:])

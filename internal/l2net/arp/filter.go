@@ -11,13 +11,13 @@ import (
 
 // Offsets in a frame (RFC 826).
 const (
-	lengthsOffset = headerLength + 4 // of a hardware and of a protocol address
+	lengthsOffset = headerLength + 4 // the lengths of a hardware address and of a protocol address
 	senderIP      = headerLength + 14
 	targetIP      = headerLength + 24
 )
 
-// filterProgram returns a program that passes ARP messages which request or claim one of the addresses. With
-// many addresses it also passes messages about some others; see packet.CoveringRanges.
+// filterProgram returns a program that passes ARP messages which request or claim one of the addresses.
+// With many addresses, messages about some other addresses pass as well; see packet.CoveringRanges.
 func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
 	ranges := packet.CoveringRanges(addresses, limit)
 	return slices.Concat(

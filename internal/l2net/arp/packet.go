@@ -20,8 +20,8 @@ const (
 )
 
 // announcementFrames returns the frames that announce an IPv4 address at a hardware address: a gratuitous
-// request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some stacks learn only from
-// requests, others only from replies. The target hardware address of the reply is that of the sender:
+// request (RFC 5227 section 2.3) and a gratuitous reply, both broadcast. Some hosts learn only from
+// requests, others only from replies. The target of the reply has the hardware address of the sender:
 // otherwise Linux does not treat the reply as gratuitous.
 func announcementFrames(address netip.Addr, hardware packet.MAC) ([2][]byte, error) {
 	request, err := broadcastFrame(arp.OperationRequest, hardware, address, packet.MAC{}, address)
@@ -37,7 +37,7 @@ func announcementFrames(address netip.Addr, hardware packet.MAC) ([2][]byte, err
 
 // probeFrame returns the frame that asks whether an address is in use, without claiming it. RFC 5227
 // section 2.1.1: the sender's IP address MUST be zero, so that no ARP cache learns it; the target's
-// hardware address SHOULD be.
+// hardware address SHOULD be zero.
 func probeFrame(address netip.Addr, hardware packet.MAC) ([]byte, error) {
 	b, err := broadcastFrame(arp.OperationRequest, hardware, netip.IPv4Unspecified(), packet.MAC{}, address)
 	if err != nil {

@@ -32,8 +32,8 @@ type socket interface {
 	Close() error
 }
 
-// Listen opens a connection on an Ethernet interface, with the link-local address to send from. It
-// needs the capability NET_RAW. It receives nothing until Watch is called.
+// Listen opens a connection on an Ethernet interface, with the link-local address to send from. It needs
+// the capability NET_RAW. The connection receives nothing until Watch is called.
 func Listen(ifi *net.Interface, linkLocal netip.Addr) (*Conn, error) {
 	hardware, err := packet.ParseMAC(ifi.HardwareAddr)
 	if err != nil {
@@ -53,8 +53,9 @@ func newConn(sender frameSender, socket socket, open func() (groupMember, error)
 	return &Conn{sender: sender, socket: socket, groups: groupMemberships{open: open, joined: map[netip.Addr]int{}}}
 }
 
-// Watch sets the addresses about which messages are received, and joins their solicited-node groups.
-// The kernel drops all, or most, messages about other addresses. The next call retries what failed.
+// Watch sets the addresses about which messages are received, and joins their solicited-node groups. The
+// kernel drops all, or most, messages about other addresses. After an error, the next call tries the
+// filter and the remaining groups again.
 func (c *Conn) Watch(addresses []netip.Addr) error {
 	err := c.socket.Filter(func(ranges int) []bpf.Instruction { return filterProgram(addresses, ranges) })
 	c.mu.Lock()
@@ -65,9 +66,9 @@ func (c *Conn) Watch(addresses []netip.Addr) error {
 	return nil
 }
 
-// Read waits for the next message. ok is false if the message is malformed. After an error the
-// connection is not usable any more. For a probe of this connection that was looped back, the message
-// is empty (RFC 7527 section 4.2).
+// Read waits for the next message. ok is false if the message is malformed. After an error the connection
+// is not usable any more. If a probe of this connection was looped back, the message is empty (RFC 7527
+// section 4.2).
 func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	b, err := c.socket.Read()
 	if err != nil {
@@ -84,9 +85,9 @@ func (c *Conn) Read() (m packet.Message, ok bool, err error) {
 	return m, true, nil
 }
 
-// Answer sends the requesting host the hardware address of an address. It may be the hardware address
-// of another node; the source of the frame is still this interface, so that switches do not learn the
-// other node's hardware address on this port.
+// Answer answers a solicitation: it sends a hardware address to the host that asks. The hardware address
+// may belong to another node. The source of the frame is still this interface, so that switches do not
+// learn the other node's hardware address on this port.
 func (c *Conn) Answer(m packet.Message, at packet.MAC) error {
 	b, err := c.sender.answerFrame(m, at)
 	if err == nil {

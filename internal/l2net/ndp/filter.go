@@ -9,10 +9,10 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// filterProgram returns a program that passes solicitations for, and advertisements of, one of the addresses.
-// ICMPv6 must follow the IPv6 header directly: fragments MUST be ignored (RFC 6980 section 5), and
-// hosts send no other extension headers. With many addresses it also passes messages about some others;
-// see packet.CoveringRanges.
+// filterProgram returns a program that passes solicitations for, and advertisements of, one of the
+// addresses. ICMPv6 must follow the IPv6 header directly: fragments MUST be ignored (RFC 6980 section 5),
+// and hosts send no other extension headers. With many addresses, messages about some other addresses
+// pass as well; see packet.CoveringRanges.
 func filterProgram(addresses []netip.Addr, limit int) []bpf.Instruction {
 	ranges := packet.CoveringRanges(addresses, limit)
 	return slices.Concat(

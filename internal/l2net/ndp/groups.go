@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxGroupsPerSocket is how many groups one socket joins: the kernel bounds the memory of
-// a socket's options (net.core.optmem_max, 20 KiB on older kernels).
+// maxGroupsPerSocket is how many groups one socket joins at most: the kernel bounds the memory of a
+// socket's options (net.core.optmem_max, 20 KiB on older kernels).
 const maxGroupsPerSocket = 100
 
 // groupMember is a socket that joins groups. Solicitations for an address may not arrive until a socket has
@@ -31,9 +31,9 @@ type groupMemberships struct {
 	load    []int // number of groups of each member
 }
 
-// set joins the groups of these addresses, and leaves all others. A group that could not be left is not
-// tried again: the socket stays in it. The first group that cannot be joined ends the call; the next
-// call tries that group and the remaining ones.
+// set joins the groups of these addresses, and leaves all others. set does not retry to leave a group:
+// the socket then stays in the group. The first group that cannot be joined ends the call; the next call
+// tries this group and the remaining ones again.
 func (g *groupMemberships) set(addresses []netip.Addr) error {
 	wanted := map[netip.Addr]bool{}
 	for _, a := range addresses {
@@ -53,7 +53,7 @@ func (g *groupMemberships) set(addresses []netip.Addr) error {
 			continue
 		}
 		if err := g.join(group); err != nil {
-			return errors.Join(failed, err) // the others would fail for the same reason
+			return errors.Join(failed, err) // the other groups would fail for the same reason
 		}
 	}
 	return failed
@@ -107,8 +107,8 @@ func (m memberSocket) Join(group netip.Addr) error {
 	return nil
 }
 
-// Leave leaves a group. If the interface does not exist any more, its memberships do not either, and
-// that is no error.
+// Leave leaves a group. If the interface does not exist any more, its memberships have ended already,
+// which is no error.
 func (m memberSocket) Leave(group netip.Addr) error {
 	err := unix.SetsockoptIPv6Mreq(m.fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP, m.request(group))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {

@@ -6,8 +6,8 @@ import (
 	"github.com/mdlayher/ndp"
 )
 
-// maxNonces is how many nonces of this connection are stored: enough for some hundred addresses that
-// are probed at once. A probe that is looped back arrives soon.
+// maxNonces is how many nonces of this connection are stored: enough for some hundred addresses that are
+// probed at once. A probe that is looped back arrives soon after it was sent.
 const maxNonces = 2048
 
 // probeNonces stores the nonces of the probes that this connection sent last.
@@ -18,7 +18,7 @@ type probeNonces struct {
 	known map[string]bool
 }
 
-// newNonce returns a new nonce, which own recognizes from now on.
+// newNonce returns a new nonce, for which isOwn returns true from now on.
 func (n *probeNonces) newNonce() *ndp.Nonce {
 	nonce := ndp.NewNonce()
 	key := nonce.String()

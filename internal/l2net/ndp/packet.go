@@ -10,17 +10,18 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// frameSender makes the frames that an interface sends: hardware is its hardware address.
+// frameSender makes the frames that an interface sends. hardware and linkLocal are the addresses of the
+// interface.
 type frameSender struct {
 	hardware  packet.MAC
 	linkLocal netip.Addr
 }
 
-// answerFrame returns the frame that answers a solicitation with a hardware address (RFC 4861
-// section 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that
-// probes has no address yet: all nodes get the answer, unsolicited, which defends the address (RFC 4862
-// section 5.4.3). Other answers come from the address itself, as from a kernel that has it: some hosts
-// accept no other source.
+// answerFrame returns the frame that answers a solicitation with a hardware address (RFC 4861 section
+// 7.2.4). The Override flag is set: the hardware address replaces a cached one. A host that probes has no
+// address yet. The answer to a probe therefore goes to all nodes, unsolicited, which defends the address
+// (RFC 4862 section 5.4.3). Any other answer has the address itself as its source, as if a kernel had the
+// address: some hosts accept no other source.
 func (s frameSender) answerFrame(m packet.Message, at packet.MAC) ([]byte, error) {
 	from, to, frameTo, solicited := m.Asks, m.From, m.Sender, true
 	if m.Probe {
@@ -31,8 +32,8 @@ func (s frameSender) answerFrame(m packet.Message, at packet.MAC) ([]byte, error
 }
 
 // announcementFrames returns the frames that announce an address at this interface: an unsolicited
-// advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may create an
-// entry for an address that they have none for (RFC 9131 section 6.1.2).
+// advertisement to all nodes (RFC 4861 section 7.2.6), and one to all routers, which may then create a
+// cache entry for the address (RFC 9131 section 6.1.2).
 func (s frameSender) announcementFrames(address netip.Addr) ([2][]byte, error) {
 	var frames [2][]byte
 	for i, to := range []netip.Addr{netip.IPv6LinkLocalAllNodes(), netip.IPv6LinkLocalAllRouters()} {

@@ -1,7 +1,7 @@
 // Package ndp sends and receives Neighbor Discovery (RFC 4861) on one interface: answers, announcements
 // and probes. It skips malformed input. github.com/mdlayher/ndp parses and marshals the messages; this
-// package adds the headers around them. It reads from a packet socket: solicitations that are sent to a
-// load balancer address alone never reach an ICMPv6 socket, since no interface has that address.
+// package adds the headers around them. It reads from a packet socket: a solicitation that is sent to the
+// load balancer address itself never reaches an ICMPv6 socket, since no interface has that address.
 package ndp
 
 import (
@@ -18,25 +18,29 @@ import (
 const (
 	// etherType is the EtherType of IPv6 (RFC 2464).
 	etherType = 0x86dd
-	// Lengths of the Ethernet header, of the IPv6 header (RFC 8200 section 3), and of a solicitation or
-	// an advertisement without options (RFC 4861 sections 4.3, 4.4).
-	ethernetLength, ipLength, fixedLength = 14, 40, 24
+	// ethernetLength is the length of the Ethernet header.
+	ethernetLength = 14
+	// ipLength is the length of the IPv6 header (RFC 8200 section 3).
+	ipLength = 40
+	// fixedLength is the length of a solicitation or an advertisement without options (RFC 4861 sections
+	// 4.3, 4.4).
+	fixedLength = 24
 	// offsetICMP is where ICMPv6 begins in a frame.
 	offsetICMP = ethernetLength + ipLength
 	// nextHeaderICMP is the Next Header value of ICMPv6 (RFC 4443).
 	nextHeaderICMP = 58
 	// hopLimit means that no router has forwarded a message (RFC 4861 section 3.1).
 	hopLimit = 255
-	// Types of messages (RFC 4861 section 4).
+	// The types of the messages (RFC 4861 section 4).
 	typeSolicitation, typeAdvertisement = 135, 136
-	// Types of the options that are parsed (RFC 4861 section 4.6, RFC 3971 section 5.3).
+	// The types of the options that are parsed (RFC 4861 section 4.6, RFC 3971 section 5.3).
 	optionSource, optionTarget, optionNonce = 1, 2, 14
-	// maxOptions bounds the work for one message.
+	// maxOptions is how many options a message may have: it bounds the work for one message.
 	maxOptions = 16
 )
 
-// solicitedPrefix begins the multicast group that a host joins for each of its addresses (RFC 4291
-// section 2.7.1).
+// solicitedPrefix is the beginning of each multicast group that a host joins for one of its addresses
+// (RFC 4291 section 2.7.1).
 var solicitedPrefix = [13]byte{0: 0xff, 1: 0x02, 11: 0x01, 12: 0xff}
 
 // SolicitedGroup returns the solicited-node multicast address of an address.
@@ -51,7 +55,7 @@ type receivedMessage struct {
 	frameSource              packet.MAC
 	source, destination      netip.Addr
 	message                  ndp.Message
-	sourceLayer, targetLayer packet.MAC // zero if the option is not there
+	sourceLayer, targetLayer packet.MAC // the addresses in the options; zero: there is no such option
 	nonce                    *ndp.Nonce
 }
 
@@ -91,9 +95,9 @@ func parseFrame(b []byte) (receivedMessage, error) {
 	return r, r.validate()
 }
 
-// withKnownOptions returns a message with only those of its options that this package uses. RFC 4861
-// section 4.6: options with a length of zero make the message invalid; unknown ones MUST be ignored,
-// whatever their content.
+// withKnownOptions returns a message with only the options that this package uses. RFC 4861 section 4.6:
+// an option with a length of zero makes the message invalid; unknown options MUST be ignored, whatever
+// their content.
 func withKnownOptions(icmp []byte) ([]byte, error) {
 	known := append(make([]byte, 0, len(icmp)), icmp[:fixedLength]...)
 	options := icmp[fixedLength:]
@@ -182,8 +186,8 @@ func optionOrFrame(option, frame packet.MAC) packet.MAC {
 	return option
 }
 
-// checksum returns zero if a message is as it was sent (RFC 4443 section 2.3, RFC 8200 section 8.1).
-// The addresses are those of the IPv6 header.
+// checksum returns zero if the checksum of a message is correct (RFC 4443 section 2.3, RFC 8200 section
+// 8.1). addresses are the two addresses in the IPv6 header.
 func checksum(addresses, icmp []byte) uint16 {
 	sum := uint32(len(icmp)) + nextHeaderICMP
 	for _, part := range [][]byte{addresses, icmp} {

@@ -10,13 +10,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// MaxRanges is how many ranges a filter compares an address with. The program for 64 ranges stays far
-// below the 4096 instructions that the kernel accepts.
+// MaxRanges is how many ranges a filter compares an address with at most. The program for 64 ranges stays
+// far below the 4096 instructions that the kernel accepts.
 const MaxRanges = 64
 
-// CoveringRanges returns at most limit ranges, in order, that contain all the addresses, which are of one
-// family. If there are more runs of addresses than that, the smallest gaps between runs are included:
-// the ranges then contain as few other addresses as possible.
+// CoveringRanges returns ranges, in order, that contain all the addresses. The addresses must be of one
+// family. There are at most limit ranges: if the addresses form more runs than that, the ranges also
+// contain the smallest gaps between runs, and so as few other addresses as possible.
 func CoveringRanges(addresses []netip.Addr, limit int) []lb.Range {
 	singles := make([]lb.Range, 0, len(addresses))
 	for _, a := range addresses {
@@ -54,7 +54,7 @@ func widestGaps(runs []lb.Range, n int) map[int]bool {
 	return keep
 }
 
-// uint128 is the distance of two addresses.
+// uint128 is a number of 128 bits: the distance between two addresses.
 type uint128 struct{ high, low uint64 }
 
 func (x uint128) compare(y uint128) int {

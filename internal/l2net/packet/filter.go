@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// wholePacket is how many bytes of a passed packet the socket gets.
+// wholePacket is how many bytes of a passed packet the socket gets at most: more than any packet has.
 const wholePacket = 0xffff
 
 // Pass returns the instruction that ends a filter program and passes the packet.
@@ -17,9 +17,9 @@ func Pass() bpf.Instruction { return bpf.RetConstant{Val: wholePacket} }
 // Drop returns the instruction that ends a filter program and drops the packet.
 func Drop() bpf.Instruction { return bpf.RetConstant{Val: 0} }
 
-// Within returns instructions that pass a packet whose address at an offset is in one of the ranges;
-// for other packets the program continues after them. BPF works on 32 bits: the words of an IPv6
-// address are loaded into scratch memory once, and compared one by one, the highest first.
+// Within returns instructions that pass a packet whose address at an offset is in one of the ranges. For
+// other packets the program continues after these instructions. BPF works on 32 bits: the words of an
+// IPv6 address are loaded into scratch memory once, and compared one by one, the highest first.
 func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	if len(ranges) == 0 {
 		return nil
@@ -38,8 +38,8 @@ func Within(offset uint32, ranges []lb.Range) []bpf.Instruction {
 	return program
 }
 
-// withinRange returns instructions that pass a packet whose address is from first to last. It builds them
-// from the end, since a jump needs the number of instructions to skip.
+// withinRange returns instructions that pass a packet whose address is from first to last. It builds the
+// program from the end, since a jump needs the number of instructions to skip.
 func withinRange(first, last []uint32) []bpf.Instruction {
 	shared := 0 // words at the beginning, which have to be equal
 	for shared < len(first) && first[shared] == last[shared] {
@@ -66,14 +66,15 @@ func loadWord(i, of int) []bpf.Instruction {
 	return []bpf.Instruction{bpf.LoadScratch{Dst: bpf.RegA, N: i}}
 }
 
-// compareLimit returns instructions that compare an address with a limit, from one of its words on. If the
-// address is inside of the limit, the program continues after them; if not, `outside` instructions
-// later. If a word is equal to that of the limit, the next word decides.
+// compareLimit returns instructions that compare an address with a limit, from the word with the index
+// `from` on. If the address is inside of the limit, the program continues after these instructions;
+// otherwise it also skips the next `outside` instructions. If a word equals the same word of the limit,
+// the next word decides.
 func compareLimit(limit []uint32, from int, strictly, finally bpf.JumpTest, outside uint8) []bpf.Instruction {
 	last := len(limit) - 1
 	var program []bpf.Instruction
 	for i := from; i < last; i++ {
-		end := uint8(last-i)*3 - 1 // instructions that follow: two for the last word, three for the others
+		end := uint8(last-i)*3 - 1 // instructions that follow: two for the last word, three for each other word
 		program = append(program, loadWord(i, len(limit))...)
 		program = append(program,
 			bpf.JumpIf{Cond: strictly, Val: limit[i], SkipTrue: end + 1},
@@ -91,12 +92,12 @@ func toWords(address []byte) []uint32 {
 	return list
 }
 
-// PACKET_OTHERHOST of linux/if_packet.h.
+// otherHost is PACKET_OTHERHOST of linux/if_packet.h.
 const otherHost = 3
 
-// forUs returns the beginning of each program: it drops frames for other hosts, which arrive if the
-// interface is promiscuous, and frames of a VLAN without an interface, which the kernel marks in the
-// same way. The machine of golang.org/x/net/bpf does not support these instructions.
+// forUs returns the beginning of each program. It drops frames for other hosts, which arrive if the
+// interface is promiscuous. It also drops frames of a VLAN without an interface, which the kernel marks
+// in the same way. The virtual machine of golang.org/x/net/bpf does not support these instructions.
 func forUs() []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},

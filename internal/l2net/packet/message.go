@@ -14,7 +14,7 @@ type MAC [6]byte
 // BroadcastMAC returns the broadcast address.
 func BroadcastMAC() MAC { return MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
 
-// ParseMAC converts the type of package net to a MAC.
+// ParseMAC converts a hardware address of package net to a MAC.
 func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
 	if len(hardware) != len(MAC{}) {
 		return MAC{}, fmt.Errorf("%q is no Ethernet address", hardware)
@@ -25,7 +25,7 @@ func ParseMAC(hardware net.HardwareAddr) (MAC, error) {
 // IsZero reports whether the MAC is not set.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
-// Hardware converts the MAC to the type of package net.
+// Hardware converts the MAC to a hardware address of package net.
 func (m MAC) Hardware() net.HardwareAddr { return net.HardwareAddr(m[:]) }
 
 // String returns the usual notation.
@@ -43,8 +43,8 @@ type Message struct {
 	// Sender is, in a request, the source of the frame, to which an answer is sent. In a message that
 	// only claims, it is the hardware address in the packet.
 	Sender MAC
-	// Via is the source of the frame if it differs from Sender: a host answers on behalf of another
-	// one. Zero: the source is Sender.
+	// Via is the source of the frame if it differs from Sender: one host then answers on behalf of
+	// another host. Zero: the source is Sender.
 	Via MAC
 	// From is the IP address of the sender, to which an answer is sent.
 	From netip.Addr

@@ -19,7 +19,8 @@ type Socket struct {
 	raw  syscall.RawConn
 	name string
 
-	// The state of reading is allocated once: a frame costs no allocation.
+	// These fields are the state of reading. They are allocated once, so that a frame costs no
+	// allocation.
 	buffer   []byte
 	received int
 	failed   error
@@ -54,12 +55,11 @@ func Listen(ifi *net.Interface, etherType int) (*Socket, error) {
 	return s, nil
 }
 
-// Filter replaces the program that decides in the kernel which packets are read. It may be called at
-// any time: each packet meets either the old or the new program. Filter calls the
-// function program with MaxRanges, and then with half as many ranges each time that the kernel has no
-// memory for the result. The kernel bounds the
-// memory of a socket's options, the old program included (net.core.optmem_max, 20 KiB before Linux
-// 6.8).
+// Filter replaces the program that decides in the kernel which packets are read. It may be called at any
+// time: each packet meets either the old or the new program. Filter calls the function program with
+// MaxRanges. While the kernel has no memory for the result, Filter calls the function again, each time
+// with half as many ranges. The kernel bounds the memory of a socket's options, the old program included
+// (net.core.optmem_max, 20 KiB before Linux 6.8).
 func (s *Socket) Filter(program func(ranges int) []bpf.Instruction) error {
 	return attachFitting(func(ranges int) error { return s.attach(program(ranges)) })
 }
@@ -97,7 +97,8 @@ func (s *Socket) Read() ([]byte, error) {
 	return s.buffer[:s.received], nil
 }
 
-// readOnce reads a frame. It returns false to be called again when there is something to read.
+// readOnce reads a frame. If there is no frame yet, it returns false, and is called again when there is
+// one.
 func (s *Socket) readOnce(fd uintptr) bool {
 	for {
 		s.received, s.failed = unix.Read(int(fd), s.buffer)
@@ -124,7 +125,8 @@ func (s *Socket) Write(frame []byte) error {
 	return nil
 }
 
-// Dropped returns how many packets the kernel has dropped so far because they were not read in time.
+// Dropped returns how many packets the kernel has dropped so far because the program did not read them in
+// time.
 func (s *Socket) Dropped() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

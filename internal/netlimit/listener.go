@@ -13,12 +13,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Listener bounds the number of connections of a listener that are open at once. A new connection
-// beyond the bound is accepted, and another one is closed: if new connections were refused, a few idle
-// ones would shut out the probes of the kubelet. The closed connection is the oldest of the source that
-// has the most, so that a source with one connection loses it only if every source has one. Listener
-// also bounds the processor time of connections: how many are accepted each second, and how many are
-// served.
+// Listener bounds the number of connections of a listener that are open at once. A new connection beyond
+// the bound is accepted, and another connection is closed: if new connections were refused, a few idle
+// ones would shut out the probes of the kubelet. The closed connection is the oldest one of the source
+// that has the most connections. A source with one connection therefore loses it only if no source has
+// more than one. Listener also bounds the processor time of connections: how many are accepted each
+// second, and how many are served.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -26,11 +26,11 @@ type Listener struct {
 
 	mu      sync.Mutex
 	open    []*conn                  // oldest first
-	sources map[netip.Prefix]*source // those that have a connection
+	sources map[netip.Prefix]*source // the sources that have a connection
 }
 
-// maxAccepted is how many connections are accepted each second, including those that are closed at
-// once. Further connections wait in the queue of the kernel, which drops those beyond its length: a
+// maxAccepted is how many connections are accepted each second, including those that are closed at once.
+// Further connections wait in the queue of the kernel, which drops connections when the queue is full. A
 // client that tries again after a second, as kernels do, is delayed and not refused.
 const maxAccepted = 10000
 
@@ -38,14 +38,14 @@ const maxAccepted = 10000
 type Limits struct {
 	// Connections is how many connections may be open at once, at least 1.
 	Connections int
-	// Bytes is how many bytes may be read from each connection; then a read returns io.EOF.
+	// Bytes is how many bytes may be read from each connection. After that, a read returns io.EOF.
 	Bytes int64
 	// PerSecond is how many connections are served each second, and in a burst; 0: any number. Beyond
-	// it, only a source that has not connected for a second is served; other connections are closed
-	// before anything is read from them.
+	// this rate, only a source that has not connected for a second is served; the connections of other
+	// sources are closed before anything is read from them.
 	PerSecond int
-	// Allow reports whether a source may connect; nil: every source may. Other connections are closed
-	// before anything is read from them.
+	// Allow reports whether a source may connect; nil: every source may. A connection from any other
+	// source is closed before anything is read from it.
 	Allow func(netip.Addr) bool
 }
 
@@ -94,8 +94,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// receiveBytes and sendBytes are the sizes of the kernel's buffers of a connection; the kernel uses up
-// to twice as much for the packets. This memory counts for the container: by default the kernel buffers
+// receiveBytes and sendBytes are the sizes of a connection's buffers in the kernel, which uses up to
+// twice as much for the packets. This memory counts for the container, and by default the kernel buffers
 // 4 MiB of a long answer that the client does not read. With a smaller send buffer, answers would wait
 // for delayed acknowledgements.
 const receiveBytes, sendBytes = 16 << 10, 64 << 10
@@ -202,8 +202,8 @@ func sourceOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// sourceBlock returns the block that an address counts for: the IPv4 address itself, or the /64 from which an
-// IPv6 host chooses its addresses.
+// sourceBlock returns the block in which an address counts: the IPv4 address itself, or the /64 from
+// which an IPv6 host chooses its addresses.
 func sourceBlock(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {

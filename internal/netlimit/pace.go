@@ -16,9 +16,9 @@ const (
 	slotCount = 1024
 )
 
-// connPacer decides which connections are served. Up to the rate all are. Beyond the rate, only sources that
-// connect seldom are served, such as a kubelet or Prometheus: a source that floods the port impedes
-// only itself. One goroutine at a time may use it.
+// connPacer decides which connections are served. Up to the rate, all are served. Beyond the rate, only
+// sources that connect seldom are served, such as a kubelet or Prometheus: a source that floods the port
+// impedes only itself. One goroutine at a time may use it.
 type connPacer struct {
 	rate *rate.Limiter // nil: there is no bound
 	seed maphash.Seed

@@ -1,7 +1,7 @@
-// Package sourcefilter has the kernel drop packets to a socket that come from hosts which the protocol
-// does not involve, before they cost buffers, a connection, or processor time of the program. It is no
-// authentication: hosts of the same network can forge addresses. Programs must check addresses
-// themselves as well, since the filter may pass packets of other hosts.
+// Package sourcefilter attaches a filter to a socket by which the kernel drops packets from hosts that
+// are not peers of the protocol. Such packets then cost no buffers, no connection, and no processor time
+// of the program. The filter is no authentication: hosts of the same network can forge addresses.
+// Programs must also check addresses themselves, since the filter may pass packets of other hosts.
 package sourcefilter
 
 import (
@@ -21,11 +21,11 @@ import (
 // filter passes all packets.
 const MaxAddresses = 2000
 
-// Attach has the kernel drop packets to a socket of a family that come from other addresses than these.
-// It replaces the filter before. Addresses of the other family are ignored, and only the last four
-// bytes of an IPv6 address are compared. All packets pass if there are too many addresses, or if the
-// kernel has no memory for the filter (net.core.optmem_max). On a listening TCP socket the filter drops
-// handshakes; accepted connections inherit it.
+// Attach makes the kernel drop packets to a socket unless they come from one of the sources. It replaces
+// an earlier filter. ipv4 is whether the socket is an IPv4 socket; sources of the other family are
+// ignored. Of an IPv6 address only the last four bytes are compared. All packets pass if there are too
+// many sources, or if the kernel has no memory for the filter (net.core.optmem_max). On a listening TCP
+// socket the filter drops handshakes; accepted connections inherit the filter.
 func Attach(fd int, ipv4 bool, sources []netip.Addr) error {
 	sources = slices.DeleteFunc(slices.Clone(sources), func(a netip.Addr) bool { return a.Is4() != ipv4 })
 	if len(sources) > MaxAddresses {
@@ -55,8 +55,8 @@ func Detach(fd int) error {
 // networkHeader is the offset of the network header in a filter (SKF_NET_OFF in linux/filter.h).
 const networkHeader = 0xfff00000
 
-// programOf returns a program that passes packets from these addresses, all of one family, and drops
-// others.
+// programOf returns a program that passes packets from the sources, which are all of one family, and
+// drops all other packets.
 func programOf(ipv4 bool, sources []netip.Addr) (*unix.SockFprog, error) {
 	source := uint32(8 + 12) // offset of the last word of an IPv6 source
 	if ipv4 {

@@ -36,18 +36,18 @@ func (l Link) reaches(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Subnets, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// HasNearLink reports whether the node, as a candidate for which no interfaces are named, has a link
-// that can announce the address and has a subnet that contains it.
+// HasNearLink reports whether the node has a link that can announce the address and that has a subnet
+// with the address. It is false for a candidate for which interfaces are named.
 func (r Report) HasNearLink(c *ownership.Candidate, address netip.Addr) bool {
 	return len(c.Interfaces) == 0 && slices.ContainsFunc(r.Links, func(l Link) bool {
 		return slices.Contains(l.Families, lb.FamilyOf(address)) && l.reaches(address)
 	})
 }
 
-// WhyUnable returns why no link of the node can announce an address, as the part of a sentence
-// that follows the node's name. It is empty if a link can, or if not all links are known
-// (LinksBounded). The rules are those by which speaker/layer2 chooses links. near: some
-// candidate of the address has such a link.
+// WhyUnable returns why no link of the node can announce an address, as the part of a sentence that
+// follows the node's name. The result is empty if a link can announce the address, or if not all links
+// are known (LinksBounded). speaker/layer2 chooses links by the same rules. near: HasNearLink is true for
+// some candidate of the address.
 func (r Report) WhyUnable(c *ownership.Candidate, address netip.Addr, near bool) string {
 	if r.LinksBounded {
 		return ""
@@ -77,8 +77,8 @@ func (r Report) WhyUnable(c *ownership.Candidate, address netip.Addr, near bool)
 	return ""
 }
 
-// maxLinks is how many links a sentence names, and how many subnets of each; further links are
-// counted.
+// maxLinks is how many links a sentence names at most, and how many subnets of each link. Further links
+// are counted, and further subnets are left out.
 const maxLinks = 3
 
 // describeLinks names links with their subnets.

@@ -8,27 +8,28 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// SpeakerGroup are speakers that run and receive from each other.
+// SpeakerGroup is a group of speakers that run and receive from each other.
 type SpeakerGroup struct {
-	// First is the first of its nodes by name.
+	// First is the first node of the group by name.
 	First lb.NodeName
-	// Size is how many nodes it has.
+	// Size is how many nodes the group has.
 	Size int
 }
 
-// PartitionedNodes returns the nodes whose speakers are in a minority and cut off from a larger group of
-// speakers that run, each with that group. A group counts for a speaker only if a member and the
-// speaker report that they miss each other: the last report of a member that died does not name
-// speakers from which the member still received. The size of the group is then the number of all
-// members that the speaker misses. Members count even if they do not report the speaker as missing:
-// they receive from a member that runs, so they run as well, and their reports may be old because their
-// nodes do not reach the API server. Of two groups of the same size the one with the first name counts
-// as the larger one, so that the result never has speakers of the largest group.
+// PartitionedNodes returns the nodes whose speakers are in a minority and are cut off from a larger group
+// of running speakers. The value is the larger group. A group counts for a speaker only if the speaker
+// and a member of the group report that they miss each other: a member that died does not do so, since
+// its last report does not name speakers from which it still received. If a group counts, its size is the
+// number of all members that the speaker misses. This includes members that do not report the speaker as
+// missing. They receive from a running member, so they run as well, and their reports may be old because
+// their nodes do not reach the API server. Of two groups of the same size, the group with the first name
+// counts as the larger one, so that the result never has speakers of the largest group.
 //
-// Stale reports do not count, nor do those of isolated speakers. An unready speaker may stand still:
-// then it announces nothing, and its report names those that it missed before. It is in no group, and
-// every group that it is cut off from counts as larger: others announce its addresses meanwhile, and
-// when its process goes on it reads the result before it has a majority again.
+// Stale reports do not count, and reports of isolated speakers do not count. The process of an unready
+// speaker may stand still: the speaker then announces nothing, and its report is out of date. Such a
+// speaker is in no group, and every group that it is cut off from counts as the larger one, since other
+// speakers announce its addresses meanwhile. When the process goes on, the speaker reads this result
+// before it has a majority again.
 func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Staleness) map[lb.NodeName]SpeakerGroup {
 	p, minority := partition{missing: missedNodes(all), lists: map[lb.NodeName]lb.NodeName{}}, false
 	var unready [][]*Report
@@ -65,7 +66,7 @@ func PartitionedNodes(all map[lb.NodeName]Report, stale map[lb.NodeName]Stalenes
 	return cut
 }
 
-// partition is what PartitionedNodes works with.
+// partition is the working state of PartitionedNodes.
 type partition struct {
 	nodes   []*Report // by name
 	missing map[lb.NodeName]map[lb.NodeName]bool
@@ -87,13 +88,13 @@ func (p *partition) compareLists() {
 	}
 }
 
-// isLargerThan returns whether a group counts as the larger one.
+// isLargerThan reports whether a group counts as larger than another group.
 func (g SpeakerGroup) isLargerThan(other SpeakerGroup) bool {
 	return g.Size > other.Size || g.Size == other.Size && g.First < other.First
 }
 
-// groups returns the connected components of the speakers that receive from each other, each
-// by name.
+// groups returns the connected components of the speakers that receive from each other. Each component is
+// ordered by name.
 func (p *partition) groups() (groups [][]*Report) {
 	rest := p.nodes
 	for len(rest) > 0 {
@@ -116,15 +117,15 @@ func (p *partition) groups() (groups [][]*Report) {
 	return groups
 }
 
-// areConnected returns whether neither of two speakers misses the other. A full list leaves nodes
-// out, so two speakers of which one has a full list are connected only if both have the same
-// one: all speakers on one side of a partition miss the same nodes.
+// areConnected reports whether neither of two speakers misses the other. A full list may leave out nodes.
+// If one of the two has a full list, they are therefore connected only if both have the same list: all
+// speakers on one side of a partition miss the same nodes.
 func (p *partition) areConnected(x, y *Report) bool {
 	return p.lists[x.Node] == p.lists[y.Node] && !p.missing[x.Node][y.Node] && !p.missing[y.Node][x.Node]
 }
 
-// fullAgainst returns which speakers of one group (other) have a full list that names a member of
-// another group (own): they may miss more members than the list names.
+// fullAgainst returns which speakers of the group other have a full list that names a member of the group
+// own. Such a speaker may miss more members of own than the list names.
 func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	full := map[lb.NodeName]bool{}
 	for _, o := range other {
@@ -133,8 +134,8 @@ func (p *partition) fullAgainst(own, other []*Report) map[lb.NodeName]bool {
 	return full
 }
 
-// missedMembers returns the members of another group that the speaker misses. The result is empty if
-// none of them misses the speaker, or if none of them takes addresses.
+// missedMembers returns, as a group, the members of another group that the speaker misses. The result is
+// empty if none of these members misses the speaker, or if none of them takes addresses.
 func (p *partition) missedMembers(r *Report, other []*Report, full map[lb.NodeName]bool) (g SpeakerGroup) {
 	takes, mutual, missing := false, false, p.missing[r.Node]
 	for _, o := range other {

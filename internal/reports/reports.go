@@ -1,6 +1,6 @@
-// Package reports makes one picture of what the speakers report: which node has an address, which
-// foreign hosts use an address, and which routes were announced to routers. The report of a node that
-// died stays as it was, so that reports can contradict each other. The package is pure.
+// Package reports combines the reports of all speakers: which node has an address, which foreign hosts
+// use an address, and which routes were announced to routers. The report of a node that died stays as it
+// was, so reports can contradict each other. The package uses no Kubernetes types, sockets or clock.
 package reports
 
 import (
@@ -23,33 +23,34 @@ type Report struct {
 	// Foreign are hosts that use an address of the cluster too: hosts outside of the cluster, or
 	// kernels of nodes.
 	Foreign []ForeignHost
-	// Sessions are those that the node should have with routers.
+	// Sessions are the sessions that the node should have with routers.
 	Sessions []Session
-	// Missing are the nodes, by name, whose speakers should run and from which this one receives
+	// Missing are the nodes, by name, whose speakers should run and from which this speaker receives
 	// nothing.
 	Missing []lb.NodeName
 	// Stopped means that the speaker has ended as intended.
 	Stopped bool
-	// MissingBounded: Missing is full, and the speaker may miss further ones.
+	// MissingBounded: Missing is full, and the speaker may miss further nodes.
 	MissingBounded bool
 	// MinoritySince is when the speaker came into a minority: it receives from at most half of the
 	// speakers that should be there. Zero: it is in no minority.
 	MinoritySince time.Time
-	// Isolated means that the speaker is in a minority and announces nothing: it receives from no host
-	// on the links of its addresses either, or half of the others receive nothing from it.
+	// Isolated means that the speaker is in a minority and announces nothing. Either it receives from no
+	// host on the links of its addresses, or half of the other speakers receive nothing from it.
 	Isolated bool
-	// Ended means that the speaker does not run and that none is about to start on the node.
+	// Ended means that no speaker runs on the node, and that no speaker is about to start there.
 	Ended bool
-	// Confirmed: the kubelet of the node is a second witness if only one speaker misses this one.
-	// See Confirm.
+	// Confirmed: the kubelet of the node is a second witness if only one speaker misses this speaker. See
+	// Confirm.
 	Confirmed bool
-	// Unready: the kubelet of its node has reported for a while that the process of the speaker runs and
+	// Unready: the kubelet of the node has reported for a while that the process of the speaker runs and
 	// does not answer. See PartitionedNodes.
 	Unready bool
-	// Dead: the node is not ready and its kubelet does not answer, so that it is enough if one
-	// speaker misses this one, whatever others report. See Confirm.
+	// Dead: the node is not ready, and its kubelet does not answer. One speaker that misses this speaker
+	// is then enough, whatever other speakers report. See Confirm.
 	Dead bool
-	// Standby is why the node takes no address, in a sentence; empty: it does.
+	// Standby is a sentence with the reason why the node takes no address; empty: the node takes
+	// addresses.
 	Standby string
 	// Links that the node can announce on. LinksBounded: Links is full, and the node may have
 	// more.
@@ -65,9 +66,9 @@ type Session struct {
 	Established bool
 	// State of the session, as RFC 4271 names it.
 	State string
-	// LastError is why the session ended last, or does not begin; it may be empty.
+	// LastError is the reason why the session ended last, or does not begin; it may be empty.
 	LastError string
-	// Problem is what is wrong with the peer on the node; zero: nothing.
+	// Problem is the problem of the peer on the node; zero: there is none.
 	Problem bgp.Problem
 	// Flaps is how often the session has ended since it was stable last.
 	Flaps int
@@ -98,7 +99,7 @@ func (s Session) WhyDown() string { return cmp.Or(s.LastError, s.State) }
 // Route is a prefix that a node announces.
 type Route struct {
 	Prefix netip.Prefix
-	// Peers that it was announced to, ordered: at least one.
+	// Peers that the prefix was announced to, in order; there is at least one.
 	Peers []bgp.PeerName
 	// Since when a router has had the prefix from the node; zero: not known.
 	Since time.Time
@@ -109,9 +110,9 @@ func (r Route) Same(other Route) bool {
 	return r.Prefix == other.Prefix && slices.Equal(r.Peers, other.Peers) && r.Since.Equal(other.Since)
 }
 
-// BGPPath is how a node announces an address by BGP.
+// BGPPath is a route by which a node announces an address.
 type BGPPath struct {
-	// Node that announces it.
+	// Node that announces the route.
 	Node lb.NodeName
 	// Route that the address is in.
 	Route
@@ -121,18 +122,19 @@ type BGPPath struct {
 type OwnedAddress struct {
 	Address netip.Addr
 	Node    lb.NodeName
-	// Interfaces on which it is announced.
+	// Interfaces on which the address is announced.
 	Interfaces []string
-	// Since when the node has it.
+	// Since when the node has the address.
 	Since time.Time
 	// Epoch of the ownership: it grows with every change of the owner.
 	Epoch int64
 }
 
-// ForeignHost is a host that uses an address and is no node of the cluster, or the kernel of a node.
+// ForeignHost is a host outside of the cluster, or the kernel of a node, that uses an address of a
+// Service.
 type ForeignHost struct {
 	Address netip.Addr
-	// Node and Interface that received from it.
+	// Node and Interface that received from the host.
 	Node      lb.NodeName
 	Interface string
 	// MAC of the host.
@@ -145,8 +147,8 @@ type ForeignHost struct {
 	Since time.Time
 }
 
-// Describe names the host, and the node that reports it, as part of a sentence. last: the host is
-// not reported any more.
+// Describe returns a part of a sentence that names the host and the node that reports it. last: the host
+// is not reported any more.
 func (f ForeignHost) Describe(last bool) string {
 	when := "reported"
 	if last {
@@ -161,16 +163,16 @@ func (f ForeignHost) Describe(last bool) string {
 	return fmt.Sprintf("the kernel of the node %q (MAC %s, %s by the node %q on %s)", f.HostNode, f.MAC, when, f.Node, f.Interface)
 }
 
-// Remedy is what to do about the host, as part of a sentence.
+// Remedy returns what to do about the host, as part of a sentence.
 func (f ForeignHost) Remedy() string {
 	if f.HostNode == "" {
 		return "turn that host off or give it another address"
 	}
-	return fmt.Sprintf("remove the address from the interfaces of the node %q, or set ipvs.strictARP of kube-proxy if it has put it there, or exclude it in the pool", f.HostNode)
+	return fmt.Sprintf("remove the address from the interfaces of the node %q, or exclude the address in the pool; if kube-proxy has added it there, set ipvs.strictARP of kube-proxy", f.HostNode)
 }
 
-// OwnerOf returns the owner of an address, given all claims: the claim with the highest epoch,
-// then the latest one, then the first by name.
+// OwnerOf returns the owner of an address, given all claims to it: the claim with the highest epoch, of
+// equal epochs the latest claim, of equally late claims the one of the first node by name.
 func OwnerOf(claims []OwnedAddress) (OwnedAddress, bool) {
 	if len(claims) == 0 {
 		return OwnedAddress{}, false
@@ -180,10 +182,10 @@ func OwnerOf(claims []OwnedAddress) (OwnedAddress, bool) {
 	}), true
 }
 
-// HostOf returns the foreign host that uses an address, given all reports about the address. If
-// the address has an owner, a report that another node made before the owner had the address
-// does not count: if the host were still there, the owner would report it too. The owner's
-// report comes first, then the latest.
+// HostOf returns the foreign host that uses an address, given all reports about the address. If the
+// address has an owner, a report that another node made before the owner had the address does not count:
+// if the host were still there, the owner would report it too. Of the reports that count, the owner's
+// comes first, then the latest one.
 func HostOf(reported []ForeignHost, owner OwnedAddress, owned bool) (ForeignHost, bool) {
 	var valid []ForeignHost
 	for _, f := range reported {
@@ -205,13 +207,13 @@ func HostOf(reported []ForeignHost, owner OwnedAddress, owned bool) (ForeignHost
 	}), true
 }
 
-// MergedReports is the result of all reports together, by address.
+// MergedReports has the owner and the foreign host of each address, as all reports together show them.
 type MergedReports struct {
 	Owners map[netip.Addr]OwnedAddress
 	Hosts  map[netip.Addr]ForeignHost
 }
 
-// Merge makes one picture of the reports.
+// Merge combines the reports of all speakers.
 func Merge(list []Report) MergedReports {
 	claims, reported := map[netip.Addr][]OwnedAddress{}, map[netip.Addr][]ForeignHost{}
 	for _, r := range list {

@@ -7,18 +7,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// SilentNodes returns the nodes whose speakers died without reporting it: their reports are from
-// before. A speaker is silent if all other running speakers miss it. A speaker that it misses
-// as well does not count, since the network between the two may be cut. At least one speaker
-// must count: one that misses it and that it does not miss.
+// SilentNodes returns the nodes whose speakers died without reporting that they end, so that their last
+// reports are out of date. A speaker is silent if all other running speakers miss it. Two speakers that
+// miss each other do not count against each other, since the network between them may be cut. At least
+// one other speaker must count.
 //
 // A speaker whose report is Ended is silent as well.
 //
-// A report can be wrong or forged, so two witnesses are required: two speakers that miss the
-// silent one, or one speaker and a report that is Confirmed. A speaker against which there are
-// two witnesses is not one of the others that have to miss the silent one. For a node that is
-// Dead it is enough that one speaker misses it: a report to the contrary may be forged, or old,
-// from a speaker that cannot write.
+// A report can be wrong or forged, so two witnesses are required: two speakers that miss the silent
+// speaker, or one speaker if the report of the silent speaker is Confirmed. A speaker against which there
+// are two witnesses need not miss the silent speaker. If the report is Dead, one speaker that misses the
+// silent speaker is enough: a report to the contrary may be forged, or may be old because its speaker
+// cannot write.
 func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missing, silent := missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -35,7 +35,7 @@ func SilentNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	}
 }
 
-// silentWithout returns further silent nodes, given those that are known to be silent.
+// silentWithout returns further silent nodes, if the nodes in known are silent.
 func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.NodeName]bool, known map[lb.NodeName]bool) map[lb.NodeName]bool {
 	running, suspected, full := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, false
 	for node, r := range all {
@@ -52,8 +52,8 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 		}
 		agree, witnesses := 0, 0
 		for witness, w := range all {
-			// If so many speakers died that lists are full, a speaker with a short list may be dead too,
-			// and left out of the full ones.
+			// If so many speakers died that lists are full, a speaker whose list is not full may be dead
+			// too, and the full lists may leave it out.
 			if witness == node || !running[witness] || suspected[witness] || full && !w.MissingBounded {
 				continue
 			}
@@ -71,7 +71,7 @@ func silentWithout(all map[lb.NodeName]Report, missing map[lb.NodeName]map[lb.No
 	return next
 }
 
-// countMissing counts the speakers that run and miss a node.
+// countMissing returns for each node how many running speakers miss it.
 func countMissing(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.NodeName]bool) map[lb.NodeName]int {
 	count := map[lb.NodeName]int{}
 	for witness, list := range missing {
@@ -83,9 +83,9 @@ func countMissing(missing map[lb.NodeName]map[lb.NodeName]bool, running map[lb.N
 }
 
 // NodesToConfirm returns the nodes whose kubelets are to be asked for Confirm: nodes that only one
-// speaker misses, and nodes that are not ready (down) and that any speaker misses. Nodes that
-// are Silent already are left out. The value is the node of a running speaker that misses the
-// key; its kubelet is asked as well.
+// speaker misses, and nodes that are not ready (down) and that any speaker misses. Nodes that are silent
+// already (SilentNodes) are left out. The value is a witness: the node of a running speaker that misses
+// the node in the key. The kubelet of the witness is asked as well.
 func NodesToConfirm(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]lb.NodeName {
 	silent, missing, running := SilentNodes(all), missedNodes(all), map[lb.NodeName]bool{}
 	for node, r := range all {
@@ -105,8 +105,8 @@ func NodesToConfirm(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map
 	return doubts
 }
 
-// isBetterWitness reports whether a node is the better witness of two: one that is ready, then the
-// first by name.
+// isBetterWitness reports whether the first of two nodes is the better witness. A ready node is better;
+// of two nodes that are alike, the first by name is better.
 func isBetterWitness(node, other lb.NodeName, down func(lb.NodeName) bool) bool {
 	if down(node) != down(other) {
 		return down(other)
@@ -114,10 +114,10 @@ func isBetterWitness(node, other lb.NodeName, down func(lb.NodeName) bool) bool 
 	return node < other
 }
 
-// Confirm returns the reports, with Confirmed set for each node in doubts whose kubelet does
-// not answer while the kubelet of its witness does. If neither answers, the caller may be
-// unable to reach any kubelet. Dead is set as well if the node is not ready (down). answers has
-// an entry for each kubelet that was asked.
+// Confirm returns the reports, with Confirmed set for each node in doubts whose kubelet does not answer
+// while the kubelet of the witness answers. If neither kubelet answers, the caller may be unable to reach
+// any kubelet. Dead is set as well if the node is not ready (down). answers has an entry for each kubelet
+// that was asked.
 func Confirm(all map[lb.NodeName]Report, doubts map[lb.NodeName]lb.NodeName, answers map[lb.NodeName]bool, down func(lb.NodeName) bool) map[lb.NodeName]Report {
 	confirmed := maps.Clone(all)
 	for node, witness := range doubts {
@@ -137,18 +137,18 @@ func boolBit(is bool) int {
 	return 0
 }
 
-// Staleness is why a report is old.
+// Staleness is the reason why a report is out of date.
 type Staleness int
 
 const (
-	// NotStale: nothing shows that the report is old.
+	// NotStale: nothing shows that the report is out of date.
 	NotStale Staleness = iota
 	// SpeakerStopped: the speaker has stopped, and reported that.
 	SpeakerStopped
 	// SpeakerMissed: the other speakers miss the one that reported.
 	SpeakerMissed
-	// SpeakerDead: a speaker misses the one that reported, and Report.Dead is set. Others may not miss
-	// it.
+	// SpeakerDead: a speaker misses the one that reported, and Report.Dead is set. Other speakers may
+	// still receive from it.
 	SpeakerDead
 	// ContainerEnded: no speaker runs on the node: see Report.Ended.
 	ContainerEnded
@@ -157,8 +157,8 @@ const (
 	NodeDown
 )
 
-// StaleReports returns which reports are old, and why. down reports whether a node is not ready. The
-// speaker of such a node may still run: the reports of the other speakers show that.
+// StaleReports returns which reports are out of date, and why. down reports whether a node is not ready.
+// The speaker of such a node may still run: the reports of other speakers show whether it does.
 func StaleReports(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[lb.NodeName]Staleness {
 	silent, stale := SilentNodes(all), map[lb.NodeName]Staleness{}
 	var witnesses []Report
@@ -185,9 +185,9 @@ func StaleReports(all map[lb.NodeName]Report, down func(lb.NodeName) bool) map[l
 	return stale
 }
 
-// LeftNodes returns the nodes whose speakers were stopped and that no running speaker misses: no
-// speaker should run there any more, or the next one is about to start. Without a running
-// speaker the result is nil, since nothing is known.
+// LeftNodes returns the nodes whose speakers were stopped and that no running speaker misses. On such a
+// node no speaker should run any more, or the next speaker is about to start. Without a running speaker
+// the result is nil, since nothing is known.
 func LeftNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	missed, left, running := map[lb.NodeName]bool{}, map[lb.NodeName]bool{}, 0
 	for _, list := range missedNodes(all) {
@@ -207,8 +207,8 @@ func LeftNodes(all map[lb.NodeName]Report) map[lb.NodeName]bool {
 	return left
 }
 
-// missedNodes returns the nodes that each speaker misses, without speakers that have stopped. The
-// list of a silent speaker is its last one.
+// missedNodes returns the nodes that each speaker misses, without speakers that have stopped. For a
+// silent speaker it returns the nodes in the last report.
 func missedNodes(all map[lb.NodeName]Report) map[lb.NodeName]map[lb.NodeName]bool {
 	missing := make(map[lb.NodeName]map[lb.NodeName]bool, len(all))
 	for node, r := range all {

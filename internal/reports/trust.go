@@ -8,27 +8,27 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxEpoch bounds the epochs that count. An epoch grows by one with each change of the owner,
-// so no true epoch gets that high. A false one would outrank every true one for ever.
+// maxEpoch bounds the epochs that count. An epoch grows by one with each change of the owner, so no true
+// epoch gets that high. A false epoch would outrank every true one for ever.
 const maxEpoch = 1 << 40
 
 // TrustRules limits which parts of reports count: a speaker can be wrong, or its node compromised.
 type TrustRules struct {
-	// Now is the time of the reader.
+	// Now is the present time of the caller.
 	Now time.Time
 	// Exists reports whether the cluster has a node.
 	Exists func(lb.NodeName) bool
-	// MayAnnounce reports whether advertisements allow that a node announces an address, whether
-	// or not the node can at present.
+	// MayAnnounce reports whether advertisements allow that a node announces an address. It does not
+	// matter whether the node can do so at present.
 	MayAnnounce func(lb.NodeName, netip.Addr) bool
-	// Claimed reports whether an address has an IPAddressClaim. Speakers probe for no other
-	// address, so a foreign host of another one is not plausible.
+	// Claimed reports whether an address has an IPAddressClaim. Speakers probe only claimed addresses, so
+	// a report of a foreign host at any other address is not plausible.
 	Claimed func(netip.Addr) bool
 }
 
-// TrustedParts returns the parts of the reports that count. It leaves out the reports of nodes that
-// do not exist, what is not plausible, and what is about addresses that the node may not
-// announce. The given reports are not changed.
+// TrustedParts returns the parts of the reports that count. It leaves out the reports of nodes that do
+// not exist, parts that are not plausible, and parts about addresses that the node may not announce. The
+// given reports are not changed.
 func (t TrustRules) TrustedParts(list []Report) []Report {
 	var trusted []Report
 	for _, r := range list {

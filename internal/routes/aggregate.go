@@ -8,13 +8,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// OverhangingPrefix returns the first prefix that the advertisement would announce for an address in the ranges
-// and that also contains addresses outside of the ranges.
+// OverhangingPrefix returns the first prefix that the advertisement would announce for an address in the
+// ranges, and that also contains addresses outside of the ranges.
 func (a *Advertisement) OverhangingPrefix(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range lb.Union(ranges...) {
 		// Union has joined adjacent ranges: only the prefixes at the ends of a range can overhang.
 		for _, end := range []netip.Addr{r.First, r.Last} {
-			prefix, _ := end.Prefix(a.prefixLength(r.Family())) // never fails: the bits are of the family
+			prefix, _ := end.Prefix(a.prefixLength(r.Family())) // never fails: the length is valid for the family
 			if all := lb.RangeOf(prefix); !r.Contains(all.First) || !r.Contains(all.Last) {
 				return prefix, true
 			}
@@ -23,11 +23,11 @@ func (a *Advertisement) OverhangingPrefix(ranges []lb.Range) (netip.Prefix, bool
 	return netip.Prefix{}, false
 }
 
-// AggregatePrefix returns the first prefix of several addresses that the advertisement announces for
-// addresses in the ranges; false: it announces single addresses.
+// AggregatePrefix returns the first prefix with several addresses that the advertisement announces for
+// addresses in the ranges; false: the advertisement announces single addresses.
 func (a *Advertisement) AggregatePrefix(ranges []lb.Range) (netip.Prefix, bool) {
 	for _, r := range ranges {
-		if prefix, _ := r.First.Prefix(a.prefixLength(r.Family())); !prefix.IsSingleIP() { // never fails: the bits are of the family
+		if prefix, _ := r.First.Prefix(a.prefixLength(r.Family())); !prefix.IsSingleIP() { // never fails: the length is valid for the family
 			return prefix, true
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// Change is the difference between the routes that a router had and those that it should have.
+// Change is the difference between the routes that a router had and the routes that it should have.
 type Change struct {
 	// Announce are the routes that are new or have other attributes.
 	Announce Table
@@ -18,12 +18,12 @@ type Change struct {
 // prefixEntry is the state of a prefix. Its size does not depend on the number of peers.
 type prefixEntry struct {
 	members  []groupMember
-	now      *advertisementGroup // the union of the groups of all members; nil: the prefix is not announced
-	reported *advertisementGroup // the group whose routes Changes returned last, perhaps of an older plan; nil: none
+	now      *advertisementGroup // the union of all members' groups; nil: the prefix is not announced
+	reported *advertisementGroup // the group whose routes Changes returned last, perhaps of an earlier configuration; nil: none
 	dirty    bool
 }
 
-// groupMember is a group, and how many addresses in the prefix are announced by it.
+// groupMember is a group, with the number of addresses in the prefix that it announces.
 type groupMember struct {
 	group *advertisementGroup
 	count int
@@ -68,7 +68,8 @@ func (p *plan) unionGroup(members []groupMember) *advertisementGroup {
 	return p.groupOf(slices.Compact(ads))
 }
 
-// touch marks a prefix dirty: its routes may have changed.
+// touch marks a prefix dirty, since its routes may have changed. It also records whether the prefix has
+// conflicts.
 func (p *Planner) touch(prefix netip.Prefix, e *prefixEntry) {
 	if e.now != nil && len(e.now.conflicts) > 0 {
 		p.disputed[prefix] = struct{}{}
@@ -82,7 +83,8 @@ func (p *Planner) touch(prefix netip.Prefix, e *prefixEntry) {
 }
 
 // Changes returns the changes since the last call, for the peers that have any. A peer that was not in
-// the configuration at the last call gets all its routes. A peer that has left is not mentioned.
+// the configuration at the last call gets all its routes. A peer that is not in the configuration any
+// more is left out.
 func (p *Planner) Changes() map[bgp.PeerName]Change {
 	changes := map[bgp.PeerName]Change{}
 	for _, prefix := range p.dirty {

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// whyNoPeer returns a sentence: why nodes that may announce an address have no peer for it. They have
-// no peers at all, or none that the advertisements name.
+// whyNoPeer returns a sentence: why the nodes that may announce an address have no peer to announce it
+// to. The nodes have no peers at all, or no peer that the advertisements name.
 func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.PeerName) string {
 	var nodes []lb.NodeName
 	var asks, has []string
@@ -26,13 +26,13 @@ func whyNoPeer(candidates []eligibility.Candidate, known map[lb.NodeName][]bgp.P
 	asks, has = sortedUnique(asks), sortedUnique(has)
 	who := eligibility.Enumerate(singularOrPlural(len(nodes), "the node"), nodes)
 	if len(has) == 0 {
-		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create one, or change spec.nodeSelectors of one", who)
+		return fmt.Sprintf("no BGPPeer is for %s, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one", who)
 	}
 	verb := "have"
 	if len(nodes) == 1 {
 		verb = "has"
 	}
-	return fmt.Sprintf("spec.peers of the BGPAdvertisements asks for %s, but %s, where the address may be announced, %s %s only: change spec.peers, or spec.nodeSelectors of the BGPPeers",
+	return fmt.Sprintf("spec.peers of the BGPAdvertisements names %s, but %s, where the address may be announced, %s only %s: change spec.peers, or spec.nodeSelectors of the BGPPeers",
 		eligibility.Enumerate(singularOrPlural(len(asks), "the BGPPeer"), asks), who, verb, eligibility.Enumerate(singularOrPlural(len(has), "the BGPPeer"), has))
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// advertisementGroup is a list of advertisements that announce the same prefixes, with the
-// resulting attributes. The plan has one group for each list.
+// advertisementGroup is a list of advertisements that announce the same prefixes, with the resulting
+// attributes. There is one group for each list.
 type advertisementGroup struct {
 	ads []int
 	// routes has the attributes of the route for each peer. A peer that gets no route is missing.
@@ -81,22 +81,22 @@ type Conflict struct {
 	// Prefix and Peer of the route.
 	Prefix netip.Prefix
 	Peer   bgp.PeerName
-	// Used is the advertisement with the highest LOCAL_PREF, which the route gets. Ignored is one with
-	// a different LOCAL_PREF.
+	// Used is the advertisement with the highest LOCAL_PREF, which the route gets. Ignored is an
+	// advertisement with another LOCAL_PREF.
 	Used, Ignored Preference
 }
 
 // Preference is the LOCAL_PREF of an advertisement.
 type Preference struct {
-	// Advertisement is its name.
+	// Advertisement is the name of the advertisement.
 	Advertisement string
-	// LocalPref that it sets.
+	// LocalPref that the advertisement sets.
 	LocalPref uint32
 }
 
 // String returns what is wrong, where, and what to do.
 func (c Conflict) String() string {
-	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which also applies to it, has %d: set both to the same",
+	return fmt.Sprintf("%s goes to the BGPPeer %q with the localPref %d of the BGPAdvertisement %q, but the BGPAdvertisement %q, which also applies to the route, has %d: set both to the same value",
 		c.Prefix, c.Peer, c.Used.LocalPref, c.Used.Advertisement, c.Ignored.Advertisement, c.Ignored.LocalPref)
 }
 
@@ -105,8 +105,9 @@ func (c Conflict) compare(other Conflict) int {
 		cmp.Compare(c.Ignored.Advertisement, other.Ignored.Advertisement), cmp.Compare(c.Ignored.LocalPref, other.Ignored.LocalPref))
 }
 
-// localPrefConflicts returns a conflict for each advertisement whose LOCAL_PREF is not the highest one. ads is
-// ordered by name: of several with the highest LOCAL_PREF the first is Used.
+// localPrefConflicts returns a conflict for each advertisement whose LOCAL_PREF is not the highest one.
+// ads is ordered by name: if several advertisements have the highest LOCAL_PREF, the first of them is
+// Used.
 func localPrefConflicts(peer bgp.PeerName, ads []*Advertisement) []Conflict {
 	var asked []Preference
 	for _, ad := range ads {

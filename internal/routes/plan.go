@@ -12,31 +12,30 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// plan is a Config, prepared for decisions, with their results. Addresses with the same advertisements
-// share a result, which is computed once.
+// plan is a Config in the form that decisions need: sorted, with lookup tables and a cache of results.
+// Addresses with the same advertisements share a result, which is computed once.
 type plan struct {
 	node lb.NodeName
-	// excluded means that this node announces only what no other node may; elsewhere are the nodes that
-	// can announce in its place.
-	excluded  bool
+	// excluded means that this node announces only addresses that no other node may announce.
+	excluded bool
+	// elsewhere are the nodes that can announce in place of this node.
 	elsewhere []eligibility.Node
 	peers     []bgp.PeerName
 	pools     map[lb.PoolName]*eligibility.Pool
 	// owned are the addresses that a pool lists and does not exclude, sorted and disjoint.
 	owned map[lb.PoolName][]lb.Range
-	// ads are the advertisements of this node, ordered by name. Lists of advertisements are lists of
-	// their indexes, in order.
+	// ads are the advertisements of this node, ordered by name. Elsewhere in this package, a list of
+	// advertisements is a list of indexes in ads, in order.
 	ads []Advertisement
 
-	ofPool     map[lb.PoolName][]int
+	ofPool     map[lb.PoolName][]int // the advertisements that select the pool
 	outcomes   map[string]*addressRoutes
 	groups     map[string]*advertisementGroup
-	attributes map[string]*Attributes
-	before     map[string]*Attributes // attributes of the plan before: equal ones stay the same pointer
+	attributes map[string]*Attributes // see intern
+	before     map[string]*Attributes // attributes of the configuration before this one: equal attributes stay the same pointer
 }
 
-// addressRoutes is what is announced for an address: one route for each prefix length that the advertisements
-// define.
+// addressRoutes are the routes of an address: one for each prefix length that the advertisements define.
 type addressRoutes struct{ parts []prefixRoute }
 
 // prefixRoute is the route of one prefix length.
@@ -53,7 +52,7 @@ func (o *addressRoutes) list() []prefixRoute {
 }
 
 func (p prefixRoute) prefixOf(address netip.Addr) netip.Prefix {
-	prefix, _ := address.Prefix(p.bits) // never fails: the bits are of the family
+	prefix, _ := address.Prefix(p.bits) // never fails: the length is valid for the family
 	return prefix
 }
 
@@ -79,7 +78,8 @@ func newPlan(c Config, before *plan) *plan {
 	return p
 }
 
-// advertisementsFor returns the advertisements that select an address of the pool which these Services hold.
+// advertisementsFor returns the advertisements that select an address, given its pool and the Services
+// that hold it.
 func (p *plan) advertisementsFor(pool lb.PoolName, holders []*eligibility.Service) []int {
 	ofPool, known := p.ofPool[pool]
 	if !known {
@@ -99,7 +99,7 @@ func (p *plan) advertisementsFor(pool lb.PoolName, holders []*eligibility.Servic
 	return ads
 }
 
-// announcedElsewhere reports whether another node announces an address in place of this one, by these
+// announcedElsewhere reports whether another node can announce an address in place of this node, by these
 // advertisements.
 func (p *plan) announcedElsewhere(ads []int, family lb.Family, holders []*eligibility.Service) bool {
 	return slices.ContainsFunc(p.elsewhere, func(n eligibility.Node) bool {
@@ -108,8 +108,8 @@ func (p *plan) announcedElsewhere(ads []int, family lb.Family, holders []*eligib
 	})
 }
 
-// routesOf returns what these advertisements announce for an address of the pool. Addresses for which
-// the prefix lengths are the same share one outcome. It is nil if there are no advertisements.
+// routesOf returns what these advertisements announce for an address of the pool. Addresses with the same
+// prefix lengths share one result. The result is nil if there are no advertisements.
 func (p *plan) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addressRoutes {
 	if len(ads) == 0 {
 		return nil
@@ -138,7 +138,7 @@ func (p *plan) routesOf(pool lb.PoolName, address netip.Addr, ads []int) *addres
 // aggregate may contain addresses that the pool does not list, or excludes, and would draw the traffic
 // of other hosts: the address then gets a route of its own.
 func (p *plan) prefixLength(ad int, pool lb.PoolName, address netip.Addr) int {
-	prefix, _ := address.Prefix(p.ads[ad].prefixLength(lb.FamilyOf(address))) // never fails: the bits are of the family
+	prefix, _ := address.Prefix(p.ads[ad].prefixLength(lb.FamilyOf(address))) // never fails: the length is valid for the family
 	if prefix.IsSingleIP() {
 		return prefix.Bits()
 	}

@@ -10,13 +10,13 @@ import (
 
 // Config has the settings that the routes of all addresses depend on. It changes rarely.
 type Config struct {
-	// Node is the node that the planner plans for. The planner ignores whether it drains or is down:
-	// the caller marks or withdraws the routes.
+	// Node is the node that the planner plans for. The planner ignores whether this node drains or is
+	// down: the caller marks or withdraws the routes.
 	Node eligibility.Node
 	// Nodes of the cluster. Their own addresses are announced for no Service.
 	Nodes []eligibility.Node
-	// Others are the nodes that can announce in place of this one. They matter if this node is excluded
-	// and keeps announcing addresses that no other node may announce.
+	// Others are the nodes that can announce in place of this node. They count only if this node is
+	// excluded and keeps announcing addresses that no other node may announce.
 	Others []eligibility.Node
 	// Advertisements of the cluster, including those that do not select this node.
 	Advertisements []Advertisement
@@ -27,18 +27,18 @@ type Config struct {
 }
 
 // Planner computes which routes the node should announce to which peer, and what has changed since the
-// last call of Changes. Its arguments must not be modified afterwards. One goroutine at a time may use
-// it.
+// last call of Changes. The arguments of its methods must not be modified afterwards. One goroutine at a
+// time may use it.
 type Planner struct {
 	plan     *plan
 	holdings *eligibility.Holdings
 	outcomes map[netip.Addr]*addressRoutes // the addresses for which something is announced
 	prefixes map[netip.Prefix]*prefixEntry
-	dirty    []netip.Prefix            // whose entry is dirty
+	dirty    []netip.Prefix            // prefixes whose entry is dirty
 	disputed map[netip.Prefix]struct{} // prefixes with conflicts
 }
 
-// NewPlanner returns a planner without configuration. It announces nothing.
+// NewPlanner returns a planner without configuration, which announces nothing.
 func NewPlanner() *Planner {
 	return &Planner{
 		plan: newPlan(Config{}, nil), holdings: eligibility.NewHoldings(), outcomes: map[netip.Addr]*addressRoutes{},
@@ -62,18 +62,18 @@ func (p *Planner) SetConfig(c Config) {
 	}
 }
 
-// Remember admits addresses that could be announced before the process started, if Services hold them
-// when Settle is called.
+// Remember admits addresses that could be announced before the process started. After Settle, it has an
+// effect only for addresses that Services held at that time.
 func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
 
-// Settle ends the effect of Remember for other addresses. Call it when all claims and pools have been
-// set.
+// Settle ends the effect of Remember for addresses that no Service holds. Call it when all claims and
+// pools have been set.
 func (p *Planner) Settle() { p.holdings.Settle() }
 
-// RefusedAddresses returns the number of addresses that Services hold and that may not be announced, and the
-// first of them, at most the given number.
-func (p *Planner) RefusedAddresses(most int) (count int, first []eligibility.Refusal) {
-	return p.holdings.RefusedAddresses(most)
+// RefusedAddresses returns how many addresses are held by Services and may not be announced. first has
+// the first of these addresses, at most as many as limit.
+func (p *Planner) RefusedAddresses(limit int) (count int, first []eligibility.Refusal) {
+	return p.holdings.RefusedAddresses(limit)
 }
 
 // OutsidePool returns the addresses, ordered, that may be announced although their pool does not
@@ -97,7 +97,8 @@ func (p *Planner) SetClaim(address netip.Addr, c *eligibility.Claim) {
 // update recomputes what is announced for an address.
 func (p *Planner) update(address netip.Addr) { p.updateAnnounced(address, p.outcomes[address] != nil) }
 
-// updateAnnounced recomputes what is announced for an address. announced: it has been announced before.
+// updateAnnounced recomputes what is announced for an address. announced: the address has been announced
+// before.
 func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 	before, is := p.outcomes[address], p.decide(address, announced)
 	if before == is {
@@ -118,7 +119,7 @@ func (p *Planner) updateAnnounced(address netip.Addr, announced bool) {
 
 // decide returns what is announced for an address; nil: nothing. It follows the rules of
 // eligibility.Resolve, for one node. A node that is excluded continues to announce an address while no
-// other node may announce it, and begins with none.
+// other node may announce it, and begins to announce no address.
 func (p *Planner) decide(address netip.Addr, announced bool) *addressRoutes {
 	pool, holders := p.holdings.Holders(address)
 	family := lb.FamilyOf(address)

@@ -16,13 +16,13 @@ type View struct {
 	Nodes          []eligibility.Node
 	Services       []eligibility.Service
 	Addresses      []eligibility.Address
-	// Peers that each node has; nil: they are not known, and each node counts as having all peers.
+	// Peers that each node has; nil: the peers are not known, and each node counts as having all peers.
 	Peers map[lb.NodeName][]bgp.PeerName
 }
 
 // Announcer is a node that announces an address.
 type Announcer struct {
-	// Node is its name.
+	// Node is the name of the node.
 	Node lb.NodeName
 	// Peers that the node announces the address to, in order. If View.Peers is nil, an empty
 	// list means all.
@@ -33,18 +33,18 @@ type Announcer struct {
 type Result struct {
 	// Address of the result.
 	Address netip.Addr
-	// Announcers in order of their nodes. Results share the slice: do not change it.
+	// Announcers, ordered by node. Results share the slice: do not change it.
 	Announcers []Announcer
 	// Reason why there are no announcers; empty if there are some.
 	Reason eligibility.Reason
 	// Why describes the reason in a sentence: what is wrong, where, and what to do.
 	Why string
-	// Refused is why no speaker begins to announce the address: see eligibility.Result.
+	// Refused is the reason why no speaker begins to announce the address: see eligibility.Result.
 	Refused string
 }
 
-// Resolve returns for each address of the view, in the same order, which nodes announce it, or why none
-// does. The planner on each of these nodes comes to the same result.
+// Resolve returns for each address of the view, in the same order, which nodes announce it, or why no
+// node does. The planner on each of these nodes comes to the same result.
 func Resolve(in View) []Result {
 	input := eligibility.Input{Kind: eligibility.KindBGP, Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses}
 	for i := range in.Advertisements {
@@ -101,7 +101,8 @@ func requestedPeers(c eligibility.Candidate) []bgp.PeerName {
 	return peers
 }
 
-// selectPeers returns the requested peers that a node has, in order; all if none is requested.
+// selectPeers returns the requested peers that a node has, in order. If no peer is requested, it returns
+// all peers of the node.
 func selectPeers(requested, has []bgp.PeerName) []bgp.PeerName {
 	has = slices.Compact(slices.Sorted(slices.Values(has)))
 	if len(requested) == 0 {

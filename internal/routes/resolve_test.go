@@ -74,11 +74,11 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 		{"all nodes are excluded", excluded, eligibility.NoNode,
 			`no node that the BGPAdvertisement "gold" selects may announce: n1 has the label x`},
 		{"no node has a peer", cluster(peersOf{}, ad{}), eligibility.NoNode,
-			"no BGPPeer is for the nodes n1 and n2, where the address may be announced: create one, or change spec.nodeSelectors of one"},
+			"no BGPPeer is for the nodes n1 and n2, where the address may be announced: create a BGPPeer, or change spec.nodeSelectors of one"},
 		{"no node has a peer that is named", cluster(left, ad{Peers: []bgp.PeerName{"up", "right"}}), eligibility.NoNode,
-			`spec.peers of the BGPAdvertisements asks for the BGPPeers "right" and "up", but the nodes n1 and n2, where the address may be announced, have the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
+			`spec.peers of the BGPAdvertisements names the BGPPeers "right" and "up", but the nodes n1 and n2, where the address may be announced, have only the BGPPeer "left": change spec.peers, or spec.nodeSelectors of the BGPPeers`},
 		{"the one node has no peer that is named", cluster(left, ad{Scope: scope{NodeSelectors: anyOf(has("zone", "b"))}, Peers: []bgp.PeerName{"up"}}), eligibility.NoNode,
-			`spec.peers of the BGPAdvertisements asks for the BGPPeer "up", but the node n2, where the address may be announced, has the BGPPeer "left" only: change spec.peers, or spec.nodeSelectors of the BGPPeers`},
+			`spec.peers of the BGPAdvertisements names the BGPPeer "up", but the node n2, where the address may be announced, has only the BGPPeer "left": change spec.peers, or spec.nodeSelectors of the BGPPeers`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // 16.
 type Community uint32
 
-// GracefulShutdown asks routers to prefer any other path (RFC 8326).
+// GracefulShutdown is the community by which routers prefer any other path (RFC 8326).
 const GracefulShutdown Community = 0xFFFF0000
 
 // LargeCommunity is a large community (RFC 8092).
@@ -35,8 +35,8 @@ type Attributes struct {
 	LocalPref OptionalNumber
 	// MED is the MULTI_EXIT_DISC (RFC 4271 section 5.1.4).
 	MED OptionalNumber
-	// Prepend is how often our ASN is prepended to the AS_PATH that external routers get,
-	// besides the one that is always there, 0 to 10.
+	// Prepend is how often our ASN is prepended to the AS_PATH that external routers get, 0 to 10. In
+	// addition, the AS_PATH always has our ASN once.
 	Prepend uint8
 	// Communities and Large are the standard and the large communities, ordered and without duplicates.
 	Communities []Community
@@ -54,10 +54,10 @@ func (a Attributes) Equal(b Attributes) bool {
 type Advertisement struct {
 	// Scope selects the pools, Services and nodes.
 	eligibility.Scope
-	// Peers that it is announced to; empty: all.
+	// Peers that the advertisement announces to; empty: all peers.
 	Peers []bgp.PeerName
-	// Length and LengthV6 are the prefix lengths that addresses are aggregated to,
-	// 1 to 32 and 1 to 128; 0 means 32 and 128: single addresses.
+	// Length and LengthV6 are the prefix lengths to which IPv4 and IPv6 addresses are aggregated, 1 to 32
+	// and 1 to 128. 0 means single addresses.
 	Length, LengthV6 uint8
 	// Attributes of the routes.
 	Attributes Attributes

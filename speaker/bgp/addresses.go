@@ -30,7 +30,7 @@ func isUnstable(address netip.Addr, flags int) bool {
 	return flags&unstable != 0
 }
 
-// WatchAddresses returns a function for Options.Watch. It reads the addresses from the kernel.
+// WatchAddresses returns a function for Options.Watch, which reads the addresses from the kernel.
 func WatchAddresses(log logr.Logger) func(context.Context, func([]bgp.NodeAddress)) {
 	return func(ctx context.Context, set func([]bgp.NodeAddress)) {
 		var before []bgp.NodeAddress
@@ -65,8 +65,8 @@ func addressesOf(s netstate.State) []bgp.NodeAddress {
 	return list
 }
 
-// outgoingInterface returns the interface that leads to a router, and whether the router is on a
-// network of that interface. Without a route to the router, it is the interface that has the local
+// outgoingInterface returns the interface that leads to a router, and whether the router is on a network
+// of that interface. Without a route to the router, the result is the interface that has the local
 // address.
 func outgoingInterface(p bgp.Peer, router, local netip.Addr, addresses []bgp.NodeAddress) (device string, direct bool) {
 	if p.Interface != "" {

@@ -59,11 +59,11 @@ func TestListenProblem(t *testing.T) {
 		want bgp.Problem
 	}{
 		{"an open port is no problem", nil, bgp.Problem{}},
-		{"a speaker without the capability", on(syscall.EACCES), bgp.Problem{Reason: bgp.PortClosed, Message: "port 179 is closed, since the speaker lacks the capability NET_BIND_SERVICE: the router cannot connect: " +
-			"move the peer into spec.bgpPeers of the LoadBalancerStack, where a passive peer has the operator grant the capability, or remove spec.passiveMode"}},
-		{"another program", on(syscall.EADDRINUSE), bgp.Problem{Reason: bgp.PortClosed, Message: "port 179 is closed, since another program listens on it: the router cannot connect: stop that program, or remove spec.passiveMode"}},
-		{"no such VRF", fmt.Errorf("entering the VRF red: %w", syscall.ENODEV), bgp.Problem{Reason: bgp.PortClosed, Message: "port 179 is closed, since the node has no device of the name in spec.vrf: the router cannot connect: correct spec.vrf, or select only nodes that have the device"}},
-		{"any other error is cited", errors.New("out of sockets"), bgp.Problem{Reason: bgp.PortClosed, Message: "port 179 is closed, since out of sockets: the router cannot connect: look at the log of the speaker"}},
+		{"a speaker without the capability", on(syscall.EACCES), bgp.Problem{Reason: bgp.PortClosed, Message: "the router cannot connect to port 179, since the speaker lacks the capability NET_BIND_SERVICE: " +
+			"move the peer into spec.bgpPeers of the LoadBalancerStack, where the operator grants the capability for passive peers, or remove spec.passiveMode"}},
+		{"another program", on(syscall.EADDRINUSE), bgp.Problem{Reason: bgp.PortClosed, Message: "the router cannot connect to port 179, since another program listens on this port: stop that program, or remove spec.passiveMode"}},
+		{"no such VRF", fmt.Errorf("entering the VRF red: %w", syscall.ENODEV), bgp.Problem{Reason: bgp.PortClosed, Message: "the router cannot connect to port 179, since the node has no device with the name in spec.vrf: correct spec.vrf, or select only nodes that have the device"}},
+		{"any other error is cited", errors.New("out of sockets"), bgp.Problem{Reason: bgp.PortClosed, Message: "the router cannot connect to port 179, since listening failed (out of sockets): look at the log of the speaker"}},
 	} {
 		if diff := cmp.Diff(tt.want, listenProblem(179, tt.err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)

@@ -18,23 +18,24 @@ import (
 )
 
 const (
-	// An advertisement and a solicitation are sent every firstAnnounceInterval at first,
-	// firstAnnouncements, and every announceInterval from then on.
-	firstAnnounceInterval, announceInterval = 2 * time.Second, 10 * time.Second
-	firstAnnouncements                      = 5
+	// firstAnnouncements is how many times an advertisement and a solicitation are sent at
+	// firstAnnounceInterval. After that, both are sent at announceInterval.
+	firstAnnouncements    = 5
+	firstAnnounceInterval = 2 * time.Second
+	announceInterval      = 10 * time.Second
 	// silenceTimeout is how long after its last advertisement a router counts as gone: it has not answered
 	// three solicitations.
 	silenceTimeout = 3*announceInterval + firstAnnounceInterval
-	// tryDuration is how long a router may take to establish a session before another router that sends
-	// router advertisements is tried. Any host of the link can send them.
+	// tryDuration is how long a router may take to establish a session. After that, another host that
+	// sends router advertisements is tried: any host of the link can send them.
 	tryDuration = 20 * time.Second
-	// maxReads is how many messages are read from an interface each second: any host of the link can
-	// send them. Further messages wait in the kernel, which drops them when its buffer is full.
+	// maxReads is how many messages are read from an interface each second: any host of the link can send
+	// messages. Further messages wait in the kernel, which drops them when its buffer is full.
 	maxReads = 1000
 )
 
-// retryInterface is the back-off between attempts to use an interface, which may not exist yet. After
-// an attempt that worked for 2*retryInterface.Last the back-off starts again.
+// retryInterface is the back-off between attempts to use an interface, which may not exist yet. The
+// back-off starts again after an attempt that lasted for twice the longest wait.
 var retryInterface = backoff.Exponential{First: time.Second, Last: 10 * time.Second}
 
 var (
@@ -42,16 +43,17 @@ var (
 	allRouters = netip.MustParseAddr("ff02::2")
 )
 
-// Discover returns a function for Options.Discover. It finds the router on an interface by its router
-// advertisements (RFC 4861 section 6). It also sends advertisements, by which the router finds this
-// node. Their router lifetime is 0: the node is no default router.
+// Discover returns a function for Options.Discover. The function finds the router on an interface by its
+// router advertisements (RFC 4861 section 6). It also sends advertisements, by which the router finds
+// this node. In these the router lifetime is 0: the node is no default router.
 func Discover(log logr.Logger) func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 	return func(ctx context.Context, device string, found func(netip.Addr), established func() bool) {
 		retryDiscovery(ctx, log.WithValues("interface", device), func() error { return discoverRouter(ctx, device, found, established) })
 	}
 }
 
-// retryDiscovery calls try again and again until the context ends. try returns when it fails.
+// retryDiscovery runs a function again and again until the context ends. The function returns only when
+// it fails.
 func retryDiscovery(ctx context.Context, log logr.Logger, try func() error) {
 	logged := ""
 	for failures := 1; ctx.Err() == nil; failures++ {
@@ -89,7 +91,7 @@ func discoverRouter(ctx context.Context, device string, found func(netip.Addr), 
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
-	// The hop limit shows whether a neighbour has sent a message.
+	// The hop limit shows whether a message comes from a neighbour.
 	if err := errors.Join(conn.SetICMPFilter(&filter), conn.SetControlMessage(ipv6.FlagHopLimit, true), conn.JoinGroup(allRouters)); err != nil {
 		return fmt.Errorf("preparing to receive router advertisements on %s: %w", device, err)
 	}
@@ -109,7 +111,7 @@ func discoverRouter(ctx context.Context, device string, found func(netip.Addr), 
 	}
 }
 
-// receiveAdvertisements reads router advertisements, and calls follow with the sender of each. It
+// receiveAdvertisements reads router advertisements, and calls a function with the sender of each. It
 // reads at a bounded pace, until reading fails or the context ends.
 func receiveAdvertisements(ctx context.Context, pace *rate.Limiter, read func() (netip.Addr, error), follow func(netip.Addr)) error {
 	for {
@@ -135,7 +137,7 @@ type discovery struct {
 	choice routerChoice
 }
 
-// routerChoice is the router that this node uses, of the routers on a link.
+// routerChoice is the router on a link that this node has chosen.
 type routerChoice struct {
 	router        netip.Addr
 	since, latest time.Time // when the router was chosen, and when its last advertisement arrived
@@ -156,9 +158,10 @@ func (d *discovery) sendAdvertisement() {
 	_ = d.conn.WriteTo(&ndp.RouterSolicitation{Options: []ndp.Option{source}}, nil, allRouters)
 }
 
-// follow handles an advertisement, and reports whether its sender is the chosen router. The router of
-// an established session stays chosen. Without a session the router stays chosen while it sends
-// advertisements, for at most tryDuration if there are other routers: these are tried in turn.
+// follow handles an advertisement, and reports whether its sender is the chosen router. The router of an
+// established session stays chosen. Without a session the router stays chosen while it sends
+// advertisements. If there are other routers, it stays chosen for at most tryDuration, so that all
+// routers are tried in turn.
 func (c *routerChoice) follow(now time.Time, from netip.Addr, established bool) bool {
 	if from != c.router {
 		if c.router.IsValid() && (established || now.Sub(c.latest) < silenceTimeout && now.Sub(c.since) < tryDuration) {

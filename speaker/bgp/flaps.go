@@ -12,7 +12,8 @@ type flapCounter struct {
 	last  time.Time
 }
 
-// note counts an end. If the end before is at least bgp.StableAfter ago, the count starts at 1 again.
+// note counts an unplanned end. If the last one was at least bgp.StableAfter ago, the count starts at 1
+// again.
 func (f *flapCounter) note(now time.Time) {
 	if now.Sub(f.last) >= bgp.StableAfter {
 		f.count = 0
@@ -21,8 +22,8 @@ func (f *flapCounter) note(now time.Time) {
 	f.last = now
 }
 
-// withoutOldFlaps returns the status at a time: flaps are removed once bgp.StableAfter has passed since the
-// last one.
+// withoutOldFlaps returns the status, without its flaps if the last flap was at least bgp.StableAfter
+// ago.
 func (s Status) withoutOldFlaps(now time.Time) Status {
 	if now.Sub(s.LastFlap) >= bgp.StableAfter {
 		s.Flaps, s.LastFlap = 0, time.Time{}

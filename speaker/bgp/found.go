@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp/session"
 )
 
-// startDiscovery starts the discovery of the router of an unnumbered peer on its interface, in place of the
-// discovery before. The caller holds m.mu.
+// startDiscovery starts to look for the router of an unnumbered peer on the peer's interface. It ends an
+// earlier discovery for the peer. The caller holds m.mu.
 func (m *Manager) startDiscovery(r *runningPeer) {
 	r.stopDiscovery()
 	r.discovered = netip.Addr{}
@@ -46,15 +46,15 @@ func (p *peer) setRouter(now time.Time, router netip.Addr) []session.Action {
 	if before.IsValid() {
 		p.unrouted = bgp.Problem{}
 		p.setPathUnknown(now)
-		return p.machine.Restart(now, bgp.NewCease(bgp.AdminReset, ""), "another router is on "+p.config.Interface)
+		return p.machine.Restart(now, bgp.NewCease(bgp.AdminReset, ""), "another router was discovered on "+p.config.Interface)
 	}
 	return p.machine.ConnectNow(now)
 }
 
-// updateListeners updates the listeners. They accept connections of the routers of passive peers, and check the
-// signature if the peer has a password. The router of an unnumbered peer is accepted once it is
-// discovered. A peer with a revoked password accepts no connection; an existing connection has a key of
-// its own and stays. The caller holds m.mu.
+// updateListeners updates the listeners. They accept connections from the routers of passive peers, and
+// check the signature if the peer has a password. The router of an unnumbered peer may connect once it is
+// discovered. No connection is accepted for a peer with a revoked password. An existing connection of
+// such a peer stays, since it has a key of its own. The caller holds m.mu.
 func (m *Manager) updateListeners() {
 	list := make([]bgp.Peer, 0, len(m.peers))
 	for _, r := range m.peers {

@@ -21,8 +21,8 @@ const (
 	// drainTimeout is how long a router has to read what is queued when this side ends a
 	// connection.
 	drainTimeout = 5 * time.Second
-	// maxLingering is how many connections of one peer may linger. One more closes the oldest at once,
-	// so that a router cannot make them accumulate.
+	// maxLingering is how many connections of one peer may linger. If there is one more, the oldest is
+	// closed at once: a router cannot make connections accumulate.
 	maxLingering = 2
 	// maxBeforeKeepalive is how many octets may wait to be written when a KEEPALIVE is queued behind
 	// them: a router that reads nothing does not make KEEPALIVEs accumulate.
@@ -33,22 +33,22 @@ const (
 
 var errMalformed = errors.New("the router sent a malformed message")
 
-// link is a TCP connection with a router. Its goroutine (run) owns the connection, and only run and
-// releaseLink close it. run returns when either side has ended the connection: at the latest drainTimeout
-// and lingerTimeout after end was called. No goroutine of the link is left then.
+// link is a TCP connection with a router. Its goroutine (run) owns the connection. Only run and
+// releaseLink close the connection. run returns when either side has ended the connection: at the latest
+// drainTimeout plus lingerTimeout after end was called. No goroutine of the link is left then.
 //
-// The peer's goroutine fills the queue and calls end. A separate writer empties the queue, so that a
-// router that reads nothing delays nothing else.
+// The peer's goroutine fills the queue. It calls end to end the link; run calls end when reading has
+// ended. A separate writer empties the queue, so that a router that reads nothing delays nothing else.
 type link struct {
 	side   session.Side
 	conn   net.Conn
-	queued chan struct{} // holds one token when the queue has changed
+	queued chan struct{} // holds a token when the queue has changed
 	closed chan struct{} // closed with the connection
 
 	mu      sync.Mutex
 	pending []byte    // to be written next
 	since   time.Time // when the oldest change in pending was observed; zero: not measured
-	writing bool      // the writer has taken octets that it has not written yet
+	writing bool      // the writer has taken octets from the queue, and has not written all of them
 	ending  bool      // end was called: nothing more can be queued
 	failed  error     // error of the writer
 }
@@ -94,9 +94,9 @@ func (l *link) read(p *peer) error {
 			return p.machine.Received(now, l.side, message)
 		})
 		if _, is := message.(session.Malformed); is {
-			// The machine ends the link. What follows is discarded: closing a connection with
-			// unread octets resets it, and the router would not get the NOTIFICATION. That is
-			// acceptable for one that sends more than maxDiscarded.
+			// The machine ends the link. Further octets are discarded: closing a connection with unread
+			// octets resets it, and the router would not get the NOTIFICATION. A router that sends more
+			// than maxDiscarded octets may not get it.
 			_, _ = io.CopyN(io.Discard, l.conn, maxDiscarded)
 			return errMalformed
 		}
@@ -131,7 +131,7 @@ func (l *link) write(p *peer) {
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
 }
 
-// takeQueued returns all that is queued, to be written.
+// takeQueued takes all octets from the queue, to be written.
 func (l *link) takeQueued() (octets []byte, since time.Time, ending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,8 +151,8 @@ func (l *link) noteWritten(err error) bool {
 	return err == nil
 }
 
-// endCause returns why the link ended: the error of the writer, which also ends the reader, or else err,
-// the error of the reader.
+// endCause returns the error that ended the link. If the writer failed, this is its error, since a failed
+// write also ends the reader; otherwise it is the error of the reader.
 func (l *link) endCause(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,16 +183,16 @@ func (l *link) allWritten() bool {
 	return !l.writing && len(l.pending) == 0
 }
 
-// hasRoom reports whether fewer octets than maxBeforeKeepalive wait to be written: a KEEPALIVE may be queued
-// then even if the router reads nothing at the moment.
+// hasRoom reports whether fewer octets than maxBeforeKeepalive wait to be written. A KEEPALIVE may then
+// be queued, even if the router reads nothing at the moment.
 func (l *link) hasRoom() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.pending) < maxBeforeKeepalive
 }
 
-// end ends this side of the link once the queued octets and then the last octets are written, or the
-// time has passed. If last is empty, queued octets are discarded.
+// end ends this side of the link. The queued octets, and then the octets in last, are still written,
+// unless the given time passes first. If last is empty, the queued octets are discarded.
 func (l *link) end(last []byte, within time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

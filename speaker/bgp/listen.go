@@ -20,25 +20,30 @@ import (
 	"github.com/lbstack/lbstack/internal/sourcefilter"
 )
 
-// Listening that failed is tried again after firstListenDelay at first, since another socket of this process
-// may be about to close the port, and after at most maxListenDelay later.
-const firstListenDelay, maxListenDelay = 100 * time.Millisecond, 5 * time.Second
-
 const (
-	// When file descriptors or memory run out, no connection is accepted for minAcceptPause at first, and
-	// for at most maxAcceptPause later.
-	minAcceptPause, maxAcceptPause = 5 * time.Millisecond, time.Second
+	// firstListenDelay is how long after the first failure listening is tried again. It is short, since
+	// another socket of this process may be about to close the port.
+	firstListenDelay = 100 * time.Millisecond
+	// maxListenDelay is how long after a failure listening is tried again at most.
+	maxListenDelay = 5 * time.Second
+	// minAcceptPause is how long no connection is accepted at first when file descriptors or memory run
+	// out.
+	minAcceptPause = 5 * time.Millisecond
+	// maxAcceptPause is how long no connection is accepted at most while file descriptors or memory are
+	// missing.
+	maxAcceptPause = time.Second
 	// maxWaiting is how many connections of one router may wait for the goroutine of their peer.
 	maxWaiting = 2
 )
 
-// listenPlace is an address, port and VRF at which connections of routers are accepted.
+// listenPlace is where connections of routers are accepted: an address in a VRF. All places have the same
+// port.
 type listenPlace struct {
 	address netip.Addr
 	vrf     string
 }
 
-// listeners are the listening sockets. There are some only while there are passive peers.
+// listeners are the listening sockets. There are sockets only while there are passive peers.
 type listeners struct {
 	ctx      context.Context
 	options  Options
@@ -56,7 +61,7 @@ type listener struct {
 	mu    sync.Mutex
 	peers []bgp.Peer                     // with the addresses of their routers, where these are known
 	keys  map[netip.Addr]bgp.Password    // set on the socket, by router
-	from  map[netip.Addr]bool            // hosts whose packets the kernel accepts; nil: it accepts all
+	from  map[netip.Addr]bool            // hosts whose packets the kernel accepts; nil: all hosts
 	fd    func(func(fd int) error) error // runs a function on the socket; nil while the socket is closed
 }
 
@@ -64,7 +69,7 @@ func newListeners(ctx context.Context, o Options, accepted func(net.Conn, string
 	return listeners{ctx: ctx, options: o, accepted: accepted, listens: listens, open: map[listenPlace]*listener{}}
 }
 
-// set replaces the peers; those that are not passive are ignored.
+// set replaces the peers. It ignores peers that are not passive.
 func (ls *listeners) set(peers []bgp.Peer) {
 	wanted := passivePeers(peers)
 	for at, l := range ls.open {
@@ -88,7 +93,7 @@ func (ls *listeners) set(peers []bgp.Peer) {
 }
 
 // passivePeers returns the passive peers by the place that their routers connect to. A socket for all
-// addresses replaces the sockets for single ones: the kernel does not allow both.
+// addresses replaces the sockets for single addresses: the kernel does not allow both.
 func passivePeers(peers []bgp.Peer) map[listenPlace][]bgp.Peer {
 	all := func(p bgp.Peer) listenPlace {
 		if p.Address.Is4() || p.Source.Is4() {
@@ -132,9 +137,9 @@ func (l *listener) set(peers []bgp.Peer) {
 	}
 }
 
-// guardSocket makes the kernel check the source addresses of packets, signatures, and hop limits (those only
-// if all peers have a limit). If the key of a router cannot be set, only that router is not admitted.
-// The caller holds l.mu.
+// guardSocket makes the kernel check the source addresses, the signatures and, if all peers have a limit,
+// the hop limits of packets. If the key of a router cannot be set, only that router is not admitted. The
+// caller holds l.mu.
 func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	passwords, routers := map[netip.Addr]bgp.Password{}, map[netip.Addr]bool{}
 	least := 255
@@ -149,7 +154,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	}
 	set := func(router netip.Addr, password bgp.Password) {
 		if err := fd(func(fd int) error { return setPassword(fd, router, password) }); err != nil {
-			l.log.Error(err, "setting the password of a router that connects", "router", router)
+			l.log.Error(err, "setting the password for connections of a router", "router", router)
 			return
 		}
 		l.keys[router] = password
@@ -166,7 +171,7 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 		}
 	}
 	if err := fd(func(fd int) error { return setLeast(fd, l.four, least) }); err != nil {
-		l.log.Error(err, "setting the least hop limit of routers that connect")
+		l.log.Error(err, "setting the least hop limit for connections of routers")
 	}
 	if l.from != nil && maps.Equal(l.from, routers) {
 		return
@@ -175,14 +180,14 @@ func (l *listener) guardSocket(fd func(func(fd int) error) error) {
 	// processor time.
 	err := fd(func(fd int) error { return sourcefilter.Attach(fd, l.four, slices.Collect(maps.Keys(routers))) })
 	if err != nil {
-		l.log.Error(err, "having the kernel drop connections of strangers")
+		l.log.Error(err, "attaching the filter of sources to the listening socket")
 		return
 	}
 	l.from = routers
 }
 
-// admits reports whether a connection comes from the router of a peer, and is signed if the peer has a
-// password: the kernel has checked the signature if the key is set on the socket.
+// admits reports whether a connection comes from the router of a peer and, if the peer has a password, is
+// signed. The kernel has checked the signature if the key is set on the socket.
 func (l *listener) admits(router, local netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,8 +196,8 @@ func (l *listener) admits(router, local netip.Addr) bool {
 	})
 }
 
-// isRouterOf reports whether a connection has the addresses of a peer: its router's and, if the peer
-// has one, its source address.
+// isRouterOf reports whether a connection has the addresses of a peer: the address of its router and, if
+// the peer has one, its source address.
 func isRouterOf(p bgp.Peer, router, local netip.Addr) bool {
 	return p.Address == router && (!p.Source.IsValid() || p.Source == local)
 }
@@ -225,8 +230,8 @@ func (ls *listeners) accept(ctx context.Context, at listenPlace, l *listener) er
 	return l.acceptConns(ctx, on, func(conn net.Conn) { ls.accepted(conn, at.vrf) })
 }
 
-// acceptConns accepts connections until the socket fails. The pace is bounded: resetting connections of
-// strangers must not take the processor from the sessions and from heartbeats.
+// acceptConns accepts connections until the socket fails. The pace is bounded: resetting the connections
+// of other hosts must not take the processor from the sessions and from heartbeats.
 func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted func(net.Conn)) error {
 	on = netlimit.NewPacedListener(on)
 	var pause time.Duration
@@ -236,7 +241,7 @@ func (l *listener) acceptConns(ctx context.Context, on net.Listener, accepted fu
 		case isShortage(err):
 			// The connection stays in the queue of the kernel: Accept would fail again at once.
 			if pause == 0 {
-				l.log.Error(err, "accepting connections of routers: the next ones wait")
+				l.log.Error(err, "accepting a connection of a router; further connections wait")
 			}
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			select {
@@ -308,8 +313,8 @@ func (l *listener) close(on net.Listener) {
 	_ = on.Close()
 }
 
-// prepareListener sets the VRF, and the highest hop limit for answers: a router that checks the hop
-// limit (RFC 5082) would drop them otherwise.
+// prepareListener sets the VRF, and the highest hop limit for answers: a router that checks the hop limit
+// (RFC 5082) would drop answers with a lower one.
 func prepareListener(fd int, at listenPlace) error {
 	if at.vrf != "" {
 		if err := unix.BindToDevice(fd, at.vrf); err != nil {

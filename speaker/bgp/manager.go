@@ -1,6 +1,6 @@
 // Package bgp runs the BGP sessions of this node (RFC 4271): it connects and listens, sends the routes
-// that the manager receives, and reports the state of each session. The state machine of a session is
-// in internal/bgp/session.
+// that the Manager is given, and reports the state of each session. The state machine of a session is in
+// internal/bgp/session.
 package bgp
 
 import (
@@ -31,9 +31,9 @@ type Options struct {
 	RouterID netip.Addr
 	// Metrics of the sessions.
 	Metrics *Metrics
-	// Changed is called when the status of a session has changed; it must not block.
+	// Changed is called when the status of a session has changed. It must not block.
 	Changed func()
-	// ListenPort is the port for connections of routers of passive peers; 0: that of BGP.
+	// ListenPort is the port to which the routers of passive peers connect; 0: bgp.Port.
 	ListenPort uint16
 	// Discover looks for the router on an interface until the context ends, and calls found whenever
 	// the router changes. established reports whether there is a session with the router that was found
@@ -68,14 +68,14 @@ type Manager struct {
 	unwatch   context.CancelFunc
 	internal  []netip.Addr
 
-	// findings are the results of BFD that followPaths has not handled yet; findingsMu guards them, and
-	// is never held while waiting. found has a token when there are some.
+	// findings are the results of BFD that followPaths has not handled yet. found has a token when there
+	// are findings. findingsMu guards findings, and is never held while waiting.
 	findingsMu sync.Mutex
 	findings   map[speakerbfd.Key]pathFinding
 	found      chan struct{}
 
-	// statusMu guards statuses. A peer reports its status while another goroutine holds mu and waits
-	// for that peer: mu cannot guard them.
+	// statusMu guards statuses. A peer may report its status while another goroutine holds mu and waits
+	// for that peer, so mu cannot guard statuses.
 	statusMu sync.Mutex
 	statuses map[bgp.PeerName]Status
 }
@@ -88,7 +88,7 @@ type runningPeer struct {
 	*peer
 	config bgp.Peer
 	end    context.CancelFunc
-	retire func() // has the status of the peer not stored any more
+	retire func() // makes storeStatus ignore the peer from now on
 
 	waitingConns atomic.Int32 // connections that wait for the goroutine of the peer
 
@@ -97,7 +97,7 @@ type runningPeer struct {
 
 	path    speakerbfd.Key
 	watched bool // BFD watches the path
-	failed  bool // the path failed by the last result of BFD
+	failed  bool // the last result of BFD is that the path failed
 }
 
 // New returns a manager without sessions. When the context ends, sessions end without a
@@ -116,7 +116,7 @@ func New(ctx context.Context, o Options) *Manager {
 	return m
 }
 
-// SetPeers replaces the peers. table returns the routes with which the session of a new peer begins.
+// SetPeers replaces the peers. For a new peer, table returns the first routes of the session.
 func (m *Manager) SetPeers(list []bgp.Peer, table func(bgp.PeerName) routes.Table) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -202,8 +202,9 @@ func (m *Manager) forgetPeer(name bgp.PeerName) {
 	delete(m.statuses, name)
 }
 
-// storeStatus stores the status of a session, unless the peer is retired. late is the timer that has the
-// status reported once more when a session that does not come up counts as down; storeStatus returns it.
+// storeStatus stores the status of a session, unless the peer is retired. late is a timer, which
+// storeStatus returns. If the session does not come up, the timer calls Changed once more when the
+// session counts as down.
 func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetrics, late *time.Timer) *time.Timer {
 	m.statusMu.Lock()
 	before := m.statuses[s.Peer]
@@ -224,7 +225,7 @@ func (m *Manager) storeStatus(s Status, retired *atomic.Bool, metrics peerMetric
 }
 
 // SetRoutes changes the routes that a router should have from this node. seen is when the speaker
-// observed the cause of the change, for the latency metric; zero: it is not measured.
+// observed the cause of the change, for the latency metric; zero: the latency is not measured.
 func (m *Manager) SetRoutes(peer bgp.PeerName, announce routes.Table, withdraw []netip.Prefix, seen time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,7 +264,8 @@ func (m *Manager) SetInternalIPs(list []netip.Addr) {
 	m.updateAll(func(p *peer) { p.internal = list })
 }
 
-// updateAll calls set on all peers, and has each choose its next hops again. The caller holds m.mu.
+// updateAll calls a function with each peer, and makes each peer choose its next hops again. The caller
+// holds m.mu.
 func (m *Manager) updateAll(set func(*peer)) {
 	for _, r := range m.peers {
 		r.enqueue(func(time.Time) []session.Action {
@@ -274,7 +276,8 @@ func (m *Manager) updateAll(set func(*peer)) {
 	}
 }
 
-// reportListening reports to the peers of a place whether connections of their routers are accepted there.
+// reportListening records at the peers of a place whether connections of their routers are accepted
+// there.
 func (m *Manager) reportListening(at listenPlace, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -286,8 +289,8 @@ func (m *Manager) reportListening(at listenPlace, err error) {
 }
 
 // SetDraining starts or stops draining. Draining marks all routes, so that routers prefer other nodes,
-// and withdraws them after the graceful shutdown time of each peer. The end of draining announces them
-// again. The sessions stay.
+// and withdraws them after the graceful shutdown time of each peer. The end of draining announces the
+// routes again. The sessions stay.
 func (m *Manager) SetDraining(draining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -314,9 +317,9 @@ func (m *Manager) withdrawMarked(r *runningPeer, drain int) {
 	}
 }
 
-// Leave ends all sessions. Unless the node is draining, no routes are withdrawn from routers of peers
-// with graceful restart: they retain the routes for the next speaker. Leave returns when the sessions
-// have ended, or the context has.
+// Leave ends all sessions. Unless the node is draining, no routes are withdrawn from peers with graceful
+// restart: their routers retain the routes for the next speaker. Leave returns when the sessions have
+// ended, or when the context has ended.
 func (m *Manager) Leave(ctx context.Context) {
 	m.mu.Lock()
 	draining := m.draining

@@ -245,7 +245,7 @@ func TestAddressFamilyMissing_IsReportedAndTheOtherFamilyIsAnnounced(t *testing.
 	listener.SetPeers([]bgp.Peer{toCaller}, has(routes.Table{}))
 	caller.SetPeers([]bgp.Peer{toListener}, has(routes.Table{one: red}))
 	s := becomes(t, caller, "established, with a route", func(s Status) bool { return established(s) && s.Prefixes == 1 })
-	want := bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: "the router does not take IPv6 routes in this session: they are not announced to it: turn the address family on there"}
+	want := bgp.Problem{Reason: bgp.AddressFamilyMissing, Message: "the router did not negotiate IPv6 routes in this session, so they are not announced: turn the address family on at the router"}
 	if s.Problem != want || s.LastError != want.Message || !s.IPv4 || s.IPv6 {
 		t.Errorf("got %+v, want IPv4 alone and the problem %+v", s, want)
 	}

@@ -26,19 +26,19 @@ type directionCounter struct{ sent, received *prometheus.CounterVec }
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		established: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_session_established", Help: "Whether the session of a BGPPeer is established."}, []string{"peer"}),
-		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often sessions were established and ended."}, []string{"peer", "to"}),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_session_transitions_total", Help: "How often the session of a BGPPeer was established or ended, by the label to."}, []string{"peer", "to"}),
 		prefixes:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lbstack_bgp_announced_prefixes", Help: "How many prefixes the router of a BGPPeer has from this node."}, []string{"peer"}),
-		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often a connection with the router of a BGPPeer was not made, or was lost."}, []string{"peer"}),
-		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types: those that were written completely to the connection, and those that were received."}, []string{"peer", "direction"}),
+		failed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_attempts_failed_total", Help: "How often an attempt to connect to the router of a BGPPeer failed, or a connection with it was lost."}, []string{"peer"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_messages_total", Help: "BGP messages of all types. A sent message counts once it is written completely to the connection."}, []string{"peer", "direction"}),
 		updates: directionCounter{
-			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; each has one prefix or many, or is an End-of-RIB."}, []string{"peer"}),
+			sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_sent_total", Help: "BGP UPDATE messages that were written to the connection with the router of a BGPPeer; a message has one or more prefixes, or is an End-of-RIB."}, []string{"peer"}),
 			received: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lbstack_bgp_updates_received_total", Help: "BGP UPDATE messages that the router of a BGPPeer sent; nothing is learnt from them."}, []string{"peer"}),
 		},
 	}
 	m.announce = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "lbstack_bgp_announce_seconds",
 		Help: "Time from when this node received a change of a Service, of its endpoints or of other objects that decide about routes, until the resulting UPDATEs were written to the connection with a router. " +
-			"One observation for each write to each router; what a router gets at the beginning of a session or for a drain does not count.",
+			"There is one observation for each write to each router. Writes at the beginning of a session and for a drain do not count.",
 		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
 	})
 	registry.MustRegister(m.established, m.transitions, m.prefixes, m.failed, m.messages, m.updates.sent, m.updates.received, m.announce)

@@ -60,9 +60,10 @@ func (p *peer) renewNextHops() {
 	p.unrouted = p.routeProblem(without, path)
 }
 
-// routeProblem returns why an established session does not announce the routes of some families.
-// without names the families that have no next hop. An unnumbered session requests both families even
-// if the BGPPeer does not, so that a family which the router does not negotiate is no problem.
+// routeProblem returns the problem because of which an established session does not announce the routes
+// of a family. without has the names of the families that have no next hop. An unnumbered session
+// requests both families even if the BGPPeer does not: a family that the router does not negotiate is
+// then no problem.
 func (p *peer) routeProblem(without []string, path bgp.SessionPath) bgp.Problem {
 	if len(without) > 0 {
 		return noNextHop(strings.Join(without, " or "), path)
@@ -79,10 +80,11 @@ func noNextHop(families string, path bgp.SessionPath) bgp.Problem {
 		where = "the interface " + path.Outgoing
 	}
 	return bgp.Problem{Reason: bgp.NoNextHop, Message: fmt.Sprintf(
-		"the node has no %s address that the router could send packets to: %s routes are not announced to it: give %s a stable global %s address, or give the Node an InternalIP of the family that an interface of the node has", families, families, where, families)}
+		"the node has no %s address that the router could send packets to, so it announces no %s routes to the router: give %s a stable global %s address, or give the Node an InternalIP of this family that is on an interface of the node", families, families, where, families)}
 }
 
-// dialProblem returns the cause on this node that connecting failed; the zero Problem if there is none.
+// dialProblem returns the cause on this node why connecting failed; the zero Problem: the cause is not on
+// this node.
 func dialProblem(config bgp.Peer, err error) bgp.Problem {
 	field, name := "spec.interface", config.Interface
 	if config.VRF != "" {
@@ -92,24 +94,25 @@ func dialProblem(config bgp.Peer, err error) bgp.Problem {
 		return bgp.Problem{}
 	}
 	return bgp.Problem{Reason: bgp.UnknownInterface, Message: fmt.Sprintf(
-		"the node has no device %s, which %s names: it has no session: correct %s, or select only nodes that have the device", name, field, field)}
+		"the node has no device %s, which %s names, so it has no session: correct %s, or select only nodes that have the device", name, field, field)}
 }
 
-// listenProblem returns why this node does not accept connections of the router of a passive peer.
+// listenProblem returns the problem because of which this node does not accept connections for a passive
+// peer.
 func listenProblem(port uint16, err error) bgp.Problem {
 	if err == nil {
 		return bgp.Problem{}
 	}
-	why, remedy := err.Error(), "look at the log of the speaker"
+	why, remedy := fmt.Sprintf("listening failed (%v)", err), "look at the log of the speaker"
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		why, remedy = "the speaker lacks the capability NET_BIND_SERVICE", "move the peer into spec.bgpPeers of the LoadBalancerStack, where a passive peer has the operator grant the capability, or remove spec.passiveMode"
+		why, remedy = "the speaker lacks the capability NET_BIND_SERVICE", "move the peer into spec.bgpPeers of the LoadBalancerStack, where the operator grants the capability for passive peers, or remove spec.passiveMode"
 	case errors.Is(err, syscall.EADDRINUSE):
-		why, remedy = "another program listens on it", "stop that program, or remove spec.passiveMode"
+		why, remedy = "another program listens on this port", "stop that program, or remove spec.passiveMode"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		why, remedy = "the node does not have the address of spec.sourceAddress", "correct spec.sourceAddress, or select only nodes that have the address"
 	case errors.Is(err, syscall.ENODEV):
-		why, remedy = "the node has no device of the name in spec.vrf", "correct spec.vrf, or select only nodes that have the device"
+		why, remedy = "the node has no device with the name in spec.vrf", "correct spec.vrf, or select only nodes that have the device"
 	}
-	return bgp.Problem{Reason: bgp.PortClosed, Message: fmt.Sprintf("port %d is closed, since %s: the router cannot connect: %s", port, why, remedy)}
+	return bgp.Problem{Reason: bgp.PortClosed, Message: fmt.Sprintf("the router cannot connect to port %d, since %s: %s", port, why, remedy)}
 }

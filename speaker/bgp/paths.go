@@ -28,8 +28,8 @@ func pathKey(p bgp.Peer, router netip.Addr) (key speakerbfd.Key, ok bool) {
 	return speakerbfd.Key{Peer: router, Local: p.Source, Interface: p.Interface, VRF: p.VRF, Multihop: isMultihop(p, router)}, true
 }
 
-// isMultihop reports whether BFD on the path is multihop (RFC 5883): the peer allows several hops, or an
-// internal router is on no network of this node. Routers decide by the same rules.
+// isMultihop reports whether BFD on the path is multihop (RFC 5883): either the peer allows several hops,
+// or the router is internal and on no network of this node. Routers decide by the same rules.
 func isMultihop(p bgp.Peer, router netip.Addr) bool {
 	switch {
 	case p.Interface != "":
@@ -97,8 +97,8 @@ func (m *Manager) SetPath(key speakerbfd.Key, status speakerbfd.Status) {
 	}
 }
 
-// pathFinding is the result of BFD for one path: the latest status, and the last failure since followPaths
-// handled the path; nil: there was none.
+// pathFinding has the results of BFD for one path: the latest status, and the last failure since
+// followPaths handled the path. If there was no failure, failure is nil.
 type pathFinding struct {
 	latest  speakerbfd.Status
 	failure *speakerbfd.Status

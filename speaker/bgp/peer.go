@@ -56,22 +56,22 @@ type peer struct {
 	// the restart time ago, until the first session is established.
 	restarted      bool
 	linkGoroutines sync.WaitGroup // of all links, lingering ones included
-	failures       int            // failures of the machine that the metrics have counted
-	failing        error          // why some routes are not announced, or a password is not set; nil: no error
-	changed        time.Time      // when the oldest change that is not written yet was observed, for the latency metric; zero: all are written
+	failures       int            // how many failures of the machine the metrics have counted
+	failing        error          // a message that cannot be encoded, a family that is not negotiated, or a password that cannot be set; nil: no error
+	changed        time.Time      // when the oldest unwritten change was observed, for the latency metric; zero: all changes are written
 	lastStatus     Status
 	flaps          flapCounter
 	nodeAddresses  func() ([]bgp.NodeAddress, error)
-	// addresses are those of the node, and internal the InternalIPs of its Node object. hops, the next
-	// hops of the session, are chosen from them.
+	// addresses are the addresses of the node. internal are the InternalIPs of its Node object. hops, the
+	// next hops of the session, are chosen from both.
 	addresses []bgp.NodeAddress
 	internal  []netip.Addr
 	hops      bgp.NextHops
-	problem   bgp.Problem // why the last attempt to connect failed, if the cause is on this node
-	closed    bgp.Problem // why this node does not accept connections, if the peer is passive
-	// unrouted is why some routes are not announced in the session. It stays when the session ends,
-	// until the next session announces them or the cause is gone: a flapping session does not make the
-	// problem come and go.
+	problem   bgp.Problem // the cause on this node why the last attempt to connect failed; zero: none
+	closed    bgp.Problem // for a passive peer: why this node does not accept connections; zero: it does
+	// unrouted is the problem that a family has no next hop, or that the router did not negotiate it. The
+	// problem stays when the session ends, until the next session announces the routes or the cause is
+	// gone: a flapping session does not make the problem come and go.
 	unrouted bgp.Problem
 	passes   *watchdog.Loop
 }
@@ -81,7 +81,7 @@ type peer struct {
 type peerEvent func(now time.Time) []session.Action
 
 // enqueue queues an event for the goroutine of the peer, unless that goroutine has ended. It blocks while
-// the queue is full: the goroutine of the peer itself must use enqueueAsync.
+// the queue is full, so the goroutine of the peer itself must use enqueueAsync.
 func (p *peer) enqueue(e peerEvent) {
 	select {
 	case p.events <- e:
@@ -193,7 +193,7 @@ func (p *peer) startDial() {
 				return p.dialFailed(now, to, fmt.Errorf("finding the interface: %w", syscall.ENODEV))
 			}
 			p.noteAttempt(bgp.Problem{})
-			return p.machine.DialFailed(now, fmt.Sprintf("no router advertisement was received on %s yet: have the router send them there", config.Interface))
+			return p.machine.DialFailed(now, fmt.Sprintf("no router advertisement was received on %s yet: configure the router to send router advertisements on this link", config.Interface))
 		})
 		return
 	}
@@ -224,15 +224,16 @@ func (p *peer) dialFailed(now time.Time, to netip.AddrPort, err error) []session
 	return p.machine.DialFailed(now, dialWords(to, p.config, err))
 }
 
-// noteAttempt records the result of an attempt to connect; the zero Problem: nothing on this node made it
-// fail.
+// noteAttempt records the result of an attempt to connect; the zero Problem: nothing on this node made
+// the attempt fail.
 func (p *peer) noteAttempt(problem bgp.Problem) {
 	if p.up == nil {
 		p.problem = problem
 	}
 }
 
-// enqueueAsync is do for the goroutine of the peer itself, which would block on its own queue.
+// enqueueAsync queues an event without blocking. It is for the goroutine of the peer itself, which would
+// otherwise block on its own queue.
 func (p *peer) enqueueAsync(e peerEvent) { go p.enqueue(e) }
 
 // handleConn passes a new connection to the machine, which returns SendOpen or Reject.
@@ -301,8 +302,8 @@ func (p *peer) beginSession(n session.Negotiated) {
 	p.log.Info("the session is established", "router", p.router, "ASN", n.Remote.ASN, "hold", n.Hold)
 }
 
-// whyNotAnnounced returns the first family that the peer is configured for and that the router did not
-// negotiate, as an error; nil: the routes of all families are announced.
+// whyNotAnnounced returns an error for the first family that the peer is configured for and that the
+// router did not negotiate; nil: the routes of all families are announced.
 func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
 		can := n.IPv4
@@ -310,7 +311,7 @@ func (p *peer) whyNotAnnounced(n session.Negotiated) error {
 			can = n.IPv6
 		}
 		if p.config.Wants(f) && !can {
-			return fmt.Errorf("the router does not take %s routes in this session: they are not announced to it: turn the address family on there", f)
+			return fmt.Errorf("the router did not negotiate %s routes in this session, so they are not announced: turn the address family on at the router", f)
 		}
 	}
 	return nil
@@ -364,7 +365,7 @@ func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 		p.newPassword(from, to)
 		return p.machine.SetConfig(now, c)
 	}
-	why := "the session was begun anew since the configuration changed: " + strings.Join(fields, ", ")
+	why := "the session was restarted, since the configuration changed: " + strings.Join(fields, ", ")
 	path, _ := pathKey(from, p.router)
 	if from.Address != to.Address || from.Interface != to.Interface {
 		p.router = to.Address
@@ -388,8 +389,9 @@ func (p *peer) changeConfig(now time.Time, to bgp.Peer) []session.Action {
 	return p.machine.Start(now)
 }
 
-// newPassword signs with a changed password from now on. The router may change its own password a
-// little earlier or later: TCP retransmits the segments that are rejected in between.
+// newPassword sets a changed password on all links, so that segments are signed with it from now on. The
+// router may change its own password a little earlier or later: TCP retransmits the segments that are
+// rejected in between.
 func (p *peer) newPassword(from, to bgp.Peer) {
 	if from.Password == to.Password {
 		return
@@ -401,9 +403,10 @@ func (p *peer) newPassword(from, to bgp.Peer) {
 	}
 }
 
-// endForGood ends the session for good, and returns when the goroutine of the peer has ended. If silent, no
-// NOTIFICATION is sent, so that a router with graceful restart retains the routes. Otherwise the routes
-// have the community GRACEFUL_SHUTDOWN (RFC 8326) for the duration marked, and are then withdrawn.
+// endForGood ends the session for good. It returns when the goroutine of the peer has ended, and after
+// waitForClose. If silent, no NOTIFICATION is sent, so that a router with graceful restart retains the
+// routes. Otherwise the routes are first marked with the community GRACEFUL_SHUTDOWN (RFC 8326); after
+// the time in marked they are withdrawn.
 func (p *peer) endForGood(ctx context.Context, marked time.Duration, silent bool, n *bgp.Notification, why string) {
 	if !silent {
 		p.enqueue(func(time.Time) []session.Action { p.table.setLeaving(true, p.table.withdrawn); return nil })
@@ -442,6 +445,8 @@ func (p *peer) waitForClose(ctx context.Context) {
 	}
 }
 
+// waitFor waits for a time, in which routers stop using the marked routes. It returns at once if no route is
+// announced.
 func (p *peer) waitFor(ctx context.Context, d time.Duration) {
 	if d == 0 || len(p.sentPrefixes()) == 0 {
 		return

@@ -16,9 +16,9 @@ type RouteChanges struct {
 	Whole bool
 	// Announced and Withdrawn are the prefixes that changed since the last call, unordered.
 	Announced, Withdrawn []netip.Prefix
-	// Since is when the session was established; zero if there is none. RestartTime is how long the
-	// router retains the routes after the speaker has ended; 0: it does not retain them. Both are set
-	// only if Whole.
+	// Since is when the session was established; zero: there is no session. RestartTime is how long the
+	// router retains the routes after the speaker has ended; 0: the router does not retain them. Both are
+	// set only if Whole.
 	Since       time.Time
 	RestartTime time.Duration
 }
@@ -63,7 +63,8 @@ func (p *peer) routeChanges() RouteChanges {
 	}
 }
 
-// noteChange records a change of sent that is about to be made: prefix is announced or withdrawn.
+// noteChange records that a prefix is about to be announced or withdrawn. Call it before the field sent
+// changes.
 func (t *routeTable) noteChange(prefix netip.Prefix, announced bool) {
 	if _, had := t.sent[prefix]; had != announced && !t.unreported {
 		t.unread[prefix] = announced

@@ -41,8 +41,8 @@ func onSocket(c syscall.RawConn, set func(fd int) error) error {
 	return failed
 }
 
-// SourceFor returns the source address that the kernel chooses at the moment for connections to a
-// router in a VRF; invalid: there is no route. Nothing is sent.
+// SourceFor returns the source address that the kernel chooses at present for connections to a router in
+// a VRF; invalid: there is no route. SourceFor sends nothing.
 func SourceFor(router netip.Addr, vrf string) netip.Addr {
 	d := net.Dialer{Control: socketControl(func(fd int) error {
 		if vrf == "" {
@@ -87,8 +87,9 @@ func prepareSocket(fd int, p bgp.Peer, router netip.Addr) error {
 // preferPublic is IPV6_PREFER_SRC_PUBLIC of linux/in6.h.
 const preferPublic = 0x2
 
-// setHops sets the hop limit of sent packets and the least one of received packets: GTSM (RFC 5082) if
-// the peer has ttlSecurityHops; otherwise external routers are one hop away (RFC 4271 section 5.1.3).
+// setHops sets the hop limit of sent packets, and the least hop limit of received packets. A peer with
+// ttlSecurityHops uses GTSM (RFC 5082). Without it, an external router must be one hop away (RFC 4271
+// section 5.1.3).
 func setHops(fd int, p bgp.Peer, router netip.Addr) error {
 	hops := 0
 	switch {
@@ -124,7 +125,8 @@ func leastHopLimit(p bgp.Peer) int {
 	return 256 - int(p.SecurityHops)
 }
 
-// setLeast makes the kernel drop packets that arrive with a hop limit below the given one; 0: it drops none.
+// setLeast makes the kernel drop packets that arrive with a hop limit below the given one; 0: the kernel
+// drops no packets.
 func setLeast(fd int, four bool, least int) error {
 	level, minimum := unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
 	if four {
@@ -141,7 +143,7 @@ func setLeast(fd int, four bool, least int) error {
 func setPassword(fd int, router netip.Addr, password bgp.Password) error {
 	sig := unix.TCPMD5Sig{Keylen: uint16(len(password))}
 	if len(password) > len(sig.Key) {
-		return fmt.Errorf("the password has %d characters, at most %d are allowed", len(password), len(sig.Key))
+		return fmt.Errorf("the password has %d characters, and at most %d are allowed", len(password), len(sig.Key))
 	}
 	copy(sig.Key[:], password)
 	// A sockaddr inside of a sockaddr_storage; the kernel ignores the port.

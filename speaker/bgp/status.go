@@ -20,18 +20,19 @@ type Status struct {
 	// State of the session, and since when.
 	State session.State
 	Since time.Time
-	// LastError is the last thing that went wrong, and LastErrorAt when it did; empty: nothing did.
+	// LastError is a sentence about the last error; empty: there was none. LastErrorAt is when this error
+	// happened.
 	LastError   string
 	LastErrorAt time.Time
 	// Retry is the time between attempts to connect, before jitter. It is 0 before the first failure,
 	// while the session is established, and if this side does not connect (passive peer, revoked
 	// password).
 	Retry time.Duration
-	// Problem is the cause on this node that there is no session or that the router gets fewer routes
-	// than it should. Without a session, a problem with routes is that of the last session.
+	// Problem is the cause on this node why there is no session, or why the router gets fewer routes than
+	// it should. Without a session, a problem with routes is from the last session.
 	Problem bgp.Problem
-	// Flaps counts unplanned ends of the session, and LastFlap is the last of them. An end that follows
-	// the one before by bgp.StableAfter or more starts the count at 1 again.
+	// Flaps counts unplanned ends of the session. LastFlap is when the last of these ends happened. An
+	// end that comes bgp.StableAfter or more after the last one starts the count at 1 again.
 	Flaps    int
 	LastFlap time.Time
 	// WaitsForBFD: the session does not start until BFD reports that the path is up.
@@ -48,7 +49,7 @@ type Status struct {
 	Changes  uint64
 }
 
-// reportedAfter is how long OpenSent or OpenConfirm must last to be reported: with a router that
+// reportedAfter is how long the states OpenSent and OpenConfirm must last to be reported: if a router
 // accepts connections and then closes them, the session enters these states every few seconds.
 const reportedAfter = time.Second
 

@@ -11,17 +11,19 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// batchSize is how many routes nextMessages returns at most: more are sent once the link has written these.
+// batchSize is how many routes nextMessages returns at most: further routes are sent once the link has
+// written these.
 const batchSize = 2000
 
-// routeTable has the routes that a router should have (want), and the routes that it was sent (sent: the
-// Adj-RIB-Out of RFC 4271 section 3.2). dirty are the prefixes that nextMessages has to compare.
+// routeTable has the routes of a router. want are the routes that the router should have. sent are the
+// routes that were sent to it: the Adj-RIB-Out of RFC 4271 section 3.2. dirty are the prefixes for which
+// nextMessages has to compare both.
 type routeTable struct {
 	want  routes.Table
 	sent  routes.Table
 	dirty map[netip.Prefix]bool
 	// leaving: routes are marked with GRACEFUL_SHUTDOWN, so that the router prefers other paths (RFC
-	// 8326). marked has the marked copy of attributes.
+	// 8326). marked has the marked copies of attributes.
 	leaving bool
 	marked  map[*routes.Attributes]*routes.Attributes
 	// withdrawn: no route is announced.
@@ -30,7 +32,7 @@ type routeTable struct {
 	begun bool
 	// changes counts the changes of sent.
 	changes uint64
-	// unread are the prefixes that were announced (true) or withdrawn since the last takeChanges;
+	// unread are the prefixes that were announced (true) or withdrawn (false) since the last takeChanges.
 	// unreported: takeChanges was not called in this session yet.
 	unread     map[netip.Prefix]bool
 	unreported bool
@@ -38,7 +40,7 @@ type routeTable struct {
 	refused map[netip.Prefix]error
 }
 
-// unknownAttributes stands for attributes that differ from all others, so that the route is sent again.
+// unknownAttributes differ from all other attributes: a route that has them in sent is sent again.
 var unknownAttributes = &routes.Attributes{}
 
 func newRouteTable(want routes.Table) *routeTable {
@@ -90,8 +92,8 @@ func (t *routeTable) resendAll() {
 	t.markAll()
 }
 
-// resendFamily makes nextMessages send the routes of a family once more, or withdraw them: their
-// next hop has changed, or there is none any more.
+// resendFamily makes nextMessages send the routes of a family once more, since their next hop has
+// changed, or withdraw them, since there is no next hop any more.
 func (t *routeTable) resendFamily(f lb.Family) {
 	for prefix := range t.sent {
 		if familyOf(prefix) == f {
@@ -110,7 +112,8 @@ func (t *routeTable) setLeaving(leaving, withdrawn bool) {
 	}
 }
 
-// effectiveAttributes returns the attributes with which a route is to be announced now; nil: it is not.
+// effectiveAttributes returns the attributes with which a route is to be announced now; nil: the route is
+// not to be announced.
 func (t *routeTable) effectiveAttributes(prefix netip.Prefix, s wire.Encoding) *routes.Attributes {
 	a := t.want[prefix]
 	if a == nil || t.withdrawn || !s.NextHop(familyOf(prefix)).Address.IsValid() {
@@ -146,8 +149,8 @@ func (g messageKey) write(s wire.Encoding, prefixes []netip.Prefix) ([]byte, err
 	return s.Announce(g.family, prefixes, g.attributes)
 }
 
-// nextMessages returns messages for one batch of routes, and whether more routes are left to send. A route
-// that cannot be encoded does not delay others.
+// nextMessages returns messages for one batch of routes, and whether more routes are left to send. A
+// route that cannot be encoded does not delay other routes.
 func (t *routeTable) nextMessages(s wire.Encoding) (octets []byte, more bool) {
 	groups := map[messageKey][]netip.Prefix{}
 	n := 0
@@ -186,19 +189,20 @@ func (t *routeTable) nextMessages(s wire.Encoding) (octets []byte, more bool) {
 			octets = append(octets, written...)
 		}
 	}
-	if len(octets) == 0 && more { // without a write, nothing would call next again
+	if len(octets) == 0 && more { // without a write, nothing would call nextMessages again
 		return t.nextMessages(s)
 	}
 	return octets, more
 }
 
-// encodingProblem returns how many routes cannot be encoded, and why the first cannot; nil: all can.
+// encodingProblem returns an error with the number of routes that cannot be encoded, and the reason for
+// the first one; nil: all routes can be encoded.
 func (t *routeTable) encodingProblem() error {
 	if len(t.refused) == 0 {
 		return nil
 	}
 	first := slices.MinFunc(slices.Collect(maps.Keys(t.refused)), netip.Prefix.Compare)
-	return fmt.Errorf("%d routes are not announced as they should be, the first is %s: %w", len(t.refused), first, t.refused[first])
+	return fmt.Errorf("%d routes cannot be sent to the router, the first of them is %s: %w", len(t.refused), first, t.refused[first])
 }
 
 func familyOf(p netip.Prefix) lb.Family { return lb.FamilyOf(p.Addr()) }

@@ -118,7 +118,7 @@ func TestTable(t *testing.T) {
 		{"routes are marked, withdrawn, and announced again", both, routes.Table{one: red}, []step{
 			{nil, "+203.0.113.1/32"}, {depart(true, false), "+203.0.113.1/32!"}, {announce(two, red), "+203.0.113.2/32!"},
 			{depart(true, true), "-203.0.113.1/32, -203.0.113.2/32"}, {announce(two, blue), ""}, {depart(false, false), "+203.0.113.1/32, +203.0.113.2/32"}}, ""},
-		{"what cannot be written holds up nothing else", both, routes.Table{one: red, two: monstrous}, []step{{nil, "+203.0.113.1/32"}}, "1 routes are not announced"},
+		{"what cannot be written holds up nothing else", both, routes.Table{one: red, two: monstrous}, []step{{nil, "+203.0.113.1/32"}}, "1 routes cannot be sent to the router"},
 		{"and is no problem when it has been mended", both, routes.Table{two: monstrous}, []step{{nil, ""}, {announce(two, red), "+203.0.113.2/32"}}, ""},
 		{"what the router has stays what it has", both, routes.Table{two: red}, []step{{nil, "+203.0.113.2/32"}, {announce(two, monstrous), ""}, {withdraw(two), "-203.0.113.2/32"}}, ""},
 	}

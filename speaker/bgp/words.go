@@ -12,7 +12,7 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// dialWords returns a sentence: why a connection was not made, and what to check.
+// dialWords returns a sentence with the reason why a connection was not made, and what to check.
 func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	why := err.Error()
 	var network net.Error
@@ -20,9 +20,9 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		why = "the connection was refused: check that the router runs BGP on this port, and that this node is configured there as a neighbour"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		why = "this node has no route to it: check its routes and links"
+		why = "this node has no route to the router: check the routes and links of this node"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		why = fmt.Sprintf("this node does not have the address %s of sourceAddress", p.Source)
+		why = fmt.Sprintf("this node does not have the address %s, which sourceAddress names", p.Source)
 	case errors.Is(err, syscall.ENODEV):
 		return fmt.Sprintf("connecting to the router: this node does not have the device %s", cmp.Or(p.VRF, p.Interface))
 	case errors.As(err, &network) && network.Timeout():
@@ -37,16 +37,16 @@ func dialWords(to netip.AddrPort, p bgp.Peer, err error) string {
 	return fmt.Sprintf("connecting to %s: %s", to, why)
 }
 
-// notConnectedWords returns a sentence for the router of a passive peer that has not connected yet.
+// notConnectedWords returns a sentence for a passive peer whose router has not connected yet.
 func notConnectedWords(p bgp.Peer) string {
-	why := "the router has not connected to this node yet, which passiveMode waits for: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
+	why := "the router has not connected to this node yet, and with passiveMode this node does not connect: check that this node is configured there as a neighbour, and that the router reaches the node's BGP port"
 	if p.Password != "" {
-		why += " A router with another password cannot connect."
+		why += "; a router with another password cannot connect"
 	}
 	return why
 }
 
-// lostWords returns a sentence: why an existing connection was lost.
+// lostWords returns a sentence with the reason why an existing connection was lost.
 func lostWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -56,5 +56,5 @@ func lostWords(err error) string {
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH):
 		return "the router does not answer any more"
 	}
-	return "the connection broke: " + err.Error()
+	return "the connection was lost: " + err.Error()
 }

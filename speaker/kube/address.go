@@ -19,19 +19,19 @@ const (
 	// addressInterval is how often the speaker checks whether its node still has its address.
 	addressInterval = 2 * time.Second
 	// addressGoneAfter is how long the node must be without the address until the speaker ends. A DHCP
-	// client removes an address for a moment when it renews the lease.
+	// client may remove the address for a moment when it renews the lease.
 	addressGoneAfter = 10 * time.Second
 )
 
-// addressWatch ends the speaker when its node does not have the address any more that the speaker was
-// started with: the other speakers send to the new address. The kubelet restarts the speaker with the
-// new address (status.hostIP of the pod). The speaker ends only if the address is missing in the Node
-// and on the interfaces of the machine: while the API server is away, the Node is out of date.
+// addressWatch ends the speaker when its node has lost the address with which the speaker was started:
+// the other speakers send to the new address. The kubelet then restarts the speaker with the new address
+// (status.hostIP of the pod). The speaker ends only if the former address is missing both in the Node and
+// on the interfaces of the machine: while the API server is away, the Node is out of date.
 type addressWatch struct {
 	reader  client.Reader // from the cache
 	self    lb.NodeName
 	address netip.Addr
-	// onInterface returns whether an interface of the machine has an address.
+	// onInterface reports whether an interface of the machine has an address.
 	onInterface func(netip.Addr) (bool, error)
 	log         logr.Logger
 }
@@ -50,14 +50,14 @@ func (w *addressWatch) Start(ctx context.Context) error {
 		now, gone, err := w.checkAddress(ctx)
 		switch {
 		case err != nil:
-			w.log.V(1).Info("whether the node has another address is not known", "why", err.Error())
+			w.log.V(1).Info("cannot check whether the node has another address", "why", err.Error())
 			since = time.Time{}
 		case !gone:
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		case time.Since(since) >= addressGoneAfter:
-			return fmt.Errorf("the node %s: its address is %s now, and no interface has %s any more, with which the speaker was started: it ends, and the next one uses the new address",
+			return fmt.Errorf("the node %s now has the address %s, and no interface has the address %s, with which the speaker was started: the speaker ends, and the kubelet restarts it with the new address",
 				w.self, now, w.address)
 		}
 	}

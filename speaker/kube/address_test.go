@@ -66,7 +66,7 @@ func TestAddressWatch(t *testing.T) {
 					}
 					return
 				}
-				if err == nil || !strings.Contains(err.Error(), "the node node1: its address is "+after+" now, and no interface has "+before) {
+				if err == nil || !strings.Contains(err.Error(), "the node node1 now has the address "+after+", and no interface has the address "+before) {
 					t.Fatalf("got %v, want an error with both addresses", err)
 				}
 				if took := time.Since(start); took < addressGoneAfter || took > addressGoneAfter+2*addressInterval {

@@ -16,15 +16,16 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// predecessorReport is what the speaker before this one reported when it was stopped: the routes that routers
-// retain by graceful restart (RFC 4724). It is empty after a speaker that was killed: when that one
-// ended is not known, and so neither whether its routers still have the routes.
+// predecessorReport is what the speaker before this one reported when it was stopped: the routes that
+// routers retain by graceful restart (RFC 4724). It is empty if that speaker was killed: it is then not
+// known when the speaker ended, and whether routers still have the routes.
 type predecessorReport struct {
 	ended  map[bgp.PeerName]time.Time // when the session of a peer ended
 	routes map[netip.Prefix]reports.Route
 }
 
-// readPredecessor reads, once, what the speaker before this one reported, before it is overwritten.
+// readPredecessor reads, once, what the speaker before this one reported. It must be called before this
+// speaker overwrites the report.
 func (w *StateWriter) readPredecessor(ctx context.Context) error {
 	if w.predecessorRead {
 		return nil
@@ -60,8 +61,9 @@ func (s *routeSlices) readPredecessor(ctx context.Context, state *v1beta1.Speake
 	return p, nil
 }
 
-// resumeTimes sets since when a router has had the routes of a peer's first session: since the predecessor
-// announced them, if the router has retained them since then.
+// resumeTimes is called with the changes of each peer, and acts on the first session of the peer. If the
+// router has retained routes of the predecessor, it sets their times to when the predecessor announced
+// them.
 func (t *reportedRoutes) resumeTimes(peer bgp.PeerName, n speakerbgp.RouteChanges) {
 	ended, is := t.before.ended[peer]
 	if !is || !n.Whole || n.Since.IsZero() {

@@ -11,12 +11,16 @@ import (
 	speakerbgp "github.com/lbstack/lbstack/speaker/bgp"
 )
 
-// maxRoutesPerSlice is how many routes a SpeakerRouteSlice lists at most. It bounds the cost of writing
-// one change, whatever the number of routes. maxPeersPerRoute is how many peers of each route it lists.
-const maxRoutesPerSlice, maxPeersPerRoute = 64, 16
+const (
+	// maxRoutesPerSlice is how many routes a SpeakerRouteSlice lists at most. It bounds the cost of writing
+	// one change, whatever the number of routes.
+	maxRoutesPerSlice = 64
+	// maxPeersPerRoute is how many peers of a route a SpeakerRouteSlice lists at most.
+	maxPeersPerRoute = 16
+)
 
-// reportedRoutes are the routes that routers have from this node, by the SpeakerRouteSlice that lists
-// them. The zero value is ready to use.
+// reportedRoutes are the routes that routers have from this node, grouped by the SpeakerRouteSlice that
+// lists them. The zero value is ready to use.
 type reportedRoutes struct {
 	slices []map[netip.Prefix][]bgp.PeerName // peers in order, at least one
 	place  map[netip.Prefix]int              // index of the slice that lists a prefix
@@ -26,7 +30,8 @@ type reportedRoutes struct {
 	before predecessorReport
 }
 
-// noteChanges records changes. The routers of peers that are missing in it have no routes any more.
+// noteChanges records changes of routes. If a peer is missing in changes, its router has no routes any
+// more.
 func (t *reportedRoutes) noteChanges(changes map[bgp.PeerName]speakerbgp.RouteChanges) {
 	if t.counts == nil {
 		t.counts, t.place, t.dirty = map[bgp.PeerName]int{}, map[netip.Prefix]int{}, map[int]bool{}
@@ -110,7 +115,7 @@ func (t *reportedRoutes) retainPeers(stays map[bgp.PeerName]bool) {
 // countPrefixes returns how many prefixes at least one router has.
 func (t *reportedRoutes) countPrefixes() int { return len(t.place) }
 
-// markAll has every slice compared with what the API server has, and written if it differs.
+// markAll makes the next write compare every slice with the one on the API server.
 func (t *reportedRoutes) markAll() {
 	for i := range t.slices {
 		t.dirty[i] = true

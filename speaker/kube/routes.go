@@ -17,15 +17,18 @@ import (
 )
 
 const (
-	// maxPeers bounds status.bgpPeers, and maxText the length of a text in it.
-	maxPeers, maxText = 128, 1024
+	// maxPeers is how many peers status.bgpPeers lists at most.
+	maxPeers = 128
+	// maxText is how many bytes a text in status.bgpPeers has at most.
+	maxText = 1024
 )
 
 // RoutingState is the state of the sessions and routes of this node.
 type RoutingState struct {
 	// Sessions with routers, ordered by the name of the peer.
 	Sessions []speakerbgp.Status
-	// Path returns the BFD status of the path to the router of a peer; false: BFD does not watch it.
+	// Path returns the BFD status of the path to the router of a peer; false: BFD does not watch the
+	// path.
 	Path func(bgp.PeerName) (speakerbfd.Status, bool)
 	// Changes are the changes of the routes that routers have, since the last call.
 	Changes map[bgp.PeerName]speakerbgp.RouteChanges
@@ -40,13 +43,13 @@ type RoutingState struct {
 
 // RefusedAddresses are addresses that may not be announced.
 type RefusedAddresses struct {
-	// Count of them.
+	// Count of all these addresses.
 	Count int
-	// First are the first of them, in order.
+	// First are the first of these addresses, in order.
 	First []eligibility.Refusal
 }
 
-// String returns a sentence that names the first of them.
+// String returns a sentence that names the first of these addresses.
 func (r RefusedAddresses) String() string {
 	parts := make([]string, 0, len(r.First)+1)
 	for _, one := range r.First {
@@ -55,7 +58,7 @@ func (r RefusedAddresses) String() string {
 	if more := r.Count - len(r.First); more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("addresses that Services hold are not announced (%s): a speaker announces what the pool of the IPAddressClaim lists, and what it announced before: add them to the pools, or delete the claims",
+	return fmt.Sprintf("addresses that Services hold are not announced (%s): a speaker announces only addresses that the pool of the IPAddressClaim lists, or that it announced before: add the addresses to the pools, or delete the claims",
 		strings.Join(parts, "; "))
 }
 
@@ -76,7 +79,7 @@ func (r RoutingState) fillStatus(next *v1beta1.SpeakerStateStatus) {
 	next.BGPPeers = next.BGPPeers[:min(len(next.BGPPeers), maxPeers)]
 }
 
-// apiProblem returns a problem as the API has it; nil: there is none.
+// apiProblem returns a problem in the form of the API; nil: there is no problem.
 func apiProblem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	if p.Reason == "" {
 		return nil
@@ -84,8 +87,8 @@ func apiProblem(p bgp.Problem) *v1beta1.SpeakerBGPProblem {
 	return &v1beta1.SpeakerBGPProblem{Reason: string(p.Reason), Message: boundText(p.Message)}
 }
 
-// afterStop returns the state to report when the speaker has ended: no sessions, and for the peers in
-// stays the routes that their routers retain until the next speaker runs (RFC 4724).
+// afterStop returns the state to report when the speaker has ended. No session is established. stays are
+// the peers whose routers retain their routes until the next speaker runs (RFC 4724).
 func (r RoutingState) afterStop(now time.Time) (left RoutingState, stays map[bgp.PeerName]bool) {
 	left.Path = func(bgp.PeerName) (speakerbfd.Status, bool) { return speakerbfd.Status{}, false }
 	stays = map[bgp.PeerName]bool{}
@@ -93,7 +96,7 @@ func (r RoutingState) afterStop(now time.Time) (left RoutingState, stays map[bgp
 		now := speakerbgp.Status{Peer: s.Peer, Router: s.Router, State: session.Idle, Since: now, LastError: "the speaker on this node was stopped"}
 		if s.Negotiated != nil && s.Negotiated.GracefulRestart != nil {
 			stays[s.Peer], now.Prefixes = true, s.Prefixes
-			now.LastError += "; the router keeps its routes until the next one is there, or the restart time has passed"
+			now.LastError += "; the router keeps its routes until the next speaker runs, or until the restart time has passed"
 		}
 		left.Sessions = append(left.Sessions, now)
 	}
@@ -146,14 +149,14 @@ func (r RoutingState) pathWords(peer bgp.PeerName) string {
 	case path.Problem != "":
 		return path.Problem
 	}
-	return fmt.Sprintf("the router's BFD session is %s, this node's %s: check that BFD is enabled there for this node", path.Remote, path.State)
+	return fmt.Sprintf("the BFD session is %s on the router and %s on this node: check that BFD is enabled on the router for this node", path.Remote, path.State)
 }
 
 // flappingSentences returns a sentence for each session that is flapping.
 func (r RoutingState) flappingSentences() (sentences []string) {
 	for _, s := range r.Sessions {
 		if s.Flaps >= bgp.FlapsWhenFlapping && (s.State == session.Established || time.Since(s.Since) < speakerbgp.DownAfter) {
-			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times without staying established for %d minutes: last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is flapping: it ended %d times, with less than %d minutes between two ends; last error: %s", s.Peer, s.Flaps, int(bgp.StableAfter.Minutes()), s.LastError))
 		}
 	}
 	return sentences
@@ -168,7 +171,7 @@ func (r RoutingState) downSentences(now time.Time) (sentences []string) {
 		case s.State != session.Established && now.Sub(s.Since) >= speakerbgp.DownAfter:
 			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: no session since %s: %s", s.Peer, p.Since.UTC().Format(time.RFC3339), cmp.Or(p.LastError, string(p.State))))
 		case s.State == session.Established && watched && path.Problem != "":
-			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established and its path is not watched: %s", s.Peer, unwatchedWords(path)))
+			sentences = append(sentences, fmt.Sprintf("BGPPeer %q: the session is established, but its path is not watched: %s", s.Peer, unwatchedWords(path)))
 		}
 	}
 	return sentences

@@ -82,7 +82,7 @@ func TestRouting_ProblemsAndFlapsAreReported(t *testing.T) {
 	if diff := cmp.Diff(want, got.BGPPeers); diff != "" {
 		t.Errorf("peers (-want +got):\n%s", diff)
 	}
-	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `BGPPeer "c": the session is flapping: it ended 3 times without staying established for 10 minutes: last error: closed`) {
+	if ready := got.Conditions[0]; ready.Reason != v1beta1.ReasonFlapping || !strings.Contains(ready.Message, `BGPPeer "c": the session is flapping: it ended 3 times, with less than 10 minutes between two ends; last error: closed`) {
 		t.Errorf("Ready: got %+v, want %s with the peer c", ready, v1beta1.ReasonFlapping)
 	}
 }

@@ -20,25 +20,27 @@ const (
 	// same bound, so that one speaker cannot fill the API server. Further routes are announced and
 	// counted, but not listed.
 	maxSlices = 512
-	// maxPrefix bounds the part of a slice's name that comes from the node: names of objects have at
-	// most 253 characters. Of a longer node name, endLength characters at each end are used.
-	maxPrefix, endLength = 249, 124
+	// maxPrefix is how many characters of a slice's name come from the node at most: names of objects have
+	// at most 253 characters.
+	maxPrefix = 249
+	// endLength is how many characters at each end of a longer node name are used.
+	endLength = 124
 )
 
-// routeSlices writes the SpeakerRouteSlices of this node; it is the only writer of them.
+// routeSlices writes the SpeakerRouteSlices of this node. Nothing else writes them.
 type routeSlices struct {
 	client   client.Client
 	self     lb.NodeName
 	reported reportedRoutes
-	// stored has the slices on the API server by name, as they were read or written last; nil: they
+	// stored has the slices on the API server by name, as they were read or written last; nil: the slices
 	// have to be read again.
 	stored map[string]*v1beta1.SpeakerRouteSlice
 	// written is the number of slices that the last write changed.
 	written int
 }
 
-// sliceName returns the name of one of the slices of a node. The admission policy of the
-// speakers makes the same names.
+// sliceName returns the name of a slice of a node. The admission policy for speakers makes the same
+// names.
 func sliceName(node lb.NodeName, number int) string {
 	name := string(node)
 	if len(name) > maxPrefix {
@@ -47,11 +49,11 @@ func sliceName(node lb.NodeName, number int) string {
 	return fmt.Sprintf("%s-%d", name, number)
 }
 
-// invalidate has the next write compare all slices with those of the API server.
+// invalidate makes the next write compare all slices with the slices on the API server.
 func (s *routeSlices) invalidate() { s.stored = nil }
 
-// writeSlices writes the slices that have changed, with this owner. A slice that cannot be written does not
-// delay others.
+// writeSlices writes the slices that have changed, with the given owner. A slice that cannot be written
+// does not delay other slices.
 func (s *routeSlices) writeSlices(ctx context.Context, owner []metav1.OwnerReference) error {
 	s.written = 0
 	if s.stored == nil {
@@ -77,8 +79,8 @@ func (s *routeSlices) writeSlices(ctx context.Context, owner []metav1.OwnerRefer
 	return errors.Join(failed...)
 }
 
-// readSlices lists the slices of this node, deletes those that are not wanted, and has write compare all
-// others.
+// readSlices lists the slices of this node, and deletes the slices that are not wanted. It makes
+// writeSlices compare all other slices.
 func (s *routeSlices) readSlices(ctx context.Context) error {
 	var list v1beta1.SpeakerRouteSliceList
 	if err := s.client.List(ctx, &list, client.MatchingFields{"node": string(s.self)}); err != nil {
@@ -105,7 +107,7 @@ func (s *routeSlices) readSlices(ctx context.Context) error {
 }
 
 // putSlice creates, updates or deletes one slice. The admission policy allows no labels, annotations or
-// finalizers on slices: an update removes those that others have set.
+// finalizers on slices: an update removes any that another client has set.
 func (s *routeSlices) putSlice(ctx context.Context, owner []metav1.OwnerReference, name string, routes []v1beta1.SpeakerBGPRoute) error {
 	before := s.stored[name]
 	if before == nil && len(routes) == 0 || before != nil && equality.Semantic.DeepEqual(before.Routes, routes) {

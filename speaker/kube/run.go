@@ -24,7 +24,7 @@ type Options struct {
 	Node lb.NodeName
 	// Address is the address of this node.
 	Address netip.Addr
-	// OnInterface returns whether an interface of the machine has an address. The speaker ends when no
+	// OnInterface reports whether an interface of the machine has an address. The speaker ends when no
 	// interface has Address any more and the Node has another one; nil: the speaker does not check.
 	OnInterface func(netip.Addr) (bool, error)
 	// Namespace of the speakers' pods.
@@ -33,10 +33,10 @@ type Options struct {
 	// every client that reaches the node can reach an endpoint that is not on loopback.
 	lbmanager.HTTPEndpoints
 	// Before are the addresses that could be announced before this process started. They may still be
-	// announced although no pool lists them any more.
+	// announced, even if no pool lists them any more.
 	Before []netip.Addr
-	// Outside is called with the addresses that may be announced although no pool lists them, whenever
-	// they change. They are stored for the next process (Before).
+	// Outside is called whenever these addresses change: the addresses that may be announced although no
+	// pool lists them. The addresses are stored for the next process (Before).
 	Outside func([]netip.Addr)
 	// Watchdog watches the passes over changes of the cluster; may be nil.
 	Watchdog *watchdog.Watchdog
@@ -68,19 +68,19 @@ func NewManager(o Options, log logr.Logger) (manager.Manager, *StateWriter, erro
 	return mgr, NewStateWriter(mgr.GetCache(), mgr.GetClient(), o.Node, log.WithName("state")), nil
 }
 
-// Connect adds runnables to the manager: one passes the objects of the cluster to the engine and the
-// addresses of the other speakers to join, others write the report of this speaker and serve its
+// Connect adds runnables to the manager. The first passes the objects of the cluster to the engine, and
+// the addresses of the other speakers to join. The others write the report of this speaker, and serve its
 // endpoints. The speaker is ready once the engine has acted for the first time. The engine runs longer
-// than the manager: it answers for its addresses until other nodes have them.
+// than the manager: it answers for the addresses of this node until other nodes have them.
 func Connect(mgr manager.Manager, objects *informers.Source, o Options, engine *layer2.Engine, join func(map[lb.NodeName]netip.Addr), state *StateWriter) error {
 	watcher := &Watcher{
 		Objects: objects, Self: o.Node, Before: o.Before, OnSnapshot: engine.SetSnapshot, OnChange: engine.SetChange, OnPeers: join,
-		Passes: o.Watchdog.Loop("what follows the cluster for layer 2"),
+		Passes: o.Watchdog.Loop("the watcher of the cluster for layer 2"),
 	}
 	state.Partitioned = engine.SetPartitioned
 	ready := func() error {
 		if !engine.Synced() {
-			return errors.New("the speaker has not seen the cluster, its peers and its links yet")
+			return errors.New("the speaker has not yet read the objects of the cluster, the states of its peers and the links of the node")
 		}
 		return nil
 	}

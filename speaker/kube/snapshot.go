@@ -1,7 +1,7 @@
-// Package kube connects the speaker with Kubernetes; the rest of the speaker does not use the
-// Kubernetes API. It passes the objects of the cluster and their changes to the engine, and the
-// addresses of the other speakers to the mesh, and writes the SpeakerState of this node. While the API
-// server is away, what was passed last stays in effect.
+// Package kube connects the speaker with Kubernetes; the rest of the speaker does not use the Kubernetes
+// API. It passes the objects of the cluster and their changes to the engine, and the addresses of the
+// other speakers to the mesh, and writes the SpeakerState of this node. While the API server is away, the
+// objects that were passed last stay in effect.
 package kube
 
 import (
@@ -79,8 +79,8 @@ func readDetection(changes informers.Changes) layer2.Detection {
 	return layer2.DetectionEnforce
 }
 
-// whyStandby returns why a node takes no address: the rest of a sentence that begins with the name of the
-// node. Empty: the node takes addresses.
+// whyStandby returns why a node takes no address, as the rest of a sentence that begins with the name of
+// the node. Empty: the node takes addresses.
 func whyStandby(node *eligibility.Node) string {
 	switch {
 	case node.Excluded != "":

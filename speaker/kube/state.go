@@ -23,29 +23,33 @@ import (
 
 const (
 	// writeInterval is the shortest time between two writes of the state: changes of owners come in
-	// groups. The cost of a write grows with the length of the state (333 addresses take the API server
-	// 20 ms of a processor): for each address above freeEntries the time is perEntry longer, but no
-	// longer than longestPause.
+	// groups.
 	writeInterval = 500 * time.Millisecond
-	// gatherDelay is how long changes are collected after a quiet time, before they are written. All
-	// speakers of a cluster write when one thing changes: collected changes cost one write each, and do
-	// not delay the announcements on the network.
-	gatherDelay  = 200 * time.Millisecond
-	freeEntries  = 100
-	perEntry     = time.Millisecond
+	// freeEntries is how many addresses of the state do not make the time between two writes longer.
+	freeEntries = 100
+	// perEntry is how much longer the time between two writes is for each further address. The cost of a
+	// write grows with the length of the state: 333 addresses take the API server 20 ms of a processor.
+	perEntry = time.Millisecond
+	// longestPause bounds the time between two writes, perWrite not counted.
 	longestPause = 10 * time.Second
-	// perWrite is how much longer the time is for each SpeakerRouteSlice that was written: routes often
-	// change in great number, again and again.
+	// perWrite is how much longer the time between two writes is for each SpeakerRouteSlice that was
+	// written: routes often change in great number, again and again.
 	perWrite = 50 * time.Millisecond
+	// gatherDelay is how long changes are collected after a quiet time, before they are written. All
+	// speakers of a cluster may write because of one change. Each speaker then writes its collected changes
+	// at once, and the writes do not delay the announcements on the network.
+	gatherDelay = 200 * time.Millisecond
 	// countsInterval is the shortest time between two writes if only the counts of routes differ.
 	countsInterval = 5 * time.Second
 	// checkInterval is how often the state is compared with the API server although nothing changed
 	// here.
 	checkInterval = time.Minute
 	// readInterval is how often a speaker in a minority reads the condition that the controller sets
-	// for it. The interval is readPerSpeaker longer for each speaker that should be there, so that all
-	// speakers of a large cluster that is cut into halves together read no more often.
-	readInterval   = time.Second
+	// for it, apart from readPerSpeaker.
+	readInterval = time.Second
+	// readPerSpeaker is how much longer that interval is for each speaker that should be there. If a
+	// large cluster is cut into halves, all its speakers together therefore read at most 100 times a
+	// second.
 	readPerSpeaker = 10 * time.Millisecond
 )
 
@@ -64,25 +68,25 @@ type StateWriter struct {
 	// Self is this node.
 	Self lb.NodeName
 	Log  logr.Logger
-	// Routing returns the state of the sessions with routers; nil: it is not reported.
+	// Routing returns the state of the sessions with routers; nil: no such state is reported.
 	Routing func() RoutingState
-	// Checkpoint returns why the checkpoint of the node cannot be written; nil, or a nil error: it can
-	// be written. Call Nudge when the result changes.
+	// Checkpoint returns the error because of which the checkpoint of the node cannot be written; nil, or
+	// a nil error: it can be written. Call Nudge when the result changes.
 	Checkpoint func() error
 	// MeshKeys returns the IDs of the mesh keys that the speaker accepts, the newest first. Call Nudge
 	// when the result changes. May be nil.
 	MeshKeys func() []string
-	// Partitioned is called each time that the state was read while the speaker is in a minority. since
-	// is when the controller began to report that this minority is cut off from a larger group; zero:
-	// it does not report that. May be nil.
+	// Partitioned is called each time that a speaker in a minority has read its state. since is when the
+	// controller began to report that this minority is cut off from a larger group; zero: the controller
+	// does not report that. May be nil.
 	Partitioned func(since time.Time)
 
 	started         metav1.Time           // when the speaker started
 	predecessorRead bool                  // what the speaker before this one reported was read
 	left            bool                  // the speaker ends: Leave was called
-	inMinority      bool                  // the speaker is in a minority: it reads the state often
+	inMinority      bool                  // the speaker is in a minority, and reads the state often
 	entries         int                   // number of addresses that the state listed last
-	stored          *v1beta1.SpeakerState // on the API server, as it was read or written last; nil: it has to be read again
+	stored          *v1beta1.SpeakerState // the state as it was read or written last; nil: it has to be read again
 	written         time.Time             // when this writer wrote the state last
 	// lastRead is when a speaker in a minority read the state last.
 	lastRead    time.Time
@@ -99,7 +103,7 @@ func NewStateWriter(reader client.Reader, c client.Client, self lb.NodeName, log
 	return &StateWriter{Reader: reader, Client: c, Self: self, Log: log, started: truncateSecond(time.Now()), wake: make(chan struct{}, 1), routes: routeSlices{client: c, self: self}}
 }
 
-// Report has a report of the engine written soon. It does not block.
+// Report takes a report of the engine, to be written soon. It does not block.
 func (w *StateWriter) Report(r layer2.Report) {
 	w.mu.Lock()
 	w.latest = &r
@@ -107,7 +111,8 @@ func (w *StateWriter) Report(r layer2.Report) {
 	signal(w.wake)
 }
 
-// Nudge has the state written soon: the result of Routing, Checkpoint or MeshKeys has changed.
+// Nudge has the state written soon. Call it when the result of Routing, Checkpoint or MeshKeys has
+// changed.
 func (w *StateWriter) Nudge() { signal(w.wake) }
 
 // Start writes until the context ends. It implements manager.Runnable.
@@ -140,8 +145,8 @@ func (w *StateWriter) Start(ctx context.Context) error {
 	}
 }
 
-// minorityReads returns a channel that fires when a speaker in a minority should read its state again;
-// nil: the speaker is in no minority.
+// minorityReads returns a channel that fires when the speaker should read its state again; nil: the
+// speaker is in no minority.
 func (w *StateWriter) minorityReads() <-chan time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -170,13 +175,13 @@ func waitFor(ctx context.Context, d time.Duration) bool {
 func (w *StateWriter) pauseLength() time.Duration {
 	entries := max(0, w.entries-freeEntries)
 	if w.inMinority {
-		entries = 0 // how long two nodes answer depends on what it reads
+		entries = 0 // the speaker must read its condition soon: until then two nodes may answer for an address
 	}
 	return min(longestPause, writeInterval+time.Duration(entries)*perEntry) + time.Duration(w.routes.written)*perWrite
 }
 
-// Leave writes the last state of a speaker that ends. routing is the state before the sessions ended.
-// The next speaker may start late, or never. Call Leave after Start has returned.
+// Leave writes the last state of a speaker that ends, since the next speaker may start late, or never.
+// routing is the state before the sessions ended. Call Leave after Start has returned.
 func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
 	left, stays := routing.afterStop(time.Now())
 	w.Routing = func() RoutingState { return left }
@@ -186,7 +191,7 @@ func (w *StateWriter) Leave(ctx context.Context, routing RoutingState) error {
 	return w.writeAll(ctx)
 }
 
-// invalidate has the next write read the API server first, and compare with that.
+// invalidate makes the next write read the state from the API server first, to compare with it.
 func (w *StateWriter) invalidate() {
 	w.stored = nil
 	w.routes.invalidate()
@@ -233,7 +238,8 @@ func (w *StateWriter) isOwner(list []metav1.OwnerReference) bool {
 	return len(list) == 1 && list[0].APIVersion == "v1" && list[0].Kind == "Node" && list[0].Name == string(w.Self)
 }
 
-// nodeOwner returns the Node as the owner of what this speaker writes: it is deleted with the Node.
+// nodeOwner returns the Node as the owner of the objects that this speaker writes, so that they are
+// deleted with the Node.
 func (w *StateWriter) nodeOwner(ctx context.Context) ([]metav1.OwnerReference, error) {
 	node := &corev1.Node{}
 	if err := w.Reader.Get(ctx, client.ObjectKey{Name: string(w.Self)}, node); err != nil {
@@ -242,7 +248,8 @@ func (w *StateWriter) nodeOwner(ctx context.Context) ([]metav1.OwnerReference, e
 	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
-// writeIfChanged writes the state if it differs, and returns it as it was read; nil: it was not read.
+// writeIfChanged writes the state if it has changed. It returns the state as it was read; nil: reading
+// failed.
 func (w *StateWriter) writeIfChanged(ctx context.Context, latest layer2.Report, routing RoutingState) (*v1beta1.SpeakerState, error) {
 	w.inMinority = !latest.MinoritySince.IsZero()
 	if w.inMinority && time.Since(w.lastRead) >= readPause(&latest) {
@@ -263,7 +270,7 @@ func (w *StateWriter) writeIfChanged(ctx context.Context, latest layer2.Report, 
 }
 
 // partitionedSince returns since when the controller has reported that this minority is cut off from a
-// larger group; zero: it does not report that.
+// larger group; zero: the controller does not report that.
 func partitionedSince(state *v1beta1.SpeakerState) time.Time {
 	c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionPartitioned)
 	if c == nil || c.Status != metav1.ConditionTrue {
@@ -279,7 +286,7 @@ func (w *StateWriter) checkpointProblem() error {
 	return w.Checkpoint()
 }
 
-// writeState writes the state if it differs from the one on the API server.
+// writeState writes the state if it differs from the state on the API server.
 func (w *StateWriter) writeState(ctx context.Context, state *v1beta1.SpeakerState, want v1beta1.SpeakerStateStatus) error {
 	want.RouteCount = int32(w.routes.reported.countPrefixes())
 	if w.MeshKeys != nil {

@@ -78,7 +78,7 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 		want   string
 	}{
 		{"in a minority", minority, receives + look},
-		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + ", and nothing on eth1, where no host answers, until one asks for an address" + look},
+		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + "; on eth1, where no host answers, it announces nothing until a host asks for an address" + look},
 		{"hosts answer for addresses", with(func(r *layer2.Report) {
 			r.InUse = layer2.UsedAddresses{Count: 3, First: []layer2.AddressUse{
 				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},
@@ -86,9 +86,9 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 			}}
 		}), receives + "; hosts answer for 10.0.0.1 (02:00:00:00:00:07 on eth0), 10.0.0.2 (02:00:00:00:00:08 of the node n2 on eth0), 1 more" + look},
 		{"no host answers", with(func(r *layer2.Report) { r.Phase = "Isolated" }),
-			"the speaker receives nothing from n2 and n3, and no answer from any host on the links of its addresses: it is silent, since other nodes may have its addresses: look at the network of the node"},
+			"the speaker receives nothing from n2 and n3, and no answer from any host on the links of its addresses. It announces nothing, since other nodes may have its addresses: look at the network of the node"},
 		{"the others receive nothing from it", layer2.Report{Phase: "Isolated", MinoritySince: time.Unix(1, 0), Missing: []lb.NodeName{"n2", "n3"}, Unreached: []lb.NodeName{"n2", "n3"}},
-			"nothing that the speaker sends arrives at n2 and n3, which it receives from: it is silent, since they take its addresses over: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
+			"nothing that the speaker sends arrives at n2 and n3, from which it receives. It announces nothing, since these nodes take over its addresses: look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := meta.FindStatusCondition(desiredStatus(&v1beta1.SpeakerState{}, tt.report, RoutingState{}, nil).Conditions, v1beta1.ConditionReady)
@@ -208,7 +208,7 @@ func TestStatusListsEachConflictOnceUpToTheBound(t *testing.T) {
 	}
 	const sentence = "other hosts use addresses that this node owns: 10.0.0.0 by 02:00:00:00:00:09 on eth0 (announced all the same), " +
 		"10.0.0.1 by the kernel of the node node2 (02:00:00:00:00:09) on eth0 (not announced), 10.0.0.2 by 02:00:00:00:00:09 on eth0 (not announced) and 253 more; " +
-		"give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has put them on interfaces of nodes, set its ipvs.strictARP"
+		"give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy"
 	if c := meta.FindStatusCondition(got.Conditions, v1beta1.ConditionReady); c.Message != sentence {
 		t.Errorf("message: got  %s\nwant %s", c.Message, sentence)
 	}

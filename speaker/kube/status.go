@@ -20,12 +20,21 @@ import (
 )
 
 const (
-	// The bounds of lists in the status: maxListed of status.addresses and maxInterfaces of the
-	// interfaces of each, maxLinks of status.interfaces and maxSubnets of the subnets of each,
-	// maxConflicts of status.conflicts, maxMissing of status.missingSpeakers, maxCovered of
-	// status.coveredNodes.
-	maxListed, maxInterfaces, maxLinks, maxSubnets, maxConflicts, maxMissing, maxCovered = 5000, 32, 256, 32, 256, 256, 64
-	// maxNamed is how many items a sentence names; it counts the others.
+	// maxListed bounds status.addresses.
+	maxListed = 5000
+	// maxInterfaces bounds the interfaces of each address in status.addresses.
+	maxInterfaces = 32
+	// maxLinks bounds status.interfaces.
+	maxLinks = 256
+	// maxSubnets bounds the subnets of each interface in status.interfaces.
+	maxSubnets = 32
+	// maxConflicts bounds status.conflicts.
+	maxConflicts = 256
+	// maxMissing bounds status.missingSpeakers.
+	maxMissing = 256
+	// maxCovered bounds status.coveredNodes.
+	maxCovered = 64
+	// maxNamed is how many items of a kind a sentence names at most.
 	maxNamed = 3
 )
 
@@ -83,8 +92,8 @@ func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
 	return i
 }
 
-// setStopped sets that the speaker has ended. The transition time of Ready is then when it ended, even
-// if Ready was False before for another reason.
+// setStopped sets the phase and the Ready condition of a speaker that has ended. The transition time of
+// Ready is then the time of the end, even if Ready was False before for another reason.
 func setStopped(s *v1beta1.SpeakerStateStatus) {
 	s.Phase = v1beta1.SpeakerStopped
 	if c := meta.FindStatusCondition(s.Conditions, v1beta1.ConditionReady); c != nil && c.Reason != v1beta1.ReasonStopped {
@@ -92,12 +101,12 @@ func setStopped(s *v1beta1.SpeakerStateStatus) {
 	}
 	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
 		Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonStopped,
-		Message: "the speaker was stopped; what it did last stands here until the next one on this node has started: look at its pod if that does not happen soon",
+		Message: "the speaker was stopped; its last status stays until the next speaker on this node has started: if none starts soon, look at the pod of the speaker on this node",
 	})
 }
 
-// apiPhase returns a phase of the engine as the API has it. It is empty for others: the API server would
-// refuse the whole status.
+// apiPhase returns a phase of the engine in the form of the API. It is empty for an unknown phase, with
+// which the API server would refuse the whole status.
 func apiPhase(name string) v1beta1.SpeakerPhase {
 	switch p := v1beta1.SpeakerPhase(name); p {
 	case v1beta1.SpeakerActive, v1beta1.SpeakerDraining, v1beta1.SpeakerIsolated:
@@ -126,9 +135,10 @@ func apiConflicts(list []layer2.Conflict) []v1beta1.SpeakerConflict {
 // truncateSecond returns a time without the fractions of a second, which the API server would drop.
 func truncateSecond(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
-// readyCondition returns the Ready condition. It has one problem, the first of: the speaker is isolated, in a
-// minority, or has conceded addresses; failures that no other object shows; invalid objects; problems
-// with sessions, interfaces, the mesh and other hosts. Without a problem it is True.
+// readyCondition returns the Ready condition. The condition names only the first problem in this order:
+// the speaker is isolated, in a minority, or has conceded addresses; failures that no other object shows;
+// invalid objects; problems with sessions, interfaces, the mesh and other hosts. Without a problem it is
+// True.
 func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
@@ -137,10 +147,10 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	case !r.MinoritySince.IsZero() && !r.Alone:
 		c.Reason, c.Message = v1beta1.ReasonMinority, bounded.Message(minoritySentence(r))
 	case r.Conceded.Count > 0:
-		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("nodes whose speakers this one never received from, or hosts that may be such nodes, answer for %d addresses that this node has or is to have, "+
-			"and this one does not announce them until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
+		c.Reason, c.Message = v1beta1.ReasonAddressConceded, fmt.Sprintf("hosts answer for %d addresses that this node has or is to have; they are, or may be, nodes whose speakers this one never received from. "+
+			"This node does not announce these addresses until no host answers: look at the speakers there, their version and key, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)%s",
 			r.Conceded.Count, inUseClause(r.Conceded))
-		// Failures that no other object shows come before those that others show too.
+		// Failures that no other object shows come before failures that another object shows too.
 	case len(r.Unserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonInterfaceFailed, bounded.Message(unservedSentence(r.Unserved))
 	case checkpoint != nil:
@@ -157,17 +167,17 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	case len(routing.downSentences(time.Now())) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeersDown, bounded.Message(strings.Join(routing.downSentences(time.Now()), "; "))
 	case len(r.Links) == 0:
-		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address: nothing can be announced from here"
+		c.Reason, c.Message = v1beta1.ReasonNoInterface, "the node has no Ethernet interface that is up and has an address, so the speaker can announce nothing on the local network"
 	case len(r.Lost) > 0:
 		c.Reason, c.Message = v1beta1.ReasonDatagramsLost, eligibility.Enumerate("no datagrams arrive from", r.Lost)+
-			": what the speakers there publish arrives later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
+			": changes from the speakers there arrive later, through other speakers, and failures are detected less reliably: allow UDP on the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes"
 	case len(r.Covered) > 0:
 		c.Reason, c.Message = v1beta1.ReasonPeerNotAnnouncing, bounded.Message(coveredSentence(r.Covered))
 	case len(r.Conflicts) > 0:
 		c.Reason, c.Message = v1beta1.ReasonForeignHosts, bounded.Message(foreignHosts(apiConflicts(r.Conflicts)))
 	case r.Standby != "":
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonStandby
-		c.Message = fmt.Sprintf("the node %s: it takes no address, and announces what it has until another node does", r.Standby)
+		c.Message = fmt.Sprintf("the node %s, so the speaker takes no address, and announces its addresses until other nodes announce them", r.Standby)
 	case !r.MinoritySince.IsZero():
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
@@ -175,7 +185,7 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 			r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
-		c.Message = "spec.nodeSelectors of no L2Advertisement select the node, and it has no BGPPeer: it announces nothing"
+		c.Message = "no L2Advertisement selects the node (spec.nodeSelectors), and the node has no BGPPeer, so the speaker announces nothing"
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAnnouncing
 		c.Message = "the speaker announces all addresses that this node owns"
@@ -187,19 +197,19 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 func coveredSentence(list []layer2.CoveredNode) string {
 	var nodes []string
 	for _, c := range list[:min(len(list), maxNamed)] {
-		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, %s first)", c.Node, c.Count, c.First))
+		nodes = append(nodes, fmt.Sprintf("%s (%d addresses, the first is %s)", c.Node, c.Count, c.First))
 	}
-	return fmt.Sprintf("no announcement arrives from %d nodes whose speakers run again and have addresses, %s: this speaker answers for them with the hardware addresses of these nodes, "+
+	return fmt.Sprintf("no announcement arrives from %d nodes whose speakers run again and have addresses: %s. This speaker answers for these addresses with the hardware addresses of the nodes, "+
 		"so that traffic still goes there: look at the speakers there, and at what drops their ARP and NDP frames", len(list), strings.Join(nodes, ", "))
 }
 
-// isolatedSentence returns a sentence: why a speaker announces nothing.
+// isolatedSentence returns a sentence about an isolated speaker: why it announces nothing.
 func isolatedSentence(r layer2.Report) string {
 	if len(r.Unreached) > 0 {
-		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", which it receives from: it is silent, since they take its addresses over: " +
+		return eligibility.Enumerate("nothing that the speaker sends arrives at", r.Unreached) + ", from which it receives. It announces nothing, since these nodes take over its addresses: " +
 			"look at what drops UDP that the node sends to the mesh port (spec.speaker.ports of the LoadBalancerStack)"
 	}
-	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses: it is silent, since other nodes may have its addresses: "+
+	return fmt.Sprintf("the speaker receives %s, and no answer from any host on the links of its addresses. It announces nothing, since other nodes may have its addresses: "+
 		"look at the network of the node", eligibility.Enumerate("nothing from", r.Missing))
 }
 
@@ -210,14 +220,14 @@ func minoritySentence(r layer2.Report) string {
 		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
 	}
 	if len(r.Silent) > 0 {
-		what += fmt.Sprintf(", and nothing on %s, where no host answers, until one asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
+		what += fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
 	}
 	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
 		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUseClause(r.InUse))
 }
 
-// inUseClause returns the end of a sentence that names addresses which are not taken since hosts answer for
-// them.
+// inUseClause returns the end of a sentence: it names addresses that are not taken, since hosts answer
+// for them.
 func inUseClause(u layer2.UsedAddresses) string {
 	if u.Count == 0 {
 		return ""
@@ -245,7 +255,7 @@ func unservedSentence(list []layer2.UnservedLink) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s on %s (%s)", family, u.Interface, u.Problem))
 	}
-	return fmt.Sprintf("the speaker cannot announce %s: look whether its container may open raw sockets (NET_RAW), and at the interface; it is tried again every few seconds, and other nodes have the addresses meanwhile",
+	return fmt.Sprintf("the speaker cannot announce %s. It tries again every few seconds, and other nodes have the addresses meanwhile: check whether its container may open raw sockets (NET_RAW), and check the interface",
 		strings.Join(parts, ", "))
 }
 
@@ -266,6 +276,6 @@ func foreignHosts(list []v1beta1.SpeakerConflict) string {
 	if n := len(list) - len(parts); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has put them on interfaces of nodes, set its ipvs.strictARP",
+	return fmt.Sprintf("other hosts use addresses that this node owns: %s%s; give these hosts other addresses, or exclude the addresses in the pool; if kube-proxy has added them to interfaces of nodes, set ipvs.strictARP of kube-proxy",
 		strings.Join(parts, ", "), more)
 }

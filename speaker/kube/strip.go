@@ -13,9 +13,8 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// cacheOptions returns which objects, and which parts of them, the cache stores: a speaker runs on every
-// node, and needs little of each object. The strip functions must leave every field that some code
-// reads.
+// cacheOptions defines which objects the cache stores, and which parts of them: a speaker runs on every
+// node, and needs little of each object. The strip functions must leave every field that some code reads.
 func cacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -29,7 +28,7 @@ func cacheOptions(namespace string) cache.Options {
 			&corev1.Node{}:            {Transform: typedTransform(stripNode)},
 			&corev1.Namespace{}:       {Transform: typedTransform(stripNamespace)},
 			&v1beta1.IPAddressClaim{}: {Transform: typedTransform(stripClaim)},
-			// Of the only stack, the fields that take effect without a restart.
+			// There is only one stack. The cache has its fields that take effect without a restart.
 			&v1beta1.LoadBalancerStack{}: {
 				Field:     fields.OneTermEqualSelector("metadata.name", v1beta1.LoadBalancerStackName),
 				Transform: typedTransform(stripStack),
@@ -39,7 +38,7 @@ func cacheOptions(namespace string) cache.Options {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Transform:  typedTransform(stripPod),
 			},
-			// The only Secret that a speaker may read.
+			// This is the only Secret that a speaker may read.
 			&corev1.Secret{}: {
 				Namespaces: map[string]cache.Config{namespace: {}},
 				Field:      fields.OneTermEqualSelector("metadata.name", apiconv.PasswordsSecretName),
@@ -94,7 +93,7 @@ func stripClaim(claim *v1beta1.IPAddressClaim) {
 	*claim = kept
 }
 
-// stripNode keeps the labels, the annotations, which may drain the node, the taints, and parts of the
+// stripNode leaves the labels, the annotations (which may drain the node), the taints, and parts of the
 // status. Labels and annotations are not cut: only the kubelet and administrators write them.
 func stripNode(node *corev1.Node) {
 	kept := corev1.Node{

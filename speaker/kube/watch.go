@@ -33,11 +33,11 @@ type Watcher struct {
 	OnChange func(layer2.Change)
 	// OnPeers is called with the addresses of the speakers on other nodes, whenever they change.
 	OnPeers func(map[lb.NodeName]netip.Addr)
-	// Passes records the passes of Start; nil: they are not recorded.
+	// Passes records the passes of Start; nil: the passes are not recorded.
 	Passes *watchdog.Loop
 
 	planner    *eligibility.Planner
-	advertised bool                       // there is an L2Advertisement
+	advertised bool                       // whether there is an L2Advertisement
 	nodes      []eligibility.Node         // passed to the planner last
 	lastRest   layer2.Snapshot            // the snapshot without addresses, as it was passed on last
 	peers      map[lb.NodeName]netip.Addr // passed on last
@@ -61,7 +61,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return w.Objects.Run(ctx, rest, w.handleChanges, watchedKinds()...)
 }
 
-// handleChanges handles the objects that have changed, and passes the changes for this speaker on.
+// handleChanges passes the objects that have changed to the planner, and passes the resulting changes on.
 func (w *Watcher) handleChanges(changes informers.Changes) {
 	w.Passes.Begin()
 	defer w.Passes.End()

@@ -31,14 +31,14 @@ type Changes struct {
 	kinds    map[reflect.Type]bool // kinds of the other objects that have changed
 }
 
-// Planner receives the facts about Services and claims; nil: the object is gone.
+// Planner receives the facts about Services and claims; nil: the object does not exist any more.
 type Planner interface {
 	SetService(lb.ServiceKey, *eligibility.Holder)
 	SetClaim(netip.Addr, *eligibility.Claim)
 }
 
-// Changed reports whether an object of these kinds has changed. It does not cover Services, their
-// EndpointSlices and claims: see Apply.
+// Changed reports whether an object of these kinds has changed. Services, EndpointSlices and claims do
+// not count: see Apply.
 func (c Changes) Changed(kinds ...client.Object) bool {
 	return c.First || slices.ContainsFunc(kinds, func(k client.Object) bool { return c.kinds[reflect.TypeOf(k)] })
 }
@@ -101,13 +101,14 @@ func byName(x, y client.ObjectKey) int {
 	return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 }
 
-// Get returns an object of a kind; nil: it does not exist.
+// Get returns an object of a kind; nil: the object does not exist.
 func Get[T client.Object](c Changes, key client.ObjectKey) T {
 	object, _ := c.store.others[reflect.TypeFor[T]()][key].(T)
 	return object
 }
 
-// holderFacts returns the facts about a Service; nil: it does not exist or is not of type LoadBalancer.
+// holderFacts returns the facts about a Service; nil: the Service does not exist, or is not of type
+// LoadBalancer.
 func (s *Store) holderFacts(key lb.ServiceKey) *eligibility.Holder {
 	svc := s.services[key]
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {

@@ -36,17 +36,17 @@ func (s *Store) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// changedService reports whether an EndpointSlice belongs to another Service now.
+// changedService reports whether an EndpointSlice belongs to another Service in the new version.
 func changedService(before, now any) bool {
 	x, is := before.(*discoveryv1.EndpointSlice)
 	y, alike := now.(*discoveryv1.EndpointSlice)
 	return is && alike && serviceOf(x) != serviceOf(y)
 }
 
-// relevantlyDiffer reports whether two versions of an object differ in anything that the speaker uses. The
-// speaker does not use the status of its own API: their generation and labels are compared. Other
-// objects are compared whole, since the cache stores only the parts that are used: a kubelet updates
-// its Node every few seconds, mostly without a difference in these parts.
+// relevantlyDiffer reports whether two versions of an object differ in anything that the speaker uses. It
+// compares the generations and labels of lbstack's own objects, since the speaker does not use their
+// status. Other objects are compared whole: the cache stores only the parts that are used. A kubelet
+// updates its Node every few seconds, mostly without a difference in these parts.
 func relevantlyDiffer(before, now any) bool {
 	x, isObject := before.(client.Object)
 	y, alike := now.(client.Object)
@@ -64,8 +64,9 @@ func relevantlyDiffer(before, now any) bool {
 	return !equality.Semantic.DeepEqual(x, y)
 }
 
-// ofOwnAPI reports whether an object is of the lbstack API: its generation changes with each change of the
-// spec. Claims have no generation in the cache (stripClaim), and are compared whole.
+// ofOwnAPI reports whether an object is of the lbstack API. The generation of such an object changes with
+// each change of the spec. Only claims have no generation in the cache (stripClaim), and are compared
+// whole.
 func ofOwnAPI(object client.Object) bool {
 	switch object.(type) {
 	case *v1beta1.IPAddressClaim, *v1beta1.IPAddressPool, *v1beta1.L2Advertisement,

@@ -15,13 +15,13 @@ import (
 // it.
 type Reader struct {
 	store   *Store
-	kinds   map[reflect.Type]bool // the kinds whose changes it reads; nil: all
+	kinds   map[reflect.Type]bool // the kinds whose changes are read; nil: all kinds
 	wake    chan struct{}         // holds one token when there are changes
 	pending Changes
 }
 
-// NewReader adds a reader of some kinds to a store; without kinds it reads all. Its first read covers
-// all objects.
+// NewReader adds a reader of the given kinds to a store; without kinds it reads all kinds. The first read
+// covers all objects.
 func (s *Store) NewReader(kinds ...client.Object) *Reader {
 	r := &Reader{store: s, wake: make(chan struct{}, 1), pending: s.noChanges()}
 	for _, kind := range kinds {
@@ -56,12 +56,12 @@ func (r *Reader) noteChange(at time.Time, note func(*Changes)) {
 }
 
 // Read calls a function with the changes since the last call, and returns how long the function took.
-// The store is locked meanwhile: it does not change, and no other reader reads.
+// Meanwhile the store is locked: it does not change, and no other reader reads it.
 func (r *Reader) Read(read func(Changes)) time.Duration {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	select {
-	case <-r.wake: // its change is about to be read
+	case <-r.wake: // the change that it signals is about to be read
 	default:
 	}
 	changes := r.pending
@@ -71,9 +71,9 @@ func (r *Reader) Read(read func(Changes)) time.Duration {
 	return time.Since(began)
 }
 
-// readInLoop reads once, and then after each change, until the context ends. It pauses between two reads. The
-// first change after a pause is read at once: on busy processors even a sleep of two milliseconds costs
-// another turn of the scheduler.
+// readInLoop reads once, and then after each change, until the context ends. It pauses between two reads.
+// A change that arrives after the pause is read at once: on busy processors even a sleep of two
+// milliseconds costs another turn of the scheduler.
 func (r *Reader) readInLoop(ctx context.Context, rest int, read func(Changes)) {
 	for {
 		took := r.Read(read)

@@ -35,20 +35,20 @@ type Source struct {
 	kinds map[reflect.Type]*watchedKind
 }
 
-// watchedKind is a kind that is watched once for all readers.
+// watchedKind is a kind of objects, which is watched once for all readers.
 type watchedKind struct {
 	mu     sync.Mutex           // held until the kind is watched
-	synced cache.InformerSynced // nil: it is not watched yet
+	synced cache.InformerSynced // nil: the kind is not watched yet
 }
 
-// NewSource returns a source of the objects of a cache; namespace is that of the speakers.
+// NewSource returns a source of the objects of a cache. namespace is the namespace of the speakers.
 func NewSource(from crcache.Cache, namespace string, log logr.Logger) *Source {
 	return &Source{cache: from, log: log, store: NewStore(InNamespace(namespace)), kinds: map[reflect.Type]*watchedKind{}}
 }
 
-// InNamespace returns a function that reports whether the store has an object. Of the pods these are
-// the speakers, and of the Secrets the one with the passwords of BGP sessions, both in the namespace of
-// the speakers. The store has all objects of other kinds.
+// InNamespace returns a function that reports whether the store has an object. The only pods in the store
+// are the speakers, and the only Secret is the one with the passwords of BGP sessions; they are in the
+// namespace of the speakers. The store has all objects of other kinds.
 func InNamespace(namespace string) func(client.Object) bool {
 	return func(o client.Object) bool {
 		switch o.(type) {
@@ -61,11 +61,11 @@ func InNamespace(namespace string) func(client.Object) bool {
 	}
 }
 
-// Run calls a function with all objects once those of the kinds are in the store, and then with the
-// changes after each change, until the context ends. It does not wait for the kinds of other readers.
-// The pause between two calls is at least the duration of the last call times rest: in a large cluster
-// whose nodes or advertisements change all the time, the calls must not take a processor of every node.
-// 0 means no such pause.
+// Run calls a function with all objects once the objects of the kinds are in the store. After each change
+// it calls the function with the changes, until the context ends. Run does not wait for kinds that only
+// other readers read. The pause between two calls is at least rest times the duration of the last call;
+// 0: there is no such pause. In a large cluster whose nodes or advertisements change all the time, the
+// calls must not take a processor of every node.
 func (s *Source) Run(ctx context.Context, rest int, read func(Changes), kinds ...client.Object) error {
 	reader := s.store.NewReader(kinds...)
 	var synced []cache.InformerSynced
@@ -105,8 +105,9 @@ func (s *Source) watchOnce(ctx context.Context, object client.Object) (cache.Inf
 	return synced, err
 }
 
-// watchWithRetry watches a kind, and retries until the context ends. A speaker that ended instead would be
-// restarted after ever longer pauses, and would not work for minutes after the API server is back.
+// watchWithRetry watches a kind, and retries until the context ends. If the speaker ended instead, it
+// would be restarted after ever longer pauses, and would not work for minutes after the API server is
+// back.
 func (s *Source) watchWithRetry(ctx context.Context, kind client.Object) (cache.InformerSynced, error) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		informer, err := s.cache.GetInformer(ctx, kind)

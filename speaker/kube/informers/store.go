@@ -1,6 +1,6 @@
-// Package informers has one store of the cached objects that a speaker uses. It reports to each of its
-// readers, layer 2 and BGP, which objects have changed. A change of a Service costs the same in a small
-// cluster and in a large one, and is parsed once for all readers.
+// Package informers has one store of the cached objects that a speaker uses. The store has several
+// readers, layer 2 and BGP, and passes to each the objects that have changed. A changed Service costs the
+// same in a small cluster and in a large one, and is parsed once for all readers.
 package informers
 
 import (
@@ -35,8 +35,8 @@ type Store struct {
 	namespaces map[string]map[string]string
 	others     map[reflect.Type]map[client.ObjectKey]client.Object
 	nodes      apiconv.NodeNames // names of the Nodes in others
-	// holders and parsed are facts made from objects, until these objects change. All readers share
-	// them.
+	// holders and parsed are facts that were made from objects. They are dropped when these objects
+	// change. All readers share them.
 	holders map[lb.ServiceKey]*eligibility.Holder
 	parsed  []eligibility.Node
 }
@@ -87,7 +87,7 @@ func (s *Store) serviceChanged(key lb.ServiceKey, at time.Time) {
 	s.noteForReaders(reflect.TypeFor[*corev1.Service](), at, func(c *Changes) { c.services[key] = true })
 }
 
-// isUnread reports whether no reader has read yet: the first read of each covers all objects.
+// isUnread reports whether no reader has read yet. The first read of each reader covers all objects.
 func (s *Store) isUnread() bool {
 	return !slices.ContainsFunc(s.readers, func(r *Reader) bool { return !r.pending.First })
 }
@@ -109,7 +109,7 @@ func (s *Store) putOther(object client.Object, exists bool, at time.Time) {
 	}
 }
 
-// Namespaces returns the kind of namespaces, of which only the metadata is watched.
+// Namespaces returns the kind of namespaces. Only the metadata of namespaces is watched.
 func Namespaces() client.Object {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -120,7 +120,7 @@ func Namespaces() client.Object {
 func (s *Store) putNamespace(o *metav1.PartialObjectMetadata, exists bool, at time.Time) {
 	putEntry(s.namespaces, o.Name, o.Labels, exists)
 	if s.isUnread() {
-		return // without facts, there is no need to search the Services of each namespace
+		return // no facts exist yet, so that the Services of the namespace need not be searched
 	}
 	for key := range s.services {
 		if key.Namespace == o.Name {
@@ -144,8 +144,8 @@ func (s *Store) putSlice(o *discoveryv1.EndpointSlice, exists bool, at time.Time
 	}
 }
 
-// nameNode adds or removes a name in nodes. If a node is new, Services with endpoints on it have
-// changed: the endpoints may have arrived before the node.
+// nameNode adds a name to nodes, or removes it. If a node is new, the Services with endpoints on this
+// node have changed: the endpoints may have arrived before the node.
 func (s *Store) nameNode(name lb.NodeName, exists bool, at time.Time) {
 	if !exists {
 		s.nodes.Remove(name)
@@ -184,7 +184,7 @@ func (s *Store) putClaim(o *v1beta1.IPAddressClaim, exists bool, at time.Time) {
 	}
 }
 
-// putEntry sets or deletes an entry, and reports whether there is an entry or was one.
+// putEntry sets or deletes an entry. It reports whether there is an entry, or was one before.
 func putEntry[K comparable, V any](in map[K]V, key K, object V, exists bool) bool {
 	_, existed := in[key]
 	if exists {

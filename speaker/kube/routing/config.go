@@ -29,8 +29,8 @@ type routingConfig struct {
 	problems []string
 }
 
-// readConfig makes a config of all objects. An invalid object is left out, with a sentence in problems, and
-// affects nothing else.
+// readConfig makes the configuration from all objects. An invalid object is left out, with a sentence in
+// problems, and affects nothing else.
 func (f *ConfigWatcher) readConfig(changes informers.Changes) routingConfig {
 	c := routingConfig{states: map[bgp.PeerName]bgp.PeerState{}}
 	self := informers.Get[*corev1.Node](changes, client.ObjectKey{Name: string(f.Self)})
@@ -118,7 +118,7 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, se
 			p.BFD = f.inUse[p.Name].BFD
 			c.addProblem("the BGPPeer %q keeps the BFD profile that it had: %s", p.Name, why)
 		default:
-			c.addProblem("the BGPPeer %q goes without BFD: %s", p.Name, why)
+			c.addProblem("the BGPPeer %q is in effect without BFD: %s", p.Name, why)
 		}
 	}
 	if parsed.PasswordSecret != "" {
@@ -132,7 +132,7 @@ func (f *ConfigWatcher) readPeer(changes informers.Changes, c *routingConfig, se
 }
 
 // peerProblem records the problem of a peer of this node. absent means that the peer has no session
-// because of it.
+// because of the problem.
 func (c *routingConfig) peerProblem(name bgp.PeerName, problem bgp.Problem, absent bool) {
 	state := bgp.PeerState{Problem: problem}
 	if absent {
@@ -160,14 +160,14 @@ func (f *ConfigWatcher) selectPeers(c *routingConfig, candidates []bgp.PeerCandi
 	}
 	for name, other := range duplicates {
 		c.peerProblem(name, bgp.Problem{Reason: bgp.DuplicatePeer, Message: fmt.Sprintf(
-			"the BGPPeer %q is in effect for the same router, %s: this one has no session: delete one of them, or change spec.nodeSelectors so that no node has both", other, routerOf(wanted[name]))}, true)
+			"the BGPPeer %q is in effect for the same router, %s, so this one has no session: delete one of the two, or change spec.nodeSelectors so that no node has both", other, routerOf(wanted[name]))}, true)
 	}
 }
 
 // routerOf returns a name for the router of a peer.
 func routerOf(p bgp.Peer) string {
 	if p.Interface != "" {
-		return "the one on the interface " + p.Interface
+		return "the router on the interface " + p.Interface
 	}
 	return p.Address.String()
 }
@@ -184,9 +184,9 @@ func profileOf(changes informers.Changes, name string) (profile bfd.Profile, why
 	return profile, ""
 }
 
-// setPassword sets the password of a peer; if it stays empty, the peer can have no session. A session
-// does not end because its Secret is deleted or becomes invalid: an established session stays with the
-// last valid password. That password is revoked: no new session begins with it.
+// setPassword sets the password of a peer. If the password stays empty, the peer can have no session. A
+// session does not end because its Secret is deleted or becomes invalid: an established session stays,
+// with the last valid password. That password is revoked: no new session begins with it.
 func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name string) bgp.Problem {
 	copied := informers.Get[*corev1.Secret](changes, client.ObjectKey{Namespace: f.Namespace, Name: apiconv.PasswordsSecretName})
 	if password, ok := apiconv.CopiedPassword(copied, name); ok {
@@ -195,16 +195,16 @@ func (f *ConfigWatcher) setPassword(changes informers.Changes, p *bgp.Peer, name
 	}
 	p.Password = f.inUse[p.Name].Password
 	p.Revoked = p.Password != ""
-	consequence := "there is no session without it"
+	consequence := "without a password there is no session"
 	if p.Revoked {
-		consequence = "an established session stays, and none begins"
+		consequence = "an established session stays, and no new one begins"
 	}
 	return bgp.Problem{Reason: bgp.PasswordMissing, Message: fmt.Sprintf(
-		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s: %s: create the Secret, of type %s with an entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
+		"there is no valid password in the Secret %q of spec.passwordSecret in the namespace %s; %s: create the Secret with the type %s and the entry %q", name, f.Namespace, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 }
 
-// rememberPeers stores the peers for the next round: their passwords and profiles stay in effect when the
-// objects are deleted. It also stores since when peers have had no session.
+// rememberPeers stores the peers for the next call of readConfig: the passwords and profiles of the peers
+// stay in effect when the objects are deleted. It also stores since when peers have had no session.
 func (f *ConfigWatcher) rememberPeers(c *routingConfig) {
 	f.inUse = map[bgp.PeerName]bgp.Peer{}
 	for _, p := range c.peers {

@@ -1,5 +1,5 @@
-// Package routing passes the BGP sessions and routes that the cluster configures to the BGP sessions of
-// the speaker.
+// Package routing reads from the cluster which BGP sessions and routes this node should have, and passes
+// them to the BGP manager of the speaker.
 package routing
 
 import (
@@ -44,18 +44,18 @@ type ConfigWatcher struct {
 	Sessions Sessions
 	// Before are the addresses that could be announced before this process started.
 	Before []netip.Addr
-	// Outside is called with the addresses that may be announced although their pool does not list them
-	// any more, whenever they change.
+	// Outside is called whenever these addresses change: the addresses that may be announced although
+	// their pool does not list them any more.
 	Outside func([]netip.Addr)
-	// Refused is called with the number of addresses that Services hold and that may not be announced,
-	// and the first of them, whenever they change.
+	// Refused is called whenever these addresses change: the addresses that Services hold and that may
+	// not be announced. count is the number of these addresses, and first has the first of them.
 	Refused func(count int, first []eligibility.Refusal)
 	// Source returns the source address that the kernel chooses for connections to a router in a VRF;
 	// invalid: it is not known. Source may be nil.
 	Source func(router netip.Addr, vrf string) netip.Addr
-	// Problems is called with the problems whenever they change. It must not modify them.
+	// Problems is called whenever the problems change. It must not modify its argument.
 	Problems func(Problems)
-	// Passes records the passes of Start; nil: they are not recorded.
+	// Passes records the passes of Start; nil: the passes are not recorded.
 	Passes *watchdog.Loop
 
 	planner        *routes.Planner
@@ -72,12 +72,12 @@ type ConfigWatcher struct {
 	refused        []eligibility.Refusal // reported last
 	nodes          []eligibility.Node    // passed to the planner last
 	speakers       map[lb.NodeName]bool  // nodes with a ready speaker, as last read on standby
-	standby        bool                  // this node takes no address, and announces only what no other node may
+	standby        bool                  // this node takes no address, and announces only addresses that no other node may announce
 }
 
 // Problems are the problems of objects that concern this node.
 type Problems struct {
-	// Sentences about all objects, the peers included.
+	// Sentences about the objects with problems, the peers included.
 	Sentences []string
 	// Peers of this node that have a problem.
 	Peers map[bgp.PeerName]bgp.PeerState
@@ -92,7 +92,7 @@ func WatchedKinds() []client.Object {
 }
 
 // Start watches until the context ends. It implements manager.Runnable. No session starts before all
-// objects have been read: the first routes that a router gets are complete, and so the End-of-RIB
+// objects have been read. The first routes that a router gets are therefore complete, and the End-of-RIB
 // marker after them is correct (RFC 4724 section 4.1).
 func (f *ConfigWatcher) Start(ctx context.Context) error {
 	f.planner = routes.NewPlanner()
@@ -100,7 +100,7 @@ func (f *ConfigWatcher) Start(ctx context.Context) error {
 	return f.Objects.Run(ctx, 0, f.handleChanges, WatchedKinds()...)
 }
 
-// handleChanges passes on what has changed.
+// handleChanges passes the changes to the planner, and the results to the sessions.
 func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	f.Passes.Begin()
 	defer f.Passes.End()
@@ -134,8 +134,8 @@ func (f *ConfigWatcher) handleChanges(changes informers.Changes) {
 	}
 }
 
-// configChanged reports whether something has changed that affects all addresses: all of them are then
-// recomputed. Most changes of other nodes and their speakers do not.
+// configChanged reports whether something has changed that affects all addresses, which are then
+// recomputed. Most changes of other nodes and their speakers do not affect them.
 func (f *ConfigWatcher) configChanged(changes informers.Changes) bool {
 	if changes.Changed(slices.DeleteFunc(WatchedKinds(), ofNodes)...) {
 		return true
@@ -175,7 +175,7 @@ func readySpeakers(changes informers.Changes) map[lb.NodeName]bool {
 	return ready
 }
 
-// maxRefused is how many refused addresses are passed on by name; the others are only counted.
+// maxRefused is how many refused addresses are passed on; further addresses are only counted.
 const maxRefused = 3
 
 func (f *ConfigWatcher) reportRefused() {

@@ -243,7 +243,7 @@ func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	if len(b.sessions.peers) != 0 {
 		t.Errorf("without its Secret there are the peers %v, want none", b.sessions.peers)
 	}
-	b.complains("without the Secret", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: there is no session without it: create the Secret`)
+	b.complains("without the Secret", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system; without a password there is no session: create the Secret`)
 	b.hasProblem("without the Secret", "tor", bgp.PasswordMissing, true)
 	for _, password := range []string{"one", "two"} {
 		b.sees(secret(password))
@@ -256,7 +256,7 @@ func TestPassword_OutlivesItsSecretInAnEstablishedSessionOnly(t *testing.T) {
 	if len(b.sessions.peers) != 1 || string(b.sessions.peers[0].Password) != "two" || !b.sessions.peers[0].Revoked {
 		t.Errorf("when the Secret is gone: got the peers %+v, want one with the last password, revoked", b.sessions.peers)
 	}
-	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system: an established session stays, and none begins`)
+	b.complains("when the Secret is gone", `there is no valid password in the Secret "s" of spec.passwordSecret in the namespace lbstack-system; an established session stays, and no new one begins`)
 	b.hasProblem("when the Secret is gone", "tor", bgp.PasswordMissing, false)
 	if text := fmt.Sprintf("%v %+v %#v", b.sessions.peers, b.sessions.peers, b.sessions.peers); strings.Contains(text, "two") {
 		t.Errorf("the password is printed: %s", text)
@@ -503,7 +503,7 @@ func TestConfigWatcher_OfTwoPeersForOneRouterOneIsInEffect(t *testing.T) {
 			continue
 		}
 		b.hasProblem(step.name, step.problem, bgp.DuplicatePeer, true)
-		b.complains(step.name, "is in effect for the same router, 192.168.1.1: this one has no session: delete one of them")
+		b.complains(step.name, "is in effect for the same router, 192.168.1.1, so this one has no session: delete one of the two")
 	}
 }
 

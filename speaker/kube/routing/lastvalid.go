@@ -8,11 +8,11 @@ import (
 
 // lastValid has the last valid version of each object of a kind, parsed, by name. An edit that makes an
 // object invalid leaves that version in effect until the object is corrected or deleted. So routes are
-// not withdrawn by a typo, or by a reference to an object that is created later.
+// not withdrawn because of a typo, or of a reference to an object that is created later.
 type lastValid[O client.Object, T any] map[string]T
 
-// read returns the parsed objects. It calls wrong for each invalid object; stays means that its last
-// valid version is in effect.
+// read returns the parsed objects. It calls wrong for each invalid object. stays means that the last
+// valid version of this object stays in effect.
 func (k *lastValid[O, T]) read(objects []O, parse func(O) (T, *apiconv.SpecError), wrong func(name string, stays bool, err error)) []T {
 	next, list := lastValid[O, T]{}, make([]T, 0, len(objects))
 	for _, object := range objects {

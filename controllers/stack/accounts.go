@@ -15,9 +15,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// accountUIDs returns the UIDs of the ServiceAccounts of the components, which become part of the pod
-// templates: pods are replaced when an account is created again, since otherwise the kubelet renews
-// their tokens only after most of an hour. For an account that does not exist, accounts returns the
+// accountUIDs returns the UIDs of the ServiceAccounts of the components, by component. The UIDs become part
+// of the pod templates, so that the pods are replaced when an account is created again: otherwise the kubelet
+// renews their tokens only after most of an hour. For an account that does not exist, accountUIDs returns the
 // UID in the last templates: no pod starts without its account, so that a change would be useless.
 func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[string]types.UID, error) {
 	accounts := map[string]types.UID{}
@@ -38,8 +38,8 @@ func (r *Reconciler) accountUIDs(ctx context.Context, last podTemplates) (map[st
 	return accounts, nil
 }
 
-// accountOf returns the UID of the ServiceAccount that the pods of a template were made for; empty: it is
-// not known.
+// accountOf returns the UID of the ServiceAccount in the annotation of a pod template; empty: the template
+// does not have it.
 func accountOf(template map[string]any) string {
 	uid, _, _ := unstructured.NestedString(template, "metadata", "annotations", v1beta1.AnnotationServiceAccount)
 	return uid

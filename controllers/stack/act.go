@@ -37,9 +37,9 @@ func (r *Reconciler) recordInventory(ctx context.Context, stack *v1beta1.LoadBal
 	return nil
 }
 
-// applyObjects writes the wanted objects that are not as they should be, and records the state of all of
-// them in f. An object that fails does not stop the rest. It returns the errors that another try
-// can end.
+// applyObjects applies the wanted objects that are not as they should be, and records the state of every
+// wanted object in f. An object that fails does not stop the others. applyObjects returns the errors for
+// which another try may succeed.
 func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, wanted []*unstructured.Unstructured, around *clusterState, f *findings, stored storedKeys) []error {
 	var failed []error
 	for _, object := range wanted {
@@ -65,9 +65,10 @@ func (r *Reconciler) applyObjects(ctx context.Context, stack *v1beta1.LoadBalanc
 	return failed
 }
 
-// applyPlanned applies an object if the plan says so, and returns it as the cluster has it then; nil:
-// it does not exist. why is the reason if it was not applied although it should be. The DaemonSet is
-// applied only once its Secret has a key of the mesh: pods of speakers cannot start without one.
+// applyPlanned applies an object if the plan requires it, and returns the object as the cluster then has it;
+// nil: the cluster has no such object of the operator, or its state is not known. why is set if the object
+// was not applied although it should be. The DaemonSet waits until the Secret has a key of the mesh: pods of
+// speakers cannot start without a key.
 func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalancerStack, steps passPlan, object *unstructured.Unstructured, stored storedKeys, f *findings) (live *unstructured.Unstructured, why string, err error) {
 	ref := refOf(object)
 	switch {
@@ -92,7 +93,7 @@ func (r *Reconciler) applyPlanned(ctx context.Context, stack *v1beta1.LoadBalanc
 			return nil, "", nil // the cache has no keys
 		}
 		live, err := r.cachedObject(ctx, ref)
-		return live, "another writer deletes it again and again: it is made anew within seconds", err
+		return live, "another writer deletes it repeatedly: the operator makes it again within seconds", err
 	}
 	if isKeySecret(object) {
 		stored.setPreconditions(object)
@@ -117,11 +118,11 @@ func isFinal(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// applyOne applies an object, and replaces its content by what the cluster has then. before is its
-// metadata as it was; nil: it did not exist.
+// applyOne applies an object, and replaces its content by what the cluster then has. before is the metadata
+// of the object before the apply; nil: it did not exist.
 func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, f *findings) error {
 	wanted := object.DeepCopy()
-	storedKeys{}.setPreconditions(wanted) // removes the lock: the wanted state is the same without it
+	storedKeys{}.setPreconditions(wanted) // without the UID and the version, which are no part of the wanted state
 	was := r.applied.historyOf(wanted)
 	r.reportTemplate(ctx, stack, wanted)
 	if err := r.applyAndClean(ctx, object, wanted); err != nil {
@@ -133,9 +134,9 @@ func (r *Reconciler) applyOne(ctx context.Context, stack *v1beta1.LoadBalancerSt
 	return nil
 }
 
-// reportTemplate names in an event the fields of the pod template of a workload that applying it is about to change,
-// from a dry run: the API server sets the same defaults in both.
-// If the dry run fails there is no event: an apply that the API server refuses as well shows that.
+// reportTemplate sends an event that names the fields of a workload's pod template which the next apply
+// changes. It takes them from a dry run, in which the API server sets the same defaults. If the dry run
+// fails, there is no event: an object that the API server refuses fails in the apply as well.
 func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted *unstructured.Unstructured) {
 	former := r.formerWorkload(ctx, wanted)
 	if former == nil {
@@ -152,8 +153,8 @@ func (r *Reconciler) reportTemplate(ctx context.Context, stack *v1beta1.LoadBala
 	}
 }
 
-// formerWorkload returns a workload as the cluster has it; nil for other kinds, and if it cannot be
-// read: only an event depends on it.
+// formerWorkload returns a workload as the cluster has it; nil for an object of another kind, and if the
+// workload cannot be read: only an event depends on it.
 func (r *Reconciler) formerWorkload(ctx context.Context, wanted *unstructured.Unstructured) *unstructured.Unstructured {
 	if !isWorkload(wanted) {
 		return nil
@@ -177,7 +178,7 @@ func (r *Reconciler) applyAndClean(ctx context.Context, object, wanted *unstruct
 	case isKeySecret(wanted):
 		field = "data"
 	case slices.Contains([]string{v1beta1.GroupVersion.Group, admissionv1.GroupName, policyv1.GroupName}, wanted.GroupVersionKind().Group):
-		field = "spec" // the wanted one has all defaults of the API server
+		field = "spec" // the wanted spec has all defaults that the API server sets
 	default:
 		return r.takeOver(ctx, object, wanted)
 	}
@@ -248,11 +249,11 @@ func (f *findings) addStatus(object *unstructured.Unstructured, around *clusterS
 	return nil
 }
 
-// downReasons are the reasons of a BGPPeer's condition Established for which its router has no
-// addresses, or not for long. If only some nodes have no session, the router has them.
+// downReasons are the reasons of Established=False with which the router of a BGPPeer has no addresses, or
+// loses them again soon. If only some nodes have no session, the router has the addresses from other nodes.
 var downReasons = []string{v1beta1.ReasonNoSession, v1beta1.ReasonNoSpeaker, v1beta1.ReasonFlapping}
 
-// objectConditions are those of an object of lbstack, with the present generation of the object.
+// objectConditions are the conditions of an object of lbstack, with the present generation of the object.
 type objectConditions struct {
 	list       []metav1.Condition
 	generation int64

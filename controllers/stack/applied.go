@@ -20,9 +20,9 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// applyRecords records what the operator applied last to each object, and the revision of the result.
-// An object is applied again only if the wanted state or the revision has changed. The zero value
-// has no records; it is for one goroutine.
+// applyRecords has, for each object, the last state that the operator applied and the revision of the result.
+// An object is applied again only if the wanted state or the revision has changed. The zero value has no
+// records. It is for one goroutine.
 type applyRecords struct {
 	objects  map[v1beta1.ObjectReference]lastApply
 	restores retry.RestoreLimiter[v1beta1.ObjectReference]
@@ -34,12 +34,13 @@ type lastApply struct {
 	result revision
 }
 
-// revision has the metadata that change if anybody changes an object, except its status. The
-// fields are exported for equality.Semantic, for which an empty list equals nil.
+// revision identifies a state of an object: this metadata changes with any change of the object, except of its
+// status. The fields are exported for equality.Semantic, for which an empty list equals nil.
 type revision struct {
 	UID types.UID
-	// Generation of the spec. For kinds without generations, Version changes with any write.
-	Generation          int64
+	// Generation of the spec; zero for a kind without generations.
+	Generation int64
+	// Version is the resource version of a kind without generations, which changes with any write.
 	Version             string
 	Deleting            bool
 	Labels, Annotations map[string]string
@@ -58,22 +59,22 @@ func revisionOf(o metav1.Object) revision {
 	return r
 }
 
-// isUnchanged reports whether the same state was applied before, and the object is as it was then.
+// isUnchanged reports whether the wanted state was applied last, and nobody has changed the object since.
 func (a *applyRecords) isUnchanged(wanted, live *unstructured.Unstructured) bool {
 	last, known := a.objects[withoutVersion(refOf(wanted))]
 	return known && equality.Semantic.DeepEqual(last.result, revisionOf(live)) && equality.Semantic.DeepEqual(last.wanted.Object, wanted.Object)
 }
 
-// applyHistory is what the process has applied of an object before.
+// applyHistory is what this process last applied to an object.
 type applyHistory int
 
 const (
 	appliedNone  applyHistory = iota // nothing, or the last attempt failed
-	appliedOther                     // another state
-	appliedSame                      // the same state
+	appliedOther                     // another state than the wanted one
+	appliedSame                      // the wanted state
 )
 
-// historyOf returns what was applied before.
+// historyOf compares the wanted state with the last one that was applied.
 func (a *applyRecords) historyOf(wanted *unstructured.Unstructured) applyHistory {
 	last, known := a.objects[withoutVersion(refOf(wanted))]
 	switch {
@@ -91,8 +92,8 @@ func (a *applyRecords) setUnchanged(wanted *unstructured.Unstructured, now time.
 	a.restores.Compare(ref, a.objects[ref].digest, true, now)
 }
 
-// restoreWait returns how long to wait before an object that another writer has changed is applied
-// again; 0 unless that writer has done so repeatedly.
+// restoreWait returns how long to wait before the operator applies an object again that another writer has
+// changed; 0 unless that writer has changed it repeatedly.
 func (a *applyRecords) restoreWait(wanted *unstructured.Unstructured, now time.Time) time.Duration {
 	return a.restores.Compare(withoutVersion(refOf(wanted)), digestOf(wanted), false, now).Wait
 }
@@ -118,7 +119,7 @@ func (a *applyRecords) forgetObject(wanted *unstructured.Unstructured) {
 	delete(a.objects, withoutVersion(refOf(wanted)))
 }
 
-// retainOnly forgets all objects but these.
+// retainOnly forgets all objects that are not wanted.
 func (a *applyRecords) retainOnly(wanted []*unstructured.Unstructured) {
 	stay := map[v1beta1.ObjectReference]bool{}
 	for _, object := range wanted {
@@ -132,8 +133,8 @@ func (a *applyRecords) retainOnly(wanted []*unstructured.Unstructured) {
 	a.restores.Retain(func(ref v1beta1.ObjectReference) bool { return stay[ref] })
 }
 
-// cachedObject returns an object of the operator from the cache, without managed fields; nil: the
-// cache has none. An object of a kind that is not watched comes from the API server.
+// cachedObject returns an object of the operator from the cache, without managed fields; nil: the cache does
+// not have it. An object of a kind that is not watched comes from the API server.
 func (r *Reconciler) cachedObject(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	if gvkOf(ref) == manifests.ServiceMonitor().GroupVersionKind {
 		return r.readUncached(ctx, ref)

@@ -18,8 +18,8 @@ const maxMessage = 2048
 // maxNodes is the bound of status.unavailableNodes.
 const maxNodes = 64
 
-// buildStatus turns findings into the status; previous gives the times of
-// conditions that stay, and the version that last ran.
+// buildStatus returns the status for the findings. From the previous status it takes the times of the
+// conditions that stay, and the version that ran last.
 func buildStatus(previous v1beta1.LoadBalancerStackStatus, f findings) v1beta1.LoadBalancerStackStatus {
 	next := *previous.DeepCopy()
 	next.ObservedGeneration = f.generation
@@ -91,9 +91,9 @@ func (f *findings) targetVersion() string {
 	return f.version
 }
 
-// waitReason is what is under way.
+// waitReason describes what is under way.
 type waitReason struct {
-	// reason of the conditions that report it.
+	// reason is the reason of the conditions about it.
 	reason string
 	// words are a sentence; empty: nothing is under way.
 	words string
@@ -137,7 +137,7 @@ func (s conditionSetter) setCondition(kind string, status metav1.ConditionStatus
 	})
 }
 
-// setOrRemove is for conditions that are present only while they are true.
+// setOrRemove sets a condition that is present only while it is true, and removes it otherwise.
 func (s conditionSetter) setOrRemove(kind string, is bool, reason, message string) {
 	if is {
 		s.setBool(kind, true, reason, message)
@@ -163,7 +163,7 @@ func (s conditionSetter) setRemoving(f findings) {
 }
 
 func (s conditionSetter) setRemoved() {
-	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set it to Managed to install lbstack again")
+	s.setBool(v1beta1.ConditionReady, true, v1beta1.ReasonRemoved, "spec.managementState is Removed: nothing of lbstack runs, and no address is given or announced: set the field to Managed to install lbstack again")
 	for _, kind := range []string{v1beta1.ConditionAvailable, v1beta1.ConditionDegraded, v1beta1.ConditionProgressing} {
 		s.setBool(kind, false, v1beta1.ReasonRemoved, seeReady)
 	}
@@ -202,10 +202,10 @@ func (s conditionSetter) setAvailable(serving bool, lacking string, f findings) 
 	}
 }
 
-// setReady sets the condition Ready, whose message has all sentences, and returns its reason, which is
-// also the summary. These do not make it False: a node that is down, since the other nodes announce
-// its addresses; addresses of a pool that are not given, since the rest of the pool is; Services of
-// another class, which keep their addresses; and single Services that are not announced.
+// setReady sets the condition Ready, and returns its reason, which is also the summary. The message of Ready
+// has all sentences. Some findings leave Ready at True: a node that is down, since the other nodes announce
+// its addresses; addresses of a pool that are not given, since the pool gives its other addresses; Services
+// of another class, which keep their addresses; and single Services that are not announced.
 func (s conditionSetter) setReady(faults []fault, waiting waitReason, serving bool, f findings) string {
 	var words []string
 	if f.restraint != nil {
@@ -244,8 +244,8 @@ func (s conditionSetter) setReady(faults []fault, waiting waitReason, serving bo
 	return reason
 }
 
-// setKstatus sets Reconciling, while the operator works on the stack, and Stalled, while
-// it waits for a person.
+// setKstatus sets the conditions of kstatus: Reconciling while the operator works on the stack, and Stalled
+// while the operator waits for a person.
 func (s conditionSetter) setKstatus(faults []fault, waiting waitReason) {
 	var mine, persons []fault
 	for _, f := range faults {
@@ -281,8 +281,8 @@ func unsettledReason(components []componentState) string {
 	return "waiting for " + strings.Join(words, "; ")
 }
 
-// isServing reports whether every component has an available pod. If one is known to
-// have none, lacking names that component.
+// isServing reports whether every component has an available pod. If a component is known to have none,
+// lacking is a sentence about it.
 func isServing(components []componentState) (serving bool, lacking string) {
 	serving = len(components) > 0
 	for _, c := range components {

@@ -230,7 +230,7 @@ func TestAssessGivesTheReasonsInSentences(t *testing.T) {
 		{name: "nodes that are down are named", found: findings{components: []componentState{workload("controller", 2)}, services: served3(2, 1), nodes: []v1beta1.UnavailableNode{
 			{Name: "n2", Reason: v1beta1.ReasonNodeNotReady}, {Name: "n3", Reason: v1beta1.ReasonSpeakerUnreachable}, {Name: "win", Reason: v1beta1.ReasonOtherOperatingSystem}}},
 			want: map[string]string{
-				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and changes are rolled out to them alone: " +
+				"Ready": "no address is announced from n2 (NodeNotReady), n3 (SpeakerUnreachable): the other nodes have the addresses, and only the other nodes receive changes: " +
 					"start the node again, or delete its Node object; 1 of 3 Services with an address are not announced, 1 of them without an endpoint: the condition Available has the details",
 				"Degraded": "nothing is wrong", "Progressing": "nothing is under way",
 				"Available": "2 of 3 Services with an address are announced; 1 have no endpoint"}},

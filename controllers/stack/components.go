@@ -31,8 +31,8 @@ type componentState struct {
 	refusal string
 }
 
-// workloadState reads the state of a workload from the object that the API server returned; ok
-// is false for other kinds. Pods on nodes that are down are not waited for.
+// workloadState reads the state of a workload from the object that the API server returned; ok is false for
+// an object of another kind. The workload does not wait for pods on nodes that are down.
 func workloadState(object *unstructured.Unstructured, around *clusterState) (c componentState, ok bool, err error) {
 	switch object.GetKind() {
 	case "Deployment":
@@ -96,7 +96,7 @@ func (c *componentState) setSettled(observed bool, down downPods) {
 	desired, ready := c.Desired-down.desired, c.Ready-down.ready
 	switch {
 	case !observed:
-		c.Message = "its controller has not observed the change yet"
+		c.Message = "Kubernetes has not observed the change yet"
 	case c.Desired == 0:
 		c.nowhere, c.Message = true, "no node can run it"
 	case desired <= 0:
@@ -110,7 +110,7 @@ func (c *componentState) setSettled(observed bool, down downPods) {
 	}
 }
 
-// downPhrase returns the words about how many of the counted pods are on nodes that are down.
+// downPhrase returns a phrase that counts the pods on nodes that are down; empty: there is none.
 func downPhrase(down int32) string {
 	if down == 0 {
 		return ""
@@ -118,7 +118,7 @@ func downPhrase(down int32) string {
 	return fmt.Sprintf(", %d of them on nodes that are down", down)
 }
 
-// refusedState returns the state of a workload that could not be written.
+// refusedState returns the state of a workload that was not written, or does not exist.
 func refusedState(object *unstructured.Unstructured, why string) componentState {
 	return componentState{
 		ComponentStatus: v1beta1.ComponentStatus{Name: object.GetLabels()[v1beta1.LabelComponent], Kind: object.GetKind(), Message: why},

@@ -92,8 +92,8 @@ func TestSettle(t *testing.T) {
 	}{
 		{name: "all are up to date and ready", desired: 2, updated: 2, ready: 2},
 		{name: "more than enough are enough", desired: 2, updated: 3, ready: 3},
-		{name: "numbers from before the change do not count", unobserved: true, desired: 2, updated: 2, ready: 2, want: "its controller has not observed the change yet"},
-		{name: "a change comes before the lack of nodes", unobserved: true, want: "its controller has not observed the change yet"},
+		{name: "numbers from before the change do not count", unobserved: true, desired: 2, updated: 2, ready: 2, want: "Kubernetes has not observed the change yet"},
+		{name: "a change comes before the lack of nodes", unobserved: true, want: "Kubernetes has not observed the change yet"},
 		{name: "none is wanted because no node fits", want: "no node can run it"},
 		{name: "old pods that are ready do not count", desired: 3, updated: 1, ready: 3, want: "1 of 3 pods are up to date"},
 		{name: "new pods come before ready ones", desired: 3, updated: 2, ready: 1, want: "2 of 3 pods are up to date"},

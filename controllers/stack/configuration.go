@@ -12,14 +12,14 @@ import (
 	"github.com/lbstack/lbstack/internal/manifests"
 )
 
-// addFieldProblem records the field of the stack that causes the problem in a sentence about an
-// object that is made from the stack.
+// addFieldProblem records the field of the stack that a sentence refers to. The sentence is about an object
+// that is made from the stack.
 func (f *findings) addFieldProblem(object *unstructured.Unstructured, sentence string) {
 	_, path := manifests.FieldInSentence(f.spec, object.GetKind(), object.GetName(), sentence)
 	f.addInvalidField(path)
 }
 
-// addInvalidField records the path of an invalid field of the stack; empty: none is.
+// addInvalidField records the path of an invalid field of the stack. It ignores an empty path.
 func (f *findings) addInvalidField(path string) {
 	if path != "" && !slices.Contains(f.fields, path) {
 		f.fields = append(f.fields, path)
@@ -59,7 +59,7 @@ func refusalRemedy(err error, paths []string) string {
 // the spec.
 func requestRemedy(err error) string {
 	if apierrors.IsForbidden(err) {
-		return "give the operator the right, or change the policy that refuses this"
+		return "grant the operator the right, or change the policy that refuses the request"
 	}
 	return "the operator tries again every 10 s: correct what the API server names"
 }

@@ -60,7 +60,7 @@ func TestRefuse(t *testing.T) {
 	}{
 		{name: "field is named with its path in the stack", err: apierrors.NewInvalid(kind, "tor", field.ErrorList{field.Invalid(field.NewPath("spec", "peerASN"), 0, "must not be 0")}),
 			fields: []string{"spec.bgpPeers[1].peerASN"}, words: []string{"spec.peerASN: Invalid value: 0: must not be 0: the object stays as it is: correct spec.bgpPeers[1].peerASN"}},
-		{name: "refusal of the right to write", err: apierrors.NewForbidden(resource, "tor", nil), words: []string{"is forbidden", "give the operator the right, or change the policy"}},
+		{name: "refusal of the right to write", err: apierrors.NewForbidden(resource, "tor", nil), words: []string{"is forbidden", "grant the operator the right, or change the policy"}},
 		{name: "request that the API server does not understand", err: apierrors.NewBadRequest("what"), words: []string{"what: the object stays as it is: correct the spec of the stack"}},
 	}
 	for _, tt := range tests {

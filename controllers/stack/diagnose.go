@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// maxProblem bounds the text in a sentence that comes from the state of a pod.
+	// maxProblem bounds a text from the state of a pod in a message, in bytes.
 	maxProblem = 512
-	// failingRestarts is the number of restarts from which a container that has failed, and is not
-	// ready, counts as one that keeps ending.
+	// failingRestarts is the number of restarts after which a container that has failed, and is not ready,
+	// counts as failing repeatedly.
 	failingRestarts = 2
 )
 
@@ -37,7 +37,7 @@ var backOffPrefix = regexp.MustCompile(`^Back-off pulling image "[^"]*": (ErrIma
 // podProblem is what is wrong with pods of a component.
 type podProblem struct {
 	text string
-	// nodes of those pods, in order; none if the problem is not one of nodes.
+	// nodes are the nodes of these pods, in order; none if the problem does not depend on a node.
 	nodes []string
 }
 
@@ -65,7 +65,7 @@ func diagnosePods(pods []corev1.Pod, down map[string]bool) []podProblem {
 	return problemsOf(nodes)
 }
 
-// problemsOf returns one problem for each text.
+// problemsOf returns a problem for each text, with its nodes.
 func problemsOf(nodes map[string][]string) []podProblem {
 	var list []podProblem
 	for text, on := range nodes {
@@ -76,7 +76,7 @@ func problemsOf(nodes map[string][]string) []podProblem {
 	return list
 }
 
-// unreadyNodes names the nodes whose pods run and are not ready, in order, without those that are down.
+// unreadyNodes returns, in order, the nodes that are not down and have a running pod that is not ready.
 func unreadyNodes(pods []corev1.Pod, down map[string]bool) (nodes []string) {
 	for i := range pods {
 		pod := &pods[i]
@@ -120,7 +120,7 @@ func componentFaults(components []componentState) (words []string) {
 	return words
 }
 
-// localPort matches the node's address in a network error. Its port changes with each attempt, and
+// localPort matches the node's address and port in a network error. The port changes with each attempt, and
 // would change the message.
 var localPort = regexp.MustCompile(`\b(tcp|udp) \S+->`)
 
@@ -138,12 +138,13 @@ func problemOf(pod *corev1.Pod) string {
 	return ""
 }
 
-// hostPortMessage is in the scheduler's message about a node where another pod uses a port of the host.
+// hostPortMessage is a part of the scheduler's message about a node on which another pod uses a port of the
+// host.
 const hostPortMessage = "didn't have free ports"
 
 func unschedulableReason(message string) string {
 	if strings.Contains(message, hostPortMessage) {
-		return "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: Unschedulable: " + message
+		return "another pod on the node has one of the ports in spec.speaker.ports: choose other ports, or remove that pod: Unschedulable: " + message
 	}
 	return "Unschedulable: " + message
 }
@@ -166,7 +167,7 @@ func containerProblem(c *corev1.ContainerStatus) string {
 	return ""
 }
 
-// endReason returns why a container keeps ending: the last words of its program, if there are any.
+// endReason returns why a container keeps ending: the last line that its program wrote, if there is one.
 func endReason(t *corev1.ContainerStateTerminated) string {
 	if t.Reason == "OOMKilled" {
 		return "it keeps ending: it takes more memory than resources.limits.memory in the spec allows"
@@ -184,7 +185,7 @@ func appendText(what, text string) string {
 	return what + ": " + text
 }
 
-// deniedProblem returns why pods of a component are not created, and what to do. nodes are those that
+// deniedProblem returns why pods of a component are not created, and what to do. nodes are the nodes that
 // lack a pod.
 func deniedProblem(c *componentState, nodes []string, namespace string) podProblem {
 	advice := ""

@@ -137,7 +137,7 @@ func TestProblemOf(t *testing.T) {
 			pod := placed(corev1.PodScheduled, corev1.PodReasonUnschedulable)
 			pod.Status.Conditions[0].Message += ": 1 node(s) didn't have free ports for the requested pod ports"
 			return pod
-		}(), want: "another pod on the node has one of the ports in spec.speaker.ports: choose other ports there, or remove that pod: " +
+		}(), want: "another pod on the node has one of the ports in spec.speaker.ports: choose other ports, or remove that pod: " +
 			"Unschedulable: 0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports"},
 		{name: "a pod that the scheduler has to wait with has no problem", pod: placed(corev1.PodScheduled, corev1.PodReasonSchedulingGated)},
 		{name: "the scheduler alone reports pods that fit no node", pod: placed(corev1.PodReady, corev1.PodReasonUnschedulable)},

@@ -19,13 +19,14 @@ import (
 )
 
 const (
-	// maxManagers bounds how many field managers the metric names; any tool can choose a name.
+	// maxManagers bounds how many field managers the metric names: any tool can choose its name.
 	maxManagers = 16
-	// maxManagerName bounds the length of such a name.
+	// maxManagerName bounds the name of a field manager in the metric, in bytes.
 	maxManagerName = 64
-	// otherManager stands for the field managers beyond maxManagers, and noManager for deletions:
-	// the API server does not record who deleted an object.
-	otherManager, noManager = "other", ""
+	// otherManager stands for the field managers beyond maxManagers.
+	otherManager = "other"
+	// noManager stands for a deletion: the API server does not record who deleted an object.
+	noManager = ""
 )
 
 // Drift counts the objects that the operator restored. It is safe for concurrent use; nil counts nothing.
@@ -40,13 +41,14 @@ type Drift struct {
 func NewDrift(registry prometheus.Registerer) *Drift {
 	d := &Drift{managers: map[string]bool{}, restored: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lbstack_operator_restored_objects_total",
-		Help: "Objects of the stack that the operator put back after an edit or a deletion, by kind and by the field manager of the edit: empty for a deletion, other for managers beyond the first 16.",
+		Help: "Objects of the stack that the operator restored after an edit or a deletion, by kind and by the field manager of the edit. The manager is empty for a deletion, and other beyond the first 16 managers.",
 	}, []string{"kind", "manager"})}
 	registry.MustRegister(d.restored)
 	return d
 }
 
-// countRestored counts an object that was restored after a field manager had edited it.
+// countRestored counts a restored object. manager is the field manager that edited it, or noManager if it was
+// deleted.
 func (d *Drift) countRestored(kind, manager string) {
 	if d == nil {
 		return
@@ -64,17 +66,19 @@ func (d *Drift) countRestored(kind, manager string) {
 	d.restored.WithLabelValues(kind, manager).Inc()
 }
 
-// reportDrift counts an object that the operator has restored, and reports it in an event on the object.
-// before is its metadata as it was, nil if it did not exist. What happened before this process first
-// applied the object is known in part: a deletion, if the last pass of the process before had applied all
-// objects; an edit, if the operator took fields over from another field manager. So a field that somebody
-// removed while no operator ran is restored without an event, and an edit while the wanted state changed.
+// reportDrift counts an object that the operator has restored, and sends an event about it. before is the
+// metadata of the object before the apply; nil: it did not exist.
+//
+// What happened before this process first applied the object is known only in part. A deletion is known if
+// the last pass of the former process had applied all objects. An edit is known if the operator took fields
+// over from another field manager. There is no event for a field that somebody removed while no operator ran,
+// nor for an edit if the wanted state changed as well.
 func (r *Reconciler) reportDrift(stack *v1beta1.LoadBalancerStack, object *unstructured.Unstructured, before *metav1.PartialObjectMetadata, was applyHistory, f *findings) {
 	if before == nil {
 		recorded := was == appliedNone && r.observed.applied == stack.Generation && slices.Contains(f.inventory, refOf(object))
 		if was == appliedSame || recorded {
 			r.Drift.countRestored(object.GetKind(), noManager)
-			note := fmt.Sprintf("it did not exist any more, and was made again, since the LoadBalancerStack %s asks for it: edit the LoadBalancerStack instead", stack.Name)
+			note := fmt.Sprintf("the object was deleted, and the operator made it again, since the LoadBalancerStack %s asks for it: edit the LoadBalancerStack instead", stack.Name)
 			r.Events.Eventf(object, stack, corev1.EventTypeWarning, v1beta1.ReasonDeletionReverted, eventAction, "%s", bounded.Note(note))
 		}
 		return
@@ -99,7 +103,7 @@ func hasChanged(before, now metav1.Object) bool {
 	return before.GetResourceVersion() != now.GetResourceVersion()
 }
 
-// lostFields returns the entries of managed fields that have lost fields.
+// lostFields returns the entries of managed fields that are gone, or that have other fields now.
 func lostFields(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedFieldsEntry) {
 	for _, entry := range before {
 		isSame := func(e metav1.ManagedFieldsEntry) bool {
@@ -112,8 +116,8 @@ func lostFields(before, now []metav1.ManagedFieldsEntry) (lost []metav1.ManagedF
 	return lost
 }
 
-// editorOf returns the field manager that edited an object last, as far as its managed fields
-// show; empty: none does.
+// editorOf returns the field manager other than the operator that edited an object last; empty: the managed
+// fields show none.
 func editorOf(entries []metav1.ManagedFieldsEntry) (manager string) {
 	var latest time.Time
 	for _, entry := range entries {
@@ -126,11 +130,11 @@ func editorOf(entries []metav1.ManagedFieldsEntry) (manager string) {
 
 // revertNote returns the note of an event about an edit that the operator has reverted.
 func revertNote(manager string, stack *v1beta1.LoadBalancerStack) string {
-	who := "it"
+	who := "the object"
 	if manager != "" {
-		who = "the field manager " + manager + " edited it, and it"
+		who = "the field manager " + manager + " edited the object, and it"
 	}
-	return fmt.Sprintf("%s was put back to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
+	return fmt.Sprintf("%s was restored to what the LoadBalancerStack %s asks for: edit the LoadBalancerStack instead", who, stack.Name)
 }
 
 // templateChanges lists the fields of the pod template that differ between two states of a
@@ -151,7 +155,7 @@ func templateChanges(before, after *unstructured.Unstructured) []string {
 	return fields
 }
 
-// eachDifference calls note with the path of each field that is not the same in two values.
+// eachDifference calls note with the path of each field that differs between two values.
 func eachDifference(path string, was, is any, note func(path string)) {
 	if reflect.DeepEqual(was, is) {
 		return

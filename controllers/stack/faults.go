@@ -19,10 +19,10 @@ type findings struct {
 	// removing is what the removal waits for; nil when nothing is removed.
 	removing *string
 
-	// restraint is why nothing was written, nil if nothing restrains the operator. absent is then
-	// a sentence about wanted objects that do not exist.
+	// restraint is why nothing was written; nil: nothing restrains the operator.
 	restraint *observeReason
-	absent    string
+	// absent is a sentence about wanted objects that do not exist, if nothing was written.
+	absent string
 	// removed means that nothing is left, as the spec requests.
 	removed bool
 	// handled is the value of the annotation that requested this pass over all objects; empty: none.
@@ -30,38 +30,46 @@ type findings struct {
 	// invalid has a sentence for each field of the spec that cannot be followed. If there is one,
 	// nothing was written.
 	invalid []string
-	// spec of the stack, and the paths of the invalid fields in it.
-	spec   v1beta1.LoadBalancerStackSpec
+	// spec is the spec of the stack.
+	spec v1beta1.LoadBalancerStackSpec
+	// fields are the paths of the invalid fields in spec.
 	fields []string
 
-	// unfit is why this version cannot work in the cluster, nil if it can. If it cannot, nothing was
-	// done.
+	// unfit is why this version cannot work in the cluster; nil: it can. If it is set, nothing was done.
 	unfit *unfitReason
 	// renderFailed is why the spec could not be turned into objects.
 	renderFailed string
-	// failures are the requests that failed. ended means that the pass ended with the last of
-	// them, before it applied anything.
+	// failures are the requests that failed.
 	failures []fault
-	ended    bool
-	foreign  []v1beta1.ObjectReference
+	// ended means that the pass ended with the last failure, before it applied anything.
+	ended bool
+	// foreign are the wanted objects that exist already and belong to somebody else.
+	foreign []v1beta1.ObjectReference
 	// restore is how long until an object that another writer keeps changing is applied again;
 	// zero: there is none.
 	restore time.Duration
-	// vacatedStates is how long until the state of a speaker is to be deleted; zero: there is none.
+	// leftBehind is how long until the state of a speaker on a vacated node is to be deleted; zero: there is
+	// none.
 	leftBehind time.Duration
 	// monitored means that the stack has a ServiceMonitor if the API server has the kind.
 	monitored bool
-	// pools has a sentence for each pool of the stack that is not in effect. conflicts has one for
-	// each pool with addresses that are not given, which is no fault.
-	pools, conflicts []string
-	// peers and advertisements have a sentence for each object of the stack that is invalid in whole
-	// or in part. peersDown has one for each peer without an established session, and flapping one
-	// for each peer whose sessions end repeatedly.
-	peers, advertisements, peersDown, flapping []string
-	// noSpeaker has a sentence for each peer none of whose nodes has a speaker that reports.
+	// pools has a sentence for each pool of the stack that is not in effect.
+	pools []string
+	// conflicts has a sentence for each pool with addresses that are not given, which is no fault.
+	conflicts []string
+	// peers has a sentence for each BGPPeer and BFDProfile of the stack that is invalid in whole or in part.
+	peers []string
+	// advertisements has a sentence for each L2Advertisement, BGPAdvertisement and Community of the stack
+	// that is invalid in whole or in part.
+	advertisements []string
+	// peersDown has a sentence for each peer without an established session.
+	peersDown []string
+	// flapping has a sentence for each peer whose sessions end repeatedly.
+	flapping []string
+	// noSpeaker has a sentence for each peer if no speaker on its nodes reports.
 	noSpeaker []string
 
-	// rollout is what was decided about the templates of the components; nil: nothing was.
+	// rollout is what was decided about the templates of the components; nil: there was no decision.
 	rollout *rolloutFinding
 	// leave are the kinds of the workloads that stay as they are, since their templates are not known.
 	leave []string
@@ -70,15 +78,15 @@ type findings struct {
 	// unstored means that the templates of the workloads could not be stored.
 	unstored   bool
 	components []componentState
-	// noNodesReason is why no node can run a speaker.
+	// noNodes is why no node can run a speaker; empty: one can.
 	noNodes string
-	// nodes are those that are down, then those that cannot run a speaker.
+	// nodes lists first the nodes that are down, and then the nodes that cannot run a speaker.
 	nodes []v1beta1.UnavailableNode
 	// speakers has a sentence for each group of speakers that run and cannot do all of their
 	// work.
 	speakers []string
 	services serviceCounts
-	// keys is what was decided about the keys of the mesh; no keys: nothing was.
+	// keys is what was decided about the keys of the mesh; without keys there was no decision.
 	keys keyring.RotationPlan
 	// orphans is a sentence about addresses in use whose pools do not exist.
 	orphans   string
@@ -111,8 +119,8 @@ type fault struct {
 	stance          faultEnd
 }
 
-// addFailure records a request that failed, with a reason, and returns the error if another try can
-// end it. What the API server refuses as such waits for a person.
+// addFailure records a failed request with a reason. It returns the error if another try may succeed. It
+// returns nil if the API server refuses the request as such: then a person has to act.
 func (f *findings) addFailure(reason string, err error) error {
 	switch {
 	case err == nil:
@@ -187,11 +195,11 @@ func foreignSentence(ref v1beta1.ObjectReference) string {
 	if ref.Group == v1beta1.GroupVersion.Group {
 		advice += ", or use another name in the LoadBalancerStack"
 	}
-	return fmt.Sprintf("the %s exists already and was not made by lbstack, which does not touch it: %s, or hand it over with the label %s=%s",
+	return fmt.Sprintf("the %s exists already: lbstack did not make it, and does not change it: %s, or hand it over with the label %s=%s",
 		describeObject(ref), advice, v1beta1.LabelManagedBy, v1beta1.ManagedByOperator)
 }
 
-// unavailableSentence returns a sentence about the nodes that are down; empty: none is.
+// unavailableSentence returns a sentence about the nodes that are down; empty: no node is down.
 func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 	var down []string
 	for _, n := range nodes {
@@ -202,7 +210,7 @@ func unavailableSentence(nodes []v1beta1.UnavailableNode) string {
 	if len(down) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("no address is announced from %s: the other nodes have the addresses, and changes are rolled out to them alone: "+
+	return fmt.Sprintf("no address is announced from %s: the other nodes have the addresses, and only the other nodes receive changes: "+
 		"start the node again, or delete its Node object", listNames(down))
 }
 
@@ -221,30 +229,33 @@ func joinWords(words []string, by string) string {
 
 // serviceCounts counts the Services of type LoadBalancer that have an address.
 type serviceCounts struct {
-	// addressed is how many have one, announced how many of them are announced in full, and
-	// idle how many are not because they have no endpoint.
-	addressed, announced, idle int
-	// why names the others, with the reasons.
+	// addressed is how many Services have an address.
+	addressed int
+	// announced is how many Services are announced in full.
+	announced int
+	// idle is how many Services are not announced because they have no endpoint.
+	idle int
+	// why names the other Services that are not announced, with the reasons.
 	why []string
-	// otherClass are those that keep their addresses and are not of the class that is served.
+	// otherClass names the Services that keep their addresses although their class is not class.
 	otherClass []string
-	class      string
+	class      string // spec.loadBalancerClass of the stack
 	// again is how long until Services with a new address count; zero: there is none.
 	again time.Duration
 }
 
-// otherClassSentence is a sentence about the Services that are not of the class that is served.
+// otherClassSentence returns a sentence about the Services in otherClass; empty: there is none.
 func (s serviceCounts) otherClassSentence() string {
 	if len(s.otherClass) == 0 {
 		return ""
 	}
-	class, them := "is not set", "without spec.loadBalancerClass"
+	class, how := "is not set", "without spec.loadBalancerClass"
 	if s.class != "" {
 		class = fmt.Sprintf("is %q", s.class)
-		them = "with it"
+		how = "with this class"
 	}
-	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: to move them, create them again %s, since their class is immutable",
-		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessage/4), them)
+	return fmt.Sprintf("spec.loadBalancerClass %s, and %d Services of another class keep their addresses: %s: create these Services again %s, since the class of a Service is immutable",
+		class, len(s.otherClass), bounded.Cut(listNames(s.otherClass), maxMessage/4), how)
 }
 
 // summary counts the Services that are announced.
@@ -265,8 +276,8 @@ func (s serviceCounts) summary() string {
 	return text
 }
 
-// unannouncedSentence returns a sentence that counts the Services that are not announced; empty: all are
-// announced, or none has a sentence.
+// unannouncedSentence returns a sentence that counts the Services that are not announced. It is empty if all
+// are announced, or if noneAnnouncedSentence reports them.
 func (s serviceCounts) unannouncedSentence() string {
 	if s.announced == s.addressed || s.noneAnnouncedSentence() != "" {
 		return ""

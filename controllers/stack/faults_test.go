@@ -22,10 +22,10 @@ func TestFailuresOf(t *testing.T) {
 		{name: "what was not taken is tried again", found: findings{failures: []fault{{v1beta1.ReasonApplyFailed, "one", endsByRetry}, {v1beta1.ReasonApplyFailed, "two", endsByRetry}}},
 			want: []fault{{v1beta1.ReasonApplyFailed, "one", endsByRetry}, {v1beta1.ReasonApplyFailed, "two", endsByRetry}}},
 		{name: "a name of the spec that is taken can be changed there", found: findings{foreign: []v1beta1.ObjectReference{pool}},
-			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already and was not made by lbstack, which does not touch it: " +
+			want: []fault{{v1beta1.ReasonObjectNotOurs, "the IPAddressPool p exists already: lbstack did not make it, and does not change it: " +
 				"delete or rename it, or use another name in the LoadBalancerStack, or hand it over with the label " + label, endsByPerson}}},
 		{name: "a name that is given cannot", found: findings{foreign: []v1beta1.ObjectReference{secret}},
-			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-mesh-keys exists already and was not made by lbstack, which does not touch it: " +
+			want: []fault{{v1beta1.ReasonObjectNotOurs, "the Secret n/lbstack-mesh-keys exists already: lbstack did not make it, and does not change it: " +
 				"delete or rename it, or hand it over with the label " + label, endsByPerson}}},
 		{name: "invalid peer needs a person", found: findings{peers: []string{"why"}}, want: []fault{{v1beta1.ReasonPeerNotReady, "why", endsByPerson}}},
 		{name: "so does an advertisement", found: findings{advertisements: []string{"why"}}, want: []fault{{v1beta1.ReasonAdvertisementNotReady, "why", endsByPerson}}},

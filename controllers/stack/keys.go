@@ -25,15 +25,15 @@ import (
 const (
 	// annotationKeySince is when the newest key was added (RFC 3339).
 	annotationKeySince = "lbstack.io/key-since"
-	// annotationKeyRotation is the spec.speaker.keyRotation that was followed last.
+	// annotationKeyRotation has the value of spec.speaker.keyRotation for which the keys were last replaced.
 	annotationKeyRotation = "lbstack.io/key-rotation"
 )
 
 // storedKeys is the Secret as it was when the keys were decided.
 type storedKeys struct {
-	uid     types.UID // empty: there was none
+	uid     types.UID // empty: there was no Secret
 	version string
-	valid   bool // it has a valid key
+	valid   bool // the Secret has a valid key
 }
 
 // setPreconditions makes the API server refuse a write of the Secret if somebody has changed or
@@ -133,7 +133,7 @@ func invalidKeysSentence(ref v1beta1.ObjectReference, damaged error, valid int) 
 	if valid > 0 {
 		consequence = "the other keys stay"
 	}
-	return fmt.Sprintf("the %s: %s: these entries are removed, and %s: to replace the key, change spec.speaker.keyRotation of the LoadBalancerStack", describeObject(ref), what, consequence)
+	return fmt.Sprintf("the %s: %s: the operator removes these entries, and %s: to make a new key, change spec.speaker.keyRotation of the LoadBalancerStack", describeObject(ref), what, consequence)
 }
 
 // rotationState returns the state of a rotation of the mesh keys; the reason is empty if there is none.
@@ -146,15 +146,15 @@ func rotationState(plan keyring.RotationPlan) (reason, message string) {
 		nodes = append(nodes, string(node))
 	}
 	id, speakers := plan.Keys[0].ID, "the speakers on "+listNames(nodes)
-	former := "they go on with keys that the Secret does not have any more"
+	former := "they still use keys that the Secret does not have any more"
 	if len(plan.Keys) > 1 {
-		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, and speakers that do not accept the new one are isolated from the others then"
+		former = "the former key is removed at " + plan.Until.UTC().Format("2006-01-02 15:04:05 MST") + " at the latest, which isolates the speakers that do not accept the new key"
 	}
 	switch {
 	case len(plan.Waiting) == 0:
 		return v1beta1.ReasonKeyRotating, fmt.Sprintf("all speakers accept the new key %s of the mesh: the former key is removed within a minute", id)
 	case plan.Late:
-		return v1beta1.ReasonKeyNotAccepted, fmt.Sprintf("%s do not accept the new key %s of the mesh: %s: look at their pods, and at the connection of the kubelet there to the API server", speakers, id, former)
+		return v1beta1.ReasonKeyNotAccepted, fmt.Sprintf("%s do not accept the new key %s of the mesh: %s: look at their pods, and at the connections of the kubelets on these nodes to the API server", speakers, id, former)
 	}
-	return v1beta1.ReasonKeyRotating, fmt.Sprintf("%s do not accept the new key %s of the mesh yet: it takes up to two minutes until a kubelet has brought it", speakers, id)
+	return v1beta1.ReasonKeyRotating, fmt.Sprintf("%s do not accept the new key %s of the mesh yet: a kubelet takes up to two minutes to bring the key to its pods", speakers, id)
 }

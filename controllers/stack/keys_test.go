@@ -39,10 +39,10 @@ func TestRotation(t *testing.T) {
 			words: "the speakers on n1, n2 do not accept the new key " + b.ID + " of the mesh yet"},
 		{name: "all speakers have the new key", plan: both(false), reason: v1beta1.ReasonKeyRotating, words: "the former key is removed within a minute"},
 		{name: "speaker without the new key for long", plan: both(true, "n2"), reason: v1beta1.ReasonKeyNotAccepted,
-			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, and speakers that do not accept the new one are isolated"},
+			words: "the speakers on n2 do not accept the new key " + b.ID + " of the mesh: the former key is removed at 2026-11-29 13:00:00 UTC at the latest, which isolates the speakers that do not accept the new key"},
 		{name: "key that replaced a deleted one", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}}, reason: v1beta1.ReasonKeyRotating, words: "the speakers on n1 do not accept the new key"},
 		{name: "key that replaced a deleted one, for long", plan: keyring.RotationPlan{Keys: []keyring.Entry{b}, Waiting: []lb.NodeName{"n1"}, Late: true}, reason: v1beta1.ReasonKeyNotAccepted,
-			words: "they go on with keys that the Secret does not have any more: look at their pods"},
+			words: "they still use keys that the Secret does not have any more: look at their pods"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestInvalidKeys_NamesEntriesAndConsequence(t *testing.T) {
 	secret := ref("", "v1", "Secret", "n", "lbstack-mesh-keys")
 	damaged := errors.Join(errors.New(`the entry "key-1": why`), errors.New(`the entry "x": why not`))
 	for valid, consequence := range map[int]string{0: "a new key is made", 1: "the other keys stay"} {
-		want := fmt.Sprintf(`the Secret n/lbstack-mesh-keys: the entry "key-1": why; the entry "x": why not: these entries are removed, and %s: `, consequence)
+		want := fmt.Sprintf(`the Secret n/lbstack-mesh-keys: the entry "key-1": why; the entry "x": why not: the operator removes these entries, and %s: `, consequence)
 		if got := invalidKeysSentence(secret, damaged, valid); !strings.HasPrefix(got, want) {
 			t.Errorf("%d valid keys:\ngot  %s\nwant %s", valid, got, want)
 		}

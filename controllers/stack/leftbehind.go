@@ -17,9 +17,9 @@ import (
 // speaker any more: other speakers cover for it for 30 s, and routers keep its routes for a while.
 const vacatedLifetime = 2 * time.Minute
 
-// vacatedStates returns the states of speakers to delete: those of vacated nodes with
-// Current=False, after leaving if the speaker was stopped. again is how long until the next one is
-// to be deleted; 0: there is none.
+// vacatedStates returns the SpeakerStates to delete: those of vacated nodes with Current=False. The state of
+// a stopped speaker is among them only after vacatedLifetime. again is how long until the next state is to be
+// deleted; 0: there is none.
 func (s *clusterState) vacatedStates(now time.Time) (list []*v1beta1.SpeakerState, again time.Duration) {
 	for i := range s.states {
 		state := &s.states[i]
@@ -54,8 +54,9 @@ func (r *Reconciler) forgetVacated(ctx context.Context, around *clusterState, f 
 	return nil
 }
 
-// forgetSpeaker deletes the SpeakerRouteSlices of a node, and then its SpeakerState, by which another try
-// finds them. An object that was written since it was read stays: the speaker may have come back.
+// forgetSpeaker deletes the SpeakerRouteSlices of a node and then its SpeakerState. The SpeakerState comes
+// last, since another try finds the slices by it. An object that was written since it was read stays: the
+// speaker may have come back.
 func (r *Reconciler) forgetSpeaker(ctx context.Context, state *v1beta1.SpeakerState) error {
 	slices := &metav1.PartialObjectMetadataList{}
 	slices.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("SpeakerRouteSliceList"))

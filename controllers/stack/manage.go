@@ -26,7 +26,7 @@ func observeReasonOf(stack *v1beta1.LoadBalancerStack) *observeReason {
 	case apiconv.IsPaused(stack):
 		r = observeReason{v1beta1.ReasonPaused, "the annotation " + v1beta1.AnnotationPause + " is set: the operator observes, and changes and restores nothing: remove the annotation when the work is done"}
 	case stack.Spec.ManagementState == v1beta1.Unmanaged:
-		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set it to Managed to have the spec followed again"}
+		r = observeReason{v1beta1.ReasonUnmanaged, "spec.managementState is Unmanaged: the operator observes, and changes and restores nothing: set the field to Managed when the operator is to follow the spec again"}
 	default:
 		return nil
 	}
@@ -64,8 +64,8 @@ func (r *Reconciler) renderObjects(spec v1beta1.LoadBalancerStackSpec, serviceMo
 	return wanted, nil
 }
 
-// observeOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses:
-// the time does not count for it.
+// observeOnly records the state of the wanted objects in f, and writes nothing. A rollout pauses: this time
+// does not count for it.
 func (r *Reconciler) observeOnly(ctx context.Context, wanted []*unstructured.Unstructured, around *clusterState, f *findings) error {
 	r.observed.since = time.Time{}
 	var absent []string

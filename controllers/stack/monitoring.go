@@ -21,8 +21,8 @@ import (
 // come and go, and a watch on a kind that does not exist fails repeatedly.
 const monitoringInterval = 30 * time.Second
 
-// hasServiceMonitors returns whether the API server has the kind ServiceMonitor. With an error it
-// returns whether the inventory has one, so that the ServiceMonitor stays and the pass can go on.
+// hasServiceMonitors reports whether the API server has the kind ServiceMonitor. With an error it reports
+// whether the inventory has a ServiceMonitor, so that the ServiceMonitor stays and the pass can go on.
 func (r *Reconciler) hasServiceMonitors(inventory []v1beta1.ObjectReference) (bool, error) {
 	if r.Kinds == nil {
 		return false, nil
@@ -39,7 +39,7 @@ func (r *Reconciler) hasServiceMonitors(inventory []v1beta1.ObjectReference) (bo
 	return slices.ContainsFunc(list.APIResources, func(resource metav1.APIResource) bool { return resource.Kind == kind.Kind }), nil
 }
 
-// readUncached returns an object of a kind that is not watched, nil if there is none.
+// readUncached returns an object of a kind that is not watched; nil: it does not exist.
 func (r *Reconciler) readUncached(ctx context.Context, ref v1beta1.ObjectReference) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvkOf(ref))
@@ -53,5 +53,5 @@ func (r *Reconciler) readUncached(ctx context.Context, ref v1beta1.ObjectReferen
 	return object, nil
 }
 
-// isAbsent returns whether an object, or its kind, does not exist.
+// isAbsent reports whether an error means that an object, or its kind, does not exist.
 func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }

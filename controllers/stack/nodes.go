@@ -30,20 +30,22 @@ const (
 
 // placement is where speakers run, and where they do not.
 type placement struct {
-	// down are the selected nodes that are not ready, or whose speaker no other speaker receives
-	// anything from.
+	// down are the selected nodes that are not ready, or from whose speaker no other speaker receives
+	// anything.
 	down map[string]bool
-	// unavailable lists those that are down, then those that cannot run a speaker.
+	// unavailable lists first the nodes that are down, and then the nodes that cannot run a speaker.
 	unavailable []v1beta1.UnavailableNode
 	// hosts are the selected nodes, without the pods and the reports of their speakers.
 	hosts map[string]rollout.Node
-	// counted are the nodes that are down and that the DaemonSet controller wants a pod on.
+	// counted are the nodes that are down and on which the DaemonSet controller wants a pod.
 	counted map[string]bool
-	// vacated are the nodes that are ready, are to have no speaker, and have no pod of one.
+	// vacated are the ready nodes that are to have no speaker, and that have no pod of a speaker.
 	vacated map[string]bool
-	// able is how many nodes can run a speaker, and selected how many the nodeSelector and the
-	// affinity select; nodes that are down are among them.
-	able, selected int
+	// able is how many nodes can run a speaker. It includes nodes that are down.
+	able int
+	// selected is how many nodes the nodeSelector and the affinity select. It includes nodes that are down.
+	selected int
+	// lacking are the ready nodes that should have a pod of a speaker and have none.
 	// lacking are the ready nodes that should have a pod of a speaker and have none.
 	lacking []string
 }
@@ -142,8 +144,8 @@ func whyNotReady(node *corev1.Node) string {
 	return strings.TrimSpace(fmt.Sprintf("Ready is %s since %s: %s", c.Status, c.LastTransitionTime.UTC().Format("2006-01-02 15:04:05 MST"), c.Message))
 }
 
-// selectsNode reports whether a node selector selects a node. If only the operating system does not
-// match, otherOS is that of the node.
+// selectsNode reports whether a node selector selects a node. If only the operating system does not match,
+// otherOS is the operating system of the node.
 func selectsNode(selector map[string]string, node *corev1.Node) (selected bool, otherOS string) {
 	for key, value := range selector {
 		has, labelled := node.Labels[key]
@@ -158,7 +160,7 @@ func selectsNode(selector map[string]string, node *corev1.Node) (selected bool, 
 	return otherOS == "", otherOS
 }
 
-// matchesAffinity returns whether a node has what the required node affinity of a pod template asks for.
+// matchesAffinity reports whether a node matches the required node affinity of a pod template.
 func matchesAffinity(affinity *corev1.Affinity, node *corev1.Node) bool {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return true
@@ -167,8 +169,8 @@ func matchesAffinity(affinity *corev1.Affinity, node *corev1.Node) bool {
 	return err == nil && selector.Match(node) // the API server refuses an invalid one
 }
 
-// daemonTolerations are those that the DaemonSet controller adds to every pod, and the one
-// that it adds to pods with the network of the host.
+// daemonTolerations are the tolerations that the DaemonSet controller adds to every pod. The last one it adds
+// only to pods that use the network of the host.
 var daemonTolerations = []corev1.Toleration{
 	{Key: taintNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 	{Key: taintUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
@@ -179,8 +181,8 @@ var daemonTolerations = []corev1.Toleration{
 	{Key: "node.kubernetes.io/network-unavailable", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-// untoleratedTaint returns the first taint of a node that keeps the pods of a DaemonSet away. Unless all
-// is set, the taints that Kubernetes sets on a node that is not ready do not count.
+// untoleratedTaint returns the first taint of a node that keeps the pods of a DaemonSet away. If all is
+// false, the taints that Kubernetes sets on a node that is not ready do not count.
 func untoleratedTaint(tolerations []corev1.Toleration, node *corev1.Node, all bool) string {
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
@@ -206,7 +208,7 @@ func podsByNode(pods []corev1.Pod) map[string][]*corev1.Pod {
 	return at
 }
 
-// nodeOf returns the node of a pod, also of one of a DaemonSet that is not scheduled yet.
+// nodeOf returns the node of a pod. Before a pod of a DaemonSet is scheduled, its affinity names the node.
 func nodeOf(pod *corev1.Pod) string {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName
@@ -244,8 +246,8 @@ func silentSpeakers(states []v1beta1.SpeakerState) map[string]bool {
 	return silent
 }
 
-// downPods are the pods that a workload has on nodes that are down: they are neither waited
-// for nor updated.
+// downPods counts the pods of a workload on nodes that are down. These pods are neither waited for nor
+// updated.
 type downPods struct{ desired, updated, ready int32 }
 
 // downDaemonPods counts the pods of a DaemonSet on the nodes in counted.
@@ -265,12 +267,12 @@ func (p *placement) downDaemonPods(d *appsv1.DaemonSet, pods []corev1.Pod) downP
 	return w
 }
 
-// labelTemplateGeneration is on each pod of a DaemonSet, with the template that it was made
-// from.
+// labelTemplateGeneration is the label of a DaemonSet's pod with the generation of the template that the pod
+// was made from.
 const labelTemplateGeneration = "pod-template-generation"
 
-// downDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count those
-// that are up to date.
+// downDeploymentPods counts the pods of a Deployment on the nodes that are down. It does not count which of
+// them are up to date.
 func (p *placement) downDeploymentPods(pods []corev1.Pod) downPods {
 	var w downPods
 	for i := range pods {

@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// announceDelay is how long a Service may have the condition Announced before it counts as not
-	// announced.
+	// announceDelay is how long the condition Announced of a Service may be False before the Service counts
+	// as not announced.
 	announceDelay = 3 * time.Second
 	// creationTimeout is how long a container may take to be created before its events are read.
 	creationTimeout = 20 * time.Second
-	// maxEventAge is how old an event may be that explains what is wrong now: controllers
-	// that back off try again within a quarter of an hour.
+	// maxEventAge is the age up to which an event explains a present problem: a controller that backs off
+	// tries again within a quarter of an hour.
 	maxEventAge = 20 * time.Minute
 	// maxEvents bounds how many events are read at once.
 	maxEvents = 100
@@ -92,8 +92,8 @@ func speakerTemplate(wanted []*unstructured.Unstructured) (corev1.PodSpec, error
 	return corev1.PodSpec{}, errors.New("the manifests have no DaemonSet")
 }
 
-// examineProblems records in f what is wrong with components, speakers and Services. Events that
-// cannot be read are a failure of their own, and leave all other findings.
+// examineProblems records in f what is wrong with components, speakers and Services. If events cannot be
+// read, it records that as another failure, and all other findings stay.
 func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBalancerStack, around *clusterState, f *findings) error {
 	var failed []error
 	now := time.Now()
@@ -121,8 +121,8 @@ func (r *Reconciler) examineProblems(ctx context.Context, stack *v1beta1.LoadBal
 	return errors.Join(failed...)
 }
 
-// readEvents reads the events of a component that waits: only they have the reason why its pods or
-// their containers are not created.
+// readEvents reads the events of a component that is not settled: only events show why its pods or their
+// containers are not created.
 func (r *Reconciler) readEvents(ctx context.Context, c *componentState, pods []corev1.Pod, around *clusterState, now time.Time) error {
 	var lacking []string
 	if c.missing > 0 && c.Kind == "DaemonSet" {
@@ -148,7 +148,7 @@ func (r *Reconciler) readEvents(ctx context.Context, c *componentState, pods []c
 	return err
 }
 
-// slowestPod returns the first pod, by name, of which no container was created for a while.
+// slowestPod returns the first pod, by name, for which no container has been created within creationTimeout.
 func slowestPod(pods []corev1.Pod, down map[string]bool, now time.Time) (name, node string) {
 	for i := range pods {
 		pod := &pods[i]
@@ -255,6 +255,6 @@ func orphansSentence(claims []v1beta1.IPAddressClaim, pools map[v1beta1.ObjectNa
 		return ""
 	}
 	slices.Sort(list)
-	return fmt.Sprintf("%d addresses in use came from pools that do not exist: %s: their Services keep them: create the pools again, or give these Services other addresses",
+	return fmt.Sprintf("%d addresses in use are from pools that do not exist: %s: their Services keep these addresses; create the pools again, or give the Services other addresses",
 		len(list), listNames(list))
 }

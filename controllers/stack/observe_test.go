@@ -57,8 +57,8 @@ func TestCountServices_OfAnotherClass(t *testing.T) {
 	foreign.Spec.Type, foreign.Spec.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, new("other.example/lb") // another load balancer's
 	services := []corev1.Service{plain, classed, foreign}
 	for class, want := range map[string]string{
-		"":               `spec.loadBalancerClass is not set, and 1 Services of another class keep their addresses: shop/classed: to move them, create them again without spec.loadBalancerClass, since their class is immutable`,
-		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: to move them, create them again with it, since their class is immutable`,
+		"":               `spec.loadBalancerClass is not set, and 1 Services of another class keep their addresses: shop/classed: create these Services again without spec.loadBalancerClass, since the class of a Service is immutable`,
+		"example.com/lb": `spec.loadBalancerClass is "example.com/lb", and 1 Services of another class keep their addresses: shop/plain: create these Services again with this class, since the class of a Service is immutable`,
 	} {
 		if got := countServices(services, class, noon).otherClassSentence(); got != want {
 			t.Errorf("class %q:\ngot  %s\nwant %s", class, got, want)
@@ -100,7 +100,7 @@ func TestOrphans(t *testing.T) {
 		claim("10.0.0.2", "gone", v1beta1.ClaimInUse), claim("10.0.0.1", "gone", v1beta1.ClaimInUse),
 		claim("10.0.0.3", "gone", v1beta1.ClaimReserved), claim("10.0.0.4", "there", v1beta1.ClaimInUse),
 	}, map[v1beta1.ObjectName]bool{"there": true})
-	if want := "2 addresses in use came from pools that do not exist: 10.0.0.1 (pool gone), 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
+	if want := "2 addresses in use are from pools that do not exist: 10.0.0.1 (pool gone), 10.0.0.2 (pool gone): "; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want it to start with %q", got, want)
 	}
 }

@@ -21,7 +21,7 @@ type lookUpResult struct {
 	ours bool
 	// unchanged is the object if it is as the operator applied it, and is to stay so; else nil.
 	unchanged *unstructured.Unstructured
-	// read is its metadata if it was read from the API server.
+	// read is the metadata of the object if it was read from the API server.
 	read *metav1.PartialObjectMetadata
 	// unread is why the object could not be read.
 	unread error
@@ -31,18 +31,20 @@ type lookUpResult struct {
 type passPlan struct {
 	// apply are the objects to write, in order.
 	apply []*unstructured.Unstructured
-	// read is the metadata of apply before it is written; none of an object that does not exist.
+	// read has the metadata of the objects in apply before they are written. An object that does not exist
+	// has none.
 	read map[v1beta1.ObjectReference]*metav1.PartialObjectMetadata
 	// unchanged are the wanted objects that need no apply, as they are in the cluster.
 	unchanged map[v1beta1.ObjectReference]*unstructured.Unstructured
 	// unread are the objects that could not be looked up, and why.
 	unread map[v1beta1.ObjectReference]error
-	// foreign are wanted, exist already and belong to somebody else.
+	// foreign are the wanted objects that exist already and belong to somebody else.
 	foreign []v1beta1.ObjectReference
 	// prune are objects that the operator made and that are no longer wanted.
 	prune []v1beta1.ObjectReference
-	// inventory has apply, unchanged and prune, and those of unread that it had before. It is
-	// recorded before anything is written, so that a crash leaves no object that it lacks.
+	// inventory has the objects in apply, unchanged and prune. It also has those objects in unread that the
+	// former inventory had. It is recorded before anything is written, so that it has every object of the
+	// operator even after a crash.
 	inventory []v1beta1.ObjectReference
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// upgradeInterval is how long until the next check if one has failed: only an upgrade changes the
+	// upgradeInterval is how long until the next check if a check has failed: only an upgrade changes the
 	// result.
 	upgradeInterval = time.Minute
 	// schemasTimeout bounds how long reading the schemas takes.
@@ -31,10 +31,10 @@ const (
 // unfitReason is why the operator changes nothing in the cluster.
 type unfitReason struct{ reason, message string }
 
-// checkPreflight checks whether this version can work in the cluster; nil: it can. The checks are repeated
-// until all pass once. revisions are the stored ones: a rollout that has not ended shows its version only
-// there. A revision that was rolled back everywhere does not count: the way from a release that fails is
-// back to the one before. It returns an error if no check fails and one could not be made.
+// checkPreflight returns why this version cannot work in the cluster; nil: it can. It checks until all checks
+// have passed once. revisions are the stored ones: they alone show the version of a rollout that has not
+// ended. A revision that was rolled back everywhere does not count, so that an administrator can go back to
+// the release before it. checkPreflight returns an error if no check fails and one could not be made.
 func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBalancerStack, revisions map[rollout.Revision]podTemplates) (*unfitReason, error) {
 	if r.fits {
 		return nil, nil
@@ -74,7 +74,7 @@ func (r *Reconciler) checkPreflight(ctx context.Context, stack *v1beta1.LoadBala
 	}[problem], message}, nil
 }
 
-// minorOf returns the minor version of Kubernetes 1, zero if it is not known.
+// minorOf returns the minor version of Kubernetes 1; zero: it is not known.
 func minorOf(info *version.Info) int {
 	minor, err := strconv.Atoi(strings.TrimRight(info.Minor, "+"))
 	if err != nil || info.Major != "1" {
@@ -83,7 +83,7 @@ func minorOf(info *version.Info) int {
 	return minor
 }
 
-// neededSchemas returns the fields that this version uses in lbstack's kinds.
+// neededSchemas returns the fields that this version uses in lbstack's kinds, by kind.
 func neededSchemas(scheme *runtime.Scheme) map[string]*preflight.Schema {
 	kinds := map[string]*preflight.Schema{}
 	for kind, is := range scheme.KnownTypes(v1beta1.GroupVersion) {

@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// eventsInterval is how long until the events of a component that is waited for are read again:
-	// they are not watched.
+	// eventsInterval is how long until the events of a component that is not settled are read again: events
+	// are not watched.
 	eventsInterval = 10 * time.Second
-	// foreignRetry is how long until an object of somebody else, or one that the API server
-	// refuses, is tried again: no watch shows the change that it waits for.
+	// foreignRetry is how long until the operator tries again to write an object of somebody else, or one
+	// that the API server refuses: no watch shows the change that it waits for.
 	foreignRetry = 10 * time.Second
 )
 
@@ -43,7 +43,7 @@ type Reconciler struct {
 	Reader client.Reader
 	// Events records events on the stack and on objects of it.
 	Events events.EventRecorder
-	// Image has the programs of the components.
+	// Image is the image with the programs of the components.
 	Image string
 	// Namespace of the operator, where the components run.
 	Namespace string
@@ -118,7 +118,7 @@ func (r *Reconciler) runAndReport(ctx context.Context, stack *v1beta1.LoadBalanc
 // runPass writes the wanted objects, deletes those that are no longer wanted, and records in f what it
 // found.
 func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
-	// Time in which any object cannot be read does not count for a rollout.
+	// Time in which an object cannot be read does not count for a rollout.
 	blind := func(err error) error {
 		f.ended = true
 		r.observed.noteAnswer(err, time.Now())
@@ -188,7 +188,7 @@ func (r *Reconciler) runPass(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return errors.Join(append(failed, r.examineProblems(ctx, stack, around, f))...)
 }
 
-// stackWriteError is a failed write to the stack itself, without which the pass must not go on.
+// stackWriteError is a failed write of the stack itself. The pass must not go on after it.
 type stackWriteError struct{ error }
 
 // Unwrap returns the error of the request.
@@ -278,7 +278,7 @@ func (r *Reconciler) findCachedFirst(ctx context.Context, object *unstructured.U
 	return lookUpResult{exists: at != nil, ours: at != nil && isOurs(at), read: at}, nil
 }
 
-// readMetadata reads an object's metadata from the API server, nil if there is none.
+// readMetadata reads an object's metadata from the API server; nil: the object does not exist.
 func (r *Reconciler) readMetadata(ctx context.Context, ref v1beta1.ObjectReference) (*metav1.PartialObjectMetadata, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(gvkOf(ref))

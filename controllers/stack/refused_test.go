@@ -36,7 +36,7 @@ func TestFail(t *testing.T) {
 		want  faultEnd
 		words string
 	}{
-		{name: "403", err: forbidden, want: endsByPerson, words: "the policy: give the operator the right, or change the policy"},
+		{name: "403", err: forbidden, want: endsByPerson, words: "the policy: grant the operator the right, or change the policy"},
 		{name: "422", err: apierrors.NewInvalid(schema.GroupKind{Kind: "Thing"}, "x", nil), want: endsByPerson, words: "is invalid"},
 		{name: "500", err: broken, want: endsByRetry, words: "no quorum"},
 		{name: "namespace that is being deleted", err: terminating, want: endsByRetry, words: "it ends"},

@@ -126,9 +126,9 @@ func reportingNodes(nodes []corev1.Node) map[string]bool {
 	return list
 }
 
-// runningPods names the components' pods that have not ended. A deleted pod on a node whose kubelet
-// does not report does not count, and neither does one whose grace period ended long ago: the API
-// server does not receive that they end.
+// runningPods returns a sentence with the pods of the components that have not ended; empty: all have ended.
+// A deleted pod does not count if the kubelet of its node does not report, or if its grace period ended long
+// ago: the API server is not informed when such a pod ends.
 func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) string {
 	var names []string
 	for i := range pods {
@@ -148,11 +148,11 @@ func runningPods(pods []corev1.Pod, reporting map[string]bool, now time.Time) st
 	return "waiting until these pods have ended: " + strings.Join(names, ", ")
 }
 
-// releaseServices removes addresses and conditions from the Services, and deletes what the speakers
-// reported and, if the spec requests that, the claims that the controller made. Claims of
-// administrators, and those without a holder, always stay: they reserve addresses. With HandOver the
-// addresses stay in the status: another load balancer gives them. If they were missing for a moment,
-// kube-proxy would drop their traffic, and the other load balancer might give other addresses.
+// releaseServices removes addresses and conditions from the Services, and deletes what the speakers reported.
+// If the spec requests it, it also deletes the claims that the controller made. Claims of administrators, and
+// claims without a holder, always stay: they reserve addresses. With HandOver the addresses stay in the
+// status, since another load balancer gives them. If they were missing for a moment, kube-proxy would drop
+// their traffic, and the other load balancer might give other addresses.
 func (r *Reconciler) releaseServices(ctx context.Context, stack *v1beta1.LoadBalancerStack) (string, error) {
 	var claims v1beta1.IPAddressClaimList
 	if err := r.Reader.List(ctx, &claims); err != nil {
@@ -208,8 +208,8 @@ func (r *Reconciler) endConflicts(ctx context.Context) error {
 	return nil
 }
 
-// forgetSpeakers deletes what the speakers reported. It reads the metadata only: there can be
-// hundreds of slices of each node.
+// forgetSpeakers deletes what the speakers reported. It reads only the metadata: a node can have hundreds of
+// slices.
 func (r *Reconciler) forgetSpeakers(ctx context.Context) error {
 	for _, kind := range []string{"SpeakerRouteSlice", "SpeakerState"} {
 		list := &metav1.PartialObjectMetadataList{}
@@ -243,9 +243,9 @@ func addressesByService(claims []v1beta1.IPAddressClaim) map[types.NamespacedNam
 	return held
 }
 
-// withoutOwnData returns the Service without what lbstack wrote on it, given the addresses that are
-// claimed for it; see apiconv.WithoutOwnData. With Keep an annotation has the addresses: claims are
-// deleted with their CRD.
+// withoutOwnData returns the Service without what lbstack wrote to it, see apiconv.WithoutOwnData. held are
+// the addresses that are claimed for the Service. With Keep, an annotation keeps these addresses, since the
+// claims are deleted with their CRD.
 func withoutOwnData(svc *corev1.Service, held map[string]bool, policy v1beta1.AddressRemoval) *corev1.Service {
 	own := func(a netip.Addr) bool { return held[a.String()] }
 	next := apiconv.WithoutOwnData(svc, own)

@@ -21,13 +21,13 @@ const eventAction = "ReconcileStack"
 // maxNote is the bound of an event's note.
 const maxNote = 1024
 
-// writeReport writes the condition for OLM, then the status if it has changed, and sends an event
-// if Ready has.
+// writeReport writes the condition for OLM, and then the status if it has changed. It sends an event if the
+// condition Ready has changed.
 func (r *Reconciler) writeReport(ctx context.Context, stack *v1beta1.LoadBalancerStack, f *findings) error {
 	next := buildStatus(stack.Status, *f)
 	unreported := r.reportUpgradeable(ctx, next.Conditions)
 	if unreported != nil && !apierrors.IsConflict(unreported) {
-		if f.removed { // but for this
+		if f.removed { // nothing but this condition is left
 			f.removed, f.removing = false, new("")
 		}
 		unreported = f.addFailure(v1beta1.ReasonReportFailed, unreported)
@@ -52,8 +52,8 @@ type readyEvent struct {
 	kind, reason, note string
 }
 
-// readyEvents returns an event if the condition Ready has another status or another reason than
-// before. Its message has the sentences of all other conditions.
+// readyEvents returns an event if the status or the reason of the condition Ready has changed. The message of
+// Ready has the sentences of all other conditions.
 func readyEvents(before, now []metav1.Condition) []readyEvent {
 	was, is := meta.FindStatusCondition(before, v1beta1.ConditionReady), meta.FindStatusCondition(now, v1beta1.ConditionReady)
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {

@@ -37,18 +37,19 @@ type changePlan struct {
 	rollout.Plan
 	// revisions whose templates are known: they are stored, or rendered in this pass.
 	revisions map[rollout.Revision]podTemplates
-	// pods are the names of the pods of speakers, by UID.
+	// pods are the names of the speakers' pods, by UID.
 	pods map[string]string
 }
 
-// version returns the version of lbstack of a revision, or its name if it has none.
+// version returns the version of lbstack in a revision, or the name of the revision if its version is not
+// known.
 func (c *changePlan) version(r rollout.Revision) string {
 	return cmp.Or(c.revisions[r].version, r.String())
 }
 
-// rollOut decides how the templates of the wanted workloads reach the nodes, and stores the decision
-// in the status of the stack. It returns the wanted objects with the templates that they are to have
-// now, and with the ControllerRevisions. revisions are the stored ones.
+// rollOut decides how the templates of the wanted workloads reach the nodes, and stores the decision in the
+// status of the stack. It returns the wanted objects with the templates that they are to have now, and with
+// the ControllerRevisions. revisions are the stored revisions; rollOut adds the wanted one.
 func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerStack, wanted []*unstructured.Unstructured, revisions map[rollout.Revision]podTemplates, around *clusterState, f *findings) (changePlan, []*unstructured.Unstructured, error) {
 	given, err := podTemplatesOf(wanted, r.Version)
 	if err != nil {
@@ -89,8 +90,8 @@ func (r *Reconciler) rollOut(ctx context.Context, stack *v1beta1.LoadBalancerSta
 	return c, objects, err
 }
 
-// decideRollout repeats the decision with the state that it returned until that no longer changes,
-// so that a pass deletes a pod only by a state that it has stored.
+// decideRollout decides again and again, each time from the state that the last decision returned, until the
+// state no longer changes. So a pass deletes a pod only in a step that it has stored.
 func (c *changePlan) decideRollout(state rollout.State) error {
 	for range maxDecisions {
 		_, state.GoodStored = c.revisions[state.Stored.Good]
@@ -130,8 +131,8 @@ var unappliedReasons = []string{
 	v1beta1.ReasonSpecInvalid, v1beta1.ReasonRenderFailed, v1beta1.ReasonReadFailed, v1beta1.ReasonApplyFailed,
 }
 
-// appliedGeneration returns the generation of which the last pass applied all objects; 0: the
-// conditions do not show that it did.
+// appliedGeneration returns the generation of the stack whose objects the last pass applied completely; 0:
+// the conditions do not show that.
 func appliedGeneration(conditions []metav1.Condition) int64 {
 	ready := meta.FindStatusCondition(conditions, v1beta1.ConditionReady)
 	if ready == nil || ready.Status == metav1.ConditionUnknown || slices.Contains(unappliedReasons, ready.Reason) {
@@ -140,9 +141,9 @@ func appliedGeneration(conditions []metav1.Condition) int64 {
 	return ready.ObservedGeneration
 }
 
-// readEndingPods reads, after the start of the process and after a deletion that failed, which pods
-// in the cache are already deleted or being deleted: the cache can be older than the last writes of
-// the process before this one, and a deletion whose answer was lost may have happened.
+// readEndingPods reads which pods in the cache are already deleted or being deleted. It reads them after the
+// start of the process, since the cache can be older than the last writes of the former process, and after a
+// failed deletion, since a deletion whose answer was lost may have happened.
 func (r *Reconciler) readEndingPods(ctx context.Context, around *clusterState) error {
 	o := &r.observed
 	if o.informed {
@@ -245,9 +246,9 @@ func (c *changePlan) templateFor(kind string, live rollout.Revision) (map[string
 	return nil, ""
 }
 
-// deleteSteppedPods deletes the pods that the plan replaces. If the DaemonSet was written in this
-// pass, step waits for the next pass: the DaemonSet controller must make the new pods from the
-// template of the target.
+// deleteSteppedPods deletes the pods that the plan replaces. If the DaemonSet was written in this pass, the
+// deletion waits for the next pass: the DaemonSet controller must make the new pods from the template of the
+// target.
 func (r *Reconciler) deleteSteppedPods(ctx context.Context, c *changePlan, steps passPlan, f *findings) error {
 	if len(c.Delete) == 0 {
 		return nil
@@ -265,8 +266,8 @@ func (r *Reconciler) deleteSteppedPods(ctx context.Context, c *changePlan, steps
 		switch {
 		case err == nil:
 			ctrllog.FromContext(ctx).Info("replacing the speaker of a node", "node", d.Node, "pod", pod.Name)
-		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // it is gone already
-		default: // perhaps the pod is not being deleted: the next pass reads that from the API server
+		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // the pod is gone already
+		default: // the pod may be deleted or not: the next pass reads that from the API server
 			r.observed.informed = false
 			return fmt.Errorf("deleting the pod %s to replace the speaker on %s: %w", pod.Name, d.Node, err)
 		}

@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// startSlack is how much earlier than its container a speaker may report to have started: both
-// times are from the clock of the node, in full seconds.
+// startSlack bounds how much earlier than its container a speaker may have started according to its report:
+// both times are from the clock of the node, in full seconds.
 const startSlack = time.Second
 
 // meshPortName is the name of the port of the mesh in the pod template of the speakers.
@@ -31,13 +31,13 @@ type rolloutMemory struct {
 	since    time.Time // since when the API server has answered; zero: it did not answer the last time
 	pods     map[types.UID]podReadiness
 	ending   map[types.UID]bool // pods whose deletion was requested, or that were gone when the process began
-	informed bool               // inform has run
+	informed bool               // readEndingPods has run
 	stack    types.UID
 	stored   rollout.Stored // the state that was last stored in the status; the cache may be older
-	applied  int64          // the generation of the stack of which all objects were applied last; 0: not known
+	applied  int64          // the last generation of the stack whose objects were all applied; 0: not known
 }
 
-// podReadiness of a pod, and since when it is so.
+// podReadiness is whether a pod is ready, and since when.
 type podReadiness struct {
 	ready    bool
 	restarts int32
@@ -55,7 +55,8 @@ func (o *rolloutMemory) noteAnswer(err error, now time.Time) {
 	}
 }
 
-// readinessOf returns whether a pod is ready, and since when with the present number of restarts.
+// readinessOf returns whether a pod is ready, and since when that and the number of restarts have not
+// changed.
 func (o *rolloutMemory) readinessOf(pod *corev1.Pod, now time.Time) podReadiness {
 	is := podReadiness{ready: isPodReady(pod), since: now}
 	for i := range pod.Status.ContainerStatuses {
@@ -67,7 +68,8 @@ func (o *rolloutMemory) readinessOf(pod *corev1.Pod, now time.Time) podReadiness
 	return is
 }
 
-// liveWorkloads reads Deployment and DaemonSet from the cache; empty ones: there are none.
+// liveWorkloads reads the Deployment and the DaemonSet from the cache. An object that does not exist is
+// empty.
 func (r *Reconciler) liveWorkloads(ctx context.Context) (*appsv1.Deployment, *appsv1.DaemonSet, error) {
 	deployment, daemonSet := &appsv1.Deployment{}, &appsv1.DaemonSet{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: "lbstack-controller"}, deployment); client.IgnoreNotFound(err) != nil {
@@ -113,7 +115,7 @@ func (r *Reconciler) rolloutFacts(around *clusterState, deployment *appsv1.Deplo
 	return s
 }
 
-// speakerPod returns the pod of a node; of several, one that is not ending.
+// speakerPod returns the pod of a node. If there are several, it prefers one that is not ending.
 func (r *Reconciler) speakerPod(pods []*corev1.Pod) *corev1.Pod {
 	var chosen *corev1.Pod
 	for _, pod := range pods {
@@ -160,7 +162,7 @@ func podFacts(pod *corev1.Pod, is podReadiness, ending bool) *rollout.Pod {
 	return p
 }
 
-// isReportOf reports whether a state is of the process that runs in a pod now.
+// isReportOf reports whether a SpeakerState is from the process that now runs in a pod.
 func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
 	if state.Status.Phase == "" || state.Status.Phase == v1beta1.SpeakerStopped {
 		return false
@@ -174,8 +176,7 @@ func isReportOf(state *v1beta1.SpeakerState, pod *corev1.Pod) bool {
 	return state.Status.StartedAt == nil
 }
 
-// outagesOf returns the Services that have endpoints, that nodes may announce, and that no node
-// announces.
+// outagesOf returns the Services that have endpoints and that no node announces although nodes may.
 func outagesOf(services []corev1.Service) []rollout.Outage {
 	var list []rollout.Outage
 	for i := range services {
@@ -204,7 +205,7 @@ func lastEdit(entries []metav1.ManagedFieldsEntry) time.Time {
 	return latest
 }
 
-// rolloutNode returns the facts about a node on which a rollout depends, without its pod and its report.
+// rolloutNode returns the facts about a node that a rollout depends on, without its pod and its report.
 func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 	n := rollout.Node{Silent: silent}
 	ready := readyOf(node)
@@ -220,7 +221,7 @@ func rolloutNode(node *corev1.Node, taint string, silent bool) rollout.Node {
 	return n
 }
 
-// problemsIn puts problems into a sentence.
+// problemsIn returns one sentence with all problems.
 func problemsIn(list []podProblem) string {
 	var words []string
 	for _, p := range list {

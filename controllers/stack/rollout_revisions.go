@@ -21,9 +21,10 @@ import (
 const (
 	// annotationRestarted is the annotation of a pod template that kubectl rollout restart sets.
 	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
-	// annotationVersion of a ControllerRevision is the version of lbstack of its templates.
+	// annotationVersion is the annotation of a ControllerRevision with the version of lbstack that rendered
+	// its templates.
 	annotationVersion = "lbstack.io/version"
-	// revisionPrefix precedes the name of a revision in that of its ControllerRevision.
+	// revisionPrefix and the name of a revision make the name of its ControllerRevision.
 	revisionPrefix = "lbstack-"
 )
 
@@ -31,8 +32,8 @@ const (
 type podTemplates struct {
 	Controller map[string]any `json:"controller"`
 	Speaker    map[string]any `json:"speaker"`
-	// Restart is the annotation of the speakers that kubectl rollout restart set. A new value makes
-	// a new revision, although the template is the same.
+	// Restart is the value that kubectl rollout restart set in the annotation of the speakers. A new value
+	// makes a new revision, although the template is the same.
 	Restart string `json:"restart,omitempty"`
 
 	version string // of lbstack
@@ -61,8 +62,8 @@ func podTemplatesOf(objects []*unstructured.Unstructured, version string) (podTe
 	return t, nil
 }
 
-// restartOf returns the restart annotation of the speakers. If somebody deleted the DaemonSet, it returns
-// that of the last templates, so that the deletion makes no new revision.
+// restartOf returns the restart annotation of the speakers. If somebody deleted the DaemonSet, it returns the
+// annotation in the last templates, so that the deletion makes no new revision.
 func restartOf(daemonSet *appsv1.DaemonSet, last podTemplates) string {
 	if daemonSet.UID == "" {
 		return last.Restart
@@ -70,7 +71,7 @@ func restartOf(daemonSet *appsv1.DaemonSet, last podTemplates) string {
 	return daemonSet.Spec.Template.Annotations[annotationRestarted]
 }
 
-// revision names templates by their hashes.
+// revision returns the revision of the templates, which has their hashes.
 func (t podTemplates) revision() (rollout.Revision, error) {
 	controller, err := hashOf(t.Controller, "")
 	if err != nil {

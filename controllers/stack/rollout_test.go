@@ -291,15 +291,15 @@ func TestChangePlan_Words(t *testing.T) {
 		t.Errorf("announcements that are no evidence: got %q, want that they are not checked", c.finding().status.Message)
 	}
 	c.Progress.Unproven = []lb.NodeName{"node2"}
-	if !strings.Contains(c.finding().status.Message, "does not show on node2 that it announces addresses, so that one more node is tried alone") {
+	if !strings.Contains(c.finding().status.Message, "no evidence on node2 that the revision announces addresses, so one more node is tried alone") {
 		t.Errorf("canary that shows nothing: got %q, want that it does not show", c.finding().status.Message)
 	}
 	c.Progress.Waiting, c.Progress.Following = nil, nil
-	if got := c.finding().status.Message; !strings.Contains(got, "does not show on node2") || strings.Contains(got, "one more node") {
+	if got := c.finding().status.Message; !strings.Contains(got, "no evidence on node2") || strings.Contains(got, "one more node") {
 		t.Errorf("canary that shows nothing, and no other node: got %q, want that it does not show, and no other node", got)
 	}
 	c.Next = rollout.Stored{Phase: rollout.PhaseRollingBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "why", Unreceived: true}}
-	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "tried again if the network carries no announcements") {
+	if f := c.finding(); f.reason != v1beta1.ReasonRollingBack || !strings.Contains(f.failure, "if nodes receive no announcements from that revision either, the failed one is tried again") {
 		t.Errorf("failure of announcements alone: got %s, %q, want that it may be tried again", f.reason, f.failure)
 	}
 	c.Next = rollout.Stored{Phase: rollout.PhaseRolledBack, Revision: two, Good: one, Failure: rollout.Failure{Node: "node4", Why: "the pod p: it keeps ending"}}

@@ -15,23 +15,26 @@ import (
 // maxRolloutMessage is the bound of RolloutStatus.Message.
 const maxRolloutMessage = 1024
 
-// rolloutFinding is what a pass reports of a rollout.
+// rolloutFinding is what a pass reports about a rollout.
 type rolloutFinding struct {
 	status *v1beta1.RolloutStatus
 	// moving reports whether a rollout or a rollback is under way, see isMoving.
 	moving bool
-	// brief is the message of status without the problems of pods: for conditions that list them.
+	// brief is the message of status without the problems of pods, for conditions that list these problems
+	// elsewhere.
 	brief string
-	// version is that of the revision that the components are to have.
+	// version is the version of the revision that the components are to have.
 	version string
-	// reason and failure are set if the revision failed.
-	reason, failure string
+	// reason is the reason of the condition Ready for a failed revision; empty: none failed.
+	reason string
+	// failure is a sentence about the failed revision.
+	failure string
 	// again is how long until the next decision; 0: none is needed.
 	again time.Duration
 }
 
-// failureBeside returns the sentence about the revision that failed, without the problems of pods that
-// the sentences about the components have.
+// failureBeside returns the sentence about the failed revision. It leaves out the problems of pods that the
+// sentences about the components have.
 func (f *rolloutFinding) failureBeside(components []componentState) string {
 	sentence := f.failure
 	for _, c := range components {
@@ -52,10 +55,10 @@ func (f *rolloutFinding) nextDecision() time.Duration {
 	return f.again
 }
 
-// finding returns what the pass reports of the rollout.
+// finding returns what the pass reports about the rollout.
 func (c *changePlan) finding() *rolloutFinding {
 	f := &rolloutFinding{moving: isMoving(c.Next), version: c.version(c.Progress.Target), again: c.Again}
-	if f.moving { // only a pass notices that the API server does not answer
+	if f.moving { // no watch event shows that the API server does not answer: only a pass notices it
 		f.again = shorterWait(f.again, eventsInterval)
 	}
 	f.status = apiconv.RolloutStatus(c.Next, c.Progress, bounded.Cut(c.progressMessage(false), maxRolloutMessage))
@@ -76,8 +79,8 @@ func isMoving(s rollout.Stored) bool {
 	return false
 }
 
-// progressMessage describes the progress of a rollout. A brief message names the nodes that are
-// waited for without the reasons.
+// progressMessage describes the progress of a rollout. A brief message leaves out what the rollout waits for
+// on each node.
 func (c *changePlan) progressMessage(brief bool) string {
 	p := c.Progress
 	words := []string{fmt.Sprintf("%d of %d speakers are ready on %s", p.Updated, p.Total, c.targetName())}
@@ -85,14 +88,14 @@ func (c *changePlan) progressMessage(brief bool) string {
 		words = append(words, "the controller is replaced first")
 	}
 	if c.isUnverified() {
-		words = append(words, "whether speakers announce their addresses is not checked: nodes of the last good revision received no announcements of each other either, as with a private VLAN or isolated ports")
+		words = append(words, "whether speakers announce their addresses is not checked: with the last good revision the nodes received no announcements of each other, as with a private VLAN or isolated ports")
 	}
 	if len(p.Unproven) > 0 {
 		tail := ""
 		if len(p.Waiting) > 0 || len(p.Following) > 0 {
-			tail = ", so that one more node is tried alone"
+			tail = ", so one more node is tried alone"
 		}
-		words = append(words, "it does not show on "+listNames(nodeNames(p.Unproven))+" that it announces addresses"+tail)
+		words = append(words, "no evidence on "+listNames(nodeNames(p.Unproven))+" that the revision announces addresses"+tail)
 	}
 	var late []string
 	for _, note := range p.Waiting {
@@ -121,13 +124,13 @@ func (c *changePlan) progressMessage(brief bool) string {
 	return strings.Join(words, "; ")
 }
 
-// isUnverified reports whether new speakers are rolled out without the evidence of their announcements.
+// isUnverified reports whether new speakers are rolled out without evidence that they announce addresses.
 func (c *changePlan) isUnverified() bool {
 	return c.Next.Unverified && c.Next.Revision.Speaker != c.Next.Good.Speaker && (c.Next.Phase == rollout.PhaseCanary || c.Next.Phase == rollout.PhaseSpeakers)
 }
 
-// targetName names the revision that the components are to have: by its version or, if the other
-// revision has the same version, by both.
+// targetName returns the name of the revision that the components are to have: its version, with its hashes
+// if the other revision of the rollout has the same version.
 func (c *changePlan) targetName() string {
 	version := c.version(c.Progress.Target)
 	if other := c.otherRevision(); other != (rollout.Revision{}) && c.version(other) == version {
@@ -136,7 +139,7 @@ func (c *changePlan) targetName() string {
 	return version
 }
 
-// otherRevision returns the revision that the components had before, or that failed.
+// otherRevision returns the other revision of the rollout: the former one, or the one that failed.
 func (c *changePlan) otherRevision() rollout.Revision {
 	if c.Progress.Target == c.Next.Good {
 		return c.Next.Failed()
@@ -151,7 +154,8 @@ func nodeNames(nodes []lb.NodeName) (list []string) {
 	return list
 }
 
-// failureSentence returns a sentence about the revision that failed, and what to do; empty: none did.
+// failureSentence returns the reason and a sentence about the failed revision, with what to do; empty: none
+// failed.
 func (c *changePlan) failureSentence() (reason, sentence string) {
 	failed := c.Next.Failed()
 	if failed == (rollout.Revision{}) {
@@ -162,12 +166,12 @@ func (c *changePlan) failureSentence() (reason, sentence string) {
 		where = fmt.Sprintf(" on %s", c.Next.Failure.Node)
 	}
 	what := fmt.Sprintf("the revision %s (%s) failed%s: %s", failed, c.version(failed), where, c.Next.Failure.Why)
-	const remedy = "correct the spec or the image of the operator, or annotate the LoadBalancerStack with another " + v1beta1.AnnotationRetry + " to try it again"
+	const remedy = "correct the spec or the image of the operator, or change the annotation " + v1beta1.AnnotationRetry + " of the LoadBalancerStack to try the revision again"
 	switch c.Next.Phase {
 	case rollout.PhaseRollingBack:
 		again := ""
 		if c.Next.Failure.Unreceived {
-			again = ", and it is tried again if the network carries no announcements of that one either"
+			again = "; if nodes receive no announcements from that revision either, the failed one is tried again"
 		}
 		return v1beta1.ReasonRollingBack, fmt.Sprintf("%s: the components go back to the revision %s (%s)%s", what, c.Next.Good, c.version(c.Next.Good), again)
 	case rollout.PhaseRolledBack:

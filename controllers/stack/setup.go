@@ -36,10 +36,10 @@ import (
 // ownedSelector selects the objects that the operator made.
 var ownedSelector = labels.SelectorFromSet(labels.Set{v1beta1.LabelManagedBy: v1beta1.ManagedByOperator})
 
-// CacheOptions restrict the cache to the objects that the operator made, to all IPAddressPools, and to
-// the objects that show the state of the components. Of namespaced kinds it has the operator's
-// namespace only, except of Services. Of Secrets it has one name only, so that the operator needs no
-// right to read others.
+// CacheOptions restrict the cache to the objects that the operator made, to all IPAddressPools, and to the
+// objects that show the state of the components. The cache has namespaced objects, except Services, only from
+// the operator's namespace. It has only one Secret, by name, so that the operator needs no right to read
+// others.
 func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, error) {
 	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{}}
 	inPages := []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &v1beta1.SpeakerState{}}
@@ -70,8 +70,8 @@ func CacheOptions(scheme *runtime.Scheme, namespace string) (cache.Options, erro
 }
 
 // passwordsCache returns a cache that has the Secret with the passwords of BGP sessions, without the
-// passwords. It is a second cache, since the role of the operator allows it to list Secrets by name
-// only, and a list can select one name.
+// passwords. It is a second cache: the role of the operator allows it to list Secrets only by name, and a
+// list can select only one name.
 func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -87,8 +87,8 @@ func passwordsCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	return c, mgr.Add(c)
 }
 
-// SetupWithManager starts the controller with the manager. Every kind that is
-// rendered is watched: objects that are changed or deleted are restored.
+// SetupWithManager adds the controller to the manager. Every kind that is rendered is watched, so that
+// objects that are changed or deleted are restored.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: v1beta1.LoadBalancerStackName}}
 	theStack := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
@@ -121,8 +121,8 @@ func emptyObject(scheme *runtime.Scheme, kind manifests.Kind) (client.Object, er
 	return object.(client.Object), nil
 }
 
-// stackChanged drops changes of the status, which the operator makes, and of annotations
-// of others.
+// stackChanged reports whether an update of the stack requires a pass. Changes of the status, which the
+// operator makes, and of annotations that are not lbstack's do not.
 func stackChanged(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 		e.ObjectOld.GetAnnotations()[v1beta1.AnnotationRetry] != e.ObjectNew.GetAnnotations()[v1beta1.AnnotationRetry] ||
@@ -138,8 +138,8 @@ func requestAnnotations(stack client.Object) map[string]string {
 	return all
 }
 
-// affectsPass drops frequent changes of which a pass reads nothing: of the number of used addresses of
-// a pool, and of the number of sessions with a router.
+// affectsPass reports whether an update of an object changes what a pass reads. It ignores frequent changes
+// that no pass reads, such as how many addresses of a pool are used, or how many sessions a router has.
 func affectsPass(e event.UpdateEvent) bool {
 	before, ok1 := statusConditions(e.ObjectOld)
 	now, ok2 := statusConditions(e.ObjectNew)
@@ -153,7 +153,7 @@ func affectsPass(e event.UpdateEvent) bool {
 		}) || downReason(before) != downReason(now)
 }
 
-// downReason returns the reason why a router has no routes, see downReasons; empty: it has routes.
+// downReason returns the reason why a router has no addresses, see downReasons; empty: it has addresses.
 func downReason(list []metav1.Condition) string {
 	c := meta.FindStatusCondition(list, v1beta1.ConditionEstablished)
 	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(downReasons, c.Reason) {
@@ -162,7 +162,8 @@ func downReason(list []metav1.Condition) string {
 	return c.Reason
 }
 
-// statusConditions returns the conditions of an object if a pass reads nothing else of its status.
+// statusConditions returns the conditions of an object if a pass reads nothing else of its status, and false
+// otherwise.
 func statusConditions(object client.Object) ([]metav1.Condition, bool) {
 	switch o := object.(type) {
 	case *v1beta1.IPAddressPool:

@@ -16,14 +16,16 @@ import (
 
 // Bounds of the cached parts of objects that tenants may have written.
 const (
-	maxMadeKeys, maxMadeBytes = 64, 4 << 10
-	maxNodeName               = 253
-	maxContainers             = 4
-	maxRestartMark            = 64
-	maxWaiting                = 1 << 10 // the message of a waiting container has the name of its image
+	maxMadeKeys    = 64      // labels, or annotations, of an object of the operator
+	maxMadeBytes   = 4 << 10 // of its metadata
+	maxNodeName    = 253     // bytes
+	maxContainers  = 4       // of a Pod
+	maxRestartMark = 64      // bytes
+	maxWaiting     = 1 << 10 // bytes: the message of a waiting container has the name of its image
 )
 
-// stripped returns a transform that applies strip, which returns the parts of an object that are read.
+// stripped returns a transform of the cache that applies strip to objects of one type. strip returns the
+// parts of an object that are read.
 func stripped[T client.Object](strip func(T) T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(T); ok {
@@ -54,8 +56,8 @@ func stripNode(from *corev1.Node) *corev1.Node {
 	return to
 }
 
-// stripPod keeps the node of a Pod, or the one that a Pod of a DaemonSet is to run on, three labels, the
-// port of the mesh, and the parts of the status that show problems.
+// stripPod keeps the node of a Pod, three labels, the port of the mesh, and the parts of the status that show
+// problems. Of a Pod that is not scheduled yet, it keeps the node that the affinity names.
 func stripPod(from *corev1.Pod) *corev1.Pod {
 	to := &corev1.Pod{TypeMeta: from.TypeMeta, ObjectMeta: stripMeta(from.ObjectMeta)}
 	for _, key := range []string{v1beta1.LabelComponent, labelTemplateGeneration, v1beta1.LabelRevision} {
@@ -87,7 +89,7 @@ func stripPod(from *corev1.Pod) *corev1.Pod {
 	return to
 }
 
-// affinityTo returns the affinity from which nodeOf reads the node; nil: no node.
+// affinityTo returns an affinity in which nodeOf finds the node; nil: there is no node.
 func affinityTo(node string) *corev1.Affinity {
 	if node == "" {
 		return nil
@@ -151,11 +153,10 @@ func stripClaim(from *v1beta1.IPAddressClaim) *v1beta1.IPAddressClaim {
 	return to
 }
 
-// stripMade returns a transform for objects of a built-in kind that have the operator's label. It
-// keeps the metadata that show whether anybody changed the object, and the state of a workload. Of
-// an object with more metadata than the operator writes it keeps only what identifies the object,
-// which then never counts as unchanged: if it is the operator's, a pass reads it from the API
-// server.
+// stripMade returns a transform for objects of a built-in kind that have the operator's label. It keeps the
+// metadata that show whether anybody changed the object, and the state of a workload. If an object has more
+// metadata than the operator writes, the transform keeps only what identifies it. Such an object never counts
+// as unchanged: if it is the operator's, a pass reads it from the API server.
 func stripMade(kind client.Object) func(any) (any, error) {
 	return func(in any) (any, error) {
 		from, ok := in.(client.Object)
@@ -183,7 +184,7 @@ func stripMade(kind client.Object) func(any) (any, error) {
 	}
 }
 
-// stripMadeMeta returns the metadata from which revisionOf makes a revision, within bounds.
+// stripMadeMeta returns the metadata that identify a state of an object, within bounds.
 func stripMadeMeta(from metav1.ObjectMeta) metav1.ObjectMeta {
 	from.ManagedFields = nil
 	if len(from.Labels) > maxMadeKeys || len(from.Annotations) > maxMadeKeys || from.Size() > maxMadeBytes {

@@ -24,25 +24,25 @@ func (r *Reconciler) takeOver(ctx context.Context, live, wanted *unstructured.Un
 	}
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, others, fieldOwner)
 	if err != nil {
-		return fmt.Errorf("finding out what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
+		return fmt.Errorf("finding out what the field managers %s changed in the %s: %w", listNames(sets.List(others)), describeObject(refOf(wanted)), err)
 	}
 	if len(patch) == 0 {
 		return nil
 	}
 	if err := r.Client.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(fieldOwner)); err != nil {
-		return fmt.Errorf("taking over what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
+		return fmt.Errorf("taking over what the field managers %s changed in the %s: %w", listNames(sets.List(others)), describeObject(refOf(wanted)), err)
 	}
 	again := wanted.DeepCopy()
 	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(again), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("removing what %v changed in the %s: %w", sets.List(others), describeObject(refOf(wanted)), err)
+		return fmt.Errorf("removing what the field managers %s changed in the %s: %w", listNames(sets.List(others)), describeObject(refOf(wanted)), err)
 	}
 	live.Object = again.Object
 	return nil
 }
 
-// specEditors returns the field managers that own fields in the spec of an object by an update.
-// Fields do not count that were written through a subresource, such as scale and status, nor the
-// metadata of the pod template, where `kubectl rollout restart` sets an annotation.
+// specEditors returns the field managers that own fields in the spec of an object through an update. Fields
+// that were written through a subresource, such as scale and status, do not count. The metadata of the pod
+// template do not count either: `kubectl rollout restart` sets an annotation there.
 func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 	editors := sets.New[string]()
 	for _, entry := range entries {
@@ -62,7 +62,7 @@ func specEditors(entries []metav1.ManagedFieldsEntry) sets.Set[string] {
 	return editors
 }
 
-// holdsMoreThan reports whether a set of fields has any but the one at the path.
+// holdsMoreThan reports whether a set of fields has a field other than the one at the path.
 func holdsMoreThan(fields map[string]json.RawMessage, path ...string) bool {
 	for name, raw := range fields {
 		switch {

@@ -20,12 +20,13 @@ import (
 // operatorConditions is the kind with which an operator reports to the Operator Lifecycle Manager.
 var operatorConditions = schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v2", Kind: "OperatorCondition"}
 
-// conditionUpgradeable is its condition that is False while OLM is not to update the operator.
+// conditionUpgradeable is the condition of an OperatorCondition that is False while OLM may not update the
+// operator.
 const conditionUpgradeable = "Upgradeable"
 
-// upgradeableCondition returns whether OLM may update the operator: not while an installation, a change or the
-// removal is under way. While one of these fails, it may: an update may end the failure. That only a report
-// fails shows nothing about them.
+// upgradeableCondition returns the condition for OLM. OLM may not update the operator while an installation,
+// a change or the removal is under way. If one of these fails, OLM may, since an update can end the failure.
+// A report that fails is no such failure.
 func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	progressing := meta.FindStatusCondition(conditions, v1beta1.ConditionProgressing)
 	degraded := meta.FindStatusCondition(conditions, v1beta1.ConditionDegraded)
@@ -40,8 +41,8 @@ func upgradeableCondition(conditions []metav1.Condition) metav1.Condition {
 	return metav1.Condition{Type: conditionUpgradeable, Status: metav1.ConditionFalse, Reason: progressing.Reason, Message: bounded.Cut(message, maxNote)}
 }
 
-// reportUpgradeable writes the condition for OLM, if OLM has installed the operator and status or
-// reason differ from what this process wrote last. OLM grants the right to write this one object.
+// reportUpgradeable writes the condition for OLM if OLM has installed the operator, and if the status or the
+// reason differs from what this process wrote last. OLM grants the right to write this one object.
 func (r *Reconciler) reportUpgradeable(ctx context.Context, conditions []metav1.Condition) error {
 	now := upgradeableCondition(conditions)
 	if r.OperatorCondition == "" || r.reported.Status == now.Status && r.reported.Reason == now.Reason {

@@ -37,7 +37,7 @@ func aroundKinds(namespace string) map[client.Object]cache.ByObject {
 	}
 }
 
-// watchAround requests a pass after changes of these kinds, with the delay gathering.
+// watchAround requests a pass gatherDelay after a change of an object of these kinds.
 func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) *builder.Builder {
 	later := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		queue.AddAfter(request, gatherDelay)
@@ -58,7 +58,7 @@ func (r *Reconciler) watchAround(b *builder.Builder, request reconcile.Request) 
 	return b
 }
 
-// requiresPass reports whether anything has changed that requires a pass. The numbers of what a speaker
+// requiresPass reports whether a change requires a pass. The number of addresses and routes that a speaker
 // announces, and the time of the last edit of a Service, change often and require none.
 func requiresPass(e event.UpdateEvent) bool {
 	before, now := e.ObjectOld.DeepCopyObject().(client.Object), e.ObjectNew.DeepCopyObject().(client.Object)

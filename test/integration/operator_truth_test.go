@@ -290,10 +290,10 @@ func TestStack_EditOfAGeneratedObjectIsReverted(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.becomes(p, func(client.Object) bool { return p.Spec.Addresses[0] == "192.168.1.240-192.168.1.250" })
-	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited it, and it was put back to what the LoadBalancerStack default asks for: edit the LoadBalancerStack instead")
+	b.hasEvent(p, v1beta1.ReasonEditReverted, "the field manager vendor-tool edited the object, and it was restored to what the LoadBalancerStack default asks for: edit the LoadBalancerStack instead")
 	remove(t, b.Client, ad)
 	b.exists(ad)
-	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "it did not exist any more, and was made again, since the LoadBalancerStack default asks for it")
+	b.hasEvent(ad, v1beta1.ReasonDeletionReverted, "the object was deleted, and the operator made it again, since the LoadBalancerStack default asks for it")
 	b.restoredCounts(metrics, scraper, `{kind="IPAddressPool",manager="vendor-tool"} 1`, `{kind="L2Advertisement",manager=""} 1`)
 }
 
@@ -389,7 +389,7 @@ func TestStack_ServicesThatNothingAnnouncesAreCounted(t *testing.T) {
 	b.shows(v1beta1.ConditionAvailable, "0 of 1 Services with an address are announced; not announced: default/unannounced (NoAdvertisement)")
 	is(metav1.ConditionTrue, v1beta1.ReasonAnnounced)
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionTrue, v1beta1.ReasonServicesOfOtherClass)
-	b.shows(v1beta1.ConditionReady, "1 Services of another class keep their addresses: default/unannounced: to move them, create them again")
+	b.shows(v1beta1.ConditionReady, "1 Services of another class keep their addresses: default/unannounced: create these Services again")
 	b.shows(v1beta1.ConditionAvailable, "all 1 Services with an address are announced")
 	b.editStack(func(spec *v1beta1.LoadBalancerStackSpec) { spec.LoadBalancerClass = "example.com/nobody" })
 	b.hasCondition(v1beta1.ConditionReady, metav1.ConditionFalse, v1beta1.ReasonRollingOut) // the controller starts anew

@@ -27,15 +27,15 @@ const (
 // foreignHost is a host that uses an address, or did so a short time ago.
 type foreignHost struct {
 	reports.ForeignHost
-	// until when the address is held back; zero while the host is reported.
+	// until is when the address is given again; zero while the host is reported.
 	until time.Time
-	// reportedOnly means that the pool gives the address all the same; see ipam.Losses.
+	// reportedOnly means that the pool gives the address although the host uses it; see ipam.Losses.
 	reportedOnly bool
 }
 
-// rememberHosts returns the foreign hosts by address: those that the speakers report now and, for holdBack,
-// those that they reported before. A host that is not reported any more is dropped at once if the node
-// that reported it, or a later owner, announces the address without a conflict.
+// rememberHosts returns the foreign hosts by address: the hosts that the speakers report now and, for
+// holdBack, the hosts that they reported before. A host that is not reported any more is dropped at once if
+// the node that reported it, or a later owner, announces the address without a conflict.
 func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports, at time.Time) map[netip.Addr]foreignHost {
 	next := map[netip.Addr]foreignHost{}
 	for address, host := range now.Hosts {
@@ -57,7 +57,7 @@ func rememberHosts(before map[netip.Addr]foreignHost, now reports.MergedReports,
 	return next
 }
 
-// takenByHosts returns the addresses of the hosts as addresses that no pool can give, in order.
+// takenByHosts returns the addresses of foreign hosts as ranges that no pool can give, in order.
 func takenByHosts(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	var list []ipam.TakenRange
 	for address, f := range hosts {
@@ -67,8 +67,8 @@ func takenByHosts(hosts map[netip.Addr]foreignHost) []ipam.TakenRange {
 	return list
 }
 
-// foreignStatus returns status.foreign of a pool: the first maxForeign of its addresses that foreign hosts
-// use.
+// foreignStatus returns status.foreign of a pool. It lists the first maxForeign addresses of the pool that
+// foreign hosts use.
 func foreignStatus(p ipam.Pool, hosts map[netip.Addr]foreignHost) []v1beta1.ForeignAddress {
 	var list []foreignHost
 	for address := range p.Foreign {
@@ -167,8 +167,8 @@ func rangesContain(ranges []lb.Range, address netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r lb.Range) bool { return r.Contains(address) })
 }
 
-// storedLosses returns, from the status of pools, when they lost addresses. Times in the future, because of an
-// edit or a wrong clock, are set to now, so that they do not count for ever.
+// storedLosses returns when pools lost addresses, from the status of the pools. A time in the future, because
+// of an edit or a wrong clock, is set to now, so that it does not count for ever.
 func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	losses := ipam.Losses{}
 	for i := range pools {
@@ -182,7 +182,7 @@ func storedLosses(pools []v1beta1.IPAddressPool, now time.Time) ipam.Losses {
 	return losses
 }
 
-// nextReturn returns when the next address is given again; zero: never.
+// nextReturn returns when the next address is given again; zero: no address is held back.
 func nextReturn(hosts map[netip.Addr]foreignHost) time.Time {
 	var next time.Time
 	for _, f := range hosts {

@@ -78,7 +78,7 @@ func takenByNodes(ctx context.Context, reader client.Reader) ([]ipam.TakenRange,
 	return ipam.TakenByNodes(list), nil
 }
 
-// readAnnouncementObjects reads what decides whether hosts of the local network can reach the
+// readAnnouncementObjects reads the objects that decide whether hosts of the local network can reach the
 // addresses of pools.
 func readAnnouncementObjects(ctx context.Context, reader client.Reader) (validity.Network, error) {
 	var layer2 v1beta1.L2AdvertisementList

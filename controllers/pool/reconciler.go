@@ -1,6 +1,6 @@
-// Package pool sets the pools of the allocations from the IPAddressPools, and reports on
-// each of them whether its addresses are given out, how many are in use, and what
-// is wrong. It is the only writer of IPAddressPool status.
+// Package pool reads the IPAddressPools into the view of allocations, and writes the status of each pool:
+// whether its addresses are given, how many are in use, and what is wrong. It is the only writer of this
+// status.
 package pool
 
 import (
@@ -48,23 +48,23 @@ const (
 	recheckDelay = 30 * time.Second
 )
 
-// Reconciler writes IPAddressPool status and the view's pools.
+// Reconciler writes the status of the IPAddressPools, and sets the pools of the view of allocations.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
 	// Events records what changed, on the pool.
 	Events events.EventRecorder
-	// Allocations gets the pools, once it is loaded.
+	// Allocations is the view that gets the pools.
 	Allocations *allocations.View
 	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
-	// Metrics counts; nil counts nothing.
+	// Metrics counts conflicts; nil: none are counted.
 	Metrics *metrics.Metrics
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
-	// hosts are the foreign hosts that use addresses of the pools; nil before the
-	// first reconcile. Their status in the cache may lack the last write.
+	// hosts are the foreign hosts that use addresses of the pools; nil before the first reconcile. The status
+	// of the pools in the cache may lack the last write of them.
 	hosts map[netip.Addr]foreignHost
 	// losses are the addresses that pools lost to foreign hosts; nil before the first reconcile.
 	losses ipam.Losses
@@ -213,8 +213,8 @@ func (r *Reconciler) untilNextReconcile() time.Duration {
 	return recheckDelay
 }
 
-// writeStatus writes the status of a pool if it has changed. If another writer undoes that each time, it
-// writes nothing yet and returns how long to wait.
+// writeStatus writes the status of a pool if it has changed. If another writer undoes the write each time,
+// writeStatus writes nothing yet and returns how long to wait.
 func (r *Reconciler) writeStatus(ctx context.Context, object *v1beta1.IPAddressPool, result validity.PoolResult, state ipam.PoolState) (wait time.Duration, err error) {
 	next := desiredStatus(object, result, state)
 	wanted, err := statusFingerprint(object, result, state)
@@ -251,8 +251,8 @@ func statusFingerprint(object *v1beta1.IPAddressPool, result validity.PoolResult
 	return string(text), err
 }
 
-// worthAnEvent reports whether a condition has changed. Of new conditions, only Ready is
-// reported if nothing is wrong.
+// worthAnEvent reports whether a condition has changed in a way that requires an event. A new condition
+// requires one if it is Ready, or if something is wrong.
 func worthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	if before == nil {
 		return now.Type == v1beta1.ConditionReady || isBad(now)

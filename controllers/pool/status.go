@@ -19,7 +19,8 @@ import (
 const (
 	// maxImpact is the bound of status.impact.
 	maxImpact = 64
-	// fewFreeDivisor means that few addresses are free when at most one in fewFreeDivisor is.
+	// fewFreeDivisor decides when few addresses of a pool are free: when at most one in fewFreeDivisor is
+	// free.
 	fewFreeDivisor = 10
 )
 
@@ -47,7 +48,7 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 	}
 	set(v1beta1.ConditionReady, result.Ready(), result.Reason, result.Message)
 
-	const more = "add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
+	const more = "add addresses to spec.addresses, or delete Services that have an address of the pool (kubectl get lbip lists them)"
 	none, few := scarceFamilies(state.Usage)
 	if givesNothing(state.Usage) {
 		set(v1beta1.ConditionExhausted, false, v1beta1.ReasonNothingToGive, "the pool gives no addresses at all: see the condition Ready")
@@ -62,15 +63,15 @@ func desiredStatus(object *v1beta1.IPAddressPool, result validity.PoolResult, st
 	set(v1beta1.ConditionConflict, is, reason, message)
 	if n := len(state.OutsidePool); n > 0 {
 		set(v1beta1.ConditionAddressesOutsidePool, true, v1beta1.ReasonKept,
-			fmt.Sprintf("Services keep %d addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away", n))
+			fmt.Sprintf("the pool no longer gives %d addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away", n))
 	} else {
-		set(v1beta1.ConditionAddressesOutsidePool, false, v1beta1.ReasonNoneOutside, "all addresses that Services have from the pool are ones that it gives")
+		set(v1beta1.ConditionAddressesOutsidePool, false, v1beta1.ReasonNoneOutside, "no Service has an address that the pool no longer gives")
 	}
 	return next
 }
 
-// commonMAC names the MAC that uses more of the addresses than any other, as the beginning of a
-// message; empty if each MAC uses only one.
+// commonMAC returns the beginning of a message about the MAC that uses more of the addresses than any other;
+// empty if each MAC uses only one.
 func commonMAC(list []v1beta1.ForeignAddress) string {
 	uses, most := map[string]int{}, ""
 	for _, f := range list {
@@ -85,9 +86,9 @@ func commonMAC(list []v1beta1.ForeignAddress) string {
 	return fmt.Sprintf("the host with the MAC %s uses %d of the %d addresses in status.foreign: ", most, uses[most], len(list))
 }
 
-// conflictOf returns the condition Conflict: addresses of the pool that foreign hosts, nodes or other pools
-// have. Foreign hosts are named first: an administrator does not expect them. Addresses of a
-// subnet that no host can have are in the message, and are no conflict by themselves.
+// conflictOf returns the condition Conflict, for addresses of the pool that foreign hosts, nodes or other
+// pools have. Foreign hosts are named first: an administrator does not expect them. Addresses that no host
+// can have, such as the network address of a subnet, are in the message but are no conflict.
 func conflictOf(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	var hosts, given, overlaps, unconfirmed, edges []ipam.Conflict
 	for _, c := range conflicts {
@@ -106,16 +107,16 @@ func conflictOf(conflicts []ipam.Conflict) (is bool, reason, message string) {
 	}
 	var sentences []string
 	if len(hosts) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are not given until 10 minutes after the host was last reported; turn the host off or, if it is a node, remove the address from its interfaces; or add them to spec.excludeAddresses", joinItems(hosts)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, remove the address from its interfaces, or add the address to spec.excludeAddresses", joinItems(hosts)))
 	}
 	if len(given) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since within an hour a pool loses at most %d addresses to foreign hosts, and at most half of those that it lists; those that are not in use yet are not announced while the host answers: turn off the host that answers for addresses which are not its own, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report, which takes effect at once", joinItems(given), ipam.MaxLosses))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since a pool loses at most %d addresses, and at most half of its addresses, to foreign hosts within an hour; while the host answers, an address that is not in use yet is not announced; turn the host off, or set spec.layer2.conflictDetection of the LoadBalancerStack to Report", joinItems(given), ipam.MaxLosses))
 	}
 	if len(overlaps) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses", joinItems(overlaps)))
+		sentences = append(sentences, fmt.Sprintf("%s: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses", joinItems(overlaps)))
 	}
 	if len(unconfirmed) > 0 {
-		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since other nodes do not confirm the podCIDR: most of them have podCIDRs in another network, one of them has an address in this podCIDR, or the Node is younger than the pool and no other node has a podCIDR in the pool: correct spec.podCIDRs of the Node or, if they are right, add the addresses to spec.excludeAddresses", joinItems(unconfirmed)))
+		sentences = append(sentences, fmt.Sprintf("%s: such addresses are given all the same, since the podCIDRs and addresses of other nodes do not confirm this podCIDR; correct spec.podCIDRs of the Node, or, if the podCIDR is right, add the addresses to spec.excludeAddresses", joinItems(unconfirmed)))
 	}
 	if len(edges) > 0 {
 		sentences = append(sentences, fmt.Sprintf("%s: no host can have such an address, and no Service gets one", joinItems(edges)))

@@ -85,7 +85,7 @@ func TestCounts(t *testing.T) {
 func TestHowFullAPoolIs(t *testing.T) {
 	const free = "False AddressesFree: there are free addresses"
 	const nothing = "False NothingToGive: the pool gives no addresses at all: see the condition Ready"
-	const remedy = ": add addresses to spec.addresses, or delete Services that have one (kubectl get lbip shows who has what)"
+	const remedy = ": add addresses to spec.addresses, or delete Services that have an address of the pool (kubectl get lbip lists them)"
 	none := func(f string) string { return "True NoneFree: every " + f + " address of the pool is in use" + remedy }
 	few := func(f string) string {
 		return "True FewFree: at most one in ten " + f + " addresses is free" + remedy
@@ -149,18 +149,18 @@ func TestPoolStatus(t *testing.T) {
 	}{
 		{name: "all is well", result: ready, want: map[string]string{
 			"Ready": "True PoolReady: fine", "Conflict": "False NoConflict: no address of the pool is known to belong to something else",
-			"AddressesOutsidePool": "False NoneOutside: all addresses that Services have from the pool are ones that it gives"}},
+			"AddressesOutsidePool": "False NoneOutside: no Service has an address that the pool no longer gives"}},
 		{name: "a pool that drains is ready", result: validity.PoolResult{Reason: v1beta1.ReasonDraining, Message: "drains"}, want: map[string]string{"Ready": "True Draining: drains"}},
 		{name: "a pool that is wrong is not", result: validity.PoolResult{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
 		{name: "a conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
-			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: these addresses are not given, and the others of the pool are; remove them from spec.addresses, or add them to spec.excludeAddresses"}},
+			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses"}},
 		{name: "addresses that no host can have are reported and no conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", result: ready, state: ipam.PoolState{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
-			"AddressesOutsidePool": "True Kept: Services keep 64 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
+			"AddressesOutsidePool": "True Kept: the pool no longer gives 64 addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
 		{name: "more addresses outside than the message can name", result: ready, state: ipam.PoolState{OutsidePool: keep(65)}, impact: 64, want: map[string]string{
-			"AddressesOutsidePool": "True Kept: Services keep 65 addresses that the pool no longer gives, until they let them go: see status.impact; outsidePoolPolicy: Evict takes them away"}},
+			"AddressesOutsidePool": "True Kept: the pool no longer gives 65 addresses that Services have: the Services keep these addresses until they request others or are deleted: see status.impact, or set spec.outsidePoolPolicy to Evict to take the addresses away"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

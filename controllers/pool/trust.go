@@ -18,8 +18,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// readForeignReports reads what the speakers report about addresses that foreign hosts use, or used, as far as
-// the reports are trusted.
+// readForeignReports reads the reports of speakers about addresses that foreign hosts use, or used. It leaves
+// out reports that are not trusted.
 func readForeignReports(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, known map[netip.Addr]foreignHost, at time.Time) (reports.MergedReports, error) {
 	var states v1beta1.SpeakerStateList
 	if err := reader.List(ctx, &states, client.UnsafeDisableDeepCopy); err != nil {
@@ -49,8 +49,8 @@ func readForeignReports(ctx context.Context, reader client.Reader, pools []v1bet
 	return reports.Merge(trust.TrustedParts(list)), nil
 }
 
-// readTrustRules returns which reports about these addresses count: those of Nodes that exist, about
-// addresses that an L2Advertisement lets the Node announce. Conflicts count only on claimed addresses.
+// readTrustRules returns which reports about these addresses count: reports of Nodes that exist, about
+// addresses that an L2Advertisement lets the Node announce. A conflict counts only on a claimed address.
 // Services and endpoints do not matter: they come and go while a conflict lasts.
 func readTrustRules(ctx context.Context, reader client.Reader, pools []v1beta1.IPAddressPool, about map[netip.Addr]bool, at time.Time) (reports.TrustRules, error) {
 	var nodes corev1.NodeList

@@ -22,7 +22,7 @@ type View struct {
 	// confirmed are the assignments whose claim this process has written, or read from the API
 	// server, and has not given up since.
 	confirmed map[assignment]struct{}
-	// refused has, by Service, the addresses whose claims name it although it cannot have them.
+	// refused has the addresses of claims that name a Service which cannot have them, by Service.
 	refused map[lb.ServiceKey][]netip.Addr
 	// leaving are addresses that the status of a Service has, or may have, although the Service
 	// does not hold them.
@@ -45,8 +45,8 @@ func New() *View {
 	}
 }
 
-// Load replaces the content of the view with pools and claims that were read from the API server,
-// since what came from a cache before may be older.
+// Load replaces the content of the view with pools and claims that were read from the API server: the present
+// content, from a cache, may be older.
 func (l *View) Load(pools []ipam.Pool, claims []ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,8 +70,8 @@ func (l *View) OnChange(wake func(lb.ServiceKey)) {
 	l.wake = wake
 }
 
-// SetPools replaces the pools, and reports whether they changed. If so it wakes all Services that
-// hold an address, which may be outside its pool now, and all that wait.
+// SetPools replaces the pools, and reports whether they changed. If they changed, it wakes all Services that
+// wait, and all that hold an address, since the address may be outside its pool now.
 func (l *View) SetPools(pools []ipam.Pool) (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,16 +95,16 @@ func (l *View) Confirm(address netip.Addr, service lb.ServiceKey) {
 	l.confirmed[assignment{address, service}] = struct{}{}
 }
 
-// GiveUp records that this process is about to remove the Service from the claim of an
-// address, so that the change is not taken for one of another writer.
+// GiveUp records that this process is about to remove the Service from the claim of an address, so that the
+// removal is not taken for a change by another writer.
 func (l *View) GiveUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.confirmed, assignment{address, service})
 }
 
-// Confirmed reports whether the claim of an address is known to be in the cluster
-// and to name the Service, so that the cache is recent enough for it.
+// Confirmed reports whether the claim of an address is known to be in the cluster and to name the Service.
+// The cache is then recent enough for the claim.
 func (l *View) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +112,7 @@ func (l *View) Confirmed(address netip.Addr, service lb.ServiceKey) bool {
 	return ok
 }
 
-// InUse reports whether a Service holds the address whose claim is known to be in the cluster.
+// InUse reports whether a Service holds an address with a confirmed claim.
 func (l *View) InUse(address netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,8 +158,7 @@ func (l *View) AdoptShown(req ipam.Request) (adopted int) {
 	return l.alloc.AdoptShown(req)
 }
 
-// ReservedIn returns the Services of a namespace for which addresses are reserved that they do not
-// use.
+// ReservedIn returns the Services of a namespace that have reserved addresses which they do not use.
 func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,8 +176,7 @@ func (l *View) ReservedIn(namespace string) (services []lb.ServiceKey) {
 // Outcome is a decision of the allocator, with what led to it.
 type Outcome struct {
 	ipam.Decision
-	// PassedPools are the pools that were tried before those that gave a new address, and why they
-	// gave none.
+	// PassedPools are the pools that were tried before the pool of a new address, and why they gave none.
 	PassedPools []ipam.PoolResult
 	// TakenUp are addresses of Keep that are reserved for the Service: their claims name it
 	// already. They stay reserved until its status has them; see View.TakeUp.
@@ -202,7 +200,7 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	for _, h := range o.Keep {
 		if slices.Contains(reserved, h) {
 			o.TakenUp = append(o.TakenUp, h.Address)
-			l.alloc.ReserveFor(h.Address, h.Service) // until the status has it, so that the next decision has it in TakenUp too
+			l.alloc.ReserveFor(h.Address, h.Service) // until the status has the address, see TakenUp
 		}
 		if !slices.Contains(before, h) {
 			o.PassedPools = append(o.PassedPools, l.passedPools(req, h)...)
@@ -219,14 +217,14 @@ func (l *View) Assign(req ipam.Request) Outcome {
 	l.noteShown(req.Service, req.Shows)
 	for _, h := range before {
 		if changed {
-			l.serveFreed(h.Address, lb.ServiceKey{}) // others may share it now
+			l.serveFreed(h.Address, lb.ServiceKey{}) // other Services may share the address now
 		}
 	}
 	return o
 }
 
-// passedPools returns the pools that were tried before the one that gave an address, and why they gave
-// none. No pool is tried before an address that the Service had before a removal.
+// passedPools returns the pools that were tried before the pool that gave an address, and why they gave none.
+// If the Service had the address before a removal, no pool was tried before it.
 func (l *View) passedPools(req ipam.Request, given ipam.Holding) (passedPools []ipam.PoolResult) {
 	if len(req.Addresses) > 0 || req.Pool != "" || slices.Contains(req.Kept, given.Address) {
 		return nil
@@ -251,9 +249,9 @@ func (l *View) Release(address netip.Addr, service lb.ServiceKey) {
 	l.serveFreed(address, service)
 }
 
-// TakeUp records that the status of a Service has an address that was reserved for it. It is called
-// after the status is written, not when that is decided: if the write failed, a claim marked InUse
-// could not be distinguished, after a restart, from the one that the Service was to leave.
+// TakeUp records that the status of a Service has an address that was reserved for it. It is called after the
+// status is written. If it were called before and the write failed, a claim marked InUse could not be
+// distinguished, after a restart, from the claim that the Service was to leave.
 func (l *View) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -268,7 +266,7 @@ func (l *View) Reserve(address netip.Addr, service lb.ServiceKey) {
 	l.giveUp(address, service)
 }
 
-// giveUp removes what is known of the claim of an address for a Service.
+// giveUp removes what the view has about the claim of an address for a Service.
 func (l *View) giveUp(address netip.Addr, service lb.ServiceKey) {
 	delete(l.confirmed, assignment{address, service})
 	l.clearRefusal(address, service)

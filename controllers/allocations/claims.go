@@ -30,9 +30,9 @@ func (c ClaimContent) Names(service lb.ServiceKey) bool {
 	return slices.ContainsFunc(c.Holders, func(h Holder) bool { return h.Service == service })
 }
 
-// recordHolders adds the holders of a claim that the view lacks, and returns those that hold
-// the address now. A holder that cannot have the address is recorded as refused: the
-// reconcile of that Service removes it from the claim.
+// recordHolders adds the holders of a claim to the view, and returns the new ones that hold the address now.
+// A holder that cannot have the address is recorded as refused: the reconcile of that Service removes it from
+// the claim.
 func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 	if len(c.Holders) == 0 {
 		l.alloc.Reserve(c.Address, c.Pool)
@@ -59,9 +59,9 @@ func (l *View) recordHolders(c ClaimContent) (learned []lb.ServiceKey) {
 	return learned
 }
 
-// ClaimChanged updates the view with a new or changed claim; before is the claim before
-// the change, the zero value for a new one. A Service that the claim no longer names
-// has lost the address. For a Service that a change adds, the address is reserved.
+// ClaimChanged updates the view with a new or changed claim. before is the claim before the change; for a new
+// claim it is the zero value. A Service that the claim no longer names has lost the address. For a Service
+// that a change adds, the address is reserved.
 func (l *View) ClaimChanged(before, now ClaimContent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,10 +113,10 @@ func (l *View) ClaimDeleted(c ClaimContent) {
 	}
 }
 
-// AcceptClaim updates the view with a claim that was read from the API server, for a Service
-// that is to hold the address alone or with others. The claim prevails: if the Service
-// cannot have the address besides the holders in it, or was removed from it, AcceptClaim
-// returns false, and the decision must be made again.
+// AcceptClaim updates the view with a claim that was read from the API server, for a Service that is to hold
+// the address alone or with others. The claim prevails. If the Service cannot have the address besides the
+// holders in the claim, or was removed from the claim, AcceptClaim returns false, and the decision must be
+// made again.
 func (l *View) AcceptClaim(c ClaimContent, service lb.ServiceKey) (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,8 +147,8 @@ func (l *View) RefusedAddresses(service lb.ServiceKey) []netip.Addr {
 	return slices.Clone(l.refused[service])
 }
 
-// StatusRead records the addresses in the status of a Service. If the Service does not hold one
-// of them, another Service that gets it must wait until this status no longer has it.
+// StatusRead records the addresses in the status of a Service. If the Service does not hold an address in its
+// status, another Service that gets the address must wait until the status no longer has it.
 func (l *View) StatusRead(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +176,8 @@ func (l *View) ShowsLostAddress(service lb.ServiceKey) bool {
 	return false
 }
 
-// StatusWritten records the addresses that the status of a Service has now, and wakes the holders
-// of those that it no longer has.
+// StatusWritten records the addresses that the status of a Service has now. It wakes the holders of the
+// addresses that the status no longer has.
 func (l *View) StatusWritten(service lb.ServiceKey, shows []netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,8 +193,8 @@ func (l *View) StatusWritten(service lb.ServiceKey, shows []netip.Addr) {
 	}
 }
 
-// PreviousService returns another Service whose status may still have an address, and wakes it.
-// Until that status is written, no other may have the address.
+// PreviousService returns another Service whose status may still have an address, and wakes that Service.
+// Until its status is written, no other Service may have the address.
 func (l *View) PreviousService(address netip.Addr, service lb.ServiceKey) (other lb.ServiceKey, yes bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,16 +21,16 @@ const maxListedPerNamespace = 256
 // waitQueue has the Services that wait, in the order in which they came.
 type waitQueue struct {
 	at   map[lb.ServiceKey]*waiter
-	list []*waiter                  // including those that left, until it is swept
+	list []*waiter                  // including waiters that left, until it is swept
 	of   map[string]*namespaceShare // by namespace
 	// invalid are requests that cannot be parsed; they are not queued.
 	invalid map[lb.ServiceKey]ipam.Request
 }
 
-// namespaceShare is the part of a namespace in the queue.
+// namespaceShare has the waiters of one namespace.
 type namespaceShare struct {
-	listed int       // how many are in the list
-	apart  []*waiter // the others, including those that left, until it is swept
+	listed int       // how many waiters are in the list
+	apart  []*waiter // the other waiters, including those that left, until it is swept
 	waits  int       // how many of apart have not left
 }
 
@@ -39,12 +39,12 @@ type waiter struct {
 	reason   ipam.Reason
 	attempts int
 	left     bool
-	// listed means that it is in the list.
+	// listed means that the waiter is in the list.
 	listed bool
 	// served means that the view has all addresses that the Service requests; the next reconcile only
 	// has to write them to the Service.
 	served bool
-	// quota means that the quota of its namespace kept a pool from giving it an address.
+	// quota means that a pool gives the Service no address because of the quota of its namespace.
 	quota bool
 }
 
@@ -124,8 +124,8 @@ func (l *View) Forget(service lb.ServiceKey) {
 	l.queue.leave(service)
 }
 
-// RefuseInvalid returns the outcome of an invalid request: the Service keeps the addresses that
-// it may keep. It is not in the queue, since only an edit of its owner helps.
+// RefuseInvalid returns the outcome of an invalid request: the Service keeps the addresses that it may keep.
+// The Service is not queued, since only an edit by its owner helps.
 func (l *View) RefuseInvalid(req ipam.Request, refusal *ipam.Refusal) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +147,7 @@ func (l *View) serveWaiter(w *waiter) (gains bool) {
 	for _, h := range d.Keep {
 		gains = gains || !slices.Contains(before, h)
 		if slices.Contains(reserved, h) {
-			l.alloc.ReserveFor(h.Address, h.Service) // its own reconcile takes it up
+			l.alloc.ReserveFor(h.Address, h.Service) // the reconcile of the Service takes the address up
 		}
 	}
 	w.served = d.Refusal == nil && d.Missing == nil
@@ -198,9 +198,9 @@ func (l *View) serveQueue() {
 	}
 }
 
-// serveFreed serves the first waiting Service that can use an address, or the first ones if
-// they share it. It also serves the Services that lack an address because of their quota,
-// in the namespace of the Service that freed the address.
+// serveFreed serves the first waiting Service that can use an address, or several if they share it. by is the
+// Service that freed the address. serveFreed also serves Services in the namespace of by that lack an address
+// because of their quota.
 func (l *View) serveFreed(address netip.Addr, by lb.ServiceKey) {
 	taken := l.isUnavailable(address)
 	for _, w := range l.queue.list {

@@ -14,17 +14,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed is how many listed and how many shared addresses a message names, and how many
-// Services of each address. It counts the others.
+// maxNamed bounds the listed addresses in a message, the shared addresses in it, and the Services that it
+// names for each address. The message counts the others.
 const maxNamed = 3
 
-// serviceFacts are what is known of a Service.
+// serviceFacts are the facts about a Service that decide its condition.
 type serviceFacts struct {
 	// namespace of the Service. A message names no Service of another namespace.
 	namespace string
 	// listed are the addresses in its spec.externalIPs that belong to a pool.
 	listed []listedAddress
-	// shared are the addresses that it has from a pool and that other Services list.
+	// shared are the addresses that the Service has from a pool and that other Services list.
 	shared []listedByOthers
 	// more means that its spec.externalIPs has more items than are read.
 	more bool
@@ -70,10 +70,10 @@ func conflictCondition(f serviceFacts) *metav1.Condition {
 		return nil
 	}
 	if f.more {
-		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: it has more than %d items: those after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs has more than %d items: the items after the first %d are not compared with the pools: remove some", apiconv.MaxExternalIPs, apiconv.MaxExternalIPs))
 	}
 	if f.over {
-		sentences = append(sentences, fmt.Sprintf("spec.externalIPs: they are not compared with the pools: at most %d addresses of all Services are compared, and this namespace lists the most: remove some from its Services", maxAddresses))
+		sentences = append(sentences, fmt.Sprintf("spec.externalIPs is not compared with the pools: at most %d addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses", maxAddresses))
 	}
 	c.Message = bounded.Message(strings.Join(sentences, "; "))
 	return c
@@ -81,13 +81,13 @@ func conflictCondition(f serviceFacts) *metav1.Condition {
 
 func (l listedAddress) sentence(namespace string) string {
 	if len(l.holders) == 0 {
-		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q: a Service of type LoadBalancer can get it, and kube-proxy then sends its connections to the Pods of either Service: remove it here", l.address, l.pool)
+		return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q, which a Service of type LoadBalancer can get: kube-proxy then sends its connections to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool)
 	}
-	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove it here", l.address, l.pool, describeServices(l.holders, namespace))
+	return fmt.Sprintf("spec.externalIPs: %s is an address of the pool %q and in use by %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs", l.address, l.pool, describeServices(l.holders, namespace))
 }
 
 func (s listedByOthers) sentence(namespace string) string {
-	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove it there; a ValidatingAdmissionPolicy can forbid it", s.address, describeServices(s.by, namespace))
+	return fmt.Sprintf("%s is also in spec.externalIPs of %s: kube-proxy sends its connections to the Pods of either Service: remove the address from spec.externalIPs there; a ValidatingAdmissionPolicy can forbid such externalIPs", s.address, describeServices(s.by, namespace))
 }
 
 // describeServices names the Services of the namespace, and counts the others.

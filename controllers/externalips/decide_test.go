@@ -29,11 +29,11 @@ func TestDecide(t *testing.T) {
 		"nothing listed": {serviceFacts{}, "", "", nil},
 		"free address of a pool": {
 			serviceFacts{listed: []listedAddress{{a1, "first", nil}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
-			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first": a Service of type LoadBalancer can get it`, "remove it here"},
+			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first", which a Service of type LoadBalancer can get`, "remove the address from spec.externalIPs"},
 		},
 		"address of a Service of the same namespace": {
 			serviceFacts{listed: []listedAddress{{a1, "first", []lb.ServiceKey{web}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
-			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first" and in use by the Service shop/web: ` + either + ": remove it here"},
+			[]string{`spec.externalIPs: 10.9.0.1 is an address of the pool "first" and in use by the Service shop/web: ` + either + ": remove the address from spec.externalIPs"},
 		},
 		"address of a Service of another namespace": {
 			serviceFacts{listed: []listedAddress{{a1, "first", []lb.ServiceKey{elsewhere}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool,
@@ -41,7 +41,7 @@ func TestDecide(t *testing.T) {
 		},
 		"own address listed by others": {
 			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
-			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove it there"},
+			[]string{"10.9.0.1 is also in spec.externalIPs of the Service shop/old and a Service of another namespace: " + either + ": remove the address from spec.externalIPs there"},
 		},
 		"own address listed by several of other namespaces": {
 			serviceFacts{shared: []listedByOthers{{a1, []lb.ServiceKey{elsewhere, {Namespace: "other", Name: "x"}}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs,
@@ -55,13 +55,13 @@ func TestDecide(t *testing.T) {
 			serviceFacts{listed: many}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"further addresses with such a conflict: 2"},
 		},
 		"more items than are read": {
-			serviceFacts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: it has more than 64 items", "remove some"},
+			serviceFacts{more: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs has more than 64 items", "remove some"},
 		},
 		"left out since the namespace lists most": {
-			serviceFacts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs: they are not compared with the pools: at most 32768 addresses of all Services are compared, and this namespace lists the most: remove some from its Services"},
+			serviceFacts{over: true}, metav1.ConditionUnknown, v1beta1.ReasonTooManyExternalIPs, []string{"spec.externalIPs is not compared with the pools: at most 32768 addresses of all Services are compared, and the Services of this namespace list the most: remove some of these addresses"},
 		},
 		"left out, and listed by others": {
-			serviceFacts{over: true, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "are not compared"},
+			serviceFacts{over: true, shared: []listedByOthers{{a1, []lb.ServiceKey{old}}}}, metav1.ConditionTrue, v1beta1.ReasonAddressInExternalIPs, []string{"10.9.0.1 is also in", "is not compared"},
 		},
 		"more items than are read, and a conflict": {
 			serviceFacts{more: true, listed: many[:1]}, metav1.ConditionTrue, v1beta1.ReasonAddressOfPool, []string{"10.9.0.1 is an address", "more than 64 items"},

@@ -107,8 +107,8 @@ func (x *serviceIndex) put(key lb.ServiceKey, next serviceEntry) (touched []neti
 	return append(touched, next.addresses...), evicted
 }
 
-// readmit adds the addresses of a Service that were left out, if there is room for them and the
-// entry still is of the same object and generation. It reports whether it added them.
+// readmit adds the addresses of a Service that were left out. It does so only if there is room, and if the
+// entry is still of the same object and generation. It reports whether it added them.
 func (x *serviceIndex) readmit(key lb.ServiceKey, next serviceEntry) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -142,7 +142,7 @@ func (x *serviceIndex) fits(e serviceEntry) bool {
 	return x.count+e.over <= x.most
 }
 
-// largestNamespace returns the namespace that has the most addresses if one of them (own) had so many more.
+// largestNamespace returns the namespace with the most addresses, as if the namespace own had so many more.
 func (x *serviceIndex) largestNamespace(own string, more int) string {
 	most, count := own, more
 	if s := x.namespaces[own]; s != nil {
@@ -156,8 +156,7 @@ func (x *serviceIndex) largestNamespace(own string, more int) string {
 	return most
 }
 
-// largestOf returns the Service of a namespace that has the most addresses; of several, the first
-// by name.
+// largestOf returns the Service with the most addresses in a namespace; of several, the first by name.
 func (x *serviceIndex) largestOf(namespace string) lb.ServiceKey {
 	return slices.MinFunc(slices.Collect(maps.Keys(x.namespaces[namespace].services)), func(a, b lb.ServiceKey) int {
 		return cmp.Or(cmp.Compare(len(x.services[b].addresses), len(x.services[a].addresses)), a.Compare(b))
@@ -171,7 +170,7 @@ func (x *serviceIndex) remove(key lb.ServiceKey) []netip.Addr {
 	return x.removeEntry(key)
 }
 
-// add adds the entry of a Service that has none. The caller made sure that there is room.
+// add adds the entry of a Service that has none. The caller has made sure that there is room.
 func (x *serviceIndex) add(key lb.ServiceKey, e serviceEntry) {
 	if e.isEmpty() {
 		return

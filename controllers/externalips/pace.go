@@ -11,15 +11,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// The condition about other Services that list addresses of a Service is written a limited number of
-// times (writeBurst) in a period (writeWindow): a tenant that edits externalIPs repeatedly causes no
-// more writes to the Services of others.
+// Within writeWindow, other Services that list addresses of a Service cause at most writeBurst writes of its
+// condition. A tenant that edits externalIPs repeatedly causes no more writes to the Services of other
+// tenants.
 const (
 	writeBurst  = 4
 	writeWindow = 4 * time.Minute
 )
 
-// writePacer counts the writes to each Service that other Services cause. The zero value has none.
+// writePacer counts the writes to each Service that other Services cause. The zero value has counted none.
 type writePacer struct {
 	writes map[lb.ServiceKey][]time.Time
 	swept  time.Time
@@ -47,7 +47,8 @@ func (p *writePacer) note(key lb.ServiceKey, now time.Time) {
 	p.writes[key] = slices.Clone(recent[max(0, len(recent)-writeBurst):])
 }
 
-// causedByOthers reports whether other Services alone caused a change of the condition; nil: no condition.
+// causedByOthers reports whether other Services alone caused a change of the condition. A condition is nil if
+// there is none.
 func causedByOthers(was, now *metav1.Condition) bool {
 	about := func(c *metav1.Condition) bool { return c == nil || c.Reason == v1beta1.ReasonAddressInExternalIPs }
 	return about(was) && about(now)

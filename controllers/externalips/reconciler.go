@@ -82,8 +82,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return r.setCondition(ctx, svc, conflictCondition(f))
 }
 
-// setCondition sets the condition of a Service, or removes it if now is nil. It writes nothing yet if
-// other Services alone caused the change and have caused too many (see writePacer).
+// setCondition sets the condition of a Service, or removes it if now is nil. It writes nothing yet if other
+// Services alone caused the change and have caused too many writes, see writePacer.
 func (r *Reconciler) setCondition(ctx context.Context, svc *corev1.Service, now *metav1.Condition) (reconcile.Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceExternalIPConflict)
 	others := causedByOthers(was, now)

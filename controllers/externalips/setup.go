@@ -31,14 +31,15 @@ const (
 	// the view of allocations first.
 	poolDelay = 2 * time.Second
 
-	// byExternalIP is the index of Services of type LoadBalancer by their externalIPs.
-	// anyExternalIP is the index value of all Services that have one.
-	byExternalIP, anyExternalIP = "spec.externalIPs", "*"
+	// byExternalIP is the index in the cache of Services of type LoadBalancer by their externalIPs.
+	byExternalIP = "spec.externalIPs"
+	// anyExternalIP is the value in this index of all Services that have externalIPs.
+	anyExternalIP = "*"
 )
 
-// SetupWithManager starts the controller with the manager. Services that are not of type
-// LoadBalancer come from a reflector of this controller, which stores only their externalIPs and the
-// condition about them (index).
+// SetupWithManager adds the controller to the manager. Services that are not of type LoadBalancer come from a
+// reflector of this controller, which stores only their externalIPs and the condition about them, see
+// serviceIndex.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	watching, err := client.NewWithWatch(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {

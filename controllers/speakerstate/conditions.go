@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// writtenConditions are those that the Reconciler writes. Both are nil in a state that it has not
-// written yet.
+// writtenConditions are the conditions that the Reconciler writes. Both are nil for a SpeakerState to which
+// it has not written yet.
 type writtenConditions struct{ current, partitioned *metav1.Condition }
 
 func conditionsOf(state *v1beta1.SpeakerState) writtenConditions {
@@ -25,7 +25,7 @@ func (c writtenConditions) equal(other writtenConditions) bool {
 	return equalConditions(c.current, other.current) && equalConditions(c.partitioned, other.partitioned)
 }
 
-// equalConditions compares conditions, and their transition times only if both are set.
+// equalConditions compares conditions. It compares transition times only if both are set.
 func equalConditions(x, y *metav1.Condition) bool {
 	if x == nil || y == nil {
 		return x == y
@@ -45,18 +45,18 @@ func (r *Reconciler) setTransition(was, next *metav1.Condition) {
 	}
 }
 
-// partitionedCondition returns the condition Partitioned of a speaker, given the larger group from which it is
-// isolated; its Size is 0 if there is none. While the condition is True, its lastTransitionTime is
-// when the speaker came into the minority (MinoritySince): the speaker compares this with what it
-// reports, and ignores a condition about an earlier time in a minority.
+// partitionedCondition returns the condition Partitioned of a speaker. larger is the larger group from which
+// the speaker is isolated; its Size is 0 if there is none. While the condition is True, its
+// lastTransitionTime is when the speaker came into the minority (MinoritySince). The speaker compares this
+// time with its own, and ignores a condition about an earlier time in a minority.
 func partitionedCondition(r reports.Report, larger reports.SpeakerGroup) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionPartitioned, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonNotPartitioned}
 	if larger.Size == 0 {
-		c.Message = "no larger group of running speakers is known that this speaker receives nothing from"
+		c.Message = "this speaker is not known to be isolated from a larger group of running speakers"
 		return c
 	}
 	c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionTrue, v1beta1.ReasonLargerGroup, metav1.NewTime(r.MinoritySince)
-	c.Message = fmt.Sprintf("the speaker of the node %s: it and a group of other speakers, such as that of %s, receive nothing from each other, and that group is larger, or this speaker is not ready: "+
-		"this speaker announces only addresses that no missing speaker may announce: look at the network between these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
+	c.Message = fmt.Sprintf("the speaker of the node %s and a group of other speakers, such as that of %s, receive nothing from each other. The group is larger, or this speaker is not ready. "+
+		"This speaker therefore announces only addresses that no missing speaker may announce. Look at the network between these nodes, and at the mesh port (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Node, larger.First)
 	return c
 }

@@ -18,15 +18,15 @@ const (
 	answerTimeout = 2 * time.Second
 	// answerLifetime is how long an answer counts before the kubelet is asked again.
 	answerLifetime = 5 * time.Second
-	// maxChecks bounds how many questions are open at once.
+	// maxChecks bounds how many checks are open at once.
 	maxChecks = 64
 )
 
-// kubeletChecker checks in the background whether kubelets answer a TLS handshake. It is safe for
-// concurrent use; make it with newKubelets.
+// kubeletChecker checks in the background whether kubelets answer a TLS handshake. It is safe for concurrent
+// use; make it with newKubeletChecker.
 type kubeletChecker struct {
 	answers func(context.Context, netip.AddrPort) bool // ends with the context
-	ended   chan event.GenericEvent                    // gets an event after each question
+	ended   chan event.GenericEvent                    // gets an event after each check
 
 	mu        sync.Mutex
 	questions map[lb.NodeName]kubeletCheck
@@ -45,8 +45,8 @@ func newKubeletChecker() *kubeletChecker {
 	return &kubeletChecker{answers: completesHandshake, ended: make(chan event.GenericEvent, 1), questions: map[lb.NodeName]kubeletCheck{}}
 }
 
-// ask returns which of these kubelets answered when they were last asked, and asks again those
-// whose answers are older than answerLasts. It forgets all other kubelets. An event is sent to
+// ask returns which of these kubelets answered when they were last asked. In the background it asks again
+// each kubelet whose answer is older than answerLifetime. It forgets all other kubelets. An event is sent to
 // ended after each answer.
 func (k *kubeletChecker) ask(now time.Time, about map[lb.NodeName]netip.AddrPort) (answers map[lb.NodeName]bool) {
 	k.mu.Lock()

@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	// restartTimeout is how long after a speaker was stopped the next one may take to report. The
-	// other speakers cover for it as long.
+	// restartTimeout is how long after a speaker was stopped the next one on its node may take to report. The
+	// other speakers cover for the node as long.
 	restartTimeout = 30 * time.Second
-	// startTolerance is how much later than the first report of a speaker its kubelet may report that
-	// the container runs.
+	// startTolerance bounds the time from the first report of a speaker to the report of its kubelet that the
+	// container runs.
 	startTolerance = 3 * time.Second
-	// unreadyFor is how long a kubelet must have reported that a speaker runs and is not ready.
-	// A kubelet that starts reports all containers as not ready until it has probed them: they
-	// are probed each 2 s.
+	// unreadyFor is how long a kubelet must have reported that a speaker runs and is not ready. A kubelet
+	// that starts reports all containers as not ready until it has probed them, which it does every 2 s.
 	unreadyFor = 5 * time.Second
 )
 
@@ -37,10 +36,9 @@ type absenceFinder struct {
 	unready map[lb.NodeName]time.Time
 }
 
-// find returns the nodes on which no speaker runs, with the reason as part of a sentence, and how
-// long until the result can change although nothing else happens; 0: it cannot. If a kubelet does
-// not report, as on a dead node, find does not notice that the speaker ended: only the other
-// speakers do.
+// find returns the nodes on which no speaker runs, with the reason as part of a sentence. again is how long
+// until the result can change although nothing else happens; 0: it cannot. If a kubelet does not report, as
+// on a dead node, find does not notice that the speaker ended: only the other speakers do.
 func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods []corev1.Pod) (why map[lb.NodeName]string, again time.Duration) {
 	runs, ended := speakerContainers(pods)
 	why, unstarted := map[lb.NodeName]string{}, map[lb.NodeName]time.Time{}
@@ -53,7 +51,7 @@ func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods 
 		switch how, has := ended[node]; {
 		case states[i].Status.Phase == v1beta1.SpeakerStopped:
 			if ready := meta.FindStatusCondition(states[i].Status.Conditions, v1beta1.ConditionReady); ready != nil && !wait(ready.LastTransitionTime.Add(restartTimeout).Sub(now)) {
-				why[node] = "it was stopped, and no other one has started there since"
+				why[node] = "it was stopped, and no speaker has started there since"
 			}
 		case runs[node] || states[i].Status.Phase == "":
 		case has:
@@ -72,7 +70,7 @@ func (a *absenceFinder) find(now time.Time, states []v1beta1.SpeakerState, pods 
 	return why, again
 }
 
-// findUnready returns the nodes of speakers that run and have not been ready for unreadyFor, and how long
+// findUnready returns the nodes whose speaker runs and has not been ready for unreadyFor. again is how long
 // until the result can change although nothing else happens; 0: it cannot.
 func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map[lb.NodeName]bool, again time.Duration) {
 	since := map[lb.NodeName]time.Time{}
@@ -94,7 +92,8 @@ func (a *absenceFinder) findUnready(now time.Time, pods []corev1.Pod) (found map
 	return found, again
 }
 
-// speakerReadiness returns the nodes on which the container of a speaker runs, and whether one is ready.
+// speakerReadiness returns the nodes on which the container of a speaker runs, and whether such a container
+// is ready.
 func speakerReadiness(pods []corev1.Pod) map[lb.NodeName]bool {
 	ready := map[lb.NodeName]bool{}
 	for i := range pods {
@@ -108,8 +107,8 @@ func speakerReadiness(pods []corev1.Pod) map[lb.NodeName]bool {
 	return ready
 }
 
-// speakerContainers returns the nodes on which the container of a speaker runs, and those on which one
-// has ended, with the reason as the end of a sentence.
+// speakerContainers returns the nodes on which the container of a speaker runs. It also returns the nodes on
+// which such a container has ended, with the reason as the end of a sentence.
 func speakerContainers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[lb.NodeName]string) {
 	runs, ended = map[lb.NodeName]bool{}, map[lb.NodeName]string{}
 	for i := range pods {
@@ -128,11 +127,11 @@ func speakerContainers(pods []corev1.Pod) (runs map[lb.NodeName]bool, ended map[
 	return runs, ended
 }
 
-// maxWords bounds the last words of a program in a message.
+// maxWords bounds the last line of a program in a message, in bytes.
 const maxWords = 512
 
-// whyEnded returns the reason of the kubelet and, if the program left any, its last words: they
-// name a port that is taken.
+// whyEnded returns the reason that the kubelet reports and, if there is one, the last line that the program
+// wrote: it names, for example, a port that is in use.
 func whyEnded(t *corev1.ContainerStateTerminated, reason string) string {
 	if words := apiconv.TerminationLine(t); words != "" {
 		return fmt.Sprintf(" (%s): %s", reason, bounded.Cut(words, maxWords))

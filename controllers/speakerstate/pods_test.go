@@ -54,7 +54,7 @@ func stoppedAt(at time.Time) func(*v1beta1.SpeakerStateStatus) {
 
 func TestAbsences(t *testing.T) {
 	now := time.Unix(10000, 0)
-	const crashed, stopped, none = "its container does not run (Error)", "it was stopped, and no other one has started there since", "no pod of the speaker runs there"
+	const crashed, stopped, none = "its container does not run (Error)", "it was stopped, and no speaker has started there since", "no pod of the speaker runs there"
 	for name, tt := range map[string]struct {
 		state v1beta1.SpeakerState
 		pods  []corev1.Pod
@@ -149,7 +149,7 @@ func TestDecide_SpeakerThatHasEnded(t *testing.T) {
 	list := decideOf(states, []eligibility.Node{{Name: "a"}}, absent)
 	want := metav1.Condition{
 		Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse, Reason: v1beta1.ReasonSpeakerEnded,
-		Message: "the speaker of the node a: its container does not run (CrashLoopBackOff): this status is as it was reported last, and other nodes may announce its addresses: look at the speaker's pod",
+		Message: "the speaker of the node a: its container does not run (CrashLoopBackOff): this status is the last one reported, and other nodes may announce the addresses in it: look at the speaker's pod",
 	}
 	if diff := cmp.Diff(&want, list[0].current); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -64,8 +64,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// reportsChanged passes a change of these conditions, or of what the speaker reports about which speakers
-// run.
+// reportsChanged passes a change of these conditions, or of what the speaker reports about itself and the
+// speakers that it misses.
 var reportsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1beta1.SpeakerState)
 	now, also := e.ObjectNew.(*v1beta1.SpeakerState)
@@ -130,9 +130,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// speakerReports returns the reports of the speakers, with what their kubelets report: on which nodes no
-// speaker runs, and on which nodes the speaker is not ready, which confirms a report of another speaker
-// that misses it. The conditions Current are not read, since they come from here.
+// speakerReports returns the reports of the speakers, and adds what the kubelets report: on which nodes no
+// speaker runs, and on which nodes the speaker is not ready. A speaker that is not ready confirms the report
+// of another speaker that misses it. The condition Current is not read, since this controller writes it.
 func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string, unready map[lb.NodeName]bool) map[lb.NodeName]reports.Report {
 	all := map[lb.NodeName]reports.Report{}
 	for i := range states {
@@ -148,8 +148,8 @@ func speakerReports(states []v1beta1.SpeakerState, absent map[lb.NodeName]string
 	return all
 }
 
-// askKubelets returns, as far as it is known, which kubelets answer on the nodes in doubts: the
-// missed nodes and their witnesses.
+// askKubelets returns which kubelets answer on the missed nodes in doubts and on the nodes of their
+// witnesses, as far as that is known.
 func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.NodeName) (map[lb.NodeName]bool, error) {
 	about := map[lb.NodeName]netip.AddrPort{}
 	for missed, witness := range doubts {
@@ -166,8 +166,8 @@ func (r *Reconciler) askKubelets(ctx context.Context, doubts map[lb.NodeName]lb.
 	return r.kubelets.ask(r.now(), about), nil
 }
 
-// notReady returns a function that reports whether a node is not ready. A node that reports and does not
-// exist is not ready.
+// notReady returns a function that reports whether a node is not ready. If a speaker reports from a node that
+// does not exist, that node is not ready.
 func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func(lb.NodeName) bool {
 	down := map[lb.NodeName]bool{}
 	for node := range all {
@@ -179,8 +179,8 @@ func notReady(all map[lb.NodeName]reports.Report, nodes []eligibility.Node) func
 	return func(node lb.NodeName) bool { return down[node] }
 }
 
-// decideConditions returns the conditions of each state, given the reports, which nodes are not ready, and
-// on which nodes no speaker runs, and why.
+// decideConditions returns the conditions of each state. all are the reports, down reports whether a node is
+// not ready, and absent has the nodes on which no speaker runs, with the reason.
 func decideConditions(states []v1beta1.SpeakerState, all map[lb.NodeName]reports.Report, down func(lb.NodeName) bool, absent map[lb.NodeName]string) []writtenConditions {
 	stale := reports.StaleReports(all, down)
 	cut := reports.PartitionedNodes(all, stale)
@@ -195,22 +195,22 @@ func decideConditions(states []v1beta1.SpeakerState, all map[lb.NodeName]reports
 
 func currentCondition(node lb.NodeName, stale reports.Staleness, why string) metav1.Condition {
 	c := metav1.Condition{Type: v1beta1.ConditionCurrent, Status: metav1.ConditionFalse}
-	const consequence = "this status is as it was reported last, and other nodes may announce its addresses"
+	const consequence = "this status is the last one reported, and other nodes may announce the addresses in it"
 	switch stale {
 	case reports.SpeakerStopped:
 		c.Reason, c.Message = v1beta1.ReasonStopped, "the speaker was stopped: see the condition Ready"
 	case reports.SpeakerMissed:
 		c.Reason = v1beta1.ReasonSpeakerMissing
-		c.Message = fmt.Sprintf("the speaker of the node %s: the other speakers that run miss it: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
+		c.Message = fmt.Sprintf("the running speakers receive nothing from the speaker of the node %s: %s: look at the node, at the speaker's pod, and at the mesh port (spec.speaker.ports of the LoadBalancerStack) between the nodes", node, consequence)
 	case reports.SpeakerDead:
 		c.Reason = v1beta1.ReasonSpeakerMissing
-		c.Message = fmt.Sprintf("the node %s: it is not ready, its kubelet does not answer, and another speaker receives nothing from its speaker: %s: look at the node", node, consequence)
+		c.Message = fmt.Sprintf("the node %s is not ready, its kubelet does not answer, and another speaker receives nothing from its speaker: %s: look at the node", node, consequence)
 	case reports.ContainerEnded:
 		c.Reason = v1beta1.ReasonSpeakerEnded
 		c.Message = fmt.Sprintf("the speaker of the node %s: %s: %s: look at the speaker's pod", node, why, consequence)
 	case reports.NodeDown:
 		c.Reason = v1beta1.ReasonNodeNotReady
-		c.Message = fmt.Sprintf("the node %s: it is not ready, nor is another one with a speaker: %s: look at the node", node, consequence)
+		c.Message = fmt.Sprintf("the node %s is not ready, and no ready node has a speaker that could report whether the speaker of this node runs: %s: look at the node", node, consequence)
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1beta1.ReasonReporting, "the speaker runs"
 	}

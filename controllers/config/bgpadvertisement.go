@@ -68,8 +68,8 @@ func checkBGPAdvertisements(ctx context.Context, reader client.Reader) ([]Checke
 	return withResults(ads.Items, func(o *v1beta1.BGPAdvertisement) validity.Result { return results[o.Name] }), nil
 }
 
-// gatherBGP reads the objects that the advertisements refer to or select. It reads Services and
-// Namespaces only if an advertisement has selectors of them.
+// gatherBGP reads the objects that the advertisements refer to or select. It reads Services and Namespaces
+// only if an advertisement has selectors for them.
 func gatherBGP(ctx context.Context, reader client.Reader, ads []v1beta1.BGPAdvertisement) (*validity.Objects, error) {
 	var pools v1beta1.IPAddressPoolList
 	var peers v1beta1.BGPPeerList

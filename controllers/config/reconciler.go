@@ -1,6 +1,6 @@
 // Package config checks L2Advertisements, BGPAdvertisements, BFDProfiles and Communities with
-// internal/validity, and writes whether they are in effect into their condition Ready. It also has
-// functions for this condition and its events that the controllers of other kinds use.
+// internal/validity, and writes whether they are in effect into their condition Ready. Controllers of other
+// kinds use its functions for this condition and its events.
 package config
 
 import (
@@ -71,7 +71,7 @@ type Reconciler[T client.Object] struct {
 	Check func(context.Context, client.Reader) ([]CheckedObject[T], error)
 	// Status finds the status of an object.
 	Status func(T) StatusFields
-	// Watches are objects that the result depends on, besides those of the kind.
+	// Watches are the other kinds of objects that the result depends on.
 	Watches []WatchedKind
 
 	// restoreLimiter delays the writes that restore a condition which another writer overwrites.
@@ -80,7 +80,7 @@ type Reconciler[T client.Object] struct {
 
 // WatchedKind is a kind of objects that a result depends on.
 type WatchedKind struct {
-	// Object of that kind.
+	// Object is an empty object of the kind.
 	Object client.Object
 	// Changed passes the changes that can change the result.
 	Changed predicate.Predicate
@@ -98,8 +98,8 @@ func (r *Reconciler[T]) addToManager(mgr ctrl.Manager, object T) error {
 	return nil
 }
 
-// specOrStatusChanged passes a change of the spec, and one of the status: another writer may have made it,
-// and the controller restores the status.
+// specOrStatusChanged passes a change of the spec, and of the status: another writer may have changed the
+// status, and the controller restores it.
 func (r *Reconciler[T]) specOrStatusChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(T)
@@ -129,8 +129,8 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, _ reconcile.Request) (rec
 	return again, errors.Join(failed...)
 }
 
-// writeStatus writes the status of an object if it has changed. If another writer undoes that each
-// time, it writes nothing yet and returns how long to wait.
+// writeStatus writes the status of an object if it has changed. If another writer undoes the write each time,
+// writeStatus writes nothing yet and returns how long to wait.
 func (r *Reconciler[T]) writeStatus(ctx context.Context, checked CheckedObject[T]) (wait time.Duration, err error) {
 	before := checked.Object
 	now := before.DeepCopyObject().(T)
@@ -164,7 +164,7 @@ func ReadyCondition(v validity.Result, generation int64) metav1.Condition {
 	return c
 }
 
-// WorthAnEvent returns whether a condition Ready has another reason or message than before.
+// WorthAnEvent reports whether the reason or the message of a condition Ready has changed.
 func WorthAnEvent(before *metav1.Condition, now metav1.Condition) bool {
 	return before == nil || before.Reason != now.Reason || before.Message != now.Message
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// ReadDrainPolicy reads the policy for nodes of the LoadBalancerStack.
+// ReadDrainPolicy reads the drain policy from the LoadBalancerStack.
 func ReadDrainPolicy(ctx context.Context, reader client.Reader) (apiconv.DrainPolicy, error) {
 	stack := &v1beta1.LoadBalancerStack{}
 	err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack)
@@ -46,9 +46,9 @@ func ReadNodes(ctx context.Context, reader client.Reader) ([]eligibility.Node, e
 	return nodes, nil
 }
 
-// NodeChanged passes a change of the fields that decide whether a node announces: ParseNode
-// returns only those. The comparison is reflect's, since equality.Semantic panics on types with
-// unexported fields, such as netip.Addr.
+// NodeChanged passes a change of the fields that decide whether a node announces: ParseNode returns only
+// these fields. It compares with reflect, since equality.Semantic panics on types with unexported fields,
+// such as netip.Addr.
 var NodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Node)
 	now, also := e.ObjectNew.(*corev1.Node)

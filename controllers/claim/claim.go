@@ -1,8 +1,8 @@
-// Package claim writes the status of IPAddressClaims, as its only writer. On any claim the
-// condition Conflict reports that a foreign host uses the address. On the claims of administrators
-// the condition Ready reports whether the claim has its effect; on the claims that the controller
-// makes for Services it reports only that no pool gives the address any more. The package also
-// turns a claim of the controller whose holders an administrator removed into one of the administrator.
+// Package claim writes the status of IPAddressClaims, as its only writer. The condition Conflict reports, on
+// any claim, that a foreign host uses the address. The condition Ready reports whether a claim of an
+// administrator has its effect; on a claim that the controller made for a Service, it reports only that no
+// pool gives the address any more. If an administrator removes all holders from a claim of the controller,
+// the package turns it into a claim of the administrator.
 package claim
 
 import (
@@ -50,13 +50,13 @@ type Reconciler struct {
 	Client client.Client
 	// Events records what is wrong with a claim.
 	Events events.EventRecorder
-	// Allocations is the view of which Services hold which addresses.
+	// Allocations is the view of the Services that hold addresses.
 	Allocations *allocations.View
 	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 
-	// statusLimiter and handOverLimiter delay the writes that restore what another writer has undone;
-	// the key is the name of the claim.
+	// statusLimiter delays the writes that restore a status which another writer has undone, by the name of
+	// the claim. handOverLimiter does so for handOver.
 	statusLimiter, handOverLimiter retry.RestoreLimiter[string]
 }
 
@@ -76,8 +76,8 @@ func (r *Reconciler) needsStatus(object client.Object) bool {
 	return byAdministrator(object) || r.inConflict(object) || r.needsReadyCheck(object)
 }
 
-// needsReadyCheck reports whether a claim has holders and an address that no pool gives, for another reason
-// than a foreign host, or still has the condition Ready.
+// needsReadyCheck reports whether a claim has holders and an address that no pool gives for another reason
+// than a foreign host. It also reports true if the claim still has the condition Ready.
 func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -95,16 +95,16 @@ func (r *Reconciler) needsReadyCheck(object client.Object) bool {
 	return !gives && !foreign
 }
 
-// byAdministrator reports whether a claim belongs to an administrator, who created it, or removed all
-// of its holders.
+// byAdministrator reports whether a claim belongs to an administrator, who created it or removed all of its
+// holders.
 func byAdministrator(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	return ok && (object.GetLabels()[v1beta1.LabelManagedBy] != v1beta1.ManagedByController || len(claim.Spec.Holders) == 0)
 }
 
-// handOver turns a claim of the controller whose holders an administrator removed into one of the
-// administrator, which reserves its address for nobody. If another writer undoes that each time, it
-// writes nothing yet and returns how long to wait.
+// handOver turns a claim of the controller into a claim of the administrator who removed its holders. The
+// claim then reserves its address for nobody. If another writer undoes the change each time, handOver writes
+// nothing yet and returns how long to wait.
 func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim) (wait time.Duration, err error) {
 	const wanted = "reserved"
 	if undone := r.handOverLimiter.Compare(claim.Name, wanted, false, time.Now()); undone.Wait > 0 {
@@ -115,7 +115,7 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	next.Spec.State, next.Spec.SharingKey, next.Spec.RetainUntil, next.Spec.TakeOver = v1beta1.ClaimReserved, "", nil, false
 	err = r.Client.Update(ctx, next)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return 0, nil // it has changed, and an event follows
+		return 0, nil // the claim has changed, and a watch event follows
 	}
 	if err != nil {
 		return 0, fmt.Errorf("updating the IPAddressClaim %s: %w", claim.Name, err)
@@ -124,8 +124,8 @@ func (r *Reconciler) handOver(ctx context.Context, claim *v1beta1.IPAddressClaim
 	return 0, nil
 }
 
-// requestAll returns the requests for all claims, after a change of a pool that may have stopped to give their
-// addresses. The delay of the requests, checkDelay, lets the view receive the change first.
+// requestAll returns the requests for all claims, after a change of a pool: the pool may have stopped giving
+// their addresses. The delay of the requests, checkDelay, lets the view receive the change first.
 func (r *Reconciler) requestAll(ctx context.Context, _ ...client.Object) []reconcile.Request {
 	var list v1beta1.IPAddressClaimList
 	if err := r.Client.List(ctx, &list); err != nil {
@@ -210,10 +210,10 @@ func (r *Reconciler) sendEvents(object, next *v1beta1.IPAddressClaim) {
 
 // claimFacts are what the view has about the address of a claim.
 type claimFacts struct {
-	pool     lb.PoolName // empty: no pool gives it
+	pool     lb.PoolName // empty: no pool gives the address
 	holders  []lb.ServiceKey
-	reserved []lb.ServiceKey // those of the holders that do not use the address yet
-	refused  []lb.ServiceKey // Services in spec.holders that cannot have it together with the holders
+	reserved []lb.ServiceKey // the holders that do not use the address yet
+	refused  []lb.ServiceKey // Services in spec.holders that cannot have the address besides the holders
 }
 
 func (r *Reconciler) gatherFacts(claim *v1beta1.IPAddressClaim) claimFacts {
@@ -224,7 +224,7 @@ func (r *Reconciler) gatherFacts(claim *v1beta1.IPAddressClaim) claimFacts {
 	var f claimFacts
 	f.pool, _ = r.Allocations.PoolOf(address)
 	if _, pool, foreign := r.Allocations.ForeignHost(address); foreign {
-		f.pool = pool // the pool that would give it; the condition Conflict has the details
+		f.pool = pool // the pool that would give the address; the condition Conflict has the details
 	}
 	holders, _ := r.Allocations.Holders(address)
 	for _, h := range holders {
@@ -248,22 +248,22 @@ func readyCondition(claim *v1beta1.IPAddressClaim, f claimFacts) metav1.Conditio
 	switch {
 	case len(f.refused) > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimHolderRefused
-		c.Message = fmt.Sprintf("%s cannot have the address together with %s: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)", serviceNames(f.refused), serviceNames(f.holders))
+		c.Message = fmt.Sprintf("%s cannot have the address together with %s: remove one of these Services from spec.holders, or let the Services share the address (annotation lbstack.io/allow-shared-ip)", serviceNames(f.refused), serviceNames(f.holders))
 	case f.pool == "" && len(f.holders) > len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
-		c.Message = fmt.Sprintf("no pool gives %s any more: %s still has it: add the address to a pool, or let the Service request another one", claim.Spec.Address, serviceNames(f.holders))
+		c.Message = fmt.Sprintf("no pool gives %s any more, and the address is still in use by %s: add the address to a pool, or let the Service request another address", claim.Spec.Address, serviceNames(f.holders))
 	case f.pool != "" && f.pool != lb.PoolName(claim.Spec.Pool) && len(f.holders) == len(f.reserved):
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimWrongPool
-		c.Message = fmt.Sprintf("%s is of the pool %q and spec.pool is %q: the address stays reserved: set spec.pool to the pool that lists it", claim.Spec.Address, f.pool, claim.Spec.Pool)
+		c.Message = fmt.Sprintf("%s is an address of the pool %q, and spec.pool is %q: the address stays reserved: correct spec.pool", claim.Spec.Address, f.pool, claim.Spec.Pool)
 	case len(f.holders) > len(f.reserved):
 		c.Reason, c.Message = v1beta1.ReasonClaimInUse, "the address is in use by "+serviceNames(f.holders)
 	case f.pool == "":
 		c.Status, c.Reason = metav1.ConditionFalse, v1beta1.ReasonClaimOutsidePools
-		c.Message = fmt.Sprintf("no pool gives %s, so that the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
+		c.Message = fmt.Sprintf("no pool gives %s, so the claim reserves nothing: add the address to a pool, or delete the claim", claim.Spec.Address)
 	case len(f.reserved) > 0:
 		c.Reason, c.Message = v1beta1.ReasonClaimReserves, fmt.Sprintf("the address is reserved for %s, which does not use it yet", serviceNames(f.reserved))
 	default:
-		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"
+		c.Reason, c.Message = v1beta1.ReasonClaimReserves, "the address is reserved, and no Service may have it: to give it to a Service, name the Service in spec.holders"
 	}
 	c.Message = bounded.Message(c.Message)
 	return c

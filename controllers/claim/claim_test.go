@@ -44,24 +44,24 @@ func TestJudge(t *testing.T) {
 		message string
 	}{
 		{name: "it keeps the address for nobody", facts: claimFacts{pool: "p"}, status: yes, reason: v1beta1.ReasonClaimReserves,
-			message: "the address is reserved, and no Service may have it: name one in spec.holders to give it the address"},
+			message: "the address is reserved, and no Service may have it: to give it to a Service, name the Service in spec.holders"},
 		{name: "it keeps it for a Service", facts: claimFacts{pool: "p", holders: keys("a"), reserved: keys("a")}, status: yes, reason: v1beta1.ReasonClaimReserves,
 			message: "the address is reserved for the Service n/a, which does not use it yet"},
 		{name: "a Service has it", facts: claimFacts{pool: "p", holders: keys("a")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a"},
 		{name: "a Service has it, of a pool that is gone", facts: claimFacts{holders: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
-			message: "no pool gives 10.0.0.1 any more: the Service n/a still has it: add the address to a pool, or let the Service request another one"},
+			message: "no pool gives 10.0.0.1 any more, and the address is still in use by the Service n/a: add the address to a pool, or let the Service request another address"},
 		{name: "it names a pool that is not the address's", facts: claimFacts{pool: "q"}, status: no, reason: v1beta1.ReasonClaimWrongPool,
-			message: `10.0.0.1 is of the pool "q" and spec.pool is "p": the address stays reserved: set spec.pool to the pool that lists it`},
+			message: `10.0.0.1 is an address of the pool "q", and spec.pool is "p": the address stays reserved: correct spec.pool`},
 		{name: "two have it", facts: claimFacts{pool: "p", holders: keys("a", "b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "one has it and it is kept for another", facts: claimFacts{pool: "p", holders: keys("a", "b"), reserved: keys("b")}, status: yes, reason: v1beta1.ReasonClaimInUse, message: "the address is in use by the Service n/a and the Service n/b"},
 		{name: "no pool gives it", status: no, reason: v1beta1.ReasonClaimOutsidePools,
-			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
+			message: "no pool gives 10.0.0.1, so the claim reserves nothing: add the address to a pool, or delete the claim"},
 		{name: "no pool gives an address that is reserved for a Service", facts: claimFacts{holders: keys("a"), reserved: keys("a")}, status: no, reason: v1beta1.ReasonClaimOutsidePools,
-			message: "no pool gives 10.0.0.1, so that the claim reserves nothing: add the address to a pool, or delete the claim"},
+			message: "no pool gives 10.0.0.1, so the claim reserves nothing: add the address to a pool, or delete the claim"},
 		{name: "one of two cannot have it", facts: claimFacts{pool: "p", holders: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
-			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
+			message: "the Service n/b cannot have the address together with the Service n/a: remove one of these Services from spec.holders, or let the Services share the address (annotation lbstack.io/allow-shared-ip)"},
 		{name: "one of two that it is kept for cannot have it", facts: claimFacts{pool: "p", holders: keys("a"), reserved: keys("a"), refused: keys("b")}, status: no, reason: v1beta1.ReasonClaimHolderRefused,
-			message: "the Service n/b cannot have the address together with the Service n/a: take one of them out of spec.holders, or let them share (annotation lbstack.io/allow-shared-ip)"},
+			message: "the Service n/b cannot have the address together with the Service n/a: remove one of these Services from spec.holders, or let the Services share the address (annotation lbstack.io/allow-shared-ip)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// inConflict reports whether a foreign host uses the address of a claim, or the claim
-// still reports that one does.
+// inConflict reports whether a foreign host uses the address of a claim, or the claim still has the condition
+// Conflict.
 func (r *Reconciler) inConflict(object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -58,9 +58,8 @@ func setConflict(claim *v1beta1.IPAddressClaim, f ipam.ForeignHost, foreign bool
 	meta.RemoveStatusCondition(&claim.Status.Conditions, v1beta1.ConditionConflict)
 }
 
-// onForeignStatus returns the requests for the claims of the addresses whose entry in
-// status.foreign of a pool has changed. The view of allocations is updated before that status is
-// written.
+// onForeignStatus returns the requests for the claims of the addresses whose entries in a pool's
+// status.foreign have changed. The view of allocations is updated before that status is written.
 func onForeignStatus(_ context.Context, objects ...client.Object) []reconcile.Request {
 	before, now := foreignAddresses(objects[0]), map[string]v1beta1.ForeignAddress{}
 	if len(objects) > 1 {
@@ -79,8 +78,8 @@ func foreignAddresses(object client.Object) map[string]v1beta1.ForeignAddress {
 	return list
 }
 
-// requestDiffering returns the requests for the claims of the addresses in list whose entry is
-// missing from others or differs there.
+// requestDiffering returns the requests for the claims of the addresses whose entry in list differs from the
+// entry in others, or is missing there.
 func requestDiffering(list, others map[string]v1beta1.ForeignAddress) (requests []reconcile.Request) {
 	for text, f := range list {
 		address, err := apiconv.ParseAddress(text)

@@ -31,10 +31,10 @@ import (
 )
 
 const (
-	// connectTimeout is how long a peer may be without any established session before it counts
-	// as down: a single speaker that is replaced needs less.
+	// connectTimeout is how long a peer may be without an established session before it counts as down. The
+	// replacement of a single speaker takes less time.
 	connectTimeout = 3 * time.Second
-	// flapTimeout is the same bound for a peer whose sessions are flapping.
+	// flapTimeout is the same for a peer whose sessions are flapping.
 	flapTimeout = time.Minute
 )
 
@@ -51,7 +51,7 @@ type Reconciler struct {
 
 	// restoreLimiter delays the writes that restore a status which another writer overwrites.
 	restoreLimiter retry.RestoreLimiter[types.UID]
-	// downSince has, by peer, the time from which this reconciler has found no established session.
+	// downSince is since when this reconciler has found no established session of a peer, by peer.
 	downSince map[string]time.Time
 }
 
@@ -103,12 +103,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: again}, errors.Join(failed...)
 }
 
-// clusterState is what the status of every peer depends on.
+// clusterState has the facts that the status of every peer depends on.
 type clusterState struct {
 	nodes    []eligibility.Node
 	speakers map[lb.NodeName]reports.Report
 	silent   map[lb.NodeName]bool // speakers from which no other speaker receives anything
-	left     map[lb.NodeName]bool // speakers that were stopped, and that no other speaker misses
+	left     map[lb.NodeName]bool // speakers that were stopped, and are not missed by another speaker
 	profiles map[string]*v1beta1.BFDProfile
 	secrets  map[string]*corev1.Secret
 }
@@ -144,11 +144,10 @@ func (r *Reconciler) gatherState(ctx context.Context) (clusterState, error) {
 	return s, nil
 }
 
-// factsOf returns the facts about a peer. A selected node counts only if its speaker has reported. A
-// node whose speaker was stopped counts only while another speaker reports it as missing: otherwise no
-// speaker may be scheduled there any more.
-// A node that may not announce counts only while it has a session. For an invalid peer, the nodes
-// with a session count as selected: sessions keep the last valid configuration.
+// factsOf returns the facts about a peer. A selected node counts only if its speaker has reported. If the
+// speaker was stopped, the node counts only while another speaker misses it: otherwise the node may not be
+// meant to have a speaker any more. A node that may not announce counts only while it has a session. If the
+// peer is invalid, the nodes with a session count as selected: sessions keep the last valid configuration.
 func (s clusterState) factsOf(object *v1beta1.BGPPeer) peerFacts {
 	f := peerFacts{all: len(s.nodes)}
 	if f.peer, f.wrong = apiconv.ParseBGPPeer(object); f.wrong == nil {
@@ -183,8 +182,8 @@ func sessionWith(report reports.Report, peer string) (reports.Session, bool) {
 	return reports.Session{}, false
 }
 
-// writeStatus writes the status of a peer, and sends events about what changed. If another writer undoes
-// that each time, it writes nothing yet and returns how long to wait.
+// writeStatus writes the status of a peer, and sends events about what changed. If another writer undoes the
+// write each time, writeStatus writes nothing yet and returns how long to wait.
 func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f peerFacts) (wait time.Duration, err error) {
 	now := before.DeepCopy()
 	ready, established := config.ReadyCondition(f.readyResult(), now.Generation), f.establishedCondition(now.Generation)
@@ -209,9 +208,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, before *v1beta1.BGPPeer, f
 	return 0, nil
 }
 
-// eventReason returns the reason of the event about the sessions; empty: there is none. Sessions that
-// are not up yet or not wanted any more cause none, and flapping causes one event, not one for each
-// session that ends.
+// eventReason returns the reason of the event about the sessions; empty: there is no event. Sessions that are
+// not established yet, or not wanted any more, cause no event. Flapping causes one event, and no event for
+// each session that ends.
 func eventReason(before, now v1beta1.BGPPeerStatus) string {
 	was, is := v1beta1.ReasonNoNodes, v1beta1.ReasonNoNodes
 	if c := meta.FindStatusCondition(before.Conditions, v1beta1.ConditionEstablished); c != nil {

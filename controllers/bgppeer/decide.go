@@ -21,40 +21,45 @@ import (
 )
 
 const (
-	// maxNamed is how many nodes a message names; the others it counts.
+	// maxNamed is how many nodes, or reasons, a message names; it counts the others.
 	maxNamed = 5
-	// maxError bounds the length of an error in a message.
+	// maxError bounds an error in a message, in bytes.
 	maxError = 200
 )
 
-// peerFacts are what is known of a peer.
+// peerFacts are the facts about a peer that decide its status.
 type peerFacts struct {
 	// wrong is the error in its spec; nil: the spec is valid.
 	wrong *apiconv.SpecError
 	peer  apiconv.BGPPeer
-	// profile is what is wrong with the BFDProfile that it names.
+	// profile is what is wrong with the BFDProfile that the peer names.
 	profile validity.Result
-	// secret is what is wrong with the Secret that it names.
+	// secret is what is wrong with the Secret that the peer names.
 	secret validity.Result
-	// all is the number of nodes, and selected the number of those that the peer selects.
-	all, selected int
-	// nodes are the selected nodes that should have a session, see clusterState.factsOf, by name.
+	// all is the number of nodes in the cluster.
+	all int
+	// selected is the number of nodes that the peer selects.
+	selected int
+	// nodes are the selected nodes that should have a session, by name; see clusterState.factsOf.
 	nodes []peerNode
 	// duplicates are the selected nodes without a session, since another BGPPeer for the same
 	// router is in effect there.
 	duplicates []peerNode
-	// down is for how long no node has been known to have an established session.
+	// down is how long the peer has been without a known established session.
 	down time.Duration
 }
 
 // peerNode is a node that the peer selects.
 type peerNode struct {
 	name lb.NodeName
-	// down means that the node is not ready, and silent that no other speaker receives anything
-	// from its speaker. In both cases the report of its speaker may be outdated.
-	down, silent bool
-	// session is as the speaker reports it; reported is whether it reports one.
-	session  reports.Session
+	// down means that the node is not ready. The report of its speaker may then be outdated.
+	down bool
+	// silent means that no other speaker receives anything from the node's speaker. Its report may then be
+	// outdated.
+	silent bool
+	// session is the session that the speaker reports.
+	session reports.Session
+	// reported means that the speaker reports a session.
 	reported bool
 }
 
@@ -62,11 +67,11 @@ func (n peerNode) isEstablished() bool {
 	return n.reported && n.session.Established && !n.down && !n.silent
 }
 
-// isFlapping reports whether its session is established and ends repeatedly.
+// isFlapping reports whether the session of the node ends and is established again repeatedly.
 func (n peerNode) isFlapping() bool { return n.session.Flapping() && !n.down && !n.silent }
 
 // sessionProblem returns why the node has no established session, or that its session is flapping; empty:
-// neither. For a problem with the reason of the condition Ready, it refers to that condition.
+// neither. If the problem has the same reason as the condition Ready, it refers to this condition.
 func (n peerNode) sessionProblem(ready string) string {
 	switch {
 	case n.isFlapping():
@@ -77,7 +82,7 @@ func (n peerNode) sessionProblem(ready string) string {
 	case n.down:
 		return "the node is not ready"
 	case n.silent:
-		return "the other speakers receive nothing from the speaker on it: look at its pod"
+		return "the other speakers receive nothing from the speaker of this node: look at the speaker's pod"
 	case !n.reported:
 		return "the speaker has no such session, see its SpeakerState"
 	case n.session.Problem.Reason != "" && !n.session.Problem.Reason.OfRoutes() && string(n.session.Problem.Reason) == ready:
@@ -86,7 +91,8 @@ func (n peerNode) sessionProblem(ready string) string {
 	return bounded.Cut(n.session.WhyDown(), maxError)
 }
 
-// nextAttempt bounds the time to the next attempt of the node; 0: there is none, or it is not known.
+// nextAttempt bounds the time to the next attempt of the node to connect; 0: there is none, or it is not
+// known.
 func (n peerNode) nextAttempt() time.Duration {
 	if n.down || n.silent {
 		return 0
@@ -117,7 +123,7 @@ func (f peerFacts) readyResult() validity.Result {
 // problemReasons are the reasons of problems on nodes, the most severe first.
 var problemReasons = []bgp.ProblemReason{bgp.DuplicatePeer, bgp.PasswordMissing, bgp.SecretInvalid, bgp.UnknownInterface, bgp.PortClosed, bgp.NoNextHop, bgp.AddressFamilyMissing}
 
-// problemResult names the nodes that report a problem for one reason, each message once.
+// problemResult lists the problems with one reason that nodes report: each message once, with its nodes.
 func (f peerFacts) problemResult(reason bgp.ProblemReason) validity.Result {
 	var messages []string
 	nodes := map[string][]lb.NodeName{}
@@ -141,7 +147,7 @@ func (f peerFacts) problemResult(reason bgp.ProblemReason) validity.Result {
 	return validity.Result{Reason: string(reason), Message: bounded.List(parts, maxNamed, "; ")}
 }
 
-// onNodes returns "on the node" or "on the nodes" with their names.
+// onNodes returns the names of nodes after "on the node" or "on the nodes".
 func onNodes(nodes []lb.NodeName) string {
 	if len(nodes) == 1 {
 		return eligibility.Enumerate("on the node", nodes)
@@ -149,7 +155,7 @@ func onNodes(nodes []lb.NodeName) string {
 	return eligibility.Enumerate("on the nodes", nodes)
 }
 
-// countUp is how many of the nodes have a session that is up.
+// countUp counts the nodes whose session is established.
 func (f peerFacts) countUp() (n int32) {
 	for _, node := range f.nodes {
 		if node.isEstablished() {
@@ -159,7 +165,8 @@ func (f peerFacts) countUp() (n int32) {
 	return n
 }
 
-// isFlapping reports whether the session of a node is flapping, and none has been missing for too long.
+// isFlapping reports whether the session of a node is flapping, and the peer has not been down for
+// flapTimeout.
 func (f peerFacts) isFlapping() bool {
 	return f.down < flapTimeout && slices.ContainsFunc(f.nodes, peerNode.isFlapping)
 }
@@ -186,7 +193,7 @@ func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 		return c
 	case len(f.nodes) == 0:
 		c.Reason = v1beta1.ReasonNoSpeaker
-		c.Message = fmt.Sprintf("the peer is for %d nodes, and none of them has a speaker that reports: look at the speaker's pods", f.selected-len(f.duplicates))
+		c.Message = fmt.Sprintf("the peer selects %d nodes, and no speaker on them reports: look at the speaker's pods", f.selected-len(f.duplicates))
 		return c
 	case f.isFlapping():
 		c.Reason = v1beta1.ReasonFlapping
@@ -203,8 +210,8 @@ func (f peerFacts) establishedCondition(generation int64) metav1.Condition {
 	return c
 }
 
-// sessionsMessage counts the established sessions, and lists why the others are not: each reason once,
-// with its nodes and the latest of their next attempts.
+// sessionsMessage counts the established sessions, and lists why other nodes have none. It lists each reason
+// once, with its nodes and the latest of their next attempts.
 func (f peerFacts) sessionsMessage(up int32) string {
 	word := "nodes"
 	if len(f.nodes) == 1 {
@@ -243,7 +250,7 @@ func (f peerFacts) sessionsMessage(up int32) string {
 
 // secretProblem returns what is wrong with the Secret that a peer names.
 func secretProblem(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) validity.Result {
-	const consequence = "an established session stays, and none begins"
+	const consequence = "an established session stays, and no new one begins"
 	if peer.PasswordSecret == "" {
 		return validity.Result{}
 	}
@@ -255,7 +262,7 @@ func secretProblem(peer *apiconv.BGPPeer, secrets map[string]*corev1.Secret) val
 	}
 	if _, err := apiconv.ParsePassword(object); err != nil {
 		return validity.Result{Reason: v1beta1.ReasonSecretInvalid, Message: fmt.Sprintf(
-			"the Secret %q of spec.passwordSecret %v: %s: create it anew, of type %s with an entry %q",
+			"the Secret %q of spec.passwordSecret %v: %s: create it again, of type %s with an entry %q",
 			peer.PasswordSecret, err, consequence, corev1.SecretTypeBasicAuth, corev1.BasicAuthPasswordKey)}
 	}
 	return validity.Result{}

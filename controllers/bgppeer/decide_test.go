@@ -79,7 +79,7 @@ func TestReady_SecretOfThePassword(t *testing.T) {
 		part   string
 	}{
 		{"a valid one", object(corev1.SecretTypeBasicAuth, "x"), v1beta1.ReasonPeerValid, "in effect"},
-		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace of the components: an established session stays, and none begins`},
+		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace of the components: an established session stays, and no new one begins`},
 		{"one of another type", object(corev1.SecretTypeOpaque, "x"), v1beta1.ReasonSecretInvalid, `is of type "Opaque" and not kubernetes.io/basic-auth: an established session stays`},
 		{"one without password", object(corev1.SecretTypeBasicAuth, ""), v1beta1.ReasonSecretInvalid, `its entry "password" is missing or empty`},
 		{"one with a password that is too long", object(corev1.SecretTypeBasicAuth, strings.Repeat("x", 81)), v1beta1.ReasonSecretInvalid, "at most 80 are allowed"},
@@ -163,11 +163,11 @@ func TestEstablished(t *testing.T) {
 			"0 of 2 nodes; n1: PasswordMissing, see the condition Ready; n2: PortClosed: why"},
 		{"none", cluster("n1 Connect"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Connect"},
 		{"many", cluster(many...), 0, 9, v1beta1.ReasonNoSession, "0 of 9 nodes; n0, n1, n2 and 6 more: Idle"},
-		{"so is the report of a speaker that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker on it: look at its pod"},
+		{"so is the report of a speaker that the others miss", cluster("n1 Established", "?n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the other speakers receive nothing from the speaker of this node: look at the speaker's pod"},
 		{"a node whose speaker was stopped for good needs no session", cluster("n1 Established", "=n2 Idle stopped"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
 		{"the report of a dead node does not count", cluster("n1 Established", "!n2 Established"), 1, 2, v1beta1.ReasonNotEstablished, "1 of 2 nodes; n2: the node is not ready"},
 		{"nodes without a speaker do not count", cluster("n1 Established", "n2"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},
-		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer is for 2 nodes, and none of them has a speaker that reports: look at the speaker's pods"},
+		{"no speaker reports", cluster("n1", "n2"), 0, 0, v1beta1.ReasonNoSpeaker, "the peer selects 2 nodes, and no speaker on them reports: look at the speaker's pods"},
 		{"there is no node", cluster(), 0, 0, v1beta1.ReasonNoNodes, "no node should have a session: see the condition Ready"},
 		{"a node that may not announce and has a session", cluster("-n1 Idle", "-n2 silent"), 0, 1, v1beta1.ReasonNoSession, "0 of 1 node; n1: Idle"},
 		{"another peer is in effect on some nodes", cluster("n1 Established", "n2 Idle DuplicatePeer: why"), 1, 1, v1beta1.ReasonAllEstablished, "1 of 1 node"},

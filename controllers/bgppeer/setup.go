@@ -23,7 +23,7 @@ import (
 )
 
 // collectDelay delays a reconcile after a report, so that one reconcile serves the reports of all speakers:
-// when a router fails, they report it at about the same time.
+// when a router fails, all speakers report it at about the same time.
 const collectDelay = 500 * time.Millisecond
 
 // SetupWithManager starts the controller with the manager.
@@ -51,8 +51,8 @@ var peerChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return ok && also && (before.Generation != now.Generation || !equality.Semantic.DeepEqual(before.Status, now.Status))
 }}
 
-// sessionsChanged passes a change of a speaker's sessions, of the list of speakers that it misses, or
-// of whether it runs.
+// sessionsChanged passes a change of a speaker's sessions, of the list of speakers that it misses, or of
+// whether the speaker runs.
 var sessionsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, now := reportOf(e.ObjectOld), reportOf(e.ObjectNew)
 	return !slices.Equal(before.Sessions, now.Sessions) || !slices.Equal(before.Missing, now.Missing) || before.Stopped != now.Stopped ||

@@ -181,7 +181,7 @@ func TestReportOfASpeakerThatHangsDoesNotCount(t *testing.T) {
 			return err
 		}
 		c := meta.FindStatusCondition(peer.Status.Conditions, v1beta1.ConditionEstablished)
-		if c == nil || int(peer.Status.Established) != len(bed.Cluster.Nodes())-1 || !strings.Contains(c.Message, hangs+": the other speakers receive nothing from the speaker on it") {
+		if c == nil || int(peer.Status.Established) != len(bed.Cluster.Nodes())-1 || !strings.Contains(c.Message, hangs+": the other speakers receive nothing from the speaker of this node") {
 			return fmt.Errorf("it has %d sessions: %+v", peer.Status.Established, c)
 		}
 		return nil

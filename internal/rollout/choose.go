@@ -19,7 +19,7 @@ func (d *decision) startSteps() {
 		if d.isBusy() || d.isProven() {
 			return
 		}
-		// A working speaker shows more. If none can be replaced, a broken one costs nothing.
+		// A working speaker is better evidence. If none can be replaced, replacing a broken one costs nothing.
 		_ = slices.ContainsFunc(working, d.startStep) || slices.ContainsFunc(broken, d.startStep)
 		return
 	}
@@ -44,7 +44,7 @@ func (d *decision) startStep(name lb.NodeName) bool {
 	case d.awaitsReport(node):
 		return false
 	case !broken && slices.ContainsFunc(steps, func(s Step) bool { return s.CoveredBy == name && !d.isLate(s) }):
-		return false // its speaker is to report whether the speaker of that step announces
+		return false // the speaker on this node is to report whether the speaker of that step announces
 	case !broken || d.next.Phase != PhaseInstalling:
 		if d.countUnderWay(steps) >= d.maxUnavailable() {
 			return false
@@ -63,9 +63,8 @@ func (d *decision) startStep(name lb.NodeName) bool {
 	return true
 }
 
-// recordEdit records that the spec has changed. Another process, whose clock is ahead, may have
-// recorded the last edit: a time in the future becomes now, so that no step waits longer than after
-// an edit.
+// recordEdit records that the spec has changed. The last edit may be from another process, whose clock is
+// ahead: a time in the future becomes now, so that no step waits longer than after an edit.
 func (d *decision) recordEdit() {
 	e := &d.next.Edits
 	if e.Last.After(d.now) {
@@ -85,10 +84,10 @@ func (d *decision) recordEdit() {
 	}
 }
 
-// recordUnapplied moves the last edit to now while not all of its objects are applied: speakers
-// follow it only then. An object that the API server refuses for good delays steps no longer than a
-// series of edits does. If the last edit is from before SeenSince, it is not known how long the
-// object has been refused, and the series begins again.
+// recordUnapplied moves the last edit to now while not all objects of the edit are applied: speakers follow
+// an edit only after that. An object that the API server refuses for good delays steps no longer than a
+// series of edits does. If the last edit is from before SeenSince, it is not known how long the object has
+// been refused, and the series begins again.
 func (d *decision) recordUnapplied(e *Edits) {
 	switch {
 	case e.Last.Before(d.SeenSince):
@@ -98,9 +97,9 @@ func (d *decision) recordUnapplied(e *Edits) {
 	}
 }
 
-// awaitsUntil returns until when steps wait for reports that follow the last edit of the spec.
-// Steps wait for a series of edits no longer than maxEdits: those that begin then are not compared
-// with what the node announced before, see isEdited.
+// awaitsUntil returns until when steps wait for reports that follow the last edit of the spec. A series of
+// edits delays steps by at most maxEdits. A step that begins then is not compared with what the node
+// announced before, see isEdited.
 func (d *decision) awaitsUntil() time.Time {
 	e := d.next.Edits
 	if last := e.First.Add(maxEdits); last.Before(e.Last.Add(reportDelay)) {
@@ -109,11 +108,10 @@ func (d *decision) awaitsUntil() time.Time {
 	return e.Last.Add(reportDelay)
 }
 
-// awaitsReport reports whether the replacement of a speaker must wait for a report of what it
-// announces: the spec has just changed, and may have removed the node from an advertisement. A
-// canary waits also if it announces nothing and another speaker does: a canary that announces
-// nothing would show nothing. While a Service is not announced, no step waits: the change may be
-// the correction.
+// awaitsReport reports whether the replacement of a speaker must wait for a new report of what it announces:
+// the spec has just changed, and may have removed the node from an advertisement. A canary that announces
+// nothing also waits if another speaker announces addresses, since the replacement would prove nothing. While
+// a Service is not announced, no step waits: the change may be the correction.
 func (d *decision) awaitsReport(node Node) bool {
 	shows := node.Report.countAddresses() > 0 || d.next.Phase == PhaseCanary && d.announces
 	return shows && d.next.canFail() && len(d.Outages) == 0 && d.now.Before(d.awaitsUntil())
@@ -124,12 +122,12 @@ func (d *decision) anyAnnounces() bool {
 	return slices.ContainsFunc(d.order, func(name lb.NodeName) bool { return d.isUp(name) && d.Nodes[name].Report.countAddresses() > 0 })
 }
 
-// splitCandidates returns the nodes to change whose speaker works, and those whose speaker does
-// not, in the order in which they are changed. Nodes that announce the fewest addresses come first;
-// in a rollback they come last, since the failed revision harms the other nodes most. The canary is
-// a node that announces addresses, if there is one: only that shows whether the revision announces.
-// But if a Service is not announced, or a node has a revision that is not the good one, the new
-// revision may be a correction: it is then tried where the fewest addresses depend on it.
+// splitCandidates returns the nodes to change whose speaker works (working), and those whose speaker does not
+// work (broken), in the order in which they are changed. Nodes that announce the fewest addresses come first;
+// in a rollback they come last, since a failed revision does the most harm on the other nodes. The canary is
+// a node that announces addresses, if there is one: only such a node shows whether the revision announces. If
+// a Service is not announced, or a node has another revision than the good one, the new revision may be a
+// correction: it is then tried where the fewest addresses depend on it.
 func (d *decision) splitCandidates() (working, broken []lb.NodeName) {
 	for _, name := range d.candidates() {
 		pod := d.Nodes[name].Pod
@@ -157,7 +155,7 @@ func (d *decision) splitCandidates() (working, broken []lb.NodeName) {
 	return working, broken
 }
 
-// countAddresses returns how many addresses a speaker announces in any way; without a report none.
+// countAddresses returns how many addresses a speaker announces in any way; without a report it is 0.
 func (r *Report) countAddresses() int {
 	if r == nil {
 		return 0
@@ -165,8 +163,8 @@ func (r *Report) countAddresses() int {
 	return r.Addresses + r.Routes
 }
 
-// evidenceRank ranks how much the replacement of a speaker shows about a revision: other speakers receive
-// its announcements on the local network, but not its routes.
+// evidenceRank ranks the evidence that the replacement of a speaker can give about a revision: other speakers
+// receive its announcements on the local network, but not its routes.
 func (r *Report) evidenceRank() int {
 	switch {
 	case r == nil || r.countAddresses() == 0:
@@ -177,7 +175,7 @@ func (r *Report) evidenceRank() int {
 	return 2
 }
 
-// candidates returns the nodes that are up, have another revision than the target, and no step.
+// candidates returns the nodes that are up, do not have the target, and have no step.
 func (d *decision) candidates() []lb.NodeName {
 	var list []lb.NodeName
 	for _, name := range d.order {
@@ -188,7 +186,7 @@ func (d *decision) candidates() []lb.NodeName {
 	return list
 }
 
-// isWorking reports whether a speaker is ready and the other speakers receive from it.
+// isWorking reports whether the speaker of a node is ready, and the other speakers receive from it.
 func (n Node) isWorking() bool { return n.Pod != nil && !n.Pod.Ending && n.Pod.Ready && !n.Silent }
 
 // maxUnavailable returns how many nodes may be unavailable at a time.
@@ -205,8 +203,8 @@ func (d *decision) countNodes() int {
 	return total
 }
 
-// countUnavailable counts the other nodes that are up and have no ready speaker, or a step that is
-// not late.
+// countUnavailable counts the nodes that are up and that have no ready speaker, or a step that is not late.
+// It leaves out one node.
 func (d *decision) countUnavailable(but lb.NodeName, steps []Step) int {
 	count := 0
 	for _, name := range d.order {

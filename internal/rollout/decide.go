@@ -16,15 +16,16 @@ type decision struct {
 	next  Stored
 	order []lb.NodeName // the nodes, by name
 	now   time.Time     // in full seconds
-	// coveredBy has the nodes that do not announce their addresses, each with one that covers for it.
+	// coveredBy has, for each node that does not announce its addresses, a node that covers for it.
 	coveredBy map[lb.NodeName]lb.NodeName
 	announces bool // some speaker announces an address
 }
 
 // Decide returns what to do next. It is a function of its input, which it does not change.
-// Invariants: a pod is deleted only in a step that is stored; at most MaxUnavailable steps that
-// are not late are under way; a pod that is ready is deleted only if no more than MaxUnavailable
-// nodes that are up are without a ready one then.
+//
+// Invariants: a pod is deleted only in a step that is stored; at most MaxUnavailable steps are under way and
+// not late; a ready pod is deleted only if afterwards at most MaxUnavailable nodes that are up have no ready
+// pod.
 func Decide(s State) Plan {
 	d := &decision{State: s, next: s.Stored, now: s.Now.Truncate(time.Second)}
 	d.order = slices.Sorted(maps.Keys(s.Nodes))
@@ -40,7 +41,8 @@ func Decide(s State) Plan {
 	return Plan{Next: d.next, Controller: d.availableRevision(d.next.targetRevision()), Speaker: d.availableRevision(d.speakerRevision()), Delete: d.deletions(), Progress: d.buildProgress(), Again: d.nextDecision()}
 }
 
-// followWanted begins a rollout if another revision is wanted, or another try of the same.
+// followWanted begins a rollout if another revision is wanted, or if another try of the same revision is
+// requested.
 func (d *decision) followWanted() {
 	n := &d.next
 	changed := d.Wanted != n.Revision
@@ -66,10 +68,10 @@ func (d *decision) followWanted() {
 	}
 }
 
-// isRetryRequested reports whether a revision that failed is to be tried again: because the token
-// for another try has changed, or because its announcements were not received, and those of the
-// good revision are not either. The rollback must be complete before, or stand still: a node that
-// still has the revision would show nothing about it.
+// isRetryRequested reports whether a failed revision is to be tried again: because the token for another try
+// has changed, or because the announcements of the failed revision were not received, and those of the good
+// revision are not received either. Before that, the rollback must be complete or stuck: a node that still
+// has the failed revision would be no evidence.
 func (d *decision) isRetryRequested() bool {
 	n := &d.next
 	back := n.Phase != PhaseRollingBack || !d.isBusy() && d.isPhaseStuck()
@@ -77,14 +79,14 @@ func (d *decision) isRetryRequested() bool {
 	return n.Failed() != Revision{} && back && asked
 }
 
-// beginRollout starts over with the wanted revision.
+// beginRollout starts a rollout of the wanted revision from the beginning.
 func (d *decision) beginRollout(p Phase) {
 	d.next.Revision, d.next.Proven, d.next.Quiet, d.next.Lost, d.next.Failure = d.Wanted, false, "", 0, Failure{}
 	d.setPhase(p)
 }
 
-// setPhase begins a phase with another target. It drops the steps: the facts still show the speakers
-// that do not work because of them.
+// setPhase begins a phase with another target. It drops the steps: the facts still show which speakers do not
+// work because of these steps.
 func (d *decision) setPhase(p Phase) {
 	d.next.Phase, d.next.Since, d.next.Steps = p, d.now, nil
 }
@@ -96,7 +98,7 @@ func (d *decision) failRevision(f Failure) {
 	case d.Settings.Halt:
 		d.setPhase(PhaseHalted)
 	case !d.GoodStored:
-		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s do not exist any more, so that no node is rolled back", d.next.Good)
+		d.next.Failure.Why += fmt.Sprintf(": the templates of the last good revision %s do not exist any more, so no node is rolled back", d.next.Good)
 		d.setPhase(PhaseHalted)
 	default:
 		d.setPhase(PhaseRollingBack)
@@ -143,8 +145,8 @@ func (d *decision) advancePhase() {
 	}
 }
 
-// isPhaseDone reports whether the target runs wherever it can. Late steps are not waited for and,
-// once the phase stands still, neither are pods without a step.
+// isPhaseDone reports whether the target runs on all nodes on which it can run. It does not wait for late
+// steps and, once the phase is stuck, for pods without a step.
 func (d *decision) isPhaseDone() bool {
 	if d.isBusy() || len(d.candidates()) > 0 || !d.controllerReady() {
 		return false
@@ -154,20 +156,20 @@ func (d *decision) isPhaseDone() bool {
 	})
 }
 
-// isPhaseStuck reports whether the phase has made no progress for StepTimeout, or has lasted for longest:
-// speakers that become ready again and again do not prolong it.
+// isPhaseStuck reports whether the phase has made no progress for StepTimeout, or has lasted for maxPhase:
+// speakers that become ready again and again do not prolong it further.
 func (d *decision) isPhaseStuck() bool {
 	return d.observedFor(d.lastProgress()) >= d.Settings.StepTimeout || d.observedFor(d.next.Since) >= d.maxPhase()
 }
 
-// maxPhase returns how long a phase may last: StepTimeout for each node, as if they were changed
-// one after the other, and StepTimeout once more.
+// maxPhase returns how long a phase may last: StepTimeout for each node, as if the nodes were changed one
+// after the other, and StepTimeout once more.
 func (d *decision) maxPhase() time.Duration {
 	return time.Duration(d.countNodes()+1) * d.Settings.StepTimeout
 }
 
-// lastProgress returns when the phase last made progress: it began, or a speaker became ready on
-// the target. A node that came up since, or a container that was started again, does not count:
+// lastProgress returns when the phase last made progress: when it began, or when a speaker last became ready
+// on the target. A node that came up during the phase, or a container that was started again, does not count:
 // such events could prolong the phase for ever.
 func (d *decision) lastProgress() time.Time {
 	last := d.next.Since
@@ -181,8 +183,8 @@ func (d *decision) lastProgress() time.Time {
 	return last
 }
 
-// isProven reports whether the target works on a node, or there are no nodes at all. A speaker that
-// ran the target before this rollout is a proof only if there is no other node to try it on.
+// isProven reports whether the target works on a node, or there are no nodes at all. A speaker that ran the
+// target before this rollout proves it only if there is no other node to try it on.
 func (d *decision) isProven() bool {
 	if d.next.canFail() && d.next.targetRevision().Speaker != d.next.Good.Speaker && !d.next.Proven && d.hasUntriedNodes() {
 		return false
@@ -193,9 +195,9 @@ func (d *decision) isProven() bool {
 	return len(d.order) == 0 || slices.ContainsFunc(d.order, works)
 }
 
-// announcesNothing reports whether addresses should be announced and no speaker of the target
-// announces any: only former speakers on nodes that are skipped do, or none does. Such a revision
-// does not become the good one, even if the outages began before it.
+// announcesNothing reports whether addresses should be announced, but no speaker with the target announces
+// any: only former speakers on skipped nodes do, or no speaker does. Such a revision does not become the good
+// one, even if the outages began before it.
 func (d *decision) announcesNothing() bool {
 	if d.next.targetRevision().Speaker == d.next.Good.Speaker {
 		return false
@@ -214,8 +216,8 @@ func (d *decision) announcesNothing() bool {
 	return wanted
 }
 
-// hasUntriedNodes reports whether there are nodes on which the target can still be tried, now or
-// when they are up again. A node that is up and skipped without a speaker may never have one.
+// hasUntriedNodes reports whether there are nodes on which the target can be tried now, or when the nodes are
+// up again. A skipped node that is not down and has no speaker does not count: it may never have one.
 func (d *decision) hasUntriedNodes() bool {
 	skipped := func(name lb.NodeName) bool {
 		node := d.Nodes[name]
@@ -224,7 +226,7 @@ func (d *decision) hasUntriedNodes() bool {
 	return len(d.candidates()) > 0 || slices.ContainsFunc(d.order, skipped)
 }
 
-// availableRevision returns the revision if its templates are available and may be used, or none.
+// availableRevision returns the revision if its templates are available and may be used, and otherwise none.
 func (d *decision) availableRevision(r Revision) Revision {
 	if d.next.Phase != PhaseHalted && (r == d.Wanted || r == d.next.Good && d.GoodStored) {
 		return r
@@ -237,8 +239,8 @@ func (d *decision) hasTemplates() bool {
 	return d.next.targetRevision() == d.Wanted || d.GoodStored
 }
 
-// speakerRevision returns the revision that new pods of the DaemonSet get: not the new one before the
-// controller has it.
+// speakerRevision returns the revision that new pods of the DaemonSet get. It is not the wanted revision
+// before the controller has that revision.
 func (d *decision) speakerRevision() Revision {
 	if d.next.Phase == PhaseController {
 		return d.next.Good
@@ -246,8 +248,8 @@ func (d *decision) speakerRevision() Revision {
 	return d.next.targetRevision()
 }
 
-// observedFor returns the time since then, without the time before SeenSince: it is not known what
-// happened while the operator did not see the cluster.
+// observedFor returns the time since then. The time before SeenSince does not count: it is not known what
+// happened while the operator did not observe the cluster.
 func (d *decision) observedFor(since time.Time) time.Duration {
 	if d.SeenSince.After(since) {
 		since = d.SeenSince

@@ -9,7 +9,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// stepGate returns what a step waits for; empty: nothing.
+// stepGate returns what a step waits for; empty: it waits for nothing.
 func (d *decision) stepGate(step Step, node Node) string {
 	if why := d.podGate(node); why != "" {
 		return why
@@ -25,10 +25,10 @@ func (d *decision) stepGate(step Step, node Node) string {
 	}
 	if step.Pod != "" {
 		if gap := d.countGap(step.Node, d.next.Steps); gap > step.Gap {
-			return fmt.Sprintf("%d other speakers do not receive from the speaker or it does not receive from them, and %d did not before", gap, step.Gap)
+			return fmt.Sprintf("communication between the speaker and %d other speakers fails; before the replacement it failed with %d", gap, step.Gap)
 		}
 		if peer := d.lostSession(step, node); peer != "" {
-			return fmt.Sprintf("the BGP session with %s was established before and is not", peer)
+			return fmt.Sprintf("the BGP session with %s was established before the replacement and is not established now", peer)
 		}
 		if d.hasLostRoutes(step, node) {
 			return fmt.Sprintf("the speaker announces no address to routers, and announced %d before", step.Routes)
@@ -40,7 +40,7 @@ func (d *decision) stepGate(step Step, node Node) string {
 	return d.harmReason()
 }
 
-// podGate returns why a node has no pod of the target that has been ready for long enough; empty: it
+// podGate returns why a node does not have a pod of the target that has been ready for long enough; empty: it
 // has one.
 func (d *decision) podGate(node Node) string {
 	switch pod := node.Pod; {
@@ -58,15 +58,15 @@ func (d *decision) podGate(node Node) string {
 	return ""
 }
 
-// readyEnoughAt returns when a ready pod will have been ready for long enough: minReady, or longer after
-// restarts, but at most half of StepTimeout.
+// readyEnoughAt returns when a ready pod will have been ready for long enough. That takes minReady, and more
+// after restarts, but at most half of StepTimeout.
 func (d *decision) readyEnoughAt(pod *Pod) time.Time {
 	long := minReady << min(max(0, pod.Restarts), 6)
 	return pod.Since.Add(min(long, d.Settings.StepTimeout/2))
 }
 
-// countGap counts the other speakers that miss the one of a node, or that it misses. Speakers that are
-// being replaced, that do not work, or that are in another mesh do not count.
+// countGap counts the other speakers that miss the speaker of a node, or that this speaker misses. Speakers
+// that are being replaced, that do not work, or that are in another mesh do not count.
 func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	node, count := d.Nodes[name], 0
 	for _, other := range d.order {
@@ -83,23 +83,23 @@ func (d *decision) countGap(name lb.NodeName, steps []Step) int {
 	return count
 }
 
-// muteGate returns that other nodes receive no announcements of a speaker; empty: that is not reported,
-// or no evidence.
+// muteGate returns a sentence if other nodes receive no announcements of a step's speaker. It is empty if no
+// speaker reports that, or if the report is no evidence.
 func (d *decision) muteGate(step Step) string {
 	switch by := d.coveredBy[step.Node]; {
 	case !d.showsAnnouncing():
 		return ""
 	case by != "":
-		return fmt.Sprintf("the speaker does not announce its addresses on the network: %s answers for them, with the hardware address of the node", by)
+		return fmt.Sprintf("the speaker does not announce its addresses on the network: the speaker on %s answers for these addresses, with the hardware address of this node", by)
 	case step.CoveredBy != "":
-		return fmt.Sprintf("%s reported that the speaker does not announce its addresses on the network, and has not reported since that it does", step.CoveredBy)
+		return fmt.Sprintf("the speaker on %s reported that this speaker does not announce its addresses on the network, and has not withdrawn that", step.CoveredBy)
 	}
 	return ""
 }
 
-// setUnverified sets Unverified if a speaker of the good revision receives no announcements of
-// another speaker of it. Speakers of other revisions are no evidence. It does so in any phase:
-// which speakers cover for others is lost when they restart, as they do in a rollout.
+// setUnverified sets Unverified if a speaker of the good revision receives no announcements of another such
+// speaker. Speakers of other revisions are no evidence. It does so in any phase: a speaker that restarts, as
+// in a rollout, no longer reports for which nodes it covered.
 func (d *decision) setUnverified() {
 	good := func(name lb.NodeName) bool {
 		return d.next.Good != Revision{} && d.Nodes[name].Pod.Revision == d.next.Good.Speaker
@@ -115,9 +115,9 @@ func (d *decision) setUnverified() {
 	}
 }
 
-// recordCovered records which speaker reports that the one of a step does not announce its addresses. The
-// record stays until the same process no longer reports that. If the process restarts, may be isolated or
-// does not report, that shows nothing about the revision, and the record stays.
+// recordCovered records which speaker reports that the speaker of a step does not announce its addresses. The
+// record stays until a later report of the same process no longer has that. If the process restarts, may be
+// isolated or does not report, that shows nothing about the revision, and the record stays.
 func (d *decision) recordCovered(step Step) Step {
 	node := d.Nodes[step.Node]
 	if !d.showsAnnouncing() || !d.hasTarget(node) {
@@ -137,24 +137,24 @@ func (d *decision) recordCovered(step Step) Step {
 	return step
 }
 
-// isWitness reports whether the report of a node's speaker is evidence that others announce.
+// isWitness reports whether a report of the speaker on a node is evidence that other speakers announce.
 func (d *decision) isWitness(name lb.NodeName) bool { return d.isUp(name) && d.hasEvidence(name) }
 
-// hasEvidence reports whether the report of a node's speaker is evidence that others do not announce. A
-// taint that keeps new pods away does not matter.
+// hasEvidence reports whether a report of the speaker on a node is evidence that other speakers do not
+// announce. A taint that keeps new pods away does not matter.
 func (d *decision) hasEvidence(name lb.NodeName) bool {
 	node := d.Nodes[name]
 	return !node.Down && node.isWorking() && node.Report != nil && !node.Report.Isolated
 }
 
 // showsAnnouncing reports whether missing announcements are evidence against the revision: its speakers
-// differ from those of the good revision, and the announcements of those were received.
+// differ from those of the good revision, and the announcements of the good revision were received.
 func (d *decision) showsAnnouncing() bool {
 	return d.next.canFail() && d.next.targetRevision().Speaker != d.next.Good.Speaker && !d.next.Unverified
 }
 
-// coveringNodes returns, for each node that does not announce its addresses, the first of the other nodes
-// whose speakers cover for it.
+// coveringNodes returns, for each node that does not announce its addresses, the first other node whose
+// speaker covers for it.
 func (d *decision) coveringNodes() map[lb.NodeName]lb.NodeName {
 	by := map[lb.NodeName]lb.NodeName{}
 	for _, name := range d.order {
@@ -170,9 +170,9 @@ func (d *decision) coveringNodes() map[lb.NodeName]lb.NodeName {
 	return by
 }
 
-// lostSession returns a router with which the node had an established session before, should have
-// one now, and has none. A router with which no other node has a session either is left out: it is
-// down.
+// lostSession returns a router with which the node has no session now, although it had one before and should
+// have one; empty: there is none. If no other node has a session with a router either, the router is down and
+// does not count.
 func (d *decision) lostSession(step Step, node Node) bgp.PeerName {
 	for _, peer := range step.Sessions {
 		if established, wanted := node.Report.Sessions[peer]; wanted && !established && !d.isRouterLost(peer) {
@@ -182,8 +182,8 @@ func (d *decision) lostSession(step Step, node Node) bgp.PeerName {
 	return ""
 }
 
-// isRouterLost reports whether nodes without a step should have a session with a router, and none has.
-// Speakers of a revision that is not proven are no evidence.
+// isRouterLost reports whether nodes without a step should have a session with a router, and none of them has
+// one. Speakers of a revision that is not proven are no evidence.
 func (d *decision) isRouterLost(peer bgp.PeerName) bool {
 	wanted := false
 	for _, name := range d.order {
@@ -200,10 +200,10 @@ func (d *decision) isRouterLost(peer bgp.PeerName) bool {
 	return wanted
 }
 
-// hasLostRoutes reports whether a speaker announces nothing to routers, announced something before, and
-// former speakers still do. Without this gate a revision that announces no routes would remove the
-// routes of one node after the other, until no node announces a Service. A speaker that should have
-// no session with any router is right to announce nothing; after an edit, any speaker may be.
+// hasLostRoutes reports whether a speaker announces nothing to routers although it did before, and former
+// speakers still announce something. Without this gate, a revision that announces no routes would remove the
+// routes of one node after the other, until no node announces a Service. A speaker that should have no
+// session with any router is right to announce nothing. After an edit, any speaker may be right.
 func (d *decision) hasLostRoutes(step Step, node Node) bool {
 	if !d.next.canFail() || d.isEdited(step) || step.Routes == 0 || node.Report.Routes > 0 || node.Report.Draining || len(node.Report.Sessions) == 0 {
 		return false
@@ -214,24 +214,25 @@ func (d *decision) hasLostRoutes(step Step, node Node) bool {
 	})
 }
 
-// isEdited reports whether the spec has changed since a step recorded what its node announced: the change
-// may be why the node announces nothing any more.
+// isEdited reports whether the spec has changed since a step recorded what its node announced. Because of
+// such a change, the node may announce nothing any more.
 func (d *decision) isEdited(step Step) bool {
 	return d.next.Edits.Last.After(step.Since.Add(-reportDelay))
 }
 
-// harmReason returns which Service is not announced since the rollout began; empty: none.
+// harmReason returns a sentence about a Service that is not announced since the rollout began; empty: there
+// is none.
 func (d *decision) harmReason() string {
 	for _, o := range d.countedOutages() {
-		return fmt.Sprintf("the Service %s is not announced, and was before", o.Service)
+		return fmt.Sprintf("the Service %s was announced before and is not announced now", o.Service)
 	}
 	return ""
 }
 
-// countedOutages returns the outages that count against the revision: those that began in this
-// rollout, and not soon after the owner changed the Service. While a speaker of a former revision
-// does not work, none counts: that speaker can be the cause. None counts either while a speaker
-// works and cannot report: it may announce what nobody reports.
+// countedOutages returns the outages that count against the revision: those that began in this rollout, and
+// not soon after the owner changed the Service. No outage counts while a speaker of a former revision does
+// not work: that speaker can be the cause. No outage counts either while a speaker works and cannot report:
+// it may announce the Service.
 func (d *decision) countedOutages() []Outage {
 	var list []Outage
 	for _, name := range d.order {
@@ -250,8 +251,8 @@ func (d *decision) countedOutages() []Outage {
 	return list
 }
 
-// cannotReport reports whether the speaker of a node works and its reports do not reach the API server: the
-// API server refuses its token, or the node is down for Kubernetes while another speaker receives from it.
+// cannotReport reports whether the speaker of a node works but its reports do not reach the API server: the
+// API server refuses its token, or Kubernetes shows the node as down while another speaker receives from it.
 func (d *decision) cannotReport(name lb.NodeName) bool {
 	node := d.Nodes[name]
 	if node.Pod == nil || node.Silent {
@@ -262,15 +263,15 @@ func (d *decision) cannotReport(name lb.NodeName) bool {
 	})
 }
 
-// isHarmful reports whether a Service has not been announced for maxOutage, with all replaced speakers
+// isHarmful reports whether a Service has not been announced for maxOutage while all replaced speakers are
 // ready.
 func (d *decision) isHarmful() bool {
 	since, ready := d.harmSince()
 	return ready && d.observedFor(since) >= maxOutage
 }
 
-// harmSince returns since when a Service is not announced and all replaced speakers are ready. ready
-// is false if one of them is not, or there is none.
+// harmSince returns since when a Service is not announced and all replaced speakers are ready. ready is false
+// if a replaced speaker is not ready, or if there is no replaced speaker.
 func (d *decision) harmSince() (since time.Time, ready bool) {
 	for _, o := range d.countedOutages() {
 		if since.IsZero() || o.Since.Before(since) {

@@ -52,7 +52,7 @@ func TestDecide_Gate(t *testing.T) {
 		{"pod that has been ready for a while passes", onCanary(20, readyFor(minReady, 0)), nil, passes},
 		{"pod that has just become ready when the time of its step is over waits", onCanary(120, readyFor(minReady-1, 0)), nil, waits},
 		{"pod that was ready for long enough when the time of its step is over, and is missed, fails", onCanary(120, readyFor(minReady, 0), report("n3", &Report{Misses: []lb.NodeName{"n1"}, Sessions: tor(true)})), nil,
-			"RollingBack c1/s1 failed n1: 1 other speakers do not receive from the speaker or it does not receive from them, and 0 did not before"},
+			"RollingBack c1/s1 failed n1: communication between the speaker and 1 other speakers fails; before the replacement it failed with 0"},
 		{"pod that was restarted waits for twice as long", onCanary(30, readyFor(2*minReady-1, 1)), nil, waits},
 		{"pod that was restarted often waits for half of a step at most", onCanary(80, readyFor(timeout/2, 50)), nil, passes},
 		{"speaker that has not reported waits", onCanary(20, report("n1", nil)), nil, waits},
@@ -162,13 +162,13 @@ func TestDecide_Failure(t *testing.T) {
 		{"step that is late fails", onCanary(120, notReady, unseen), nil, back + " step n1 delete n1/s2 failed n1: its speaker is not ready: the image cannot be pulled"},
 		{"speaker that does not announce fails", onCanary(120, unseen), func(s *State) {
 			s.Nodes["n2"].Report.Unannounced = []lb.NodeName{"n1"}
-		}, back + " step n1 delete n1/s2 failed n1: the speaker does not announce its addresses on the network: n2 answers for them, with the hardware address of the node"},
+		}, back + " step n1 delete n1/s2 failed n1: the speaker does not announce its addresses on the network: the speaker on n2 answers for these addresses, with the hardware address of this node"},
 		{"step that is almost late does not", onCanary(119, notReady), nil, "Canary c2/s2 step n1"},
 		{"time in which the operator did not see the cluster does not count", onCanary(500, notReady), func(s *State) { s.SeenSince = start.Add(-119 * time.Second) }, "Canary c2/s2 step n1"},
 		{"Halt stops where it is", onCanary(120, notReady), func(s *State) { s.Settings.Halt = true },
 			"Halted / failed n1: its speaker is not ready: the image cannot be pulled"},
 		{"without the templates of the good revision it stops, and workloads stay", onCanary(120, notReady), func(s *State) { s.GoodStored = false },
-			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 do not exist any more, so that no node is rolled back"},
+			"Halted / failed n1: its speaker is not ready: the image cannot be pulled: the templates of the last good revision c1-s1 do not exist any more, so no node is rolled back"},
 		{"controller that is late fails", at(PhaseController, 3), func(s *State) {
 			s.Stored.Since = start.Add(-timeout)
 			s.Controller.Ready = false
@@ -185,7 +185,7 @@ func TestDecide_Failure(t *testing.T) {
 		{"Service that stays unannounced fails before the step is late", onCanary(50, unseen), func(s *State) {
 			s.Nodes["n1"].Pod.Since = start.Add(-maxOutage)
 			s.Outages = []Outage{{Service: lb.ServiceKey{Namespace: "shop", Name: "web"}, Since: start.Add(-maxOutage)}}
-		}, back + " step n1 delete n1/s2 failed : the Service shop/web is not announced, and was before"},
+		}, back + " step n1 delete n1/s2 failed : the Service shop/web was announced before and is not announced now"},
 		{"speaker that had the revision before and has not reported is a step", at(PhaseCanary, 3), func(s *State) {
 			s.runs(two, "n1", "n2", "n3")
 			s.change("n1", func(n *Node) { n.Report = nil })
@@ -384,7 +384,7 @@ func TestDecide_SpeakerThatCoversForTheCanary(t *testing.T) {
 		{"was isolated", []func(*State){report(func(r *Report) { r.Isolated = true }), report(func(r *Report) { r.Isolated, r.Unannounced = false, nil })}, waits},
 		{"has restarted, and reports the canary again for a while", []func(*State){started(start.Add(-time.Second)), shown}, waits},
 		{"is lost for the time of a step", []func(*State){together(shown, started(start.Add(-time.Second))), late},
-			"RollingBack c1/s1 step n1 delete n1/s2 failed n1: n3 reported that the speaker does not announce its addresses on the network, and has not reported since that it does"},
+			"RollingBack c1/s1 step n1 delete n1/s2 failed n1: the speaker on n3 reported that this speaker does not announce its addresses on the network, and has not withdrawn that"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := onCanary(20)

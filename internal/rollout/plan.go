@@ -9,38 +9,39 @@ import (
 const (
 	// MaxSteps bounds how many speakers are replaced at a time.
 	MaxSteps = 64
-	// minReady is how long a pod must be ready, and twice as long after each restart of its
-	// container: a container that ends again and again is ready in between.
+	// minReady is how long a pod must be ready. The time doubles with each restart of the container, since a
+	// container that ends repeatedly is ready in between.
 	minReady = 10 * time.Second
-	// reportDelay is how long after a change of the spec the reports of speakers may still be about
-	// what they announced before: they follow within a second, and report counts at most 5 s later.
+	// reportDelay is how long after a change of the spec the reports of speakers may still be about the time
+	// before it: speakers report within a second, and numbers at most 5 s later.
 	reportDelay = 10 * time.Second
 	// maxEdits is how long a series of edits of the spec delays steps.
 	maxEdits = time.Minute
-	// unreadyDelay is how long a speaker must have been unready before it is replaced as one that does
-	// not work: such a step shows little.
+	// unreadyDelay is how long a speaker must have been unready before it is replaced as broken: the
+	// replacement of a broken speaker proves little.
 	unreadyDelay = 30 * time.Second
-	// maxOutage is how long a Service may not be announced when all speakers that were
-	// replaced are ready: longer than the 40 s that Kubernetes takes to notice a dead node.
+	// maxOutage is how long a Service may not be announced while all replaced speakers are ready. It is
+	// longer than the 40 s that Kubernetes takes to notice a dead node.
 	maxOutage = time.Minute
-	// maxLostNodes is how many nodes may go down while their speaker is replaced: if more do, the
+	// maxLostNodes is how many nodes may go down while their speaker is replaced. If more nodes do, the
 	// revision counts as the cause.
 	maxLostNodes = 1
-	// maxTries is how many pods of a step are deleted because they have a former revision as well:
-	// the DaemonSet controller can make one from a template that it had in its cache.
+	// maxTries is how many more pods a step deletes because they have a former revision: the DaemonSet
+	// controller can make a pod from an old template in its cache.
 	maxTries = 3
 )
 
-// Plan is what the operator does, in this order: it stores Next; if Next differs from the state
-// before, it decides again; it gives the workloads their templates; it deletes the pods.
+// Plan is what the operator does, in this order. It stores Next. If Next differs from the state before, the
+// operator decides again. It gives the workloads their templates. It deletes the pods.
 type Plan struct {
 	Next Stored
-	// Controller and Speaker are the revisions whose templates Deployment and DaemonSet are to
-	// have; zero: their templates stay. They are the wanted revision, or the good one if its
-	// templates are available.
-	Controller, Speaker Revision
-	// Delete are the pods to delete, with their IDs as a precondition. Each is in a step of
-	// the stored state.
+	// Controller is the revision whose template the Deployment is to have: the wanted revision, or the good one
+	// if its templates are available; zero: the template stays.
+	Controller Revision
+	// Speaker is the same for the DaemonSet.
+	Speaker Revision
+	// Delete are the pods to delete, with their IDs as a precondition. Each pod is in a step of the stored
+	// state.
 	Delete   []Deletion
 	Progress Progress
 	// Again is how long until the next decision if nothing changes; 0: none is needed.
@@ -53,23 +54,24 @@ type Deletion struct {
 	Pod  string
 }
 
-// Progress is what is reported of a rollout.
+// Progress is what the operator reports about a rollout.
 type Progress struct {
-	// Updated speakers run the target and are ready, of Total that there should be, those of
-	// nodes that are down included.
-	Updated, Total int
+	// Updated is how many speakers run the target and are ready.
+	Updated int
+	// Total is how many speakers there should be. It includes those of nodes that are down.
+	Total int
 	// Target is the revision that the components are to have.
 	Target Revision
-	// Waiting are the nodes of the steps, with what each waits for.
+	// Waiting are the nodes of the steps, with what each step waits for.
 	Waiting []Note
-	// Unproven are the nodes that have the target in PhaseCanary and announce nothing, so that they
-	// do not show that it works.
+	// Unproven are the nodes that have the target in PhaseCanary but announce nothing, so that they do not
+	// prove it.
 	Unproven []lb.NodeName
-	// Following are the nodes that come next: those that are not updated and can be.
+	// Following are the nodes that are updated next: those that are not updated and can be.
 	Following []lb.NodeName
-	// Skipped are the nodes that are not updated, and why they cannot be.
+	// Skipped are the nodes that cannot be updated, and why.
 	Skipped []Note
-	// Blocked is why no step begins although nodes follow; empty: nothing blocks it.
+	// Blocked is why no step begins although nodes follow; empty: nothing prevents it.
 	Blocked string
 }
 

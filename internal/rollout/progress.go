@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// buildProgress returns what is reported of the rollout.
+// buildProgress returns what the operator reports about the rollout.
 func (d *decision) buildProgress() Progress {
 	p := Progress{Total: d.countNodes(), Target: d.next.targetRevision()}
 	for _, name := range d.order {
@@ -38,7 +38,7 @@ func (d *decision) buildProgress() Progress {
 	case d.next.Phase == PhaseCanary:
 		p.Blocked = "no node is up on which the revision can be tried"
 	case d.next.canFail() && d.announcesNothing():
-		p.Blocked = "no updated speaker announces an address, so that the revision is not known to work"
+		p.Blocked = "no updated speaker announces an address, so the revision is not known to work"
 	}
 	return p
 }
@@ -55,7 +55,7 @@ func (d *decision) unprovenNodes() (list []lb.NodeName) {
 	return list
 }
 
-// blockedReason returns why no step begins although nodes are to be changed; empty: it is not known.
+// blockedReason returns why no step begins although nodes are to be changed; empty: the reason is not known.
 func (d *decision) blockedReason() string {
 	var dark lb.NodeName
 	for _, name := range d.order {
@@ -75,7 +75,7 @@ func (d *decision) blockedReason() string {
 	case d.next.canFail() && d.harmReason() != "":
 		return d.harmReason()
 	case slices.ContainsFunc(d.candidates(), func(name lb.NodeName) bool { return d.awaitsReport(d.Nodes[name]) }):
-		return "the spec was edited or applied within the last 10 s, or is not applied yet: what the speakers announce is known after that"
+		return "the spec was changed or applied within the last 10 s, or is not applied yet: the rollout waits until the speakers report what they announce with it"
 	case dark != "":
 		return "the speaker on " + string(dark) + " is not ready" + withDetail(d.nodeProblem(dark))
 	}
@@ -89,8 +89,8 @@ func (d *decision) nodeProblem(name lb.NodeName) string {
 	return ""
 }
 
-// nextDecision returns how long until the decision can change although nothing else happens; 0: it
-// cannot.
+// nextDecision returns how long until the decision can change although nothing else happens; 0: it cannot
+// change.
 func (d *decision) nextDecision() time.Duration {
 	var soonest time.Duration
 	within := func(left time.Duration) {

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// resumeTimeout is how long a ready speaker may take to report that it announces again what its node
-	// announced before: reports are at most 5 s old.
+	// resumeTimeout is how long a ready speaker may take to report that it announces the addresses of its
+	// node again: reports are at most 5 s old.
 	resumeTimeout = 30 * time.Second
-	// takeoverDelay is how long other speakers do not take over the addresses of a node whose speaker is
-	// replaced, minus the delay of the operator.
+	// takeoverDelay is how long the addresses of a node whose speaker is replaced stay on the node before
+	// other speakers take them over, minus the delay of the operator.
 	takeoverDelay = 20 * time.Second
 )
 
-// otherAddresses returns how many addresses the speakers of all other nodes announce on the local
-// network. They announce also on nodes with a taint that keeps new pods away.
+// otherAddresses returns how many addresses the speakers of all nodes but one announce on the local network.
+// A speaker on a node with a taint that keeps new pods away announces as well.
 func (d *decision) otherAddresses(but lb.NodeName) int {
 	addresses := 0
 	for _, name := range d.order {
@@ -29,10 +29,10 @@ func (d *decision) otherAddresses(but lb.NodeName) int {
 	return addresses
 }
 
-// recordMoved records whether other speakers may have taken the addresses of a step before its new
-// speaker ran: because it started late, or because they could not find out that the node is up. If
-// so, that the speaker has no addresses shows nothing about the revision. moved assumes it if the
-// operator did not see the cluster for the whole step.
+// recordMoved records whether other speakers may have taken the addresses of a step before its new speaker
+// ran: because the new speaker started late, or because the others could not find out that the node is up. A
+// new speaker without addresses is then no evidence against the revision. recordMoved assumes the same if the
+// operator did not observe the cluster for the whole step.
 func (d *decision) recordMoved(step Step) Step {
 	node := d.Nodes[step.Node]
 	if step.Moved || d.isToDelete(step, node) {
@@ -43,9 +43,9 @@ func (d *decision) recordMoved(step Step) Step {
 	return step
 }
 
-// isQuiet reports whether a speaker announced addresses on the local network before it was replaced, and
-// announces none since, and others have taken them. It is no proof: the endpoints of its Services may
-// have moved to other nodes at the same time. Routes have a gate of their own, see hasLostRoutes.
+// isQuiet reports whether a speaker announced addresses on the local network before it was replaced,
+// announces none since, and other speakers have taken them. It is no proof: the endpoints of the Services may
+// have moved to other nodes at the same time. For routes there is another gate, see hasLostRoutes.
 func (d *decision) isQuiet(step Step, node Node) bool {
 	switch {
 	case node.Report == nil || node.Report.Isolated || node.Report.Draining || d.next.targetRevision().Speaker == d.next.Good.Speaker:
@@ -56,7 +56,8 @@ func (d *decision) isQuiet(step Step, node Node) bool {
 	return d.otherAddresses(step.Node)-step.Others >= step.Addresses
 }
 
-// quietGate makes the canary wait while its speaker may still resume announcing.
+// quietGate returns what the step of a canary waits for while its speaker may still begin to announce again;
+// empty: it waits for nothing.
 func (d *decision) quietGate(step Step, node Node) string {
 	if !d.isQuiet(step, node) || d.next.Proven || !d.next.canFail() || d.observedFor(node.Pod.Since) >= d.resumeLimit() {
 		return ""
@@ -64,13 +65,13 @@ func (d *decision) quietGate(step Step, node Node) string {
 	return fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none yet", step.Addresses)
 }
 
-// resumeLimit returns resume, at most half of StepTimeout.
+// resumeLimit returns resumeTimeout, but at most half of StepTimeout.
 func (d *decision) resumeLimit() time.Duration { return min(resumeTimeout, d.Settings.StepTimeout/2) }
 
-// recordPassed records what a step shows that has passed its gate; why is set if it fails the
-// revision. A speaker that announces nothing any more does not prove the revision: another node is
-// tried. A second such speaker fails the revision. The first one does if too few former speakers
-// are left to take over the addresses that a second one would lose.
+// recordPassed records what a step that has passed its gate shows about the revision. why is set if the step
+// fails the revision. A speaker that announces nothing any more does not prove the revision: another node is
+// tried. A second such speaker fails the revision. The first one fails it if too few former speakers are left
+// to take over the addresses that a second one would lose.
 func (d *decision) recordPassed(step Step, node Node) (why string) {
 	switch {
 	case d.next.Proven:
@@ -81,17 +82,16 @@ func (d *decision) recordPassed(step Step, node Node) (why string) {
 	default:
 		why = fmt.Sprintf("the speaker announced %d addresses on the local network before it was replaced, and announces none since, while other speakers do", step.Addresses)
 		if d.next.Quiet != "" {
-			why += fmt.Sprintf(": the same was so on %s", d.next.Quiet)
+			why += fmt.Sprintf("; the speaker on %s failed in the same way", d.next.Quiet)
 		}
 	}
 	return why
 }
 
-// stepProves reports whether a step proves the revision: a speaker of the revision announces in the
-// way in which the speaker of the step announced before, on the local network or else to routers.
-// It need not be the same speaker: if addresses move at each restart, others of the revision get
-// them. If the speaker announced nothing before, its step is a proof, unless another canary
-// announces nothing any more.
+// stepProves reports whether a step proves the revision: a speaker of the revision announces in the same way
+// as the speaker of the step did before, on the local network or else to routers. It can be the speaker of
+// another node: if addresses move at each restart, other speakers of the revision get them. If the speaker
+// announced nothing before, its step is a proof, unless another canary announces nothing any more.
 func (d *decision) stepProves(step Step) bool {
 	announced := func(r *Report) int { return r.Routes }
 	switch {
@@ -106,8 +106,8 @@ func (d *decision) stepProves(step Step) bool {
 	})
 }
 
-// isProvenLater reports whether no node is left to be tried, and a speaker that was replaced in
-// this rollout announces something by now: its step passed before that.
+// isProvenLater reports whether no node is left to be tried, and a speaker that was replaced in this rollout
+// now announces an address although its step passed without that.
 func (d *decision) isProvenLater() bool {
 	if !d.next.canFail() || len(d.candidates()) > 0 {
 		return false
@@ -123,7 +123,7 @@ func (d *decision) isProvenLater() bool {
 	})
 }
 
-// countFormer counts the speakers that work and do not have the target.
+// countFormer counts the working speakers that do not have the target.
 func (d *decision) countFormer() int {
 	count := 0
 	for _, name := range d.order {

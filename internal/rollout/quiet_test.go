@@ -52,10 +52,10 @@ func TestDecide_CanaryThatAnnouncesNothing(t *testing.T) {
 			s.Stored.Quiet = "n4"
 			s.change("n2", func(n *Node) { n.Skip = "has a taint" })
 			unseen(s)
-		}, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
+		}, back + " step n1 delete n1/s2" + why + "; the speaker on n4 failed in the same way"},
 		{"it may still resume", replaced(4, readyFor(resumeTimeout-1)), nil, waits},
 		{"the next canary is tried", replaced(4), nil, next},
-		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + ": the same was so on n4"},
+		{"a second one fails the revision", replaced(4, unseen), func(s *State) { s.Stored.Quiet = "n4" }, back + " step n1 delete n1/s2" + why + "; the speaker on n4 failed in the same way"},
 		{"the first one fails it where a second would leave addresses to nobody", replaced(2, unseen), nil, back + " step n1 delete n1/s2" + why},
 		{"it has an address again", replaced(4, report(func(r *Report) { r.Addresses = 1 })), nil, passes},
 		{"it had none before", replaced(4, before(func(s *Step) { s.Addresses = 0 })), nil, passes},

@@ -10,7 +10,7 @@ import (
 // settleSteps ends the steps that passed their gate or cannot be completed.
 func (d *decision) settleSteps() {
 	var failed Failure
-	var steps []Step // those that go on; the gates read all of d.next.Steps
+	var steps []Step // the steps that go on; the gates read all of d.next.Steps
 	for _, step := range d.next.Steps {
 		node := d.Nodes[step.Node]
 		step = d.recordMoved(d.recordCovered(step))
@@ -59,7 +59,7 @@ func (d *decision) failIfHarmful() {
 	}
 }
 
-// lateReason returns what a step that is late waits for.
+// lateReason returns the failure of a late step: what it waits for.
 func (d *decision) lateReason(step Step) Failure {
 	why := d.stepGate(step, d.Nodes[step.Node])
 	return Failure{Node: step.Node, Why: why, Unreceived: why != "" && why == d.muteGate(step)}
@@ -77,7 +77,7 @@ func (d *decision) isToDelete(step Step, node Node) bool {
 	return node.Pod != nil && step.Pod != "" && node.Pod.ID == step.Pod && !node.Pod.Ending
 }
 
-// nextTry returns a step with the next pod to delete if a pod was made with another revision.
+// nextTry returns the step with another pod to delete if the new pod has another revision.
 func (d *decision) nextTry(step Step, node Node) Step {
 	if pod := node.Pod; pod != nil && !pod.Ending && !d.hasTarget(node) && step.Pod != "" && step.Tries < maxTries && d.mayReplace() && !d.isLate(step) {
 		step.Pod = pod.ID
@@ -86,11 +86,11 @@ func (d *decision) nextTry(step Step, node Node) Step {
 	return step
 }
 
-// adoptSteps adds a step for each node without one whose pod is missing or ending, or whose speaker
-// has the new revision and is not ready or has not reported: somebody else replaced it, or it is
-// older than the rollout. What the node announced before is not known, so that the step is not
-// compared with it. A speaker that has passed its step, and then does not announce an address that
-// it has taken, gets another step.
+// adoptSteps adds a step for each node without a step whose pod is missing or ending, or whose speaker has
+// the new revision and is not ready or has not reported: somebody else replaced the speaker, or it is older
+// than the rollout. It is not known what the node announced before, so that such a step is not compared with
+// that. A speaker that has passed its step and then does not announce an address that it has taken gets
+// another step.
 func (d *decision) adoptSteps() {
 	if d.next.Phase == PhaseController {
 		return
@@ -105,8 +105,8 @@ func (d *decision) adoptSteps() {
 	}
 }
 
-// deletions returns the pods to delete: those of steps that were stored, while the DaemonSet
-// makes pods of the target.
+// deletions returns the pods to delete. A pod is deleted only in a step that is stored, and while the
+// DaemonSet makes pods of the target.
 func (d *decision) deletions() []Deletion {
 	var list []Deletion
 	for _, step := range d.next.Steps {
@@ -118,8 +118,7 @@ func (d *decision) deletions() []Deletion {
 	return list
 }
 
-// mayReplace reports whether speakers can be replaced: the phase allows it, and new pods get the
-// target.
+// mayReplace reports whether speakers can be replaced: the phase allows it, and new pods get the target.
 func (d *decision) mayReplace() bool {
 	switch d.next.Phase {
 	case PhaseInstalling, PhaseCanary, PhaseSpeakers, PhaseRollingBack:
@@ -139,14 +138,14 @@ func (d *decision) isUp(name lb.NodeName) bool {
 	return exists && node.Skip == ""
 }
 
-// isLate reports whether a step takes too long. A speaker that is ready at the end of StepTimeout
-// gets the time to prove that it stays ready.
+// isLate reports whether a step takes too long. A speaker that is ready at the end of StepTimeout gets the
+// time to show that it stays ready.
 func (d *decision) isLate(step Step) bool {
 	node := d.Nodes[step.Node]
 	return !d.isToDelete(step, node) && d.observedFor(step.Since) >= d.Settings.StepTimeout && !d.isSettling(node)
 }
 
-// isSettling reports whether a pod of the target is ready, but not yet for long enough.
+// isSettling reports whether a pod of the target is ready, but has not been ready for long enough.
 func (d *decision) isSettling(node Node) bool {
 	return d.hasTarget(node) && !node.Pod.Ending && node.Pod.Ready && d.Now.Before(d.readyEnoughAt(node.Pod))
 }

@@ -1,6 +1,6 @@
-// Package preflight decides whether a version of lbstack can work in a cluster, from what the
-// cluster shows before anything in it is changed. It reads nothing itself. The operator calls it, and
-// kubectl lbstack doctor for the version of Kubernetes.
+// Package preflight decides whether a version of lbstack can work in a cluster, from facts about the cluster
+// before anything in it is changed. It reads nothing itself. The operator calls it, and kubectl lbstack
+// doctor for the version of Kubernetes.
 package preflight
 
 import (
@@ -24,20 +24,24 @@ const (
 	Downgrade
 )
 
-// Facts are what the cluster shows. A fact that is not known is zero, and is not checked.
+// Facts are facts about the cluster. A fact that is not known is zero, and is not checked.
 type Facts struct {
-	// Kubernetes is the minor version of the API server, such as 31. KubernetesVersion is its whole
-	// version, such as v1.31.4, for messages.
-	Kubernetes        int
+	// Kubernetes is the minor version of the API server, such as 31.
+	Kubernetes int
+	// KubernetesVersion is the whole version of the API server, such as v1.31.4, for messages.
 	KubernetesVersion string
-	// Served are the schemas that the API server has, and Needed those of this version, by kind. A nil
-	// Served is not known.
-	Served, Needed map[string]*Schema
-	// Ran are the versions of lbstack that wrote to the cluster, as far as the cluster shows, and Version
-	// is that of the operator, all as vMAJOR.MINOR.PATCH. AllowedDowngrade is the version that an
-	// administrator permits although a newer one ran: the value of the annotation whose key is Permit.
-	Ran                               []string
-	Version, AllowedDowngrade, Permit string
+	// Served are the schemas that the API server has, by kind; nil: they are not known.
+	Served map[string]*Schema
+	// Needed are the schemas of this version of lbstack, by kind.
+	Needed map[string]*Schema
+	// Ran are the versions of lbstack that are known to have written to the cluster, as vMAJOR.MINOR.PATCH.
+	Ran []string
+	// Version is the version of the operator, in the same form.
+	Version string
+	// AllowedDowngrade is the version that an administrator permits although a newer version ran.
+	AllowedDowngrade string
+	// Permit is the key of the annotation that has AllowedDowngrade.
+	Permit string
 }
 
 // OldestKubernetes is the oldest minor version of Kubernetes 1 with which lbstack works: its
@@ -45,18 +49,18 @@ type Facts struct {
 // the API version v1.
 const OldestKubernetes = 31
 
-// Check returns the first check that fails, and a sentence with what to do. The order is that in
-// which the problems can be solved.
+// Check returns the first check that fails, and a sentence with what to do. The checks are in the order in
+// which an administrator can solve their problems.
 func Check(f Facts) (Problem, string) {
 	if f.Kubernetes > 0 && f.Kubernetes < OldestKubernetes {
 		return OldKubernetes, fmt.Sprintf("the API server runs Kubernetes %s: lbstack needs 1.%d or newer, and changes nothing in this cluster: upgrade Kubernetes", f.KubernetesVersion, OldestKubernetes)
 	}
 	if ran := NewerVersion(f.Ran, f.Version); ran != "" && f.AllowedDowngrade != f.Version {
-		return Downgrade, fmt.Sprintf("the operator is lbstack %s, and %s ran in the cluster: an older version can misread what a newer one stored, so the operator changes nothing: "+
-			"install the operator %s or newer, or permit it with the annotation %s=%s", f.Version, ran, ran, f.Permit, f.Version)
+		return Downgrade, fmt.Sprintf("the operator has version %s, and the newer version %s ran in the cluster. An older version can misread what a newer version stored, so the operator changes nothing. "+
+			"Upgrade the operator to %s or newer, or permit the downgrade with the annotation %s=%s", f.Version, ran, ran, f.Permit, f.Version)
 	}
 	if absent := absentKinds(f.Served, f.Needed); len(absent) > 0 {
-		return OldSchema, fmt.Sprintf("the cluster lacks CustomResourceDefinitions of lbstack %s, of the kinds %s, so the operator changes nothing: "+
+		return OldSchema, fmt.Sprintf("the cluster lacks CustomResourceDefinitions of lbstack %s, for the kinds %s, so the operator changes nothing: "+
 			"apply the CustomResourceDefinitions of this version", f.Version, listNames(absent))
 	}
 	if lacking := lackingFields(f.Served, f.Needed); len(lacking) > 0 {
@@ -66,7 +70,7 @@ func Check(f Facts) (Problem, string) {
 	return None, ""
 }
 
-// NewerVersion returns the newest of the versions that ran, if it is newer than a version; empty: none is.
+// NewerVersion returns the newest of the versions that ran if it is newer than version; empty: none is newer.
 // Versions that are no releases are not compared.
 func NewerVersion(ran []string, version string) (newest string) {
 	for _, other := range ran {
@@ -77,8 +81,8 @@ func NewerVersion(ran []string, version string) (newest string) {
 	return newest
 }
 
-// isOlder reports whether a version precedes another one. A version that is no release, such as
-// that of a development build, precedes none.
+// isOlder reports whether a version precedes another one. A version that is no release, such as that of a
+// development build, precedes none.
 func isOlder(version, other string) bool {
 	a, err1 := parseRelease(version)
 	b, err2 := parseRelease(other)

@@ -9,18 +9,19 @@ import (
 	"strings"
 )
 
-// Schema has the fields of an object. Its JSON is a part of a structural schema of OpenAPI v3.
+// Schema has the fields of an object. Its JSON is a part of an OpenAPI v3 structural schema.
 type Schema struct {
-	// Properties are the fields of an object, Items the items of a list, and AdditionalProperties
-	// the values of a map.
-	Properties           map[string]*Schema `json:"properties"`
-	Items                *Schema            `json:"items"`
-	AdditionalProperties *Schema            `json:"additionalProperties"`
-	// Open: the object can have any field.
+	// Properties are the fields of an object.
+	Properties map[string]*Schema `json:"properties"`
+	// Items is the schema of the items of a list.
+	Items *Schema `json:"items"`
+	// AdditionalProperties is the schema of the values of a map.
+	AdditionalProperties *Schema `json:"additionalProperties"`
+	// Open means that the object can have any field.
 	Open bool `json:"x-kubernetes-preserve-unknown-fields"`
 }
 
-// UnmarshalJSON also takes true and false, as additionalProperties can be.
+// UnmarshalJSON also accepts true and false, which additionalProperties can be.
 func (s *Schema) UnmarshalJSON(text []byte) error {
 	if string(text) == "true" || string(text) == "false" {
 		s.Open = string(text) == "true"
@@ -30,8 +31,8 @@ func (s *Schema) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(s))
 }
 
-// Missing lists the fields that need has and s lacks, each with the path from the root, in order.
-// Fields below a missing field are not listed.
+// Missing lists the fields that need has and s lacks, in order, each with its path from the root. It does not
+// list the fields below a missing field.
 func (s *Schema) Missing(need *Schema) (paths []string) { return s.missingBelow("", need) }
 
 func (s *Schema) missingBelow(path string, need *Schema) (paths []string) {
@@ -82,8 +83,8 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// SchemaOf returns the fields of a Go type as encoding/json writes it; nil: it has none, or implements
-// its own encoding.
+// SchemaOf returns the fields of a Go type as encoding/json writes it; nil: the type has no fields, or its
+// own encoding.
 func SchemaOf(t reflect.Type) *Schema {
 	if t.Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(jsonMarshaler) || t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler) {
 		return nil

@@ -68,7 +68,7 @@ func TestStack_DowngradeInAnUpgradeIsRefused(t *testing.T) {
 
 	b.program("operator@v0.2.0", "0")
 	b.hasCondition(v1beta1.ConditionStalled, metav1.ConditionTrue, v1beta1.ReasonDowngradeRefused)
-	b.shows(v1beta1.ConditionReady, "the operator is lbstack v0.2.0, and v0.3.0 ran in the cluster", v1beta1.AnnotationAllowDowngrade+"=v0.2.0")
+	b.shows(v1beta1.ConditionReady, "the operator has version v0.2.0, and the newer version v0.3.0 ran in the cluster", v1beta1.AnnotationAllowDowngrade+"=v0.2.0")
 	after, ad := speakerDaemonSet(), advertisement("example")
 	b.exists(after)
 	if after.ResourceVersion != before.ResourceVersion {

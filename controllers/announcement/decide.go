@@ -21,47 +21,49 @@ import (
 type addressFacts struct {
 	AddressReport
 	address netip.Addr
-	// routed is how nodes that are not down announce the address by BGP.
+	// routed is how nodes announce the address by BGP, without the nodes that are down.
 	routed bgpAnnouncement
-	// ownerDown means that the owner is not ready, as its Node reports, or that the other
-	// speakers receive nothing from its speaker.
+	// ownerDown means that the Node of the owner is not ready or does not exist, or that the owner's speaker
+	// is silent, see Reports.IsSilent.
 	ownerDown bool
 	// plan has the nodes that may announce the address. It is set only if no node announces it, the
 	// owner is down, or onStandby is set.
 	plan eligibility.Result
 	// invalid has a sentence for each invalid advertisement.
 	invalid []string
-	// unavailable has the reasons why candidates cannot announce now: the words that follow their name
-	// in a sentence.
+	// unavailable has, for each candidate that announces no address now, the reason. In a sentence the
+	// reason follows the name of the node.
 	unavailable map[lb.NodeName]string
-	// unable has the same for candidates without an interface to announce the address on.
+	// unable has, for each candidate that has no interface for this address, what is missing. In a
+	// sentence that text follows the name of the node.
 	unable map[lb.NodeName]string
-	// onStandby means that the owner accepts no more addresses, and announces this one only while no
+	// onStandby means that the owner accepts no more addresses, and announces this address only while no
 	// other node can.
 	onStandby bool
 	// noSpeaker means that no speaker reports that it runs.
 	noSpeaker bool
-	// router is what is known of announcing the address by BGP. It is set with plan.
+	// router has the facts about announcing the address by BGP. It is set together with plan.
 	router bgpFacts
 }
 
-// addressResult is whether an address is announced, and the sentence of the condition about it.
+// addressResult is whether an address is announced.
 type addressResult struct {
-	// reason is ReasonAnnounced, or why nobody announces it.
-	reason  string
+	// reason is ReasonAnnounced, or the reason why no node announces the address.
+	reason string
+	// message is the sentence about the address in the condition.
 	message string
 }
 
 // reasonsByUrgency orders the reasons why an address is not announced: an address with a later reason is
-// closer to being announced. The condition has the earliest reason of all addresses of the Service.
-// An address that is announced neither on the local network nor by BGP has the later of the two
-// reasons, see bgpFacts.join.
+// closer to being announced. The condition of a Service has the earliest reason of its addresses. An
+// address can lack an announcement on the local network for one reason, and by BGP for another: it then has
+// the later of the two, see bgpFacts.joinReasons.
 var reasonsByUrgency = []string{
 	v1beta1.ReasonAddressConflict, v1beta1.ReasonAddressRefused, v1beta1.ReasonNoAdvertisement, v1beta1.ReasonNoEndpoints, v1beta1.ReasonNoNode,
 	v1beta1.ReasonNoInterface, v1beta1.ReasonNotAnnounced,
 }
 
-// reasonRank returns the place of a reason in reasonsByUrgency; one that is not listed comes last.
+// reasonRank returns the place of a reason in reasonsByUrgency. A reason that is not listed comes last.
 func reasonRank(reason string) int {
 	if i := slices.Index(reasonsByUrgency, reason); i >= 0 {
 		return i
@@ -89,17 +91,17 @@ func announcedCondition(svc *corev1.Service, list []addressFacts) metav1.Conditi
 func (f addressFacts) result() addressResult {
 	switch {
 	case f.isOccupied() && !f.routed.exists():
-		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service ask for another one", f.address, f.Host.Describe(false), f.Host.Remedy())}
+		return addressResult{v1beta1.ReasonAddressConflict, fmt.Sprintf("%s is not announced since %s uses it: %s, or have the Service request another address", f.address, f.Host.Describe(false), f.Host.Remedy())}
 	case f.isAnnounced() || f.routed.exists():
 		return addressResult{v1beta1.ReasonAnnounced, f.describeAnnouncers()}
 	case f.isRefused():
-		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and it was not announced before: add it to the pool, or have the IPAddressClaim deleted", f.address, f.plan.Refused)}
+		return addressResult{v1beta1.ReasonAddressRefused, fmt.Sprintf("%s is not announced: %s, and no node has announced it before: add the address to the pool, or have its IPAddressClaim deleted", f.address, f.plan.Refused)}
 	}
 	return f.router.joinReasons(f.address, f.atLayer2())
 }
 
-// isRefused reports whether nodes may announce the address, but none starts to, because of the
-// address itself.
+// isRefused reports whether plan.Refused is why no node announces the address: a rule about the address
+// itself, such as that its pool must list it. An address that has an owner is not refused.
 func (f addressFacts) isRefused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }
@@ -108,36 +110,36 @@ func (f addressFacts) isRefused() bool {
 // uses it.
 func (f addressFacts) isOccupied() bool { return f.Foreign && !f.Host.InUse }
 
-// atLayer2 returns why nobody announces the address on the local network.
+// atLayer2 returns why no node announces the address on the local network.
 func (f addressFacts) atLayer2() addressResult {
 	switch {
 	case f.isWithheld():
-		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s has it, and announces it on no interface now: the condition Ready of the SpeakerState %s says why",
+		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: the node %s owns the address and announces it on no interface now: see the condition Ready of the SpeakerState %s",
 			f.address, f.Owner.Node, f.Owner.Node)}
 	case f.Owned:
 		others := "no other node may announce it now"
 		if f.plan.Reason == "" {
-			others = "no node that may announce it can now: " + f.candidateNames()
+			others = "none of the nodes that may announce it can do so now: " + f.candidateNames()
 		}
-		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s was announced by %s, which is not ready or whose speaker does not run, and %s: bring the node and its speaker back, or let others announce it", f.address, f.Owner.Node, others)}
+		return addressResult{v1beta1.ReasonNotAnnounced, fmt.Sprintf("%s is not announced: its owner %s is not ready, or the speaker there does not run; %s; bring the node and its speaker back, or permit other nodes to announce the address", f.address, f.Owner.Node, others)}
 	case f.plan.Reason != "":
 		return addressResult{string(f.plan.Reason), f.whyNoNodeMay()}
 	case len(f.unable) > 0 && len(f.unable) == len(f.plan.Candidates):
 		return addressResult{v1beta1.ReasonNoInterface, fmt.Sprintf(
-			"%s is not announced: no node that may announce it has an interface for it: %s: change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
+			"%s is not announced: none of the nodes that may announce it has an interface for it: %s; change spec.interfaces or spec.requireSubnet of the L2Advertisement, or the addresses of the nodes",
 			f.address, f.candidateNames())}
 	}
 	return addressResult{v1beta1.ReasonNotAnnounced, f.whyNoNodeDoes()}
 }
 
-// isWithheld reports whether the owner, which runs, does not announce the address.
+// isWithheld reports whether the owner is up and announces the address on no interface.
 func (f addressFacts) isWithheld() bool {
 	return f.Owned && !f.ownerDown && len(f.Owner.Interfaces) == 0
 }
 
-// isAnnounced reports whether the address is announced on the local network. Speakers detect a dead
-// owner sooner than the API server: while other nodes could take the address and do not, the owner
-// counts as alive, even if its node is not ready.
+// isAnnounced reports whether the address is announced on the local network. An owner that is down still
+// counts as announcing the address while another node could take it over and does not: speakers detect a
+// dead owner sooner than the API server.
 func (f addressFacts) isAnnounced() bool {
 	if !f.Owned || !f.ownerDown {
 		return f.Owned && !f.isWithheld()
@@ -150,7 +152,7 @@ func (f addressFacts) isAnnounced() bool {
 	return false
 }
 
-// describeAnnouncers returns a sentence about which nodes announce the address.
+// describeAnnouncers returns the sentence that names the nodes which announce the address.
 func (f addressFacts) describeAnnouncers() string {
 	var ways []string
 	if f.isAnnounced() && !f.isOccupied() {
@@ -168,7 +170,7 @@ func (f addressFacts) describeAnnouncers() string {
 		s += f.whyOwnerStays()
 	}
 	if f.Unreachable && f.isAnnounced() && !f.routed.exists() {
-		s += ", but no node has an interface in a subnet of the address: hosts reach it only through a router that sends its traffic to these interfaces; give the nodes an address of the subnet, or announce it by BGP"
+		s += fmt.Sprintf(", but no node has an interface in a subnet of the address: hosts reach the address only through a router that forwards its traffic to %s; give the nodes an address of that subnet, or announce the address by BGP", f.Owner.Node)
 	}
 	if f.Foreign {
 		s += fmt.Sprintf(", but %s uses it as well, so that traffic can go to either: %s", f.Host.Describe(false), f.Host.Remedy())
@@ -176,15 +178,15 @@ func (f addressFacts) describeAnnouncers() string {
 	return s
 }
 
-// whyOwnerStays returns why an owner on standby keeps the address; empty while another node is about
-// to take it over.
+// whyOwnerStays returns, as the end of a sentence, why an owner on standby keeps the address. It returns an
+// empty string if the owner is about to lose the address.
 func (f addressFacts) whyOwnerStays() string {
 	switch f.plan.Reason {
 	case "":
 	case eligibility.NoNode:
 		return ", and stays there, since no other node may announce it: " + f.plan.Why
 	default:
-		return "" // the owner is about to withdraw it
+		return "" // the owner is about to withdraw the address
 	}
 	for _, c := range f.plan.Candidates {
 		if c.Node != f.Owner.Node && f.unavailable[c.Node] == "" && f.unable[c.Node] == "" {
@@ -194,7 +196,7 @@ func (f addressFacts) whyOwnerStays() string {
 	return fmt.Sprintf(", and stays there (%s), since no other node can: %s", f.Standby, f.candidateNames())
 }
 
-// whyNoNodeMay returns why nobody may announce the address.
+// whyNoNodeMay returns why no node may announce the address.
 func (f addressFacts) whyNoNodeMay() string {
 	s := fmt.Sprintf("%s is not announced: %s", f.address, f.plan.Why)
 	if f.plan.Reason == eligibility.NoAdvertisement && len(f.invalid) > 0 {
@@ -203,9 +205,10 @@ func (f addressFacts) whyNoNodeMay() string {
 	return s
 }
 
-// whyNoNodeDoes returns which nodes may announce the address, if no node does.
+// whyNoNodeDoes returns the sentence for an address that nodes may announce and none does. It names these
+// nodes, and what keeps each of them from announcing the address.
 func (f addressFacts) whyNoNodeDoes() string {
-	s := fmt.Sprintf("%s is not announced yet; nodes that may: %s", f.address, f.candidateNames())
+	s := fmt.Sprintf("%s is not announced yet; nodes that may announce it: %s", f.address, f.candidateNames())
 	switch {
 	case f.noSpeaker:
 		s += "; no speaker runs: look at spec.speaker.nodeSelector of the LoadBalancerStack, and at the speaker's pods"
@@ -215,9 +218,10 @@ func (f addressFacts) whyNoNodeDoes() string {
 	return s
 }
 
-// maxNamed is how many nodes a sentence names; the others it counts.
+// maxNamed is how many names a sentence lists. It only counts the further ones.
 const maxNamed = 5
 
+// candidateNames lists the nodes that may announce the address, each with what keeps it from doing so.
 func (f addressFacts) candidateNames() string {
 	words := make([]string, 0, len(f.plan.Candidates))
 	for _, c := range f.plan.Candidates {

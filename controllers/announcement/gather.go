@@ -19,9 +19,9 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// gatherFacts returns what is known of the addresses that a Service holds. Which nodes may announce an
-// address is computed only if no working node announces it, or its owner is down or on standby, so
-// that a thousand Services that move at once cost no such computation.
+// gatherFacts returns what is known of the addresses that a Service holds. It computes which nodes may
+// announce an address only if no working node announces it, or if its owner is down or on standby. A
+// thousand Services that move at once therefore cost no such computation.
 func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]addressFacts, error) {
 	held, err := r.heldAddresses(ctx, svc)
 	if err != nil {
@@ -53,9 +53,8 @@ func (r *Reconciler) gatherFacts(ctx context.Context, svc *corev1.Service) ([]ad
 	return list, r.addPlans(ctx, list, open)
 }
 
-// heldAddresses returns the addresses that the Service holds, with the other Services that hold
-// them. They come from claims, not from the status of the Service: the speakers announce
-// what is claimed.
+// heldAddresses returns the addresses that the Service holds, each with all Services that hold it. It reads
+// them from the claims and not from the status of the Service, since the speakers announce claimed addresses.
 func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]eligibility.Address, error) {
 	key := apiconv.KeyOf(svc)
 	claims, err := r.claimsOf(ctx, key)
@@ -63,8 +62,8 @@ func (r *Reconciler) heldAddresses(ctx context.Context, svc *corev1.Service) ([]
 		return nil, err
 	}
 	if !apiconv.ServedBy(svc, r.Class) {
-		// Such a Service has only claims with its UID. Others are of an earlier Service of its name, or
-		// reserved for it.
+		// Only the claims with the UID of the Service count. A claim with its name alone is reserved for
+		// the Service, or is from an earlier Service of that name.
 		claims = slices.DeleteFunc(slices.Clone(claims), func(c v1beta1.IPAddressClaim) bool {
 			return !slices.ContainsFunc(c.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return apiconv.HolderKey(h) == key && h.UID == svc.UID })
 		})
@@ -100,7 +99,7 @@ func (r *Reconciler) claimsOf(ctx context.Context, key lb.ServiceKey) ([]v1beta1
 	return claims.Items, nil
 }
 
-// noteDown adds to the map (known), for each node that announces the address, whether it is down.
+// noteDown records in known, for each node that announces the address, whether the node is down.
 func (r *Reconciler) noteDown(ctx context.Context, report AddressReport, known map[lb.NodeName]bool) error {
 	var nodes []lb.NodeName
 	if report.Owned {
@@ -138,8 +137,8 @@ func (r *Reconciler) isDown(ctx context.Context, name lb.NodeName) (bool, error)
 	return apiconv.ParseNode(&node, apiconv.DrainPolicy{}).Down, nil
 }
 
-// addPlans adds to the facts of each open address which nodes may announce it. An address is open if no
-// working node announces it, or its owner is down or on standby.
+// addPlans adds, to the facts about each open address, the nodes that may announce it. An address is open if
+// no working node announces it, or if its owner is down or on standby.
 func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []eligibility.Address) error {
 	in := eligibility.Input{Addresses: open}
 	broken, err := r.addCluster(ctx, &in)
@@ -172,8 +171,8 @@ func (r *Reconciler) addPlans(ctx context.Context, list []addressFacts, open []e
 	return nil
 }
 
-// addServices adds the holders of the addresses, and their endpoints on the nodes that are in the
-// input already.
+// addServices adds the Services that hold the addresses to the input, with their endpoints. Only endpoints on
+// the nodes that the input already has count.
 func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) error {
 	nodes := apiconv.NodeNames{}
 	for i := range in.Nodes {
@@ -209,7 +208,7 @@ func (r *Reconciler) addServices(ctx context.Context, in *eligibility.Input) err
 	return nil
 }
 
-// addCluster adds advertisements, pools and nodes, and returns a message for each
+// addCluster adds the L2Advertisements, pools and nodes to the input. It returns a message for each
 // advertisement that is invalid.
 func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (broken []string, err error) {
 	var ads v1beta1.L2AdvertisementList
@@ -237,16 +236,16 @@ func (r *Reconciler) addCluster(ctx context.Context, in *eligibility.Input) (bro
 	return broken, nil
 }
 
-// hasNearLink reports whether the speaker of a candidate runs and has, among the interfaces that are used
-// by default, one in a subnet of the address. If one candidate has such an interface, all candidates
-// use only such interfaces.
+// hasNearLink reports whether the speaker of a candidate runs and announces by default on an interface whose
+// subnet contains the address. If one candidate has such an interface, all candidates use only such
+// interfaces.
 func (r *Reconciler) hasNearLink(c *eligibility.Candidate, f *addressFacts) bool {
 	report, reported := r.Reports.ReportOf(c.Node)
 	return reported && f.unavailable[c.Node] == "" && report.HasNearLink(c, f.address)
 }
 
-// noteUnable records why a candidate whose speaker runs cannot announce the address: it accepts no
-// addresses (unavailable), or has no interface for this one (unable).
+// noteUnable records why a candidate whose speaker runs cannot announce the address: in unavailable if the
+// node accepts no addresses, in unable if it has no interface for this address.
 func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near bool) {
 	report, reported := r.Reports.ReportOf(c.Node)
 	if !reported || f.unavailable[c.Node] != "" {
@@ -259,7 +258,7 @@ func (r *Reconciler) noteUnable(c *eligibility.Candidate, f *addressFacts, near 
 	}
 }
 
-// noteIdle records why a node cannot announce now, if it cannot.
+// noteIdle records why a node cannot announce addresses now: it is not ready, or its speaker does not run.
 func (r *Reconciler) noteIdle(nodes []eligibility.Node, node lb.NodeName, why map[lb.NodeName]string) {
 	i := slices.IndexFunc(nodes, func(n eligibility.Node) bool { return n.Name == node })
 	switch {

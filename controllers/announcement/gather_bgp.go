@@ -16,7 +16,7 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// bgpObjects has the objects that decide which nodes announce addresses to which routers.
+// bgpObjects has the objects that decide which node announces which address to which router.
 type bgpObjects struct {
 	view core.View
 	// peers are the valid BGPPeers.
@@ -25,7 +25,7 @@ type bgpObjects struct {
 	invalid []string
 }
 
-// readBGPObjects reads these objects, for the addresses, nodes and Services of the input for layer 2.
+// readBGPObjects reads the BGP objects. The addresses, nodes and Services are those of the input for layer 2.
 func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (bgpObjects, error) {
 	view := core.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
 	var ads v1beta1.BGPAdvertisementList

@@ -1,11 +1,11 @@
 package announcement
 
-// sourceIndex has reported items by key and source, such as by address and node. The lock of its owner
-// guards it.
+// sourceIndex has reported items by key and source, for example by address and node. The struct that
+// contains it guards it with a lock.
 type sourceIndex[K, S comparable, T any] map[K]map[S]T
 
-// replace removes the former items of a source (before), adds the present ones (now), and adds the
-// keys of items that differ to the set of changed keys.
+// replace replaces the items of a source: before has its former items, now its present items. It adds the
+// keys of all items that differ to changed.
 func (x sourceIndex[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
 	gone := make(map[K]bool, len(before))
 	for _, item := range before {

@@ -12,49 +12,50 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// gracePeriod is how long a Service is without announcement before an event reports that: an
-// address is given before any node announces it, and pods start after their Service.
+// gracePeriod is how long a Service is not announced before an event reports that. The wait is needed since
+// an address is given before any node announces it, and pods start after their Service.
 const gracePeriod = 2 * time.Second
 
-// firstConditionDelay is how long after a Service gets an address its first condition waits if no
-// node announces the address. Within that time speakers usually announce and report it, so that the
-// condition is written once.
+// firstConditionDelay is how long the first condition of a Service waits while no node announces its new
+// address. Within that time a speaker usually announces and reports the address, so that the condition is
+// written once.
 const firstConditionDelay = 2 * routeDelay
 
-// serviceRecord is what was reported of a Service. The zero value: it was not reconciled before.
+// serviceRecord is what the condition and the events of a Service have reported. The zero value stands for a
+// Service that was not reconciled before.
 type serviceRecord struct {
 	reconciled bool
-	// owners are the last owners of its addresses, also of addresses without an owner now.
+	// owners has the last known owner of each address. An address that has lost its owner keeps the entry.
 	owners map[netip.Addr]lb.NodeName
-	// routers are the nodes and routers that its condition names; see settle.
+	// routers are the nodes and routers that the condition names; see addMissing.
 	routers map[netip.Addr]namedAnnouncers
-	// routed are the addresses of which an event has reported that they are announced by BGP. An
-	// address stays among them when that ends.
+	// routed are the addresses for which an event has reported an announcement by BGP. An address stays
+	// here when that announcement ends.
 	routed map[netip.Addr]bool
-	// hosts are the MACs of foreign hosts that use its announced addresses.
+	// hosts are the MACs of foreign hosts that use announced addresses of the Service.
 	hosts map[netip.Addr]string
-	// reason why it is not announced; empty: it is announced.
+	// reason is why the Service is not announced; empty: it is announced.
 	reason string
-	// since when it has not been announced for that reason, or for reasons before it that no event
-	// has reported.
+	// since is the time from which the Service has not been announced. It counts from an earlier reason if
+	// no event has reported that reason.
 	since time.Time
 	// reported means that an event has reported the reason.
 	reported bool
-	// untrusted means that a node which is not trusted reports one of its addresses. It may be trusted
-	// soon: a speaker can read a new advertisement before the controller does.
+	// untrusted means that an untrusted node reports that it announces one of the addresses. The node may
+	// become trusted soon: a speaker can read a new advertisement before the controller does.
 	untrusted bool
 }
 
-// waits reports whether what is reported of the Service depends on which nodes may announce.
+// waits reports whether the condition of the Service depends on which nodes may announce its addresses.
 func (m *serviceRecord) waits() bool { return m.reason != "" || m.untrusted }
 
 // eventNote is an event to send.
 type eventNote struct{ kind, reason, text string }
 
-// compareRecord compares what was reported of a Service with its state at a time. It returns the events
-// to send, the memory after that (the caller sets routers), and when to reconcile again; zero: never.
-// The parameter was is the present condition of the Service; nil: it has none. On the first reconcile
-// of a Service, the process before this one wrote it.
+// compareRecord compares the record of a Service with its present state. It returns the events to send, the
+// next record, and how long to wait before the next reconcile; zero: no wait is needed. The caller sets
+// routers in the next record. The parameter was is the condition that the Service has, which an earlier
+// process may have written; nil: it has none.
 func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition, list []addressFacts, at time.Time) (notes []eventNote, next serviceRecord, again time.Duration) {
 	same := !m.reconciled && was != nil && was.Reason == now.Reason && was.Message == now.Message
 	next = serviceRecord{reconciled: true, owners: map[netip.Addr]lb.NodeName{}, hosts: map[netip.Addr]string{}, routed: map[netip.Addr]bool{}}
@@ -82,9 +83,9 @@ func compareRecord(m serviceRecord, was *metav1.Condition, now metav1.Condition,
 	return notes, next, again
 }
 
-// firstConditionWait returns how long to wait before the first condition of a Service reports that no
-// node announces its address; zero: it can be written now. Each write of a Service is work for the
-// speakers and proxies of all nodes, which are about to announce and program the new address.
+// firstConditionWait returns how long to wait before the first condition of a Service is written; zero: it
+// can be written now. Only a condition that reports a missing announcement waits. Each write of a Service
+// is work for the speakers and proxies of all nodes, which are busy with the new address at that time.
 func firstConditionWait(was *metav1.Condition, next serviceRecord, at time.Time) time.Duration {
 	if was != nil || next.reason != v1beta1.ReasonNotAnnounced {
 		return 0
@@ -92,7 +93,7 @@ func firstConditionWait(was *metav1.Condition, next serviceRecord, at time.Time)
 	return max(0, firstConditionDelay-at.Sub(next.since))
 }
 
-// layer2Notes returns events for a changed owner and for a foreign host.
+// layer2Notes returns an event for a changed owner and one for a foreign host, and records both in next.
 func (f addressFacts) layer2Notes(m, next serviceRecord, same bool) (notes []eventNote) {
 	if !f.isAnnounced() || f.isOccupied() {
 		if before, had := m.owners[f.address]; had {
@@ -117,8 +118,8 @@ func (f addressFacts) layer2Notes(m, next serviceRecord, same bool) (notes []eve
 	return notes
 }
 
-// routerNotes returns an event when the address begins to be announced by BGP. When announcing resumes
-// after a gap, it returns one only if an event reported the gap.
+// routerNotes returns an event when the announcement of the address by BGP begins. When the announcement
+// resumes after a gap, it returns an event only if an earlier event has reported the gap.
 func (f addressFacts) routerNotes(m, next serviceRecord, same bool) []eventNote {
 	known := m.routed[f.address] && !m.reported
 	next.routed[f.address] = known || f.routed.exists()

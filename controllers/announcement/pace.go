@@ -7,29 +7,30 @@ import (
 )
 
 const (
-	// crowdSize is how many new Services within crowdWait are many at once.
+	// crowdSize is the number of new Services that are a crowd if all of them arrive within crowdWait.
 	crowdSize = 10
 	// crowdWait is how long the conditions of new Services wait after the last crowd.
 	crowdWait = 2 * time.Second
-	// longestHold is how long the condition of one Service waits at most.
+	// longestHold is the longest time for which the condition of one Service waits.
 	longestHold = 15 * time.Second
-	// recheckInterval is how often a Service that waits is reconciled.
+	// recheckInterval is the time between two reconciles of a Service that waits.
 	recheckInterval = time.Second
 )
 
-// conditionPacer holds back the conditions and events of new Services while many of them get an address
-// at once, as when the controller starts. The API server and the proxies of all nodes are busy with the
-// addresses then. Most Services are announced before their condition is written, so that one write is
-// enough. The zero value is ready. The mutex of ServiceRecords guards it.
+// conditionPacer delays the conditions and events of new Services while many of them get an address at once,
+// for example when the controller starts. At such times the API server and the proxies of all nodes are busy
+// with the addresses. During the delay most Services become announced, so that one write of the condition is
+// enough. The zero value is ready to use. The mutex of ServiceRecords guards it.
 type conditionPacer struct {
-	// recent is when the last new Services came, in a ring; next is the place of the oldest.
+	// recent has the arrival times of the last new Services, as a ring.
 	recent [crowdSize]time.Time
-	next   int
-	// since is when each Service that has no condition yet came.
+	// next is the index of the oldest time in recent.
+	next int
+	// since has the arrival time of each Service without a condition.
 	since map[lb.ServiceKey]time.Time
 }
 
-// hold returns how long to wait before the condition of a new Service is written; zero: it can be now.
+// hold returns how long to wait before the condition of a new Service is written; zero: do not wait.
 func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
 	since, known := p.since[key]
 	if !known {
@@ -46,5 +47,5 @@ func (p *conditionPacer) hold(key lb.ServiceKey, at time.Time) time.Duration {
 	return recheckInterval
 }
 
-// forget ends the wait of a Service: its condition was written, or it is gone.
+// forget ends the wait of a Service whose condition was written, or which does not exist any more.
 func (p *conditionPacer) forget(key lb.ServiceKey) { delete(p.since, key) }

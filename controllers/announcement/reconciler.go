@@ -1,6 +1,6 @@
-// Package announcement reports on each Service of type LoadBalancer which nodes
-// announce its addresses, or why none does, from what the speakers report. It is
-// the only writer of the condition lbstack.io/Announced.
+// Package announcement writes the condition lbstack.io/Announced of each Service of type LoadBalancer. The
+// condition names the nodes that announce the addresses of the Service, or the reason why no node does. It
+// is computed from the reports of the speakers. No other package writes this condition.
 package announcement
 
 import (
@@ -23,20 +23,20 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// eventAction is the action of the events.
+// eventAction is the action of the events that this package sends.
 const eventAction = "Announce"
 
 // Reconciler reports how one Service is announced.
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Events records what changed, for the Service's owner.
+	// Events sends the events about Services.
 	Events events.EventRecorder
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
-	// Reports has what the speakers report.
+	// Reports has the reports of the speakers.
 	Reports *Reports
-	// Records has what was reported of each Service.
+	// Records has, for each Service, what its condition and its events have reported.
 	Records *ServiceRecords
 	// Conditions writes the condition.
 	Conditions *servicecondition.Writer
@@ -80,9 +80,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	memory := r.Records.get(key)
 	if was == nil && !memory.reconciled {
 		if !showsAny(svc, list) {
-			// The claim is new, and the Service controller is about to write the status for the
-			// resourceVersion that it has read: a write of the condition would make that write fail.
-			// The write of the status requests another reconcile.
+			// The claim is new. The Service controller is about to write the status of the Service,
+			// and its write would fail if the resourceVersion had changed. That write of the status
+			// requests another reconcile, which writes the condition.
 			return reconcile.Result{}, nil
 		}
 		if wait := r.Records.hold(key, r.now()); wait > 0 {
@@ -111,7 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: backoff.ShorterWait(wait, backoff.ShorterWait(again, settled))}, nil
 }
 
-// showsAny reports whether the Service's status shows one of the addresses.
+// showsAny reports whether the status of the Service has one of the addresses.
 func showsAny(svc *corev1.Service, list []addressFacts) bool {
 	shown := apiconv.StatusAddresses(svc)
 	return slices.ContainsFunc(list, func(f addressFacts) bool { return slices.Contains(shown, f.address) })

@@ -12,8 +12,8 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// Reports has what the speakers report, indexed by address: a look-up costs the same
-// however many addresses there are. It is safe for concurrent use; make it with NewReports.
+// Reports has the reports of the speakers, indexed by address. The time of a look-up does not grow with the
+// number of addresses. It is safe for concurrent use; make it with NewReports.
 type Reports struct {
 	mu     sync.Mutex
 	nodes  map[lb.NodeName]reports.Report
@@ -23,8 +23,9 @@ type Reports struct {
 	routes routeIndex
 }
 
-// peersWithSession returns those of the peers with which a node has an established session. A session that the
-// node does not list counts as established, since a report lists a limited number of sessions.
+// peersWithSession returns the peers in the list with which a node has an established session. A session that
+// the report of the node does not list counts as established, since a report lists a limited number of
+// sessions.
 func (b *Reports) peersWithSession(node lb.NodeName, peers []bgp.PeerName) []bgp.PeerName {
 	report, reported := b.nodes[node]
 	if !reported {
@@ -35,7 +36,7 @@ func (b *Reports) peersWithSession(node lb.NodeName, peers []bgp.PeerName) []bgp
 	})
 }
 
-// NewReports returns reports of no speaker.
+// NewReports returns a Reports without any report.
 func NewReports() *Reports {
 	return &Reports{
 		nodes:  map[lb.NodeName]reports.Report{},
@@ -47,16 +48,17 @@ func NewReports() *Reports {
 
 // ReportChanges are the differences between a report and the one before it.
 type ReportChanges struct {
-	// Addresses that are owned, or that foreign hosts use, in order.
+	// Addresses are the addresses whose owner or foreign host may have changed, sorted.
 	Addresses []netip.Addr
-	// Prefixes that are announced to routers, in order.
+	// Prefixes are the prefixes whose announcement to routers may have changed, sorted.
 	Prefixes []netip.Prefix
-	// Sessions means that the state or the error of a session has changed, or whether a speaker is
-	// silent.
+	// Sessions means that the state or the error of a session has changed, or that a speaker became
+	// silent or is not silent any more.
 	Sessions bool
-	// Waiting means that another change may let a node announce an address that no node announces.
+	// Waiting means that a node changed in another way that may let it announce an address which no node
+	// announces.
 	Waiting bool
-	// Left are the nodes that have left, or are back: see Reports.HasLeft.
+	// Left are the nodes that have left or have come back, see Reports.HasLeft.
 	Left []lb.NodeName
 }
 
@@ -80,7 +82,7 @@ func (b *Reports) Put(next reports.Report) (changed ReportChanges) {
 	return changed
 }
 
-// endedSessions are the peers whose sessions are not established.
+// endedSessions returns the peers whose sessions are not established.
 func endedSessions(r reports.Report) (peers []bgp.PeerName) {
 	for _, s := range r.Sessions {
 		if !s.Established {
@@ -90,8 +92,7 @@ func endedSessions(r reports.Report) (peers []bgp.PeerName) {
 	return peers
 }
 
-// PutRoutes replaces what one of a node's slices lists as announced to routers, and
-// returns the differences.
+// PutRoutes replaces the routes of one SpeakerRouteSlice of a node, and returns the differences.
 func (b *Reports) PutRoutes(slice string, node lb.NodeName, next []reports.Route) ReportChanges {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,8 +120,8 @@ func (b *Reports) replace(next reports.Report) ReportChanges {
 	}
 }
 
-// updateSilent finds the silent speakers, and adds the reports of those that became silent, or are
-// silent no more, to the changes.
+// updateSilent computes which speakers are silent. For each speaker that became silent, or is not silent any
+// more, it adds the addresses and prefixes of its node to the changes.
 func (b *Reports) updateSilent(changed *ReportChanges) {
 	silent, other := reports.SilentNodes(b.nodes), false
 	for node := range b.nodes {
@@ -140,8 +141,8 @@ func (b *Reports) updateSilent(changed *ReportChanges) {
 	changed.Prefixes = sortedUnique(changed.Prefixes, netip.Prefix.Compare)
 }
 
-// silentAddresses returns the addresses of silent speakers: they count as announced while other nodes could
-// take them over and do not, see addressFacts.isAnnounced.
+// silentAddresses returns the addresses that nodes with a silent speaker own. Whether such an address counts
+// as announced depends on the other nodes, see addressFacts.isAnnounced.
 func (b *Reports) silentAddresses() (list []netip.Addr) {
 	for node := range b.silent {
 		list = append(list, b.addressesOwnedBy(node)...)
@@ -149,14 +150,14 @@ func (b *Reports) silentAddresses() (list []netip.Addr) {
 	return list
 }
 
-// sortedUnique returns each item once, in order.
+// sortedUnique sorts the list in place, and returns it without repetitions.
 func sortedUnique[T comparable](list []T, compare func(x, y T) int) []T {
 	slices.SortFunc(list, compare)
 	return slices.Compact(list)
 }
 
-// IsSilent reports whether the speaker of a node does not run, according to the other speakers or to
-// the kubelet of the node. What it reported last is outdated then.
+// IsSilent reports whether the speaker of a node does not run, according to the other speakers or to the
+// kubelet of the node. The last report of a silent speaker is outdated.
 func (b *Reports) IsSilent(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -173,24 +174,27 @@ func sameForeign(x, y reports.ForeignHost) bool {
 
 // AddressReport is what the speakers report of an address.
 type AddressReport struct {
-	// Owner is the node that announces it on the local network; Owned reports whether there is one.
+	// Owner is the entry of the node that owns the address on the local network. It is valid if Owned is
+	// set.
 	Owner reports.OwnedAddress
+	// Owned means that a node owns the address.
 	Owned bool
-	// Host is a foreign host that uses it; Foreign reports whether there is one.
-	Host    reports.ForeignHost
+	// Host is a foreign host that uses the address. It is valid if Foreign is set.
+	Host reports.ForeignHost
+	// Foreign means that a foreign host uses the address.
 	Foreign bool
 	// Unreachable means that speakers report subnets, and the address is in none of them.
 	Unreachable bool
-	// Standby is why the owner accepts no more addresses, in a sentence; empty: it accepts them.
+	// Standby is why the owner accepts no more addresses, as part of a sentence; empty: it accepts them.
 	Standby string
-	// Paths are how nodes announce it to routers, by node and prefix. The last report of a dead
-	// node is among them.
+	// Paths are the announcements of the address to routers, by node and prefix. They include the last
+	// report of a dead node.
 	Paths []reports.BGPPath
-	// Untrusted means that a node reports that it announces the address, and is not trusted.
+	// Untrusted means that a node which is not trusted reports that it announces the address.
 	Untrusted bool
 }
 
-// Reporters returns the nodes that report anything about an address, in order.
+// Reporters returns the nodes that report anything about an address, sorted.
 func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,8 +205,8 @@ func (b *Reports) Reporters(address netip.Addr) []lb.NodeName {
 	return sortedUnique(list, cmp.Compare[lb.NodeName])
 }
 
-// TrustedNodes are the nodes whose reports about an address count: on the local network, and by
-// BGP. The zero value trusts all.
+// TrustedNodes decides whose reports about an address count: the function layer2 for the local network, the
+// function bgp for BGP. The zero value trusts all nodes.
 type TrustedNodes struct{ layer2, bgp func(lb.NodeName) bool }
 
 // AboutAddress returns what trusted nodes report of an address.
@@ -230,7 +234,7 @@ func (b *Reports) AboutAddress(address netip.Addr, trusted TrustedNodes) Address
 	return l
 }
 
-// trustedItems returns the items that trusted nodes report; trusted is nil: all nodes are.
+// trustedItems returns the items that trusted nodes report. If trusted is nil, all nodes are trusted.
 func trustedItems[T any](all map[lb.NodeName]T, trusted func(lb.NodeName) bool) (list []T) {
 	for node, item := range all {
 		if trusted == nil || trusted(node) {
@@ -252,7 +256,7 @@ func (b *Reports) isOutsideSubnets(address netip.Addr) bool {
 	return known
 }
 
-// ReportOf returns what a node reports; false: it has never reported.
+// ReportOf returns the report of a node, and whether there is one.
 func (b *Reports) ReportOf(node lb.NodeName) (reports.Report, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -266,15 +270,15 @@ func (b *Reports) isStopped(node lb.NodeName) bool {
 	return b.nodes[node].Stopped
 }
 
-// HasLeft reports whether a node is not expected back soon: it drains or is excluded, and
-// hands over what it announces, or its speaker is silent.
+// HasLeft reports whether a node is not expected to announce addresses again soon: it drains or is excluded,
+// or its speaker is silent.
 func (b *Reports) HasLeft(node lb.NodeName) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.nodes[node].Standby != "" || b.silent[node]
 }
 
-// AnySpeakerRuns reports whether there is a speaker that has reported and was not stopped.
+// AnySpeakerRuns reports whether at least one speaker has reported and was not stopped since.
 func (b *Reports) AnySpeakerRuns() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -294,7 +298,7 @@ func (b *Reports) HasReported(node lb.NodeName) bool {
 	return ok
 }
 
-// OwnedBy returns the addresses that a node reports to own.
+// OwnedBy returns the addresses that a node owns according to its report.
 func (b *Reports) OwnedBy(node lb.NodeName) []netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -308,15 +312,14 @@ func (b *Reports) addressesOwnedBy(node lb.NodeName) (list []netip.Addr) {
 	return list
 }
 
-// RoutesOf returns the prefixes that a node reports to announce.
+// RoutesOf returns the prefixes that a node announces to routers according to its report.
 func (b *Reports) RoutesOf(node lb.NodeName) []netip.Prefix {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.routes.prefixesOf(node)
 }
 
-// SessionsOf returns the sessions with routers that a node reports. The caller must not change
-// them.
+// SessionsOf returns the sessions with routers in the report of a node. The caller must not change them.
 func (b *Reports) SessionsOf(node lb.NodeName) []reports.Session {
 	b.mu.Lock()
 	defer b.mu.Unlock()

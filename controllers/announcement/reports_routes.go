@@ -10,14 +10,14 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// routeIndex are what nodes announce to routers, by slice and by prefix.
+// routeIndex has the routes that nodes announce to routers, by slice and by prefix.
 type routeIndex struct {
 	slices map[string]routeSlice
 	index  sourceIndex[netip.Prefix, sliceKey, reports.Route]
 }
 
-// sliceKey identifies a SpeakerRouteSlice: its node, and its name. A prefix that moves from one
-// slice to another is in both for a moment.
+// sliceKey identifies a SpeakerRouteSlice by its node and its name. The node alone is not enough, since a
+// prefix that moves from one slice of the node to another is in both for a moment.
 type sliceKey struct {
 	node lb.NodeName
 	name string
@@ -33,8 +33,7 @@ func newRouteIndex() routeIndex {
 	return routeIndex{map[string]routeSlice{}, sourceIndex[netip.Prefix, sliceKey, reports.Route]{}}
 }
 
-// put replaces the slice of that name, and returns the prefixes whose announcement has changed, in
-// order.
+// put replaces the slice of a name. It returns the prefixes whose announcement has changed, sorted.
 func (r *routeIndex) put(name string, node lb.NodeName, next []reports.Route) []netip.Prefix {
 	changed := map[netip.Prefix]bool{}
 	replace := func(node lb.NodeName, before, now []reports.Route) {
@@ -52,7 +51,7 @@ func (r *routeIndex) put(name string, node lb.NodeName, next []reports.Route) []
 	return slices.SortedFunc(maps.Keys(changed), netip.Prefix.Compare)
 }
 
-// prefixesOf returns the prefixes that a node announces, in order.
+// prefixesOf returns the prefixes that a node announces, sorted.
 func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range r.slices {
@@ -66,8 +65,8 @@ func (r *routeIndex) prefixesOf(node lb.NodeName) []netip.Prefix {
 	return sortedUnique(prefixes, netip.Prefix.Compare)
 }
 
-// pathsTo returns how an address is announced, by node and prefix. Aggregates can have any length:
-// each is looked up, which takes some microseconds.
+// pathsTo returns the announcements that contain an address, sorted by node and prefix. An aggregate can have
+// any length: pathsTo looks up each possible prefix, which takes some microseconds.
 func (r *routeIndex) pathsTo(address netip.Addr) []reports.BGPPath {
 	var paths []reports.BGPPath
 	for bits := range address.BitLen() + 1 {

@@ -17,18 +17,18 @@ import (
 	core "github.com/lbstack/lbstack/internal/routes"
 )
 
-// bgpAnnouncement has the nodes that announce an address by BGP, and the peers that received it; no
-// nodes: it is not announced.
+// bgpAnnouncement has the nodes that announce an address by BGP, and the peers that received the
+// announcement. Without nodes the address is not announced.
 type bgpAnnouncement struct {
 	nodes []lb.NodeName
 	peers []bgp.PeerName
 	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since is the time from which a router has had it from one of the nodes; zero: not known.
+	// since is the time from which a router has had the prefix from one of the nodes; zero: not known.
 	since time.Time
 }
 
-// bgpAnnouncementOf sums up the paths of an address, except those of nodes that are down.
+// bgpAnnouncementOf joins the paths of an address. It leaves out the paths of nodes that are down.
 func bgpAnnouncementOf(paths []reports.BGPPath, down map[lb.NodeName]bool) (r bgpAnnouncement) {
 	for _, p := range paths {
 		if down[p.Node] {
@@ -46,7 +46,7 @@ func bgpAnnouncementOf(paths []reports.BGPPath, down map[lb.NodeName]bool) (r bg
 	return r
 }
 
-// earlierTime returns the earlier of two times; zero: not known.
+// earlierTime returns the earlier of two times. A zero time is not known, and does not count.
 func earlierTime(x, y time.Time) time.Time {
 	if x.IsZero() || (!y.IsZero() && y.Before(x)) {
 		return y
@@ -74,15 +74,15 @@ func (r bgpAnnouncement) String() string {
 
 // bgpFacts is what is known of announcing an address by BGP.
 type bgpFacts struct {
-	// plan has the nodes that may announce it.
+	// plan has the nodes that may announce the address.
 	plan core.Result
 	// peers are the valid BGPPeers.
 	peers map[bgp.PeerName]*bgp.Peer
 	// invalid has a sentence for each invalid advertisement and peer.
 	invalid []string
-	// unavailable has the reasons why nodes of the plan cannot announce now.
+	// unavailable has, for each node of the plan that announces no address now, the reason.
 	unavailable map[lb.NodeName]string
-	// sessions of the nodes of the plan.
+	// sessions has the sessions of each node of the plan.
 	sessions map[lb.NodeName][]reports.Session
 }
 
@@ -91,10 +91,10 @@ func (r bgpFacts) hasAdvertisement() bool {
 	return r.plan.Reason != eligibility.NoAdvertisement && (r.plan.Reason != "" || len(r.plan.Announcers) > 0)
 }
 
-// joinReasons returns why no node announces an address: layer2 is why none does on the local network, and
-// joinReasons adds why none does by BGP. If only advertisements of one kind select the address, the other
-// kind is left out. If both kinds do, the reason is that of the two which is later in
-// reasonsByUrgency, since the address lacks less of being announced.
+// joinReasons returns why no node announces an address. The parameter layer2 is the reason for the local
+// network, to which joinReasons adds the reason for BGP. A kind of advertisement that does not select the
+// address is left out. If both kinds select it, the result has the reason that is later in
+// reasonsByUrgency: by that kind the address is closer to being announced.
 func (r bgpFacts) joinReasons(address netip.Addr, layer2 addressResult) addressResult {
 	asked := layer2.reason != v1beta1.ReasonNoAdvertisement
 	switch {
@@ -127,7 +127,7 @@ func (r bgpFacts) whyNotAnnounced(f lb.Family) (reason, why string) {
 	return v1beta1.ReasonNotAnnounced, r.whyNoNodeDoes(f)
 }
 
-// invalidObjects returns the end of a sentence that lists the invalid objects, empty if there are none.
+// invalidObjects returns the end of a sentence, which lists the invalid objects; empty: there are none.
 func (r bgpFacts) invalidObjects() string {
 	if len(r.invalid) == 0 {
 		return ""
@@ -135,8 +135,8 @@ func (r bgpFacts) invalidObjects() string {
 	return "; invalid and not in effect: " + strings.Join(r.invalid, "; ")
 }
 
-// whyNoNodeDoes returns which nodes may announce an address of the family to routers, and what
-// keeps them from it.
+// whyNoNodeDoes returns the sentence for an address of the family that nodes may announce to routers and none
+// does. It names these nodes, and what keeps them from announcing the address.
 func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 	var able []core.Announcer
 	names := make([]string, 0, len(r.plan.Announcers))
@@ -166,7 +166,7 @@ func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 	return fmt.Sprintf("no session is established on the %s; on the node %s", nodes, r.sessionProblems(able[first], f))
 }
 
-// sessionProblems returns what keeps the sessions of one node from carrying routes of a family.
+// sessionProblems lists the sessions of one node, each with the reason why it carries no routes of a family.
 func (r bgpFacts) sessionProblems(a core.Announcer, f lb.Family) string {
 	sessions := r.sessionsOf(a)
 	words := make([]string, 0, len(sessions))
@@ -180,8 +180,8 @@ func (r bgpFacts) sessionProblems(a core.Announcer, f lb.Family) string {
 	return fmt.Sprintf("%s: %s", a.Node, listNames(words))
 }
 
-// sessionsOf returns the sessions that a node has, or should have, with the peers to which
-// it would announce.
+// sessionsOf returns the sessions of a node with the peers to which it would announce the address. The state
+// of a session that is not in the node's report is a text about that.
 func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	has := map[bgp.PeerName]reports.Session{}
 	for _, s := range r.sessions[a.Node] {
@@ -202,9 +202,9 @@ func (r bgpFacts) sessionsOf(a core.Announcer) []reports.Session {
 	return list
 }
 
-// mergeReasons changes the explanations of f if no advertisement of either kind selects an address of
-// the pool, so that the condition says this once. layer2 and bgp report whether there are
-// advertisements of the kind at all.
+// mergeReasons changes the explanations of f if no advertisement of either kind selects the addresses of the
+// pool, so that the condition has only one explanation. The parameters layer2 and bgp mean that at least one
+// advertisement of that kind exists.
 func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	if f.plan.Reason != eligibility.NoAdvertisement || f.router.plan.Reason != eligibility.NoAdvertisement {
 		return
@@ -221,6 +221,5 @@ func (f *addressFacts) mergeReasons(pool lb.PoolName, layer2, bgp bool) {
 	}
 }
 
-// listNames lists names as part of a sentence: the first of them, and how many more there
-// are.
+// listNames lists at most maxNamed names as part of a sentence, and counts the further ones.
 func listNames[T ~string](names []T) string { return bounded.Names(names, maxNamed) }

@@ -112,7 +112,7 @@ func TestDecideWithRouters(t *testing.T) {
 			layer2 + ", and by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
 		{"a foreign host keeps it from the local network only", routedFacts(one, nil, withRoute(speakerReport{Report: withHost(owns("n1", 1, one), false, one)}, "192.168.1.240/32", "tor-a")), yes, v1beta1.ReasonAnnounced,
 			"192.168.1.240 is announced by BGP from n1 to the peer tor-a, but " + foreign + " uses it as well, so that traffic can go to either: turn that host off or give it another address"},
-		{"only an L2Advertisement applies to it", unrouted(may(factsOf(one), "n1"), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may: n1"},
+		{"only an L2Advertisement applies to it", unrouted(may(factsOf(one), "n1"), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNotAnnounced, "192.168.1.240 is not announced yet; nodes that may announce it: n1"},
 		{"none of either kind is", unrouted(not(), eligibility.NoAdvertisement, "no BGP"), no, v1beta1.ReasonNoAdvertisement, "192.168.1.240 is not announced: no L2; no BGP"},
 		{"only a BGPAdvertisement is, and no pod serves", unrouted(not(), eligibility.NoEndpoints, "no pod"), no, v1beta1.ReasonNoEndpoints, "192.168.1.240 is not announced: no pod"},
 		{"and no node may", unrouted(not(), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNoNode, "192.168.1.240 is not announced: no peer"},
@@ -132,7 +132,7 @@ func TestDecideWithRouters(t *testing.T) {
 		{"both are, and BGP is closer", mayRoute(refused(factsOf(one), eligibility.NoNode, "no node"), "n1 not ready"), no, v1beta1.ReasonNotAnnounced,
 			"192.168.1.240 is not announced: no node; by BGP: no router has it; nodes that may announce it to routers: n1 (not ready); look at these nodes, and at the speaker's pods"},
 		{"both are, and BGP is further away", unrouted(may(factsOf(one), "n1"), eligibility.NoNode, "no peer"), no, v1beta1.ReasonNotAnnounced,
-			"192.168.1.240 is not announced yet; nodes that may: n1; by BGP: no peer"},
+			"192.168.1.240 is not announced yet; nodes that may announce it: n1; by BGP: no peer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

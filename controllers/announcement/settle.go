@@ -11,26 +11,26 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// nameMissingFor is how long the condition still names a node, or a router, that no longer takes part
-// in announcing an address by BGP while others do. When speakers restart one after the other, their
-// sessions come back within seconds: otherwise each Service would be written twice for each restart.
+// nameMissingFor is how long the condition still names a node or a router that no longer takes part in the
+// announcement of an address by BGP, while others still take part. Without this time, each restart of a
+// speaker, whose sessions come back within seconds, would cause two writes of each Service.
 const nameMissingFor = 30 * time.Second
 
-// namedAnnouncers are the nodes and routers that the condition names for an address, with the time since
-// which they are missing; zero: they take part.
+// namedAnnouncers are the nodes and routers that the condition names for an address. Each has the time from
+// which it has been missing; zero: it takes part.
 type namedAnnouncers struct {
 	nodes map[lb.NodeName]time.Time
 	peers map[bgp.PeerName]time.Time
 	// prefix is the longest announced prefix that contains the address.
 	prefix netip.Prefix
-	// since when it has been announced to routers, without a known break.
+	// since is the time from which the address has been announced to routers, without a known break.
 	since time.Time
 }
 
-// addMissing adds to the facts the nodes and routers that no longer take part in announcing an address,
-// but did so less than nameMissingFor ago, if others still do. It does not add nodes that are not
-// expected back soon, see Reports.Left.
-// It returns the announcers that the condition names then, and when to reconcile again; zero: never.
+// addMissing adds the missing nodes and routers to the facts about an address that others still announce:
+// those that took part in the announcement less than nameMissingFor ago. It does not add nodes that have
+// left, see Reports.HasLeft. It returns the announcers that the condition is to name, and how long to wait
+// before the next reconcile; zero: no wait is needed.
 func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) bool, at time.Time) (next map[netip.Addr]namedAnnouncers, again time.Duration) {
 	next = map[netip.Addr]namedAnnouncers{}
 	for i := range list {
@@ -46,7 +46,7 @@ func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) boo
 		peers, peersAgain := withMissing(before.peers, f.routed.peers, at)
 		wait := backoff.ShorterWait(nodesAgain, peersAgain)
 		if wait > 0 && before.prefix.Bits() > f.routed.prefix.Bits() {
-			f.routed.prefix = before.prefix // a missing node announced the longer one
+			f.routed.prefix = before.prefix // a missing node announced this longer prefix
 		}
 		f.routed.nodes, f.routed.peers = slices.Sorted(maps.Keys(nodes)), slices.Sorted(maps.Keys(peers))
 		f.routed.since = earlierTime(before.since, f.routed.since)
@@ -56,8 +56,8 @@ func addMissing(m serviceRecord, list []addressFacts, left func(lb.NodeName) boo
 	return next, again
 }
 
-// dropLeft drops the nodes that have left, and reports whether there was one. If so, it also drops
-// all peers, since it is not known to which of them only these nodes announced.
+// dropLeft drops the nodes that have left, and reports whether it dropped one. It then also drops all peers,
+// since it is not known which peers received the announcement only from these nodes.
 func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 	before := len(t.nodes)
 	t.nodes = maps.Clone(t.nodes)
@@ -69,8 +69,8 @@ func (t *namedAnnouncers) dropLeft(left func(lb.NodeName) bool) bool {
 	return true
 }
 
-// withMissing returns the present items (now) and those former ones (before) that have been missing for
-// less than nameMissingFor, and how long until the first of these has been missing for so long.
+// withMissing returns the present items (now) together with the former items (before) that have been missing
+// for less than nameMissingFor. again is the time until the first of the missing items is to be dropped.
 func withMissing[T ~string](before map[T]time.Time, now []T, at time.Time) (next map[T]time.Time, again time.Duration) {
 	next = map[T]time.Time{}
 	for _, name := range now {

@@ -27,12 +27,12 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// concurrency is how many Services are reconciled at once: most of the time each waits for
+// concurrency is how many Services are reconciled at once. A reconcile spends most of its time waiting for
 // the API server.
 const concurrency = 16
 
-// routeDelay is how long reports about routes are gathered before their Services are reconciled: many
-// nodes report one address at about the same time.
+// routeDelay is how long reports about routes are collected before the Services are reconciled: many nodes
+// report one address at about the same time.
 const routeDelay = 500 * time.Millisecond
 
 // byHolder is the index of IPAddressClaims by the Services that they name.
@@ -82,8 +82,8 @@ func holderIndexKeys(object client.Object) []string {
 	return list
 }
 
-// onState records the reports of the speakers, and requests a reconcile of the Services for which they
-// have changed.
+// onState returns a handler that records the reports of the speakers, and requests a reconcile of the
+// Services whose reports have changed.
 func (r *Reconciler) onState() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if state, ok := object.(*v1beta1.SpeakerState); ok {
@@ -99,8 +99,8 @@ func (r *Reconciler) onState() handler.EventHandler {
 	}
 }
 
-// onRouteSlice records the routes that speakers report, and requests a reconcile of the Services for
-// which they have changed.
+// onRouteSlice returns a handler that records the routes that speakers report, and requests a reconcile of
+// the Services whose routes have changed.
 func (r *Reconciler) onRouteSlice() handler.EventHandler {
 	put := func(ctx context.Context, object client.Object, q request.Queue) {
 		if slice, ok := object.(*v1beta1.SpeakerRouteSlice); ok {
@@ -117,7 +117,7 @@ func (r *Reconciler) onRouteSlice() handler.EventHandler {
 	}
 }
 
-// enqueueChanged requests a reconcile of the Services for which reports have changed.
+// enqueueChanged requests a reconcile of the Services whose reports have changed.
 func (r *Reconciler) enqueueChanged(ctx context.Context, changed ReportChanges, q request.Queue) {
 	for _, key := range r.servicesHolding(ctx, changed.Addresses) {
 		q.Add(request.Service(key))
@@ -125,7 +125,7 @@ func (r *Reconciler) enqueueChanged(ctx context.Context, changed ReportChanges, 
 	for _, key := range r.servicesWithin(ctx, changed.Prefixes) {
 		q.AddAfter(request.Service(key), routeDelay)
 	}
-	for _, node := range changed.Left { // conditions may name it although its routes are removed
+	for _, node := range changed.Left { // conditions may name the node although its routes are removed
 		for _, key := range r.Records.servicesRoutedBy(node) {
 			q.AddAfter(request.Service(key), routeDelay)
 		}
@@ -142,15 +142,15 @@ func (r *Reconciler) servicesHolding(ctx context.Context, addresses []netip.Addr
 	for _, address := range addresses {
 		var claim v1beta1.IPAddressClaim
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: apiconv.ClaimName(address)}, &claim); err != nil {
-			continue // no Service holds it, or the program ends
+			continue // no Service holds the address, or the program ends
 		}
 		keys = append(keys, claimHolders(&claim)...)
 	}
 	return keys
 }
 
-// servicesWithin returns the Services that hold an address in one of the prefixes. Single addresses are
-// looked up; for wider prefixes, which are few and rarely change, all claims are compared once.
+// servicesWithin returns the Services that hold an address in one of the prefixes. It looks up single
+// addresses. For wider prefixes, which are few and rarely change, it goes through all claims once.
 func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix) []lb.ServiceKey {
 	var single []netip.Addr
 	var wider []netip.Prefix
@@ -177,21 +177,21 @@ func (r *Reconciler) servicesWithin(ctx context.Context, prefixes []netip.Prefix
 	return keys
 }
 
-// onEligibility requests a reconcile of the waiting Services: the object that changed affects which nodes
-// may announce.
+// onEligibility requests a reconcile of the waiting Services, since the changed object may decide which nodes
+// may announce their addresses.
 func (r *Reconciler) onEligibility(context.Context, client.Object) []reconcile.Request {
 	return request.Services(r.Records.waitingServices())
 }
 
-// onNode requests a reconcile of the waiting Services, and of those that the node announces: its report
-// does not count while it is not ready.
+// onNode requests a reconcile of the waiting Services and of the Services that the node announces. The latter
+// are needed since the report of a node does not count while the node is not ready.
 func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
 	name := lb.NodeName(node.GetName())
 	return request.Services(slices.Concat(r.Records.waitingServices(), r.servicesHolding(ctx, r.Reports.OwnedBy(name)), r.servicesWithin(ctx, r.Reports.RoutesOf(name))))
 }
 
-// onEndpoints requests a reconcile of the Service of these endpoints, and of those that share an address
-// with it, as far as they wait.
+// onEndpoints requests a reconcile of the Service that has these endpoints, and of the Services that share an
+// address with it. It leaves out Services that do not wait.
 func (r *Reconciler) onEndpoints(ctx context.Context, slice client.Object) []reconcile.Request {
 	key := lb.ServiceKey{Namespace: slice.GetNamespace(), Name: slice.GetLabels()[discoveryv1.LabelServiceName]}
 	claims, err := r.claimsOf(ctx, key)

@@ -7,12 +7,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ServiceRecords has what was reported of each Service. It is safe for concurrent use.
+// ServiceRecords has, for each Service, what its condition and its events have reported. It is safe for
+// concurrent use.
 type ServiceRecords struct {
 	mu       sync.Mutex
 	services map[lb.ServiceKey]serviceRecord
 	pace     conditionPacer
-	// asked counts how often waiting Services were asked for.
+	// asked counts the calls of waitingServices and isWaiting: each follows a change that may concern
+	// waiting Services.
 	asked uint64
 }
 
@@ -27,16 +29,16 @@ func (s *ServiceRecords) get(key lb.ServiceKey) serviceRecord {
 	return s.services[key]
 }
 
-// begin returns a mark for put, from before the facts about a Service are read.
+// begin returns a mark for put. It must be called before the facts about a Service are read.
 func (s *ServiceRecords) begin() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
 }
 
-// put records what was reported of a Service. It returns whether the Service is to be reconciled again: it
-// waits, and since begin returned the mark something changed for the Services that wait, of which this one
-// may not have been known to be one.
+// put records what was reported of a Service, and returns whether the Service is to be reconciled again. That
+// is so if the Service waits, and waiting Services were looked up after begin returned the mark: at that time
+// the record of the Service may not have shown yet that it waits.
 func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +47,7 @@ func (s *ServiceRecords) put(key lb.ServiceKey, m serviceRecord, mark uint64) bo
 	return m.waits() && s.asked != mark
 }
 
-// hold returns how long to wait before anything is reported of a Service that has no condition yet.
+// hold returns how long to wait before the first condition of a Service is written; zero: do not wait.
 func (s *ServiceRecords) hold(key lb.ServiceKey, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,8 +70,8 @@ func (s *ServiceRecords) isWaiting(key lb.ServiceKey) bool {
 	return m.waits()
 }
 
-// waitingServices returns the Services that are not announced, or of which an untrusted node reports that
-// it announces them: only their conditions depend on which nodes may announce.
+// waitingServices returns the Services that are not announced, and the Services that an untrusted node
+// reports to announce. Only the conditions of these Services depend on which nodes may announce.
 func (s *ServiceRecords) waitingServices() []lb.ServiceKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,17 +15,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// trustRules decides which nodes are trusted when they report that they announce an address: those
-// that are selected by an advertisement of its pool. Services, endpoints and taints do not
-// matter: they change while an address moves, and the speakers follow a little later. Reports are
-// checked because a speaker can be faulty, or its node compromised.
+// trustRules decides which nodes are trusted when they report that they announce an address: the nodes that
+// an advertisement of the address's pool selects. Services, endpoints and taints do not count, since they
+// change while an address moves, and the speakers follow a little later. Reports are checked because a
+// speaker can be faulty, or its node compromised.
 type trustRules struct {
 	layer2, bgp []eligibility.Scope
 	pools       map[lb.PoolName]*eligibility.Pool
 	labels      map[lb.NodeName]map[string]string // of the nodes that exist and report
 }
 
-// readTrustRules reads the objects that decide which nodes are trusted about these addresses.
+// readTrustRules reads the objects that decide which nodes are trusted to announce these addresses.
 func (r *Reconciler) readTrustRules(ctx context.Context, held []eligibility.Address) (*trustRules, error) {
 	t := &trustRules{pools: map[lb.PoolName]*eligibility.Pool{}, labels: map[lb.NodeName]map[string]string{}}
 	for _, a := range held {
@@ -75,7 +75,7 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trustRules) error {
 	return nil
 }
 
-// nodesOf returns the nodes that are trusted about addresses of a pool.
+// nodesOf returns the nodes that are trusted to announce addresses of a pool.
 func (t *trustRules) nodesOf(pool lb.PoolName) TrustedNodes {
 	among := func(scopes []eligibility.Scope) func(lb.NodeName) bool {
 		return func(node lb.NodeName) bool {

@@ -21,29 +21,30 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// Adopter fills the view of allocations from the API server before anything new is given: pools,
-// then claims, then the addresses in the status of Services that have no claim yet; then it decides
-// on the Services that have no address, the oldest first. It does not read from the cache: another
-// instance of the controller may have written just before.
+// Adopter fills the view of allocations when the controller starts, before any new address is given. It reads
+// the pools, the claims, and the addresses that Services have in their status without a claim. Then it
+// decides on the Services that have no address, the oldest first. It reads from the API server and not from
+// the cache, since another instance of the controller may have written just before.
 type Adopter struct {
 	// Reader reads from the API server.
 	Reader client.Reader
-	// Pools reads the pools, and what they may not give.
+	// Pools reads the pools, and the ranges that they must not give.
 	Pools func(context.Context, client.Reader) ([]ipam.Pool, error)
-	// Allocations to fill.
+	// Allocations is the view to fill.
 	Allocations *allocations.View
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
 
-	changes atomic.Int64 // of claims; counted before the view has them
+	changes atomic.Int64 // number of changed claims; BeforeChange counts
 	mu      sync.Mutex
-	done    bool
+	done    bool            // the view is filled
 	holders []lb.ServiceKey // Services to enqueue, once enqueue is set
 	enqueue func(lb.ServiceKey)
 }
 
-// SetEnqueue sets the function that Load passes Services to: holders of claims, since a Service may
-// have been deleted while no controller ran, and Services without an address, on which Load decides.
+// SetEnqueue sets the function to which Load passes the Services that must be reconciled. These are the
+// holders of claims, since a Service may have been deleted while no controller ran, and the Services without
+// an address, on which Load has decided.
 func (a *Adopter) SetEnqueue(enqueue func(lb.ServiceKey)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -61,8 +62,8 @@ func (a *Adopter) enqueueHolders() {
 	a.holders = nil
 }
 
-// Load fills the view once; later calls return at once. After an error the
-// next call tries again.
+// Load fills the view. After it has succeeded, further calls do nothing. After an error the next call tries
+// again.
 func (a *Adopter) Load(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,7 +81,7 @@ func (a *Adopter) Load(ctx context.Context) error {
 	}
 	adopted := 0
 	for _, svc := range found.services {
-		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // its reconcile reports the error
+		req, _ := apiconv.ParseRequest(svc, found.namespaces[svc.Namespace]) // the reconcile of the Service reports the error
 		adopted += a.Allocations.AdoptShown(req)
 	}
 	decided := 0
@@ -96,15 +97,15 @@ func (a *Adopter) Load(ctx context.Context) error {
 	}
 	a.done = true
 	a.enqueueHolders()
-	log.FromContext(ctx).Info("adopted what the cluster holds", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
+	log.FromContext(ctx).Info("adopted the pools, claims and addresses of the cluster", "pools", len(found.pools), "claims", len(claimed), "addressesWithoutClaim", adopted, "servicesWithoutAddress", decided)
 	return nil
 }
 
-// maxReads bounds how often the cluster is read because claims change meanwhile.
+// maxReads is how often fillView reads the cluster before it gives up because claims change during each read.
 const maxReads = 10
 
-// fillView reads the cluster into the view. If the view gets a change of a claim meanwhile, such as its
-// deletion, older objects may have overwritten that change: fillView then reads everything again.
+// fillView reads the cluster and fills the view with the result. If a claim changes during the read, the older
+// content of the claim may have overwritten the change in the view: fillView then reads everything again.
 func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []allocations.ClaimContent, err error) {
 	for range maxReads {
 		changes := a.changes.Load()
@@ -125,18 +126,18 @@ func (a *Adopter) fillView(ctx context.Context) (f clusterState, claimed []alloc
 			return f, claimed, nil
 		}
 	}
-	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: they changed each of %d times", maxReads)
+	return clusterState{}, nil, fmt.Errorf("reading the IPAddressClaims to adopt: IPAddressClaims changed during each of %d reads", maxReads)
 }
 
 // BeforeChange records that a changed claim is about to be passed to the view.
 func (a *Adopter) BeforeChange() { a.changes.Add(1) }
 
-// clusterState is what was read from the API server.
+// clusterState has the objects that were read from the API server.
 type clusterState struct {
 	pools      []ipam.Pool
 	claims     []v1beta1.IPAddressClaim
-	services   []*corev1.Service            // that are served, the oldest first
-	namespaces map[string]map[string]string // labels by name
+	services   []*corev1.Service            // the Services that are served, the oldest first
+	namespaces map[string]map[string]string // the labels of each namespace, by its name
 }
 
 func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
@@ -160,7 +161,7 @@ func (a *Adopter) readCluster(ctx context.Context) (clusterState, error) {
 	for i := range namespaces.Items {
 		f.namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
 	}
-	holders := map[types.UID]bool{} // UIDs of Services that hold a claim, which are served whatever their class
+	holders := map[types.UID]bool{} // UIDs of Services that hold a claim; these are served whatever their class
 	for i := range claims.Items {
 		for _, h := range claims.Items[i].Spec.Holders {
 			holders[h.UID] = h.UID != ""

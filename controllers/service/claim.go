@@ -21,19 +21,18 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// errTaken means that the claim of an address leaves no room for the Service. The
-// view has been corrected, and the decision must be made again.
+// errTaken means that the holders of a claim do not let the Service share the address. The view has been
+// corrected, and the decision must be made again.
 var errTaken = errors.New("the address is claimed by another Service")
 
 // errStale means that the cache is behind the API server: an action based on it could
 // take an address from a Service that still has it.
 var errStale = errors.New("the cache is behind the API server")
 
-// errHandOver means that the status of another Service still has an address that this
-// Service is to have.
-var errHandOver = errors.New("the address is shown by another Service")
+// errHandOver means that the status of another Service still has an address that this Service is to get.
+var errHandOver = errors.New("the address is still in the status of another Service")
 
-// claimFor returns the claim to create for a holding.
+// claimFor returns the claim to create when an address has no claim yet.
 func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	return claimWith(&v1beta1.IPAddressClaim{
 		ObjectMeta: metav1.ObjectMeta{
@@ -44,7 +43,7 @@ func claimFor(h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1b
 	}, h, holder, terms)
 }
 
-// claimWith returns an existing claim with the holder added or updated; its other
+// claimWith returns a copy of a claim to which the holder was added, or in which it was updated. The other
 // holders stay.
 func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.ClaimHolder, terms lb.Sharing) *v1beta1.IPAddressClaim {
 	want := have.DeepCopy()
@@ -62,10 +61,10 @@ func claimWith(have *v1beta1.IPAddressClaim, h ipam.Holding, holder v1beta1.Clai
 	return want
 }
 
-// maxOthers is the bound of spec.others.
+// maxOthers is the maximum length of spec.others, in bytes.
 const maxOthers = 1024
 
-// otherHolders names the holders after the first.
+// otherHolders returns the content of spec.others: the keys of all holders but the first.
 func otherHolders(holders []v1beta1.ClaimHolder) string {
 	var names []string
 	for _, h := range holders[min(1, len(holders)):] {
@@ -74,10 +73,9 @@ func otherHolders(holders []v1beta1.ClaimHolder) string {
 	return bounded.Cut(strings.Join(names, ","), maxOthers)
 }
 
-// ensureClaim makes sure that the claim for a holding exists and names the
-// Service. The API server refuses a second claim for one address: that is what
-// keeps two controllers from giving it twice. The cache is relied on only for a
-// claim that this process knows to exist.
+// ensureClaim makes sure that the claim for a holding exists and names the Service. The API server refuses a
+// second claim for the same address, so that two controllers cannot give an address twice. ensureClaim relies
+// on the cache only for a claim that the view has as confirmed.
 func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev1.Service, terms lb.Sharing) error {
 	holder := apiconv.ClaimHolderOf(svc, terms)
 	want := claimFor(h, holder, terms)
@@ -95,7 +93,7 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	// The cache is behind, or the claim differs: ask the API server.
 	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(want), &have)
 	if apierrors.IsNotFound(err) {
-		return errStale // it was deleted just now: write it when the cache has the deletion
+		return errStale // the claim was deleted just now: create it when the cache has the deletion
 	}
 	if err != nil {
 		return fmt.Errorf("reading the IPAddressClaim %s: %w", want.Name, err)
@@ -106,8 +104,8 @@ func (r *Reconciler) ensureClaim(ctx context.Context, h ipam.Holding, svc *corev
 	return r.correctClaim(ctx, h, &have, holder, terms)
 }
 
-// createClaim creates a claim that the cache does not have. While the claim is confirmed, the cache
-// may only be behind: the write then does not count as the repetition of an undone one.
+// createClaim creates a claim that the cache does not have. If the view has the claim as confirmed, the cache
+// may only be behind: this write then does not count as one that repeats an undone write.
 func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder) error {
 	create := func() error { return writeError(want, r.Client.Create(ctx, want)) }
 	var err error
@@ -122,15 +120,16 @@ func (r *Reconciler) createClaim(ctx context.Context, h ipam.Holding, want *v1be
 	return err
 }
 
-// writeHolder makes the write by which a claim names the Service.
+// writeHolder calls write, which makes a claim name the Service as a holder; see writeClaim.
 func (r *Reconciler) writeHolder(h ipam.Holding, want *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, found *v1beta1.IPAddressClaim, write func() error) error {
 	r.claimWrites.Forget(claimWrite{claim: want.Name, service: h.Service, what: leaveClaim})
 	return r.writeClaim(holderWrite(h.Address, h.Service), fmt.Sprint(h.Pool, want.Spec.SharingKey, holder), found, write)
 }
 
-// verifyClaim makes sure that the claim of a reserved address still names the Service, by a read
-// from the API server. It does not update the claim, which is written after the Service's status,
-// but deletes it if it was retained in a namespace that has been deleted.
+// verifyClaim reads the claim of a reserved address from the API server, and returns errTaken if the claim
+// does not name the Service any more. It does not make the claim InUse, which happens after the status of the
+// Service is written. It deletes a claim that was retained for a Service of a namespace which was deleted
+// since.
 func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	var have v1beta1.IPAddressClaim
 	name := apiconv.ClaimName(h.Address)
@@ -162,8 +161,8 @@ func (r *Reconciler) verifyClaim(ctx context.Context, h ipam.Holding) error {
 	return nil
 }
 
-// correctClaim updates an existing claim for a holding, unless its holders leave no
-// room for the Service (errTaken).
+// correctClaim makes an existing claim name the Service. It returns errTaken if the holders of the claim do
+// not let the Service share the address.
 func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim, holder v1beta1.ClaimHolder, terms lb.Sharing) error {
 	claimed, err := claimedBy(have)
 	if err != nil {
@@ -184,8 +183,8 @@ func (r *Reconciler) correctClaim(ctx context.Context, h ipam.Holding, have *v1b
 	return nil
 }
 
-// claimedBy returns the content of a claim, or an error if its name does not match its
-// address. A holder whose ports are invalid shares with no other.
+// claimedBy returns the content of a claim, or an error if the name of the claim does not match its address.
+// A holder with invalid ports does not share the address.
 func claimedBy(claim *v1beta1.IPAddressClaim) (allocations.ClaimContent, error) {
 	address, err := apiconv.ClaimAddress(claim)
 	if err != nil {

@@ -14,12 +14,11 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// errClaimRefused is an answer of the API server to the write of a claim that stays the same
-// until a person changes something: an admission policy, the rights of the controller, or the
-// Service.
+// errClaimRefused means that the API server refuses to write a claim, and does so until a person changes
+// something: an admission policy, the rights of the controller, or the Service.
 type errClaimRefused struct {
-	claim *v1beta1.IPAddressClaim // as it should be
-	err   error
+	claim *v1beta1.IPAddressClaim // the claim as it was to be written
+	err   error                   // the answer of the API server
 }
 
 func (e *errClaimRefused) Error() string {
@@ -28,7 +27,7 @@ func (e *errClaimRefused) Error() string {
 
 func (e *errClaimRefused) Unwrap() error { return e.err }
 
-// writeError wraps what the API server answered to the write of a claim; nil for nil.
+// writeError wraps the error with which the API server answered the write of a claim. It returns nil for nil.
 func writeError(claim *v1beta1.IPAddressClaim, err error) error {
 	switch {
 	case err == nil:
@@ -39,24 +38,24 @@ func writeError(claim *v1beta1.IPAddressClaim, err error) error {
 	return fmt.Errorf("writing the IPAddressClaim %s: %w", claim.Name, err)
 }
 
-// maxAnswer bounds the answer of the API server in a condition.
+// maxAnswer is the maximum length of the API server's answer in a condition, in bytes.
 const maxAnswer = 1024
 
-// sentence returns the refusal for the condition of the Service. The answer of the API server can
-// name the other holders of a shared address: if one is of another namespace, sentence leaves the
-// answer out.
+// sentence returns the message about the refusal for the condition of the Service. The answer of the API
+// server can name the other holders of a shared address. If a holder is in another namespace, the message
+// does not have the answer.
 func (e *errClaimRefused) sentence(svc *corev1.Service) string {
 	answer := bounded.Cut(e.err.Error(), maxAnswer)
 	if slices.ContainsFunc(e.claim.Spec.Holders, func(h v1beta1.ClaimHolder) bool { return h.Namespace != svc.Namespace }) {
-		answer = "the controller's log has the answer"
+		answer = "see the log of the controller"
 	}
-	return fmt.Sprintf("the IPAddressClaim %s: the API server refuses it: %s: the Service does not get what it asks for: "+
-		"change the admission policy that refuses it, or the rights of the controller", e.claim.Name, answer)
+	return fmt.Sprintf("the API server refuses the IPAddressClaim %s, so that the Service does not get the addresses that it requests; "+
+		"change the admission policy that refuses the claim, or the rights of the controller; the answer of the API server: %s", e.claim.Name, answer)
 }
 
-// dropUnclaimed removes the addresses without a claim from a decision, since the API server
-// refused one. The Service keeps the addresses that it has, and gets none. The view still holds
-// the decided addresses, so that the next attempt makes the same decision.
+// dropUnclaimed removes all new addresses from a decision, since the API server refused the claim of one of
+// them. The Service keeps the addresses that it has. The view still has the new addresses, so that the next
+// attempt makes the same decision.
 func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refused *errClaimRefused) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	has := func(h ipam.Holding) bool {
@@ -72,7 +71,7 @@ func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refus
 			keep = append(keep, h)
 		}
 	}
-	for _, h := range d.Drop { // nothing replaces it
+	for _, h := range d.Drop { // no new address replaces it
 		if isLost(h) {
 			drop = append(drop, h)
 		} else {
@@ -86,7 +85,7 @@ func (r *Reconciler) dropUnclaimed(svc *corev1.Service, d serviceDecision, refus
 	return d
 }
 
-// asClaimRefused returns the errClaimRefused in an error; nil: there is none.
+// asClaimRefused returns the errClaimRefused that an error wraps; nil: it wraps none.
 func asClaimRefused(err error) *errClaimRefused {
 	var refused *errClaimRefused
 	if errors.As(err, &refused) {

@@ -12,32 +12,32 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// claimWrite is the key by which writes of a claim are counted: a write that another writer undoes
-// again and again is repeated with a back-off. Only the reconcile of its Service uses a key, so that
-// no two goroutines do at the same time.
+// claimWrite identifies a write of a claim in claimWrites, which delays a write that another writer undoes
+// again and again. Only the reconcile of the Service uses the key, so that no two goroutines use one key at
+// the same time.
 type claimWrite struct {
 	claim   string
 	service lb.ServiceKey // the Service for which the claim is written
 	what    writeKind
 }
 
-// writeKind is the kind of a write.
+// writeKind is the purpose of a write of a claim.
 type writeKind string
 
 const (
-	addHolder     writeKind = "name"     // the claim names the Service as a holder
-	leaveClaim    writeKind = "leave"    // the claim does not name the Service any more, or is deleted
-	giveClaimBack writeKind = "giveBack" // the claim names its former holders again, since the Service does not exist
+	addHolder     writeKind = "name"     // add the Service to the holders
+	leaveClaim    writeKind = "leave"    // remove the Service from the holders, or delete the claim
+	giveClaimBack writeKind = "giveBack" // restore the former holders, since the new ones do not exist
 )
 
-// errUndone means that another writer undoes a write each time. wait is the time until the next attempt.
+// errUndone means that another writer undoes each write of a claim.
 type errUndone struct {
 	claim string
-	wait  time.Duration
+	wait  time.Duration // the time until the next attempt
 }
 
 func (e *errUndone) Error() string {
-	return fmt.Sprintf("writing the IPAddressClaim %s: another writer undoes it: the next attempt is in %v", e.claim, e.wait)
+	return fmt.Sprintf("another writer undoes each write of the IPAddressClaim %s; the next attempt is in %v", e.claim, e.wait)
 }
 
 // undoneWait returns the time until the next attempt if err is an errUndone, otherwise zero.
@@ -49,9 +49,9 @@ func undoneWait(err error) time.Duration {
 	return 0
 }
 
-// writeClaim calls write, which changes a claim to the state that wanted describes. If another
-// writer has undone the same write, it may return errUndone instead, see retry.RestoreLimiter. found is
-// the claim that the write replaces, nil if there is none.
+// writeClaim calls write, which changes a claim to the state that wanted describes. If another writer has
+// undone the same write before, writeClaim may return errUndone without calling write, see
+// retry.RestoreLimiter. found is the claim before the write; nil: it does not exist.
 func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IPAddressClaim, write func() error) error {
 	undone := r.claimWrites.Compare(key, wanted, false, r.now())
 	if undone.Is {
@@ -71,19 +71,19 @@ func (r *Reconciler) writeClaim(key claimWrite, wanted string, found *v1beta1.IP
 	return nil
 }
 
-// holderWrite returns the key of the write by which a claim names the Service.
+// holderWrite returns the key of the write that adds the Service to the holders of the claim for an address.
 func holderWrite(address netip.Addr, service lb.ServiceKey) claimWrite {
 	return claimWrite{claim: apiconv.ClaimName(address), service: service, what: addHolder}
 }
 
-// claimOverwritten returns a sentence about a claim of these holdings that another writer deletes or
-// changes again and again, and how long the disagreement still lasts; empty: there is none.
+// claimOverwritten returns a sentence if another writer deletes or changes the claim of one of these holdings
+// again and again; empty: there is no such claim. calm is how long the disagreement still lasts.
 func (r *Reconciler) claimOverwritten(holdings []ipam.Holding) (sentence string, calm time.Duration) {
 	for _, h := range holdings {
 		key := holderWrite(h.Address, h.Service)
 		if by, left := r.claimWrites.Disagreement(key, r.now()); left > 0 {
-			return fmt.Sprintf("the IPAddressClaim %s: %s deletes or changes it again and again: nodes announce %s only while the claim names the Service: turn that writer off",
-				key.claim, by, h.Address), left
+			return fmt.Sprintf("%s deletes or changes the IPAddressClaim %s again and again; nodes announce %s only while the claim names the Service: turn that writer off",
+				by, key.claim, h.Address), left
 		}
 	}
 	return "", 0

@@ -14,40 +14,40 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// serviceDecision is what a Service should have, and what its condition should report.
+// serviceDecision has the addresses that a Service is to have, and what its condition is to report.
 type serviceDecision struct {
 	allocations.Outcome
-	// leave are addresses in the Service's status that it does not hold and no other Service
-	// has. They stay there unless the Service gets an address: another controller may have
-	// written them.
+	// leave are addresses in the status that neither this Service nor another one holds. They stay in the
+	// status unless the Service gets an address, since another controller may have written them.
 	leave []netip.Addr
-	// lost are addresses in its status that belong to another Service or are reserved; taken has
-	// a sentence for each.
-	lost  []netip.Addr
+	// lost are addresses in the status that belong to another Service or are reserved.
+	lost []netip.Addr
+	// taken has a sentence for each address in lost.
 	taken []string
-	// invalid means that only an edit of the Service can change a refusal.
+	// invalid means that only an edit of the Service can end the refusal.
 	invalid bool
-	// handOver means that an address is not taken up yet, since the status of another Service
-	// has it.
+	// handOver means that the Service waits for an address which is still in the status of another Service.
 	handOver bool
-	// claimRefused is why an address that was chosen has no claim; nil: all have one.
+	// claimRefused is the refusal of the API server to write a claim; nil: it refused none.
 	claimRefused *errClaimRefused
-	// claimUndone is the time until a claim that another writer undoes is written again; zero:
-	// there is none. claimOverwritten is a sentence about such a claim, for as long as the two
-	// writers disagree.
-	claimUndone      time.Duration
+	// claimUndone is the time until the next write of a claim that another writer undoes; zero: there is no
+	// such claim.
+	claimUndone time.Duration
+	// claimOverwritten is a sentence about such a claim while the two writers disagree; empty: they do not.
 	claimOverwritten string
-	// otherClass means that the Service is of another class than the one that is served, and
-	// keeps its addresses.
+	// otherClass means that the class of the Service is not the one that is served. The Service keeps its
+	// addresses.
 	otherClass bool
-	// overwriter names another writer that undoes what the controller writes, as the subject
-	// of a sentence; empty: none is known. restoredFrom names it if this write restores the addresses.
-	overwriter, restoredFrom string
+	// overwriter names another writer that undoes the writes of the status, as the subject of a sentence;
+	// empty: no such writer is known.
+	overwriter string
+	// restoredFrom is the overwriter if this write restores addresses; otherwise empty.
+	restoredFrom string
 }
 
-// decideService gives a Service the addresses that it requests, or returns why not. If the request cannot
-// be met, the Service keeps the addresses that it has. Of a family of which it holds none, it gets the
-// address in its status, if that can be given.
+// decideService gives a Service the addresses that it requests, or returns why it cannot. A Service whose
+// request cannot be met keeps the addresses that it has. If it has no address of a family, it gets the
+// address of that family in its status, provided that this address can be given.
 func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map[string]string) serviceDecision {
 	req, err := apiconv.ParseRequest(svc, namespaceLabels)
 	if err != nil {
@@ -57,7 +57,7 @@ func decideService(l *allocations.View, svc *corev1.Service, namespaceLabels map
 	return serviceDecision{Outcome: l.Assign(req)}.withShown(l, svc)
 }
 
-// withShown adds the addresses in the status that the Service does not hold to leave or to lost.
+// withShown adds each address that is in the status but not held by the Service to leave or to lost.
 func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) serviceDecision {
 	key := apiconv.KeyOf(svc)
 	for _, address := range apiconv.StatusAddresses(svc) {
@@ -68,10 +68,10 @@ func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) ser
 			d.leave = append(d.leave, address)
 		case len(holders) == 0:
 			d.lost = append(d.lost, address)
-			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which an IPAddressClaim reserves", address))
+			d.taken = append(d.taken, fmt.Sprintf("the status of the Service had %s, which an IPAddressClaim reserves", address))
 		default:
 			d.lost = append(d.lost, address)
-			d.taken = append(d.taken, fmt.Sprintf("the Service showed %s, which belongs to %s", address, holders[0].Service.DescribeTo(svc.Namespace)))
+			d.taken = append(d.taken, fmt.Sprintf("the status of the Service had %s, which belongs to %s", address, holders[0].Service.DescribeTo(svc.Namespace)))
 		}
 	}
 	if len(d.Keep) > 0 {
@@ -80,9 +80,9 @@ func (d serviceDecision) withShown(l *allocations.View, svc *corev1.Service) ser
 	return d
 }
 
-// dropUntilFree removes from a decision the addresses that the status of another Service may still
-// have: this Service gets them when that status is written. Until then its own status is written
-// without them: otherwise two Services that swap addresses would wait for each other for ever.
+// dropUntilFree removes the addresses from a decision that the status of another Service may still have. This
+// Service gets them after that status is written. Meanwhile the status of this Service is written without
+// them, since otherwise two Services that swap addresses would wait for each other forever.
 func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service) serviceDecision {
 	shows := apiconv.StatusAddresses(svc)
 	var mine []ipam.Holding
@@ -94,12 +94,12 @@ func (d serviceDecision) dropUntilFree(l *allocations.View, svc *corev1.Service)
 		}
 		d.TakenUp = slices.DeleteFunc(d.TakenUp, func(a netip.Addr) bool { return a == h.Address }) // not yet
 		d.handOver = true
-		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s as soon as %s has let it go", h.Address, other.DescribeTo(svc.Namespace))}
+		d.Refusal = &ipam.Refusal{Reason: v1beta1.ReasonHandOver, Message: fmt.Sprintf("the Service gets %s when the address is no longer in the status of %s", h.Address, other.DescribeTo(svc.Namespace))}
 	}
 	if !d.handOver {
 		return d
 	}
-	for _, h := range d.Drop { // until then it keeps its addresses
+	for _, h := range d.Drop { // until then the Service keeps its addresses
 		if !slices.ContainsFunc(d.Lost, func(l ipam.OutsidePool) bool { return l.Holding == h }) {
 			mine = append(mine, h)
 		}

@@ -56,7 +56,7 @@ func TestAddressThatAnotherServiceShowsIsTakenUpLater(t *testing.T) {
 			if !tt.waits {
 				return
 			}
-			want := "the Service gets 10.0.0.1 as soon as the Service default/other has let it go"
+			want := "the Service gets 10.0.0.1 when the address is no longer in the status of the Service default/other"
 			if got.Refusal == nil || got.Refusal.Message != want {
 				t.Errorf("refusal: got %v, want %s", got.Refusal, want)
 			}

@@ -16,7 +16,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// releaseUnserved releases the addresses of a Service that is not, or no longer, served.
+// releaseUnserved releases the addresses of a Service that is not served, and removes the data of lbstack from
+// the Service.
 func (r *Reconciler) releaseUnserved(ctx context.Context, svc *corev1.Service) (reconcile.Result, error) {
 	key := apiconv.KeyOf(svc)
 	held, kept := r.Allocations.HeldBy(key)
@@ -25,13 +26,13 @@ func (r *Reconciler) releaseUnserved(ctx context.Context, svc *corev1.Service) (
 			return reconcile.Result{}, err
 		}
 		lost := serviceDecision{}.withShown(r.Allocations, svc).lost
-		own := ownedBy(slices.Concat(held, kept)) // its status may have an address that is only reserved in the view
+		own := ownedBy(slices.Concat(held, kept)) // the status may have an address that is only reserved in the view
 		changed, err := r.writeService(ctx, svc, apiconv.WithoutOwnData(svc, func(a netip.Addr) bool { return own(a) || slices.Contains(lost, a) }))
 		if err != nil {
 			return reconcile.Result{}, err
 		}
 		if changed && len(held) > 0 {
-			r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service let %s go", joinAddresses(held))
+			r.Events.Eventf(svc, nil, corev1.EventTypeNormal, v1beta1.ReasonReleased, "ReleaseAddress", "the Service released %s", joinAddresses(held))
 		}
 	}
 	return r.releaseAll(ctx, key, held)
@@ -47,8 +48,8 @@ func isMarked(svc *corev1.Service) bool {
 	return svc.Annotations[v1beta1.AnnotationAllocatedFromPool] != ""
 }
 
-// handleMissing releases the addresses of a Service that is not in the cache: it was deleted, or is no
-// longer of type LoadBalancer. A read from the API server shows which.
+// handleMissing releases the addresses of a Service that is not in the cache. The Service was deleted, or is
+// no longer of type LoadBalancer; handleMissing reads it from the API server to find out.
 func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	svc, err := r.readService(ctx, key)
 	if err != nil {
@@ -64,7 +65,7 @@ func (r *Reconciler) handleMissing(ctx context.Context, key lb.ServiceKey) (reco
 	return r.releaseUnserved(ctx, svc)
 }
 
-// releaseDeleted frees the addresses of a Service that is gone.
+// releaseDeleted releases the addresses of a Service that does not exist any more.
 func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (reconcile.Result, error) {
 	r.stale.forget(key)
 	r.retries.Forget(request.Service(key))
@@ -75,9 +76,8 @@ func (r *Reconciler) releaseDeleted(ctx context.Context, key lb.ServiceKey) (rec
 	return r.releaseAll(ctx, key, held)
 }
 
-// isUnserved makes sure that a Service which is about to lose its addresses is
-// gone, or not served, in the API server too: a new leader's cache may be older
-// than the claims that it adopted.
+// isUnserved returns errStale if a Service that is about to lose its addresses is served according to the API
+// server. The check is needed since the cache of a new leader may be older than the claims that it adopted.
 func (r *Reconciler) isUnserved(ctx context.Context, key lb.ServiceKey, held []ipam.Holding) error {
 	if len(held) == 0 {
 		return nil

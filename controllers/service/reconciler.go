@@ -1,8 +1,8 @@
-// Package service gives Services of type LoadBalancer their addresses: it
-// decides with internal/ipam, persists the IPAddressClaim, and only then
-// writes the address to the Service's status. It creates, changes and deletes the claims of
-// Services; controllers/claim turns one whose holders an administrator removed into a
-// reservation. It is the only writer of the condition lbstack.io/AddressAllocated.
+// Package service gives Services of type LoadBalancer their addresses. It decides with internal/ipam, writes
+// the IPAddressClaim, and only then writes the address into the status of the Service. It creates, changes
+// and deletes the claims of Services. A claim whose holders an administrator removed is left to
+// controllers/claim, which turns it into a reservation. No other package writes the condition
+// lbstack.io/AddressAllocated.
 package service
 
 import (
@@ -30,11 +30,13 @@ import (
 )
 
 const (
-	// A Service that was refused is tried again even if nothing seems to have changed: after
-	// firstRetry, then at doubling intervals up to lastRetry.
-	firstRetry, lastRetry = 10 * time.Second, 10 * time.Minute
-	// maxClaimAttempts bounds how often one reconcile decides again when an address that it chose is
-	// claimed by another Service.
+	// firstRetry is how long after its refusal a Service is tried again, even if no change was noticed. The
+	// time doubles with each further refusal.
+	firstRetry = 10 * time.Second
+	// lastRetry is the longest time between two attempts.
+	lastRetry = 10 * time.Minute
+	// maxClaimAttempts is how often one reconcile makes its decision while the chosen address turns out to
+	// be claimed by another Service.
 	maxClaimAttempts = 8
 )
 
@@ -42,17 +44,17 @@ const (
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Reader reads from the API server, where the cache may be outdated.
+	// Reader reads from the API server. It is used where the cache may be outdated.
 	Reader client.Reader
-	// Events records events on Services.
+	// Events sends events about Services.
 	Events events.EventRecorder
 	// Allocations has the holders of all addresses.
 	Allocations *allocations.View
-	// Load fills the view, on its first call. Each reconcile calls it before it reads the view.
+	// Load fills the view at its first call. Each reconcile calls it before it reads the view.
 	Load func(context.Context) error
 	// Class of the Services that are served; see apiconv.ServedBy.
 	Class string
-	// Metrics counts; nil counts nothing.
+	// Metrics counts what the controller does; nil: nothing is counted.
 	Metrics *metrics.Metrics
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
@@ -116,7 +118,7 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	key := apiconv.KeyOf(svc)
-	for _, address := range d.TakenUp { // reserved until the status had them
+	for _, address := range d.TakenUp { // until now these addresses were reserved
 		r.Allocations.TakeUp(address, key)
 	}
 	if err := r.reportShown(ctx, key, next, changed); err != nil {
@@ -128,11 +130,11 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		if !slices.Contains(d.TakenUp, h.Address) {
 			continue
 		}
-		// The claim becomes InUse only after the status was written: after a restart in between,
-		// the claim that is still Reserved or Retained shows to which address the Service moves.
+		// The claim becomes InUse only after the status was written. If the controller restarts between
+		// the two writes, the claim, still Reserved or Retained, shows to which address the Service moves.
 		err := r.ensureClaim(ctx, h, svc, r.Allocations.SharingTerms(h.Address, key))
 		if errors.Is(err, errTaken) {
-			return reconcile.Result{}, errStale // before any claim is released
+			return reconcile.Result{}, errStale // no claim is released before the next attempt
 		}
 		if wait := undoneWait(err); wait > 0 {
 			d.claimUndone, err = backoff.ShorterWait(d.claimUndone, wait), nil
@@ -154,18 +156,18 @@ func (r *Reconciler) serve(ctx context.Context, svc *corev1.Service) (reconcile.
 		return reconcile.Result{}, err
 	}
 	if d.claimRefused != nil {
-		return reconcile.Result{}, d.claimRefused // tried again: nothing reports that a policy has changed
+		return reconcile.Result{}, d.claimRefused // try again: no event reports that a policy has changed
 	}
 	if d.handOver {
-		return reconcile.Result{}, errHandOver // do not expire what is reserved for it while it waits for the other Service
+		return reconcile.Result{}, errHandOver // a Service that waits for another Service keeps its reserved addresses
 	}
 	again, err := r.expireRetained(ctx, key)
 	return reconcile.Result{RequeueAfter: backoff.ShorterWait(backoff.ShorterWait(d.claimUndone, calm), backoff.ShorterWait(again, retryAfter(d)))}, err
 }
 
-// reportShown gives the view the addresses in the status of a Service. If nothing had to be written, they
-// come from the cache and may be old. A Service that waits for one of the addresses needs the current
-// state, so it is read from the API server.
+// reportShown passes the addresses in the status of a Service to the view. If the status was not written just
+// now, it is from the cache and may be outdated. If the status may have an address that the Service does not
+// hold, and for which another Service may wait, reportShown therefore also reads it from the API server.
 func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *corev1.Service, written bool) error {
 	shows := apiconv.StatusAddresses(svc)
 	if !written && r.Allocations.ShowsLostAddress(key) {
@@ -181,8 +183,8 @@ func (r *Reconciler) reportShown(ctx context.Context, key lb.ServiceKey, svc *co
 	return nil
 }
 
-// retryAfter is how long to wait before a Service that does not have all that it
-// requests is tried again; zero: until something changes.
+// retryAfter returns how long to wait before a Service that lacks addresses is tried again; zero: it is tried
+// again only after a change.
 func retryAfter(d serviceDecision) time.Duration {
 	if d.invalid || d.Attempts == 0 {
 		return 0
@@ -196,8 +198,8 @@ func retryAfter(d serviceDecision) time.Duration {
 	return wait
 }
 
-// ensureClaims decides and persists the claims; it starts over whenever a chosen address turns out to be
-// taken.
+// ensureClaims makes the decision and writes the claims. It starts over whenever a chosen address turns out to
+// be taken.
 func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (serviceDecision, error) {
 	namespaceLabels, err := r.namespaceLabels(ctx, svc.Namespace)
 	if err != nil {
@@ -234,9 +236,8 @@ func (r *Reconciler) ensureClaims(ctx context.Context, svc *corev1.Service) (ser
 	return serviceDecision{}, fmt.Errorf("claiming an address for the Service %s: %w", apiconv.KeyOf(svc), errTaken)
 }
 
-// namespaceLabels returns the labels of a namespace, which decide which pools may serve a
-// Service. The cache may have the Service and not yet its namespace: that is read from the API
-// server then.
+// namespaceLabels returns the labels of a namespace, which decide which pools may serve a Service. If the
+// cache does not have the namespace yet, it is read from the API server.
 func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[string]string, error) {
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -250,11 +251,11 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, name string) (map[stri
 	return namespace.Labels, nil
 }
 
-// isServed reports whether the controller serves a Service. A Service that uses an address is served
-// whatever its class: spec.loadBalancerClass is immutable, so that the Service could not follow
-// when another class is configured. The claim of the address shows the use, by the UID of the
-// Service: an earlier Service of the name had another UID. A claim that is not in the cache is
-// read from the API server.
+// isServed reports whether the controller serves a Service. A Service that uses an address is served whatever
+// its class: spec.loadBalancerClass is immutable, so that the Service could not follow when another class is
+// configured. A Service uses an address if the claim of the address has its UID; the name is not enough,
+// since an earlier Service may have had that name. A claim that is not in the cache is read from the API
+// server.
 func (r *Reconciler) isServed(ctx context.Context, svc *corev1.Service) (bool, error) {
 	if !svc.DeletionTimestamp.IsZero() || svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false, nil
@@ -285,9 +286,9 @@ func holdsByUID(claim *v1beta1.IPAddressClaim, svc *corev1.Service) bool {
 	})
 }
 
-// retryLater returns a function that turns some errors into a later retry, since they are no failures and
-// would only fill the log: a conflict with another writer, a write that another writer undoes, an
-// outdated cache, and an address that another Service still has.
+// retryLater returns a function that turns some errors into a later retry. These errors are no failures, and
+// would only fill the log: a conflict with another writer, a write that another writer undoes, an outdated
+// cache, and an address that another Service still has.
 func (r *Reconciler) retryLater(req reconcile.Request) func(reconcile.Result, error) (reconcile.Result, error) {
 	return func(result reconcile.Result, err error) (reconcile.Result, error) {
 		if apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errHandOver) {

@@ -21,10 +21,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// releaseClaim gives up an address of a Service: the claim first, then the view, so that no other
-// Service gets an address whose claim still exists. It returns errStale if the status of the Service,
-// read from the API server, still has the address. If the Service is gone and the pool retains
-// addresses, the claim keeps the address for the next Service of its name.
+// releaseClaim releases an address of a Service. It changes the claim before the view, so that no other
+// Service gets an address whose claim still exists. It returns errStale if the API server still has the
+// address in the status of the Service. If the Service does not exist any more (gone) and the pool retains
+// addresses, the claim reserves the address for the next Service of that name.
 func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool) error {
 	svc, err := r.readService(ctx, h.Service)
 	if err != nil {
@@ -65,8 +65,8 @@ func (r *Reconciler) releaseClaim(ctx context.Context, h ipam.Holding, gone bool
 	return nil
 }
 
-// withoutHolder returns the claim as it should be without one of its holders, nil if it should be
-// deleted, and whether it reserves the address for the Service that is removed.
+// withoutHolder returns the claim as it is to be written without one of its holders; nil: it is to be deleted.
+// kept means that the claim reserves the address for the removed holder.
 func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddressClaim, at int, gone bool) (next *v1beta1.IPAddressClaim, kept bool, err error) {
 	next = claim.DeepCopy()
 	spec := &next.Spec
@@ -90,7 +90,7 @@ func (r *Reconciler) withoutHolder(ctx context.Context, claim *v1beta1.IPAddress
 	}
 	namespace, err := r.namespaceUID(ctx, spec.Holders[0].Namespace)
 	if err != nil || namespace == "" {
-		return nil, false, err // nothing is retained for Services of a namespace that is deleted
+		return nil, false, err // no address is retained for Services of a deleted namespace
 	}
 	spec.State, spec.Holders[0].NamespaceUID = v1beta1.ClaimRetained, namespace
 	if reclaim.RetainSeconds > 0 {
@@ -112,8 +112,9 @@ func (r *Reconciler) reclaimPolicy(ctx context.Context, pool string) (*v1beta1.P
 	return object.Spec.Reclaim, nil
 }
 
-// replaceClaim writes a claim without the Service, or deletes it if next is nil, unless it has
-// changed since it was read. It waits (errUndone) if another writer undoes that each time.
+// replaceClaim replaces a claim by next, in which the Service is not a holder any more, or deletes the claim
+// if next is nil. It fails if the claim has changed since it was read. It returns errUndone if another writer
+// undoes this write each time.
 func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, have, next *v1beta1.IPAddressClaim) error {
 	wanted := "gone"
 	if next != nil {
@@ -134,9 +135,9 @@ func (r *Reconciler) replaceClaim(ctx context.Context, service lb.ServiceKey, ha
 	})
 }
 
-// expireRetained frees the addresses that were retained for a Service and whose time is over, and returns
-// when the next one has to be freed; zero: never. Addresses that an administrator reserves for it stay;
-// only the state of their claims is corrected.
+// expireRetained releases the addresses that are retained for a Service and whose retention has ended. It
+// returns the time until the next retention ends; zero: none does. An address that an administrator reserves
+// for the Service stays reserved: expireRetained only corrects the state of its claim.
 func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (next time.Duration, err error) {
 	_, kept := r.Allocations.HeldBy(key)
 	for _, h := range kept {
@@ -146,7 +147,7 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 			return 0, fmt.Errorf("reading the IPAddressClaim %s: %w", apiconv.ClaimName(h.Address), err)
 		}
 		if err == nil && claim.Spec.State == v1beta1.ClaimInUse && len(claim.Spec.Holders) == 1 {
-			// It was handed to a Service that does not exist, or does not request it.
+			// An administrator gave the address to a Service that does not exist or does not request it.
 			reserved := claim.DeepCopy()
 			reserved.Spec.State = v1beta1.ClaimReserved
 			if err := r.replaceClaim(ctx, key, claim, reserved); err != nil {
@@ -177,8 +178,8 @@ func (r *Reconciler) expireRetained(ctx context.Context, key lb.ServiceKey) (nex
 	return next, nil
 }
 
-// isInherited reports whether an address is retained for a Service of a namespace that was
-// deleted, or deleted and created again.
+// isInherited reports whether an address is retained for a Service of a namespace that was deleted since. It
+// does not matter whether the namespace was created again.
 func (r *Reconciler) isInherited(ctx context.Context, claim *v1beta1.IPAddressClaim) (bool, error) {
 	if len(claim.Spec.Holders) != 1 || claim.Spec.Holders[0].NamespaceUID == "" {
 		return false, nil
@@ -188,8 +189,8 @@ func (r *Reconciler) isInherited(ctx context.Context, claim *v1beta1.IPAddressCl
 	return uid != holder.NamespaceUID, err
 }
 
-// namespaceUID reads the UID of a namespace from the API server; empty if there is none,
-// or it is being deleted.
+// namespaceUID reads the UID of a namespace from the API server. It returns an empty UID if the namespace does
+// not exist or is being deleted.
 func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, error) {
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -203,8 +204,8 @@ func (r *Reconciler) namespaceUID(ctx context.Context, name string) (types.UID, 
 	return namespace.UID, nil
 }
 
-// leaveRefused removes the Service from claims that name it although it cannot have the address.
-// Claims that an administrator wrote stay: their condition shows what is wrong.
+// leaveRefused removes the Service from the claims that name it although it cannot have the address. It does
+// not change claims that an administrator wrote: their condition reports the problem.
 func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error {
 	for _, address := range r.Allocations.RefusedAddresses(key) {
 		claim := &v1beta1.IPAddressClaim{}
@@ -222,7 +223,7 @@ func (r *Reconciler) leaveRefused(ctx context.Context, key lb.ServiceKey) error 
 	return nil
 }
 
-// readService reads a Service from the API server, nil if there is none.
+// readService reads a Service from the API server; nil: it does not exist.
 func (r *Reconciler) readService(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
 	svc := &corev1.Service{}
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc)

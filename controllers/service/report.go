@@ -21,12 +21,12 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 )
 
-// eventAction is the action in events of this controller.
+// eventAction is the action of the events that this package sends, except for releases and take-overs.
 const eventAction = "AllocateAddress"
 
-// desiredService returns the Service as it should look after a decision: status, condition, the
-// annotation with the names of pools, and the one with addresses of before a removal, which ends when
-// nothing is missing.
+// desiredService returns a copy of the Service with the status, the condition and the annotations that follow
+// from a decision. The annotation with the addresses of an earlier installation is removed when the Service
+// has all addresses that it requests.
 func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = desiredIngress(svc, d)
@@ -38,15 +38,15 @@ func desiredService(svc *corev1.Service, d serviceDecision) *corev1.Service {
 	} else {
 		delete(next.Annotations, v1beta1.AnnotationAllocatedFromPool)
 	}
-	if d.Refusal == nil && d.Missing == nil { // it has all that it asks for
+	if d.Refusal == nil && d.Missing == nil { // the Service has all addresses that it requests
 		delete(next.Annotations, v1beta1.AnnotationKeptAddresses)
 	}
 	meta.SetStatusCondition(&next.Status.Conditions, allocatedCondition(svc, d))
 	return next
 }
 
-// desiredIngress lists the addresses of the Service, IPv4 first, and then entries of its status that stay:
-// host names, which another controller wrote, and the addresses in d.leave.
+// desiredIngress lists the addresses of the Service, IPv4 first, and then the present entries that stay: host
+// names, which another controller wrote, and the addresses in d.leave.
 func desiredIngress(svc *corev1.Service, d serviceDecision) []corev1.LoadBalancerIngress {
 	var list []corev1.LoadBalancerIngress
 	for _, h := range d.Keep {
@@ -60,8 +60,8 @@ func desiredIngress(svc *corev1.Service, d serviceDecision) []corev1.LoadBalance
 	return list
 }
 
-// ingressEntry returns the entry of an address for the status. Other fields that its present entry has,
-// such as ports, stay.
+// ingressEntry returns the status entry for an address. If the status already has an entry for the address,
+// the other fields of that entry, such as ports, stay.
 func ingressEntry(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIngress {
 	entry := corev1.LoadBalancerIngress{IP: address.String()}
 	for _, in := range svc.Status.LoadBalancer.Ingress {
@@ -75,8 +75,8 @@ func ingressEntry(svc *corev1.Service, address netip.Addr) corev1.LoadBalancerIn
 	return entry
 }
 
-// maxRefusal bounds the refusal in a condition's message, so that there is room for the addresses
-// that the Service keeps.
+// maxRefusal is the maximum length of the refusal in the message of a condition, in bytes. It leaves room for
+// the addresses that the Service keeps.
 const maxRefusal = 2048
 
 func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition {
@@ -89,14 +89,14 @@ func allocatedCondition(svc *corev1.Service, d serviceDecision) metav1.Condition
 		}
 	case d.Missing != nil:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonPartlyAllocated
-		c.Message = fmt.Sprintf("the Service has %s; it prefers addresses of both families, but %s", addressesWithPools(d.Keep), d.Missing.Message)
+		c.Message = fmt.Sprintf("the Service has %s; the Service prefers addresses of both families, but %s", addressesWithPools(d.Keep), d.Missing.Message)
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonAllocated
 		c.Message = allocatedMessage(d)
 	}
 	c.Message += unknownAnnotations(svc)
 	if d.otherClass {
-		c.Message += fmt.Sprintf("; spec.loadBalancerClass: it is %s, and lbstack serves another class now: the Service keeps its addresses: create it again with the other class, since the field is immutable", serviceClass(svc))
+		c.Message += fmt.Sprintf("; spec.loadBalancerClass is %s, and lbstack serves another class now: the Service keeps its addresses; create the Service again with the served class, since the field is immutable", serviceClass(svc))
 	}
 	if d.overwriter != "" {
 		if c.Status == metav1.ConditionTrue {
@@ -119,15 +119,16 @@ func allocatedMessage(d serviceDecision) string {
 	return fmt.Sprintf("the Service has %s", addressesWithPools(d.Keep))
 }
 
-// maxUnknown is how many unknown annotations a message names; the others it counts.
+// maxUnknown is how many unknown annotations a message names. It only counts the further ones.
 const maxUnknown = 3
 
-// unknownAnnotations names the annotations with a prefix of lbstack that lbstack does not define.
+// unknownAnnotations returns the end of a message, which names the unknown annotations of a Service; empty:
+// there are none. See apiconv.UnknownAnnotations.
 func unknownAnnotations(svc *corev1.Service) string {
 	var b strings.Builder
 	unknown := apiconv.UnknownAnnotations(svc)
 	for _, u := range unknown[:min(len(unknown), maxUnknown)] {
-		fmt.Fprintf(&b, "; the annotation %q is unknown: it has no effect: rename it, perhaps to %q, or remove it", u.Key, u.Nearest)
+		fmt.Fprintf(&b, "; the annotation %q is unknown and has no effect: rename it, perhaps to %q, or remove it", u.Key, u.Nearest)
 	}
 	if more := len(unknown) - maxUnknown; more > 0 {
 		fmt.Fprintf(&b, "; %d more annotations are unknown", more)
@@ -184,14 +185,14 @@ func joinResults(results []ipam.PoolResult) string {
 	return strings.Join(words, "; ")
 }
 
-// sameAsWritten reports whether status and annotations are as they are to be written.
+// sameAsWritten reports whether the status and the annotations are already as they are to be written.
 func sameAsWritten(svc, next *corev1.Service) bool {
 	return equality.Semantic.DeepEqual(svc.Status, next.Status) && equality.Semantic.DeepEqual(svc.Annotations, next.Annotations)
 }
 
-// writeService writes status and annotations of a Service, if they differ, in one request: the status
-// subresource of a Service takes annotations as well. It fails if the Service has changed since it
-// was read.
+// writeService writes the status and the annotations of a Service if they differ. One request is enough, since
+// the status subresource of a Service accepts annotations as well. It fails if the Service has changed since
+// it was read.
 func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service) (changed bool, err error) {
 	if sameAsWritten(svc, next) {
 		return false, nil
@@ -199,7 +200,7 @@ func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service
 	patch := client.MergeFromWithOptions(svc, client.MergeFromWithOptimisticLock{})
 	err = r.Client.Status().Patch(ctx, next, patch)
 	if apierrors.IsNotFound(err) {
-		return false, errStale // it was deleted, and the cache does not have that yet
+		return false, errStale // the Service was deleted, and the cache does not have the deletion yet
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing the status of the Service %s: %w", apiconv.KeyOf(svc), err)
@@ -209,14 +210,14 @@ func (r *Reconciler) writeService(ctx context.Context, svc, next *corev1.Service
 	return true, nil
 }
 
-// sendEvents sends an event for each address that the Service lost or left, one when another writer
-// has overwritten the status, and one when the condition has changed.
+// sendEvents sends one event for each address that the Service lost or left. It sends another event if another
+// writer has overwritten the status, and one if the condition has changed.
 func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 	for _, l := range d.Lost {
 		r.sendWarning(svc, v1beta1.ReasonAddressLost, fmt.Sprintf("the Service lost %s of the pool %q: %s", l.Address, l.Pool, l.Why))
 	}
 	for _, f := range d.Fled {
-		r.sendWarning(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %s of the pool %q, since %s: it has %s now; free it there, or add them to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, joinAddresses(d.Keep)))
+		r.sendWarning(svc, v1beta1.ReasonAddressConflict, fmt.Sprintf("the Service left %[1]s of the pool %[2]q, since %[3]s. The Service has %[4]s now. Free %[1]s there, or add it to spec.excludeAddresses of the pool", f.Address, f.Pool, f.Why, joinAddresses(d.Keep)))
 	}
 	for _, sentence := range d.taken {
 		r.Metrics.CountConflict()
@@ -231,17 +232,17 @@ func (r *Reconciler) sendEvents(svc *corev1.Service, d serviceDecision) {
 		return
 	}
 	if now.Reason == v1beta1.ReasonStatusOverwritten {
-		return // reported with each restoration
+		return // each restoration sends its own event
 	}
 	if now.Status != metav1.ConditionTrue || now.Reason == v1beta1.ReasonClaimOverwritten {
 		r.sendWarning(svc, now.Reason, now.Message)
 		return
 	}
 	if before != nil && strings.HasPrefix(before.Message, now.Message) {
-		return // only a remark at the end is gone, such as that another writer overwrites the status
+		return // only an addition at the end was removed, for example about another writer
 	}
 	if before == nil && len(d.PassedPools) == 0 && now.Message == allocatedMessage(d) {
-		return // the event about announcing the address follows, and names the address as well
+		return // the event about the announcement follows, and names the address as well
 	}
 	message := now.Message
 	if len(d.PassedPools) > 0 {

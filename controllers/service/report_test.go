@@ -94,7 +94,7 @@ func TestCondition(t *testing.T) {
 		{name: "what it lets go is not its address any more", decision: dropping, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1 from the pool "auto"`}},
 		{name: "addresses stand with their pool", decision: kept(one, two, six), want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonAllocated, Message: `the Service has 10.0.0.1, 2001:db8::1 from the pool "auto" and 10.0.1.2 from the pool "manual"`}},
 		{name: "a Service that prefers two families has the reason for one", decision: partly, want: metav1.Condition{Status: yes, Reason: v1beta1.ReasonPartlyAllocated,
-			Message: `the Service has 10.0.0.1 from the pool "auto"; it prefers addresses of both families, but no pool gives the Service an IPv6 address`}},
+			Message: `the Service has 10.0.0.1 from the pool "auto"; the Service prefers addresses of both families, but no pool gives the Service an IPv6 address`}},
 		{name: "a refusal is reported unchanged", decision: refused(refusal), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another"}},
 		{name: "a refusal names the addresses that stay", decision: refused(refusal, one, two), want: metav1.Condition{Status: no, Reason: v1beta1.ReasonUnknownPool, Message: "no such pool: name another; until then the Service keeps 10.0.0.1, 10.0.1.2"}},
 	}

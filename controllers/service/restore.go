@@ -15,13 +15,13 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// anotherWriter stands for a field manager that is not known.
+// anotherWriter is the subject of a sentence about a field manager whose name is not known.
 const anotherWriter = "another writer"
 
-// planWrite returns the Service as it is to be written, how long to wait before writing it, and how long
-// a disagreement with another writer still lasts (calm; zero: there is none). Without the wait, two
-// controllers that correct each other would write as fast as the API server lets them. While they
-// disagree about the addresses, the condition names the other writer: planWrite stores its name in d.
+// planWrite returns the Service as it is to be written (next), how long to wait before the write (wait), and
+// how long a disagreement with another writer still lasts (calm; zero: there is none). Without the wait, two
+// controllers that correct each other would write as fast as the API server permits. While they disagree, the
+// condition names the other writer: planWrite stores its name in d.
 func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serviceDecision) (next *corev1.Service, wait, calm time.Duration, err error) {
 	key, now := apiconv.KeyOf(svc), r.now()
 	d.overwriter, calm = r.restoreLimiter.Disagreement(key, now)
@@ -44,14 +44,14 @@ func (r *Reconciler) planWrite(ctx context.Context, svc *corev1.Service, d *serv
 	return desiredService(svc, *d), 0, calm, nil
 }
 
-// overwrittenBy returns the sentence that another writer overwrites what the controller writes.
+// overwrittenBy returns the message that another writer (who) overwrites the addresses in the status.
 func overwrittenBy(who string) string {
-	return fmt.Sprintf("status.loadBalancer: %s overwrites it: kube-proxy forwards only the addresses in it, so that connections fail until lbstack has restored it: "+
+	return fmt.Sprintf("%s overwrites status.loadBalancer; kube-proxy forwards only the addresses in that field, so that connections fail until lbstack has restored them: "+
 		"turn the other controller off, or create the Service again with a spec.loadBalancerClass that only one of the two serves", who)
 }
 
-// statusFingerprint identifies what this reconciler writes on a Service: addresses, annotation and the
-// condition AddressAllocated.
+// statusFingerprint returns a text that differs if this reconciler would write another content: the addresses,
+// the annotation with the pools, and the condition AddressAllocated.
 func statusFingerprint(svc *corev1.Service) string {
 	c := meta.FindStatusCondition(svc.Status.Conditions, v1beta1.ServiceAddressAllocated)
 	if c == nil {
@@ -60,8 +60,8 @@ func statusFingerprint(svc *corev1.Service) string {
 	return fmt.Sprint(statusAddresses(svc), svc.Annotations[v1beta1.AnnotationAllocatedFromPool], c.Status, c.Reason, c.Message, c.ObservedGeneration)
 }
 
-// statusAddresses returns the addresses in the status of a Service, with their modes. Host names are left
-// out: other controllers write them.
+// statusAddresses returns the addresses in the status of a Service with their modes, as one text. It leaves
+// out host names, which other controllers write.
 func statusAddresses(svc *corev1.Service) string {
 	var b strings.Builder
 	for _, in := range svc.Status.LoadBalancer.Ingress {
@@ -77,7 +77,7 @@ func statusAddresses(svc *corev1.Service) string {
 	return b.String()
 }
 
-// otherWriter names, in words, the writer of status.loadBalancer other than this controller.
+// otherWriter returns the subject of a sentence about the other writer of status.loadBalancer.
 func otherWriter(svc *corev1.Service) string {
 	if svc == nil {
 		return anotherWriter
@@ -85,8 +85,9 @@ func otherWriter(svc *corev1.Service) string {
 	return writerOf(svc.ManagedFields, "status", "f:status", "f:loadBalancer", "f:ingress")
 }
 
-// writerOf names, in words, a field manager other than this controller that owns the field at a path
-// of a subresource; if none does, the one that wrote the subresource last.
+// writerOf returns the subject of a sentence about a field manager other than this controller. It chooses the
+// owner of the field at a path of a subresource. If no other manager owns the field, it chooses the last
+// writer of the subresource.
 func writerOf(managed []metav1.ManagedFieldsEntry, subresource string, path ...string) string {
 	var last *metav1.ManagedFieldsEntry
 	for i := range managed {

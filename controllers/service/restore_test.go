@@ -82,7 +82,7 @@ func TestAnotherWriterOfTheStatus(t *testing.T) {
 	now = now.Add(look().RequeueAfter)
 	look()
 	c := allocated()
-	if c.Status != metav1.ConditionTrue || c.Reason != v1beta1.ReasonStatusOverwritten || !strings.Contains(c.Message, `the field manager "other-lb" overwrites it`) {
+	if c.Status != metav1.ConditionTrue || c.Reason != v1beta1.ReasonStatusOverwritten || !strings.Contains(c.Message, `the field manager "other-lb" overwrites status.loadBalancer`) {
 		t.Fatalf("condition: got %+v, want True, StatusOverwritten, by other-lb", c)
 	}
 	for end := start.Add(5 * time.Minute); now.Before(end); {

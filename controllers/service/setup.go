@@ -22,12 +22,12 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// concurrency is how many Services are reconciled at once: most of the time each
-// waits for the API server.
+// concurrency is how many Services are reconciled at once. A reconcile spends most of its time waiting for
+// the API server.
 const concurrency = 16
 
-// Setup starts the controller with the manager, and connects its queue with the
-// view, which wakes Services, and with the adopter, which enqueues the first ones.
+// Setup starts the controller with the manager. It connects the queue of the controller with the view, which
+// requests reconciles of Services, and with the adopter, which requests the first reconciles.
 func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 	woken := source.Func(func(_ context.Context, q request.Queue) error {
 		enqueue := func(key lb.ServiceKey) { q.Add(request.Service(key)) }
@@ -45,8 +45,8 @@ func Setup(mgr ctrl.Manager, r *Reconciler, adopter *Adopter) error {
 		Complete(r)
 }
 
-// arrivalPredicate returns a predicate that passes all events. It counts a Service without an
-// address as arrived, for the metrics.
+// arrivalPredicate returns a predicate that lets all events pass. Its purpose is to pass Services without an
+// address to the metrics.
 func (r *Reconciler) arrivalPredicate() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
 		if svc, ok := object.(*corev1.Service); ok && svc.DeletionTimestamp.IsZero() && apiconv.ServedBy(svc, r.Class) && len(svc.Status.LoadBalancer.Ingress) == 0 {
@@ -56,8 +56,8 @@ func (r *Reconciler) arrivalPredicate() predicate.Predicate {
 	})
 }
 
-// servicesIn returns the requests for the Services of a namespace: its labels can decide
-// which pools serve them.
+// servicesIn returns the requests for the Services of a namespace. They are needed since the labels of the
+// namespace can decide which pools serve its Services.
 func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var services corev1.ServiceList
 	if err := r.Client.List(ctx, &services, client.InNamespace(namespace.GetName())); err != nil {
@@ -69,7 +69,7 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 			requests = append(requests, request.Service(apiconv.KeyOf(svc)))
 		}
 	}
-	if !namespace.GetDeletionTimestamp().IsZero() { // retained addresses are released with it
+	if !namespace.GetDeletionTimestamp().IsZero() { // retained addresses are released with the namespace
 		for _, key := range r.Allocations.ReservedIn(namespace.GetName()) {
 			requests = append(requests, request.Service(key))
 		}
@@ -77,14 +77,13 @@ func (r *Reconciler) servicesIn(ctx context.Context, namespace client.Object) []
 	return requests
 }
 
-// claimHandler is the event handler for claims. It passes each change to the view, and requests
-// a reconcile of the Services that the claim names: if a claim was deleted by hand, they
-// write it again.
+// claimHandler is the event handler for claims. It passes each change to the view, and requests a reconcile of
+// the Services that the claim names. If a person deleted the claim, such a reconcile creates it again.
 type claimHandler struct {
 	allocations *allocations.View
 	// changed is called before the view gets a change.
 	changed func()
-	// cached reads a Service from the cache, nil if it is not there.
+	// cached reads a Service from the cache; nil: the cache does not have it.
 	cached func(context.Context, lb.ServiceKey) (*corev1.Service, error)
 }
 
@@ -108,8 +107,9 @@ func (c claimHandler) Update(ctx context.Context, e event.UpdateEvent, q request
 	enqueueHolders(e.ObjectNew, q)
 }
 
-// isRefused reports whether a claim hands its address to Services that do not exist in the cache. The
-// view does not get such a change: the Services that have the address undo it, see refuseTakeOver.
+// isRefused reports whether a claim hands an address in use over to Services that do not exist in the cache.
+// Such a change is not passed to the view, since the reconcile of a present holder undoes the change, see
+// refuseTakeOver.
 func (c claimHandler) isRefused(ctx context.Context, object client.Object) bool {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {
@@ -134,7 +134,7 @@ func (c claimHandler) Delete(_ context.Context, e event.DeleteEvent, q request.Q
 // Generic implements handler.EventHandler; there are no such events.
 func (c claimHandler) Generic(context.Context, event.GenericEvent, request.Queue) {}
 
-// claimContent returns the content of a claim; false: it is invalid.
+// claimContent returns the content of a claim; false: the claim is invalid.
 func claimContent(object client.Object) (allocations.ClaimContent, bool) {
 	claim, ok := object.(*v1beta1.IPAddressClaim)
 	if !ok {

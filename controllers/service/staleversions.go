@@ -9,16 +9,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// staleVersions has for each Service the version that the controller replaced last. While the cache
-// still has that version, a decision made from it would be refused by the API server, or undo what
-// was written. The zero value is ready to use; it is safe for concurrent use.
+// staleVersions has, for each Service, the resourceVersion that the controller replaced last. A decision that is
+// made while the cache still has that version would undo the last write, or the API server would refuse it.
+// The zero value is ready to use. It is safe for concurrent use.
 type staleVersions struct {
 	mu       sync.Mutex
 	versions map[lb.ServiceKey]string
 }
 
-// note records that the version that was read has been replaced, unless the API server found
-// nothing to change.
+// note records that the version in read was replaced by the version in written, unless the two are the same:
+// then the API server had nothing to change.
 func (o *staleVersions) note(read, written *corev1.Service) {
 	if read.ResourceVersion == written.ResourceVersion {
 		return
@@ -31,7 +31,7 @@ func (o *staleVersions) note(read, written *corev1.Service) {
 	o.versions[apiconv.KeyOf(read)] = read.ResourceVersion
 }
 
-// isStale reports whether this is the version that was replaced.
+// isStale reports whether the version of the Service is the one that was replaced.
 func (o *staleVersions) isStale(svc *corev1.Service) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -42,7 +42,7 @@ func (o *staleVersions) isStale(svc *corev1.Service) bool {
 	return has && version == svc.ResourceVersion
 }
 
-// forget forgets a Service that is gone.
+// forget forgets a Service that does not exist any more.
 func (o *staleVersions) forget(key lb.ServiceKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

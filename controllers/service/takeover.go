@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// takesOver reports whether a claim hands its address over: it has takeOver set, and names only
-// Services that do not use the address yet. A claim without holders reserves its address.
+// takesOver reports whether a claim hands its address over: takeOver is set, and all holders are Services that
+// do not use the address yet. A claim without holders only reserves its address.
 func takesOver(claim *v1beta1.IPAddressClaim) bool {
 	if !claim.Spec.TakeOver || len(claim.Spec.Holders) == 0 {
 		return false
@@ -29,12 +29,14 @@ func takesOver(claim *v1beta1.IPAddressClaim) bool {
 	return true
 }
 
-// canTake reports whether a Service can use an address; nil: it does not exist.
+// canTake reports whether a Service can use an address. It returns false for nil, which stands for a Service
+// that does not exist.
 func canTake(svc *corev1.Service) bool {
 	return svc != nil && svc.DeletionTimestamp.IsZero() && svc.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-// namesNoService reports whether a claim hands an address to Services of which none exists.
+// namesNoService reports whether a claim hands its address over, and none of the Services that it names
+// exists.
 func namesNoService(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*corev1.Service, error)) (bool, error) {
 	if !takesOver(claim) {
 		return false, nil
@@ -48,9 +50,9 @@ func namesNoService(claim *v1beta1.IPAddressClaim, read func(lb.ServiceKey) (*co
 	return true, nil
 }
 
-// refuseTakeOver gives a claim back to the Services that have its address, if it hands the address
-// to Services of which none exists. The view still has the former holders, see claimHandler.isRefused. It
-// reports whether it gave the claim back.
+// refuseTakeOver restores the holders of a claim that hands its address over to Services of which none exists.
+// The view still has the former holders, see claimHandler.isRefused. refuseTakeOver reports whether it
+// restored them.
 func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v1beta1.IPAddressClaim) (bool, error) {
 	if !r.Allocations.Confirmed(h.Address, h.Service) {
 		return false, nil
@@ -83,12 +85,12 @@ func (r *Reconciler) refuseTakeOver(ctx context.Context, h ipam.Holding, have *v
 	}
 	log.FromContext(ctx).Info("refused a take-over by a Service that does not exist", "address", h.Address.String(), "service", named.String())
 	r.Events.Eventf(have, nil, corev1.EventTypeWarning, v1beta1.ReasonClaimHolderMissing, "TakeOver", "%s", bounded.Note(fmt.Sprintf(
-		"the claim %s: takeOver names the Service %s, which is no Service of type LoadBalancer that exists: %s keeps the address: create the Service, or correct spec.holders, and set takeOver: true again",
+		"the claim %s has takeOver set and names the Service %s, which does not exist or is not of type LoadBalancer; the Service %s keeps the address: create the Service, or correct spec.holders, and set takeOver: true again",
 		have.Name, named, h.Service)))
 	return true, nil
 }
 
-// cachedService reads a Service of type LoadBalancer from the cache.
+// cachedService reads a Service of type LoadBalancer from the cache; nil: the cache does not have it.
 func (r *Reconciler) cachedService(ctx context.Context, key lb.ServiceKey) (*corev1.Service, error) {
 	svc := &corev1.Service{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, svc); err != nil {

@@ -95,7 +95,7 @@ func TestServiceReportsWhyItsAddressStaysOnAnExcludedNode(t *testing.T) {
 	create(b.T, b.Client, stack)
 	b.service("dns", asking("10.9.0.2"))
 	b.endpoints("dns", "node1")
-	b.announced("dns", v1beta1.ReasonNotAnnounced, "nodes that may: ", "node2 (its speaker has not reported)")
+	b.announced("dns", v1beta1.ReasonNotAnnounced, "nodes that may announce it: ", "node2 (its speaker has not reported)")
 }
 
 func TestServiceIsSelectedByTheLabelsOfItsNamespace(t *testing.T) {

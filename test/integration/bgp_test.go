@@ -82,7 +82,7 @@ func TestServiceReportsItsRouters(t *testing.T) {
 	node2.routes("")
 	node2.session("tor-b", v1beta1.BGPIdle, "")
 	node2.session("tor-a", v1beta1.BGPIdle, "hold timer expired")
-	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced yet; nodes that may: node1, node2; by BGP: ", "tor-a (hold timer expired)")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "10.9.0.1 is not announced yet; nodes that may announce it: node1, node2; by BGP: ", "tor-a (hold timer expired)")
 }
 
 // A node drains: its speaker withdraws its routes, and its SpeakerState can arrive after that.

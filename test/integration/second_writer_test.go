@@ -50,7 +50,7 @@ func TestAnotherWriterOfTheStatusDoesNotMakeTheAddressFlap(t *testing.T) {
 		if got := ingress(svc); got != "10.9.0.1" || c.Status != metav1.ConditionTrue || c.Reason != v1beta1.ReasonStatusOverwritten {
 			return fmt.Errorf("status has %q, condition %s", got, allocatedText(svc))
 		}
-		if !strings.Contains(c.Message, `the field manager "other-lb" overwrites it`) || !strings.Contains(c.Message, "spec.loadBalancerClass") {
+		if !strings.Contains(c.Message, `the field manager "other-lb" overwrites status.loadBalancer`) || !strings.Contains(c.Message, "spec.loadBalancerClass") {
 			return fmt.Errorf("the message %q does not name the other writer, or what to do", c.Message)
 		}
 		return nil

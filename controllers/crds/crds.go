@@ -1,6 +1,6 @@
-// Package crds brings the CustomResourceDefinitions of a cluster to the version of the program. The
-// operator does so only when it is started with --upgrade-crds, in a Job of the Helm chart, since Helm
-// installs CRDs and never changes them. Only the ServiceAccount of that Job has the right to change them.
+// Package crds replaces the CustomResourceDefinitions of a cluster by those of this version. The operator uses
+// it only when it is started with --upgrade-crds, in a Job of the Helm chart: Helm installs CRDs, but never
+// changes them. Only the ServiceAccount of that Job has the right to change CRDs.
 package crds
 
 import (
@@ -21,12 +21,15 @@ import (
 	"github.com/lbstack/lbstack/internal/preflight"
 )
 
-// Upgrade creates or replaces each CRD of the files, which are those of a version. If the API server refuses one, Upgrade continues
-// with the others, and returns all errors; it stops at a file that cannot be read. A spec is replaced
-// as a whole: with server-side apply, a field that another manager wrote, such as the tool that
-// installed the CRD, would stay in the schema after its removal from the file. The API server refuses a
-// CRD that lacks a version in which objects are stored, so that a downgrade loses no object. It may lose
-// fields: Upgrade changes nothing if a newer version runs and the downgrade is not permitted (decision 0084).
+// Upgrade creates or replaces each CRD in the files of a version. If the API server refuses a CRD, Upgrade
+// continues with the next one, and returns all errors at the end. It stops at a file that cannot be read.
+//
+// A spec is replaced as a whole. With server-side apply, a field that another manager wrote, such as the tool
+// that installed the CRD, would stay in the schema after its removal from the file.
+//
+// A downgrade loses no object, since the API server refuses a CRD that lacks a version in which objects are
+// stored. A downgrade may lose fields. If the components run a newer version, Upgrade therefore changes
+// nothing unless the downgrade is permitted (decision 0084).
 func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) error {
 	if err := permitted(ctx, c, version); err != nil {
 		return err
@@ -39,11 +42,11 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) 
 	for _, name := range names {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
-			return fmt.Errorf("reading the CRD of this version %s: %w", name, err)
+			return fmt.Errorf("reading the CRD file %s of this version: %w", name, err)
 		}
 		crd := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal(text, &crd.Object); err != nil {
-			return fmt.Errorf("reading the CRD of this version %s: %w", name, err)
+			return fmt.Errorf("reading the CRD file %s of this version: %w", name, err)
 		}
 		if err := createOrReplace(ctx, c, crd); err != nil {
 			failed = append(failed, fmt.Errorf("CustomResourceDefinition %s: %w", crd.GetName(), err))
@@ -52,8 +55,8 @@ func Upgrade(ctx context.Context, c client.Client, files fs.FS, version string) 
 	return errors.Join(failed...)
 }
 
-// permitted returns an error if the components run a newer version than the given one, unless the stack has the
-// annotation that permits it.
+// permitted returns an error if the components run a newer version than the given one and the stack does not
+// have the annotation that permits a downgrade.
 func permitted(ctx context.Context, c client.Client, version string) error {
 	stack := &unstructured.Unstructured{}
 	stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
@@ -64,13 +67,13 @@ func permitted(ctx context.Context, c client.Client, version string) error {
 		return fmt.Errorf("reading which version of lbstack runs: %w", err)
 	}
 	complete, _, err := unstructured.NestedString(stack.Object, "status", "version")
-	target, _, err2 := unstructured.NestedString(stack.Object, "status", "targetVersion") // of a rollout
+	target, _, err2 := unstructured.NestedString(stack.Object, "status", "targetVersion") // set during a rollout
 	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("reading which version of lbstack runs: %w", err)
 	}
 	if ran := preflight.NewerVersion([]string{complete, target}, version); ran != "" && stack.GetAnnotations()[v1beta1.AnnotationAllowDowngrade] != version {
-		return fmt.Errorf("the components run lbstack %[1]s, and with the CustomResourceDefinitions of %[2]s objects lose the fields that only %[1]s has, so nothing is changed: "+
-			"stay with %[1]s, or permit it with `kubectl annotate lbs default %[3]s=%[2]s --overwrite` and try again", ran, version, v1beta1.AnnotationAllowDowngrade)
+		return fmt.Errorf("the components run lbstack %[1]s. The CustomResourceDefinitions of %[2]s lack fields of %[1]s, which objects would lose, so that nothing was changed. "+
+			"Stay with %[1]s, or permit the downgrade with `kubectl annotate lbs default %[3]s=%[2]s --overwrite` and try again", ran, version, v1beta1.AnnotationAllowDowngrade)
 	}
 	return nil
 }
@@ -98,8 +101,8 @@ func createOrReplace(ctx context.Context, c client.Client, crd *unstructured.Uns
 	})
 }
 
-// mergeMetadata adds the labels or annotations of the file to those that are present: the tool that installed
-// the CRD has its own.
+// mergeMetadata adds the labels or annotations in the file to the present ones. The present ones stay, since
+// the tool that installed the CRD may need them.
 func mergeMetadata(present, file map[string]string) map[string]string {
 	if present == nil {
 		present = map[string]string{}

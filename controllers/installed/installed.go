@@ -1,5 +1,5 @@
-// Package installed checks once whether an installation works, for tools such as `helm test`. The operator
-// runs the check, and nothing else, when it is started with --check.
+// Package installed checks whether an installation works, for tools such as `helm test`. The operator runs only
+// this check when it is started with --check.
 package installed
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// operatorName is the name of the Deployment.
+// operatorName is the name of the operator's Deployment.
 const operatorName = "lbstack-operator"
 
 // Check returns an error unless all replicas of the operator's Deployment are updated and available,
@@ -30,7 +30,7 @@ func Check(ctx context.Context, c client.Reader, namespace string) error {
 		wanted = *deployment.Spec.Replicas
 	}
 	if s := deployment.Status; s.ObservedGeneration < deployment.Generation || s.UpdatedReplicas < wanted || s.AvailableReplicas < wanted {
-		return fmt.Errorf("the Deployment %s has %d updated and %d available pods, and wants %d: see its pods", operatorName, s.UpdatedReplicas, s.AvailableReplicas, wanted)
+		return fmt.Errorf("the Deployment %s has %d updated and %d available pods, but %d are wanted: see the pods of the Deployment", operatorName, s.UpdatedReplicas, s.AvailableReplicas, wanted)
 	}
 	var stack v1beta1.LoadBalancerStack
 	if err := c.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, &stack); apierrors.IsNotFound(err) {
@@ -41,7 +41,7 @@ func Check(ctx context.Context, c client.Reader, namespace string) error {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || stack.Status.ObservedGeneration != stack.Generation:
-		return fmt.Errorf("the operator has not reported on the present generation of the LoadBalancerStack %s yet", stack.Name)
+		return fmt.Errorf("the operator has not yet reported the state of the present generation of the LoadBalancerStack %s", stack.Name)
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Errorf("the LoadBalancerStack %s is not Ready: %s: %s", stack.Name, ready.Reason, ready.Message)
 	}

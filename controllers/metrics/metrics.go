@@ -22,11 +22,11 @@ type Metrics struct {
 	conflicts   prometheus.Counter
 
 	mu sync.Mutex
-	// arrived is when the controller first saw each Service that has no address yet.
+	// arrived has, for each Service without an address, the time at which the controller first saw it.
 	arrived map[lb.ServiceKey]time.Time
-	// refused are the Services for which the API server refuses the claim.
+	// refused are the Services whose claim the API server refuses.
 	refused map[lb.ServiceKey]bool
-	// pools has the number of conflicts of each pool.
+	// pools has, for each pool, its number of conflicts.
 	pools map[lb.PoolName]int
 	// notAnnounced returns the number of Services that are not announced, by reason.
 	notAnnounced func() map[string]int
@@ -38,12 +38,12 @@ func New(l *allocations.View) *Metrics {
 		allocations: l, now: time.Now, arrived: map[lb.ServiceKey]time.Time{}, refused: map[lb.ServiceKey]bool{},
 		allocation: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "lbstack_allocation_seconds",
-			Help:    "Time from when the controller saw a Service without an address until its status had the address, for Services that did not have to wait for one.",
+			Help:    "Time from when the controller first saw a Service without an address until the status of the Service had an address. Services that had to wait for a free address are not counted.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14), // 2 ms to 16 s
 		}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lbstack_address_conflicts_total",
-			Help: "How often an address turned out to belong to another Service than the controller had recorded, and the decision was made again.",
+			Help: "How often the IPAddressClaim of an address, or the status of a Service, contradicted the controller's record of which Service has the address.",
 		}),
 	}
 }
@@ -60,7 +60,8 @@ func (m *Metrics) ServiceArrived(service lb.ServiceKey) {
 	}
 }
 
-// ServiceReconciled records that a Service was reconciled, and whether its address was written just now.
+// ServiceReconciled records that a Service was reconciled. allocated means that its address was written just
+// now.
 func (m *Metrics) ServiceReconciled(service lb.ServiceKey, allocated bool) {
 	if m == nil {
 		return
@@ -74,8 +75,8 @@ func (m *Metrics) ServiceReconciled(service lb.ServiceKey, allocated bool) {
 	}
 }
 
-// ClaimRefused records whether the API server refuses the claim of an address for the Service.
-// The view of allocations does not count such a Service as pending: there it has the address.
+// ClaimRefused records whether the API server refuses the claim for an address of the Service. The view of
+// allocations does not count such a Service as pending, since the Service has the address in the view.
 func (m *Metrics) ClaimRefused(service lb.ServiceKey, refused bool) {
 	if m == nil {
 		return
@@ -93,7 +94,7 @@ func (m *Metrics) Forget(service lb.ServiceKey) {
 	m.ClaimRefused(service, false)
 }
 
-// CountConflict counts an address in the status of one Service that belongs to another Service.
+// CountConflict counts an address that belongs to another Service than the one that was to have it.
 func (m *Metrics) CountConflict() {
 	if m != nil {
 		m.conflicts.Inc()
@@ -120,7 +121,7 @@ func (m *Metrics) SetNotAnnounced(count func() map[string]int) {
 
 var (
 	servicesPending = prometheus.NewDesc("lbstack_services_pending",
-		"Services that do not have all the addresses that they ask for, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
+		"Services that lack an address that they request, by the reason of their condition lbstack.io/AddressAllocated.", []string{"reason"}, nil)
 	poolAddresses = prometheus.NewDesc("lbstack_pool_addresses",
 		"Addresses that a pool gives, free or not.", []string{"pool", "family"}, nil)
 	poolUsed = prometheus.NewDesc("lbstack_pool_addresses_in_use",
@@ -130,7 +131,7 @@ var (
 	notAnnounced = prometheus.NewDesc("lbstack_announcement_services_not_announced",
 		"Services with an address that no node announces, by the reason of their condition lbstack.io/Announced.", []string{"reason"}, nil)
 	poolOutside = prometheus.NewDesc("lbstack_pool_addresses_outside",
-		"Addresses that Services have from a pool which no longer gives them.", []string{"pool"}, nil)
+		"Addresses of Services that come from the pool and are not in it any more.", []string{"pool"}, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -1,6 +1,6 @@
-// Package notify bounds the events of all controllers: it drops events that repeat another one,
-// and events beyond an object's budget. Conditions are not bounded: they always have the present
-// state.
+// Package notify limits the number of events that the controllers send. It drops an event that repeats an
+// earlier event, and an event that exceeds the budget of its object. Conditions are not limited: they always
+// have the present state.
 package notify
 
 import (
@@ -17,20 +17,21 @@ import (
 )
 
 const (
-	// repetitionWindow is how long an event with the same reason and note about the same object is
-	// a repetition.
+	// repetitionWindow is the time after an event during which another event about the same object, with the
+	// same reason and note, counts as a repetition.
 	repetitionWindow = time.Minute
-	// eventBurst and budgetRefill are the budget of an object: eventBurst events at once, and one more each
-	// budgetRefill. The spam filter that client-go has for core/v1 events has the same budget;
-	// client-go has no such filter for events.k8s.io.
-	eventBurst, budgetRefill = 25, 5 * time.Minute
-	// maxRemembered is the number of budgets, and of sent events, that are tracked: the least
-	// recently used is dropped first.
+	// eventBurst is how many events about one object can be sent at once. It and budgetRefill are the
+	// values of the spam filter that client-go has for core/v1 events, and lacks for events.k8s.io.
+	eventBurst = 25
+	// budgetRefill is the time after which one more event about the object can be sent.
+	budgetRefill = 5 * time.Minute
+	// maxRemembered is how many budgets are stored, and also how many sent events. The least recently used
+	// one is dropped first.
 	maxRemembered = 4096
 )
 
-// Recorder passes events on to another recorder, within bounds. Make it with New; it is
-// safe for concurrent use.
+// Recorder passes events on to another recorder, but no repetitions and no more than the budgets permit. Make
+// it with New. It is safe for concurrent use.
 type Recorder struct {
 	next    events.EventRecorder
 	mu      sync.Mutex
@@ -38,13 +39,13 @@ type Recorder struct {
 	sent    *lru.Cache // eventKey to time.Time
 }
 
-// eventKey identifies an event: a second event with the same key is a repetition.
+// eventKey identifies an event. A second event with the same key is a repetition.
 type eventKey struct {
 	object       types.UID
 	reason, note string
 }
 
-// New returns a recorder that passes on to the next one.
+// New returns a recorder that passes events on to the recorder next.
 func New(next events.EventRecorder) *Recorder {
 	return &Recorder{next: next, budgets: lru.New(maxRemembered), sent: lru.New(maxRemembered)}
 }
@@ -57,12 +58,12 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, kind, reason, actio
 	}
 }
 
-// allows reports whether an event is neither a repetition nor beyond the object's budget, and
-// counts it.
+// allows reports whether an event may be sent: it is not a repetition, and the budget of the object permits it.
+// It counts the event if so.
 func (r *Recorder) allows(regarding runtime.Object, reason, note string) bool {
 	object, err := meta.Accessor(regarding)
 	if err != nil {
-		return true // not an object of the API, which the next recorder refuses
+		return true // the next recorder refuses what is not an API object
 	}
 	now, key := time.Now(), eventKey{object.GetUID(), reason, note}
 	r.mu.Lock()

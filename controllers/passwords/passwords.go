@@ -1,6 +1,6 @@
-// Package passwords writes the Secret from which the speakers read the passwords of BGP
-// sessions: copies from the Secrets that BGPPeers name, and from no others. It is the only
-// writer of the data; the operator creates and deletes the Secret.
+// Package passwords writes the Secret from which the speakers read the passwords of BGP sessions. It copies
+// them from the Secrets that BGPPeers name, and from no other Secrets. No other package writes the data of
+// that Secret; the operator creates and deletes it.
 package passwords
 
 import (
@@ -31,10 +31,10 @@ import (
 type Reconciler struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
-	// Namespace of the components, where the Secrets are.
+	// Namespace is the namespace of the components and of the Secrets.
 	Namespace string
 
-	// restoreLimiter delays the writes that restore the copy after another writer has changed it.
+	// restoreLimiter delays the writes that restore the data after another writer has changed the data.
 	restoreLimiter retry.RestoreLimiter[types.UID]
 }
 
@@ -52,8 +52,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Reconcile compares the whole copy with the Secrets that the BGPPeers name. It waits for the
-// operator to create the Secret.
+// Reconcile writes the data of the Secret if it differs from the Secrets that the BGPPeers name. As long as the
+// operator has not created the Secret, it does nothing.
 func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	var peers v1beta1.BGPPeerList
 	if err := r.Client.List(ctx, &peers, client.UnsafeDisableDeepCopy); err != nil {
@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, nil
 }
 
-// dataDigest identifies data by a hash, which does not reveal the passwords.
+// dataDigest returns a hash of the data, which does not reveal the passwords.
 func dataDigest(data map[string][]byte) string {
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(data)) {

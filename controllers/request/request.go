@@ -1,4 +1,4 @@
-// Package request makes the requests of the controllers, and the event handlers that several of them share.
+// Package request makes reconcile requests, and has the event handlers that several controllers share.
 package request
 
 import (
@@ -18,8 +18,8 @@ import (
 // Queue is the queue of a controller.
 type Queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// All is the one request of a controller that reconciles all objects of a kind together,
-// since whether one of them is valid depends on the others.
+// All is the only request of a controller that reconciles all objects of a kind together. Such a controller
+// exists where the validity of an object depends on other objects of the kind.
 var All = reconcile.Request{}
 
 // Service returns the request to reconcile a Service.
@@ -36,19 +36,19 @@ func Services(keys []lb.ServiceKey) []reconcile.Request {
 	return requests
 }
 
-// OnAny requests All after any change.
+// OnAny returns a handler that requests All after any change.
 func OnAny() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// OnAnyLater requests All a delay after any change. Changes during the delay share the request.
+// OnAnyLater returns a handler that requests All some time (delay) after any change. Changes during the delay
+// lead to one request.
 func OnAnyLater(delay time.Duration) handler.EventHandler {
 	return EnqueueLater(delay, func(context.Context, ...client.Object) []reconcile.Request { return []reconcile.Request{All} })
 }
 
-// EnqueueLater adds the requests that the function returns for an object to the queue, a delay
-// after the object was created, updated or deleted. For an update the function gets the object
-// before and after it.
+// EnqueueLater returns a handler that calls requests for each changed object, and adds the requests that it
+// returns to the queue after a delay. For an update requests gets two objects: the old one and the new one.
 func EnqueueLater(delay time.Duration, requests func(context.Context, ...client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(ctx context.Context, q Queue, objects ...client.Object) {
 		for _, r := range requests(ctx, objects...) {

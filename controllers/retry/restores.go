@@ -6,46 +6,44 @@ import (
 	"time"
 )
 
-// CalmPeriod is how long a disagreement of two writers lasts after one of them undid a write of the other
-// for the last time. One undone write is an accident; two within CalmPeriod are a disagreement.
+// CalmPeriod is the time without an undone write after which a disagreement of two writers ends. One undone
+// write counts as an accident, two undone writes within CalmPeriod count as a disagreement.
 const CalmPeriod = time.Minute
 
-// RestoreLimiter finds out when another writer has undone what the controller wrote to an object,
-// and delays the writes that restore it. The first restoration is made at once: an accident is
-// corrected before anybody notices. It is safe for concurrent use, if only one goroutine at a time
-// uses a key. The zero value is ready to use.
+// RestoreLimiter detects that another writer has undone a write of the controller, and delays the writes that
+// restore the object. The first restoration does not wait, so that an accident is corrected at once. It is
+// safe for concurrent use if only one goroutine at a time uses a key. The zero value is ready to use.
 //
-// RestoreLimiter may forget an object for which Compare was not called within CalmPeriod. If
-// another writer undoes its write after that, the restoring write counts as a new write. Neither a
-// new write nor a first restoration waits.
+// RestoreLimiter may forget an object for which Compare was not called within CalmPeriod. If a write of that
+// object is undone later, the restoration counts as a new write, which does not wait either.
 type RestoreLimiter[K comparable] struct {
 	mu      sync.Mutex
 	keys    map[K]*restoreState
-	sweepAt int // number of objects at which addObject drops those for which Compare was not called within CalmPeriod
+	sweepAt int // the number of objects at which addObject drops the unused ones
 }
 
 // restoreState is what is known of one object.
 type restoreState struct {
-	written string    // what was written last, or found written
-	undone  bool      // the write was undone, and is not restored yet
-	times   int       // how often it was undone without CalmPeriod in between
-	last    time.Time // when it was undone last
-	next    time.Time // when it may be restored
-	by      string    // the other writer, if it is known
+	written string    // the last state that the controller wrote, or that Compare found in the object
+	undone  bool      // another writer undid the last write, and no restoration has followed yet
+	times   int       // how often writes were undone, without a CalmPeriod in between
+	last    time.Time // when a write was undone last
+	next    time.Time // when the object may be restored
+	by      string    // the other writer; empty: not known
 	looked  time.Time // when Compare was called last
 }
 
 // UndoneWrite is a write that another writer has undone.
 type UndoneWrite struct {
-	// Is reports whether a write was undone.
+	// Is means that a write was undone.
 	Is bool
-	// Wait is how long to wait before it is restored; zero: restore it now.
+	// Wait is how long to wait before the object is restored; zero: restore it now.
 	Wait time.Duration
 }
 
-// Compare compares the wanted state of an object with the state that the controller wrote last. wanted
-// is a full description of the state; there is whether the object has it. If wanted is not what was
-// written last, no write was undone: the next write is a new one, and does not wait.
+// Compare finds out whether the last write of an object was undone. The parameter wanted describes the wanted
+// state in full, and the parameter there means that the object has that state. If wanted differs from the
+// state that was written last, no write was undone: the next write is a new one, and does not wait.
 func (r *RestoreLimiter[K]) Compare(key K, wanted string, there bool, now time.Time) UndoneWrite {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,11 +67,11 @@ func (r *RestoreLimiter[K]) Compare(key K, wanted string, there bool, now time.T
 	return UndoneWrite{Is: true, Wait: max(0, x.next.Sub(now))}
 }
 
-// minSweepSize is the number of objects below which add drops none.
+// minSweepSize is the number of objects below which addObject drops none.
 const minSweepSize = 256
 
-// addObject adds an object. Each time the number of objects has doubled, it drops those for which Compare was
-// not called within CalmPeriod.
+// addObject adds an object. Each time the number of objects has doubled, it drops the unused ones: the objects
+// for which Compare was not called within CalmPeriod.
 func (r *RestoreLimiter[K]) addObject(key K, now time.Time) *restoreState {
 	if r.keys == nil {
 		r.keys = map[K]*restoreState{}
@@ -87,8 +85,8 @@ func (r *RestoreLimiter[K]) addObject(key K, now time.Time) *restoreState {
 	return x
 }
 
-// Disagreement returns the writer that undid writes repeatedly, and how long the disagreement still
-// lasts if nothing more happens; zero: there is no disagreement.
+// Disagreement returns the writer that undid writes repeatedly. calm is the time until the disagreement ends if
+// no further write is undone; zero: there is no disagreement.
 func (r *RestoreLimiter[K]) Disagreement(key K, now time.Time) (by string, calm time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +100,7 @@ func (r *RestoreLimiter[K]) Disagreement(key K, now time.Time) (by string, calm 
 	return x.by, CalmPeriod - now.Sub(x.last)
 }
 
-// expire ends a disagreement after CalmPeriod.
+// expire ends the disagreement if CalmPeriod has passed since the last undone write.
 func (x *restoreState) expire(now time.Time) {
 	if now.Sub(x.last) >= CalmPeriod {
 		x.times, x.by = 0, ""
@@ -127,7 +125,7 @@ func (r *RestoreLimiter[K]) SetBy(key K, by string) {
 	}
 }
 
-// Retain forgets all objects but those for which exists returns true.
+// Retain forgets all objects for which exists returns false.
 func (r *RestoreLimiter[K]) Retain(exists func(K) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package retry delays the repetitions of the controllers: reconciles that failed (Limiter), and
-// writes that another writer has undone (RestoreLimiter). All of them back off exponentially,
-// with jitter, up to the same bound.
+// Package retry delays what controllers repeat: Limiter delays reconciles that failed, RestoreLimiter delays
+// writes that another writer has undone. Both use the same exponential back-off with jitter.
 package retry
 
 import (
@@ -13,15 +12,14 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// backoffPolicy is the back-off of all retries. Last bounds how long work waits after its obstacle is
-// gone, such as an outage of the API server. A thousand objects that always fail cost a hundred
-// attempts a second.
+// backoffPolicy is the back-off of all retries. Its field Last is the longest time that work still waits when
+// an obstacle, such as an outage of the API server, has ended. With this value, a thousand objects that always
+// fail cost a hundred attempts a second.
 var backoffPolicy = backoff.Exponential{First: 50 * time.Millisecond, Last: 10 * time.Second}
 
-// Limiter counts the failures of each request since it succeeded last. It is the rate
-// limiter of a controller's queue. Reconcilers also call it themselves, to try again without
-// reporting an error, such as after a conflict. The zero value has counted nothing; it is safe
-// for concurrent use.
+// Limiter counts the failures of each request since its last success. It is the rate limiter of a controller's
+// queue. Reconcilers also call it to try again without reporting an error, for example after a conflict. The
+// zero value is ready to use. It is safe for concurrent use.
 type Limiter struct {
 	mu       sync.Mutex
 	failures map[reconcile.Request]int
@@ -29,8 +27,7 @@ type Limiter struct {
 
 var _ workqueue.TypedRateLimiter[reconcile.Request] = (*Limiter)(nil)
 
-// When implements workqueue.TypedRateLimiter: it counts a failure, and returns how long to
-// wait.
+// When implements workqueue.TypedRateLimiter. It counts a failure, and returns how long to wait.
 func (l *Limiter) When(r reconcile.Request) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,7 +38,7 @@ func (l *Limiter) When(r reconcile.Request) time.Duration {
 	return backoffPolicy.Wait(l.failures[r])
 }
 
-// Forget implements workqueue.TypedRateLimiter: the request has succeeded.
+// Forget implements workqueue.TypedRateLimiter. It is called when the request has succeeded.
 func (l *Limiter) Forget(r reconcile.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

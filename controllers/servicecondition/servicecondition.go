@@ -1,7 +1,7 @@
-// Package servicecondition writes one condition of a Service. Several controllers each write a
-// condition of their own on the same Service. A write changes one item of the list for any
-// resourceVersion, so that the writes do not conflict. If another writer undoes a write, the next
-// one waits for a back-off.
+// Package servicecondition writes one condition of a Service. Several controllers use it, each for another
+// condition of the same Service. Their writes do not conflict, since a write changes only one item of the list
+// and does not depend on the resourceVersion. If another writer undoes a write, the next write waits for a
+// back-off.
 package servicecondition
 
 import (
@@ -21,28 +21,27 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Writer writes the conditions of one type. It is safe for concurrent use about different
-// Services.
+// Writer writes the conditions of one type. It is safe for concurrent use for different Services.
 type Writer struct {
 	// Client writes to the API server.
 	Client client.Client
-	// Type of the conditions.
+	// Type is the type of the conditions.
 	Type string
 
 	restoreLimiter retry.RestoreLimiter[lb.ServiceKey]
 }
 
-// Result of a call of Writer.
+// Result is the result of Writer.Set.
 type Result struct {
 	// Written means that the condition had changed, and was written.
 	Written bool
-	// Wait is how long until the next attempt, if another writer undoes the writes; zero: none is
-	// needed.
+	// Wait is how long to wait before the next attempt, since another writer undoes the writes; zero: no
+	// further attempt is needed.
 	Wait time.Duration
 }
 
-// Set writes the condition, or removes it if now is nil, unless the Service has it so already. If
-// the status of the condition changes, the given time becomes its transition time.
+// Set writes the condition, or removes it if now is nil. It writes nothing if the Service is already in that
+// state. If the status of the condition changes, the time at becomes its transition time.
 func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condition, at time.Time) (Result, error) {
 	key, was := apiconv.KeyOf(svc), meta.FindStatusCondition(svc.Status.Conditions, w.Type)
 	var item any = map[string]string{"$patch": "delete", "type": w.Type}
@@ -69,11 +68,11 @@ func (w *Writer) Set(ctx context.Context, svc *corev1.Service, now *metav1.Condi
 	return Result{Written: true}, nil
 }
 
-// Forget forgets a Service that is gone, or is to have no condition any more.
+// Forget forgets a Service that does not exist any more, or is to have no condition any more.
 func (w *Writer) Forget(key lb.ServiceKey) { w.restoreLimiter.Forget(key) }
 
-// patch changes one item of status.conditions: a strategic merge patch finds it by its type. A
-// Service that is gone is no error.
+// patch changes one item of status.conditions, which a strategic merge patch finds by its type. It returns no
+// error if the Service does not exist any more.
 func (w *Writer) patch(ctx context.Context, svc *corev1.Service, item any) error {
 	body, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []any{item}}})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ParseAdvertisement reads an L2Advertisement. The error names the field that is invalid;
-// an invalid advertisement announces nothing.
+// ParseAdvertisement reads an L2Advertisement. The error names the invalid field. An invalid advertisement
+// announces nothing.
 func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, scopeFields{
@@ -33,14 +33,15 @@ func ParseAdvertisement(object *v1beta1.L2Advertisement) (eligibility.Advertisem
 	return ad, nil
 }
 
-// scopeFields has the fields that L2Advertisements and BGPAdvertisements have in common.
+// scopeFields has the fields that L2Advertisements and BGPAdvertisements have in common: they select pools,
+// nodes and Services.
 type scopeFields struct {
 	pools                                   []v1beta1.ObjectName
 	poolLabels, nodes, services, namespaces []metav1.LabelSelector
 }
 
-// parseScope reads a selection. name is the name of the advertisement. The error names the
-// invalid field.
+// parseScope reads the common fields of an advertisement with the given name. The error names the invalid
+// field.
 func parseScope(name string, s scopeFields) (eligibility.Scope, error) {
 	scope := eligibility.Scope{Name: name}
 	for _, pool := range s.pools {

@@ -10,17 +10,16 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// UnknownAnnotation is an annotation with a prefix of lbstack or MetalLB that has no
-// effect.
+// UnknownAnnotation is an annotation that has a prefix of lbstack or MetalLB, but no effect.
 type UnknownAnnotation struct {
-	// Key of the annotation.
+	// Key is the key of the annotation.
 	Key string
-	// Nearest is the annotation under lbstack.io/ with the most similar name.
+	// Nearest is the known annotation of lbstack.io/ with the most similar name.
 	Nearest string
 }
 
-// allocatedFromPool is the name of the annotation that lbstack and MetalLB write on
-// Services.
+// allocatedFromPool is the name, without the prefix, of the annotation in which lbstack and MetalLB write the
+// pools of a Service.
 const allocatedFromPool = "ip-allocated-from-pool"
 
 // isRead reports whether lbstack reads an annotation of Services.
@@ -29,8 +28,8 @@ func isRead(key string) bool {
 		key == v1beta1.AnnotationAllocatedFromPool || key == v1beta1.AnnotationKeptAddresses
 }
 
-// UnknownAnnotations returns the annotations of a Service with a prefix of lbstack or
-// MetalLB that lbstack does not read, sorted by key.
+// UnknownAnnotations returns the annotations of a Service that have a prefix of lbstack or MetalLB and that
+// lbstack does not read. They are sorted by key.
 func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 	for _, key := range slices.Sorted(maps.Keys(svc.Annotations)) {
 		i := slices.IndexFunc(annotationPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
@@ -42,22 +41,21 @@ func UnknownAnnotations(svc *corev1.Service) (unknown []UnknownAnnotation) {
 	return unknown
 }
 
-// nearestAnnotation returns the annotation under lbstack.io/ whose name has the shortest distance to
-// a name.
+// nearestAnnotation returns the known annotation of lbstack.io/ whose name is most similar to a name.
 func nearestAnnotation(name string) string {
 	return slices.MinFunc([]string{v1beta1.AnnotationAddressPool, v1beta1.AnnotationLoadBalancerIPs, v1beta1.AnnotationAllowSharedIP}, func(x, y string) int {
 		return editDistance(normalizedName(name), normalizedName(strings.TrimPrefix(x, annotationPrefixes[0]))) - editDistance(normalizedName(name), normalizedName(strings.TrimPrefix(y, annotationPrefixes[0])))
 	})
 }
 
-// normalizedName removes the differences in style between two names: case, dashes, underscores
-// and dots.
+// normalizedName returns a name in lower case, without dashes, underscores and dots, so that names in different
+// styles are equal.
 func normalizedName(name string) string {
 	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
 }
 
-// editDistance is the Levenshtein distance of two names. Names of annotations have at most 63
-// characters.
+// editDistance returns the Levenshtein distance of two names. The names of annotations are short: they have at
+// most 63 characters.
 func editDistance(x, y string) int {
 	row := make([]int, len(y)+1)
 	for j := range row {
@@ -78,8 +76,8 @@ func editDistance(x, y string) int {
 	return row[len(y)]
 }
 
-// IsPaused reports whether the annotation lbstack.io/pause is set, so that the operator writes only the
-// status of the stack.
+// IsPaused reports whether the stack has the annotation lbstack.io/pause with a value other than "false". The
+// operator of a paused stack writes only the status of the stack.
 func IsPaused(stack *v1beta1.LoadBalancerStack) bool {
 	value, annotated := stack.Annotations[v1beta1.AnnotationPause]
 	return annotated && value != "false"

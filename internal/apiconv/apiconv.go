@@ -1,7 +1,6 @@
-// Package apiconv converts API objects to the types of the pure packages
-// (ipam, eligibility, routes and others) and back. It is the only place that
-// parses strings of API objects: the controller, the speaker and the kubectl
-// plugin all use it, so that they read each field alike.
+// Package apiconv converts API objects to the types of the pure packages, such as ipam, eligibility and routes,
+// and back. No other package parses strings of API objects. The controller, the speaker and the kubectl plugin
+// use it, so that all of them read a field in the same way.
 package apiconv
 
 import (
@@ -12,9 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ParseAddress parses an IPv4 or IPv6 address. It refuses addresses with a
-// zone, which no Service can have. An IPv4 address mapped into IPv6 becomes
-// IPv4.
+// ParseAddress parses an IPv4 or IPv6 address. It refuses an address with a zone, which no Service can have. It
+// turns an IPv4 address that is mapped into IPv6 into an IPv4 address.
 func ParseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(strings.TrimSpace(s))
 	if err != nil {
@@ -26,8 +24,8 @@ func ParseAddress(s string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// ParseRange parses an item of a pool's addresses: a CIDR, a range with a dash
-// between its first and last address, or one address.
+// ParseRange parses an item of spec.addresses of a pool: a CIDR, a first and a last address with a dash between
+// them, or one address.
 func ParseRange(s string) (lb.Range, error) {
 	if first, last, ok := strings.Cut(s, "-"); ok {
 		from, err := ParseAddress(first)

@@ -13,18 +13,17 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// The prefix lengths of single addresses, which are also the defaults of
-// aggregationLength and aggregationLengthV6.
 const (
+	// wholeIPv4 is the prefix length of one IPv4 address, and the default of aggregationLength.
 	wholeIPv4 = 32
+	// wholeIPv6 is the prefix length of one IPv6 address, and the default of aggregationLengthV6.
 	wholeIPv6 = 128
 	// maxPrepend is the maximum of asPathPrepend.
 	maxPrepend = 10
 )
 
-// ParseBGPAdvertisement reads a BGPAdvertisement. The error names the field that is invalid.
-// The caller decides what to do then: speakers keep the last valid configuration of the
-// advertisement.
+// ParseBGPAdvertisement reads a BGPAdvertisement. The error names the invalid field. Speakers keep the last
+// valid configuration of an invalid advertisement.
 func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) (routes.Advertisement, *SpecError) {
 	spec := &object.Spec
 	scope, err := parseScope(object.Name, scopeFields{
@@ -49,9 +48,9 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases CommunityAl
 	return ad, nil
 }
 
-// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. Of an invalid
-// one the last valid configuration stays in effect, and the object does not contain it: it may
-// announce all addresses.
+// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. For an invalid advertisement it
+// returns a scope with all addresses: speakers use the last valid configuration, which the object does not
+// contain.
 func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)
 	if err != nil {
@@ -112,7 +111,7 @@ func parseAttributes(spec *v1beta1.BGPAdvertisementSpec, aliases CommunityAliase
 			a.Communities = append(a.Communities, value.Standard)
 		}
 	}
-	// The list may have a community twice: in numbers, and by an alias.
+	// The list may have a community twice: as numbers, and as an alias.
 	slices.Sort(a.Communities)
 	a.Communities = slices.Compact(a.Communities)
 	slices.SortFunc(a.Large, func(x, y routes.LargeCommunity) int {

@@ -74,7 +74,7 @@ func TestInvalidFieldOfABGPAdvertisementIsNamed(t *testing.T) {
 		{"a negative MED", v1beta1.BGPAdvertisementSpec{MED: new(int64(-1))}, v1beta1.ReasonInvalidAdvertisement, "spec.med: -1 is not a number from 0 to 4294967295"},
 		{"too long a path", v1beta1.BGPAdvertisementSpec{ASPathPrepend: 11}, v1beta1.ReasonInvalidAdvertisement, "spec.asPathPrepend: 11 is not a number from 0 to 10"},
 		{"a name that nobody gave", v1beta1.BGPAdvertisementSpec{Communities: []v1beta1.CommunityReference{"1:1", "transit"}}, v1beta1.ReasonUnknownCommunity,
-			`spec.communities[1]: no Community has the name "transit", and it is not well known`},
+			`spec.communities[1]: "transit" is neither a name in a Community nor a well-known community`},
 		{"half a community", v1beta1.BGPAdvertisementSpec{Communities: []v1beta1.CommunityReference{"1:"}}, v1beta1.ReasonInvalidCommunity,
 			`spec.communities[0]: "1:" is not a community: "" is not a number from 0 to 65535`},
 	}

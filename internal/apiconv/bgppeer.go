@@ -16,7 +16,7 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// The defaults of the fields of a BGPPeer, in seconds. The CRD has the same.
+// Defaults of fields of a BGPPeer, in seconds. The CRD has the same defaults.
 const (
 	defaultHoldTime         = 30
 	defaultConnectRetry     = 2
@@ -35,17 +35,15 @@ const (
 	maxPassword = 80
 )
 
-// BGPPeer has the fields of a BGPPeer object. The objects that it names are not
-// read yet.
+// BGPPeer has the fields of a BGPPeer object. The caller reads the objects that the BGPPeer names.
 type BGPPeer struct {
-	// Peer has no Password and no BFD yet; BFDProfile names the profile.
+	// Peer has all fields of the session but Password and BFD, which are in other objects.
 	bgp.Peer
-	// NodeSelectors select the nodes that have a session with the router; empty:
-	// all.
+	// NodeSelectors select the nodes that have a session with the router; empty: all nodes have one.
 	NodeSelectors []eligibility.Selector
-	// PasswordSecret is the name of the Secret with the password; empty: none.
+	// PasswordSecret is the name of the Secret with the password; empty: the session has no password.
 	PasswordSecret string
-	// Created is when the object was created.
+	// Created is the creation time of the object.
 	Created time.Time
 }
 
@@ -59,9 +57,8 @@ func (p *BGPPeer) OnNode(labels map[string]string) bool {
 	return len(p.NodeSelectors) == 0
 }
 
-// ParseBGPPeer reads a BGPPeer. The error names the field that is invalid. With
-// an invalid peer no new session is opened; an existing one keeps its last valid
-// configuration.
+// ParseBGPPeer reads a BGPPeer. The error names the invalid field. No new session with an invalid peer is
+// opened, and an existing session keeps its last valid configuration.
 func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	spec := &object.Spec
 	r := fieldReader{}
@@ -102,7 +99,7 @@ func ParseBGPPeer(object *v1beta1.BGPPeer) (BGPPeer, *SpecError) {
 	return p, nil
 }
 
-// readRouter reads the fields that identify the router: its ASN and its address.
+// readRouter reads the ASN and the address of the router, and the addresses that this node uses.
 func (r *fieldReader) readRouter(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check((spec.PeerASN != 0) != (spec.DynamicASN != ""), "spec.peerASN", "exactly one of peerASN and dynamicASN must be set")
 	switch spec.DynamicASN {
@@ -126,7 +123,7 @@ func (r *fieldReader) readRouter(spec *v1beta1.BGPPeerSpec, p *bgp.Peer) {
 	r.check(!p.RouterID.IsValid() || (p.RouterID.Is4() && !p.RouterID.IsUnspecified()), "spec.routerID", "must look like an IPv4 address and not be 0.0.0.0")
 }
 
-// checkCombinations checks the combinations of fields that are not allowed.
+// checkCombinations refuses combinations of fields that are not allowed.
 func (r *fieldReader) checkCombinations(p *bgp.Peer) {
 	r.check(p.Hold == 0 || p.Hold >= minHoldTime*time.Second, "spec.holdTimeSeconds", "must be 0 or at least %d", minHoldTime)
 	r.check(p.Keepalive <= p.Hold, "spec.keepaliveTimeSeconds", "must not be more than holdTimeSeconds")
@@ -142,8 +139,8 @@ func (r *fieldReader) checkCombinations(p *bgp.Peer) {
 	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
 }
 
-// ParseBFDProfile reads a BFDProfile. The error names the field that is invalid.
-// No new session uses an invalid profile; existing ones keep the last valid one.
+// ParseBFDProfile reads a BFDProfile. The error names the invalid field. No new session uses an invalid profile,
+// and an existing session keeps the last valid profile.
 func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	spec := &object.Spec
 	r := fieldReader{}
@@ -165,9 +162,8 @@ func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	return p, nil
 }
 
-// ParsePassword reads the password of the Secret that a BGPPeer names. The error is a
-// part of a sentence that follows the name of the Secret. It must not contain data of
-// the Secret.
+// ParsePassword reads the password in the Secret that a BGPPeer names. The text of the error follows the name of
+// the Secret in a sentence, and must not contain data of the Secret.
 func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	if secret.Type != corev1.SecretTypeBasicAuth {
 		return "", fmt.Errorf("is of type %q and not %s", secret.Type, corev1.SecretTypeBasicAuth)
@@ -177,13 +173,13 @@ func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 		return "", fmt.Errorf("has no password: its entry %q is missing or empty", corev1.BasicAuthPasswordKey)
 	}
 	if n := len(password); n > maxPassword {
-		return "", fmt.Errorf("has a password of %d bytes, and at most %d are allowed", n, maxPassword)
+		return "", fmt.Errorf("has a password of %d bytes, but at most %d bytes are allowed", n, maxPassword)
 	}
 	return bgp.Password(password), nil
 }
 
-// fieldReader reads fields and keeps the first error. The CRD has most of these checks
-// as well, but not for objects that were stored before the CRD had them.
+// fieldReader reads fields, and stores the first error. The schema of the CRD has most of these checks as well,
+// but the API server does not apply it to objects that were stored before the schema had the check.
 type fieldReader struct{ err error }
 
 func (r *fieldReader) check(ok bool, field, format string, args ...any) {
@@ -206,7 +202,7 @@ func (r *fieldReader) asn(field string, n int64) bgp.ASN {
 	return bgp.ASN(n)
 }
 
-// address reads the address of a host. An empty field gives the zero address.
+// address reads the address of a host. For an empty field it returns the zero address.
 func (r *fieldReader) address(field, s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}

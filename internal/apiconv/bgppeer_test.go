@@ -231,7 +231,7 @@ func TestParsePassword(t *testing.T) {
 		{name: "a Secret of another type", secret: secret(corev1.SecretTypeOpaque, "tell nobody"), refused: `is of type "Opaque" and not kubernetes.io/basic-auth`},
 		{name: "no entry", secret: &corev1.Secret{Type: corev1.SecretTypeBasicAuth}, refused: `its entry "password" is missing or empty`},
 		{name: "an empty password", secret: secret(corev1.SecretTypeBasicAuth, ""), refused: "is missing or empty"},
-		{name: "too long a password", secret: secret(corev1.SecretTypeBasicAuth, strings.Repeat("tell", 21)), refused: "of 84 bytes, and at most 80 are allowed"},
+		{name: "too long a password", secret: secret(corev1.SecretTypeBasicAuth, strings.Repeat("tell", 21)), refused: "of 84 bytes, but at most 80 bytes are allowed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParsePassword(tt.secret)

@@ -12,8 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ClaimName returns the name of the IPAddressClaim for an address: an IPv4 address as it is, an
-// IPv6 address in full with dashes for colons. Two addresses never have the same name.
+// ClaimName returns the name of the IPAddressClaim for an address. For an IPv4 address it is the address itself.
+// For an IPv6 address it is the full form of the address, with dashes instead of colons. Different addresses
+// have different names.
 func ClaimName(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is4() {
@@ -31,9 +32,8 @@ func AddressFromClaimName(name string) (netip.Addr, error) {
 	return a, nil
 }
 
-// ClaimAddress returns the address of a claim. It returns an error if the claim does not
-// have the name for the address, since only the name ensures that an address has at most one
-// claim.
+// ClaimAddress returns the address of a claim. It returns an error if the name of the claim does not match the
+// address: the name is the guarantee that an address has at most one claim.
 func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	a, err := ParseAddress(claim.Spec.Address)
 	if err != nil {
@@ -45,13 +45,13 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	return a, nil
 }
 
-// AnnounceFrom returns the node that should announce the address of a claim, from the annotation
-// lbstack.io/announce-from; empty: the claim has no such annotation.
+// AnnounceFrom returns the node in the annotation lbstack.io/announce-from of a claim, which should announce the
+// address; empty: the claim has no such annotation.
 func AnnounceFrom(claim *v1beta1.IPAddressClaim) lb.NodeName {
 	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeName))
 }
 
-// maxNodeName is how long the name of a node can be.
+// maxNodeName is the maximum length of a node's name, in bytes.
 const maxNodeName = 253
 
 // HolderKey returns the key of the Service that a claim names as a holder.
@@ -59,8 +59,8 @@ func HolderKey(h v1beta1.ClaimHolder) lb.ServiceKey {
 	return lb.ServiceKey{Namespace: h.Namespace, Name: h.Name}
 }
 
-// HolderTerms returns the terms on which a holder shares the address of its claim. It returns an
-// error if its ports are invalid, since it is then unknown which Services may share the address.
+// HolderTerms returns the terms on which a holder shares the address of a claim. It returns an error if the
+// ports of the holder are invalid: then it is not known which Services may share the address.
 func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Sharing, error) {
 	if claim.Spec.SharingKey == "" {
 		return lb.Sharing{}, nil
@@ -72,8 +72,7 @@ func HolderTerms(claim *v1beta1.IPAddressClaim, h v1beta1.ClaimHolder) (lb.Shari
 	return lb.Sharing{Key: claim.Spec.SharingKey, Traffic: h.TrafficPolicy, Ports: ports}, nil
 }
 
-// ClaimHolderOf returns the item of spec.holders for a Service that has the address of a claim
-// on these terms.
+// ClaimHolderOf returns the item of spec.holders for a Service that shares the address on these terms.
 func ClaimHolderOf(svc *corev1.Service, terms lb.Sharing) v1beta1.ClaimHolder {
 	return v1beta1.ClaimHolder{
 		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID,

@@ -11,11 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/routes"
 )
 
-// largeMarker is the first part of a large community.
+// largeMarker is the text before the first colon of a large community.
 const largeMarker = "large"
 
-// wellKnown are the well-known communities by name (IANA, "BGP Well-known
-// Communities").
+// wellKnown has the well-known communities by name (IANA, "BGP Well-known Communities").
 var wellKnown = map[string]routes.Community{
 	"graceful-shutdown":   routes.GracefulShutdown,
 	"accept-own":          0xFFFF0001,
@@ -30,13 +29,13 @@ var wellKnown = map[string]routes.Community{
 
 // AnyCommunity is a standard (RFC 1997) or a large community (RFC 8092).
 type AnyCommunity struct {
-	// IsLarge means that Large is set; otherwise Standard is.
+	// IsLarge means that Large is set. Otherwise Standard is set.
 	IsLarge  bool
 	Standard routes.Community
 	Large    routes.LargeCommunity
 }
 
-// String returns the community in numbers, in the form that ParseCommunity reads.
+// String returns the community as numbers, in the form that ParseCommunity reads.
 func (c AnyCommunity) String() string {
 	if c.IsLarge {
 		return fmt.Sprintf("%s:%d:%d:%d", largeMarker, c.Large.Global, c.Large.Local1, c.Large.Local2)
@@ -44,8 +43,7 @@ func (c AnyCommunity) String() string {
 	return fmt.Sprintf("%d:%d", c.Standard>>16, c.Standard&0xFFFF)
 }
 
-// ParseCommunity parses a community in numbers, "65000:100" or "large:65000:1:2", or
-// by its well-known name.
+// ParseCommunity parses a community: numbers, as in "65000:100" or "large:65000:1:2", or a well-known name.
 func ParseCommunity(s string) (AnyCommunity, error) {
 	if c, ok := wellKnown[s]; ok {
 		return AnyCommunity{Standard: c}, nil
@@ -83,9 +81,9 @@ func parseNumbers(s string, parts []string, bits int) ([]uint32, error) {
 // CommunityAliases are the communities that Community objects define, by name.
 type CommunityAliases map[string]AnyCommunity
 
-// ParseCommunities reads all Community objects together. If two objects define a name,
-// the older object wins. The errors are by the name of the object; the valid names of
-// an object with an error can be used nevertheless.
+// ParseCommunities reads all Community objects together. If two objects define the same name, the definition in
+// the older object counts. The errors are by the name of the object. If an object has an error, its valid names
+// can still be used.
 func ParseCommunities(objects []v1beta1.Community) (CommunityAliases, map[string]*SpecError) {
 	byAge := make([]*v1beta1.Community, 0, len(objects))
 	for i := range objects {
@@ -110,7 +108,7 @@ func ParseCommunities(objects []v1beta1.Community) (CommunityAliases, map[string
 			case taken && older == object.Name:
 				refuse(v1beta1.ReasonDuplicateAlias, "the name %q is twice in the Community %s", item.Name, object.Name)
 			case taken:
-				refuse(v1beta1.ReasonDuplicateAlias, "the name %q of the Community %s is also in the Community %s, which is older and has it", item.Name, object.Name, older)
+				refuse(v1beta1.ReasonDuplicateAlias, "the name %q of the Community %s is already defined in the Community %s, which is older", item.Name, object.Name, older)
 			default:
 				aliases[item.Name], owner[item.Name] = value, object.Name
 			}
@@ -133,8 +131,7 @@ func parseAlias(item v1beta1.CommunityAlias) (AnyCommunity, error) {
 	return value, nil
 }
 
-// resolve returns the community that an item of spec.communities of an advertisement
-// names.
+// resolve returns the community for an item of spec.communities of an advertisement.
 func (a CommunityAliases) resolve(item v1beta1.CommunityReference) (AnyCommunity, *SpecError) {
 	name := string(item)
 	if value, ok := a[name]; ok {
@@ -147,5 +144,5 @@ func (a CommunityAliases) resolve(item v1beta1.CommunityReference) (AnyCommunity
 	case strings.Contains(name, ":"):
 		return value, &SpecError{Reason: v1beta1.ReasonInvalidCommunity, err: err}
 	}
-	return value, &SpecError{Reason: v1beta1.ReasonUnknownCommunity, err: fmt.Errorf("no Community has the name %q, and it is not well known", name)}
+	return value, &SpecError{Reason: v1beta1.ReasonUnknownCommunity, err: fmt.Errorf("%q is neither a name in a Community nor a well-known community", name)}
 }

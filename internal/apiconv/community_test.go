@@ -98,13 +98,13 @@ func TestParseCommunities(t *testing.T) {
 			name:    "the older object has a name that is in two",
 			objects: []v1beta1.Community{communityObject("a", time.Hour, "x", "1:1", "y", "1:2"), communityObject("b", 2*time.Hour, "x", "2:2")},
 			want:    map[string]string{"x": "2:2", "y": "1:2"},
-			refused: map[string]refusal{"a": {v1beta1.ReasonDuplicateAlias, `spec.communities[0]: the name "x" of the Community a is also in the Community b, which is older and has it`}},
+			refused: map[string]refusal{"a": {v1beta1.ReasonDuplicateAlias, `spec.communities[0]: the name "x" of the Community a is already defined in the Community b, which is older`}},
 		},
 		{
 			name:    "of the same age, the first by name",
 			objects: []v1beta1.Community{communityObject("b", 0, "x", "2:2"), communityObject("a", 0, "x", "1:1")},
 			want:    map[string]string{"x": "1:1"},
-			refused: map[string]refusal{"b": {v1beta1.ReasonDuplicateAlias, `spec.communities[0]: the name "x" of the Community b is also in the Community a, which is older and has it`}},
+			refused: map[string]refusal{"b": {v1beta1.ReasonDuplicateAlias, `spec.communities[0]: the name "x" of the Community b is already defined in the Community a, which is older`}},
 		},
 		{
 			name:    "a value that is no community takes only its own name away",

@@ -7,23 +7,25 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ServiceEndpoints are the endpoints of Services that serve, by family.
+// ServiceEndpoints has the usable endpoints of Services, by Service and family.
 type ServiceEndpoints map[lb.ServiceKey]map[lb.Family]eligibility.Endpoints
 
-// endpointsKey is the key by which the endpoints of EndpointSlices are added up.
+// endpointsKey is the key under which ParseEndpoints counts the endpoints of EndpointSlices.
 type endpointsKey struct {
 	service lb.ServiceKey
 	family  lb.Family
 }
 
-// endpointSets are the endpoints that are ready, and those that are not ready but still
-// serve while they terminate.
-type endpointSets struct{ ready, serving eligibility.Endpoints }
+// endpointSets has the endpoints of a Service and family.
+type endpointSets struct {
+	ready   eligibility.Endpoints
+	serving eligibility.Endpoints // endpoints that are not ready, and still serve while they terminate
+}
 
-// ParseEndpoints reads the EndpointSlices of Services, also those that PackEndpoints has changed.
-// Like kube-proxy, it counts the endpoints that are ready or, if a Service has none of a family,
-// those that terminate and still serve. All endpoints of a slice on one node count as one.
-// Endpoints on nodes without a name in the parameter nodes count in Serving, but not in Nodes.
+// ParseEndpoints reads the EndpointSlices of Services, packed or not. Like kube-proxy, it counts the ready
+// endpoints of each family. If a Service has no ready endpoint of a family, it counts the endpoints that still
+// serve while they terminate. All endpoints of a slice on the same node count as one. An endpoint on a node
+// that is not in nodes counts in Serving, but not in Nodes.
 func ParseEndpoints(slices []discoveryv1.EndpointSlice, nodes NodeNames) ServiceEndpoints {
 	found := map[endpointsKey]*endpointSets{}
 	for i := range slices {

@@ -11,12 +11,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// MaxExternalIPs is how many items of spec.externalIPs of a Service are read.
+// MaxExternalIPs is how many items of a Service's spec.externalIPs are read.
 const MaxExternalIPs = 64
 
-// ExternalIPs returns the addresses in spec.externalIPs, sorted, each once; more means that
-// the list has further items that were not read. It parses the items like kube-proxy: numbers
-// with leading zeros are decimal, and an IPv4 address mapped into IPv6 is an IPv4 address.
+// ExternalIPs returns the addresses in spec.externalIPs, sorted and without repetitions. more means that the
+// list has further items, which were not read. ExternalIPs parses the items as kube-proxy does: numbers with
+// leading zeros are decimal, and an IPv4 address mapped into IPv6 is an IPv4 address.
 func ExternalIPs(svc *corev1.Service) (addresses []netip.Addr, more bool) {
 	items := svc.Spec.ExternalIPs
 	for _, item := range items[:min(len(items), MaxExternalIPs)] {
@@ -28,14 +28,14 @@ func ExternalIPs(svc *corev1.Service) (addresses []netip.Addr, more bool) {
 	return slices.Compact(addresses), len(items) > MaxExternalIPs
 }
 
-// trimExternalIPs keeps one item more than ExternalIPs reads, so that ExternalIPs can report
-// that there are more.
+// trimExternalIPs returns the items that ExternalIPs reads and one more, so that ExternalIPs can report that the
+// list has further items.
 func trimExternalIPs(items []string) []string {
 	return slices.Clone(items[:min(len(items), MaxExternalIPs+1)])
 }
 
-// TrimToExternalIPs returns the fields that lbstack reads of a Service that is not of type
-// LoadBalancer: its externalIPs, and the condition about them.
+// TrimToExternalIPs returns the fields that lbstack reads of Services of other types than LoadBalancer:
+// spec.externalIPs, and the condition about these addresses.
 func TrimToExternalIPs(svc *corev1.Service) *corev1.Service {
 	kept := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
 		Namespace: svc.Namespace, Name: svc.Name, UID: svc.UID, ResourceVersion: svc.ResourceVersion, Generation: svc.Generation,

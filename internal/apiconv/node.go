@@ -12,27 +12,26 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reason and message that the kubelet sets in the Ready condition while its node shuts down.
+// The kubelet sets this reason and this message in the condition Ready while its node shuts down.
 const (
 	reasonKubeletNotReady = "KubeletNotReady"
 	messageShuttingDown   = "node is shutting down"
 )
 
-// DrainPolicy decides which nodes drain: those that have a taint, a label or an annotation
-// with one of the keys. A label or annotation with the value "false" does not count.
+// DrainPolicy decides which nodes drain: nodes with a taint, a label or an annotation whose key is in one of the
+// lists. A label or annotation with the value "false" does not count.
 type DrainPolicy struct {
-	// Taints, Labels and Annotations are keys.
+	// Taints, Labels and Annotations are lists of keys.
 	Taints, Labels, Annotations []string
-	// IgnoreExcludeLabel: the label that excludes nodes from load balancers has no effect.
+	// IgnoreExcludeLabel means that the label which excludes nodes from load balancers has no effect.
 	IgnoreExcludeLabel bool
 }
 
-// defaultDrainKey is the key of each list that the stack does not set. The CRD has the
-// same default.
+// defaultDrainKey is the only key in each list that the stack does not set. The CRD has the same default.
 const defaultDrainKey = "lbstack.io/drain"
 
-// ParseDrainPolicy reads spec.drain and spec.nodes of a LoadBalancerStack; nil: there is
-// no stack.
+// ParseDrainPolicy reads spec.drain and spec.nodes of a LoadBalancerStack. For nil, which means that there is no
+// stack, it returns the defaults.
 func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	if stack == nil {
 		stack = &v1beta1.LoadBalancerStack{}
@@ -44,7 +43,8 @@ func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	}
 }
 
-// drainKeys reads a list of keys. An empty list that is set drains no node.
+// drainKeys reads a list of keys. A list that is not set has the default key. A list that is set and empty drains
+// no node.
 func drainKeys(keys []v1beta1.DrainKey) []string {
 	if keys == nil {
 		return []string{defaultDrainKey}
@@ -68,17 +68,17 @@ func ParseNode(node *corev1.Node, policy DrainPolicy) eligibility.Node {
 	}
 }
 
-// maxNodeAddresses bounds how many addresses a node can report as its own. Its kubelet writes
-// them, and nodes are not trusted.
+// maxNodeAddresses is how many of a node's own addresses are read. The limit is needed since the kubelet of the
+// node writes them, and nodes are not trusted.
 const maxNodeAddresses = 16
 
-// ownAddresses returns the addresses of the node itself, sorted, each once.
+// ownAddresses returns the addresses of the node itself, sorted and without repetitions.
 func ownAddresses(node *corev1.Node) []netip.Addr {
 	return slices.SortedFunc(slices.Values(NodeAddresses(node)), netip.Addr.Compare)
 }
 
-// addressesOf returns the first maxNodeAddresses different addresses of some types, in the order of
-// status.addresses. Names and ranges are left out.
+// addressesOf returns the addresses of the given types, in the order of status.addresses and without
+// repetitions, but at most maxNodeAddresses. It leaves out names and ranges.
 func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Addr {
 	var list []netip.Addr
 	for _, a := range node.Status.Addresses {
@@ -96,10 +96,10 @@ func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Add
 	return list
 }
 
-// whyExcluded returns why a node is to announce nothing, as the part of a sentence that
-// follows its name. keeps means that it keeps announcing an address while no other node may
-// announce it: neither the label nor the condition of a network plugin stops traffic that
-// arrives at the node.
+// whyExcluded returns why a node is to announce nothing, as the part of a sentence that follows the name of the
+// node. keeps means that the node still announces an address while no other node may announce that address. This
+// is useful, since neither the label nor the condition of a network plugin stops traffic that arrives at the
+// node.
 func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
 		return "has the taint " + corev1.TaintNodeOutOfService, false
@@ -108,7 +108,7 @@ func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool)
 		return "has the label " + corev1.LabelNodeExcludeBalancers, true
 	}
 	if c := nodeCondition(node, corev1.NodeNetworkUnavailable); c != nil && c.Status == corev1.ConditionTrue {
-		return "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", true
+		return "has the condition NetworkUnavailable, which its network plugin removes when the network of its pods works", true
 	}
 	return "", false
 }
@@ -142,6 +142,6 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 	return &node.Status.Conditions[i]
 }
 
-// InternalIPs returns the addresses of type InternalIP of a node, in the order of
-// status.addresses. Names and ranges are left out.
+// InternalIPs returns the addresses of the type InternalIP of a node, in the order of status.addresses. It leaves
+// out names and ranges.
 func InternalIPs(node *corev1.Node) []netip.Addr { return addressesOf(node, corev1.NodeInternalIP) }

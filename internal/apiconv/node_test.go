@@ -40,7 +40,7 @@ func TestParseNode(t *testing.T) {
 			eligibility.Node{Excluded: "has the label node.kubernetes.io/exclude-from-external-load-balancers", KeepsAnnounced: true}},
 		{"a node out of service is excluded", tainted(corev1.TaintNodeOutOfService), eligibility.Node{Excluded: "has the taint node.kubernetes.io/out-of-service"}},
 		{"a node without a network is excluded", condition(corev1.NodeNetworkUnavailable, corev1.ConditionTrue, "", ""),
-			eligibility.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin takes away when pods can be reached there", KeepsAnnounced: true}},
+			eligibility.Node{Excluded: "has the condition NetworkUnavailable, which its network plugin removes when the network of its pods works", KeepsAnnounced: true}},
 		{"a node with a network is not", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "", ""), eligibility.Node{}},
 		{"a taint drains", tainted("maintenance"), eligibility.Node{Draining: true}},
 		{"another taint does not", tainted("gpu"), eligibility.Node{}},

@@ -12,16 +12,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// NodeAddresses returns the node's own addresses, of the types InternalIP and
-// ExternalIP. The kubelet writes them, and the API server accepts any text there: CIDRs,
-// ranges and names are left out.
+// NodeAddresses returns the node's own addresses, which have the type InternalIP or ExternalIP. The kubelet writes
+// them, and the API server accepts any text there. NodeAddresses therefore leaves out names and ranges.
 func NodeAddresses(node *corev1.Node) []netip.Addr {
 	return addressesOf(node, corev1.NodeInternalIP, corev1.NodeExternalIP)
 }
 
-// NodeNetworks returns the networks of a node whose addresses pools cannot give: its addresses,
-// the networks of its pods, and the addresses and subnets that its speaker reports. state is nil
-// if the node has no SpeakerState. Invalid addresses and prefixes are left out.
+// NodeNetworks returns the addresses and networks of a node that pools must not give: the addresses of the node,
+// the networks of its pods, and the addresses and subnets that its speaker reports. state is nil if the node has
+// no SpeakerState. NodeNetworks leaves out invalid addresses and prefixes.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
 		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,
@@ -40,7 +39,7 @@ func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	return n
 }
 
-// ServiceNetworks returns the ranges of cluster IPs of Services. Invalid prefixes are left out.
+// ServiceNetworks returns the ranges from which Services get their cluster IPs. It leaves out invalid prefixes.
 func ServiceNetworks(networks []networkingv1.ServiceCIDR) (list []ipam.TakenRange) {
 	for i := range networks {
 		for _, cidr := range networks[i].Spec.CIDRs {

@@ -12,24 +12,23 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Tenants can write any number of EndpointSlices, and most of these belong to no Service of
-// type LoadBalancer. Caches therefore store an EndpointSlice in a packed form: one entry of
-// packedSize bytes for all endpoints on one node, with a hash of the node's name and the
-// flags. An endpoint costs at most 9 bytes, however long its names are, and the slice need
-// not be read again when its Service or its node becomes known later. The 64-bit hash need
-// not resist attacks: a tenant who could find a colliding name could as well write the name
-// of the node.
+// Tenants can write any number of EndpointSlices, and most of these belong to no Service of type LoadBalancer.
+// Caches therefore store an EndpointSlice in a packed form. The packed form has one entry of packedSize bytes for
+// all endpoints on a node: a hash of the node's name, and the flags. An endpoint thus costs at most 9 bytes,
+// however long its names are. The slice need not be read again when its Service or its node becomes known later.
+//
+// The 64-bit hash need not resist attacks: a tenant who finds a name with the same hash as a node's name gains
+// nothing over writing the name of that node.
 const (
 	packedSize = 9
-	// packedMark is the first byte of the packed form. No address of an endpoint begins
-	// with it.
+	// packedMark is the first byte of the packed form. No address of an endpoint begins with this byte.
 	packedMark = "\x00"
 
-	packedReady, packedServing = 1, 2 // flags of an entry
+	// packedReady and packedServing are the flags of an entry.
+	packedReady, packedServing = 1, 2
 )
 
-// PackEndpoints returns the packed form of an EndpointSlice. It returns a packed slice
-// unchanged.
+// PackEndpoints returns the packed form of an EndpointSlice. A slice that is packed already stays unchanged.
 func PackEndpoints(slice *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	if _, is := packedEntries(slice); is {
 		return slice
@@ -71,7 +70,7 @@ func packEntries(endpoints []discoveryv1.Endpoint) string {
 	return string(entries)
 }
 
-// packedEntries returns the entries of a packed slice; false: it is not packed.
+// packedEntries returns the entries of a packed slice; false: the slice is not packed.
 func packedEntries(slice *discoveryv1.EndpointSlice) (entries string, is bool) {
 	if len(slice.Endpoints) != 1 || len(slice.Endpoints[0].Addresses) != 1 {
 		return "", false
@@ -94,7 +93,7 @@ func HasEndpointOn(slice *discoveryv1.EndpointSlice, node lb.NodeName) (has bool
 	return has
 }
 
-// NodeNames are the names of the nodes by their hash in packed endpoints.
+// NodeNames has the names of nodes, by the hash that stands for the name in packed endpoints.
 type NodeNames map[uint64]lb.NodeName
 
 // Add adds a name.
@@ -103,7 +102,7 @@ func (n NodeNames) Add(name lb.NodeName) { n[hashNode(name)] = name }
 // Remove removes a name.
 func (n NodeNames) Remove(name lb.NodeName) { delete(n, hashNode(name)) }
 
-// hashNode is FNV-1a (RFC 9923).
+// hashNode returns the 64-bit FNV-1a hash (RFC 9923) of a node's name.
 func hashNode(name lb.NodeName) uint64 {
 	hash := uint64(14695981039346656037)
 	for i := range len(name) {

@@ -12,22 +12,21 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// PoolError is what is wrong with an IPAddressPool. The pool gives no addresses
-// until that is corrected.
+// PoolError is an error in an IPAddressPool. The pool gives no addresses until the error is corrected.
 type PoolError struct {
-	// Reason of the pool's Ready condition.
+	// Reason is the reason of the pool's condition Ready.
 	Reason string
 	err    error
 }
 
-// Error returns which field is wrong, and how.
+// Error returns a text with the field and the error in it.
 func (e *PoolError) Error() string { return e.err.Error() }
 
-// Unwrap returns what is wrong with the field.
+// Unwrap returns the error with the same text.
 func (e *PoolError) Unwrap() error { return e.err }
 
-// ParsePool reads an IPAddressPool. If a field is invalid it returns the error
-// and a pool with the valid fields, which is marked Unusable.
+// ParsePool reads an IPAddressPool. If a field is invalid, it returns an error, and a pool that has the valid
+// fields and the text of the error in Unusable.
 func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	spec := &object.Spec
 	p := ipam.Pool{
@@ -61,8 +60,8 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	return p, nil
 }
 
-// parseRanges returns the valid ranges, and the first error. The valid ranges
-// of an invalid pool still belong to that pool.
+// parseRanges returns the valid ranges, and the first error. The valid ranges of an invalid pool still belong to
+// that pool.
 func parseRanges(items []v1beta1.AddressRange, field string) (ranges []lb.Range, err error) {
 	ranges = make([]lb.Range, 0, len(items))
 	for i, item := range items {

@@ -15,7 +15,7 @@ import (
 	"github.com/lbstack/lbstack/internal/reports"
 )
 
-// SpeakerReport reads a SpeakerState. Invalid addresses and prefixes are left out.
+// SpeakerReport reads a SpeakerState. It leaves out invalid addresses and prefixes.
 func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	r := reports.Report{Node: lb.NodeName(state.Name), Stopped: state.Status.Phase == v1beta1.SpeakerStopped}
 	r.MissingBounded = len(state.Status.MissingSpeakers) == maxMissing
@@ -54,7 +54,7 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	if c := meta.FindStatusCondition(state.Status.Conditions, v1beta1.ConditionReady); c != nil && c.Reason == v1beta1.ReasonStandby {
 		r.Standby, _, _ = strings.Cut(c.Message, ":")
 	} else if state.Status.Phase == v1beta1.SpeakerIsolated {
-		r.Standby = "its speaker has lost all others at once and is silent"
+		r.Standby = "its speaker lost all other speakers at once and announces nothing"
 	} else if state.Status.Phase == v1beta1.SpeakerDraining {
 		r.Standby = "the node drains"
 	}
@@ -72,14 +72,14 @@ func SpeakerReport(state *v1beta1.SpeakerState) reports.Report {
 	return r
 }
 
-// maxMissing is how many missing speakers a SpeakerState lists at most.
+// maxMissing is the maximum number of missing speakers in a SpeakerState.
 const maxMissing = 256
 
-// maxInterfaces is how many interfaces a SpeakerState lists at most.
+// maxInterfaces is the maximum number of interfaces in a SpeakerState.
 const maxInterfaces = 256
 
-// SpeakerLinks reads the interfaces of a speaker. bounded means that the list is full, so
-// that the node may have further interfaces.
+// SpeakerLinks reads the interfaces of a speaker. bounded means that the list is full, so that the node may have
+// further interfaces.
 func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded bool) {
 	list := state.Status.Interfaces
 	for i := range list {
@@ -99,8 +99,8 @@ func SpeakerLinks(state *v1beta1.SpeakerState) (parsed []reports.Link, bounded b
 	return parsed, len(list) >= maxInterfaces
 }
 
-// SpeakerRoutes reads the routes that a node announces to routers from one of its slices.
-// Invalid prefixes and routes without peers are left out.
+// SpeakerRoutes reads a slice with routes that a node announces to routers. It leaves out invalid prefixes and
+// routes without peers.
 func SpeakerRoutes(slice *v1beta1.SpeakerRouteSlice) (lb.NodeName, []reports.Route) {
 	var routes []reports.Route
 	for _, listed := range slice.Routes {

@@ -114,13 +114,13 @@ func TestInvalidRequestNamesFieldAndReason(t *testing.T) {
 		{name: "an annotation that is no address", svc: annotated("lbstack.io/load-balancer-ips", "10.0.0.1,web.example"), want: `annotation lbstack.io/load-balancer-ips: "web.example" is not an IP address`},
 		{name: "a comma at the end", svc: annotated("lbstack.io/load-balancer-ips", "10.0.0.1,"), want: `annotation lbstack.io/load-balancer-ips: "" is not an IP address`},
 		{name: "one address twice", svc: annotated("lbstack.io/load-balancer-ips", "2001:db8::1, 2001:DB8::1"), want: "annotation lbstack.io/load-balancer-ips: 2001:db8::1 is there twice"},
-		{name: "one address too many", svc: annotated("metallb.universe.tf/loadBalancerIPs", many(33)), want: "annotation metallb.universe.tf/loadBalancerIPs: a Service can ask for 32 addresses and this one asks for 33"},
+		{name: "one address too many", svc: annotated("metallb.universe.tf/loadBalancerIPs", many(33)), want: "annotation metallb.universe.tf/loadBalancerIPs: a Service can request at most 32 addresses, and this Service requests 33"},
 		{name: "RequireDualStack where there is one family", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv6Protocol),
 			want: "spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only IPv6: the cluster gave the Service one family"},
 		{name: "RequireDualStack where one family stands twice", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv4Protocol, corev1.IPv4Protocol),
 			want: "spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only IPv4: the cluster gave the Service one family"},
 		{name: "a sharing key that is too long", svc: annotated("lbstack.io/allow-shared-ip", strings.Repeat("k", 1025)),
-			want: "annotation lbstack.io/allow-shared-ip: the key has 1025 bytes; 1024 are the most: use a shorter one"},
+			want: "annotation lbstack.io/allow-shared-ip: the key has 1025 bytes, but at most 1024 bytes are allowed: use a shorter key"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,13 +17,17 @@ import (
 	"github.com/lbstack/lbstack/internal/rollout"
 )
 
-// Bounds of status.rollout.
 const (
+	// defaultStepTimeout is the default of spec.speaker.rollout.stepTimeoutSeconds.
 	defaultStepTimeout = 300 * time.Second
-	maxFailure         = 1024
-	maxSkipped         = 64
-	maxSkippedMessage  = 512
-	maxSessions        = 128
+	// maxFailure is the maximum length of status.rollout.failure, in bytes.
+	maxFailure = 1024
+	// maxSkipped is the maximum number of nodes in status.rollout.skipped.
+	maxSkipped = 64
+	// maxSkippedMessage is the maximum length of the message about such a node, in bytes.
+	maxSkippedMessage = 512
+	// maxSessions is the maximum number of sessions of a node in status.rollout.currentNodes.
+	maxSessions = 128
 )
 
 // RolloutSettings reads spec.speaker.rollout, with its defaults.
@@ -45,7 +49,7 @@ func RolloutSettings(spec v1beta1.RolloutSpec) rollout.Settings {
 	return s
 }
 
-// RolloutStored reads status.rollout of a stack; nil gives the zero value.
+// RolloutStored reads status.rollout of a stack. For nil it returns the zero value.
 func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	if status == nil {
 		return rollout.Stored{}
@@ -72,7 +76,7 @@ func RolloutStored(status *v1beta1.RolloutStatus) rollout.Stored {
 	return s
 }
 
-// RolloutStatus returns status.rollout. RolloutStored reads s from it again.
+// RolloutStatus returns status.rollout, from which RolloutStored reads s again.
 func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta1.RolloutStatus {
 	status := &v1beta1.RolloutStatus{
 		Phase: v1beta1.RolloutPhase(s.Phase), Revision: v1beta1.RolloutRevision(s.Revision.String()), GoodRevision: v1beta1.RolloutRevision(s.Good.String()),
@@ -103,8 +107,7 @@ func RolloutStatus(s rollout.Stored, p rollout.Progress, message string) *v1beta
 	return status
 }
 
-// parseRevision reads the name of a revision; an invalid name gives the zero
-// value.
+// parseRevision reads the name of a revision. For an invalid name it returns the zero value.
 func parseRevision(name v1beta1.RolloutRevision) rollout.Revision {
 	controller, speaker, ok := strings.Cut(string(name), "-")
 	if !ok {
@@ -113,8 +116,7 @@ func parseRevision(name v1beta1.RolloutRevision) rollout.Revision {
 	return rollout.Revision{Controller: rollout.Hash(controller), Speaker: rollout.Hash(speaker)}
 }
 
-// RolloutReport reads the fields of a SpeakerState that a rollout depends
-// on.
+// RolloutReport reads the fields of a SpeakerState on which a rollout depends.
 func RolloutReport(state *v1beta1.SpeakerState) *rollout.Report {
 	r := &rollout.Report{Sessions: map[bgp.PeerName]bool{}, Addresses: int(state.Status.AddressCount), Routes: int(state.Status.RouteCount), Isolated: state.Status.Phase == v1beta1.SpeakerIsolated, Draining: state.Status.Phase == v1beta1.SpeakerDraining}
 	if at := state.Status.StartedAt; at != nil {

@@ -19,14 +19,15 @@ import (
 // maxRequested is how many addresses a Service can request.
 const maxRequested = 32
 
-// The annotations that request a pool and addresses. The first one that is set
-// counts.
+// If a Service has several annotations of one list, the first one in the list counts.
 var (
+	// poolAnnotations are the annotations that request a pool.
 	poolAnnotations = []string{
 		v1beta1.AnnotationAddressPool,
 		v1beta1.AnnotationAddressPoolMetalLB,
 		v1beta1.AnnotationAddressPoolMetalLBOld,
 	}
+	// addressAnnotations are the annotations that request addresses.
 	addressAnnotations = []string{
 		v1beta1.AnnotationLoadBalancerIPs,
 		v1beta1.AnnotationLoadBalancerIPsMetalLB,
@@ -34,9 +35,8 @@ var (
 	}
 )
 
-// ParseRequest reads the request of a Service from its spec and its annotations;
-// namespaceLabels are the labels of its namespace. The error is a sentence for
-// the owner of the Service; the request then has the valid fields.
+// ParseRequest reads the request of a Service from its spec and its annotations. namespaceLabels are the labels of
+// its namespace. The text of an error is for the owner of the Service; the request then has the valid fields.
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
@@ -49,7 +49,7 @@ func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.
 	req.Terms, err = SharingTerms(svc)
 	req.Addresses, wrong = requestedAddresses(svc)
 	if LabelsCut(svc.Labels) {
-		err = fmt.Errorf("metadata.labels: a Service of type LoadBalancer can have %d labels of %d bytes in all, and this one has more: take some away", maxLabels, maxLabelBytes)
+		err = fmt.Errorf("metadata.labels: a Service of type LoadBalancer can have at most %d labels, and at most %d bytes of labels: remove some labels", maxLabels, maxLabelBytes)
 	}
 	if err := cmp.Or(wrong, err); err != nil {
 		return req, err
@@ -102,7 +102,7 @@ func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
 		addresses = append(addresses, a)
 	}
 	if len(addresses) > maxRequested {
-		return nil, fmt.Errorf("annotation %s: a Service can ask for %d addresses and this one asks for %d", key, maxRequested, len(addresses))
+		return nil, fmt.Errorf("annotation %s: a Service can request at most %d addresses, and this Service requests %d", key, maxRequested, len(addresses))
 	}
 	return addresses, nil
 }
@@ -116,8 +116,7 @@ func firstAnnotation(svc *corev1.Service, keys []string) (key, value string) {
 	return "", ""
 }
 
-// serviceFamilies returns the families that the Service can use, in the order of
-// spec.ipFamilies.
+// serviceFamilies returns the families of a Service in the order of spec.ipFamilies, or IPv4 if the field has none.
 func serviceFamilies(svc *corev1.Service) []lb.Family {
 	var families []lb.Family
 	for _, f := range svc.Spec.IPFamilies {
@@ -135,8 +134,8 @@ func serviceFamilies(svc *corev1.Service) []lb.Family {
 	return families
 }
 
-// StatusAddresses returns the addresses in the status of a Service. It leaves
-// out host names and invalid addresses, which lbstack does not write.
+// StatusAddresses returns the addresses in the status of a Service. It leaves out host names and invalid addresses,
+// which lbstack does not write.
 func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for _, ingress := range svc.Status.LoadBalancer.Ingress {
@@ -147,8 +146,8 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// keptAddresses returns the addresses that a Service had when lbstack was removed. It leaves out what is
-// no address: anybody who may write the Service can edit the annotation.
+// keptAddresses returns the addresses that a Service had when lbstack was removed, from an annotation. It leaves
+// out invalid addresses, since anybody who may write the Service can edit the annotation.
 func keptAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for item := range strings.SplitSeq(svc.Annotations[v1beta1.AnnotationKeptAddresses], ",") {
@@ -159,8 +158,8 @@ func keptAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// SetKept writes addresses into the annotation that the next installation reads. Without addresses it
-// leaves the annotation, which an earlier try may have written.
+// SetKept sets the annotation with the addresses that the next installation reads. An empty list leaves the
+// annotation unchanged, since an earlier attempt of the removal may have set it.
 func SetKept(svc *corev1.Service, addresses []netip.Addr) {
 	var texts []string
 	for _, a := range addresses {
@@ -171,9 +170,9 @@ func SetKept(svc *corev1.Service, addresses []netip.Addr) {
 	}
 }
 
-// WithoutOwnData returns a copy of the Service without the data of lbstack: the
-// addresses in its status for which own is true, the annotation with their pool,
-// and the conditions AddressAllocated and Announced. Data of other writers stays.
+// WithoutOwnData returns a copy of the Service without the data of lbstack: the addresses in the status for which
+// own returns true, the annotation with the pools, and the conditions AddressAllocated and Announced. Data of other
+// writers stays.
 func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
@@ -186,8 +185,8 @@ func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Serv
 	return next
 }
 
-// ServedBy reports whether a Service is of type LoadBalancer and of the given
-// class; an empty class stands for Services without a class.
+// ServedBy reports whether a Service is of type LoadBalancer and has the given class. An empty class stands for a
+// Service without a class.
 func ServedBy(svc *corev1.Service, class string) bool {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false

@@ -14,29 +14,29 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Limits of an IPAddressClaim for the terms of sharing: bytes of the key, ports,
-// bytes of the traffic policy.
+// Limits of the fields of an IPAddressClaim for the terms of sharing.
 const (
-	maxSharingKey = 1024
-	maxPorts      = 1024
-	maxTraffic    = 1024
+	maxSharingKey = 1024 // bytes
+	maxPorts      = 1024 // ports of a holder
+	maxTraffic    = 1024 // bytes of the traffic policy
 )
 
+// sharingAnnotations are the annotations with a sharing key. The first one that is set counts.
 var sharingAnnotations = []string{
 	v1beta1.AnnotationAllowSharedIP,
 	v1beta1.AnnotationAllowSharedIPMetalLB,
 	v1beta1.AnnotationAllowSharedIPMetalLBOld,
 }
 
-// SharingTerms returns the terms on which a Service shares its addresses; the zero
-// value if it does not share them.
+// SharingTerms returns the terms on which a Service shares its addresses. It returns the zero value for a Service
+// that does not share them.
 func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	annotation, key := firstAnnotation(svc, sharingAnnotations)
 	if key == "" {
 		return lb.Sharing{}, nil
 	}
 	if len(key) > maxSharingKey {
-		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes; %d are the most: use a shorter one", annotation, len(key), maxSharingKey)
+		return lb.Sharing{}, fmt.Errorf("annotation %s: the key has %d bytes, but at most %d bytes are allowed: use a shorter key", annotation, len(key), maxSharingKey)
 	}
 	terms := lb.Sharing{Key: key, Traffic: trafficKey(svc)}
 	for _, port := range svc.Spec.Ports {
@@ -49,21 +49,20 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	slices.SortFunc(terms.Ports, lb.Port.Compare)
 	terms.Ports = slices.Compact(terms.Ports)
 	if len(terms.Ports) > maxPorts {
-		return lb.Sharing{}, fmt.Errorf("annotation %s: a Service that shares its address can have %d ports and this one has %d: split it", annotation, maxPorts, len(terms.Ports))
+		return lb.Sharing{}, fmt.Errorf("annotation %s: a Service that shares its address can have at most %d ports, and this Service has %d: split the Service", annotation, maxPorts, len(terms.Ports))
 	}
 	return terms, nil
 }
 
-// trafficKey returns a text that is equal for two Services only if the same nodes
-// serve them: empty for externalTrafficPolicy Cluster, the namespace and the
-// selector for Local.
+// trafficKey returns a text that is the same for two Services only if the same nodes serve both. It is empty for
+// externalTrafficPolicy Cluster, and has the namespace and the selector for Local.
 func trafficKey(svc *corev1.Service) string {
 	if svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
 		return ""
 	}
 	if len(svc.Spec.Selector) == 0 {
-		// The endpoints are made by hand, so that no other Service is known to
-		// have the same ones.
+		// A person or another program writes the endpoints. It is not known whether another Service has the
+		// same endpoints.
 		return fmt.Sprintf("(no selector of %s/%s)", svc.Namespace, svc.Name)
 	}
 	// String sorts the selector by key.

@@ -135,9 +135,9 @@ func TestTermsThatNoClaimCanHoldAreRefused(t *testing.T) {
 		want string
 	}{
 		{name: "a key that is too long", svc: annotated("metallb.io/allow-shared-ip", strings.Repeat("k", maxSharingKey+1)),
-			want: "annotation metallb.io/allow-shared-ip: the key has 1025 bytes; 1024 are the most: use a shorter one"},
+			want: "annotation metallb.io/allow-shared-ip: the key has 1025 bytes, but at most 1024 bytes are allowed: use a shorter key"},
 		{name: "too many ports", svc: sharing("k", cluster, nil, ports(maxPorts+1)...),
-			want: "annotation lbstack.io/allow-shared-ip: a Service that shares its address can have 1024 ports and this one has 1025: split it"},
+			want: "annotation lbstack.io/allow-shared-ip: a Service that shares its address can have at most 1024 ports, and this Service has 1025: split the Service"},
 		{name: "the longest key", svc: annotated("lbstack.io/allow-shared-ip", strings.Repeat("k", maxSharingKey))},
 		{name: "the most ports, some of them twice", svc: sharing("k", cluster, nil, append(ports(maxPorts), "1/UDP", "2/UDP")...)},
 		{name: "too many ports of a Service that shares with nobody", svc: sharing("", cluster, nil, ports(maxPorts+1)...)},

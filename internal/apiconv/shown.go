@@ -11,8 +11,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// HeldAddresses returns the addresses that these Services hold according to these
-// claims, sorted; see eligibility.ClaimHolder. Invalid claims are left out.
+// HeldAddresses returns the addresses that these Services hold according to these claims, sorted. It leaves out
+// invalid claims. See eligibility.ClaimHolder.
 func HeldAddresses(services []corev1.Service, claims []v1beta1.IPAddressClaim) []eligibility.Address {
 	balanced := make(map[lb.ServiceKey]*corev1.Service, len(services))
 	for i := range services {
@@ -47,14 +47,13 @@ func servicesHolding(claim *v1beta1.IPAddressClaim, address netip.Addr, services
 	return holders
 }
 
-// AdvertisedHolder converts a holder of a claim to the type that decides about
-// announcements.
+// AdvertisedHolder converts a holder of a claim to the type that decides whether the holder's address is announced.
 func AdvertisedHolder(h v1beta1.ClaimHolder) eligibility.ClaimHolder {
 	return eligibility.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
 
-// AdvertisedService returns the fields of a Service that decide how its addresses are
-// announced; namespace are the labels of its namespace.
+// AdvertisedService returns the fields of a Service that decide how its addresses are announced. The parameter
+// namespace has the labels of its namespace.
 func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoints ServiceEndpoints) eligibility.Service {
 	key := KeyOf(svc)
 	return eligibility.Service{
@@ -63,9 +62,8 @@ func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoin
 	}
 }
 
-// AdvertisedPool returns the fields of a pool that decide how its addresses are
-// announced. Invalid ranges are left out: the condition Ready of the pool reports
-// them.
+// AdvertisedPool returns the fields of a pool that decide how its addresses are announced. It leaves out invalid
+// ranges, which the condition Ready of the pool reports.
 func AdvertisedPool(pool *v1beta1.IPAddressPool) eligibility.Pool {
 	listed, _ := parseRanges(pool.Spec.Addresses, "spec.addresses")
 	excluded, _ := parseRanges(pool.Spec.ExcludeAddresses, "spec.excludeAddresses")

@@ -2,10 +2,9 @@ package apiconv
 
 import "fmt"
 
-// SpecError is what is wrong with the spec of an object. The documentation of the
-// function that returns it describes the consequence.
+// SpecError is an error in the spec of an object. The function that returns the error documents its consequence.
 type SpecError struct {
-	// Reason of the object's Ready condition.
+	// Reason is the reason of the object's condition Ready.
 	Reason string
 	err    error
 }
@@ -14,8 +13,8 @@ func specError(reason, field string, err error) *SpecError {
 	return &SpecError{Reason: reason, err: fmt.Errorf("%s: %w", field, err)}
 }
 
-// Error returns which field is wrong, and how.
+// Error returns a text with the field and the error in it.
 func (e *SpecError) Error() string { return e.err.Error() }
 
-// Unwrap returns what is wrong with the field.
+// Unwrap returns the error with the same text.
 func (e *SpecError) Unwrap() error { return e.err }

@@ -13,23 +13,24 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// Limits of what caches keep of an object that a tenant writes. The API server accepts
-// objects of some 1.5 MiB, which have room for more than a hundred thousand labels.
+// Limits of the fields that caches store of an object that a tenant writes. The API server accepts objects of
+// some 1.5 MiB, which have room for more than a hundred thousand labels.
 const (
-	maxLabels, maxLabelBytes            = 64, 8 << 10
-	maxUnknownAnnotations               = 32
-	maxAnnotationBytes                  = 4 << 10 // of the value of an annotation that lbstack reads
-	maxSelectorBytes, maxLoadBalancerIP = 8 << 10, 256
-	// cutKey marks labels of which TrimLabels kept only the first, and a selector of a Service
-	// that trimSelector replaced by its hash. The API server does not accept it as a key.
+	maxLabels             = 64
+	maxLabelBytes         = 8 << 10 // of all labels together
+	maxUnknownAnnotations = 32
+	maxAnnotationBytes    = 4 << 10 // of the value of an annotation that lbstack reads
+	maxSelectorBytes      = 8 << 10
+	maxLoadBalancerIP     = 256 // bytes
+	// cutKey is a key that marks shortened data: labels of which TrimLabels left some out, and a selector
+	// that trimSelector replaced by its hash. The API server does not accept this key in objects.
 	cutKey = ""
 )
 
-// annotationPrefixes are the prefixes of the annotations that lbstack reads of a Service.
+// annotationPrefixes are the prefixes of the annotations of a Service that lbstack reads.
 var annotationPrefixes = []string{"lbstack.io/", "metallb.io/", "metallb.universe.tf/"}
 
-// TrimMeta returns the metadata that lbstack reads of any object; labels are limited by
-// TrimLabels.
+// TrimMeta returns the metadata that lbstack reads of any object. TrimLabels limits the labels.
 func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
@@ -37,17 +38,17 @@ func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// NamespaceMeta returns the metadata that lbstack reads of a Namespace, with all labels:
-// administrators write them, and selectors of pools and advertisements must match the same
-// namespaces in a cache as in the API server.
+// NamespaceMeta returns the metadata that lbstack reads of a Namespace, with all labels. Labels of Namespaces need no
+// limit, since administrators write them. None may be left out, since the selectors of pools and advertisements
+// must match the same Namespaces in a cache as in the API server.
 func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	kept := TrimMeta(m)
 	kept.Labels = m.Labels
 	return kept
 }
 
-// TrimLabels returns all labels if they are within maxLabels and maxLabelBytes, otherwise only
-// the first, sorted by key. LabelsCut reports whether it left some out.
+// TrimLabels returns all labels if they are within maxLabels and maxLabelBytes. Otherwise it returns the first
+// labels in the order of their keys, and the mark that LabelsCut finds.
 func TrimLabels(labels map[string]string) map[string]string {
 	size := 0
 	for key, value := range labels {
@@ -67,16 +68,15 @@ func TrimLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
-// LabelsCut reports whether TrimLabels has left labels out.
+// LabelsCut reports whether TrimLabels left labels out.
 func LabelsCut(labels map[string]string) bool {
 	_, cut := labels[cutKey]
 	return cut
 }
 
-// TrimService returns the fields that the controller reads of a Service of type
-// LoadBalancer. Of a list or a text that is too long it keeps only the beginning, which
-// is still too long or invalid, so that what reads it (ParseRequest, SharingTerms,
-// ExternalIPs) reports that.
+// TrimService returns the fields that the controller reads of a Service of type LoadBalancer. It shortens a list or a
+// text that is too long. The shortened value is still too long or invalid, so that its reader (ParseRequest,
+// SharingTerms or ExternalIPs) reports the problem.
 func TrimService(svc *corev1.Service) *corev1.Service {
 	spec := &svc.Spec
 	kept := &corev1.Service{
@@ -97,8 +97,8 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 	return kept
 }
 
-// trimAnnotations returns the annotations that lbstack reads, and the keys of the first
-// maxUnknownAnnotations others with one of the prefixes: UnknownAnnotations reports them.
+// trimAnnotations returns the annotations that lbstack reads, and the keys of at most maxUnknownAnnotations others
+// with a prefix of lbstack or MetalLB. UnknownAnnotations reports the latter.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	unknown := 0
@@ -118,7 +118,7 @@ func trimAnnotations(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// trimSelector returns a selector, or a hash of a very long one: selectors are only
+// trimSelector returns a selector, or the hash of a very long selector. A hash is enough, since selectors are only
 // compared with each other.
 func trimSelector(selector map[string]string) map[string]string {
 	size := 0

@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// BFDProfile returns the result for a BFD profile, which depends on its own fields alone.
+// BFDProfile returns the result for a BFDProfile, which depends only on its own fields.
 func BFDProfile(profile *v1beta1.BFDProfile) Result {
 	p, err := apiconv.ParseBFDProfile(profile)
 	if err != nil {
-		return Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then existing sessions use the last valid profile, and new ones run without BFD, or do not begin if their BGPPeer sets strictBFD"}
+		return Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then existing sessions use the last valid profile, and new sessions run without BFD, or do not start if their BGPPeer sets strictBFD"}
 	}
 	slowest := max(p.Receive, p.Transmit)
 	return Result{Ready: true, Reason: v1beta1.ReasonProfileValid, Message: fmt.Sprintf(

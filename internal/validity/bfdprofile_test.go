@@ -19,7 +19,7 @@ func TestBFDProfile(t *testing.T) {
 		{"the slower side counts", v1beta1.BFDProfileSpec{TransmitIntervalMilliseconds: 1000, DetectMultiplier: 5}, Result{Ready: true, Reason: v1beta1.ReasonProfileValid,
 			Message: "the profile is valid: a lost path is detected within 5s if the router uses the same intervals"}},
 		{"an invalid multiplier", v1beta1.BFDProfileSpec{DetectMultiplier: 1}, Result{Reason: v1beta1.ReasonInvalidProfile,
-			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct it; until then existing sessions use the last valid profile, and new ones run without BFD, or do not begin if their BGPPeer sets strictBFD"}},
+			Message: "spec.detectMultiplier: 1 is not a number from 2 to 255: correct the field; until then existing sessions use the last valid profile, and new sessions run without BFD, or do not start if their BGPPeer sets strictBFD"}},
 	} {
 		if diff := cmp.Diff(tt.want, BFDProfile(&v1beta1.BFDProfile{Spec: tt.spec})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)

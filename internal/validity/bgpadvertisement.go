@@ -19,7 +19,7 @@ func BGPAdvertisements(o *Objects) map[string]Result {
 	in, wrong := newBGPInput(o)
 	results := in.check()
 	for name, err := range wrong {
-		results[name] = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then speakers announce by its last valid values, and speakers that start announce nothing by it"}
+		results[name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then running speakers use the last valid values, and speakers that start announce nothing by the advertisement"}
 	}
 	return results
 }
@@ -52,21 +52,21 @@ func newBGPInput(o *Objects) (*bgpInput, map[string]*apiconv.SpecError) {
 	return in, wrong
 }
 
-// bgpInput is what the results of valid BGPAdvertisements depend on.
+// bgpInput has the objects on which the results of valid BGPAdvertisements depend.
 type bgpInput struct {
-	// ads are those whose own fields are valid.
+	// ads are the advertisements whose own fields are valid.
 	ads   []routes.Advertisement
 	pools []eligibility.Pool
-	// listed are the addresses that each pool lists, including those that it does not give.
+	// listed has the ranges that each pool lists, also the ranges that the pool does not give.
 	listed map[lb.PoolName][]lb.Range
-	// peers are all BGPPeers; an invalid one is nil.
+	// peers has all BGPPeers; the entry of an invalid BGPPeer is nil.
 	peers map[bgp.PeerName]*bgp.Peer
 	nodes []eligibility.Node
-	// services are the labels of Services and of their namespaces.
+	// services have the labels of Services and of their namespaces.
 	services []eligibility.Service
 }
 
-// check returns the result for each of in.ads, by name.
+// check returns the result for each advertisement in in.ads, by name.
 func (in *bgpInput) check() map[string]Result {
 	results := map[string]Result{}
 	for i := range in.ads {
@@ -91,8 +91,8 @@ func (in *bgpInput) check() map[string]Result {
 	return results
 }
 
-// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not exist,
-// or its selectors select nothing.
+// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not exist, or
+// if one of its selectors selects no object.
 func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
@@ -109,9 +109,10 @@ func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// ignoredAttributes returns a sentence if none of the peers of an advertisement gets one of its attributes;
-// empty: each attribute goes to some peer. LOCAL_PREF is sent only to routers of the own autonomous
-// system, and the own ASN is only in the AS_PATH for others (RFC 4271 sections 5.1.5 and 5.1.2).
+// ignoredAttributes returns a sentence if an attribute of the advertisement is sent to none of its peers; empty:
+// each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers of the own autonomous system
+// (RFC 4271 section 5.1.5). The own ASN is only in the AS_PATH for routers of other autonomous systems (section
+// 5.1.2).
 func (in *bgpInput) ignoredAttributes(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
@@ -123,17 +124,17 @@ func (in *bgpInput) ignoredAttributes(ad *routes.Advertisement) string {
 	var what string
 	switch {
 	case ad.Attributes.LocalPref.Set && all(false):
-		what = "spec.localPref has no effect: routers of other autonomous systems get no LOCAL_PREF, and all peers of the advertisement are such: %s: remove it, or use med, asPathPrepend or communities"
+		what = "spec.localPref has no effect: all peers of the advertisement (%s) are in other autonomous systems, to which LOCAL_PREF is not sent; remove the field, or use med, asPathPrepend or communities"
 	case ad.Attributes.Prepend > 0 && all(true):
-		what = "spec.asPathPrepend has no effect: routers of the own autonomous system get an empty AS_PATH, and all peers of the advertisement are such: %s: remove it, or use localPref or med"
+		what = "spec.asPathPrepend has no effect: all peers of the advertisement (%s) are in the own autonomous system, to which an empty AS_PATH is sent; remove the field, or use localPref or med"
 	default:
 		return ""
 	}
 	return fmt.Sprintf(what, eligibility.Enumerate("BGPPeer", names))
 }
 
-// overhangWarning returns a warning, to append to the message, if the advertisement announces aggregates with
-// addresses that no Service may have; empty: it does not.
+// overhangWarning returns a warning for the end of the message if the advertisement announces an aggregate with
+// addresses that no Service may have; empty: it announces no such aggregate.
 func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	for i := range in.pools {
 		p := &in.pools[i]
@@ -142,14 +143,14 @@ func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 		}
 		if prefix, is := ad.AggregatePrefix(lb.Subtract(p.Listed, p.Excluded)); is {
 			return fmt.Sprintf(
-				"; packets to addresses of an aggregate, such as %s, that no Service has circle between routers and nodes unless the nodes drop them: see \"Packets that no Service takes\" in docs/routing.md", prefix)
+				"; packets to unused addresses of an aggregate such as %s loop between routers and nodes unless the nodes drop them: see \"Packets that no Service takes\" in docs/routing.md", prefix)
 		}
 	}
 	return ""
 }
 
-// tooWideAggregate returns a result with a reason if aggregates of a pool's addresses would contain addresses
-// that the pool does not list. The planner of the speakers decides by the same ranges.
+// tooWideAggregate returns a result with a reason if an aggregate for a pool would contain addresses that the pool
+// does not list. The route planner of the speakers uses the same ranges.
 func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
@@ -162,16 +163,16 @@ func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 				field += "V6"
 			}
 			return Result{Reason: v1beta1.ReasonAggregateTooWide, Message: fmt.Sprintf(
-				"%s %d makes %s of addresses of the pool %q, which does not list all of that: such addresses are announced as single routes: set a longer length, or add the rest to the pool",
+				"%s is %d, but the pool %[4]q does not list all addresses of the aggregate %[3]s. The pool's addresses in this aggregate are announced as single routes. Set a longer length, or add the missing addresses to the pool",
 				field, prefix.Bits(), prefix, p.Name)}
 		}
 	}
 	return Result{}
 }
 
-// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for
-// routes that both announce. Such routes get the highest value. The message names the advertisement
-// with the highest value.
+// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for a route
+// that both announce. Such a route gets the highest value. If there are several such advertisements, the message
+// names the one with the highest value.
 func (in *bgpInput) localPrefConflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
@@ -188,11 +189,11 @@ func (in *bgpInput) localPrefConflict(ad *routes.Advertisement) Result {
 	}
 	mine, theirs := ad.Attributes.LocalPref.Value, worst.Attributes.LocalPref.Value
 	return Result{Reason: v1beta1.ReasonLocalPrefConflict, Message: fmt.Sprintf(
-		"spec.localPref is %d, and that of the BGPAdvertisement %q, which is about some of the same routes, is %d: such routes have %d; set both to the same",
+		"spec.localPref is %d, but the BGPAdvertisement %q sets localPref to %d for some of the same routes: these routes get %d; set both fields to the same value",
 		mine, worst.Name, theirs, max(mine, theirs))}
 }
 
-// localPrefsDiffer reports whether two advertisements set different values of localPref for routes that both
+// localPrefsDiffer reports whether two advertisements set different values of localPref for a route that both
 // announce.
 func (in *bgpInput) localPrefsDiffer(x, y *routes.Advertisement) bool {
 	p, q := x.Attributes.LocalPref, y.Attributes.LocalPref
@@ -213,7 +214,7 @@ func (in *bgpInput) sharesService(x, y *routes.Advertisement) bool {
 	})
 }
 
-// sharesRoute reports whether both announce the addresses of a pool as prefixes of one length.
+// sharesRoute reports whether both advertisements announce addresses of the same pool with the same prefix length.
 func (in *bgpInput) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {
 		p := &in.pools[i]

@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// BGPPeers returns the result for each peer, by name. It does not check Secrets and sessions, which the
-// controller does. The result of a peer without a problem has no reason.
+// BGPPeers returns the result for each peer, by name. The result of a peer without a problem has no reason. The
+// controller itself checks Secrets and sessions.
 func BGPPeers(o *Objects) map[string]Result {
 	profiles, results := map[string]*v1beta1.BFDProfile{}, map[string]Result{}
 	for i := range o.Profiles {
@@ -43,9 +43,9 @@ func ProfileOf(peer *apiconv.BGPPeer, profiles map[string]*v1beta1.BFDProfile) R
 	if peer.BFDProfile == "" {
 		return Result{}
 	}
-	then := "until then sessions that have BFD keep it as it was, and others run without"
+	then := "until then sessions with BFD keep their settings, and other sessions run without BFD"
 	if peer.StrictBFD {
-		then = "until then sessions that have BFD keep it as it was, and there is no other session, as spec.strictBFD asks"
+		then = "until then sessions with BFD keep their settings, and no other session is opened, as spec.strictBFD requires"
 	}
 	object := profiles[peer.BFDProfile]
 	if object == nil {

@@ -5,8 +5,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Communities returns the result for each Community, by name. If two objects define an alias, the older one
-// wins, so that each result depends on all objects.
+// Communities returns the result for each Community, by name. If two objects define the same alias, the older object
+// wins. Each result therefore depends on all objects.
 func Communities(objects []v1beta1.Community) map[string]Result {
 	_, wrong := apiconv.ParseCommunities(objects)
 	results := map[string]Result{}
@@ -14,7 +14,7 @@ func Communities(objects []v1beta1.Community) map[string]Result {
 		name := objects[i].Name
 		results[name] = Result{Ready: true, Reason: v1beta1.ReasonCommunityValid, Message: "all names can be used"}
 		if err := wrong[name]; err != nil {
-			results[name] = Result{Reason: err.Reason, Message: err.Error() + "; the other names of the object count"}
+			results[name] = Result{Reason: err.Reason, Message: err.Error() + "; the other names of the object can be used"}
 		}
 	}
 	return results

@@ -20,8 +20,8 @@ func TestCommunities(t *testing.T) {
 	})
 	want := map[string]Result{
 		"a": {Ready: true, Reason: v1beta1.ReasonCommunityValid, Message: "all names can be used"},
-		"b": {Reason: v1beta1.ReasonDuplicateAlias, Message: `spec.communities[0]: the name "gold" of the Community b is also in the Community a, which is older and has it; the other names of the object count`},
-		"c": {Reason: v1beta1.ReasonInvalidCommunity, Message: `spec.communities[0]: "65000" is not a community: it must be like 65000:100, large:65000:1:2 or no-export; the other names of the object count`},
+		"b": {Reason: v1beta1.ReasonDuplicateAlias, Message: `spec.communities[0]: the name "gold" of the Community b is already defined in the Community a, which is older; the other names of the object can be used`},
+		"c": {Reason: v1beta1.ReasonInvalidCommunity, Message: `spec.communities[0]: "65000" is not a community: it must be like 65000:100, large:65000:1:2 or no-export; the other names of the object can be used`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)

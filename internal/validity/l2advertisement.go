@@ -17,7 +17,7 @@ func L2Advertisements(o *Objects) map[string]Result {
 		object := &o.L2Advertisements[i]
 		ad, err := apiconv.ParseAdvertisement(object)
 		if err != nil {
-			results[object.Name] = Result{Reason: err.Reason, Message: err.Error() + ": correct it; until then nothing is announced by the advertisement"}
+			results[object.Name] = Result{Reason: err.Reason, Message: err.Error() + ": correct the field; until then nothing is announced by the advertisement"}
 			continue
 		}
 		results[object.Name] = around.check(&ad)
@@ -25,21 +25,21 @@ func L2Advertisements(o *Objects) map[string]Result {
 	return results
 }
 
-// l2Input is what the results of valid L2Advertisements depend on.
+// l2Input has the objects on which the results of valid L2Advertisements depend.
 type l2Input struct {
 	pools []eligibility.Pool
 	nodes []eligibility.Node
-	// links are, by node, the interfaces that its running speaker can announce on.
+	// links has, for each node with a running speaker, the interfaces that the speaker can announce on.
 	links map[lb.NodeName]nodeLinks
 }
 
-// nodeLinks are the interfaces of a node.
+// nodeLinks has the interfaces of a node.
 type nodeLinks struct {
 	names map[string]bool
-	// subnets of the interfaces.
+	// subnets are the subnets of the interfaces.
 	subnets []lb.Range
-	// truncated: the list is as long as a SpeakerState allows, and the node may have further
-	// interfaces.
+	// truncated means that the node may have further interfaces: the list has the maximum length of a
+	// SpeakerState.
 	truncated bool
 }
 
@@ -73,21 +73,21 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	}
 	if names, checked := s.missingInterfaces(ad); len(names) > 0 {
 		return Result{Reason: v1beta1.ReasonUnknownInterface, Message: fmt.Sprintf(
-			"%s, which none of the nodes that the advertisement selects can announce on (%s): correct the name, or check that the interface is up; on its other interfaces the advertisement is in effect",
+			"%s, but none of the selected nodes can announce there (%s): correct the name, or check that the interface is up; on other interfaces the advertisement is in effect",
 			eligibility.Enumerate("spec.interfaces names", names), eligibility.Enumerate("checked:", checked))}
 	}
 	if pool, checked := s.withoutSubnet(ad); len(checked) > 0 {
 		return Result{Reason: v1beta1.ReasonNoSubnet, Message: fmt.Sprintf(
-			"spec.requireSubnet is set, and no interface of the nodes that the advertisement selects is in a subnet of the pool %q (%s): its addresses are not announced by the advertisement: give the nodes an address of the subnet, or set requireSubnet: false; for other pools the advertisement is in effect",
+			"spec.requireSubnet is set, but none of the selected nodes has an interface in a subnet of the pool %q (%s), so that its addresses are not announced. Give the nodes an address of the subnet, or set requireSubnet: false. For other pools the advertisement is in effect",
 			pool, eligibility.Enumerate("checked:", checked))}
 	}
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// withoutSubnet returns, for an advertisement with requireSubnet, the first of its pools (by name) that has
-// no address in a subnet of the checked nodes, and these nodes; no nodes: there is no such pool. An
-// advertisement that names and selects no pools applies to all pools, and some of these may be meant for
-// BGP only: one pool that it can announce is enough.
+// withoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no address
+// of the pool is in a subnet of the checked nodes. It also returns the checked nodes; no nodes: there is no such
+// pool. An advertisement that names and selects no pools applies to all pools, of which some may be meant for BGP
+// only. For such an advertisement one pool that it can announce is enough.
 func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
@@ -117,8 +117,8 @@ func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []l
 	return without, checked
 }
 
-// missingInterfaces returns the interfaces in spec.interfaces that no selected node reports, and the
-// nodes that were checked.
+// missingInterfaces returns the interfaces in spec.interfaces that none of the checked nodes reports, and the checked
+// nodes.
 func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, checked []lb.NodeName) {
 	if checked = s.checkedNodes(ad); len(checked) == 0 {
 		return nil, nil
@@ -131,9 +131,9 @@ func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []stri
 	return names, checked
 }
 
-// checkedNodes returns the nodes that the advertisement selects, that are not excluded, and whose
-// speakers report interfaces. If the list of one of them is truncated it returns none, since nothing is
-// known to be missing then.
+// checkedNodes returns the nodes that the advertisement selects, that are not excluded, and whose speakers report
+// interfaces. If the list of interfaces of such a node is truncated, it returns no nodes, since it is not known then
+// which interfaces are missing.
 func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (checked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]

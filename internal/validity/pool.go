@@ -12,18 +12,17 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// PoolResult is the result for a pool: whether it gives addresses, and why not.
+// PoolResult is the result for a pool: whether the pool gives addresses, and the reason if it does not.
 type PoolResult struct {
-	// Reason of the condition Ready, which is True with ReasonPoolReady, ReasonDraining and
-	// ReasonNoSubnet.
+	// Reason is the reason of the condition Ready. The method Ready returns the status of the condition.
 	Reason string
-	// Message of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string
-	// Foreign is status.foreign; the Reconciler sets it.
+	// Foreign is status.foreign. The reconciler of pools sets it.
 	Foreign []v1beta1.ForeignAddress
-	// Losses is status.foreignLosses; the Reconciler sets it.
+	// Losses is status.foreignLosses. The reconciler of pools sets it.
 	Losses []time.Time
-	// Conflicts of the pool, see ipam.Pool.
+	// Conflicts are the conflicts of the pool, see ipam.Pool.
 	Conflicts []ipam.Conflict
 }
 
@@ -32,10 +31,10 @@ func (v PoolResult) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
-// Pools converts the IPAddressPools of a cluster to pools for the allocator, sorted by name, and
-// returns the result for each. An invalid pool gives no addresses, but the valid ranges in its spec
-// still belong to it. An address that two pools list belongs to the older one. No pool gives
-// addresses in taken, unless these have ReportedOnly.
+// Pools converts the IPAddressPools of a cluster to pools for the allocator, sorted by name. It also returns the
+// result for each pool. An invalid pool gives no addresses, but the valid ranges in its spec still belong to it. An
+// address that two pools list belongs to the older pool. No pool gives addresses of the ranges in taken, except for
+// ranges with ReportedOnly.
 func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Pool, map[lb.PoolName]PoolResult) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
@@ -67,19 +66,19 @@ func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Poo
 func newPoolResult(p *ipam.Pool) PoolResult {
 	switch {
 	case p.GivesNothing():
-		return PoolResult{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add others to spec.addresses"}
+		return PoolResult{Reason: v1beta1.ReasonNothingToGive, Message: "all addresses of the pool are excluded, not given because of avoidBuggyIPs, or belong to something else (see the condition Conflict): add other addresses to spec.addresses"}
 	case p.Draining:
-		return PoolResult{Reason: v1beta1.ReasonDraining, Message: "the pool keeps what is given and gives nothing new, as spec.state asks"}
+		return PoolResult{Reason: v1beta1.ReasonDraining, Message: "the pool gives no new addresses, as spec.state requires; Services keep the addresses that they have"}
 	case whyNotReady(p) != "":
 		return PoolResult{Reason: whyNotReady(p), Message: "the pool gives only some of the addresses in spec.addresses (see the condition Conflict)"}
 	}
 	return PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// whyNotReady returns why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
-// it lists addresses that belong to something else. Conflicts with ReportedOnly do not count, since the
-// pool gives these addresses. Network and broadcast addresses of a node's subnet do not count either,
-// since every CIDR contains them.
+// whyNotReady returns the reason why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
+// the pool lists addresses that belong to something else. It returns an empty reason for a pool that is Ready. A
+// conflict with ReportedOnly does not count, since the pool gives these addresses. The network and broadcast
+// addresses of a node's subnet do not count either, since every CIDR contains such addresses.
 func whyNotReady(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {

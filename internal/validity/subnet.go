@@ -11,11 +11,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Network is the state that decides whether hosts on the local network can reach the addresses
-// of pools.
+// Network has the objects that decide whether hosts on the local network can reach the addresses of pools.
 type Network struct {
 	layer2 []eligibility.Advertisement
-	bgp    []eligibility.Scope // the scopes of BGPAdvertisements that have a BGPPeer
+	bgp    []eligibility.Scope // of BGPAdvertisements whose routes go to at least one BGPPeer
 	nodes  []networkNode       // the existing nodes with a running speaker
 }
 
@@ -23,10 +22,10 @@ type Network struct {
 type networkNode struct {
 	labels  map[string]string
 	subnets []lb.Range
-	more    bool // the list in its SpeakerState is full: it may have further interfaces
+	more    bool // the list in the SpeakerState is full, and the node may have further interfaces
 }
 
-// NewNetwork returns the Network that these objects describe.
+// NewNetwork returns the Network for these objects.
 func NewNetwork(o *Objects) Network {
 	var n Network
 	for i := range o.L2Advertisements {
@@ -62,22 +61,22 @@ func NewNetwork(o *Objects) Network {
 	return n
 }
 
-// isRunning reports whether a speaker has reported its state and was not stopped since.
+// isRunning reports whether a speaker has written its state and was not stopped since then.
 func isRunning(state *v1beta1.SpeakerState) bool {
 	return state.Status.Phase != "" && state.Status.Phase != v1beta1.SpeakerStopped
 }
 
-// hasPeer reports whether there is a BGPPeer that gets the routes of a BGPAdvertisement.
+// hasPeer reports whether at least one BGPPeer gets the routes of a BGPAdvertisement.
 func hasPeer(ad *v1beta1.BGPAdvertisement, peers []v1beta1.BGPPeer) bool {
 	return slices.ContainsFunc(peers, func(p v1beta1.BGPPeer) bool {
 		return len(ad.Spec.Peers) == 0 || slices.Contains(ad.Spec.Peers, v1beta1.ObjectName(p.Name))
 	})
 }
 
-// UnreachedFamilies returns the families of a pool that L2Advertisements announce although no address of the
-// family is in a subnet of the nodes that they select. It returns none if a BGPAdvertisement with a
-// peer selects the pool too, since routers then reach the addresses, or if the subnets of these nodes
-// are not known.
+// UnreachedFamilies returns the families of a pool whose addresses hosts on the local network may not reach:
+// L2Advertisements announce the pool, but no address of the family is in a subnet of the selected nodes. It returns
+// no family if the subnets of these nodes are not known. It also returns none if a BGPAdvertisement with a peer
+// selects the pool, since hosts then reach the addresses through routers.
 func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) {
 	if slices.ContainsFunc(n.bgp, func(s eligibility.Scope) bool { return s.CoversPool(p.Name, p) }) {
 		return nil
@@ -111,8 +110,8 @@ func (n *Network) UnreachedFamilies(p *eligibility.Pool) (families []lb.Family) 
 	return families
 }
 
-// WithSubnets adds a warning to the result for a ready pool: hosts on the local network may not reach
-// its addresses of the given families.
+// WithSubnets returns the result with a warning: hosts on the local network may not reach addresses of the given
+// families. It adds the warning only for a pool that is Ready.
 func (v PoolResult) WithSubnets(unreached []lb.Family) PoolResult {
 	if v.Reason != v1beta1.ReasonPoolReady || len(unreached) == 0 {
 		return v
@@ -122,7 +121,7 @@ func (v PoolResult) WithSubnets(unreached []lb.Family) PoolResult {
 		words = append(words, family.String())
 	}
 	v.Reason = v1beta1.ReasonNoSubnet
-	v.Message = fmt.Sprintf("%s, and no node that an L2Advertisement selects for the pool has an interface in a subnet of its %s addresses: hosts reach them only through a router that sends their traffic to the nodes: give the nodes an address of the subnet, announce the pool by BGP, or correct spec.addresses",
+	v.Message = fmt.Sprintf("%s, and no node that an L2Advertisement selects for the pool has an interface in a subnet of its %s addresses. Hosts reach these addresses only through a router that forwards their traffic to the nodes. Give the nodes an address of the subnet, announce the pool by BGP, or correct spec.addresses",
 		v.Message, strings.Join(words, " and "))
 	return v
 }

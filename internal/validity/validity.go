@@ -1,7 +1,7 @@
-// Package validity decides whether the objects that configure lbstack are in effect: their conditions Ready, as far
-// as these follow from objects of the API and not from what happens on nodes. Whether the fields of one object are
-// valid is decided in internal/apiconv; this package adds what depends on other objects. It is pure: objects in,
-// results out. The controller writes the results, and the kubectl plugin plans with them.
+// Package validity decides whether the objects that configure lbstack are in effect, and what their condition Ready
+// is. Package internal/apiconv decides whether the fields of one object are valid. This package adds the checks that
+// depend on other API objects; it does not know what happens on nodes. It is pure: it reads and writes nothing. The
+// controller writes the results into the conditions, and the kubectl plugin shows which results a change would have.
 package validity
 
 import (
@@ -13,12 +13,12 @@ import (
 type Result struct {
 	// Ready reports whether the condition Ready is True.
 	Ready bool
-	// Reason and Message are those of the condition.
+	// Reason and Message are the reason and the message of the condition.
 	Reason, Message string
 }
 
-// Objects are the objects that results depend on. A list may be empty if the wanted results do not depend
-// on its kind. This package does not change the objects, so that callers may pass those of a cache.
+// Objects are the objects on which results depend. A list may be empty if the wanted results do not depend on its
+// kind. This package does not change the objects, so that callers may pass objects of a cache.
 type Objects struct {
 	Pools             []v1beta1.IPAddressPool
 	L2Advertisements  []v1beta1.L2Advertisement
@@ -28,6 +28,6 @@ type Objects struct {
 	Profiles          []v1beta1.BFDProfile
 	States            []v1beta1.SpeakerState
 	Nodes             []eligibility.Node
-	// Services are labels of Services and of their namespaces, each pair at least once.
+	// Services have the labels of Services and of their namespaces. Each pair of labels is there at least once.
 	Services []eligibility.Service
 }

@@ -41,7 +41,7 @@ func TestAdvertisementOnTheLocalNetworkReportsItsFailures(t *testing.T) {
 		node2.write()
 	}
 	links("eth1")
-	hasReason(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", which none of the nodes that the advertisement selects can announce on`, "node2")
+	hasReason(v1beta1.ReasonUnknownInterface, `spec.interfaces names "eth0", but none of the selected nodes can announce there`, "node2")
 	b.warned("ad", v1beta1.ReasonUnknownInterface, `"eth0"`)
 	links("eth0", "eth1")
 	hasReason(v1beta1.ReasonAdvertisementValid)

@@ -198,7 +198,7 @@ func TestBGPAdvertisement_ReferencesMustExist(t *testing.T) {
 		s.Communities, s.Peers = []v1beta1.CommunityReference{"gold"}, []v1beta1.ObjectName{"tor"}
 	})
 	ad := &v1beta1.BGPAdvertisement{}
-	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, `"gold"`, "by its last valid values")
+	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonUnknownCommunity, `"gold"`, "use the last valid values")
 	gold := []v1beta1.CommunityAlias{{Name: "gold", Value: "65000:1"}}
 	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
 	b.hasCondition("a", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonCommunityValid)

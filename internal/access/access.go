@@ -1,7 +1,7 @@
-// Package access restricts the metrics of a program to users that may read them. The API server
-// decides: a TokenReview returns the user of a bearer token, and a SubjectAccessReview whether this
-// user may get the path. The requests to the API server are bounded, whatever clients without access
-// send, and however many they are. All three programs use the package, through package manager.
+// Package access serves the metrics of a program only to users that may read them. The API server decides: a
+// TokenReview returns the user of a bearer token, and a SubjectAccessReview returns whether this user may get the
+// path. The number of requests to the API server is limited, whatever clients without access send. Package
+// internal/manager uses this package in all three programs.
 package access
 
 import (
@@ -18,40 +18,46 @@ import (
 )
 
 const (
-	// admittedLifetime and refusedLifetime are how long a stored decision about a token is used.
-	admittedLifetime, refusedLifetime = time.Minute, 10 * time.Second
-	// maxAdmitted and maxRefused are how many decisions are stored.
-	maxAdmitted, maxRefused = 64, 256
-	// An address from which a client had access is known for knownLifetime; maxKnown addresses are known at
-	// most.
-	knownLifetime, maxKnown = time.Hour, 64
-	// The rate and the burst of token reviews, for strangers and for known addresses. Strangers can be
-	// any number of clients, and must not use up the rate of known addresses.
+	// admittedLifetime is how long the decision to admit a token is used.
+	admittedLifetime = time.Minute
+	// refusedLifetime is how long the decision to refuse a token is used.
+	refusedLifetime = 10 * time.Second
+	// maxAdmitted is how many decisions to admit a token are stored.
+	maxAdmitted = 64
+	// maxRefused is how many decisions to refuse a token are stored.
+	maxRefused = 256
+	// knownLifetime is how long an address counts as known after a client with that address had access.
+	knownLifetime = time.Hour
+	// maxKnown is how many known addresses are stored.
+	maxKnown = 64
+	// Token reviews have one rate and burst for strangers, and one for known addresses: the number of
+	// strangers is unlimited, and they must not use up the rate of known addresses.
 	strangersPerSecond, strangersAtOnce = 1, 10
 	knownPerSecond, knownAtOnce         = 2, 20
-	// reviewTimeout bounds how long the API server may take for a decision.
+	// reviewTimeout is how long the API server may take for a decision.
 	reviewTimeout = 5 * time.Second
 )
 
-// Decision is what the API server returns about a token.
+// Decision is the result of a request for metrics.
 type Decision string
 
-// The decisions, and why there is none. They are the values of the label result of the metrics.
+// The API server makes the first three decisions. The other two are made without its answer. All of them are
+// values of the label result in the metrics.
 const (
 	Admitted        Decision = "admitted"
-	Unauthenticated Decision = "unauthenticated" // no token, or not a valid one
-	Forbidden       Decision = "forbidden"       // a valid token of a user that may not read the path
-	Limited         Decision = "limited"         // too many tokens to review
+	Unauthenticated Decision = "unauthenticated" // the token is missing or invalid
+	Forbidden       Decision = "forbidden"       // the token is valid, but its user may not read the path
+	Limited         Decision = "limited"         // the token was not reviewed, since the rate of reviews is limited
 	Failed          Decision = "failed"          // the API server did not answer
 )
 
-// Reviewer queries the API server: which user a token belongs to, and whether that user may get a path.
-// It returns Admitted, Unauthenticated or Forbidden, or an error if it has no answer.
+// Reviewer asks the API server to which user a token belongs, and whether that user may get a path. It returns
+// Admitted, Unauthenticated or Forbidden. If it gets no answer, it returns an error.
 type Reviewer interface {
 	Review(ctx context.Context, token, path string) (Decision, error)
 }
 
-// Gate decides which requests are served, and stores the decisions by token alone: one Gate must serve
+// Gate decides which requests are served. It stores decisions by token and not by path, so that a Gate must serve
 // only one path. Make it with New. It is safe for concurrent use.
 type Gate struct {
 	reviewer Reviewer
@@ -77,7 +83,7 @@ func New(reviewer Reviewer, metrics *Metrics, log logr.Logger) *Gate {
 	}
 }
 
-// Handler returns a handler that calls inner for clients that may get the path, and refuses others.
+// Handler returns a handler that calls inner for clients that may get the path, and refuses all other clients.
 func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -88,19 +94,19 @@ func (g *Gate) Handler(path string, inner http.Handler) http.Handler {
 			inner.ServeHTTP(w, r)
 		case Unauthenticated:
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "a bearer token of this cluster is needed", http.StatusUnauthorized)
+			http.Error(w, "the request needs a bearer token of this cluster", http.StatusUnauthorized)
 		case Forbidden:
-			http.Error(w, "the user of this token may not get "+path+": bind it to the ClusterRole lbstack-metrics-reader", http.StatusForbidden)
+			http.Error(w, "the user of this token may not get "+path+": bind the user to the ClusterRole lbstack-metrics-reader", http.StatusForbidden)
 		case Limited:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many tokens to review: try again", http.StatusServiceUnavailable)
 		default:
-			http.Error(w, "the API server could not be asked about this token", http.StatusServiceUnavailable)
+			http.Error(w, "the API server did not answer whether this token is valid: try again", http.StatusServiceUnavailable)
 		}
 	})
 }
 
-// bearerToken returns the token of a request, empty if it has none.
+// bearerToken returns the token of a request; empty: the request has none.
 func bearerToken(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -109,7 +115,7 @@ func bearerToken(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// decide returns the stored decision about a token, or has the API server decide.
+// decide returns the stored decision about a token. Without a stored decision it asks the API server.
 func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	if token == "" {
 		return Unauthenticated
@@ -130,8 +136,8 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// storedDecision returns the stored decision about a token, or Limited if there is none and the rate allows no
-// review now. It returns false if the token is to be reviewed.
+// storedDecision returns the stored decision about a token; false: the token is to be reviewed. If no decision is
+// stored and the rate permits no review now, it returns Limited.
 func (g *Gate) storedDecision(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

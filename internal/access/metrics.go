@@ -2,13 +2,13 @@ package access
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics count requests and reviews.
+// Metrics counts requests for metrics, and reviews of tokens.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	reviews  prometheus.Counter
 }
 
-// NewMetrics registers the metrics.
+// NewMetrics registers the metrics, and returns them.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -17,7 +17,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"result"}),
 		reviews: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "lbstack", Subsystem: "metrics", Name: "token_reviews_total",
-			Help: "Tokens that the API server was asked about.",
+			Help: "Tokens that were sent to the API server for review.",
 		}),
 	}
 	for _, d := range []Decision{Admitted, Unauthenticated, Forbidden, Limited, Failed} {

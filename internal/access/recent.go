@@ -23,7 +23,7 @@ func (r expiringMap[K, V]) get(key K, now time.Time) (V, bool) {
 	return e.value, ok && now.Before(e.until)
 }
 
-// put stores a value. If the map is full, the entry that expires first is removed.
+// put stores a value. If the map is full, put removes the entry that expires first.
 func (r expiringMap[K, V]) put(key K, value V, now time.Time) {
 	if _, there := r.entries[key]; !there && len(r.entries) >= r.most {
 		var first K

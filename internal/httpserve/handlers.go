@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// HealthHandler serves /healthz, which a running program always answers with status 200, and /readyz,
-// which it answers with 200 while ready returns nil, and otherwise with 500 and the error's text.
+// HealthHandler serves /healthz and /readyz. The answer to /healthz always has the status 200. The answer to /readyz
+// has the status 200 if ready returns nil, and otherwise the status 500 with the text of the error.
 func HealthHandler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -26,12 +26,12 @@ func HealthHandler(ready func() error) http.Handler {
 	return mux
 }
 
-// maxMetricsAge is how old metrics can be: all requests within that time get the same answer, so
-// that a flood of requests costs no more than one request each second.
+// maxMetricsAge is how long an answer with metrics is used for further requests, so that a flood of requests costs no
+// more than one request each second.
 const maxMetricsAge = time.Second
 
-// MetricsHandler serves /metrics, in the text format of Prometheus, to the clients that the guard of
-// the path lets pass.
+// MetricsHandler serves /metrics in the text format of Prometheus. The function guard wraps the handler of the path,
+// so that it can refuse clients.
 func MetricsHandler(gatherer prometheus.Gatherer, guard func(path string, inner http.Handler) http.Handler) http.Handler {
 	const path = "/metrics"
 	mux := http.NewServeMux()
@@ -39,14 +39,14 @@ func MetricsHandler(gatherer prometheus.Gatherer, guard func(path string, inner 
 	return mux
 }
 
-// cachedMetrics has the last answer.
+// cachedMetrics serves metrics, and stores the last answer.
 type cachedMetrics struct {
 	gatherer prometheus.Gatherer
 
 	mu   sync.Mutex
-	text []byte // never changed, only replaced
+	text []byte // readers use it without the lock: it is replaced and never changed
 	err  error
-	at   time.Time // when it was gathered; zero: never
+	at   time.Time // when the text was gathered; zero: never
 }
 
 // ServeHTTP implements http.Handler.

@@ -1,7 +1,7 @@
-// Package httpserve serves health checks and metrics to clients that are not
-// authenticated. It bounds the memory, descriptors and time that all of them together can
-// use. A client that sends its request at once gets an answer also while others keep
-// connections open or flood the port. The three programs serve HTTP through this package only.
+// Package httpserve serves health checks and metrics to clients that are not authenticated yet. It limits the memory,
+// the descriptors and the time that all clients together can use. A client that sends its request at once gets an
+// answer even while other clients keep connections open or flood the port. The three programs serve HTTP only through
+// this package.
 package httpserve
 
 import (
@@ -19,33 +19,37 @@ import (
 )
 
 const (
-	// requestBytes bounds a request: its line and its headers.
+	// requestBytes is the maximum size of a request: its request line and its headers.
 	requestBytes = 4 << 10
-	// sendTimeout is how long a client may take to send its request, tlsSendTimeout how long for the
-	// handshake and then for the request, and receiveTimeout how long to send the request and take
-	// the answer. The kubelet waits for 5 s, Prometheus for 10 s.
-	sendTimeout, tlsSendTimeout, receiveTimeout = 2 * time.Second, 5 * time.Second, 12 * time.Second
+	// sendTimeout is how long a client may take to send its request.
+	sendTimeout = 2 * time.Second
+	// tlsSendTimeout is how long a TLS client may take for the handshake, and then again for the request.
+	tlsSendTimeout = 5 * time.Second
+	// receiveTimeout is how long a client may take to send its request and to receive the answer. The
+	// kubelet waits for 5 s, and Prometheus for 10 s.
+	receiveTimeout = 12 * time.Second
 )
 
 var (
-	// plainLimits: a connection takes up to some 30 KiB. 1000 are served each second: at this rate a
-	// connection to a full port stays open for a second, which is enough for a probe.
+	// plainLimits are the limits of a port without TLS. A connection takes up to some 30 KiB. At the rate of
+	// 1000 connections a second, each connection to a full port stays open for a second, which is enough for
+	// a probe.
 	plainLimits = netlimit.Limits{Connections: 1024, Bytes: requestBytes, PerSecond: 1000}
-	// tlsLimits: a connection takes up to some 70 KiB, and its handshake some ten times the
-	// processor of a plain one. The bytes are those of a handshake, which may begin a second
-	// time, and of a request with a token.
+	// tlsLimits are the limits of a port with TLS. A connection takes up to some 70 KiB, and its handshake
+	// takes some ten times the processor time of a plain connection. The bytes are enough for a handshake
+	// that begins a second time, and for a request with a token.
 	tlsLimits = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
-// Listen binds a TCP address, and returns the server that is to serve the handler there.
-// Each connection carries one request. The listener cuts a request off that is too long, and a
-// request with a body gets no answer: net/http's own ways to refuse these wait for half a second
-// after the answer, in a goroutine that outlives the connection and that nothing bounds.
+// Listen opens a TCP listener, and returns it with the server that is to serve the handler on it. Each connection
+// carries one request. The listener ends the connection of a request that is too long, and the server ends that of a
+// request with a body. The answers with which net/http refuses such requests are not used: net/http then waits for half
+// a second in a goroutine that outlives the connection, and does not limit the number of these goroutines.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	return listenLimited(address, plainLimits, sendTimeout, handler, logger)
 }
 
-// ListenTLS is Listen with TLS 1.3. The function certificate is called for each connection.
+// ListenTLS is Listen with TLS 1.3. It calls the function certificate for each connection.
 func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	server, listener, err := listenLimited(address, tlsLimits, tlsSendTimeout, handler, logger)
 	if err != nil {
@@ -53,7 +57,7 @@ func ListenTLS(address string, certificate func(*tls.ClientHelloInfo) (*tls.Cert
 	}
 	config := &tls.Config{
 		GetCertificate: certificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
-		SessionTicketsDisabled: true, // a client connects each half minute
+		SessionTicketsDisabled: true, // clients connect rarely, about twice a minute
 	}
 	return server, tls.NewListener(listener, config), nil
 }
@@ -65,7 +69,7 @@ func listenLimited(address string, limits netlimit.Limits, within time.Duration,
 	}
 	server := &http.Server{
 		Handler:           refuseBody(handler),
-		MaxHeaderBytes:    int(2 * limits.Bytes), // the listener cuts a request off before
+		MaxHeaderBytes:    int(2 * limits.Bytes), // never reached: the listener ends the connection before
 		ReadHeaderTimeout: within,
 		ReadTimeout:       within,
 		WriteTimeout:      receiveTimeout,
@@ -76,7 +80,7 @@ func listenLimited(address string, limits netlimit.Limits, within time.Duration,
 	return server, netlimit.NewListener(listener, limits), nil
 }
 
-// refuseBody ends the connection of a request that has a body, or announces one.
+// refuseBody returns a handler that ends the connection of a request with a body.
 func refuseBody(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {

@@ -19,32 +19,33 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Timing of the leader election (decision 0041). Another instance takes the lease leaseDuration after it
-// last saw a renewal, and reads the lease every second or two. Once writeDuration has passed since its
-// last renewal, the leader writes nothing until it has renewed the lease again; the difference of the
-// two times is for requests that are on their way. No instance ends because the API server does
-// not answer, unless that lasts for as long as longestOutage.
+// Timing of the leader election (decision 0041).
 const (
+	// leaseDuration is how long after the last renewal that it saw another instance takes the lease.
 	leaseDuration = 6 * time.Second
+	// writeDuration is how long after its last renewal the leader writes to the API server. It then waits
+	// until it has renewed the lease again. The difference to leaseDuration is for requests under way.
 	writeDuration = 4 * time.Second
-	retryPeriod   = time.Second
+	// retryPeriod is the time between two reads of the lease, with jitter.
+	retryPeriod = time.Second
+	// longestOutage is how long the API server may not answer before an instance ends.
 	longestOutage = 24 * time.Hour
 )
 
-// lease is the lock of the leader election. The elector of controller-runtime ends a leader that
-// cannot renew its lease before another instance may take it, which would end all leader-elected
-// programs whenever the API server does not answer for some seconds. The elector is therefore
-// configured with a duration that is longer than any outage, and the lock writes leaseDuration into the
-// Lease for the other instances. Writes wait while the lease is not valid, see leaderTransport.
+// lease is the lock of the leader election. The elector of controller-runtime ends a leader that cannot renew its
+// lease before the lease expires. All leader-elected programs would then end whenever the API server does not answer
+// for some seconds. The elector is therefore configured with a duration that is longer than any outage. For the other
+// instances the lock writes leaseDuration into the Lease. Writes of the leader wait while the lease is not valid, see
+// leaderTransport.
 type lease struct {
 	resourcelock.Interface
-	// replaced is called when another instance has become the leader. This instance has to start
-	// anew, since its state may be outdated.
+	// replaced is called when another instance has become the leader. It restarts this instance, whose state
+	// may be outdated.
 	replaced func(holder string)
 
 	began   time.Time
-	led     atomic.Bool
-	renewed atomic.Int64 // nanoseconds after began; 0: this instance does not have the lease
+	led     atomic.Bool  // this instance has been the leader
+	renewed atomic.Int64 // time of the last renewal, in nanoseconds after began; 0: this instance does not have the lease
 }
 
 // newLease returns the lock of a program in a namespace.
@@ -54,7 +55,7 @@ func newLease(o Options, config *rest.Config) (*lease, error) {
 		return nil, fmt.Errorf("naming the holder of the lease: %w", err)
 	}
 	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
-	config.Timeout = writeDuration / 2 // so that a request that hangs is not the last before the lease is lost
+	config.Timeout = writeDuration / 2 // after a request that hangs, there is time for another one
 	client, err := coordinationv1client.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to hold the lease: %w", err)
@@ -89,12 +90,12 @@ func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRe
 }
 
 func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resourcelock.LeaderElectionRecord) error) error {
-	if record.HolderIdentity != l.Identity() { // the lease is released
+	if record.HolderIdentity != l.Identity() { // this write releases the lease
 		l.renewed.Store(0)
 		return write(record)
 	}
 	record.LeaseDurationSeconds = int(leaseDuration / time.Second)
-	from := time.Since(l.began) // other instances count from a later time
+	from := time.Since(l.began) // other instances see the renewal later, and count from then
 	if err := write(record); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (l *lease) write(record resourcelock.LeaderElectionRecord, write func(resou
 	return nil
 }
 
-// isValid reports whether this instance leads now.
+// isValid reports whether this instance is the leader now.
 func (l *lease) isValid() bool {
 	renewed := l.renewed.Load()
 	return renewed > 0 && time.Since(l.began)-time.Duration(renewed) < writeDuration
@@ -111,30 +112,30 @@ func (l *lease) isValid() bool {
 
 // restartProcess replaces the process with a new one of the same program, in the same container.
 func restartProcess(log logr.Logger, holder string) {
-	log.Info("another instance leads now: starting anew", "leader", holder)
+	log.Info("another instance is the leader now: restarting this program", "leader", holder)
 	program, err := os.Executable()
 	if err == nil {
 		err = syscall.Exec(program, os.Args, os.Environ())
 	}
-	log.Error(err, "starting anew")
+	log.Error(err, "restarting this program")
 	os.Exit(1)
 }
 
-// leaderTransport is the transport to the API server of a leader-elected program: a write waits until the
-// lease is valid, so that none comes from an instance that has lost it.
+// leaderTransport is the transport to the API server of a leader-elected program. A write waits until the lease is
+// valid, so that an instance which has lost the lease writes nothing.
 type leaderTransport struct {
 	next  http.RoundTripper
 	lease *lease
 }
 
-// WrappedRoundTripper implements net.RoundTripperWrapper of apimachinery, which looks for the
-// transport below, to cancel requests and to close connections.
+// WrappedRoundTripper implements net.RoundTripperWrapper. The package net of apimachinery uses it to find the transport
+// with the connections, in which it cancels requests and closes connections.
 func (l leaderTransport) WrappedRoundTripper() http.RoundTripper { return l.next }
 
-// leasePoll is the time between two checks of the lease by a write that waits.
+// leasePoll is how often a waiting write checks the lease.
 const leasePoll = 50 * time.Millisecond
 
-// unguardedPaths are the API groups whose POST requests change nothing.
+// unguardedPaths are the paths of API groups whose POST requests change nothing, so that they need not wait.
 var unguardedPaths = []string{"/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/"}
 
 // RoundTrip implements http.RoundTripper.
@@ -156,7 +157,7 @@ func isWrite(request *http.Request) bool {
 	return request.Method != http.MethodGet
 }
 
-// waitFor waits, and returns an error when the context ends before.
+// waitFor waits for a duration. It returns an error if the context ends before.
 func waitFor(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

@@ -1,5 +1,5 @@
-// Package manager prepares the controller-runtime managers of the programs: the
-// scheme and, for leader-elected programs, the lease and the transport.
+// Package manager prepares the controller-runtime managers of the programs: their scheme, their HTTP servers and, for
+// leader-elected programs, the lease and the transport.
 package manager
 
 import (
@@ -23,22 +23,21 @@ import (
 	"github.com/lbstack/lbstack/internal/version"
 )
 
-// Options of a leader-elected program.
+// Options are the options of a leader-elected program.
 type Options struct {
-	// Name of the program: of its lease, and in the user agent.
+	// Name is the name of the program. The lease has this name, and the user agent contains it.
 	Name string
-	// Namespace of the lease.
+	// Namespace is the namespace of the lease.
 	Namespace string
-	// Endpoints are what it serves.
+	// HTTPEndpoints are the addresses on which the program serves HTTP.
 	HTTPEndpoints
-	// QPS bounds the requests a second to the API server; twice as many may come
-	// at once.
+	// QPS is the maximum number of requests a second to the API server. Twice as many may be sent at once.
 	QPS int
 	// Cache configures which objects are cached.
 	Cache cache.Options
-	// Log of the manager and its controllers.
+	// Log is the logger of the manager and its controllers.
 	Log logr.Logger
-	// Hung is called when a part of the program hangs, and ends the program.
+	// Hung is called when a part of the program hangs. It must end the program.
 	Hung func(error)
 }
 
@@ -51,22 +50,22 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// RESTConfig returns the configuration for the API server of the cluster in which this
-// program runs, or that $KUBECONFIG names.
+// RESTConfig returns the configuration of the connection to the API server. The cluster is the one that $KUBECONFIG
+// names, or else the one in which this program runs.
 func RESTConfig(program string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.UserAgent = program + "/" + version.Version
-	// The API server compresses each event of a watch by itself, for each client anew: with a speaker on every
-	// node that costs it more than the bytes that are saved cost the network of the cluster.
+	// The API server would compress each event of a watch separately, and again for each client. With a speaker
+	// on every node, the compression costs more than the network of the cluster saves.
 	config.DisableCompression = true
 	return config, nil
 }
 
-// LeaderElected returns a manager whose controllers run in the instance that
-// leads, and that answers health checks in all.
+// LeaderElected returns a manager whose controllers run only in the leading instance. All instances answer health
+// checks.
 func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	cluster, err := RESTConfig(o.Name)
 	if err != nil {
@@ -107,6 +106,6 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-// NoMetricsServer keeps controller-runtime from serving metrics: its server has no bounds. Its
-// health checks are not served unless an address is set.
+// NoMetricsServer returns options with which controller-runtime serves no metrics: its server has no limits. No option
+// is needed for its health checks, which it serves only if an address is set.
 func NoMetricsServer() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }

@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// memoryLimitVariable has the memory limit of the container, in bytes. The manifests fill it
-	// from the container's own resources, default or configured; without a limit Kubernetes
-	// gives the memory of the node.
+	// memoryLimitVariable is the name of the environment variable with the memory limit of the container, in
+	// bytes. The manifests set it from the resources of the container. For a container without a limit
+	// Kubernetes sets it to the memory of the node.
 	memoryLimitVariable = "MEMORY_LIMIT"
-	// goMemoryPercent of the limit is what Go may use: the rest is for memory that Go does not
-	// count, such as buffers of sockets and pages of the program.
+	// goMemoryPercent is the part of the limit that Go may use, in percent. The rest is for memory that Go
+	// does not count, such as buffers of sockets and pages of the program.
 	goMemoryPercent = 90
 )
 
-// BoundMemory makes the garbage collector work harder as the program comes near to the memory
-// limit of its container, where the kernel would kill it. $GOMEMLIMIT, if it is set, takes
-// precedence. Outside of a container BoundMemory does nothing.
+// BoundMemory makes the garbage collector run more often when the program comes near to the memory limit of its
+// container, at which the kernel would kill it. If $GOMEMLIMIT is set, that value takes precedence. Outside of a
+// container BoundMemory does nothing.
 func BoundMemory() error {
 	text := os.Getenv(memoryLimitVariable)
 	if text == "" || os.Getenv("GOMEMLIMIT") != "" {
@@ -27,7 +27,7 @@ func BoundMemory() error {
 	}
 	limit, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || limit <= 0 {
-		return fmt.Errorf("$%s is %q: it must be a number of bytes", memoryLimitVariable, text)
+		return fmt.Errorf("the environment variable %s is %q: it must be a positive number of bytes", memoryLimitVariable, text)
 	}
 	debug.SetMemoryLimit(limit / 100 * goMemoryPercent)
 	return nil

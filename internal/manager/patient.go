@@ -10,14 +10,13 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// redialer is a transport that tries a request again until its context ends if no connection could
-// be made: the API server has then received nothing of the request. Without it the informers of
-// client-go would back off for up to a minute, and the program would notice as late that the API
-// server is back.
+// redialer is a transport that repeats a request while no connection to the API server can be made. This is safe, since
+// the API server has received nothing of such a request. Without the repetition the informers of client-go would back
+// off for up to a minute, and notice only then that the API server is back.
 type redialer struct {
 	next http.RoundTripper
 	log  logr.Logger
-	// away means that the last attempt failed; it is set so that an outage is logged once.
+	// away means that the last attempt to connect failed. With it an outage is logged only once.
 	away *atomic.Bool
 }
 
@@ -25,10 +24,10 @@ type redialer struct {
 func (p redialer) WrappedRoundTripper() http.RoundTripper { return p.next }
 
 const (
-	// redialInterval is how long after a failed attempt to connect the next one is made.
+	// redialInterval is the wait after a failed attempt to connect.
 	redialInterval = 500 * time.Millisecond
-	// connectTimeout bounds such an attempt: the kernel waits up to 16 s before it repeats a packet
-	// without an answer.
+	// connectTimeout is how long one attempt to connect may take. Without it an attempt would last long,
+	// since the kernel waits up to 16 s before it repeats a packet without an answer.
 	connectTimeout = 2 * time.Second
 	// keepAlive is the TCP keep-alive interval, as in client-go.
 	keepAlive = 30 * time.Second
@@ -39,7 +38,7 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 	for attempt := request; ; {
 		response, err := p.next.RoundTrip(attempt)
 		if err == nil && p.away.CompareAndSwap(true, false) {
-			p.log.Info("the API server is reached again")
+			p.log.Info("connected to the API server again")
 		}
 		if err == nil || !isUnconnected(err) || request.Body != nil && request.GetBody == nil {
 			return response, err
@@ -48,7 +47,7 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 			p.log.Error(err, "the API server cannot be reached: trying again every 500 ms")
 		}
 		if waitFor(request.Context(), redialInterval) != nil {
-			return nil, err // more specific than the error of the context
+			return nil, err // this error is more specific than the error of the context
 		}
 		attempt = request.Clone(request.Context())
 		if request.GetBody != nil {
@@ -61,7 +60,7 @@ func (p redialer) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// isUnconnected reports whether a request failed before there was a connection.
+// isUnconnected reports whether a request failed because no connection could be made.
 func isUnconnected(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"

@@ -17,29 +17,30 @@ import (
 	"github.com/lbstack/lbstack/internal/servingcert"
 )
 
-// HTTPEndpoints are what a program serves over HTTP, with host and port; "0" means nowhere.
+// HTTPEndpoints has the addresses on which a program serves HTTP, as host and port. The address "0" turns an endpoint
+// off.
 type HTTPEndpoints struct {
-	// HealthAddress serves /healthz and /readyz, in plain text, to everybody.
+	// HealthAddress is the address of /healthz and /readyz, without TLS and for all clients.
 	HealthAddress string
-	// MetricsAddress serves /metrics over TLS, to users that may get this path.
+	// MetricsAddress is the address of /metrics, over TLS and for users that may get this path.
 	MetricsAddress string
-	// CertificateFolder may have tls.crt and tls.key. Without them a program signs its own
+	// CertificateFolder is the folder with tls.crt and tls.key. Without these files the program signs its own
 	// certificate, which clients cannot verify.
 	CertificateFolder string
 }
 
-// Flags adds the flags of the endpoints, with their defaults.
+// Flags adds the flags of the endpoints. The parameters health and metrics are the default addresses.
 func (e *HTTPEndpoints) Flags(set *flag.FlagSet, health, metrics string) {
-	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "where /healthz and /readyz are served; 0: nowhere")
-	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "where metrics are served over TLS; 0: nowhere")
-	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics, tls.crt, and its key, tls.key; without them a self-signed one is used")
+	set.StringVar(&e.HealthAddress, "health-probe-bind-address", health, "address on which /healthz and /readyz are served; 0: they are not served")
+	set.StringVar(&e.MetricsAddress, "metrics-bind-address", metrics, "address on which metrics are served over TLS; 0: they are not served")
+	set.StringVar(&e.CertificateFolder, "metrics-cert-dir", "/etc/lbstack/metrics-tls", "folder with the certificate for metrics (tls.crt) and its key (tls.key); without these files a self-signed certificate is used")
 }
 
-// shutdownTimeout bounds how long requests that are under way may delay the end of a program.
+// shutdownTimeout is how long requests that are under way may delay the end of a program.
 const shutdownTimeout = time.Second
 
-// Serve adds the servers of the endpoints to a manager; see httpserve and access. It returns an error
-// if an address is in use. The name is that of the program.
+// Serve adds the servers of the endpoints to a manager. It returns an error if an address is in use. The name is the
+// name of the program. See the packages httpserve and access.
 func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) error {
 	if e.HealthAddress != "0" {
 		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.HealthHandler(ready), mgr.GetLogger().WithName("health"))
@@ -61,7 +62,8 @@ func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) e
 	return addServer(mgr, "metrics", server, listener, err)
 }
 
-// addServer adds a server to a manager, or closes its listener.
+// addServer adds a server to a manager. If that fails, it closes the listener. It returns err, with the name of the
+// server, if err is not nil.
 func addServer(mgr ctrl.Manager, name string, server *http.Server, listener net.Listener, err error) error {
 	if err != nil {
 		return fmt.Errorf("serving %s: %w", name, err)

@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// passTimeout bounds how long a pass of a controller may wait for the API server: its
-	// context ends then. The longest one reads all Services in small pages.
+	// passTimeout is the time after which the context of a controller's pass ends, so that the pass waits no
+	// longer for the API server. The longest pass reads all Services in small pages.
 	passTimeout = 10 * time.Minute
-	// hangTimeout is how long a pass lasts that counts as hanging: its context has ended long before.
+	// hangTimeout is the time after which a pass counts as hanging. Its context has ended long before.
 	hangTimeout = passTimeout + 5*time.Minute
 	// checkInterval is the time between two checks of the controllers.
 	checkInterval = 15 * time.Second
 
+	// longestRunning is the name of the metric with the duration of a controller's longest running pass.
 	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
 )
 
-// hangWatcher is a runnable of a manager that ends the program when a pass of a controller
-// hangs. The loss of the lease would not end it, since the goroutine that renews the lease goes
-// on. Instances that do not lead run it too.
+// hangWatcher is a runnable of a manager that ends the program when a pass of a controller hangs. The leader election
+// would not end such a program, since the goroutine that renews the lease still works. Instances that do not lead run
+// the hangWatcher too.
 type hangWatcher struct {
 	metrics prometheus.Gatherer // has the metrics of the work queues
 	hung    func(error)         // ends the program
@@ -34,8 +35,8 @@ type hangWatcher struct {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (hangWatcher) NeedLeaderElection() bool { return false }
 
-// Start implements manager.Runnable. Gathering metrics takes locks of the controllers: it can
-// hang as well, and is watched as a loop of its own.
+// Start implements manager.Runnable. The collection of metrics takes locks of the controllers and can hang as well: it
+// is therefore watched as a loop of its own.
 func (w hangWatcher) Start(ctx context.Context) error {
 	dog := &watchdog.Watchdog{}
 	look := dog.Loop("the collection of metrics")
@@ -62,9 +63,9 @@ func (w hangWatcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// hangingControllers returns the controllers with a pass that hangs.
+// hangingControllers returns the controllers that have a hanging pass.
 func hangingControllers(metrics prometheus.Gatherer) (list []string) {
-	families, _ := metrics.Gather() // what a collector failed to collect is left out
+	families, _ := metrics.Gather() // in spite of an error, the result has the metrics of other collectors
 	for _, f := range families {
 		if f.GetName() != longestRunning {
 			continue

@@ -16,8 +16,8 @@ const (
 	componentSpeaker    = "speaker"
 )
 
-// applySpec applies the spec to a workload, and the namespace of the components to a policy; other
-// objects stay as they are.
+// applySpec applies the spec to a workload, and sets the namespace of the components in a policy. It does not change
+// other objects.
 func applySpec(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var account types.UID
@@ -72,11 +72,11 @@ func applySpec(object *unstructured.Unstructured, o Options) error {
 	return unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec")
 }
 
-// defaultNamespace is the namespace that the policies in the manifests name.
+// defaultNamespace is the namespace in the policies of the manifests.
 const defaultNamespace = "lbstack-system"
 
-// adjustPolicy replaces the namespace that a policy names by that of the components. A policy that
-// does not name it exactly once is an error: it would restrict nobody.
+// adjustPolicy replaces defaultNamespace in a policy by the namespace of the components. It returns an error if the
+// policy does not contain defaultNamespace exactly once, since the policy would then restrict nobody.
 func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
 	if err != nil {
@@ -92,7 +92,7 @@ func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 		}
 	}
 	if named != 1 {
-		return fmt.Errorf("its match conditions name the namespace %d times, want once", named)
+		return fmt.Errorf("its match conditions contain the namespace %d times instead of once", named)
 	}
 	return unstructured.SetNestedSlice(object.Object, conditions, "spec", "matchConditions")
 }

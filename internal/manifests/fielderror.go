@@ -7,27 +7,29 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// FieldError is an error of Render that a field of the stack causes.
+// FieldError is an error in a field of the stack.
 type FieldError struct {
-	// Path of the field, such as spec.patches[2].
+	// Path is the path of the field, such as spec.patches[2].
 	Path string
-	// Problem is what is wrong with it, and Remedy what to do.
-	Problem, Remedy string
+	// Problem is the error in the field, as a sentence without a full stop.
+	Problem string
+	// Remedy is what the user can do, as a sentence without a full stop.
+	Remedy string
 }
 
-// Error returns a sentence that begins with the path.
+// Error returns the path, the problem, the consequence and the remedy.
 func (e *FieldError) Error() string {
-	return e.Path + ": " + e.Problem + ": nothing in the cluster is changed: " + e.Remedy
+	return e.Path + ": " + e.Problem + "; nothing in the cluster is changed: " + e.Remedy
 }
 
-// InvalidError is returned by Render together with the objects that the rest of the spec
-// requests, which are not to be applied.
+// InvalidError means that fields of the stack are invalid. Render returns it together with the objects that the valid
+// fields request. These objects must not be applied.
 type InvalidError struct {
-	// Fields has one error for each invalid field, at least one.
+	// Fields has one error for each invalid field. It is never empty.
 	Fields []*FieldError
 }
 
-// Error returns all sentences.
+// Error returns the texts of all errors.
 func (e *InvalidError) Error() string {
 	var sentences []string
 	for _, field := range e.Fields {
@@ -37,15 +39,16 @@ func (e *InvalidError) Error() string {
 }
 
 const (
-	// maxQuoted bounds a text of the spec that an error repeats.
+	// maxQuoted is the maximum length, in bytes, of a text of the spec that an error quotes.
 	maxQuoted = 128
-	// maxCause bounds the text of an error about a text of the spec.
+	// maxCause is the maximum length, in bytes, of a library's error about a text of the spec.
 	maxCause = 512
 )
 
 func quoteBounded(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
 
-// errorText returns the text of an error, which can repeat what a user wrote, within bounds.
+// errorText returns the text of a library's error on one line, shortened to maxCause. Such a text can repeat long texts
+// of a user.
 func errorText(err error) string {
 	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCause)
 }

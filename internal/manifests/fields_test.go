@@ -147,10 +147,10 @@ func TestRender_RefusesKeysOfItsOwn(t *testing.T) {
 	}{
 		{name: "label of the selector", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Speaker.PodLabels = map[string]v1beta1.LabelValue{"app.kubernetes.io/name": "mine"}
-		}, want: FieldError{"spec.speaker.podLabels", `the key "app.kubernetes.io/name" is one that lbstack sets`, "use another key"}},
+		}, want: FieldError{"spec.speaker.podLabels", `the key "app.kubernetes.io/name" is reserved for lbstack`, "use another key"}},
 		{name: "annotation of lbstack", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Controller.PodAnnotations = map[string]v1beta1.AnnotationValue{"lbstack.io/x": "1"}
-		}, want: FieldError{"spec.controller.podAnnotations", `the key "lbstack.io/x" is one that lbstack sets`, "use another key"}},
+		}, want: FieldError{"spec.controller.podAnnotations", `the key "lbstack.io/x" is reserved for lbstack`, "use another key"}},
 		{name: "key that is no key", edit: func(s *v1beta1.LoadBalancerStackSpec) {
 			s.Speaker.PodAnnotations = map[string]v1beta1.AnnotationValue{"a b": "1"}
 		}, want: FieldError{"spec.speaker.podAnnotations", `the key "a b" is invalid: `, "correct the key"}},

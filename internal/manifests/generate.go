@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// MeshKeysSecretName is the name of the Secret with the keys of the mesh, in the namespace of
-// the components. It is rendered empty; package keyring defines its entries.
+// MeshKeysSecretName is the name of the Secret with the keys of the mesh, in the namespace of the components. Render
+// returns the Secret without data. Package keyring defines its entries.
 const MeshKeysSecretName = "lbstack-mesh-keys"
 
 // generateObjects makes the objects that are not in the kustomizations.
@@ -37,14 +37,14 @@ func generateObjects(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// namedItem is an item of a list of the stack that becomes an object of its own.
+// namedItem is an item of a list in the stack. Each item becomes an object of its own.
 type namedItem struct {
 	kind string
 	name v1beta1.ObjectName
 	spec any
 }
 
-// announcementItems lists the kinds that configure how addresses are announced.
+// announcementItems returns all items of the lists in the stack that configure how addresses are announced.
 func announcementItems(spec v1beta1.LoadBalancerStackSpec) []namedItem {
 	var items []namedItem
 	for i := range spec.L2Advertisements {
@@ -65,7 +65,7 @@ func announcementItems(spec v1beta1.LoadBalancerStackSpec) []namedItem {
 	return items
 }
 
-// customObject makes an object of lbstack's own kinds from a spec.
+// customObject makes an object of one of lbstack's kinds from a spec.
 func customObject(kind string, name v1beta1.ObjectName, spec any) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec)
 	if err != nil {

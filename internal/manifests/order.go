@@ -18,16 +18,16 @@ import (
 // Kind is a kind of object that the operator writes.
 type Kind struct {
 	schema.GroupVersionKind
-	// Namespaced reports whether its objects are in a namespace.
+	// Namespaced means that objects of the kind are in a namespace.
 	Namespaced bool
 }
 
-// Kinds lists the kinds that the operator writes and watches, and that every cluster has, in the
-// order in which objects are installed: workloads come last, after all objects that they need.
+// Kinds returns the kinds that every cluster has and that the operator writes and watches. They are in the order in
+// which their objects are installed: workloads come last, after all objects that they need.
 func Kinds() []Kind {
 	return []Kind{
-		// Policies restrict what the role of the speakers grants, and protect what the operator
-		// needs for the removal: they are installed first, and deleted last.
+		// Policies restrict the rights of the speakers, and protect objects that the operator needs for
+		// the removal. They are therefore installed first and deleted last.
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), false},
 		{admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"), false},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), true},
@@ -38,23 +38,23 @@ func Kinds() []Kind {
 		{v1beta1.GroupVersion.WithKind("BGPPeer"), false},
 		{v1beta1.GroupVersion.WithKind("BGPAdvertisement"), false},
 		{policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"), true},
-		// The revision that the workloads get is stored before they get it.
+		// The revision of the workloads must be stored before the workloads are changed to it.
 		{appsv1.SchemeGroupVersion.WithKind("ControllerRevision"), true},
 		{appsv1.SchemeGroupVersion.WithKind("Deployment"), true},
 		{appsv1.SchemeGroupVersion.WithKind("DaemonSet"), true},
 	}
 }
 
-// ServiceMonitor returns a kind of the Prometheus operator. Render makes an object of it last, if
-// the API server has the kind. It is not in Kinds, since it cannot be watched in other clusters.
+// ServiceMonitor returns the kind ServiceMonitor of the Prometheus operator. If the API server has the kind, Render
+// returns an object of it at the end of the list. The kind is not in Kinds, since clusters without it cannot watch it.
 func ServiceMonitor() Kind {
 	return Kind{schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, true}
 }
 
-// allKinds returns all kinds that the operator writes, in order.
+// allKinds returns all kinds that the operator writes, in the order of their installation.
 func allKinds() []Kind { return append(Kinds(), ServiceMonitor()) }
 
-// kindIndex returns the place of a kind in a list (all), -1 if it is not there.
+// kindIndex returns the index of a kind in a list of kinds (all); -1: the list does not have the kind.
 func kindIndex(all []Kind, gvk schema.GroupVersionKind) int {
 	return slices.IndexFunc(all, func(k Kind) bool { return k.GroupVersionKind == gvk })
 }
@@ -69,13 +69,12 @@ func sortForInstall(objects []*unstructured.Unstructured) {
 	})
 }
 
-// setOwnMetadata sets the namespace of an object, and the label that names the operator
-// as its maker.
+// setOwnMetadata sets the namespace of an object, and the label that marks it as an object of the operator.
 func setOwnMetadata(object *unstructured.Unstructured, namespace string) error {
 	all := allKinds()
 	at := kindIndex(all, object.GroupVersionKind())
 	if at < 0 {
-		return fmt.Errorf("the manifests hold a %s, which the operator neither watches nor may write", object.GroupVersionKind())
+		return fmt.Errorf("the manifests contain a %s, which the operator does not watch and may not write", object.GroupVersionKind())
 	}
 	if all[at].Namespaced {
 		object.SetNamespace(namespace)

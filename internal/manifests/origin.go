@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Origin returns the path of the field of the stack that a field of a rendered object comes
-// from, such as spec.bgpPeers[2].peerAddress for spec.peerAddress of a BGPPeer; empty if none is
-// known. An empty field stands for the object as a whole.
+// Origin returns the path of the stack's field from which a field of a rendered object comes. For example, it returns
+// spec.bgpPeers[2].peerAddress for the field spec.peerAddress of a BGPPeer. It returns an empty path if the origin is
+// not known. An empty field stands for the whole object.
 func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	if component, ok := componentOf(spec, kind, name); ok {
 		return component.originOf(spec, kind, name, field)
@@ -26,18 +26,17 @@ func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string
 	return item
 }
 
-// fieldInWords finds the field of an object's spec in a sentence.
+// fieldInWords matches a field path that begins with spec in a sentence.
 var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
 
-// FieldInSentence returns the field of a rendered object that a sentence about the object names,
-// empty if it names none, and the path of the field of the stack that it comes from, as Origin
-// does.
+// FieldInSentence returns the field that a sentence about a rendered object names; empty: it names none. It also
+// returns the origin of that field in the stack, see Origin.
 func FieldInSentence(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
 	field = fieldInWords.FindString(sentence)
 	return field, Origin(spec, kind, name, field)
 }
 
-// itemOf returns the path of the item of the stack that an object is made from.
+// itemOf returns the path of the stack's item from which an object is made; empty: there is none.
 func itemOf(spec v1beta1.LoadBalancerStackSpec, kind string, name v1beta1.ObjectName) string {
 	list, at := "", -1
 	switch kind {
@@ -60,7 +59,7 @@ func itemOf(spec v1beta1.LoadBalancerStackSpec, kind string, name v1beta1.Object
 	return fmt.Sprintf("spec.%s[%d]", list, at)
 }
 
-// componentFields are the fields that a stack sets in the workload of a component.
+// componentFields has the fields of the stack that configure the workload of a component.
 type componentFields struct {
 	name string
 	spec v1beta1.ComponentSpec
@@ -76,15 +75,14 @@ func componentOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) (compone
 	return componentFields{}, false
 }
 
-// originOf returns where a field of the workload comes from: the field of the component that sets
-// it, or else the patches of the workload. Lists that have items of lbstack's own are named
-// without the index.
+// originOf returns the origin of a field in the workload: the field of the component that sets it, or else the patches
+// of the workload. The path of a list to which lbstack adds items of its own has no index.
 func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	const pod = "spec.template."
 	for _, f := range []struct {
 		set      bool
 		in, path string
-		exact    bool // what is below has the same path in both
+		exact    bool // the fields below have the same path in the stack and in the workload
 	}{
 		{c.spec.Resources != nil, pod + "spec.containers[0].resources", ".resources", true},
 		{len(c.spec.Env) > 0, pod + "spec.containers[0].env", ".env", false},
@@ -116,7 +114,7 @@ func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name
 	return patchesOf(spec, kind, name)
 }
 
-// patchesOf returns the paths of the patches that have an object as their target.
+// patchesOf returns the paths of the patches whose target is an object.
 func patchesOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) string {
 	var paths []string
 	for i, patch := range spec.Patches {

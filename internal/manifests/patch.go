@@ -20,12 +20,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// maxCopied bounds by how many bytes the copy operations of a JSON patch may make an object
-// grow: each could double it.
+// maxCopied is the number of bytes by which the copy operations of a JSON patch may make an object grow. The limit is
+// needed since each operation could double the size of the object.
 const maxCopied = 256 << 10
 
-// patchTarget returns a new object of a kind that patches may have as their target, nil for
-// another kind. The fields of its type decide how lists are merged and which fields exist.
+// patchTarget returns an empty object of a kind that may be the target of patches. It returns nil for other kinds. The
+// Go type of the object decides how lists are merged, and which fields exist.
 func patchTarget(kind string) any {
 	switch kind {
 	case "Deployment":
@@ -69,8 +69,8 @@ func isTarget(target v1beta1.PatchTarget, object *unstructured.Unstructured) boo
 	return patchTarget(object.GetKind()) != nil && target.Kind == object.GetKind() && (target.Name == "" || target.Name == object.GetName())
 }
 
-// applyPatch returns what a patch makes of an object. The text is a user's: a panic in one of
-// the libraries is an error.
+// applyPatch returns the content of an object after a patch. The patch is the text of a user, which may cause a panic in
+// one of the libraries: applyPatch returns such a panic as an error.
 func applyPatch(object *unstructured.Unstructured, text string) (patched map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -115,19 +115,19 @@ func applyOperations(before, patch []byte) ([]byte, error) {
 	return operations.ApplyWithOptions(before, &jsonpatch.ApplyOptions{AccumulatedCopySizeLimit: maxCopied})
 }
 
-// fixedFields are the fields that a patch cannot change, with the reasons.
+// fixedFields are the fields that a patch must not change. The text because is the reason in the error.
 var fixedFields = []struct{ path, because string }{
 	{"apiVersion", "it would be another object"},
 	{"kind", "it would be another object"},
 	{"metadata.name", "it would be another object"},
 	{"metadata.namespace", "it would be another object"},
-	{"spec.selector", "the pods that run would be no longer found"},
+	{"spec.selector", "the operator would no longer find the running pods"},
 	{"spec.updateStrategy", "the operator rolls out changes"},
-	{"spec.template.spec.serviceAccountName", "the rights of the component are those of its ServiceAccount"},
+	{"spec.template.spec.serviceAccountName", "the component would have other rights"},
 }
 
-// checkPatched refuses changes after which the operator would not find the object or its pods, and
-// fields that do not exist. Metadata may have only name, namespace, labels and annotations.
+// checkPatched returns an error if the operator would not find the object or its pods after a patch, or if the patch
+// sets a field that does not exist. The metadata of the object may have only name, namespace, labels and annotations.
 func checkPatched(before, after *unstructured.Unstructured) error {
 	for _, field := range fixedFields {
 		path := strings.Split(field.path, ".")
@@ -142,18 +142,18 @@ func checkPatched(before, after *unstructured.Unstructured) error {
 		is, _, _ := unstructured.NestedStringMap(after.Object, strings.Split(path, ".")...)
 		for _, key := range slices.Sorted(maps.Keys(was)) {
 			if is[key] != was[key] {
-				return fmt.Errorf("it changes the label %s in %s: lbstack finds its objects with it", key, path)
+				return fmt.Errorf("it changes the label %s in %s: lbstack finds its objects by this label", key, path)
 			}
 		}
 	}
 	metadata, _, _ := unstructured.NestedMap(after.Object, "metadata")
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		if !slices.Contains([]string{"name", "namespace", "labels", "annotations"}, key) {
-			return fmt.Errorf("it sets metadata.%s: of metadata it can set labels and annotations", key)
+			return fmt.Errorf("it sets metadata.%s: a patch can set only labels and annotations in metadata", key)
 		}
 	}
 	if _, has := after.Object["status"]; has {
-		return errors.New("it sets status")
+		return errors.New("it sets status: a patch cannot set the status")
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after.Object, patchTarget(after.GetKind()), true)
 }

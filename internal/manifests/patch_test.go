@@ -15,14 +15,14 @@ func patchOf(kind, text string) v1beta1.Patch {
 }
 
 func TestRender_InvalidPatchesAreNamed(t *testing.T) {
-	const selects = "lbstack finds its objects with it"
+	const selects = "lbstack finds its objects by this label"
 	tests := []struct {
 		name  string
 		patch v1beta1.Patch
 		want  string // of the error, after spec.patches[1]
 	}{
 		{name: "name that lbstack does not make", patch: v1beta1.Patch{Target: v1beta1.PatchTarget{Kind: "Deployment", Name: "lbstack-speaker"}, Patch: "{}"},
-			want: ".target: lbstack makes no Deployment lbstack-speaker: nothing in the cluster is changed: correct kind or name"},
+			want: ".target: lbstack makes no Deployment lbstack-speaker; nothing in the cluster is changed: correct kind or name"},
 		{name: "kind that cannot be patched", patch: patchOf("Secret", "data: {key-1: AAAA}"), want: ".target: lbstack makes no Secret"},
 		{name: "text that is no YAML", patch: patchOf("Deployment", "a: [b"), want: ".patch: the Deployment lbstack-controller cannot be patched: it is neither YAML nor JSON"},
 		{name: "text that is neither object nor list", patch: patchOf("Deployment", "replicas"), want: "it is neither an object (strategic merge patch) nor a list"},

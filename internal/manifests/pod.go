@@ -14,11 +14,11 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// ownPrefix begins the keys of labels and annotations that lbstack defines.
+// ownPrefix is the beginning of the keys of labels and annotations that lbstack defines.
 const ownPrefix = "lbstack.io/"
 
-// adjustPodMetadata adds the labels and annotations of the spec to the pod template, and the UID of
-// the ServiceAccount. Those of the template itself take precedence.
+// adjustPodMetadata adds labels and annotations to the pod template: those in the spec, and the annotation with the UID
+// of the ServiceAccount. Labels and annotations that the template already has take precedence.
 func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec, account types.UID) error {
 	annotations := stringValues(component.PodAnnotations)
 	if account != "" {
@@ -41,9 +41,9 @@ func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.Comp
 	return nil
 }
 
-// checkKeys returns an error for each key of a label or annotation of the spec that is invalid,
-// or that lbstack sets itself. A CRD's schema cannot bound the keys of a map, so that a rule for them
-// costs too much.
+// checkKeys returns an error for each label or annotation in the spec whose key is invalid or is used by lbstack itself.
+// The schema of the CRD cannot check this: it cannot limit the length of the keys in a map, and a rule about keys of any
+// length exceeds the cost limit of rules.
 func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
 	for _, component := range []struct {
 		name string
@@ -60,13 +60,13 @@ func checkMapKeys[V ~string](path string, values map[string]V) (invalid []*Field
 		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
 			invalid = append(invalid, &FieldError{path, "the key " + quoteBounded(key) + " is invalid: " + problems[0], "correct the key"})
 		} else if strings.HasPrefix(key, ownPrefix) || slices.Contains(ownLabels, key) {
-			invalid = append(invalid, &FieldError{path, "the key " + quoteBounded(key) + " is one that lbstack sets", "use another key"})
+			invalid = append(invalid, &FieldError{path, "the key " + quoteBounded(key) + " is reserved for lbstack", "use another key"})
 		}
 	}
 	return invalid
 }
 
-// ownLabels are the labels with which lbstack finds its pods.
+// ownLabels are the keys of the labels by which lbstack finds its pods.
 var ownLabels = []string{"app.kubernetes.io/name", v1beta1.LabelComponent, v1beta1.LabelManagedBy}
 
 func stringValues[V ~string](values map[string]V) map[string]string {
@@ -77,8 +77,8 @@ func stringValues[V ~string](values map[string]V) map[string]string {
 	return all
 }
 
-// adjustPlacement sets affinity, topology spread and priority of the pods of a component, which
-// selector selects.
+// adjustPlacement sets the affinity, the topology spread and the priority of a component's pods. The parameter selector
+// is the default label selector of a topology spread constraint.
 func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, selector map[string]any) error {
 	if component.PriorityClassName != "" {
 		pod["priorityClassName"] = component.PriorityClassName
@@ -108,9 +108,8 @@ func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, select
 	return nil
 }
 
-// imageFrom returns the name of an image with another registry; empty: with its own. As container
-// runtimes do, it takes what is before the first slash for a registry if that has a dot or a
-// colon, or is localhost.
+// imageFrom returns the name of an image with its registry replaced. If registry is empty, the name stays unchanged. As in
+// container runtimes, the text before the first slash counts as a registry if it has a dot or a colon, or is localhost.
 func imageFrom(name, registry string) string {
 	if registry == "" {
 		return name

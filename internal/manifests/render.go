@@ -1,5 +1,5 @@
-// Package manifests makes the objects that a LoadBalancerStack requests: the
-// kustomizations of package config, adjusted to the spec. It reads no cluster.
+// Package manifests makes the objects that a LoadBalancerStack requests: the objects of the kustomizations in package
+// config, adjusted to the spec, and the objects of the lists in the spec. It does not read from the cluster.
 package manifests
 
 import (
@@ -17,24 +17,23 @@ import (
 	"github.com/lbstack/lbstack/config"
 )
 
-// Options are what the objects depend on.
+// Options are the inputs of Render.
 type Options struct {
 	// Spec is the spec of the stack, with its defaults.
 	Spec v1beta1.LoadBalancerStackSpec
-	// Image has the programs of the components.
+	// Image is the container image with the programs of the components.
 	Image string
-	// Namespace of the operator and the components.
+	// Namespace is the namespace of the operator and the components.
 	Namespace string
-	// ServiceMonitors means that the API server has this kind.
+	// ServiceMonitors means that the API server has the kind ServiceMonitor.
 	ServiceMonitors bool
-	// Accounts are the UIDs of the ServiceAccounts of the components, by component. They become
-	// annotations of the pod templates; a component without one has no such annotation.
+	// Accounts has the UIDs of the components' ServiceAccounts, by component. A UID becomes an annotation of
+	// the pod template. A component without a UID gets no such annotation.
 	Accounts map[string]types.UID
 }
 
-// Render returns every object of the stack, in the order in which they are
-// installed. The same options give the same objects. An InvalidError comes with
-// objects, any other error without.
+// Render returns all objects of the stack in the order of their installation. The same options give the same objects.
+// If the error is an InvalidError, Render returns objects as well. With any other error it returns none.
 func Render(o Options) ([]*unstructured.Unstructured, error) {
 	built, err := builtObjects()
 	if err != nil {
@@ -70,13 +69,13 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// builtObjects returns the result of buildObjects, which is the same each time. buildObjects runs
-// once: kustomize is slow, and has global state that it does not guard
+// builtObjects returns the result of buildObjects, and calls buildObjects only once. The result is always the same.
+// Further calls would be slow, and not safe at the same time, since kustomize has global state without a lock
 // (kubernetes-sigs/kustomize#3659).
 var builtObjects = sync.OnceValues(buildObjects)
 
-// buildObjects runs kustomize over the embedded kustomizations. It gets no input of a
-// user: the spec is applied afterwards.
+// buildObjects runs kustomize on the embedded kustomizations. kustomize gets no input of a user: Render applies the spec
+// afterwards.
 func buildObjects() (objects []*unstructured.Unstructured, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -121,8 +120,8 @@ func memoryFileSystem(files fs.FS) (filesys.FileSystem, error) {
 	return disk, nil
 }
 
-// toUnstructured converts through JSON, because kustomize's own maps have Go types
-// with which unstructured objects cannot be copied.
+// toUnstructured converts an object of kustomize through JSON. The maps of kustomize have Go types with which an
+// unstructured object could not be copied.
 func toUnstructured(resource json.Marshaler) (*unstructured.Unstructured, error) {
 	raw, err := resource.MarshalJSON()
 	if err != nil {

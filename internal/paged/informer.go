@@ -12,15 +12,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// NewInformer makes an informer. It is the type of cache.Options.NewInformer of
-// controller-runtime.
+// NewInformer is a function that makes an informer, as in the field NewInformer of controller-runtime's cache.Options.
 type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
-// NewInformers makes informers that list objects of the given kinds, which tenants write, in
-// pages, and trim each page with their transform. client-go would transform a list only
-// after it has decoded all objects. Only one of the informers has a page in memory at a
-// time. With an API server that streams lists (Kubernetes 1.34 and later) informers do
-// not list.
+// NewInformers returns a function that makes informers. An informer for one of the given kinds, which tenants write,
+// lists the objects in pages, and trims each page with its transform. client-go would transform a list only after it has
+// decoded all objects. Only one of these informers has a page in memory at a time. With an API server that streams lists
+// (Kubernetes 1.34 and later) informers list nothing.
 func NewInformers(kinds ...runtime.Object) NewInformer {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
@@ -48,8 +46,7 @@ func NewInformers(kinds ...runtime.Object) NewInformer {
 	}
 }
 
-// informerOfPages has the transform of the informer, which is set before the informer
-// starts.
+// informerOfPages is an informer that lists in pages. Its transform is set before it starts.
 type informerOfPages struct {
 	cache.SharedIndexInformer
 	transform cache.TransformFunc

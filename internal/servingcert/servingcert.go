@@ -1,5 +1,5 @@
-// Package servingcert provides the certificate with which a program serves TLS: that in a folder, as
-// the kubelet projects it from a Secret, or one that the program has signed itself.
+// Package servingcert provides the certificate with which a program serves TLS. The kubelet writes the certificate of a
+// Secret into a folder. Without such a certificate, the program uses a certificate that it has signed itself.
 package servingcert
 
 import (
@@ -22,14 +22,16 @@ import (
 )
 
 const (
-	// readInterval is how often the folder is read at most: by the first connection after that time.
+	// readInterval is the shortest time between two reads of the folder. The first connection after that
+	// time reads it.
 	readInterval = 10 * time.Second
-	// validFor is how long a certificate that the program signed is valid, and renewBefore how
-	// long before its end another one replaces it.
-	validFor, renewBefore = 365 * 24 * time.Hour, 30 * 24 * time.Hour
+	// validFor is how long a certificate is valid that the program signed.
+	validFor = 365 * 24 * time.Hour
+	// renewBefore is how long before its expiry such a certificate is replaced by a new one.
+	renewBefore = 30 * 24 * time.Hour
 )
 
-// Names of the files in the folder, as a Secret of the type kubernetes.io/tls has them.
+// The files in the folder have the names of the entries in a Secret of the type kubernetes.io/tls.
 const certificateFile, keyFile = "tls.crt", "tls.key"
 
 // Source provides the certificate. It is safe for concurrent use. Make it with New.
@@ -39,20 +41,20 @@ type Source struct {
 
 	mu      sync.Mutex
 	looked  time.Time        // when the folder was read last
-	problem string           // with the folder, as logged last
-	given   *tls.Certificate // the last valid one of the folder; nil: it has none
-	own     *tls.Certificate // signed by the program
-	renew   time.Time        // when another one replaces own
+	problem string           // the error about the folder that was logged last
+	given   *tls.Certificate // the last valid certificate in the folder; nil: the folder has none
+	own     *tls.Certificate // the certificate that the program signed
+	renew   time.Time        // when a new certificate replaces own
 }
 
-// New returns a source that uses the certificate of a folder, which need not exist. The name
-// is that of the program, for the certificate that it signs itself.
+// New returns a source that uses the certificate in a folder, which need not exist. The name of the program is for the
+// certificate that the program signs itself.
 func New(folder, name string, log logr.Logger) *Source {
 	return &Source{folder: folder, name: name, log: log}
 }
 
-// Get returns the certificate for a new connection, as tls.Config.GetCertificate. A folder with
-// files that are not valid changes nothing: the last valid certificate stays in use.
+// Get returns the certificate for a new connection. Its type is that of tls.Config.GetCertificate. If the files in the
+// folder become invalid, the last valid certificate stays in use.
 func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +90,7 @@ func (s *Source) readFolder() {
 	}
 }
 
-// readCertificate returns the certificate of a folder. The error is fs.ErrNotExist if there is none.
+// readCertificate returns the certificate in a folder. It returns fs.ErrNotExist if the folder has none.
 func readCertificate(folder string) (*tls.Certificate, error) {
 	if folder == "" {
 		return nil, fs.ErrNotExist
@@ -108,7 +110,7 @@ func readCertificate(folder string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// selfSign makes a key, which is in memory only, and signs a certificate with it.
+// selfSign makes a key and a certificate that is signed with this key. The key is only in memory.
 func selfSign(name string, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -120,7 +122,7 @@ func selfSign(name string, now time.Time) (*tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(validFor), // clocks differ
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(validFor), // it is valid from an hour ago, since clocks differ
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}

@@ -1,6 +1,6 @@
-// Package termination ends a program that cannot go on, and leaves one sentence about
-// why where the kubelet finds it: the operator shows that sentence on the
-// LoadBalancerStack. Only the main functions call it.
+// Package termination ends a program that cannot continue. It writes the reason, as one sentence, into the termination
+// message of the container. The kubelet copies that message into the status of the pod, and the operator reports it in
+// the status of the LoadBalancerStack. Only main functions call this package.
 package termination
 
 import (
@@ -17,34 +17,35 @@ import (
 )
 
 const (
-	// messagePath is where the kubelet reads the termination message of a container
-	// (terminationMessagePath, which has this default).
+	// messagePath is the file from which the kubelet reads the termination message of a container. It is the
+	// default of terminationMessagePath.
 	messagePath = "/dev/termination-log"
-	// readBytes is how much of it the kubelet reads.
+	// readBytes is how many bytes of the message the kubelet reads.
 	readBytes = 4096
-	// maxBytes bounds a message: one sentence is shorter than readBytes.
+	// maxBytes is the maximum length of a message in bytes. It is less than readBytes, since a message is
+	// only one sentence.
 	maxBytes = 1024
-	// maxStacks bounds the stacks in bytes: some 2000 goroutines.
+	// maxStacks is the maximum length of the stacks in bytes, which is enough for some 2000 goroutines.
 	maxStacks = 1 << 20
-	// writeTimeout bounds how long the write to standard error may take.
+	// writeTimeout is how long the write to standard error may take.
 	writeTimeout = 5 * time.Second
 )
 
-// Exit ends the program with status 1. The sentence about err goes to standard error
-// and into the termination message of the container, if it runs in one.
+// Exit ends the program with status 1. It writes the sentence about err to standard error and, in a container, into the
+// termination message.
 func Exit(program string, err error) { exit(program, ExplainError(err), nil) }
 
-// ExitHung is Exit for a program of which a part hangs: the stacks of all goroutines go to
-// standard error as well, up to a bound. Arguments in them are addresses, without contents.
+// ExitHung is Exit for a program that hangs. It also writes the stacks of all goroutines to standard error, up to
+// maxStacks. Arguments in the stacks are addresses, so that the stacks do not reveal data.
 func ExitHung(program string, err error) {
 	stacks := make([]byte, maxStacks)
 	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
 }
 
-// exit writes the termination message first: the write to standard error hangs if nobody reads
-// the other end of its pipe. exit waits for the write no longer than the time writing.
+// exit writes the termination message first, since the write to standard error can hang: nobody may read the other end
+// of the pipe. It waits for that write no longer than writeTimeout.
 func exit(program, message string, more []byte) {
-	_ = writeMessage(messagePath, message) // without a message the kubelet reports the end of the log
+	_ = writeMessage(messagePath, message) // if this fails, the kubelet reports the end of the log instead
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -57,11 +58,12 @@ func exit(program, message string, more []byte) {
 	os.Exit(1)
 }
 
-// WriteResult writes the result of a program that has done its task: to standard output and, in a container, to
-// the termination message, which is in the status of the pod. It has 4096 bytes at most.
+// WriteResult writes the result of a program that has done its task. It writes to standard output and, in a container,
+// into the termination message, which the kubelet copies into the status of the pod. The result must not be longer than
+// readBytes.
 func WriteResult(result []byte) error {
 	if len(result) > readBytes {
-		return fmt.Errorf("a result of %d bytes: a termination message has %d at most", len(result), readBytes)
+		return fmt.Errorf("the result has %d bytes, but a termination message can have at most %d", len(result), readBytes)
 	}
 	_ = writeExisting(messagePath, string(result)) // outside of a container there is no such file
 	_, err := os.Stdout.Write(append(result, '\n'))
@@ -73,7 +75,7 @@ func writeMessage(path, message string) error {
 	return writeExisting(path, bounded.Cut(message, maxBytes))
 }
 
-// writeExisting writes into a file that exists: outside of a container there is none.
+// writeExisting writes into an existing file. Outside of a container the file does not exist, and it returns an error.
 func writeExisting(path, message string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
@@ -83,35 +85,36 @@ func writeExisting(path, message string) error {
 	return errors.Join(err, file.Close())
 }
 
-// ExplainError returns the text of an error. If the operating system refused something that only an
-// administrator can change, it adds what that means and what to do.
+// ExplainError returns a sentence about an error. For some errors of the operating system that an administrator can
+// correct, the sentence also has the cause and what to do. For other errors it is the text of the error.
 func ExplainError(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		if at, network := listenTarget(err); at != "" {
 			port := portOf(at)
-			return fmt.Sprintf("port %s (%s) is in use by another program%s: end that program, which `ss -Hlnp 'sport = :%s'` on the node names, or choose another port in spec.speaker.ports of the LoadBalancerStack (%s)",
+			return fmt.Sprintf("port %s (%s) is in use by another program%s: end that program, or choose another port in spec.speaker.ports of the LoadBalancerStack; `ss -Hlnp 'sport = :%s'` on the node shows the program (%s)",
 				port, network, usualPrograms[port], port, err)
 		}
-		return fmt.Sprintf("a port is in use by another program: end that program, which `ss -Hlnp` on the node names (%s)", err)
+		return fmt.Sprintf("a port is in use by another program: end that program, which `ss -Hlnp` shows on the node (%s)", err)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Sprintf("%s is on a read-only file system: mount it so that it can be written (%s)", fileOf(err), err)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Sprintf("the file system of %s is full: free some space (%s)", fileOf(err), err)
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return fmt.Sprintf("the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (%s)", err)
+		return fmt.Sprintf("the kernel does not permit the operation: check the capabilities of the container, and SELinux or AppArmor on the node (%s)", err)
 	}
 	return err.Error()
 }
 
-// usualPrograms names the programs that have a port by default on nodes of many clusters.
+// usualPrograms has, for some ports, the programs that use the port by default on nodes of many clusters. The texts are
+// parts of a sentence.
 var usualPrograms = map[string]string{
 	"7472": " (MetalLB uses it by default)",
 	"7473": " (MetalLB uses it by default)",
 	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
-// listenTarget returns the address and the network that could not be listened on.
+// listenTarget returns the address and the network on which a program could not listen; empty: the error is another one.
 func listenTarget(err error) (address, network string) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {

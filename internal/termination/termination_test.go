@@ -26,9 +26,9 @@ func TestExplain(t *testing.T) {
 		{"full file system names the file", full,
 			"the file system of /var/lib/lbstack/x.new is full: free some space (write /var/lib/lbstack/x.new: no space left on device)"},
 		{"missing capability", fmt.Errorf("raw socket: %w", os.NewSyscallError("socket", syscall.EPERM)),
-			"the kernel does not permit it: check the capabilities of the container, and SELinux or AppArmor on the node (raw socket: socket: operation not permitted)"},
+			"the kernel does not permit the operation: check the capabilities of the container, and SELinux or AppArmor on the node (raw socket: socket: operation not permitted)"},
 		{"port without a known number", os.NewSyscallError("bind", syscall.EADDRINUSE),
-			"a port is in use by another program: end that program, which `ss -Hlnp` on the node names (bind: address already in use)"},
+			"a port is in use by another program: end that program, which `ss -Hlnp` shows on the node (bind: address already in use)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestExplain_PortInUse(t *testing.T) {
 
 func TestExplain_PortOfAnotherProduct(t *testing.T) {
 	err := &net.OpError{Op: "listen", Net: "udp", Addr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7946}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
-	want := "port 7946 (udp) is in use by another program (MetalLB and Docker Swarm use it by default): end that program, which `ss -Hlnp 'sport = :7946'` on the node names, " +
-		"or choose another port in spec.speaker.ports of the LoadBalancerStack (listen udp 192.0.2.1:7946: bind: address already in use)"
+	want := "port 7946 (udp) is in use by another program (MetalLB and Docker Swarm use it by default): end that program, or choose another port in spec.speaker.ports of the LoadBalancerStack; " +
+		"`ss -Hlnp 'sport = :7946'` on the node shows the program (listen udp 192.0.2.1:7946: bind: address already in use)"
 	if got := ExplainError(err); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

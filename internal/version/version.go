@@ -1,4 +1,4 @@
-// Package version has the version of lbstack from which a program was built.
+// Package version has the version of lbstack that was built.
 package version
 
 import (
@@ -7,11 +7,11 @@ import (
 	"os"
 )
 
-// Version of this build, such as "v1.2.3"; the linker sets it
-// (-X github.com/lbstack/lbstack/internal/version.Version=...).
+// Version is the version of this build, such as "v1.2.3". The linker sets it with the flag
+// -X github.com/lbstack/lbstack/internal/version.Version=VERSION.
 var Version = "v0.0.0-dev"
 
-// AddFlag adds --version, which prints the version and ends the program.
+// AddFlag adds the flag --version, which prints the version and ends the program.
 func AddFlag(set *flag.FlagSet) {
 	set.BoolFunc("version", "print the version, and exit", func(string) error {
 		fmt.Println(Version)

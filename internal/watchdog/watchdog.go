@@ -1,11 +1,10 @@
-// Package watchdog detects that a part of a program hangs. The caller then ends the program, so
-// that the kubelet starts it again. A loop marks the beginning and the end of each of its
-// passes. A pass hangs if it has not ended after the process has run for HangTimeout. A loop that
-// waits for work is idle and may do so for ever: nothing has to happen in the cluster or on the
-// network.
+// Package watchdog detects that a part of a program hangs. The caller then ends the program, so that the kubelet starts
+// it again. A loop marks the beginning and the end of each of its passes. A pass hangs if it has not ended after the
+// process has run for HangTimeout. A loop that waits for work is between two passes, and may wait forever: it is normal
+// that nothing happens in the cluster or on the network.
 //
-// It is not a hang if the whole process stood still (SIGSTOP, a suspended machine, no processor
-// time). In a speaker, speaker/mesh detects that within a second.
+// A stop of the whole process does not count as a hang. Causes are SIGSTOP, a suspended machine, or a lack of processor
+// time. In a speaker, package speaker/mesh detects such a stop within a second.
 package watchdog
 
 import (
@@ -22,29 +21,29 @@ const (
 	HangTimeout = ticksToHang * tickInterval
 	// tickInterval is the time between two ticks of the watchdog.
 	tickInterval = 5 * time.Second
-	ticksToHang  = 12
-	// maxTickDelay is how late a tick may be and still count. A later one means that the process had no
+	// ticksToHang is the number of ticks after which a pass counts as hanging.
+	ticksToHang = 12
+	// maxTickDelay is the delay up to which a tick counts. A longer delay means that the process had no
 	// processor time.
 	maxTickDelay = 100 * time.Millisecond
 )
 
-// Watchdog has the loops of a program. Its zero value is ready for use; a nil Watchdog tracks
-// no loops.
+// Watchdog has the loops of a program. Its zero value is ready to use. A nil Watchdog tracks no loops.
 type Watchdog struct {
 	mu     sync.Mutex
 	loops  map[*Loop]bool
 	checks []func() []string
 }
 
-// Loop counts the passes of one loop. Only one goroutine at a time may call Begin and End. The
-// methods of a nil Loop do nothing.
+// Loop marks the passes of one loop. Only one goroutine at a time may call Begin and End. The methods of a nil Loop do
+// nothing.
 type Loop struct {
 	name  string
-	marks atomic.Uint64 // odd: a pass is under way
+	marks atomic.Uint64 // number of calls of Begin and End; odd: a pass is under way
 	dog   *Watchdog
 }
 
-// Loop adds a loop; the name completes the sentence "NAME hangs".
+// Loop adds a loop. Its name is the subject of the sentence "NAME hangs".
 func (w *Watchdog) Loop(name string) *Loop {
 	if w == nil {
 		return nil
@@ -73,7 +72,7 @@ func (l *Loop) End() {
 	}
 }
 
-// Ended removes a loop that has ended.
+// Ended removes the loop. It is called when the loop has ended.
 func (l *Loop) Ended() {
 	if l == nil {
 		return
@@ -83,13 +82,13 @@ func (l *Loop) Ended() {
 	delete(l.dog.loops, l)
 }
 
-// Check adds a function that returns the names of parts that seem to hang. A part that the function
-// names at each tick for HangTimeout hangs. The function must not block, and must not name a part that waits
-// for the API server. Check must be called before Run.
+// Check adds a function that returns the names of parts of the program that seem to hang. A part hangs if the function
+// returns its name at each tick for HangTimeout. The function must not block. It must not return a part that waits for
+// the API server. Check must be called before Run.
 func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
 
-// Run checks the passes until the context ends or a part hangs. In the second case it calls hung
-// once, with an error that names the part, and returns.
+// Run checks the passes until the context ends or a part hangs. If a part hangs, Run calls hung with an error that names
+// the part, and returns.
 func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 	var c passCounter
 	for {
@@ -100,14 +99,14 @@ func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 		case <-time.After(tickInterval):
 		}
 		if names := c.tick(time.Since(began), w.passes()); len(names) > 0 {
-			hung(fmt.Errorf("%s hangs: no progress for over %s: the program ends, to be started again: report it with the goroutines in the log of the container",
+			hung(fmt.Errorf("%s hangs: no progress for over %s. The program ends, and the kubelet starts it again. Report this with the goroutines in the log of the container",
 				strings.Join(names, " and "), HangTimeout))
 			return
 		}
 	}
 }
 
-// passes returns the passes that are under way, and the names that checks return.
+// passes returns the passes of loops that are under way, and one pass for each name that a check returns.
 func (w *Watchdog) passes() (list []loopPass) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

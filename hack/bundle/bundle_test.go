@@ -60,10 +60,10 @@ func TestComplete_Refuses(t *testing.T) {
 		owned []any
 		want  string
 	}{
-		{"a CRD that the ClusterServiceVersion does not own", nil, "CRD things.lbstack.io is not among the owned ones"},
+		{"a CRD that the ClusterServiceVersion does not own", nil, "CRD things.lbstack.io is missing in the owned CRDs"},
 		{"an owned CRD that does not exist", []any{own("things", "thing"), own("others", "other")}, "owned CRD others.lbstack.io of the ClusterServiceVersion does not exist"},
 		{"an owned CRD without a description", []any{own("things", "")}, "needs displayName, description and resources"},
-		{"a path that is no field", []any{with(own("things", "thing"), "colour")}, "spec.colour: there is no such field"},
+		{"a path that is no field", []any{with(own("things", "thing"), "colour")}, "spec.colour: the CRD has no such field"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// ownedCRD is an item of spec.customresourcedefinitions.owned of the ClusterServiceVersion.
+// ownedCRD is an item in the list spec.customresourcedefinitions.owned of a ClusterServiceVersion.
 type ownedCRD struct {
 	Name              string           `json:"name"`
 	Kind              string           `json:"kind"`
@@ -22,9 +22,8 @@ type ownedCRD struct {
 	StatusDescriptors []descriptor     `json:"statusDescriptors,omitempty"`
 }
 
-// complete adds to the ClusterServiceVersion what follows from the other objects: the image, and a
-// descriptor for each field of the CRDs. A descriptor that the base already has consists of a path
-// only, and moves that field to the front.
+// complete completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each field of
+// the CRDs. The base can already have a descriptor with only a path. Such a descriptor moves its field to the front.
 func complete(objects []*unstructured.Unstructured, image string) error {
 	var csv *unstructured.Unstructured
 	schemas := map[string]schema{}
@@ -58,13 +57,13 @@ func complete(objects []*unstructured.Unstructured, image string) error {
 		}
 	}
 	for name := range schemas {
-		return fmt.Errorf("CRD %s is not among the owned ones of the ClusterServiceVersion: add its displayName, description and resources to config/manifests/bases", name)
+		return fmt.Errorf("CRD %s is missing in the owned CRDs of the ClusterServiceVersion: add it to config/manifests/bases, with displayName, description and resources", name)
 	}
 	return unstructured.SetNestedSlice(csv.Object, items, path...)
 }
 
-// describeOwned adds the descriptors to an owned CRD, and removes the schema of the CRD from
-// schemas, so that schemas has the CRDs that are not owned at the end.
+// describeOwned adds the descriptors to an owned CRD. It also removes the schema of the CRD from schemas. After the
+// last owned CRD, schemas therefore has only the CRDs that are not owned.
 func describeOwned(item any, schemas map[string]schema) (any, error) {
 	var crd ownedCRD
 	raw, err := json.Marshal(item)
@@ -91,12 +90,13 @@ func describeOwned(item any, schemas map[string]schema) (any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(&crd)
 }
 
+// ordered returns the descriptors for the fields in a part of a CRD. The fields with a descriptor in base come first.
 func ordered(base []descriptor, crd schema, p part) ([]descriptor, error) {
 	of := crd.child("properties").child(string(p))
 	var first []string
 	for _, d := range base {
 		if _, ok := of.child("properties")[d.Path]; !ok {
-			return nil, fmt.Errorf("%s.%s: there is no such field", p, d.Path)
+			return nil, fmt.Errorf("%s.%s: the CRD has no such field", p, d.Path)
 		}
 		first = append(first, d.Path)
 	}
@@ -114,7 +114,7 @@ func storedSchema(crd *unstructured.Unstructured) (schema, error) {
 		return version["storage"] == true
 	})
 	if i < 0 {
-		return nil, errors.New("no version is stored")
+		return nil, errors.New("no version has storage: true")
 	}
 	version, _ := versions[i].(map[string]any)
 	return schema(version).child("schema").child("openAPIV3Schema"), nil

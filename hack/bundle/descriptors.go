@@ -16,8 +16,8 @@ type descriptor struct {
 	XDescriptors []string `json:"x-descriptors,omitempty"`
 }
 
-// part is the part of an object that a descriptor belongs to: consoles show fields of spec as
-// inputs, and fields of status as text.
+// part is a part of an object, spec or status. Consoles show the fields of spec as inputs, and the fields of status as
+// text.
 type part string
 
 const (
@@ -38,9 +38,9 @@ func (s schema) text(key string) string {
 	return text
 }
 
-// describe returns a descriptor for each field of a part, and for each field one level below, of an
-// object or of the items of a list. There are none for the fields of label selectors and for deeper
-// fields: consoles show these from the schema. The fields of a list (first) come before the others.
+// describe returns a descriptor for each field of a part, and for each field one level below: of an object, or of the
+// items of a list. It returns no descriptors for deeper fields and for the fields of label selectors, which consoles
+// show according to the schema. The fields whose names are in first come before all other fields.
 func describe(of schema, p part, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")
@@ -87,7 +87,7 @@ func describeField(field schema, p part, path, name string) descriptor {
 	return d
 }
 
-// control returns the x-descriptor of the control with which a console shows or sets a field.
+// control returns the x-descriptor for the input control or the kind of text that a console shows for a field.
 func control(field schema, p part, name string) string {
 	const input = "urn:alm:descriptor:com.tectonic.ui:"
 	kind := field.text("type")
@@ -114,13 +114,13 @@ func control(field schema, p part, name string) string {
 	return ""
 }
 
-// acronyms are words of field names that are not just capitalized, with their spelling in titles.
+// acronyms has the spelling in titles of those words in field names for which a capital first letter is not enough.
 var acronyms = map[string]string{
 	"as": "AS", "asn": "ASN", "bfd": "BFD", "bgp": "BGP", "ebgp": "eBGP", "id": "ID", "ip": "IP", "ips": "IPs", "ipv4": "IPv4", "ipv6": "IPv6", "l2": "L2", "layer2": "Layer 2", "mac": "MAC", "med": "MED",
 	"ttl": "TTL", "uid": "UID", "vrf": "VRF",
 }
 
-// displayName makes a title of a field's name: bgpPeers is BGP Peers, myASN is My ASN.
+// displayName returns the title for the name of a field: "BGP Peers" for bgpPeers, "My ASN" for myASN.
 func displayName(name string) string {
 	words := words(name)
 	for i, word := range words {
@@ -134,8 +134,9 @@ func displayName(name string) string {
 	return strings.Join(words, " ")
 }
 
-// words splits a name in camel case. Capitals in a row are one word, and the last of them begins the
-// next one where a small letter follows, unless this is the plural of an acronym: IPAddress, buggyIPs.
+// words splits a name in camel case. Capitals in a row are one word. If a small letter follows them, the last capital
+// begins the next word, as in IPAddress. There is no next word if the small letter is the plural s at the end of an
+// acronym, as in buggyIPs.
 func words(name string) []string {
 	var words []string
 	runes, begin := []rune(name), 0
@@ -150,7 +151,7 @@ func words(name string) []string {
 	return append(words, string(runes[begin:]))
 }
 
-// firstSentence returns the first sentence of a description: a form has no room for more.
+// firstSentence returns the first sentence of a description. A form has no room for the whole text.
 func firstSentence(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if sentence, _, found := strings.Cut(text, ". "); found {

@@ -1,5 +1,5 @@
-// Command catalog generates the file-based catalogue of OLM from the list of releases and the bundle,
-// with opm, or checks that the catalogue in the repository is up to date.
+// Command catalog generates the file-based OLM catalogue from the list of releases and the bundle, by means of opm. With
+// -check it only checks that the catalogue in the repository is up to date.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/lbstack/lbstack/hack/releases"
 )
 
-// options are the flags.
+// options has the values of the flags.
 type options struct {
 	version, image, opm string
 	bundle, releases    string
@@ -36,8 +36,8 @@ func main() {
 	flag.StringVar(&o.opm, "opm", "bin/opm", "path of opm")
 	flag.StringVar(&o.bundle, "bundle", "bundle", "folder of the bundle")
 	flag.StringVar(&o.releases, "releases", "catalog/releases.yaml", "list of the releases")
-	flag.StringVar(&o.to, "to", "catalog", "folder in which the folder of the package is; it has the bundles of earlier releases")
-	flag.StringVar(&o.out, "out", "", "folder to write the folder of the package to; empty: that of -to")
+	flag.StringVar(&o.to, "to", "catalog", "parent of the package's folder, which has the bundles of earlier releases")
+	flag.StringVar(&o.out, "out", "", "folder in which the package's folder is written; empty: the folder of -to")
 	flag.BoolVar(&o.check, "check", false, "change nothing, and fail if the catalogue is not up to date")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -68,8 +68,8 @@ func run(ctx context.Context, o options) error {
 	}, list.Package)
 }
 
-// generate writes the folder of the package below dir: the package, its channels, and the bundle of
-// each release.
+// generate writes the package's folder below dir. The folder has the package with its channels, and the bundle of each
+// release.
 func generate(ctx context.Context, dir string, o options, list releases.List) error {
 	bundles := filepath.Join(dir, list.Package, "bundles")
 	if err := os.MkdirAll(bundles, 0o755); err != nil {
@@ -109,13 +109,13 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
 }
 
-// released reads the bundle of an earlier release as the catalogue of that release had it. It must refer to
-// the image by digest, so that an installation gets the bundle that was released, also from a mirror that
-// is configured for digests.
+// released reads the bundle of an earlier release, in the form that it had in the catalogue of that release. The bundle
+// must refer to its image by digest. An installation then gets the bundle that was released, even from a mirror that is
+// configured only for digests.
 func released(file, version string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("the bundle of the release %s, which its catalogue had, is missing: %w", version, err)
+		return nil, fmt.Errorf("the bundle of the release %s is missing in the catalogue: %w", version, err)
 	}
 	var bundle struct {
 		Image string `json:"image"`
@@ -124,13 +124,13 @@ func released(file, version string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the bundle of the release %s: %w", version, err)
 	}
 	if !strings.Contains(bundle.Image, "@sha256:") {
-		return nil, fmt.Errorf("%s names the bundle %q, and not the digest that was released: put lbstack-%s-catalog.yaml of that release in its place", file, bundle.Image, version)
+		return nil, fmt.Errorf("%s refers to the bundle image %q instead of the digest that was released: replace the file by lbstack-%s-catalog.yaml of that release", file, bundle.Image, version)
 	}
 	return text, nil
 }
 
-// render returns the entry of the bundle in the catalogue: the properties by which OLM resolves
-// dependencies, and the texts that consoles show. The bundle itself is in its image.
+// render returns the entry for the bundle in the catalogue: the properties with which OLM resolves dependencies, and the
+// texts that consoles show. The content of the bundle is only in the image of the bundle.
 func render(ctx context.Context, o options) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, o.opm, "render", o.bundle, "--migrate-level", "bundle-object-to-csv-metadata", "--alpha-image-ref-template", o.image, "-o", "yaml")
 	text, err := cmd.Output()
@@ -143,8 +143,8 @@ func render(ctx context.Context, o options) ([]byte, error) {
 	return text, nil
 }
 
-// packageAndChannels returns the documents about the package as a whole: its name, description and
-// icon, and the upgrade edges of each channel.
+// packageAndChannels returns the documents about the whole package: the name, description and icon of the package, and the
+// upgrade edges of each channel.
 func packageAndChannels(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
 	icons, _, err := unstructured.NestedSlice(csv.Object, "spec", "icon")
 	if err != nil || len(icons) != 1 {

@@ -1,6 +1,5 @@
-// Command chart generates a part of the Helm chart from config/default: the CRDs, and a template for every
-// other object. Values, their schema, notes and the template of the stack are written by hand in
-// charts/lbstack.
+// Command chart generates a part of the Helm chart from config/default: the CRDs, and a template for each other object.
+// The values, their schema, the notes and the template of the stack are not generated: they are in charts/lbstack.
 package main
 
 import (
@@ -21,12 +20,12 @@ import (
 
 const chart = "charts/lbstack"
 
-// The generated paths, relative to the chart.
+// written are the generated paths, relative to the chart.
 var written = []string{"Chart.yaml", "crds", "templates/generated"}
 
 func main() {
 	version := flag.String("version", "", "version of the chart and of lbstack, vMAJOR.MINOR.PATCH")
-	digest := flag.String("digest", "", "digest of the image, sha256:...; empty: the image is named by its version")
+	digest := flag.String("digest", "", "digest of the image, sha256:...; empty: the chart refers to the image by its version")
 	out := flag.String("out", "", "folder to write the whole chart to; empty: charts/lbstack")
 	check := flag.Bool("check", false, "change nothing, and fail if the chart is not up to date")
 	flag.Parse()
@@ -73,8 +72,8 @@ func run(version, digest, out string, check bool) error {
 	}, written...)
 }
 
-// files returns the generated files by their name in the chart. It leaves out the Namespace,
-// since Helm installs into a namespace that the user chooses.
+// files returns the content of the generated files, by path in the chart. It leaves out the Namespace, since Helm installs
+// into a namespace that the user chooses.
 func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	files := map[string]string{}
 	for _, object := range objects {
@@ -98,9 +97,9 @@ func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	return files, nil
 }
 
-// A mark is a placeholder in an object for an expression of the template. It is replaced after the object
-// is encoded as YAML: «expression» for a value, «block expression» for a list or an object, and «with
-// expression» for a list or an object that is left out if it is empty.
+// mark matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the template.
+// It is replaced after the object was encoded as YAML. The mark «expression» stands for a value, and «block expression»
+// for a list or an object. «with expression» stands for a list or an object that is left out if it is empty.
 var mark = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
 
 // template returns the Helm template of an object.
@@ -133,7 +132,7 @@ func template(object *unstructured.Unstructured) (string, error) {
 	}
 	text := string(raw)
 	if strings.Contains(text, "{{") {
-		return "", errors.New("it has text that Helm would take for a template")
+		return "", errors.New("the object contains {{, which Helm would take for the beginning of a template expression")
 	}
 	text = mark.ReplaceAllStringFunc(text, func(line string) string {
 		part := mark.FindStringSubmatch(line)
@@ -146,7 +145,7 @@ func template(object *unstructured.Unstructured) (string, error) {
 	return strings.NewReplacer("«", "{{ ", "»", " }}").Replace(text), nil
 }
 
-// markDeployment puts marks into the Deployment of the operator where values of the chart apply.
+// markDeployment puts marks into those fields of the operator's Deployment that have values in the chart.
 func markDeployment(object *unstructured.Unstructured) error {
 	pod := []string{"spec", "template", "spec"}
 	containers, _, err := unstructured.NestedSlice(object.Object, append(pod, "containers")...)
@@ -154,7 +153,7 @@ func markDeployment(object *unstructured.Unstructured) error {
 		return err
 	}
 	if len(containers) != 1 {
-		return fmt.Errorf("it has %d containers: only one has values", len(containers))
+		return fmt.Errorf("the Deployment has %d containers, but the chart has values for only one", len(containers))
 	}
 	container, ok := containers[0].(map[string]any)
 	if !ok {
@@ -189,14 +188,14 @@ func markDeployment(object *unstructured.Unstructured) error {
 
 var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
-// setVersion sets both versions in Chart.yaml to that of lbstack. A digest is added as an annotation,
-// which is the last section of the file, for the templates to read.
+// setVersion sets both versions in Chart.yaml to the version of lbstack. It adds a digest as an annotation, which the
+// templates read. This is possible at the end of the file, since the annotations are its last section.
 func setVersion(about, version, digest string) (string, error) {
 	if !strings.HasPrefix(version, "v") {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)
 	}
 	if len(versions.FindAllString(about, -1)) != 2 {
-		return "", errors.New("the file Chart.yaml has not one line with version and one with appVersion")
+		return "", errors.New("the file Chart.yaml does not have exactly one line with version and one line with appVersion")
 	}
 	if digest != "" {
 		about += "  lbstack.io/image-digest: " + digest + "\n"

@@ -1,5 +1,4 @@
-// Package generated replaces generated files and folders in the repository, or checks that they are
-// up to date.
+// Package generated replaces generated files and folders in the repository, or checks that they are up to date.
 package generated
 
 import (
@@ -12,9 +11,9 @@ import (
 	"slices"
 )
 
-// Make calls generate, which writes the paths into a temporary folder, and then replaces the paths in out
-// by these. With check it changes nothing, and returns an error that names the paths that are not up to
-// date and the make target that updates them. what is the name of the files in messages.
+// Make calls generate, which writes the paths into a temporary folder. It then replaces the paths in out by the generated
+// ones. If check is set, Make changes nothing. It then returns an error with the paths that are not up to date, and the
+// make target that updates them. The parameter what is the name of the paths in messages.
 func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
 	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
 	if err != nil {
@@ -28,13 +27,13 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 		return Replace(scratch, out, paths...)
 	}
 	if err := Check(scratch, out, paths...); err != nil {
-		return fmt.Errorf("%s is not up to date, `make %s` updates it:\n%w", what, target, err)
+		return fmt.Errorf("%s is not up to date: run `make %s`:\n%w", what, target, err)
 	}
 	return nil
 }
 
-// Replace replaces each path, a file or a folder, in one folder (to) by that in another (from). It
-// removes files that the other folder does not have.
+// Replace replaces each path in the folder to by the same path in the folder from. A path is a file or a folder. Replace
+// removes files that the folder from does not have.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
 		files, err := read(filepath.Join(from, path))
@@ -43,7 +42,7 @@ func Replace(from, to string, paths ...string) error {
 		}
 		target := filepath.Join(to, path)
 		if err := os.RemoveAll(target); err != nil {
-			return fmt.Errorf("removing what was generated before: %w", err)
+			return fmt.Errorf("removing the files that were generated before: %w", err)
 		}
 		for name, content := range files {
 			file := filepath.Join(target, name)
@@ -58,8 +57,7 @@ func Replace(from, to string, paths ...string) error {
 	return nil
 }
 
-// Check returns an error that names each file below the paths that differs between the two
-// folders.
+// Check compares the paths in two folders. It returns an error that names each file that differs.
 func Check(from, to string, paths ...string) error {
 	var differ []error
 	for _, path := range paths {
@@ -88,8 +86,8 @@ func Check(from, to string, paths ...string) error {
 	return errors.Join(differ...)
 }
 
-// read returns the files below a path by their relative name. If the path is a file, it
-// returns that file with an empty name.
+// read returns the files below a path (root), by relative path. If root is a file, it returns that file under an empty
+// path.
 func read(root string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -131,8 +129,8 @@ func firstDifference(got, want []byte) string {
 			return fmt.Sprintf("line %d is missing: %q", i+1, line)
 		}
 		if !bytes.Equal(gotLines[i], line) {
-			return fmt.Sprintf("line %d is %q, generated is %q", i+1, gotLines[i], line)
+			return fmt.Sprintf("line %d is %q, and the generated line is %q", i+1, gotLines[i], line)
 		}
 	}
-	return fmt.Sprintf("it has %d lines, generated are %d", len(gotLines), len(wantLines))
+	return fmt.Sprintf("it has %d lines, and the generated file has %d", len(gotLines), len(wantLines))
 }

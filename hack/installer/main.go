@@ -1,5 +1,5 @@
-// Command installer writes the manifests of the repository as one file: the
-// installation of the operator with a given image, or any kustomization.
+// Command installer writes the objects of a kustomization in the repository as one file. By default that is the
+// installation of the operator, with a given image.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	image := flag.String("image", "", "image of the operator and the components; empty: as in the manifests")
+	image := flag.String("image", "", "image of the operator and the components; empty: the image in the manifests")
 	out := flag.String("out", "", "file to write; empty: standard output")
 	dir := flag.String("dir", "config/default", "kustomization to render")
 	flag.Parse()

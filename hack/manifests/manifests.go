@@ -1,5 +1,5 @@
-// Package manifests renders the kustomizations of config/. The plain manifest, the OLM bundle and
-// the Helm chart are all generated from them.
+// Package manifests renders the kustomizations of config/. The plain manifest, the OLM bundle and the Helm chart are
+// generated from its results.
 package manifests
 
 import (
@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// RelatedImage is the environment variable of the operator with the image of the components. The
-// field images of a kustomization does not change it.
+// RelatedImage is the name of the operator's environment variable with the image of the components. The field images of a
+// kustomization does not change that variable.
 const RelatedImage = "RELATED_IMAGE_LBSTACK"
 
-// Render returns the objects of a kustomization, Namespaces and CRDs first. It sets the image of
-// the operator and the components in the Deployments, unless image is empty.
+// Render returns the objects of a kustomization, Namespaces and CRDs first. If image is not empty, Render sets it in the
+// Deployments, as the image of the operator and of the components.
 func Render(dir, image string) ([]*unstructured.Unstructured, error) {
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy
@@ -46,7 +46,7 @@ func Render(dir, image string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// Encode returns the objects as one file that can be applied.
+// Encode returns the objects as one YAML file for `kubectl apply`.
 func Encode(objects []*unstructured.Unstructured) ([]byte, error) {
 	var all bytes.Buffer
 	for _, object := range objects {
@@ -60,8 +60,7 @@ func Encode(objects []*unstructured.Unstructured) ([]byte, error) {
 	return all.Bytes(), nil
 }
 
-// setImage sets the image of the containers of a Deployment, and RelatedImage in their
-// environment.
+// setImage sets the image in all containers of a Deployment, and in their environment variable RelatedImage.
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	path := []string{"spec", "template", "spec", "containers"}
 	containers, found, err := unstructured.NestedSlice(deployment.Object, path...)

@@ -11,8 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// bounds are how many values each label can have in one program. A label without a bound is
-// an error.
+// bounds has, for each label, how many values it can have in one program. A label that is missing here is an error.
 var bounds = map[string]string{
 	"cause":     "5",
 	"direction": "2",
@@ -27,7 +26,7 @@ var bounds = map[string]string{
 	"to":        "2",
 }
 
-// exceptions are the bounds of metrics for which that of the label is not right.
+// exceptions has the bounds for metrics whose label has another bound than in bounds.
 var exceptions = map[string]string{"lbstack_bfd_packets_ignored_total": "3"}
 
 // metric is a row of the table of metrics.
@@ -54,7 +53,7 @@ func (m metric) String() string {
 	return fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s |", m.name, m.kind, strings.Join(labels, ", "), unit, cmp.Or(strings.Join(series, " × "), "1"), m.help)
 }
 
-// capture is a registry that also records its collectors.
+// capture is a registry that also stores the registered collectors.
 type capture struct {
 	*prometheus.Registry
 	collectors []prometheus.Collector
@@ -75,11 +74,11 @@ func (c *capture) MustRegister(collectors ...prometheus.Collector) {
 	}
 }
 
-// description matches the text of a prometheus.Desc, whose fields are not exported.
+// description matches the text of a prometheus.Desc. The text is needed since the fields are not exported.
 var description = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
 
-// families registers the metrics of a part and returns them twice: list has those that have a
-// sample, described all of them. Metrics without a sample are gauges that a collector computes.
+// families registers a group of metrics. list has the metrics that have a sample, and described has all metrics. A metric
+// without a sample is a gauge that a collector computes.
 func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
 	registry := &capture{Registry: prometheus.NewRegistry()}
 	register(registry)
@@ -90,7 +89,7 @@ func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, d
 		for d := range descriptions {
 			found := description.FindStringSubmatch(d.String())
 			if found == nil || found[3] != "" {
-				return nil, nil, fmt.Errorf("%s is described in another way than expected", d)
+				return nil, nil, fmt.Errorf("the text of a metric has an unexpected form: %s", d)
 			}
 			m := metric{name: found[1], help: strings.ReplaceAll(found[2], `\"`, `"`)}
 			if found[4] != "" {
@@ -104,7 +103,7 @@ func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, d
 	return list, described, err
 }
 
-// sample adds a series to a vector, since a new vector has none.
+// sample adds a series to a metric with labels, since such a metric has no series at first.
 func sample(collector prometheus.Collector, labels int) {
 	values := make([]string, labels)
 	switch v := collector.(type) {
@@ -117,7 +116,7 @@ func sample(collector prometheus.Collector, labels int) {
 	}
 }
 
-// collect returns the rows of a part, sorted by name.
+// collect returns the rows for a group of metrics, sorted by name.
 func collect(register func(prometheus.Registerer)) ([]metric, error) {
 	sampled, list, err := families(register)
 	if err != nil {
@@ -133,7 +132,7 @@ func collect(register func(prometheus.Registerer)) ([]metric, error) {
 		}
 		for _, l := range m.labels {
 			if bounds[l] == "" {
-				return nil, fmt.Errorf("%s: the label %s has no bound: say how many values it can have", m.name, l)
+				return nil, fmt.Errorf("%s: the label %s has no bound: add the number of its values to bounds", m.name, l)
 			}
 		}
 	}

@@ -1,6 +1,5 @@
-// Command metricsdoc generates the tables of all metrics in docs/metrics.md from the code
-// that registers the metrics. Its test checks that the page is up to date, and that the names
-// follow the conventions of Prometheus.
+// Command metricsdoc generates the tables of metrics in docs/metrics.md from the code that registers the metrics. The test
+// of this command checks that the page is up to date, and that the names follow the conventions of Prometheus.
 package main
 
 import (
@@ -21,13 +20,13 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// metricGroup is a group of metrics that one or more programs register.
+// metricGroup is a group of metrics that one or several programs register.
 type metricGroup struct {
 	title    string
 	register func(prometheus.Registerer)
 }
 
-// metricGroups are all metrics of lbstack's own.
+// metricGroups are all metrics that lbstack defines.
 var metricGroups = []metricGroup{
 	{"All programs", func(r prometheus.Registerer) { access.NewMetrics(r) }},
 	{"Operator", func(r prometheus.Registerer) { stack.NewDrift(r) }},
@@ -42,7 +41,7 @@ var metricGroups = []metricGroup{
 	{"Speaker: BFD", func(r prometheus.Registerer) { bfd.NewMetrics(r) }},
 }
 
-// The tables are between these lines of the page.
+// The tables are between these two lines of the page.
 const begin, end = "<!-- begin: written by make docs -->\n", "<!-- end -->\n"
 
 func main() {
@@ -69,7 +68,7 @@ func withTables(page []byte) ([]byte, error) {
 	head, rest, found := bytes.Cut(page, []byte(begin))
 	_, tail, closed := bytes.Cut(rest, []byte(end))
 	if !found || !closed {
-		return nil, fmt.Errorf("the page lacks the line %q or, after it, %q", begin, end)
+		return nil, fmt.Errorf("the page lacks the line %q, or the line %q after it", begin, end)
 	}
 	var out bytes.Buffer
 	out.Write(head)

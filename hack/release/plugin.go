@@ -11,12 +11,10 @@ import (
 	"github.com/lbstack/lbstack/hack/release/sbom"
 )
 
-// downloads is the URL below which the files of a published release are, each in the
-// folder of its version.
+// downloads is the URL of the published releases. The files of a release are in the folder of its version below that URL.
 const downloads = "https://github.com/lbstack/lbstack/releases/download/"
 
-// plugin writes, for each platform, an archive with the kubectl plugin and its bill of materials, and
-// also the manifest for krew.
+// plugin writes an archive with the kubectl plugin and a bill of materials for each platform, and the manifest for krew.
 func (b builder) plugin() error {
 	license, err := os.ReadFile("LICENSE")
 	if err != nil {

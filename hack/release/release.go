@@ -23,10 +23,10 @@ import (
 	"github.com/lbstack/lbstack/hack/releases"
 )
 
-// programs are the programs in the image.
+// programs are the names of the programs in the image.
 var programs = []string{"operator", "controller", "speaker"}
 
-// catalogLabel is the label with the folder of the files in the image of a catalogue.
+// catalogLabel is the label of a catalogue's image that has the folder of the catalogue in the image.
 const catalogLabel = "operators.operatorframework.io.index.configs.v1=/configs"
 
 // builder makes one release.
@@ -113,7 +113,7 @@ func (b builder) build(ctx context.Context, name string) error {
 	return b.checksums()
 }
 
-// manifest writes the plain installation.
+// manifest writes install.yaml, the manifest for `kubectl apply`.
 func (b builder) manifest(image string) error {
 	objects, err := manifests.Render("config/default", image)
 	if err != nil {
@@ -126,7 +126,7 @@ func (b builder) manifest(image string) error {
 	return b.write("install.yaml", text)
 }
 
-// chart writes the archive of the Helm chart, with the name that `helm package` would give it.
+// chart writes the archive of the Helm chart. The file has the name that `helm package` would use.
 func (b builder) chart(ctx context.Context, digest string) error {
 	dir := filepath.Join(b.scratch, "chart")
 	if err := b.generate(ctx, "chart", "-digest", digest, "-out", dir); err != nil {
@@ -143,8 +143,8 @@ func (b builder) chart(ctx context.Context, digest string) error {
 	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
 }
 
-// entry writes the bundle of this release as it is in the catalogue. The catalogues of later
-// releases contain it unchanged.
+// entry writes the catalogue's entry for the bundle of this release to a file of its own. The catalogues of later releases
+// contain the entry unchanged.
 func (b builder) entry(catalog string) error {
 	text, err := os.ReadFile(filepath.Join(catalog, "bundles", b.version+".yaml"))
 	if err != nil {
@@ -158,7 +158,7 @@ func (b builder) generate(ctx context.Context, generator string, flags ...string
 	return execute(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
 }
 
-// content writes an image with the files of a folder below target, and returns its digest.
+// content writes an image that has the files of a folder (dir) below the path target. It returns the digest of the image.
 func (b builder) content(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
 	files, err := archive.Folder(dir, target)
 	if err != nil {
@@ -186,7 +186,7 @@ func (b builder) content(ctx context.Context, part, repository, dir, target stri
 	return b.join(part, archives)
 }
 
-// join joins the images for single platforms, writes the image, and returns its digest.
+// join joins images for single platforms to one image, writes it, and returns its digest.
 func (b builder) join(part string, archives []string) (string, error) {
 	var contents [][]byte
 	for _, file := range archives {
@@ -203,8 +203,7 @@ func (b builder) join(part string, archives []string) (string, error) {
 	return digest, b.write("lbstack-"+b.version+"-"+part+".tar", joined)
 }
 
-// bundleLabels returns the labels of the image of the bundle, which are the annotations of the
-// bundle.
+// bundleLabels returns the labels for the image of the bundle. They are the annotations of the bundle.
 func bundleLabels(bundle string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(bundle, "metadata", "annotations.yaml"))
 	if err != nil {
@@ -255,7 +254,7 @@ func (b builder) bill(product sbom.Product) error {
 	return b.write(fmt.Sprintf("%s-%s-%s-%s.spdx.json", product.Name, b.version, product.OS, product.Architecture), document)
 }
 
-// readProgram reads a program that was built for a release, and its build information.
+// readProgram reads a program that was built for a release. It returns the content of the file as well.
 func readProgram(dir, name string) (sbom.Program, []byte, error) {
 	file := filepath.Join(dir, name)
 	content, err := os.ReadFile(file)

@@ -1,5 +1,5 @@
-// Package releases reads the list of releases. The OLM bundle and the OLM catalogue get their
-// channels and upgrade edges from it.
+// Package releases reads the list of releases, in which the OLM bundle and the OLM catalogue find their channels and
+// upgrade edges.
 package releases
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// List is the file catalog/releases.yaml.
+// List is the content of catalog/releases.yaml.
 type List struct {
 	// Package is the name of the package in the catalogue.
 	Package string `json:"package"`
@@ -24,16 +24,16 @@ type List struct {
 	Releases []Release `json:"releases"`
 }
 
-// Release of lbstack.
+// Release is one release of lbstack.
 type Release struct {
 	// Version is vMAJOR.MINOR.PATCH.
 	Version string `json:"version"`
 	// Date is YYYY-MM-DD.
 	Date string `json:"date"`
-	// Channels are the channels with the release. In each of them it replaces the newest release
-	// before it that none skips.
+	// Channels are the names of the channels that contain the release. See Entries for the release that it
+	// replaces in a channel.
 	Channels []string `json:"channels"`
-	// Skips are earlier versions that an upgrade to this release may skip.
+	// Skips are earlier versions that an installation need not run before the upgrade to this release.
 	Skips []string `json:"skips,omitempty"`
 }
 
@@ -57,7 +57,7 @@ func Read(file string) (List, error) {
 func (l List) check() error {
 	var wrong []error
 	if l.Package == "" || len(l.Releases) == 0 {
-		wrong = append(wrong, errors.New("package and releases are needed"))
+		wrong = append(wrong, errors.New("package or releases are missing"))
 	}
 	var before *version.Version
 	var known []string
@@ -68,7 +68,7 @@ func (l List) check() error {
 			continue
 		}
 		if before != nil && !before.LessThan(at) {
-			wrong = append(wrong, fmt.Errorf("%s is after v%s, and is not newer", release.Version, before))
+			wrong = append(wrong, fmt.Errorf("%s comes after v%s in the list, but is not newer", release.Version, before))
 		}
 		before = at
 		if _, err := time.Parse(time.DateOnly, release.Date); err != nil {
@@ -79,13 +79,13 @@ func (l List) check() error {
 		}
 		for _, skipped := range release.Skips {
 			if !slices.Contains(known, skipped) {
-				wrong = append(wrong, fmt.Errorf("%s skips %s, which is no earlier release", release.Version, skipped))
+				wrong = append(wrong, fmt.Errorf("%s skips %s, which is not an earlier release", release.Version, skipped))
 			}
 		}
 		known = append(known, release.Version)
 	}
 	if !slices.Contains(l.Channels(), l.DefaultChannel) {
-		wrong = append(wrong, fmt.Errorf("defaultChannel %q has no release", l.DefaultChannel))
+		wrong = append(wrong, fmt.Errorf("no release is in the defaultChannel %q", l.DefaultChannel))
 	}
 	return errors.Join(wrong...)
 }
@@ -100,8 +100,8 @@ func (l List) Channels() []string {
 	return slices.Compact(names)
 }
 
-// Of returns the release of a version. For a version that is not in the list yet, it has the
-// date and the channels of the newest release.
+// Of returns the release of a version. For a version that is not in the list yet, it returns a release with the date and
+// the channels of the newest release.
 func (l List) Of(version string) Release {
 	for _, release := range l.Releases {
 		if release.Version == version {
@@ -119,9 +119,9 @@ type Entry struct {
 	Skips    []string `json:"skips,omitempty"`
 }
 
-// Entries returns the versions of a channel, the oldest first. A version replaces the newest one before it
-// that no release of the channel skips. It also skips what those that it skips do: no installation stops at
-// one of them.
+// Entries returns the versions in a channel, the oldest first. A version replaces the newest earlier version that no
+// release of the channel skips. If a version skips another version, it also skips the versions that the other version
+// skips, so that an upgrade stops at none of them.
 func (l List) Entries(channel string) []Entry {
 	var entries []Entry
 	skipped := map[string]bool{}
@@ -153,5 +153,5 @@ func (l List) Entries(channel string) []Entry {
 	return entries
 }
 
-// Bundle returns the name of the ClusterServiceVersion of a version.
+// Bundle returns the name of the ClusterServiceVersion, and thereby of the bundle, for a version.
 func (l List) Bundle(version string) string { return l.Package + "." + version }

@@ -84,12 +84,12 @@ func TestOf(t *testing.T) {
 func TestRead_RefusesInvalidLists(t *testing.T) {
 	tests := []struct{ name, old, new, want string }{
 		{"a version without v", "version: v0.2.0", "version: 0.2.0", `version "0.2.0" is not vMAJOR.MINOR.PATCH`},
-		{"versions out of order", "version: v0.2.1", "version: v0.1.5", "v0.1.5 is after v0.2.0, and is not newer"},
-		{"a version twice", "version: v0.2.0", "version: v0.1.0", "v0.1.0 is after v0.1.0, and is not newer"},
+		{"versions out of order", "version: v0.2.1", "version: v0.1.5", "v0.1.5 comes after v0.2.0 in the list, but is not newer"},
+		{"a version twice", "version: v0.2.0", "version: v0.1.0", "v0.1.0 comes after v0.1.0 in the list, but is not newer"},
 		{"a date that does not exist", "2026-12-06", "2026-13-06", `v0.2.0: date "2026-13-06" is not YYYY-MM-DD`},
 		{"a release in no channel", "channels: [candidate-v0]", "channels: []", "v0.2.0 is in no channel"},
-		{"a skip of what was not released", "skips: [v0.2.0]", "skips: [v0.1.9]", "v0.2.1 skips v0.1.9, which is no earlier release"},
-		{"a default channel without releases", "defaultChannel: stable-v0", "defaultChannel: stable-v1", `defaultChannel "stable-v1" has no release`},
+		{"a skip of what was not released", "skips: [v0.2.0]", "skips: [v0.1.9]", "v0.2.1 skips v0.1.9, which is not an earlier release"},
+		{"a default channel without releases", "defaultChannel: stable-v0", "defaultChannel: stable-v1", `no release is in the defaultChannel "stable-v1"`},
 		{"a field that does not exist", "package:", "packages:", "unknown field"},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,6 @@
-// Command version replaces the version of lbstack in all handwritten files of the repository that name it,
-// or checks that they name the given version. Generated files get the version from the make variable
-// VERSION.
+// Command version replaces the version of lbstack in all files of the repository that contain it and are not generated.
+// With -check it only checks that these files contain the given version. Generated files get the version from the make
+// variable VERSION.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	semver "k8s.io/apimachinery/pkg/util/version"
 )
 
-// places are the files that name the version. The version to replace is read from the Makefile.
+// places are the files that contain the version. The version to replace is the one in the Makefile.
 var places = []string{
 	"Dockerfile", "config/manager/manager.yaml",
 	"README.md", "SECURITY.md", "docs/install.md", "docs/kubectl.md", "docs/operating.md", "docs/recording.md", "docs/design/install.md",
@@ -27,7 +27,7 @@ var versionLine = regexp.MustCompile(`(?m)^VERSION \?= (v\S+)$`)
 
 func main() {
 	version := flag.String("version", "", "version of lbstack, vMAJOR.MINOR.PATCH")
-	check := flag.Bool("check", false, "change nothing, and fail if a file names another version")
+	check := flag.Bool("check", false, "change nothing, and fail if a file contains another version")
 	flag.Parse()
 	if err := run(".", *version, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "version:", err)
@@ -54,8 +54,8 @@ func run(root, version string, check bool) error {
 	return errors.Join(wrong...)
 }
 
-// set replaces one version (before) by another in a file. With check it returns an error if the file
-// would change.
+// set replaces the version before by another version in a file. If check is set, it changes nothing, and returns an error
+// if the file would change.
 func set(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -68,17 +68,17 @@ func set(file, before, version string, check bool) error {
 	changed := replace(string(text), before, version)
 	switch {
 	case !strings.Contains(changed, version):
-		return fmt.Errorf("%s does not name the version %s: correct it, or take it out of the list in hack/version", file, version)
+		return fmt.Errorf("%s does not contain the version %s: correct the file, or remove it from the list in hack/version", file, version)
 	case changed == string(text):
 		return nil
 	case check:
-		return fmt.Errorf("%s names %s and not %s: run `make bundle VERSION=%s`", file, before, version, version)
+		return fmt.Errorf("%s contains the version %s instead of %s: run `make bundle VERSION=%s`", file, before, version, version)
 	}
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replace replaces one version (before) by another. In the name of the Helm chart archive
-// the version has no v.
+// replace replaces the version before by another version in a text. The version has a v in front, except in the name of
+// the Helm chart's archive.
 func replace(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))
 	text = regexp.MustCompile(`\bv`+quoted+`\b`).ReplaceAllString(text, version)

@@ -71,7 +71,7 @@ func TestRun_Refuses(t *testing.T) {
 		{"a version without v", "1.3.0", "", "", "is not vMAJOR.MINOR.PATCH"},
 		{"no version", "", "", "", "is not vMAJOR.MINOR.PATCH"},
 		{"a Makefile without a version", "v1.3.0", "Makefile", "all:\n", "has no line VERSION"},
-		{"a place that names another version", "v1.2.3", "Dockerfile", "ARG VERSION=v1.2.2\n", "Dockerfile does not name the version v1.2.3"},
+		{"a place that names another version", "v1.2.3", "Dockerfile", "ARG VERSION=v1.2.2\n", "Dockerfile does not contain the version v1.2.3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Tar returns files, by their path in the archive, as a tar archive in the order of the paths. All
-// files have the same owner and time. The paths in executables have the mode of programs.
+// Tar returns a tar archive of files, which are given by their path in the archive. The archive has them in the order of
+// their paths, and with the same owner and time. The files in executables are executable.
 func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
@@ -33,12 +33,12 @@ func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("ending the archive: %w", err)
+		return nil, fmt.Errorf("finishing the archive: %w", err)
 	}
 	return buffer.Bytes(), nil
 }
 
-// TarGz is Tar, compressed by gzip.
+// TarGz returns the archive of Tar, compressed with gzip.
 func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
 	content, err := Tar(files, executables...)
 	if err != nil {
@@ -55,8 +55,7 @@ func TarGz(files map[string][]byte, executables ...string) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// Folder reads the files below a folder, and returns them by their relative path with prefix in
-// front.
+// Folder reads the files below a folder. It returns them by relative path, to which it adds the prefix.
 func Folder(dir, prefix string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {

@@ -14,9 +14,10 @@ import (
 	"strings"
 )
 
-// Media types of https://github.com/opencontainers/image-spec, v1.1.
+// mediaIndex is the media type of an index in https://github.com/opencontainers/image-spec, v1.1.
 const mediaIndex = "application/vnd.oci.image.index.v1+json"
 
+// blobFolder is the folder of the blobs in an image layout.
 const blobFolder = "blobs/sha256/"
 
 type descriptor struct {
@@ -38,9 +39,9 @@ type index struct {
 	Manifests     []descriptor `json:"manifests"`
 }
 
-// JoinImages joins OCI image layout archives, each with one image for one platform, to an image for
-// several platforms. It returns the archive, and the digest of the image in a registry, sha256:....
-// The image has the name of the first one.
+// JoinImages joins OCI image layout archives, each of which has one image for one platform, to one image for several
+// platforms. It returns the archive with that image, and the digest of the image in a registry, sha256:.... The image
+// has the name of the first given image.
 func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	files := map[string][]byte{}
 	list := index{SchemaVersion: 2, MediaType: mediaIndex}
@@ -75,14 +76,14 @@ func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	return joined, entry.Digest, err
 }
 
-// onlyManifest returns the only manifest of a layout, with the platform from its configuration.
+// onlyManifest returns the only manifest of an image layout, with the platform in the configuration of the image.
 func onlyManifest(layout map[string][]byte) (descriptor, error) {
 	var list index
 	if err := json.Unmarshal(layout["index.json"], &list); err != nil {
 		return descriptor{}, fmt.Errorf("reading index.json: %w", err)
 	}
 	if len(list.Manifests) != 1 {
-		return descriptor{}, fmt.Errorf("it has %d images, want one", len(list.Manifests))
+		return descriptor{}, fmt.Errorf("the archive has %d images instead of one", len(list.Manifests))
 	}
 	entry := list.Manifests[0]
 	var manifest struct {
@@ -103,7 +104,7 @@ func onlyManifest(layout map[string][]byte) (descriptor, error) {
 
 func blob(digest string) string { return path.Join(blobFolder, strings.TrimPrefix(digest, "sha256:")) }
 
-// Untar reads the files of a tar archive, by their path.
+// Untar returns the files of a tar archive, by their path.
 func Untar(archive []byte) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {

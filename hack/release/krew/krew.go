@@ -1,5 +1,5 @@
-// Package krew writes the manifest with which krew, the plugin manager of kubectl, installs kubectl
-// lbstack: an object of the kind Plugin of krew.googlecontainertools.github.com/v1alpha2
+// Package krew writes the manifest with which krew, the plugin manager of kubectl, installs kubectl lbstack. The manifest
+// is an object of the kind Plugin of krew.googlecontainertools.github.com/v1alpha2
 // (https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest).
 package krew
 
@@ -11,24 +11,25 @@ import (
 
 // Archive is an archive with the program for one platform.
 type Archive struct {
-	// OS and Architecture as Go names them.
+	// OS and Architecture are in the spelling of Go.
 	OS, Architecture string
 	// Location is the URL from which krew downloads the archive.
 	Location string
-	// SHA256 of the archive, in hexadecimal digits.
+	// SHA256 is the checksum of the archive, in hexadecimal digits.
 	SHA256 string
 }
 
 // Program is the path of the program in each archive.
 const Program = "kubectl-lbstack"
 
-// Descriptions of the plugin that krew shows: in lists, and for the plugin alone.
 const (
-	short       = "Inspect lbstack load balancers, switch to them"
-	description = `See the state of lbstack, load balancers for Kubernetes on bare metal; find out why a
-Service is announced or not, from its request to its endpoints, who has an address, and what
-a change would do; check the cluster; empty a node; reserve addresses; turn the configuration
-of MetalLB, kube-vip or Cilium into a LoadBalancerStack. It has your rights in the cluster.
+	// short is the description of the plugin in lists of krew.
+	short = "Inspect and configure lbstack load balancers"
+	// description is the description that krew shows for the plugin alone.
+	description = `See the state of lbstack, load balancers for Kubernetes on bare metal. Find out why a
+Service is announced or not, which Service and node have an address, and what a change would
+do. Check the cluster, empty a node, and reserve addresses. Turn the configuration of MetalLB,
+kube-vip or Cilium into a LoadBalancerStack. The plugin has your rights in the cluster.
 `
 )
 
@@ -62,7 +63,7 @@ type selector struct {
 	MatchLabels map[string]string `json:"matchLabels"`
 }
 
-// Manifest returns the manifest of a version, such as v1.2.3, with the given archives.
+// Manifest returns the manifest for a version, such as v1.2.3, and its archives.
 func Manifest(version string, archives []Archive) ([]byte, error) {
 	p := plugin{
 		APIVersion: "krew.googlecontainertools.github.com/v1alpha2", Kind: "Plugin", Metadata: metadata{Name: "lbstack"},

@@ -1,6 +1,6 @@
-// Package sbom writes the software bill of materials of a container image or an archive in the format
-// SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3). It lists the programs, and the Go modules in each of
-// them from their build information.
+// Package sbom writes the software bill of materials of a container image or an archive, in the format SPDX 2.3
+// (https://spdx.github.io/spdx-spec/v2.3). The document lists the programs, and the Go modules in the build information of
+// each program.
 package sbom
 
 import (
@@ -17,26 +17,29 @@ import (
 	"time"
 )
 
-// Product is the described product: an image or an archive, for one platform.
+// Product is the product that a document describes: an image or an archive, for one platform.
 type Product struct {
-	// Name of the product, such as lbstack, and its version, with the v.
-	Name, Version string
-	// OS and Architecture as Go names them.
+	// Name is the name of the product, such as lbstack.
+	Name string
+	// Version is the version of the product, such as v1.2.3.
+	Version string
+	// OS and Architecture are in the spelling of Go.
 	OS, Architecture string
-	// Image is set if the product is a container image, Archive if it is an archive.
-	Image   *Image
+	// Image is set if the product is a container image.
+	Image *Image
+	// Archive is set if the product is an archive.
 	Archive *Archive
-	// Released is the time of creation in the document.
+	// Released is the time of the release. The document has it as its time of creation.
 	Released time.Time
-	// Programs of the product.
+	// Programs are the programs in the product.
 	Programs []Program
 }
 
 // Image identifies a container image in a registry.
 type Image struct {
-	// Repository such as ghcr.io/lbstack/lbstack.
+	// Repository is the repository of the image, such as ghcr.io/lbstack/lbstack.
 	Repository string
-	// Digest is sha256:...; if the image is for several platforms, it is the digest of
+	// Digest is the digest of the image, sha256:.... For an image for several platforms it is the digest of
 	// the index.
 	Digest string
 }
@@ -45,7 +48,7 @@ type Image struct {
 type Archive struct {
 	// Location is the URL from which the archive is downloaded.
 	Location string
-	// SHA256 of the archive, in hexadecimal digits.
+	// SHA256 is the checksum of the archive, in hexadecimal digits.
 	SHA256 string
 }
 
@@ -56,7 +59,7 @@ type Program struct {
 	Build  *debug.BuildInfo
 }
 
-// The types of an SPDX document, with the fields that are used.
+// The types of an SPDX document. They have only the fields that Document writes.
 type (
 	document struct {
 		Version       string         `json:"spdxVersion"`
@@ -109,7 +112,7 @@ const (
 	ownSupplier = "Organization: lbstack"
 )
 
-// Document returns the bill of materials as JSON. The same product gives the same bytes.
+// Document returns the bill of materials of a product as JSON. The same product gives the same bytes.
 func Document(product Product) ([]byte, error) {
 	root := product.root()
 	doc := document{
@@ -138,7 +141,7 @@ func Document(product Product) ([]byte, error) {
 	for _, key := range slices.Sorted(maps.Keys(modules)) {
 		doc.Packages = append(doc.Packages, modules[key])
 	}
-	// Different documents must have different namespaces.
+	// Different documents must have different namespaces: the namespace contains a hash of the document.
 	content, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the bill of materials: %w", err)
@@ -150,7 +153,7 @@ func Document(product Product) ([]byte, error) {
 	return append(content, '\n'), nil
 }
 
-// root is the package that the document describes.
+// root returns the SPDX package for the product itself.
 func (p Product) root() spdxPackage {
 	root := spdxPackage{Version: p.Version, Supplier: ownSupplier, LicenseConcluded: ownLicense, LicenseDeclared: ownLicense, Copyright: unknown}
 	if p.Image != nil {
@@ -164,8 +167,7 @@ func (p Product) root() spdxPackage {
 	return root
 }
 
-// linked returns the modules that are linked into a program, and the standard library of
-// Go.
+// linked returns an SPDX package for each module that is linked into a program, and one for the standard library.
 func linked(build *debug.BuildInfo) []spdxPackage {
 	packages := []spdxPackage{module("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
 	for _, dependency := range build.Deps {
@@ -185,8 +187,8 @@ func module(path, version string) spdxPackage {
 	}
 }
 
-// id returns an SPDX identifier, in which only letters, digits, dots and hyphens are
-// allowed.
+// id joins the parts to an SPDX identifier. It replaces characters other than letters, digits, dots and hyphens, which are
+// not allowed in identifiers.
 func id(parts ...string) string {
 	return "SPDXRef-" + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {

@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// staleVersions has, for each Service, the resourceVersion that the controller replaced last. A decision that is
-// made while the cache still has that version would undo the last write, or the API server would refuse it.
-// The zero value is ready to use. It is safe for concurrent use.
+// staleVersions has, for each Service, the resourceVersion that the controller replaced last. A decision that
+// is made while the cache still has that version would undo the last write, or the API server would refuse
+// it. The zero value is ready to use. It is safe for concurrent use.
 type staleVersions struct {
 	mu       sync.Mutex
 	versions map[lb.ServiceKey]string

@@ -1,7 +1,7 @@
 // Package access serves the metrics of a program only to users that may read them. The API server decides: a
-// TokenReview returns the user of a bearer token, and a SubjectAccessReview returns whether this user may get the
-// path. The number of requests to the API server is limited, whatever clients without access send. Package
-// internal/manager uses this package in all three programs.
+// TokenReview returns the user of a bearer token, and a SubjectAccessReview returns whether this user may get
+// the path. The number of requests to the API server is limited, whatever clients without access send.
+// Package internal/manager uses this package in all three programs.
 package access
 
 import (
@@ -57,8 +57,8 @@ type Reviewer interface {
 	Review(ctx context.Context, token, path string) (Decision, error)
 }
 
-// Gate decides which requests are served. It stores decisions by token and not by path, so that a Gate must serve
-// only one path. Make it with New. It is safe for concurrent use.
+// Gate decides which requests are served. It stores decisions by token and not by path, so that a Gate must
+// serve only one path. Make it with New. It is safe for concurrent use.
 type Gate struct {
 	reviewer Reviewer
 	metrics  *Metrics
@@ -136,8 +136,8 @@ func (g *Gate) decide(ctx context.Context, from, token, path string) Decision {
 	return decision
 }
 
-// storedDecision returns the stored decision about a token; false: the token is to be reviewed. If no decision is
-// stored and the rate permits no review now, it returns Limited.
+// storedDecision returns the stored decision about a token; false: the token is to be reviewed. If no
+// decision is stored and the rate permits no review now, it returns Limited.
 func (g *Gate) storedDecision(key [sha256.Size]byte, from string) (Decision, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -19,8 +19,8 @@ type APIServer struct {
 	accesses authorization.SubjectAccessReviewInterface
 }
 
-// NewAPIServer returns a reviewer that uses the connections of a client. Its requests have no client-side rate limit,
-// since the Gate limits them.
+// NewAPIServer returns a reviewer that uses the connections of a client. Its requests have no client-side
+// rate limit, since the Gate limits them.
 func NewAPIServer(config *rest.Config, client *http.Client) (*APIServer, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.RateLimiter = -1, nil
@@ -59,7 +59,8 @@ func (a *APIServer) Review(ctx context.Context, token, path string) (Decision, e
 	return Admitted, nil
 }
 
-// convertExtra converts the extra fields of a user from the type of TokenReviews to that of SubjectAccessReviews.
+// convertExtra converts the extra fields of a user from the type of TokenReviews to that of
+// SubjectAccessReviews.
 func convertExtra(from map[string]authenticationv1.ExtraValue) map[string]authorizationv1.ExtraValue {
 	to := make(map[string]authorizationv1.ExtraValue, len(from))
 	for key, values := range from {

@@ -48,8 +48,8 @@ func ParseBGPAdvertisement(object *v1beta1.BGPAdvertisement, aliases CommunityAl
 	return ad, nil
 }
 
-// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. For an invalid advertisement it
-// returns a scope with all addresses: speakers use the last valid configuration, which the object does not
+// BGPAdvertisementScope returns which addresses a BGPAdvertisement may announce. For an invalid advertisement
+// it returns a scope with all addresses: speakers use the last valid configuration, which the object does not
 // contain.
 func BGPAdvertisementScope(object *v1beta1.BGPAdvertisement, aliases CommunityAliases) eligibility.Scope {
 	ad, err := ParseBGPAdvertisement(object, aliases)

@@ -139,8 +139,8 @@ func (r *fieldReader) checkCombinations(p *bgp.Peer) {
 	r.check(!p.StrictBFD || p.BFDProfile != "", "spec.strictBFD", "needs bfdProfile")
 }
 
-// ParseBFDProfile reads a BFDProfile. The error names the invalid field. No new session uses an invalid profile,
-// and an existing session keeps the last valid profile.
+// ParseBFDProfile reads a BFDProfile. The error names the invalid field. No new session uses an invalid
+// profile, and an existing session keeps the last valid profile.
 func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	spec := &object.Spec
 	r := fieldReader{}
@@ -162,8 +162,8 @@ func ParseBFDProfile(object *v1beta1.BFDProfile) (bfd.Profile, *SpecError) {
 	return p, nil
 }
 
-// ParsePassword reads the password in the Secret that a BGPPeer names. The text of the error follows the name of
-// the Secret in a sentence, and must not contain data of the Secret.
+// ParsePassword reads the password in the Secret that a BGPPeer names. The text of the error follows the name
+// of the Secret in a sentence, and must not contain data of the Secret.
 func ParsePassword(secret *corev1.Secret) (bgp.Password, error) {
 	if secret.Type != corev1.SecretTypeBasicAuth {
 		return "", fmt.Errorf("is of type %q and not %s", secret.Type, corev1.SecretTypeBasicAuth)

@@ -12,9 +12,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ClaimName returns the name of the IPAddressClaim for an address. For an IPv4 address it is the address itself.
-// For an IPv6 address it is the full form of the address, with dashes instead of colons. Different addresses
-// have different names.
+// ClaimName returns the name of the IPAddressClaim for an address. For an IPv4 address it is the address
+// itself. For an IPv6 address it is the full form of the address, with dashes instead of colons. Different
+// addresses have different names.
 func ClaimName(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is4() {
@@ -45,8 +45,8 @@ func ClaimAddress(claim *v1beta1.IPAddressClaim) (netip.Addr, error) {
 	return a, nil
 }
 
-// AnnounceFrom returns the node in the annotation lbstack.io/announce-from of a claim, which should announce the
-// address; empty: the claim has no such annotation.
+// AnnounceFrom returns the node in the annotation lbstack.io/announce-from of a claim, which should announce
+// the address; empty: the claim has no such annotation.
 func AnnounceFrom(claim *v1beta1.IPAddressClaim) lb.NodeName {
 	return lb.NodeName(bounded.Cut(claim.Annotations[v1beta1.AnnotationAnnounceFrom], maxNodeName))
 }

@@ -28,8 +28,8 @@ func ExternalIPs(svc *corev1.Service) (addresses []netip.Addr, more bool) {
 	return slices.Compact(addresses), len(items) > MaxExternalIPs
 }
 
-// trimExternalIPs returns the items that ExternalIPs reads and one more, so that ExternalIPs can report that the
-// list has further items.
+// trimExternalIPs returns the items that ExternalIPs reads and one more, so that ExternalIPs can report that
+// the list has further items.
 func trimExternalIPs(items []string) []string {
 	return slices.Clone(items[:min(len(items), MaxExternalIPs+1)])
 }

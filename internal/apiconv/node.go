@@ -18,8 +18,8 @@ const (
 	messageShuttingDown   = "node is shutting down"
 )
 
-// DrainPolicy decides which nodes drain: nodes with a taint, a label or an annotation whose key is in one of the
-// lists. A label or annotation with the value "false" does not count.
+// DrainPolicy decides which nodes drain: nodes with a taint, a label or an annotation whose key is in one of
+// the lists. A label or annotation with the value "false" does not count.
 type DrainPolicy struct {
 	// Taints, Labels and Annotations are lists of keys.
 	Taints, Labels, Annotations []string
@@ -30,8 +30,8 @@ type DrainPolicy struct {
 // defaultDrainKey is the only key in each list that the stack does not set. The CRD has the same default.
 const defaultDrainKey = "lbstack.io/drain"
 
-// ParseDrainPolicy reads spec.drain and spec.nodes of a LoadBalancerStack. For nil, which means that there is no
-// stack, it returns the defaults.
+// ParseDrainPolicy reads spec.drain and spec.nodes of a LoadBalancerStack. For nil, which means that there is
+// no stack, it returns the defaults.
 func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	if stack == nil {
 		stack = &v1beta1.LoadBalancerStack{}
@@ -43,8 +43,8 @@ func ParseDrainPolicy(stack *v1beta1.LoadBalancerStack) DrainPolicy {
 	}
 }
 
-// drainKeys reads a list of keys. A list that is not set has the default key. A list that is set and empty drains
-// no node.
+// drainKeys reads a list of keys. A list that is not set has the default key. A list that is set and empty
+// drains no node.
 func drainKeys(keys []v1beta1.DrainKey) []string {
 	if keys == nil {
 		return []string{defaultDrainKey}
@@ -96,10 +96,10 @@ func addressesOf(node *corev1.Node, types ...corev1.NodeAddressType) []netip.Add
 	return list
 }
 
-// whyExcluded returns why a node is to announce nothing, as the part of a sentence that follows the name of the
-// node. keeps means that the node still announces an address while no other node may announce that address. This
-// is useful, since neither the label nor the condition of a network plugin stops traffic that arrives at the
-// node.
+// whyExcluded returns why a node is to announce nothing, as the part of a sentence that follows the name of
+// the node. keeps means that the node still announces an address while no other node may announce that
+// address. This is useful, since neither the label nor the condition of a network plugin stops traffic that
+// arrives at the node.
 func whyExcluded(node *corev1.Node, policy DrainPolicy) (why string, keeps bool) {
 	if hasTaint(node, corev1.TaintNodeOutOfService) {
 		return "has the taint " + corev1.TaintNodeOutOfService, false
@@ -142,6 +142,6 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 	return &node.Status.Conditions[i]
 }
 
-// InternalIPs returns the addresses of the type InternalIP of a node, in the order of status.addresses. It leaves
-// out names and ranges.
+// InternalIPs returns the addresses of the type InternalIP of a node, in the order of status.addresses. It
+// leaves out names and ranges.
 func InternalIPs(node *corev1.Node) []netip.Addr { return addressesOf(node, corev1.NodeInternalIP) }

@@ -12,15 +12,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// NodeAddresses returns the node's own addresses, which have the type InternalIP or ExternalIP. The kubelet writes
-// them, and the API server accepts any text there. NodeAddresses therefore leaves out names and ranges.
+// NodeAddresses returns the node's own addresses, which have the type InternalIP or ExternalIP. The kubelet
+// writes them, and the API server accepts any text there. NodeAddresses therefore leaves out names and
+// ranges.
 func NodeAddresses(node *corev1.Node) []netip.Addr {
 	return addressesOf(node, corev1.NodeInternalIP, corev1.NodeExternalIP)
 }
 
-// NodeNetworks returns the addresses and networks of a node that pools must not give: the addresses of the node,
-// the networks of its pods, and the addresses and subnets that its speaker reports. state is nil if the node has
-// no SpeakerState. NodeNetworks leaves out invalid addresses and prefixes.
+// NodeNetworks returns the addresses and networks of a node that pools must not give: the addresses of the
+// node, the networks of its pods, and the addresses and subnets that its speaker reports. state is nil if the
+// node has no SpeakerState. NodeNetworks leaves out invalid addresses and prefixes.
 func NodeNetworks(node *corev1.Node, state *v1beta1.SpeakerState) ipam.Node {
 	n := ipam.Node{
 		Name: lb.NodeName(node.Name), Created: node.CreationTimestamp.Time,

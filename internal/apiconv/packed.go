@@ -12,10 +12,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Tenants can write any number of EndpointSlices, and most of these belong to no Service of type LoadBalancer.
-// Caches therefore store an EndpointSlice in a packed form. The packed form has one entry of packedSize bytes for
-// all endpoints on a node: a hash of the node's name, and the flags. An endpoint thus costs at most 9 bytes,
-// however long its names are. The slice need not be read again when its Service or its node becomes known later.
+// Tenants can write any number of EndpointSlices, and most of these belong to no Service of type
+// LoadBalancer. Caches therefore store an EndpointSlice in a packed form. The packed form has one entry of
+// packedSize bytes for all endpoints on a node: a hash of the node's name, and the flags. An endpoint thus
+// costs at most 9 bytes, however long its names are. The slice need not be read again when its Service or its
+// node becomes known later.
 //
 // The 64-bit hash need not resist attacks: a tenant who finds a name with the same hash as a node's name gains
 // nothing over writing the name of that node.

@@ -7,13 +7,15 @@ import (
 	"github.com/lbstack/lbstack/internal/bgp"
 )
 
-// PasswordsSecretName is the name of the Secret with BGP passwords, in the namespace of the components. It is the
-// only Secret with passwords that the speakers may read. The controller copies into it the passwords of the
-// Secrets that BGPPeers name. The key of an entry is the name of the Secret from which the password comes.
+// PasswordsSecretName is the name of the Secret with BGP passwords, in the namespace of the components. It is
+// the only Secret with passwords that the speakers may read. The controller copies into it the passwords of
+// the Secrets that BGPPeers name. The key of an entry is the name of the Secret from which the password
+// comes.
 const PasswordsSecretName = "lbstack-bgp-passwords"
 
-// PasswordEntries returns the entries of the Secret PasswordsSecretName. The function secret returns the Secret of
-// a name; nil: it does not exist. A Secret that does not exist or has no valid password gets no entry.
+// PasswordEntries returns the entries of the Secret PasswordsSecretName. The function secret returns the
+// Secret of a name; nil: it does not exist. A Secret that does not exist or has no valid password gets no
+// entry.
 func PasswordEntries(peers []v1beta1.BGPPeer, secret func(name string) *corev1.Secret) map[string][]byte {
 	entries := map[string][]byte{}
 	for i := range peers {
@@ -31,8 +33,8 @@ func PasswordEntries(peers []v1beta1.BGPPeer, secret func(name string) *corev1.S
 	return entries
 }
 
-// CopiedPassword returns the password that was copied from the Secret of a name; false: there is no valid one. The
-// parameter passwords is the Secret PasswordsSecretName, or nil if it does not exist.
+// CopiedPassword returns the password that was copied from the Secret of a name; false: there is no valid
+// one. The parameter passwords is the Secret PasswordsSecretName, or nil if it does not exist.
 func CopiedPassword(passwords *corev1.Secret, name string) (bgp.Password, bool) {
 	if passwords == nil {
 		return "", false

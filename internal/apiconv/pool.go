@@ -60,8 +60,8 @@ func ParsePool(object *v1beta1.IPAddressPool) (ipam.Pool, *PoolError) {
 	return p, nil
 }
 
-// parseRanges returns the valid ranges, and the first error. The valid ranges of an invalid pool still belong to
-// that pool.
+// parseRanges returns the valid ranges, and the first error. The valid ranges of an invalid pool still belong
+// to that pool.
 func parseRanges(items []v1beta1.AddressRange, field string) (ranges []lb.Range, err error) {
 	ranges = make([]lb.Range, 0, len(items))
 	for i, item := range items {

@@ -35,8 +35,9 @@ var (
 	}
 )
 
-// ParseRequest reads the request of a Service from its spec and its annotations. namespaceLabels are the labels of
-// its namespace. The text of an error is for the owner of the Service; the request then has the valid fields.
+// ParseRequest reads the request of a Service from its spec and its annotations. namespaceLabels are the
+// labels of its namespace. The text of an error is for the owner of the Service; the request then has the
+// valid fields.
 func ParseRequest(svc *corev1.Service, namespaceLabels map[string]string) (ipam.Request, error) {
 	req := ipam.Request{
 		Service: KeyOf(svc), Labels: svc.Labels, NamespaceLabels: namespaceLabels,
@@ -116,7 +117,8 @@ func firstAnnotation(svc *corev1.Service, keys []string) (key, value string) {
 	return "", ""
 }
 
-// serviceFamilies returns the families of a Service in the order of spec.ipFamilies, or IPv4 if the field has none.
+// serviceFamilies returns the families of a Service in the order of spec.ipFamilies, or IPv4 if the field has
+// none.
 func serviceFamilies(svc *corev1.Service) []lb.Family {
 	var families []lb.Family
 	for _, f := range svc.Spec.IPFamilies {
@@ -134,8 +136,8 @@ func serviceFamilies(svc *corev1.Service) []lb.Family {
 	return families
 }
 
-// StatusAddresses returns the addresses in the status of a Service. It leaves out host names and invalid addresses,
-// which lbstack does not write.
+// StatusAddresses returns the addresses in the status of a Service. It leaves out host names and invalid
+// addresses, which lbstack does not write.
 func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for _, ingress := range svc.Status.LoadBalancer.Ingress {
@@ -146,8 +148,8 @@ func StatusAddresses(svc *corev1.Service) []netip.Addr {
 	return addresses
 }
 
-// keptAddresses returns the addresses that a Service had when lbstack was removed, from an annotation. It leaves
-// out invalid addresses, since anybody who may write the Service can edit the annotation.
+// keptAddresses returns the addresses that a Service had when lbstack was removed, from an annotation. It
+// leaves out invalid addresses, since anybody who may write the Service can edit the annotation.
 func keptAddresses(svc *corev1.Service) []netip.Addr {
 	var addresses []netip.Addr
 	for item := range strings.SplitSeq(svc.Annotations[v1beta1.AnnotationKeptAddresses], ",") {
@@ -170,9 +172,9 @@ func SetKept(svc *corev1.Service, addresses []netip.Addr) {
 	}
 }
 
-// WithoutOwnData returns a copy of the Service without the data of lbstack: the addresses in the status for which
-// own returns true, the annotation with the pools, and the conditions AddressAllocated and Announced. Data of other
-// writers stays.
+// WithoutOwnData returns a copy of the Service without the data of lbstack: the addresses in the status for
+// which own returns true, the annotation with the pools, and the conditions AddressAllocated and Announced.
+// Data of other writers stays.
 func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Service {
 	next := svc.DeepCopy()
 	next.Status.LoadBalancer.Ingress = slices.DeleteFunc(next.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool {
@@ -185,8 +187,8 @@ func WithoutOwnData(svc *corev1.Service, own func(netip.Addr) bool) *corev1.Serv
 	return next
 }
 
-// ServedBy reports whether a Service is of type LoadBalancer and has the given class. An empty class stands for a
-// Service without a class.
+// ServedBy reports whether a Service is of type LoadBalancer and has the given class. An empty class stands
+// for a Service without a class.
 func ServedBy(svc *corev1.Service, class string) bool {
 	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return false

@@ -28,8 +28,8 @@ var sharingAnnotations = []string{
 	v1beta1.AnnotationAllowSharedIPMetalLBOld,
 }
 
-// SharingTerms returns the terms on which a Service shares its addresses. It returns the zero value for a Service
-// that does not share them.
+// SharingTerms returns the terms on which a Service shares its addresses. It returns the zero value for a
+// Service that does not share them.
 func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	annotation, key := firstAnnotation(svc, sharingAnnotations)
 	if key == "" {
@@ -54,8 +54,8 @@ func SharingTerms(svc *corev1.Service) (lb.Sharing, error) {
 	return terms, nil
 }
 
-// trafficKey returns a text that is the same for two Services only if the same nodes serve both. It is empty for
-// externalTrafficPolicy Cluster, and has the namespace and the selector for Local.
+// trafficKey returns a text that is the same for two Services only if the same nodes serve both. It is empty
+// for externalTrafficPolicy Cluster, and has the namespace and the selector for Local.
 func trafficKey(svc *corev1.Service) string {
 	if svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
 		return ""

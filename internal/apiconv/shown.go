@@ -47,7 +47,8 @@ func servicesHolding(claim *v1beta1.IPAddressClaim, address netip.Addr, services
 	return holders
 }
 
-// AdvertisedHolder converts a holder of a claim to the type that decides whether the holder's address is announced.
+// AdvertisedHolder converts a holder of a claim to the type that decides whether the holder's address is
+// announced.
 func AdvertisedHolder(h v1beta1.ClaimHolder) eligibility.ClaimHolder {
 	return eligibility.ClaimHolder{Key: HolderKey(h), UID: string(h.UID)}
 }
@@ -62,8 +63,8 @@ func AdvertisedService(svc *corev1.Service, namespace map[string]string, endpoin
 	}
 }
 
-// AdvertisedPool returns the fields of a pool that decide how its addresses are announced. It leaves out invalid
-// ranges, which the condition Ready of the pool reports.
+// AdvertisedPool returns the fields of a pool that decide how its addresses are announced. It leaves out
+// invalid ranges, which the condition Ready of the pool reports.
 func AdvertisedPool(pool *v1beta1.IPAddressPool) eligibility.Pool {
 	listed, _ := parseRanges(pool.Spec.Addresses, "spec.addresses")
 	excluded, _ := parseRanges(pool.Spec.ExcludeAddresses, "spec.excludeAddresses")

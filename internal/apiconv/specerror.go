@@ -2,7 +2,8 @@ package apiconv
 
 import "fmt"
 
-// SpecError is an error in the spec of an object. The function that returns the error documents its consequence.
+// SpecError is an error in the spec of an object. The function that returns the error documents its
+// consequence.
 type SpecError struct {
 	// Reason is the reason of the object's condition Ready.
 	Reason string

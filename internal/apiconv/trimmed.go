@@ -38,9 +38,9 @@ func TrimMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// NamespaceMeta returns the metadata that lbstack reads of a Namespace, with all labels. Labels of Namespaces need no
-// limit, since administrators write them. None may be left out, since the selectors of pools and advertisements
-// must match the same Namespaces in a cache as in the API server.
+// NamespaceMeta returns the metadata that lbstack reads of a Namespace, with all labels. Labels of Namespaces
+// need no limit, since administrators write them. None may be left out, since the selectors of pools and
+// advertisements must match the same Namespaces in a cache as in the API server.
 func NamespaceMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	kept := TrimMeta(m)
 	kept.Labels = m.Labels
@@ -74,9 +74,9 @@ func LabelsCut(labels map[string]string) bool {
 	return cut
 }
 
-// TrimService returns the fields that the controller reads of a Service of type LoadBalancer. It shortens a list or a
-// text that is too long. The shortened value is still too long or invalid, so that its reader (ParseRequest,
-// SharingTerms or ExternalIPs) reports the problem.
+// TrimService returns the fields that the controller reads of a Service of type LoadBalancer. It shortens a
+// list or a text that is too long. The shortened value is still too long or invalid, so that its reader
+// (ParseRequest, SharingTerms or ExternalIPs) reports the problem.
 func TrimService(svc *corev1.Service) *corev1.Service {
 	spec := &svc.Spec
 	kept := &corev1.Service{
@@ -97,8 +97,8 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 	return kept
 }
 
-// trimAnnotations returns the annotations that lbstack reads, and the keys of at most maxUnknownAnnotations others
-// with a prefix of lbstack or MetalLB. UnknownAnnotations reports the latter.
+// trimAnnotations returns the annotations that lbstack reads, and the keys of at most maxUnknownAnnotations
+// others with a prefix of lbstack or MetalLB. UnknownAnnotations reports the latter.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	unknown := 0
@@ -118,8 +118,8 @@ func trimAnnotations(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// trimSelector returns a selector, or the hash of a very long selector. A hash is enough, since selectors are only
-// compared with each other.
+// trimSelector returns a selector, or the hash of a very long selector. A hash is enough, since selectors are
+// only compared with each other.
 func trimSelector(selector map[string]string) map[string]string {
 	size := 0
 	for key, value := range selector {

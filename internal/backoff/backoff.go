@@ -1,5 +1,5 @@
-// Package backoff computes how long to wait before a failed action is tried again. The wait grows exponentially up to
-// a bound, and has jitter. The package is pure except for the jitter.
+// Package backoff computes how long to wait before a failed action is tried again. The wait grows
+// exponentially up to a bound, and has jitter. The package is pure except for the jitter.
 package backoff
 
 import (
@@ -15,8 +15,8 @@ type Exponential struct {
 	Last time.Duration
 }
 
-// ShorterWait returns the shorter of two waits. A wait that is not positive does not count. If neither counts, it
-// returns 0.
+// ShorterWait returns the shorter of two waits. A wait that is not positive does not count. If neither
+// counts, it returns 0.
 func ShorterWait(x, y time.Duration) time.Duration {
 	if x <= 0 || y > 0 && y < x {
 		return max(y, 0)
@@ -24,9 +24,9 @@ func ShorterWait(x, y time.Duration) time.Duration {
 	return x
 }
 
-// Wait returns how long to wait after a number of failures in a row. Without a failure it returns 0. The result is
-// shorter than the nominal wait by up to a quarter, at random, so that actions that failed together are not retried
-// together. RFC 4271, section 10, has the same range.
+// Wait returns how long to wait after a number of failures in a row. Without a failure it returns 0. The
+// result is shorter than the nominal wait by up to a quarter, at random, so that actions that failed together
+// are not retried together. RFC 4271, section 10, has the same range.
 func (e Exponential) Wait(failures int) time.Duration {
 	if failures <= 0 {
 		return 0

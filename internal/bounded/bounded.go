@@ -1,5 +1,5 @@
-// Package bounded limits the length of texts, so that the API server accepts a condition or an event however long the
-// texts in the object are.
+// Package bounded limits the length of texts, so that the API server accepts a condition or an event however
+// long the texts in the object are.
 package bounded
 
 import (
@@ -20,7 +20,8 @@ func Message(s string) string { return Cut(s, messageBytes) }
 // Note shortens a text to the maximum length of an event's note.
 func Note(s string) string { return Cut(s, noteBytes) }
 
-// Cut shortens a text to a maximum length in bytes (most): a longer text is replaced by its beginning and three dots.
+// Cut shortens a text to a maximum length in bytes (most): a longer text is replaced by its beginning and
+// three dots.
 func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -29,8 +30,8 @@ func Cut(s string, most int) string {
 	return strings.ToValidUTF8(s[:most-len(dots)], "") + dots
 }
 
-// List joins words with a separator (by). If there are more words than a maximum (most), it counts the further ones:
-// "a; b; 3 more".
+// List joins words with a separator (by). If there are more words than a maximum (most), it counts the
+// further ones: "a; b; 3 more".
 func List(words []string, most int, by string) string {
 	if more := len(words) - most; more > 0 {
 		words = append(words[:most:most], fmt.Sprintf("%d more", more))
@@ -38,8 +39,8 @@ func List(words []string, most int, by string) string {
 	return strings.Join(words, by)
 }
 
-// Names joins names as part of a sentence: "a, b and c". If there are more names than a maximum (most), it counts the
-// further ones: "a, b, c and 3 more".
+// Names joins names as part of a sentence: "a, b and c". If there are more names than a maximum (most), it
+// counts the further ones: "a, b, c and 3 more".
 func Names[T ~string](names []T, most int) string {
 	words := make([]string, 0, most+1)
 	for _, name := range names[:min(most, len(names))] {

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// HealthHandler serves /healthz and /readyz. The answer to /healthz always has the status 200. The answer to /readyz
-// has the status 200 if ready returns nil, and otherwise the status 500 with the text of the error.
+// HealthHandler serves /healthz and /readyz. The answer to /healthz always has the status 200. The answer to
+// /readyz has the status 200 if ready returns nil, and otherwise the status 500 with the text of the error.
 func HealthHandler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -26,12 +26,12 @@ func HealthHandler(ready func() error) http.Handler {
 	return mux
 }
 
-// maxMetricsAge is how long an answer with metrics is used for further requests, so that a flood of requests costs no
-// more than one request each second.
+// maxMetricsAge is how long an answer with metrics is used for further requests, so that a flood of requests
+// costs no more than one request each second.
 const maxMetricsAge = time.Second
 
-// MetricsHandler serves /metrics in the text format of Prometheus. The function guard wraps the handler of the path,
-// so that it can refuse clients.
+// MetricsHandler serves /metrics in the text format of Prometheus. The function guard wraps the handler of
+// the path, so that it can refuse clients.
 func MetricsHandler(gatherer prometheus.Gatherer, guard func(path string, inner http.Handler) http.Handler) http.Handler {
 	const path = "/metrics"
 	mux := http.NewServeMux()

@@ -1,7 +1,7 @@
-// Package httpserve serves health checks and metrics to clients that are not authenticated yet. It limits the memory,
-// the descriptors and the time that all clients together can use. A client that sends its request at once gets an
-// answer even while other clients keep connections open or flood the port. The three programs serve HTTP only through
-// this package.
+// Package httpserve serves health checks and metrics to clients that are not authenticated yet. It limits the
+// memory, the descriptors and the time that all clients together can use. A client that sends its request at
+// once gets an answer even while other clients keep connections open or flood the port. The three programs
+// serve HTTP only through this package.
 package httpserve
 
 import (
@@ -41,10 +41,11 @@ var (
 	tlsLimits = netlimit.Limits{Connections: 256, Bytes: 16 << 10, PerSecond: 100}
 )
 
-// Listen opens a TCP listener, and returns it with the server that is to serve the handler on it. Each connection
-// carries one request. The listener ends the connection of a request that is too long, and the server ends that of a
-// request with a body. The answers with which net/http refuses such requests are not used: net/http then waits for half
-// a second in a goroutine that outlives the connection, and does not limit the number of these goroutines.
+// Listen opens a TCP listener, and returns it with the server that is to serve the handler on it. Each
+// connection carries one request. The listener ends the connection of a request that is too long, and the
+// server ends that of a request with a body. The answers with which net/http refuses such requests are not
+// used: net/http then waits for half a second in a goroutine that outlives the connection, and does not limit
+// the number of these goroutines.
 func Listen(address string, handler http.Handler, logger logr.Logger) (*http.Server, net.Listener, error) {
 	return listenLimited(address, plainLimits, sendTimeout, handler, logger)
 }

@@ -1,5 +1,5 @@
-// Package logging makes the loggers of all programs. They write one JSON object per line to standard error, with zap
-// behind the interface logr.
+// Package logging makes the loggers of all programs. They write one JSON object per line to standard error,
+// with zap behind the interface logr.
 package logging
 
 import (
@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// New returns a logger with the level "error", "info" or "debug", in upper or lower case. The level "debug" includes
-// the verbosities 1 and 2 of logr.
+// New returns a logger with the level "error", "info" or "debug", in upper or lower case. The level "debug"
+// includes the verbosities 1 and 2 of logr.
 func New(level string) (logr.Logger, error) {
 	threshold, err := parseLevel(level)
 	if err != nil {

@@ -32,11 +32,11 @@ const (
 	longestOutage = 24 * time.Hour
 )
 
-// lease is the lock of the leader election. The elector of controller-runtime ends a leader that cannot renew its
-// lease before the lease expires. All leader-elected programs would then end whenever the API server does not answer
-// for some seconds. The elector is therefore configured with a duration that is longer than any outage. For the other
-// instances the lock writes leaseDuration into the Lease. Writes of the leader wait while the lease is not valid, see
-// leaderTransport.
+// lease is the lock of the leader election. The elector of controller-runtime ends a leader that cannot renew
+// its lease before the lease expires. All leader-elected programs would then end whenever the API server does
+// not answer for some seconds. The elector is therefore configured with a duration that is longer than any
+// outage. For the other instances the lock writes leaseDuration into the Lease. Writes of the leader wait
+// while the lease is not valid, see leaderTransport.
 type lease struct {
 	resourcelock.Interface
 	// replaced is called when another instance has become the leader. It restarts this instance, whose state
@@ -121,15 +121,15 @@ func restartProcess(log logr.Logger, holder string) {
 	os.Exit(1)
 }
 
-// leaderTransport is the transport to the API server of a leader-elected program. A write waits until the lease is
-// valid, so that an instance which has lost the lease writes nothing.
+// leaderTransport is the transport to the API server of a leader-elected program. A write waits until the
+// lease is valid, so that an instance which has lost the lease writes nothing.
 type leaderTransport struct {
 	next  http.RoundTripper
 	lease *lease
 }
 
-// WrappedRoundTripper implements net.RoundTripperWrapper. The package net of apimachinery uses it to find the transport
-// with the connections, in which it cancels requests and closes connections.
+// WrappedRoundTripper implements net.RoundTripperWrapper. The package net of apimachinery uses it to find the
+// transport with the connections, in which it cancels requests and closes connections.
 func (l leaderTransport) WrappedRoundTripper() http.RoundTripper { return l.next }
 
 // leasePoll is how often a waiting write checks the lease.

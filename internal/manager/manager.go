@@ -1,5 +1,5 @@
-// Package manager prepares the controller-runtime managers of the programs: their scheme, their HTTP servers and, for
-// leader-elected programs, the lease and the transport.
+// Package manager prepares the controller-runtime managers of the programs: their scheme, their HTTP servers
+// and, for leader-elected programs, the lease and the transport.
 package manager
 
 import (
@@ -50,8 +50,8 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// RESTConfig returns the configuration of the connection to the API server. The cluster is the one that $KUBECONFIG
-// names, or else the one in which this program runs.
+// RESTConfig returns the configuration of the connection to the API server. The cluster is the one that
+// $KUBECONFIG names, or else the one in which this program runs.
 func RESTConfig(program string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -64,8 +64,8 @@ func RESTConfig(program string) (*rest.Config, error) {
 	return config, nil
 }
 
-// LeaderElected returns a manager whose controllers run only in the leading instance. All instances answer health
-// checks.
+// LeaderElected returns a manager whose controllers run only in the leading instance. All instances answer
+// health checks.
 func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	cluster, err := RESTConfig(o.Name)
 	if err != nil {
@@ -106,6 +106,6 @@ func LeaderElected(o Options, scheme *runtime.Scheme) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-// NoMetricsServer returns options with which controller-runtime serves no metrics: its server has no limits. No option
-// is needed for its health checks, which it serves only if an address is set.
+// NoMetricsServer returns options with which controller-runtime serves no metrics: its server has no limits.
+// No option is needed for its health checks, which it serves only if an address is set.
 func NoMetricsServer() metricsserver.Options { return metricsserver.Options{BindAddress: "0"} }

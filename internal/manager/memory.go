@@ -17,9 +17,9 @@ const (
 	goMemoryPercent = 90
 )
 
-// BoundMemory makes the garbage collector run more often when the program comes near to the memory limit of its
-// container, at which the kernel would kill it. If $GOMEMLIMIT is set, that value takes precedence. Outside of a
-// container BoundMemory does nothing.
+// BoundMemory makes the garbage collector run more often when the program comes near to the memory limit of
+// its container, at which the kernel would kill it. If $GOMEMLIMIT is set, that value takes precedence.
+// Outside of a container BoundMemory does nothing.
 func BoundMemory() error {
 	text := os.Getenv(memoryLimitVariable)
 	if text == "" || os.Getenv("GOMEMLIMIT") != "" {

@@ -10,9 +10,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// redialer is a transport that repeats a request while no connection to the API server can be made. This is safe, since
-// the API server has received nothing of such a request. Without the repetition the informers of client-go would back
-// off for up to a minute, and notice only then that the API server is back.
+// redialer is a transport that repeats a request while no connection to the API server can be made. This is
+// safe, since the API server has received nothing of such a request. Without the repetition the informers of
+// client-go would back off for up to a minute, and notice only then that the API server is back.
 type redialer struct {
 	next http.RoundTripper
 	log  logr.Logger

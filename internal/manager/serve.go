@@ -17,8 +17,8 @@ import (
 	"github.com/lbstack/lbstack/internal/servingcert"
 )
 
-// HTTPEndpoints has the addresses on which a program serves HTTP, as host and port. The address "0" turns an endpoint
-// off.
+// HTTPEndpoints has the addresses on which a program serves HTTP, as host and port. The address "0" turns an
+// endpoint off.
 type HTTPEndpoints struct {
 	// HealthAddress is the address of /healthz and /readyz, without TLS and for all clients.
 	HealthAddress string
@@ -39,8 +39,8 @@ func (e *HTTPEndpoints) Flags(set *flag.FlagSet, health, metrics string) {
 // shutdownTimeout is how long requests that are under way may delay the end of a program.
 const shutdownTimeout = time.Second
 
-// Serve adds the servers of the endpoints to a manager. It returns an error if an address is in use. The name is the
-// name of the program. See the packages httpserve and access.
+// Serve adds the servers of the endpoints to a manager. It returns an error if an address is in use. The name
+// is the name of the program. See the packages httpserve and access.
 func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) error {
 	if e.HealthAddress != "0" {
 		server, listener, err := httpserve.Listen(e.HealthAddress, httpserve.HealthHandler(ready), mgr.GetLogger().WithName("health"))
@@ -62,8 +62,8 @@ func Serve(mgr ctrl.Manager, e HTTPEndpoints, name string, ready func() error) e
 	return addServer(mgr, "metrics", server, listener, err)
 }
 
-// addServer adds a server to a manager. If that fails, it closes the listener. It returns err, with the name of the
-// server, if err is not nil.
+// addServer adds a server to a manager. If that fails, it closes the listener. It returns err, with the name
+// of the server, if err is not nil.
 func addServer(mgr ctrl.Manager, name string, server *http.Server, listener net.Listener, err error) error {
 	if err != nil {
 		return fmt.Errorf("serving %s: %w", name, err)

@@ -24,9 +24,9 @@ const (
 	longestRunning = ctrlmetrics.WorkQueueSubsystem + "_" + ctrlmetrics.LongestRunningProcessorKey
 )
 
-// hangWatcher is a runnable of a manager that ends the program when a pass of a controller hangs. The leader election
-// would not end such a program, since the goroutine that renews the lease still works. Instances that do not lead run
-// the hangWatcher too.
+// hangWatcher is a runnable of a manager that ends the program when a pass of a controller hangs. The leader
+// election would not end such a program, since the goroutine that renews the lease still works. Instances
+// that do not lead run the hangWatcher too.
 type hangWatcher struct {
 	metrics prometheus.Gatherer // has the metrics of the work queues
 	hung    func(error)         // ends the program
@@ -35,8 +35,8 @@ type hangWatcher struct {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (hangWatcher) NeedLeaderElection() bool { return false }
 
-// Start implements manager.Runnable. The collection of metrics takes locks of the controllers and can hang as well: it
-// is therefore watched as a loop of its own.
+// Start implements manager.Runnable. The collection of metrics takes locks of the controllers and can hang as
+// well: it is therefore watched as a loop of its own.
 func (w hangWatcher) Start(ctx context.Context) error {
 	dog := &watchdog.Watchdog{}
 	look := dog.Loop("the collection of metrics")

@@ -16,8 +16,8 @@ const (
 	componentSpeaker    = "speaker"
 )
 
-// applySpec applies the spec to a workload, and sets the namespace of the components in a policy. It does not change
-// other objects.
+// applySpec applies the spec to a workload, and sets the namespace of the components in a policy. It does not
+// change other objects.
 func applySpec(object *unstructured.Unstructured, o Options) error {
 	var component v1beta1.ComponentSpec
 	var account types.UID
@@ -75,8 +75,8 @@ func applySpec(object *unstructured.Unstructured, o Options) error {
 // defaultNamespace is the namespace in the policies of the manifests.
 const defaultNamespace = "lbstack-system"
 
-// adjustPolicy replaces defaultNamespace in a policy by the namespace of the components. It returns an error if the
-// policy does not contain defaultNamespace exactly once, since the policy would then restrict nobody.
+// adjustPolicy replaces defaultNamespace in a policy by the namespace of the components. It returns an error
+// if the policy does not contain defaultNamespace exactly once, since the policy would then restrict nobody.
 func adjustPolicy(object *unstructured.Unstructured, namespace string) error {
 	conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
 	if err != nil {

@@ -22,8 +22,8 @@ func (e *FieldError) Error() string {
 	return e.Path + ": " + e.Problem + "; nothing in the cluster is changed: " + e.Remedy
 }
 
-// InvalidError means that fields of the stack are invalid. Render returns it together with the objects that the valid
-// fields request. These objects must not be applied.
+// InvalidError means that fields of the stack are invalid. Render returns it together with the objects that
+// the valid fields request. These objects must not be applied.
 type InvalidError struct {
 	// Fields has one error for each invalid field. It is never empty.
 	Fields []*FieldError
@@ -47,8 +47,8 @@ const (
 
 func quoteBounded(text string) string { return strconv.Quote(bounded.Cut(text, maxQuoted)) }
 
-// errorText returns the text of a library's error on one line, shortened to maxCause. Such a text can repeat long texts
-// of a user.
+// errorText returns the text of a library's error on one line, shortened to maxCause. Such a text can repeat
+// long texts of a user.
 func errorText(err error) string {
 	return bounded.Cut(strings.Join(strings.Fields(err.Error()), " "), maxCause)
 }

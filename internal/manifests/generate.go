@@ -9,8 +9,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// MeshKeysSecretName is the name of the Secret with the keys of the mesh, in the namespace of the components. Render
-// returns the Secret without data. Package keyring defines its entries.
+// MeshKeysSecretName is the name of the Secret with the keys of the mesh, in the namespace of the components.
+// Render returns the Secret without data. Package keyring defines its entries.
 const MeshKeysSecretName = "lbstack-mesh-keys"
 
 // generateObjects makes the objects that are not in the kustomizations.

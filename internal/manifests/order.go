@@ -22,8 +22,8 @@ type Kind struct {
 	Namespaced bool
 }
 
-// Kinds returns the kinds that every cluster has and that the operator writes and watches. They are in the order in
-// which their objects are installed: workloads come last, after all objects that they need.
+// Kinds returns the kinds that every cluster has and that the operator writes and watches. They are in the
+// order in which their objects are installed: workloads come last, after all objects that they need.
 func Kinds() []Kind {
 	return []Kind{
 		// Policies restrict the rights of the speakers, and protect objects that the operator needs for
@@ -45,8 +45,9 @@ func Kinds() []Kind {
 	}
 }
 
-// ServiceMonitor returns the kind ServiceMonitor of the Prometheus operator. If the API server has the kind, Render
-// returns an object of it at the end of the list. The kind is not in Kinds, since clusters without it cannot watch it.
+// ServiceMonitor returns the kind ServiceMonitor of the Prometheus operator. If the API server has the kind,
+// Render returns an object of it at the end of the list. The kind is not in Kinds, since clusters without it
+// cannot watch it.
 func ServiceMonitor() Kind {
 	return Kind{schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, true}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// Origin returns the path of the stack's field from which a field of a rendered object comes. For example, it returns
-// spec.bgpPeers[2].peerAddress for the field spec.peerAddress of a BGPPeer. It returns an empty path if the origin is
-// not known. An empty field stands for the whole object.
+// Origin returns the path of the stack's field from which a field of a rendered object comes. For example, it
+// returns spec.bgpPeers[2].peerAddress for the field spec.peerAddress of a BGPPeer. It returns an empty path
+// if the origin is not known. An empty field stands for the whole object.
 func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	if component, ok := componentOf(spec, kind, name); ok {
 		return component.originOf(spec, kind, name, field)
@@ -29,8 +29,8 @@ func Origin(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string
 // fieldInWords matches a field path that begins with spec in a sentence.
 var fieldInWords = regexp.MustCompile(`\bspec\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?(\.[a-z][A-Za-z0-9]*(\[[0-9]+\])?)*`)
 
-// FieldInSentence returns the field that a sentence about a rendered object names; empty: it names none. It also
-// returns the origin of that field in the stack, see Origin.
+// FieldInSentence returns the field that a sentence about a rendered object names; empty: it names none. It
+// also returns the origin of that field in the stack, see Origin.
 func FieldInSentence(spec v1beta1.LoadBalancerStackSpec, kind, name, sentence string) (field, path string) {
 	field = fieldInWords.FindString(sentence)
 	return field, Origin(spec, kind, name, field)
@@ -75,8 +75,8 @@ func componentOf(spec v1beta1.LoadBalancerStackSpec, kind, name string) (compone
 	return componentFields{}, false
 }
 
-// originOf returns the origin of a field in the workload: the field of the component that sets it, or else the patches
-// of the workload. The path of a list to which lbstack adds items of its own has no index.
+// originOf returns the origin of a field in the workload: the field of the component that sets it, or else
+// the patches of the workload. The path of a list to which lbstack adds items of its own has no index.
 func (c componentFields) originOf(spec v1beta1.LoadBalancerStackSpec, kind, name, field string) string {
 	const pod = "spec.template."
 	for _, f := range []struct {

@@ -20,12 +20,12 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// maxCopied is the number of bytes by which the copy operations of a JSON patch may make an object grow. The limit is
-// needed since each operation could double the size of the object.
+// maxCopied is the number of bytes by which the copy operations of a JSON patch may make an object grow. The
+// limit is needed since each operation could double the size of the object.
 const maxCopied = 256 << 10
 
-// patchTarget returns an empty object of a kind that may be the target of patches. It returns nil for other kinds. The
-// Go type of the object decides how lists are merged, and which fields exist.
+// patchTarget returns an empty object of a kind that may be the target of patches. It returns nil for other
+// kinds. The Go type of the object decides how lists are merged, and which fields exist.
 func patchTarget(kind string) any {
 	switch kind {
 	case "Deployment":
@@ -69,8 +69,8 @@ func isTarget(target v1beta1.PatchTarget, object *unstructured.Unstructured) boo
 	return patchTarget(object.GetKind()) != nil && target.Kind == object.GetKind() && (target.Name == "" || target.Name == object.GetName())
 }
 
-// applyPatch returns the content of an object after a patch. The patch is the text of a user, which may cause a panic in
-// one of the libraries: applyPatch returns such a panic as an error.
+// applyPatch returns the content of an object after a patch. The patch is the text of a user, which may cause
+// a panic in one of the libraries: applyPatch returns such a panic as an error.
 func applyPatch(object *unstructured.Unstructured, text string) (patched map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -126,8 +126,9 @@ var fixedFields = []struct{ path, because string }{
 	{"spec.template.spec.serviceAccountName", "the component would have other rights"},
 }
 
-// checkPatched returns an error if the operator would not find the object or its pods after a patch, or if the patch
-// sets a field that does not exist. The metadata of the object may have only name, namespace, labels and annotations.
+// checkPatched returns an error if the operator would not find the object or its pods after a patch, or if
+// the patch sets a field that does not exist. The metadata of the object may have only name, namespace,
+// labels and annotations.
 func checkPatched(before, after *unstructured.Unstructured) error {
 	for _, field := range fixedFields {
 		path := strings.Split(field.path, ".")

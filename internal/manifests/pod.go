@@ -17,8 +17,8 @@ import (
 // ownPrefix is the beginning of the keys of labels and annotations that lbstack defines.
 const ownPrefix = "lbstack.io/"
 
-// adjustPodMetadata adds labels and annotations to the pod template: those in the spec, and the annotation with the UID
-// of the ServiceAccount. Labels and annotations that the template already has take precedence.
+// adjustPodMetadata adds labels and annotations to the pod template: those in the spec, and the annotation
+// with the UID of the ServiceAccount. Labels and annotations that the template already has take precedence.
 func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.ComponentSpec, account types.UID) error {
 	annotations := stringValues(component.PodAnnotations)
 	if account != "" {
@@ -41,9 +41,9 @@ func adjustPodMetadata(object *unstructured.Unstructured, component v1beta1.Comp
 	return nil
 }
 
-// checkKeys returns an error for each label or annotation in the spec whose key is invalid or is used by lbstack itself.
-// The schema of the CRD cannot check this: it cannot limit the length of the keys in a map, and a rule about keys of any
-// length exceeds the cost limit of rules.
+// checkKeys returns an error for each label or annotation in the spec whose key is invalid or is used by
+// lbstack itself. The schema of the CRD cannot check this: it cannot limit the length of the keys in a map,
+// and a rule about keys of any length exceeds the cost limit of rules.
 func checkKeys(spec v1beta1.LoadBalancerStackSpec) (invalid []*FieldError) {
 	for _, component := range []struct {
 		name string
@@ -77,8 +77,8 @@ func stringValues[V ~string](values map[string]V) map[string]string {
 	return all
 }
 
-// adjustPlacement sets the affinity, the topology spread and the priority of a component's pods. The parameter selector
-// is the default label selector of a topology spread constraint.
+// adjustPlacement sets the affinity, the topology spread and the priority of a component's pods. The
+// parameter selector is the default label selector of a topology spread constraint.
 func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, selector map[string]any) error {
 	if component.PriorityClassName != "" {
 		pod["priorityClassName"] = component.PriorityClassName
@@ -108,8 +108,9 @@ func adjustPlacement(pod map[string]any, component v1beta1.ComponentSpec, select
 	return nil
 }
 
-// imageFrom returns the name of an image with its registry replaced. If registry is empty, the name stays unchanged. As in
-// container runtimes, the text before the first slash counts as a registry if it has a dot or a colon, or is localhost.
+// imageFrom returns the name of an image with its registry replaced. If registry is empty, the name stays
+// unchanged. As in container runtimes, the text before the first slash counts as a registry if it has a dot
+// or a colon, or is localhost.
 func imageFrom(name, registry string) string {
 	if registry == "" {
 		return name

@@ -1,5 +1,6 @@
-// Package manifests makes the objects that a LoadBalancerStack requests: the objects of the kustomizations in package
-// config, adjusted to the spec, and the objects of the lists in the spec. It does not read from the cluster.
+// Package manifests makes the objects that a LoadBalancerStack requests: the objects of the kustomizations in
+// package config, adjusted to the spec, and the objects of the lists in the spec. It does not read from the
+// cluster.
 package manifests
 
 import (
@@ -32,8 +33,9 @@ type Options struct {
 	Accounts map[string]types.UID
 }
 
-// Render returns all objects of the stack in the order of their installation. The same options give the same objects.
-// If the error is an InvalidError, Render returns objects as well. With any other error it returns none.
+// Render returns all objects of the stack in the order of their installation. The same options give the same
+// objects. If the error is an InvalidError, Render returns objects as well. With any other error it returns
+// none.
 func Render(o Options) ([]*unstructured.Unstructured, error) {
 	built, err := builtObjects()
 	if err != nil {
@@ -69,13 +71,13 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// builtObjects returns the result of buildObjects, and calls buildObjects only once. The result is always the same.
-// Further calls would be slow, and not safe at the same time, since kustomize has global state without a lock
-// (kubernetes-sigs/kustomize#3659).
+// builtObjects returns the result of buildObjects, and calls buildObjects only once. The result is always the
+// same. Further calls would be slow, and not safe at the same time, since kustomize has global state without
+// a lock (kubernetes-sigs/kustomize#3659).
 var builtObjects = sync.OnceValues(buildObjects)
 
-// buildObjects runs kustomize on the embedded kustomizations. kustomize gets no input of a user: Render applies the spec
-// afterwards.
+// buildObjects runs kustomize on the embedded kustomizations. kustomize gets no input of a user: Render
+// applies the spec afterwards.
 func buildObjects() (objects []*unstructured.Unstructured, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -120,8 +122,8 @@ func memoryFileSystem(files fs.FS) (filesys.FileSystem, error) {
 	return disk, nil
 }
 
-// toUnstructured converts an object of kustomize through JSON. The maps of kustomize have Go types with which an
-// unstructured object could not be copied.
+// toUnstructured converts an object of kustomize through JSON. The maps of kustomize have Go types with which
+// an unstructured object could not be copied.
 func toUnstructured(resource json.Marshaler) (*unstructured.Unstructured, error) {
 	raw, err := resource.MarshalJSON()
 	if err != nil {

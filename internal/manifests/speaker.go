@@ -9,9 +9,10 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// speakerArguments returns the flags of the speakers for ports and layer 2. There are no flags for spec.drain, spec.nodes
-// and spec.layer2.conflictDetection: speakers read these fields from the stack, so that a change takes effect without a
-// restart. All flags are always set, so that a new default of a flag does not change running clusters.
+// speakerArguments returns the flags of the speakers for ports and layer 2. There are no flags for
+// spec.drain, spec.nodes and spec.layer2.conflictDetection: speakers read these fields from the stack, so
+// that a change takes effect without a restart. All flags are always set, so that a new default of a flag
+// does not change running clusters.
 func speakerArguments(spec v1beta1.LoadBalancerStackSpec) []string {
 	detection := cmp.Or(spec.Layer2.FailureDetection, v1beta1.FailureDetectionDefault)
 	failback := cmp.Or(spec.Layer2.Failback, v1beta1.FailbackNever)
@@ -35,8 +36,8 @@ func speakerPorts(spec v1beta1.LoadBalancerStackSpec) v1beta1.SpeakerPorts {
 	}
 }
 
-// declaredPorts returns the ports of the container. The scheduler needs them to avoid nodes on which another pod uses one
-// of these ports. The probe needs them to refer to a port by its name.
+// declaredPorts returns the ports of the container. The scheduler needs them to avoid nodes on which another
+// pod uses one of these ports. The probe needs them to refer to a port by its name.
 func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 	ports := speakerPorts(spec)
 	port := func(name, protocol string, number int32) map[string]any {
@@ -47,8 +48,8 @@ func declaredPorts(spec v1beta1.LoadBalancerStackSpec) []any {
 	return []any{port("mesh", "UDP", ports.Mesh), health, metrics}
 }
 
-// speakerCapabilities returns the capabilities that the spec requires in addition to those in the manifests. A passive
-// peer requires a listener on port 179, which is a privileged port.
+// speakerCapabilities returns the capabilities that the spec requires in addition to those in the manifests.
+// A passive peer requires a listener on port 179, which is a privileged port.
 func speakerCapabilities(spec v1beta1.LoadBalancerStackSpec) []string {
 	if slices.ContainsFunc(spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool { return p.PassiveMode }) {
 		return []string{"NET_BIND_SERVICE"}

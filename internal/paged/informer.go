@@ -12,13 +12,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// NewInformer is a function that makes an informer, as in the field NewInformer of controller-runtime's cache.Options.
+// NewInformer is a function that makes an informer, as in the field NewInformer of controller-runtime's
+// cache.Options.
 type NewInformer func(cache.ListerWatcher, runtime.Object, time.Duration, cache.Indexers) cache.SharedIndexInformer
 
-// NewInformers returns a function that makes informers. An informer for one of the given kinds, which tenants write,
-// lists the objects in pages, and trims each page with its transform. client-go would transform a list only after it has
-// decoded all objects. Only one of these informers has a page in memory at a time. With an API server that streams lists
-// (Kubernetes 1.34 and later) informers list nothing.
+// NewInformers returns a function that makes informers. An informer for one of the given kinds, which tenants
+// write, lists the objects in pages, and trims each page with its transform. client-go would transform a list
+// only after it has decoded all objects. Only one of these informers has a page in memory at a time. With an
+// API server that streams lists (Kubernetes 1.34 and later) informers list nothing.
 func NewInformers(kinds ...runtime.Object) NewInformer {
 	turn := make(chan struct{}, 1)
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {

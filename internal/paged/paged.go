@@ -1,5 +1,5 @@
-// Package paged reads objects that tenants write from the API server, a few at a time, and drops the fields that the
-// program does not need. A list of all objects at once would take an unlimited amount of memory.
+// Package paged reads objects that tenants write from the API server, a few at a time, and drops the fields
+// that the program does not need. A list of all objects at once would take an unlimited amount of memory.
 package paged
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// pageSize is how many objects are read at once. An object can have 1.5 MiB of labels, and then takes some 15 MiB of
-// memory until it is trimmed. This includes EndpointSlices, which copy the labels of their Service.
+// pageSize is how many objects are read at once. An object can have 1.5 MiB of labels, and then takes some 15
+// MiB of memory until it is trimmed. This includes EndpointSlices, which copy the labels of their Service.
 const pageSize = 4
 
 // ListFunc lists one page of objects.
 type ListFunc func(context.Context, metav1.ListOptions) (runtime.Object, error)
 
-// ListAll calls list for one page after the other, and returns all objects, trimmed. All pages have the same, latest
-// resource version. If any call fails, ListAll returns the error.
+// ListAll calls list for one page after the other, and returns all objects, trimmed. All pages have the same,
+// latest resource version. If any call fails, ListAll returns the error.
 func ListAll(ctx context.Context, list ListFunc, options metav1.ListOptions, trim cache.TransformFunc) (*internalversion.List, error) {
 	return listPages(options, func(options metav1.ListOptions) (*internalversion.List, error) {
 		return readPage(ctx, list, options, trim)
@@ -71,8 +71,8 @@ func readPage(ctx context.Context, list ListFunc, options metav1.ListOptions, tr
 	return to, err
 }
 
-// LoadBalancers returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. The reader must read from
-// the API server and not from a cache.
+// LoadBalancers returns all Services of type LoadBalancer, trimmed; see apiconv.TrimService. The reader must
+// read from the API server and not from a cache.
 func LoadBalancers(ctx context.Context, reader client.Reader) ([]corev1.Service, error) {
 	ofType := client.MatchingFields{"spec.type": string(corev1.ServiceTypeLoadBalancer)}
 	return selectServices(ctx, reader, func(*corev1.Service) bool { return true }, ofType)

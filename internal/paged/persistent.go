@@ -14,10 +14,10 @@ import (
 	"github.com/lbstack/lbstack/internal/backoff"
 )
 
-// Persistent returns a function that makes informers which repeat a failed list or watch within two seconds. It is meant
-// for programs with few instances. An API server that has just started refuses requests for some seconds, until it has
-// loaded CustomResourceDefinitions and authorization rules. After such failures the informers of client-go would wait for
-// up to a minute.
+// Persistent returns a function that makes informers which repeat a failed list or watch within two seconds.
+// It is meant for programs with few instances. An API server that has just started refuses requests for some
+// seconds, until it has loaded CustomResourceDefinitions and authorization rules. After such failures the
+// informers of client-go would wait for up to a minute.
 func Persistent(next NewInformer) NewInformer {
 	return func(lw cache.ListerWatcher, object runtime.Object, resync time.Duration, indexers cache.Indexers) cache.SharedIndexInformer {
 		source := cache.ToListerWatcherWithContext(lw)
@@ -44,8 +44,8 @@ var retryWait = backoff.Exponential{First: 200 * time.Millisecond, Last: 2 * tim
 // logEvery is the time between two log lines about failures in a row.
 const logEvery = time.Minute
 
-// retryRequest repeats a request until it succeeds, until the context ends, or until it fails with an error that the
-// informer must handle.
+// retryRequest repeats a request until it succeeds, until the context ends, or until it fails with an error
+// that the informer must handle.
 func retryRequest(ctx context.Context, request func() error) error {
 	var logged time.Time
 	for failures := 1; ; failures++ {
@@ -65,8 +65,8 @@ func retryRequest(ctx context.Context, request func() error) error {
 	}
 }
 
-// isForInformer reports whether the informer must handle an error, by another request: from another resource version, or
-// without streaming.
+// isForInformer reports whether the informer must handle an error, by another request: from another resource
+// version, or without streaming.
 func isForInformer(err error) bool {
 	return apierrors.IsGone(err) || apierrors.IsResourceExpired(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)

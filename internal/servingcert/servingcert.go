@@ -1,5 +1,6 @@
-// Package servingcert provides the certificate with which a program serves TLS. The kubelet writes the certificate of a
-// Secret into a folder. Without such a certificate, the program uses a certificate that it has signed itself.
+// Package servingcert provides the certificate with which a program serves TLS. The kubelet writes the
+// certificate of a Secret into a folder. Without such a certificate, the program uses a certificate that it
+// has signed itself.
 package servingcert
 
 import (
@@ -47,14 +48,14 @@ type Source struct {
 	renew   time.Time        // when a new certificate replaces own
 }
 
-// New returns a source that uses the certificate in a folder, which need not exist. The name of the program is for the
-// certificate that the program signs itself.
+// New returns a source that uses the certificate in a folder, which need not exist. The name of the program
+// is for the certificate that the program signs itself.
 func New(folder, name string, log logr.Logger) *Source {
 	return &Source{folder: folder, name: name, log: log}
 }
 
-// Get returns the certificate for a new connection. Its type is that of tls.Config.GetCertificate. If the files in the
-// folder become invalid, the last valid certificate stays in use.
+// Get returns the certificate for a new connection. Its type is that of tls.Config.GetCertificate. If the
+// files in the folder become invalid, the last valid certificate stays in use.
 func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

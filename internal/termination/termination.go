@@ -1,6 +1,6 @@
-// Package termination ends a program that cannot continue. It writes the reason, as one sentence, into the termination
-// message of the container. The kubelet copies that message into the status of the pod, and the operator reports it in
-// the status of the LoadBalancerStack. Only main functions call this package.
+// Package termination ends a program that cannot continue. It writes the reason, as one sentence, into the
+// termination message of the container. The kubelet copies that message into the status of the pod, and the
+// operator reports it in the status of the LoadBalancerStack. Only main functions call this package.
 package termination
 
 import (
@@ -31,19 +31,19 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
-// Exit ends the program with status 1. It writes the sentence about err to standard error and, in a container, into the
-// termination message.
+// Exit ends the program with status 1. It writes the sentence about err to standard error and, in a
+// container, into the termination message.
 func Exit(program string, err error) { exit(program, ExplainError(err), nil) }
 
-// ExitHung is Exit for a program that hangs. It also writes the stacks of all goroutines to standard error, up to
-// maxStacks. Arguments in the stacks are addresses, so that the stacks do not reveal data.
+// ExitHung is Exit for a program that hangs. It also writes the stacks of all goroutines to standard error,
+// up to maxStacks. Arguments in the stacks are addresses, so that the stacks do not reveal data.
 func ExitHung(program string, err error) {
 	stacks := make([]byte, maxStacks)
 	exit(program, err.Error(), stacks[:runtime.Stack(stacks, true)])
 }
 
-// exit writes the termination message first, since the write to standard error can hang: nobody may read the other end
-// of the pipe. It waits for that write no longer than writeTimeout.
+// exit writes the termination message first, since the write to standard error can hang: nobody may read the
+// other end of the pipe. It waits for that write no longer than writeTimeout.
 func exit(program, message string, more []byte) {
 	_ = writeMessage(messagePath, message) // if this fails, the kubelet reports the end of the log instead
 	written := make(chan struct{})
@@ -58,9 +58,9 @@ func exit(program, message string, more []byte) {
 	os.Exit(1)
 }
 
-// WriteResult writes the result of a program that has done its task. It writes to standard output and, in a container,
-// into the termination message, which the kubelet copies into the status of the pod. The result must not be longer than
-// readBytes.
+// WriteResult writes the result of a program that has done its task. It writes to standard output and, in a
+// container, into the termination message, which the kubelet copies into the status of the pod. The result
+// must not be longer than readBytes.
 func WriteResult(result []byte) error {
 	if len(result) > readBytes {
 		return fmt.Errorf("the result has %d bytes, but a termination message can have at most %d", len(result), readBytes)
@@ -75,7 +75,8 @@ func writeMessage(path, message string) error {
 	return writeExisting(path, bounded.Cut(message, maxBytes))
 }
 
-// writeExisting writes into an existing file. Outside of a container the file does not exist, and it returns an error.
+// writeExisting writes into an existing file. Outside of a container the file does not exist, and it returns
+// an error.
 func writeExisting(path, message string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
@@ -85,8 +86,9 @@ func writeExisting(path, message string) error {
 	return errors.Join(err, file.Close())
 }
 
-// ExplainError returns a sentence about an error. For some errors of the operating system that an administrator can
-// correct, the sentence also has the cause and what to do. For other errors it is the text of the error.
+// ExplainError returns a sentence about an error. For some errors of the operating system that an
+// administrator can correct, the sentence also has the cause and what to do. For other errors it is the text
+// of the error.
 func ExplainError(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -106,15 +108,16 @@ func ExplainError(err error) string {
 	return err.Error()
 }
 
-// usualPrograms has, for some ports, the programs that use the port by default on nodes of many clusters. The texts are
-// parts of a sentence.
+// usualPrograms has, for some ports, the programs that use the port by default on nodes of many clusters. The
+// texts are parts of a sentence.
 var usualPrograms = map[string]string{
 	"7472": " (MetalLB uses it by default)",
 	"7473": " (MetalLB uses it by default)",
 	"7946": " (MetalLB and Docker Swarm use it by default)",
 }
 
-// listenTarget returns the address and the network on which a program could not listen; empty: the error is another one.
+// listenTarget returns the address and the network on which a program could not listen; empty: the error is
+// another one.
 func listenTarget(err error) (address, network string) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Addr == nil {

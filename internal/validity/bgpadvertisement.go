@@ -91,8 +91,8 @@ func (in *bgpInput) check() map[string]Result {
 	return results
 }
 
-// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not exist, or
-// if one of its selectors selects no object.
+// unknownReferences returns a result with a reason if the advertisement names pools or peers that do not
+// exist, or if one of its selectors selects no object.
 func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 	if v := checkScope(&ad.Scope, in.pools, in.nodes); v.Reason != "" {
 		return v
@@ -109,10 +109,10 @@ func (in *bgpInput) unknownReferences(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// ignoredAttributes returns a sentence if an attribute of the advertisement is sent to none of its peers; empty:
-// each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers of the own autonomous system
-// (RFC 4271 section 5.1.5). The own ASN is only in the AS_PATH for routers of other autonomous systems (section
-// 5.1.2).
+// ignoredAttributes returns a sentence if an attribute of the advertisement is sent to none of its peers;
+// empty: each attribute is sent to at least one peer. LOCAL_PREF is sent only to routers of the own
+// autonomous system (RFC 4271 section 5.1.5). The own ASN is only in the AS_PATH for routers of other
+// autonomous systems (section 5.1.2).
 func (in *bgpInput) ignoredAttributes(ad *routes.Advertisement) string {
 	names := ad.Peers
 	if len(names) == 0 {
@@ -149,8 +149,8 @@ func (in *bgpInput) overhangWarning(ad *routes.Advertisement) string {
 	return ""
 }
 
-// tooWideAggregate returns a result with a reason if an aggregate for a pool would contain addresses that the pool
-// does not list. The route planner of the speakers uses the same ranges.
+// tooWideAggregate returns a result with a reason if an aggregate for a pool would contain addresses that the
+// pool does not list. The route planner of the speakers uses the same ranges.
 func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 	for i := range in.pools {
 		p := &in.pools[i]
@@ -170,9 +170,9 @@ func (in *bgpInput) tooWideAggregate(ad *routes.Advertisement) Result {
 	return Result{}
 }
 
-// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for a route
-// that both announce. Such a route gets the highest value. If there are several such advertisements, the message
-// names the one with the highest value.
+// localPrefConflict returns a result with a reason if another advertisement sets a different localPref for a
+// route that both announce. Such a route gets the highest value. If there are several such advertisements,
+// the message names the one with the highest value.
 func (in *bgpInput) localPrefConflict(ad *routes.Advertisement) Result {
 	var worst *routes.Advertisement
 	for i := range in.ads {
@@ -214,7 +214,8 @@ func (in *bgpInput) sharesService(x, y *routes.Advertisement) bool {
 	})
 }
 
-// sharesRoute reports whether both advertisements announce addresses of the same pool with the same prefix length.
+// sharesRoute reports whether both advertisements announce addresses of the same pool with the same prefix
+// length.
 func (in *bgpInput) sharesRoute(x, y *routes.Advertisement) bool {
 	for i := range in.pools {
 		p := &in.pools[i]

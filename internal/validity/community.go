@@ -5,8 +5,8 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Communities returns the result for each Community, by name. If two objects define the same alias, the older object
-// wins. Each result therefore depends on all objects.
+// Communities returns the result for each Community, by name. If two objects define the same alias, the older
+// object wins. Each result therefore depends on all objects.
 func Communities(objects []v1beta1.Community) map[string]Result {
 	_, wrong := apiconv.ParseCommunities(objects)
 	results := map[string]Result{}

@@ -84,10 +84,10 @@ func (s *l2Input) check(ad *eligibility.Advertisement) Result {
 	return Result{Ready: true, Reason: v1beta1.ReasonAdvertisementValid, Message: "the advertisement is in effect"}
 }
 
-// withoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no address
-// of the pool is in a subnet of the checked nodes. It also returns the checked nodes; no nodes: there is no such
-// pool. An advertisement that names and selects no pools applies to all pools, of which some may be meant for BGP
-// only. For such an advertisement one pool that it can announce is enough.
+// withoutSubnet returns the first pool, by name, that an advertisement with requireSubnet cannot announce: no
+// address of the pool is in a subnet of the checked nodes. It also returns the checked nodes; no nodes: there
+// is no such pool. An advertisement that names and selects no pools applies to all pools, of which some may
+// be meant for BGP only. For such an advertisement one pool that it can announce is enough.
 func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []lb.NodeName) {
 	if !ad.RequireSubnet {
 		return "", nil
@@ -117,8 +117,8 @@ func (s *l2Input) withoutSubnet(ad *eligibility.Advertisement) (lb.PoolName, []l
 	return without, checked
 }
 
-// missingInterfaces returns the interfaces in spec.interfaces that none of the checked nodes reports, and the checked
-// nodes.
+// missingInterfaces returns the interfaces in spec.interfaces that none of the checked nodes reports, and the
+// checked nodes.
 func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []string, checked []lb.NodeName) {
 	if checked = s.checkedNodes(ad); len(checked) == 0 {
 		return nil, nil
@@ -131,9 +131,9 @@ func (s *l2Input) missingInterfaces(ad *eligibility.Advertisement) (names []stri
 	return names, checked
 }
 
-// checkedNodes returns the nodes that the advertisement selects, that are not excluded, and whose speakers report
-// interfaces. If the list of interfaces of such a node is truncated, it returns no nodes, since it is not known then
-// which interfaces are missing.
+// checkedNodes returns the nodes that the advertisement selects, that are not excluded, and whose speakers
+// report interfaces. If the list of interfaces of such a node is truncated, it returns no nodes, since it is
+// not known then which interfaces are missing.
 func (s *l2Input) checkedNodes(ad *eligibility.Advertisement) (checked []lb.NodeName) {
 	for _, n := range s.nodes {
 		known, reports := s.links[n.Name]

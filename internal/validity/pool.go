@@ -31,10 +31,10 @@ func (v PoolResult) Ready() bool {
 	return v.Reason == v1beta1.ReasonPoolReady || v.Reason == v1beta1.ReasonDraining || v.Reason == v1beta1.ReasonNoSubnet
 }
 
-// Pools converts the IPAddressPools of a cluster to pools for the allocator, sorted by name. It also returns the
-// result for each pool. An invalid pool gives no addresses, but the valid ranges in its spec still belong to it. An
-// address that two pools list belongs to the older pool. No pool gives addresses of the ranges in taken, except for
-// ranges with ReportedOnly.
+// Pools converts the IPAddressPools of a cluster to pools for the allocator, sorted by name. It also returns
+// the result for each pool. An invalid pool gives no addresses, but the valid ranges in its spec still belong
+// to it. An address that two pools list belongs to the older pool. No pool gives addresses of the ranges in
+// taken, except for ranges with ReportedOnly.
 func Pools(objects []v1beta1.IPAddressPool, taken []ipam.TakenRange) ([]ipam.Pool, map[lb.PoolName]PoolResult) {
 	objects = slices.SortedFunc(slices.Values(objects), func(x, y v1beta1.IPAddressPool) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
@@ -75,10 +75,11 @@ func newPoolResult(p *ipam.Pool) PoolResult {
 	return PoolResult{Reason: v1beta1.ReasonPoolReady, Message: "the addresses of the pool are given out"}
 }
 
-// whyNotReady returns the reason why a pool with conflicts is not Ready: a foreign host uses one of its addresses, or
-// the pool lists addresses that belong to something else. It returns an empty reason for a pool that is Ready. A
-// conflict with ReportedOnly does not count, since the pool gives these addresses. The network and broadcast
-// addresses of a node's subnet do not count either, since every CIDR contains such addresses.
+// whyNotReady returns the reason why a pool with conflicts is not Ready: a foreign host uses one of its
+// addresses, or the pool lists addresses that belong to something else. It returns an empty reason for a pool
+// that is Ready. A conflict with ReportedOnly does not count, since the pool gives these addresses. The
+// network and broadcast addresses of a node's subnet do not count either, since every CIDR contains such
+// addresses.
 func whyNotReady(p *ipam.Pool) string {
 	reason := ""
 	for _, c := range p.Conflicts {

@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/eligibility"
 )
 
-// checkScope returns a result with a reason if an advertisement names pools that do not exist, or if its selectors
-// select no pool or no node.
+// checkScope returns a result with a reason if an advertisement names pools that do not exist, or if its
+// selectors select no pool or no node.
 func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibility.Node) Result {
 	var unknown []string
 	for _, name := range s.Pools {
@@ -29,8 +29,8 @@ func checkScope(s *eligibility.Scope, pools []eligibility.Pool, nodes []eligibil
 	return Result{}
 }
 
-// NoNodes returns the result for an object whose spec.nodeSelectors select no node. The parameter all is the number of
-// nodes in the cluster.
+// NoNodes returns the result for an object whose spec.nodeSelectors select no node. The parameter all is the
+// number of nodes in the cluster.
 func NoNodes(all int) Result {
 	return Result{Reason: v1beta1.ReasonNoNodes, Message: selectsNone("spec.nodeSelectors", all, "node")}
 }
@@ -42,7 +42,8 @@ func selectsNone(field string, all int, what string) string {
 	return fmt.Sprintf("%s match none of the %d %ss: change the selectors or the labels of the %[3]ss", field, all, what)
 }
 
-// missingObjects returns the message about objects that do not exist although an advertisement names them in a field.
+// missingObjects returns the message about objects that do not exist although an advertisement names them in
+// a field.
 func missingObjects(field, kind string, names []string) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {

@@ -1,10 +1,10 @@
-// Package watchdog detects that a part of a program hangs. The caller then ends the program, so that the kubelet starts
-// it again. A loop marks the beginning and the end of each of its passes. A pass hangs if it has not ended after the
-// process has run for HangTimeout. A loop that waits for work is between two passes, and may wait forever: it is normal
-// that nothing happens in the cluster or on the network.
+// Package watchdog detects that a part of a program hangs. The caller then ends the program, so that the
+// kubelet starts it again. A loop marks the beginning and the end of each of its passes. A pass hangs if it
+// has not ended after the process has run for HangTimeout. A loop that waits for work is between two passes,
+// and may wait forever: it is normal that nothing happens in the cluster or on the network.
 //
-// A stop of the whole process does not count as a hang. Causes are SIGSTOP, a suspended machine, or a lack of processor
-// time. In a speaker, package speaker/mesh detects such a stop within a second.
+// A stop of the whole process does not count as a hang. Causes are SIGSTOP, a suspended machine, or a lack of
+// processor time. In a speaker, package speaker/mesh detects such a stop within a second.
 package watchdog
 
 import (
@@ -35,8 +35,8 @@ type Watchdog struct {
 	checks []func() []string
 }
 
-// Loop marks the passes of one loop. Only one goroutine at a time may call Begin and End. The methods of a nil Loop do
-// nothing.
+// Loop marks the passes of one loop. Only one goroutine at a time may call Begin and End. The methods of a
+// nil Loop do nothing.
 type Loop struct {
 	name  string
 	marks atomic.Uint64 // number of calls of Begin and End; odd: a pass is under way
@@ -82,13 +82,13 @@ func (l *Loop) Ended() {
 	delete(l.dog.loops, l)
 }
 
-// Check adds a function that returns the names of parts of the program that seem to hang. A part hangs if the function
-// returns its name at each tick for HangTimeout. The function must not block. It must not return a part that waits for
-// the API server. Check must be called before Run.
+// Check adds a function that returns the names of parts of the program that seem to hang. A part hangs if the
+// function returns its name at each tick for HangTimeout. The function must not block. It must not return a
+// part that waits for the API server. Check must be called before Run.
 func (w *Watchdog) Check(check func() []string) { w.checks = append(w.checks, check) }
 
-// Run checks the passes until the context ends or a part hangs. If a part hangs, Run calls hung with an error that names
-// the part, and returns.
+// Run checks the passes until the context ends or a part hangs. If a part hangs, Run calls hung with an error
+// that names the part, and returns.
 func (w *Watchdog) Run(ctx context.Context, hung func(error)) {
 	var c passCounter
 	for {

@@ -22,8 +22,9 @@ type ownedCRD struct {
 	StatusDescriptors []descriptor     `json:"statusDescriptors,omitempty"`
 }
 
-// complete completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each field of
-// the CRDs. The base can already have a descriptor with only a path. Such a descriptor moves its field to the front.
+// complete completes the ClusterServiceVersion in the objects: it adds the image, and a descriptor for each
+// field of the CRDs. The base can already have a descriptor with only a path. Such a descriptor moves its
+// field to the front.
 func complete(objects []*unstructured.Unstructured, image string) error {
 	var csv *unstructured.Unstructured
 	schemas := map[string]schema{}
@@ -62,8 +63,8 @@ func complete(objects []*unstructured.Unstructured, image string) error {
 	return unstructured.SetNestedSlice(csv.Object, items, path...)
 }
 
-// describeOwned adds the descriptors to an owned CRD. It also removes the schema of the CRD from schemas. After the
-// last owned CRD, schemas therefore has only the CRDs that are not owned.
+// describeOwned adds the descriptors to an owned CRD. It also removes the schema of the CRD from schemas.
+// After the last owned CRD, schemas therefore has only the CRDs that are not owned.
 func describeOwned(item any, schemas map[string]schema) (any, error) {
 	var crd ownedCRD
 	raw, err := json.Marshal(item)
@@ -90,7 +91,8 @@ func describeOwned(item any, schemas map[string]schema) (any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(&crd)
 }
 
-// ordered returns the descriptors for the fields in a part of a CRD. The fields with a descriptor in base come first.
+// ordered returns the descriptors for the fields in a part of a CRD. The fields with a descriptor in base
+// come first.
 func ordered(base []descriptor, crd schema, p part) ([]descriptor, error) {
 	of := crd.child("properties").child(string(p))
 	var first []string

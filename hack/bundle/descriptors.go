@@ -16,8 +16,8 @@ type descriptor struct {
 	XDescriptors []string `json:"x-descriptors,omitempty"`
 }
 
-// part is a part of an object, spec or status. Consoles show the fields of spec as inputs, and the fields of status as
-// text.
+// part is a part of an object, spec or status. Consoles show the fields of spec as inputs, and the fields of
+// status as text.
 type part string
 
 const (
@@ -38,9 +38,10 @@ func (s schema) text(key string) string {
 	return text
 }
 
-// describe returns a descriptor for each field of a part, and for each field one level below: of an object, or of the
-// items of a list. It returns no descriptors for deeper fields and for the fields of label selectors, which consoles
-// show according to the schema. The fields whose names are in first come before all other fields.
+// describe returns a descriptor for each field of a part, and for each field one level below: of an object,
+// or of the items of a list. It returns no descriptors for deeper fields and for the fields of label
+// selectors, which consoles show according to the schema. The fields whose names are in first come before all
+// other fields.
 func describe(of schema, p part, first []string) []descriptor {
 	var list []descriptor
 	fields := of.child("properties")
@@ -114,7 +115,8 @@ func control(field schema, p part, name string) string {
 	return ""
 }
 
-// acronyms has the spelling in titles of those words in field names for which a capital first letter is not enough.
+// acronyms has the spelling in titles of those words in field names for which a capital first letter is not
+// enough.
 var acronyms = map[string]string{
 	"as": "AS", "asn": "ASN", "bfd": "BFD", "bgp": "BGP", "ebgp": "eBGP", "id": "ID", "ip": "IP", "ips": "IPs", "ipv4": "IPv4", "ipv6": "IPv6", "l2": "L2", "layer2": "Layer 2", "mac": "MAC", "med": "MED",
 	"ttl": "TTL", "uid": "UID", "vrf": "VRF",
@@ -134,9 +136,9 @@ func displayName(name string) string {
 	return strings.Join(words, " ")
 }
 
-// words splits a name in camel case. Capitals in a row are one word. If a small letter follows them, the last capital
-// begins the next word, as in IPAddress. There is no next word if the small letter is the plural s at the end of an
-// acronym, as in buggyIPs.
+// words splits a name in camel case. Capitals in a row are one word. If a small letter follows them, the last
+// capital begins the next word, as in IPAddress. There is no next word if the small letter is the plural s at
+// the end of an acronym, as in buggyIPs.
 func words(name string) []string {
 	var words []string
 	runes, begin := []rune(name), 0

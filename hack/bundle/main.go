@@ -1,5 +1,5 @@
-// Command bundle generates the OLM bundle from config/manifests and the CRDs, by means of operator-sdk. With -check it
-// only checks that the bundle in the repository is up to date.
+// Command bundle generates the OLM bundle from config/manifests and the CRDs, by means of operator-sdk. With
+// -check it only checks that the bundle in the repository is up to date.
 package main
 
 import (
@@ -62,8 +62,8 @@ func run(ctx context.Context, o options) error {
 	return validate(ctx, sdk, filepath.Join(o.out, "bundle"))
 }
 
-// generate writes the bundle into a folder (dir). The folder must be empty, since operator-sdk does not remove the files
-// of objects that no longer exist.
+// generate writes the bundle into a folder (dir). The folder must be empty, since operator-sdk does not
+// remove the files of objects that no longer exist.
 func generate(ctx context.Context, dir, sdk string, o options, list releases.List) error {
 	objects, err := manifests.Render("config/manifests", o.image)
 	if err != nil {
@@ -95,8 +95,8 @@ func generate(ctx context.Context, dir, sdk string, o options, list releases.Lis
 
 var createdAt = regexp.MustCompile(`(?m)^( +createdAt: ).*$`)
 
-// dateCSV sets the date of the release in the ClusterServiceVersion. It replaces the time that operator-sdk writes, which
-// differs in each run.
+// dateCSV sets the date of the release in the ClusterServiceVersion. It replaces the time that operator-sdk
+// writes, which differs in each run.
 func dateCSV(file, date string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -110,15 +110,16 @@ func dateCSV(file, date string) error {
 
 // harmless are the warnings that do not mean an error in the bundle.
 var harmless = []*regexp.Regexp{
-	// The speakers write objects of these kinds, which have no spec. scorecard refuses an example without a spec.
+	// The speakers write objects of these kinds, which have no spec. scorecard refuses an example without a
+	// spec.
 	regexp.MustCompile(`Kind=Speaker(State|RouteSlice): provided API should have an example annotation`),
 	// The validator takes resource names in roles for kinds of API versions that were removed. The roles use
 	// discovery.k8s.io/v1, events.k8s.io/v1 and policy/v1.
 	regexp.MustCompile(`removed in v1\.25\. .* Migrate the API\(s\) for (,?(endpointslices|events|poddisruptionbudgets): \(\[[^)]*\]\))+,\"`),
 }
 
-// validate runs the checks of operator-sdk and those of its optional suite operatorframework. It returns an error for a
-// warning that is not harmless.
+// validate runs the checks of operator-sdk and those of its optional suite operatorframework. It returns an
+// error for a warning that is not harmless.
 func validate(ctx context.Context, sdk, bundle string) error {
 	output, err := exec.CommandContext(ctx, sdk, "bundle", "validate", bundle, "--select-optional", "suite=operatorframework").CombinedOutput()
 	if err != nil {

@@ -68,8 +68,8 @@ func run(ctx context.Context, o options) error {
 	}, list.Package)
 }
 
-// generate writes the package's folder below dir. The folder has the package with its channels, and the bundle of each
-// release.
+// generate writes the package's folder below dir. The folder has the package with its channels, and the
+// bundle of each release.
 func generate(ctx context.Context, dir string, o options, list releases.List) error {
 	bundles := filepath.Join(dir, list.Package, "bundles")
 	if err := os.MkdirAll(bundles, 0o755); err != nil {
@@ -109,9 +109,9 @@ func generate(ctx context.Context, dir string, o options, list releases.List) er
 	return os.WriteFile(filepath.Join(dir, list.Package, "package.yaml"), index, 0o644)
 }
 
-// released reads the bundle of an earlier release, in the form that it had in the catalogue of that release. The bundle
-// must refer to its image by digest. An installation then gets the bundle that was released, even from a mirror that is
-// configured only for digests.
+// released reads the bundle of an earlier release, in the form that it had in the catalogue of that release.
+// The bundle must refer to its image by digest. An installation then gets the bundle that was released, even
+// from a mirror that is configured only for digests.
 func released(file, version string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -129,8 +129,9 @@ func released(file, version string) ([]byte, error) {
 	return text, nil
 }
 
-// render returns the entry for the bundle in the catalogue: the properties with which OLM resolves dependencies, and the
-// texts that consoles show. The content of the bundle is only in the image of the bundle.
+// render returns the entry for the bundle in the catalogue: the properties with which OLM resolves
+// dependencies, and the texts that consoles show. The content of the bundle is only in the image of the
+// bundle.
 func render(ctx context.Context, o options) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, o.opm, "render", o.bundle, "--migrate-level", "bundle-object-to-csv-metadata", "--alpha-image-ref-template", o.image, "-o", "yaml")
 	text, err := cmd.Output()
@@ -143,8 +144,8 @@ func render(ctx context.Context, o options) ([]byte, error) {
 	return text, nil
 }
 
-// packageAndChannels returns the documents about the whole package: the name, description and icon of the package, and the
-// upgrade edges of each channel.
+// packageAndChannels returns the documents about the whole package: the name, description and icon of the
+// package, and the upgrade edges of each channel.
 func packageAndChannels(csv *unstructured.Unstructured, list releases.List) ([]byte, error) {
 	icons, _, err := unstructured.NestedSlice(csv.Object, "spec", "icon")
 	if err != nil || len(icons) != 1 {

@@ -89,9 +89,9 @@ func TestTemplate_Refuses(t *testing.T) {
 		object map[string]any
 		want   string
 	}{
-		{"text that Helm would evaluate", map[string]any{"kind": "ConfigMap", "metadata": map[string]any{"name": "x"}, "data": map[string]any{"a": "{{ .Values }}"}}, "text that Helm would take for a template"},
+		{"text that Helm would evaluate", map[string]any{"kind": "ConfigMap", "metadata": map[string]any{"name": "x"}, "data": map[string]any{"a": "{{ .Values }}"}}, "which Helm would take for"},
 		{"a Deployment with containers that have no values", map[string]any{"kind": "Deployment", "metadata": map[string]any{"name": "x"},
-			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{}, map[string]any{}}}}}}, "it has 2 containers"},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{}, map[string]any{}}}}}}, "the Deployment has 2 containers"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,5 +1,6 @@
-// Command chart generates a part of the Helm chart from config/default: the CRDs, and a template for each other object.
-// The values, their schema, the notes and the template of the stack are not generated: they are in charts/lbstack.
+// Command chart generates a part of the Helm chart from config/default: the CRDs, and a template for each
+// other object. The values, their schema, the notes and the template of the stack are not generated: they are
+// in charts/lbstack.
 package main
 
 import (
@@ -72,8 +73,8 @@ func run(version, digest, out string, check bool) error {
 	}, written...)
 }
 
-// files returns the content of the generated files, by path in the chart. It leaves out the Namespace, since Helm installs
-// into a namespace that the user chooses.
+// files returns the content of the generated files, by path in the chart. It leaves out the Namespace, since
+// Helm installs into a namespace that the user chooses.
 func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	files := map[string]string{}
 	for _, object := range objects {
@@ -97,9 +98,10 @@ func files(objects []*unstructured.Unstructured) (map[string]string, error) {
 	return files, nil
 }
 
-// mark matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the template.
-// It is replaced after the object was encoded as YAML. The mark «expression» stands for a value, and «block expression»
-// for a list or an object. «with expression» stands for a list or an object that is left out if it is empty.
+// mark matches the marks «block» and «with». A mark is a placeholder in an object for an expression of the
+// template. It is replaced after the object was encoded as YAML. The mark «expression» stands for a value,
+// and «block expression» for a list or an object. «with expression» stands for a list or an object that is
+// left out if it is empty.
 var mark = regexp.MustCompile(`(?m)^( *)([-\w./]+): «(block|with) (.+)»\n`)
 
 // template returns the Helm template of an object.
@@ -188,8 +190,9 @@ func markDeployment(object *unstructured.Unstructured) error {
 
 var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
-// setVersion sets both versions in Chart.yaml to the version of lbstack. It adds a digest as an annotation, which the
-// templates read. This is possible at the end of the file, since the annotations are its last section.
+// setVersion sets both versions in Chart.yaml to the version of lbstack. It adds a digest as an annotation,
+// which the templates read. This is possible at the end of the file, since the annotations are its last
+// section.
 func setVersion(about, version, digest string) (string, error) {
 	if !strings.HasPrefix(version, "v") {
 		return "", fmt.Errorf("version %q is not vMAJOR.MINOR.PATCH", version)

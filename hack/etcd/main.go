@@ -1,5 +1,5 @@
-// Command etcd is the upstream etcd server, for the test bed. It is built from the published module, because the versions
-// in Linux distributions are too old.
+// Command etcd is the upstream etcd server, for the test bed. It is built from the published module, because
+// the versions in Linux distributions are too old.
 package main
 
 import (

@@ -11,9 +11,10 @@ import (
 	"slices"
 )
 
-// Make calls generate, which writes the paths into a temporary folder. It then replaces the paths in out by the generated
-// ones. If check is set, Make changes nothing. It then returns an error with the paths that are not up to date, and the
-// make target that updates them. The parameter what is the name of the paths in messages.
+// Make calls generate, which writes the paths into a temporary folder. It then replaces the paths in out by
+// the generated ones. If check is set, Make changes nothing. It then returns an error with the paths that are
+// not up to date, and the make target that updates them. The parameter what is the name of the paths in
+// messages.
 func Make(what, target, out string, check bool, generate func(dir string) error, paths ...string) error {
 	scratch, err := os.MkdirTemp("", "lbstack-"+target+"-")
 	if err != nil {
@@ -32,8 +33,8 @@ func Make(what, target, out string, check bool, generate func(dir string) error,
 	return nil
 }
 
-// Replace replaces each path in the folder to by the same path in the folder from. A path is a file or a folder. Replace
-// removes files that the folder from does not have.
+// Replace replaces each path in the folder to by the same path in the folder from. A path is a file or a
+// folder. Replace removes files that the folder from does not have.
 func Replace(from, to string, paths ...string) error {
 	for _, path := range paths {
 		files, err := read(filepath.Join(from, path))
@@ -86,8 +87,8 @@ func Check(from, to string, paths ...string) error {
 	return errors.Join(differ...)
 }
 
-// read returns the files below a path (root), by relative path. If root is a file, it returns that file under an empty
-// path.
+// read returns the files below a path (root), by relative path. If root is a file, it returns that file under
+// an empty path.
 func read(root string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

@@ -1,6 +1,6 @@
-// Command kubernetes has all Kubernetes programs of the test bed in one binary. The first argument is the name of the
-// program. Kubernetes itself no longer has such a binary. To link one binary instead of six makes a build with an empty
-// cache much faster on a small machine.
+// Command kubernetes has all Kubernetes programs of the test bed in one binary. The first argument is the
+// name of the program. Kubernetes itself no longer has such a binary. To link one binary instead of six makes
+// a build with an empty cache much faster on a small machine.
 package main
 
 import (

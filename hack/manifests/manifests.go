@@ -1,5 +1,5 @@
-// Package manifests renders the kustomizations of config/. The plain manifest, the OLM bundle and the Helm chart are
-// generated from its results.
+// Package manifests renders the kustomizations of config/. The plain manifest, the OLM bundle and the Helm
+// chart are generated from its results.
 package manifests
 
 import (
@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// RelatedImage is the name of the operator's environment variable with the image of the components. The field images of a
-// kustomization does not change that variable.
+// RelatedImage is the name of the operator's environment variable with the image of the components. The field
+// images of a kustomization does not change that variable.
 const RelatedImage = "RELATED_IMAGE_LBSTACK"
 
-// Render returns the objects of a kustomization, Namespaces and CRDs first. If image is not empty, Render sets it in the
-// Deployments, as the image of the operator and of the components.
+// Render returns the objects of a kustomization, Namespaces and CRDs first. If image is not empty, Render
+// sets it in the Deployments, as the image of the operator and of the components.
 func Render(dir, image string) ([]*unstructured.Unstructured, error) {
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy

@@ -11,7 +11,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// bounds has, for each label, how many values it can have in one program. A label that is missing here is an error.
+// bounds has, for each label, how many values it can have in one program. A label that is missing here is an
+// error.
 var bounds = map[string]string{
 	"cause":     "5",
 	"direction": "2",
@@ -77,8 +78,8 @@ func (c *capture) MustRegister(collectors ...prometheus.Collector) {
 // description matches the text of a prometheus.Desc. The text is needed since the fields are not exported.
 var description = regexp.MustCompile(`^Desc{fqName: "([^"]*)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: {(.*)}, variableLabels: {(.*)}}$`)
 
-// families registers a group of metrics. list has the metrics that have a sample, and described has all metrics. A metric
-// without a sample is a gauge that a collector computes.
+// families registers a group of metrics. list has the metrics that have a sample, and described has all
+// metrics. A metric without a sample is a gauge that a collector computes.
 func families(register func(prometheus.Registerer)) (list []*dto.MetricFamily, described []metric, err error) {
 	registry := &capture{Registry: prometheus.NewRegistry()}
 	register(registry)

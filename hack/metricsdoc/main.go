@@ -1,5 +1,6 @@
-// Command metricsdoc generates the tables of metrics in docs/metrics.md from the code that registers the metrics. The test
-// of this command checks that the page is up to date, and that the names follow the conventions of Prometheus.
+// Command metricsdoc generates the tables of metrics in docs/metrics.md from the code that registers the
+// metrics. The test of this command checks that the page is up to date, and that the names follow the
+// conventions of Prometheus.
 package main
 
 import (

@@ -1,7 +1,7 @@
-// Command release makes all files of a release from the source tree and from the programs and image archives that `make
-// release` has built. The manifest, the chart, the OLM bundle and the OLM catalogue refer to images by digest. Further
-// files are the archives of the kubectl plugin with a manifest for krew, the bills of materials, and the checksums. The
-// same tree always gives the same bytes.
+// Command release makes all files of a release from the source tree and from the programs and image archives
+// that `make release` has built. The manifest, the chart, the OLM bundle and the OLM catalogue refer to
+// images by digest. Further files are the archives of the kubectl plugin with a manifest for krew, the bills
+// of materials, and the checksums. The same tree always gives the same bytes.
 package main
 
 import (

@@ -11,10 +11,12 @@ import (
 	"github.com/lbstack/lbstack/hack/release/sbom"
 )
 
-// downloads is the URL of the published releases. The files of a release are in the folder of its version below that URL.
+// downloads is the URL of the published releases. The files of a release are in the folder of its version
+// below that URL.
 const downloads = "https://github.com/lbstack/lbstack/releases/download/"
 
-// plugin writes an archive with the kubectl plugin and a bill of materials for each platform, and the manifest for krew.
+// plugin writes an archive with the kubectl plugin and a bill of materials for each platform, and the
+// manifest for krew.
 func (b builder) plugin() error {
 	license, err := os.ReadFile("LICENSE")
 	if err != nil {

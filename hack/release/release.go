@@ -143,8 +143,8 @@ func (b builder) chart(ctx context.Context, digest string) error {
 	return b.write("lbstack-"+strings.TrimPrefix(b.version, "v")+".tgz", content)
 }
 
-// entry writes the catalogue's entry for the bundle of this release to a file of its own. The catalogues of later releases
-// contain the entry unchanged.
+// entry writes the catalogue's entry for the bundle of this release to a file of its own. The catalogues of
+// later releases contain the entry unchanged.
 func (b builder) entry(catalog string) error {
 	text, err := os.ReadFile(filepath.Join(catalog, "bundles", b.version+".yaml"))
 	if err != nil {
@@ -158,7 +158,8 @@ func (b builder) generate(ctx context.Context, generator string, flags ...string
 	return execute(ctx, "go", append([]string{"run", "./hack/" + generator, "-version", b.version}, flags...)...)
 }
 
-// content writes an image that has the files of a folder (dir) below the path target. It returns the digest of the image.
+// content writes an image that has the files of a folder (dir) below the path target. It returns the digest
+// of the image.
 func (b builder) content(ctx context.Context, part, repository, dir, target string, labels []string) (string, error) {
 	files, err := archive.Folder(dir, target)
 	if err != nil {

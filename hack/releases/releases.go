@@ -1,5 +1,5 @@
-// Package releases reads the list of releases, in which the OLM bundle and the OLM catalogue find their channels and
-// upgrade edges.
+// Package releases reads the list of releases, in which the OLM bundle and the OLM catalogue find their
+// channels and upgrade edges.
 package releases
 
 import (
@@ -100,8 +100,8 @@ func (l List) Channels() []string {
 	return slices.Compact(names)
 }
 
-// Of returns the release of a version. For a version that is not in the list yet, it returns a release with the date and
-// the channels of the newest release.
+// Of returns the release of a version. For a version that is not in the list yet, it returns a release with
+// the date and the channels of the newest release.
 func (l List) Of(version string) Release {
 	for _, release := range l.Releases {
 		if release.Version == version {
@@ -119,9 +119,9 @@ type Entry struct {
 	Skips    []string `json:"skips,omitempty"`
 }
 
-// Entries returns the versions in a channel, the oldest first. A version replaces the newest earlier version that no
-// release of the channel skips. If a version skips another version, it also skips the versions that the other version
-// skips, so that an upgrade stops at none of them.
+// Entries returns the versions in a channel, the oldest first. A version replaces the newest earlier version
+// that no release of the channel skips. If a version skips another version, it also skips the versions that
+// the other version skips, so that an upgrade stops at none of them.
 func (l List) Entries(channel string) []Entry {
 	var entries []Entry
 	skipped := map[string]bool{}

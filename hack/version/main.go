@@ -1,6 +1,6 @@
-// Command version replaces the version of lbstack in all files of the repository that contain it and are not generated.
-// With -check it only checks that these files contain the given version. Generated files get the version from the make
-// variable VERSION.
+// Command version replaces the version of lbstack in all files of the repository that contain it and are not
+// generated. With -check it only checks that these files contain the given version. Generated files get the
+// version from the make variable VERSION.
 package main
 
 import (
@@ -54,8 +54,8 @@ func run(root, version string, check bool) error {
 	return errors.Join(wrong...)
 }
 
-// set replaces the version before by another version in a file. If check is set, it changes nothing, and returns an error
-// if the file would change.
+// set replaces the version before by another version in a file. If check is set, it changes nothing, and
+// returns an error if the file would change.
 func set(file, before, version string, check bool) error {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -77,8 +77,8 @@ func set(file, before, version string, check bool) error {
 	return os.WriteFile(file, []byte(changed), info.Mode().Perm())
 }
 
-// replace replaces the version before by another version in a text. The version has a v in front, except in the name of
-// the Helm chart's archive.
+// replace replaces the version before by another version in a text. The version has a v in front, except in
+// the name of the Helm chart's archive.
 func replace(text, before, version string) string {
 	quoted := regexp.QuoteMeta(strings.TrimPrefix(before, "v"))
 	text = regexp.MustCompile(`\bv`+quoted+`\b`).ReplaceAllString(text, version)

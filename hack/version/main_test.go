@@ -82,8 +82,9 @@ func TestRun_Refuses(t *testing.T) {
 	}
 }
 
-// TestPlaces: every file that names the version of the repository is in the list, is generated, or is a test or a
-// decision, whose versions are examples and history. test/release looks at what is generated. None names the next version: it would be a place then.
+// TestPlaces: every file that names the version of the repository is in the list, is generated, or is a test
+// or a decision, whose versions are examples and history. test/release looks at what is generated. None names
+// the next version: it would be a place then.
 func TestPlaces(t *testing.T) {
 	root := "../.."
 	version := versionLine.FindStringSubmatch(read(t, root, "Makefile"))[1]

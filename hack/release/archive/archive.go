@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Tar returns a tar archive of files, which are given by their path in the archive. The archive has them in the order of
-// their paths, and with the same owner and time. The files in executables are executable.
+// Tar returns a tar archive of files, which are given by their path in the archive. The archive has them in
+// the order of their paths, and with the same owner and time. The files in executables are executable.
 func Tar(files map[string][]byte, executables ...string) ([]byte, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)

@@ -39,9 +39,9 @@ type index struct {
 	Manifests     []descriptor `json:"manifests"`
 }
 
-// JoinImages joins OCI image layout archives, each of which has one image for one platform, to one image for several
-// platforms. It returns the archive with that image, and the digest of the image in a registry, sha256:.... The image
-// has the name of the first given image.
+// JoinImages joins OCI image layout archives, each of which has one image for one platform, to one image for
+// several platforms. It returns the archive with that image, and the digest of the image in a registry,
+// sha256:.... The image has the name of the first given image.
 func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	files := map[string][]byte{}
 	list := index{SchemaVersion: 2, MediaType: mediaIndex}
@@ -76,7 +76,8 @@ func JoinImages(archives ...[]byte) (joined []byte, digest string, err error) {
 	return joined, entry.Digest, err
 }
 
-// onlyManifest returns the only manifest of an image layout, with the platform in the configuration of the image.
+// onlyManifest returns the only manifest of an image layout, with the platform in the configuration of the
+// image.
 func onlyManifest(layout map[string][]byte) (descriptor, error) {
 	var list index
 	if err := json.Unmarshal(layout["index.json"], &list); err != nil {

@@ -1,5 +1,5 @@
-// Package krew writes the manifest with which krew, the plugin manager of kubectl, installs kubectl lbstack. The manifest
-// is an object of the kind Plugin of krew.googlecontainertools.github.com/v1alpha2
+// Package krew writes the manifest with which krew, the plugin manager of kubectl, installs kubectl lbstack.
+// The manifest is an object of the kind Plugin of krew.googlecontainertools.github.com/v1alpha2
 // (https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest).
 package krew
 

@@ -1,6 +1,6 @@
-// Package sbom writes the software bill of materials of a container image or an archive, in the format SPDX 2.3
-// (https://spdx.github.io/spdx-spec/v2.3). The document lists the programs, and the Go modules in the build information of
-// each program.
+// Package sbom writes the software bill of materials of a container image or an archive, in the format SPDX
+// 2.3 (https://spdx.github.io/spdx-spec/v2.3). The document lists the programs, and the Go modules in the
+// build information of each program.
 package sbom
 
 import (
@@ -167,7 +167,8 @@ func (p Product) root() spdxPackage {
 	return root
 }
 
-// linked returns an SPDX package for each module that is linked into a program, and one for the standard library.
+// linked returns an SPDX package for each module that is linked into a program, and one for the standard
+// library.
 func linked(build *debug.BuildInfo) []spdxPackage {
 	packages := []spdxPackage{module("stdlib", strings.TrimPrefix(build.GoVersion, "go"))}
 	for _, dependency := range build.Deps {
@@ -187,8 +188,8 @@ func module(path, version string) spdxPackage {
 	}
 }
 
-// id joins the parts to an SPDX identifier. It replaces characters other than letters, digits, dots and hyphens, which are
-// not allowed in identifiers.
+// id joins the parts to an SPDX identifier. It replaces characters other than letters, digits, dots and
+// hyphens, which are not allowed in identifiers.
 func id(parts ...string) string {
 	return "SPDXRef-" + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {

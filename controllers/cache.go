@@ -14,15 +14,15 @@ import (
 	"github.com/lbstack/lbstack/internal/paged"
 )
 
-// CacheOptions returns which objects the controllers cache, and transforms that drop the fields
-// that no controller reads. A controller that starts to read a field must keep it here. Secrets
-// and Pods are cached in one namespace only.
+// CacheOptions returns the options of the controllers' cache: the cached objects, and transforms that drop the
+// fields which no controller reads. If a controller is to read a new field, the transform here must keep it.
+// Secrets and Pods are cached only in the given namespace.
 func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		NewInformer:      paged.Persistent(paged.NewInformers(&corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1beta1.SpeakerState{}, &v1beta1.SpeakerRouteSlice{})),
 		ByObject: map[client.Object]cache.ByObject{
-			// The field selector makes the watch report a Service as deleted when its type is changed.
+			// With this field selector, a Service counts as deleted when its type changes.
 			&corev1.Service{}: {
 				Field:     fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)),
 				Transform: typedTransform(apiconv.TrimService),
@@ -46,7 +46,7 @@ func CacheOptions(namespace string) cache.Options {
 	}
 }
 
-// stripStack keeps the fields of the spec that decide which nodes may announce.
+// stripStack keeps the fields in the spec of the stack that decide which nodes may announce.
 func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	kept := &v1beta1.LoadBalancerStack{
 		ObjectMeta: apiconv.TrimMeta(stack.ObjectMeta),
@@ -56,9 +56,9 @@ func stripStack(stack *v1beta1.LoadBalancerStack) *v1beta1.LoadBalancerStack {
 	return kept
 }
 
-// stripNode keeps the addresses and the pod networks, which pools must not give to Services, the creation
-// time, the port of the kubelet, and the fields that decide whether the node may announce. It drops the
-// times of conditions, since the kubelet writes them every few minutes.
+// stripNode keeps the addresses and the pod networks of the node, which pools must not give to Services. It
+// also keeps the creation time, the port of the kubelet, and the fields that decide whether the node may
+// announce. It drops the times of conditions, since the kubelet changes them every few minutes.
 func stripNode(node *corev1.Node) *corev1.Node {
 	kept := &corev1.Node{
 		ObjectMeta: apiconv.TrimMeta(node.ObjectMeta),
@@ -66,7 +66,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses, DaemonEndpoints: node.Status.DaemonEndpoints},
 	}
 	kept.CreationTimestamp = node.CreationTimestamp
-	kept.Labels = node.Labels // all labels: only the kubelet and administrators write them, so that TrimMeta need not bound them
+	kept.Labels = node.Labels // no limit is needed: only the kubelet and administrators write labels of nodes
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady || c.Type == corev1.NodeNetworkUnavailable {
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
@@ -75,7 +75,7 @@ func stripNode(node *corev1.Node) *corev1.Node {
 	return kept
 }
 
-// stripPod keeps the node of a speaker's pod, and the states of its containers.
+// stripPod keeps the node of a speaker's pod, and the states of the containers.
 func stripPod(pod *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{ObjectMeta: apiconv.TrimMeta(pod.ObjectMeta), Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName}}
 	for _, c := range pod.Status.ContainerStatuses {
@@ -84,8 +84,8 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	return kept
 }
 
-// stripSpeakerState keeps the status. It trims the metadata: in a cluster without the admission policy
-// of the speakers, a speaker can write metadata of any size.
+// stripSpeakerState keeps the status. It trims the metadata, since a speaker can write metadata of any size in
+// a cluster without the admission policy for speakers.
 func stripSpeakerState(state *v1beta1.SpeakerState) *v1beta1.SpeakerState {
 	return &v1beta1.SpeakerState{ObjectMeta: apiconv.TrimMeta(state.ObjectMeta), Status: state.Status}
 }
@@ -95,13 +95,15 @@ func stripRouteSlice(slice *v1beta1.SpeakerRouteSlice) *v1beta1.SpeakerRouteSlic
 	return &v1beta1.SpeakerRouteSlice{ObjectMeta: apiconv.TrimMeta(slice.ObjectMeta), Node: slice.Node, Routes: slice.Routes}
 }
 
-// stripNamespace keeps all labels of a Namespace. Only the metadata of Namespaces is watched.
+// stripNamespace keeps all labels of a Namespace. The type is that of metadata, since controllers watch only
+// the metadata of Namespaces.
 func stripNamespace(namespace *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: namespace.TypeMeta, ObjectMeta: apiconv.NamespaceMeta(namespace.ObjectMeta)}
 }
 
-// stripSecret keeps the passwords of BGP sessions, and the Secret with their copies. Of other
-// Secrets it keeps the type, so that their BGPPeers can report that the type is wrong.
+// stripSecret keeps the data of the Secret with the copied passwords, and the password in a Secret of the type
+// for passwords. It drops the data of other Secrets. It always keeps the type, so that the condition of a
+// BGPPeer can report that its Secret has the wrong type.
 func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	kept := &corev1.Secret{ObjectMeta: apiconv.TrimMeta(secret.ObjectMeta), Type: secret.Type}
 	switch {
@@ -113,8 +115,8 @@ func stripSecret(secret *corev1.Secret) *corev1.Secret {
 	return kept
 }
 
-// typedTransform returns a transform of one kind. Anything else, such as a tombstone, is returned
-// unchanged.
+// typedTransform returns a transform for objects of one type. The transform returns anything else, such as a
+// tombstone, unchanged.
 func typedTransform[T any](of func(*T) *T) func(any) (any, error) {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

@@ -21,10 +21,10 @@ import (
 
 // Timing of the leader election (decision 0041).
 const (
-	// leaseDuration is how long after the last renewal that it saw another instance takes the lease.
+	// leaseDuration is the time without a renewal after which another instance takes the lease.
 	leaseDuration = 6 * time.Second
-	// writeDuration is how long after its last renewal the leader writes to the API server. It then waits
-	// until it has renewed the lease again. The difference to leaseDuration is for requests under way.
+	// writeDuration is how long after its last renewal the leader may write to the API server. Later writes
+	// wait until it has renewed the lease. The difference to leaseDuration is for requests under way.
 	writeDuration = 4 * time.Second
 	// retryPeriod is the time between two reads of the lease, with jitter.
 	retryPeriod = time.Second

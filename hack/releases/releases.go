@@ -1,5 +1,5 @@
-// Package releases reads the list of releases, in which the OLM bundle and the OLM catalogue find their
-// channels and upgrade edges.
+// Package releases reads the list of releases. The channels and upgrade edges in the OLM bundle and the OLM
+// catalogue come from this list.
 package releases
 
 import (
@@ -30,8 +30,7 @@ type Release struct {
 	Version string `json:"version"`
 	// Date is YYYY-MM-DD.
 	Date string `json:"date"`
-	// Channels are the names of the channels that contain the release. See Entries for the release that it
-	// replaces in a channel.
+	// Channels are the names of the channels that contain the release.
 	Channels []string `json:"channels"`
 	// Skips are earlier versions that an installation need not run before the upgrade to this release.
 	Skips []string `json:"skips,omitempty"`

@@ -24,7 +24,7 @@ const (
 	maxFailure = 1024
 	// maxSkipped is the maximum number of nodes in status.rollout.skipped.
 	maxSkipped = 64
-	// maxSkippedMessage is the maximum length of the message about such a node, in bytes.
+	// maxSkippedMessage is the maximum length of the message about a skipped node, in bytes.
 	maxSkippedMessage = 512
 	// maxSessions is the maximum number of sessions of a node in status.rollout.currentNodes.
 	maxSessions = 128

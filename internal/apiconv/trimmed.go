@@ -98,7 +98,7 @@ func TrimService(svc *corev1.Service) *corev1.Service {
 }
 
 // trimAnnotations returns the annotations that lbstack reads, and the keys of at most maxUnknownAnnotations
-// others with a prefix of lbstack or MetalLB. UnknownAnnotations reports the latter.
+// others with a prefix of lbstack or MetalLB. UnknownAnnotations reports these keys.
 func trimAnnotations(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	unknown := 0

@@ -100,8 +100,8 @@ func (f addressFacts) result() addressResult {
 	return f.router.joinReasons(f.address, f.atLayer2())
 }
 
-// isRefused reports whether plan.Refused is why no node announces the address: a rule about the address
-// itself, such as that its pool must list it. An address that has an owner is not refused.
+// isRefused reports whether no node announces the address because of a rule about addresses, such as that the
+// pool must list the address; see plan.Refused. An address that has an owner is not refused.
 func (f addressFacts) isRefused() bool {
 	return f.plan.Refused != "" && !f.Owned && (f.plan.Reason == "" || f.router.plan.Reason == "" && len(f.router.plan.Announcers) > 0)
 }

@@ -4,8 +4,8 @@ package announcement
 // contains it guards it with a lock.
 type sourceIndex[K, S comparable, T any] map[K]map[S]T
 
-// replace replaces the items of a source: before has its former items, now its present items. It adds the
-// keys of all items that differ to changed.
+// replace replaces the items of a source (from): before are the former items of the source, and now are the
+// present ones. It adds the keys of all items that differ to changed.
 func (x sourceIndex[K, S, T]) replace(from S, before, now []T, changed map[K]bool, same func(x, y T) bool, keyOf func(T) K) {
 	gone := make(map[K]bool, len(before))
 	for _, item := range before {

@@ -1,5 +1,5 @@
-// Package metrics counts what the controller does: how long Services wait for
-// their addresses, how many wait and why, and how full the pools are.
+// Package metrics has the metrics of the controller: the time that Services wait for their addresses, the
+// number of waiting Services by reason, and the numbers of used and free addresses of the pools.
 package metrics
 
 import (

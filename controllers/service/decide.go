@@ -33,7 +33,8 @@ type serviceDecision struct {
 	// claimUndone is the time until the next write of a claim that another writer undoes; zero: there is no
 	// such claim.
 	claimUndone time.Duration
-	// claimOverwritten is a sentence about such a claim while the two writers disagree; empty: they do not.
+	// claimOverwritten is a sentence about a claim that another writer overwrites again and again; empty:
+	// there is no such claim.
 	claimOverwritten string
 	// otherClass means that the class of the Service is not the one that is served. The Service keeps its
 	// addresses.

@@ -33,7 +33,7 @@ func (r *Reconciler) readBGPObjects(ctx context.Context, in eligibility.Input) (
 	var communities v1beta1.CommunityList
 	for _, list := range []client.ObjectList{&ads, &peers, &communities} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return bgpObjects{}, fmt.Errorf("listing %T: %w", list, err)
+			return bgpObjects{}, fmt.Errorf("listing the BGPAdvertisements, BGPPeers and Communities: %w", err)
 		}
 	}
 	var broken []string

@@ -160,10 +160,10 @@ func (r bgpFacts) whyNoNodeDoes(f lb.Family) string {
 		return "no router has it yet; " + nodes
 	}
 	if i := with(func(s reports.Session) bool { return s.Established }); i >= 0 {
-		return fmt.Sprintf("no session carries %s routes on the %s; on the node %s", f, nodes, r.sessionProblems(able[i], f))
+		return fmt.Sprintf("no session carries %s routes; %s; sessions of the node %s", f, nodes, r.sessionProblems(able[i], f))
 	}
 	first := max(0, with(func(s reports.Session) bool { return s.LastError != "" }))
-	return fmt.Sprintf("no session is established on the %s; on the node %s", nodes, r.sessionProblems(able[first], f))
+	return fmt.Sprintf("no session is established; %s; sessions of the node %s", nodes, r.sessionProblems(able[first], f))
 }
 
 // sessionProblems lists the sessions of one node, each with the reason why it carries no routes of a family.

@@ -57,7 +57,7 @@ func (r *Reconciler) addScopes(ctx context.Context, t *trustRules) error {
 	var pools v1beta1.IPAddressPoolList
 	for _, list := range []client.ObjectList{&layer2, &bgp, &communities, &pools} {
 		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return fmt.Errorf("listing %T: %w", list, err)
+			return fmt.Errorf("listing the advertisements, Communities and IPAddressPools: %w", err)
 		}
 	}
 	for i := range layer2.Items { // speakers ignore an invalid advertisement

@@ -109,11 +109,11 @@ func TestInvalidRequestNamesFieldAndReason(t *testing.T) {
 		want string
 	}{
 		{name: "field and annotation together", svc: wants(annotated("metallb.io/loadBalancerIPs", "10.0.0.1"), "10.0.0.1"),
-			want: "the annotation metallb.io/loadBalancerIPs and spec.loadBalancerIP both ask for an address: keep one of them"},
+			want: "the annotation metallb.io/loadBalancerIPs and spec.loadBalancerIP both request an address: remove one of the two"},
 		{name: "a field that is no address", svc: wants(annotated(), "web.example"), want: `spec.loadBalancerIP: "web.example" is not an IP address`},
 		{name: "an annotation that is no address", svc: annotated("lbstack.io/load-balancer-ips", "10.0.0.1,web.example"), want: `annotation lbstack.io/load-balancer-ips: "web.example" is not an IP address`},
 		{name: "a comma at the end", svc: annotated("lbstack.io/load-balancer-ips", "10.0.0.1,"), want: `annotation lbstack.io/load-balancer-ips: "" is not an IP address`},
-		{name: "one address twice", svc: annotated("lbstack.io/load-balancer-ips", "2001:db8::1, 2001:DB8::1"), want: "annotation lbstack.io/load-balancer-ips: 2001:db8::1 is there twice"},
+		{name: "one address twice", svc: annotated("lbstack.io/load-balancer-ips", "2001:db8::1, 2001:DB8::1"), want: "annotation lbstack.io/load-balancer-ips: the address 2001:db8::1 is in the list twice"},
 		{name: "one address too many", svc: annotated("metallb.universe.tf/loadBalancerIPs", many(33)), want: "annotation metallb.universe.tf/loadBalancerIPs: a Service can request at most 32 addresses, and this Service requests 33"},
 		{name: "RequireDualStack where there is one family", svc: stacked(corev1.IPFamilyPolicyRequireDualStack, corev1.IPv6Protocol),
 			want: "spec.ipFamilyPolicy is RequireDualStack and spec.ipFamilies has only IPv6: the cluster gave the Service one family"},

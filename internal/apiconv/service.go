@@ -79,7 +79,7 @@ func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
 	field := svc.Spec.LoadBalancerIP
 	switch {
 	case list != "" && field != "":
-		return nil, fmt.Errorf("the annotation %s and spec.loadBalancerIP both ask for an address: keep one of them", key)
+		return nil, fmt.Errorf("the annotation %s and spec.loadBalancerIP both request an address: remove one of the two", key)
 	case field != "":
 		a, err := ParseAddress(field)
 		if err != nil {
@@ -97,7 +97,7 @@ func requestedAddresses(svc *corev1.Service) ([]netip.Addr, error) {
 			return nil, fmt.Errorf("annotation %s: %w", key, err)
 		}
 		if seen[a] {
-			return nil, fmt.Errorf("annotation %s: %s is there twice", key, a)
+			return nil, fmt.Errorf("annotation %s: the address %s is in the list twice", key, a)
 		}
 		seen[a] = true
 		addresses = append(addresses, a)

@@ -36,14 +36,14 @@ func TestServiceReportsItsRouters(t *testing.T) {
 	node1, node2 := b.speaker("node1"), b.speaker("node2")
 	node1.session("tor-a", v1beta1.BGPActive, "connection refused")
 	node2.session("tor-a", v1beta1.BGPActive, "connection refused")
-	b.announced("web", v1beta1.ReasonNotAnnounced, "no session is established on the nodes that may announce it to routers: ", "; on the node node1: tor-a (connection refused)")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "no session is established; nodes that may announce it to routers: ", "; sessions of the node node1: tor-a (connection refused)")
 	b.warned("web", v1beta1.ReasonNotAnnounced)
 
 	const noNextHop = "the node has no IPv4 address that the router could send packets to"
 	node1.session("tor-a", v1beta1.BGPEstablished, noNextHop, func(p *v1beta1.SpeakerBGPPeer) {
 		p.Families, p.Problem = []string{"IPv6"}, &v1beta1.SpeakerBGPProblem{Reason: v1beta1.ReasonNoNextHop, Message: noNextHop}
 	})
-	b.announced("web", v1beta1.ReasonNotAnnounced, "no session carries IPv4 routes on the nodes that may announce it to routers: ", "; on the node node1: tor-a ("+noNextHop+")")
+	b.announced("web", v1beta1.ReasonNotAnnounced, "no session carries IPv4 routes; nodes that may announce it to routers: ", "; sessions of the node node1: tor-a ("+noNextHop+")")
 	b.hasCondition("tor-a", &v1beta1.BGPPeer{}, v1beta1.ConditionReady, v1beta1.ReasonNoNextHop, "on the node node1: "+noNextHop)
 
 	node1.session("tor-a", v1beta1.BGPEstablished, "")

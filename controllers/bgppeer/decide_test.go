@@ -82,7 +82,7 @@ func TestReady_SecretOfThePassword(t *testing.T) {
 		{"none", nil, v1beta1.ReasonPasswordMissing, `the Secret "key" of spec.passwordSecret does not exist in the namespace of the components: an established session stays, and no new one begins`},
 		{"one of another type", object(corev1.SecretTypeOpaque, "x"), v1beta1.ReasonSecretInvalid, `is of type "Opaque" and not kubernetes.io/basic-auth: an established session stays`},
 		{"one without password", object(corev1.SecretTypeBasicAuth, ""), v1beta1.ReasonSecretInvalid, `its entry "password" is missing or empty`},
-		{"one with a password that is too long", object(corev1.SecretTypeBasicAuth, strings.Repeat("x", 81)), v1beta1.ReasonSecretInvalid, "at most 80 are allowed"},
+		{"one with a password that is too long", object(corev1.SecretTypeBasicAuth, strings.Repeat("x", 81)), v1beta1.ReasonSecretInvalid, "at most 80 bytes are allowed"},
 	} {
 		s := cluster("n1 Established")
 		if s.secrets = map[string]*corev1.Secret{}; tt.secret != nil {

@@ -121,7 +121,7 @@ func TestClaimWrites_BackOffAgainstAnotherWriter(t *testing.T) {
 			case tt.unused:
 			case c == nil || c.Status != metav1.ConditionTrue || c.Reason != tt.reason:
 				t.Errorf("condition: got %+v, want True, %s", c, tt.reason)
-			case c.Reason == v1beta1.ReasonClaimOverwritten && !strings.Contains(c.Message, "the IPAddressClaim "+at+":"):
+			case c.Reason == v1beta1.ReasonClaimOverwritten && !strings.Contains(c.Message, "the IPAddressClaim "+at+" again and again"):
 				t.Errorf("message: got %q, want the name of the claim", c.Message)
 			}
 			for end := now.Add(90 * time.Second); now.Before(end); {

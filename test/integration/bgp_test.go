@@ -208,7 +208,7 @@ func TestBGPAdvertisement_ReferencesMustExist(t *testing.T) {
 	b.hasCondition("ad", ad, v1beta1.ConditionReady, v1beta1.ReasonAdvertisementValid)
 	b.event("ad", v1beta1.ReasonAdvertisementValid)
 	b.advertiseToRouters("preferred", func(s *v1beta1.BGPAdvertisementSpec) { s.LocalPref = new(int64(200)) })
-	b.hasCondition("preferred", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAttributeIgnored, "spec.localPref has no effect", "BGPPeer tor: remove it")
+	b.hasCondition("preferred", &v1beta1.BGPAdvertisement{}, v1beta1.ConditionReady, v1beta1.ReasonAttributeIgnored, "spec.localPref has no effect", "(BGPPeer tor) are in other autonomous systems")
 	create(t, b.Client, &v1beta1.Community{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1beta1.CommunitySpec{Communities: gold}})
 	b.hasCondition("b", &v1beta1.Community{}, v1beta1.ConditionReady, v1beta1.ReasonDuplicateAlias, "the Community a, which is older")
 	b.advertiseToRouters("wide", func(s *v1beta1.BGPAdvertisementSpec) { s.AggregationLength = 24 })

@@ -34,7 +34,7 @@ func TestServicesStayOnTheirAddressesWhenTheClassChanges(t *testing.T) {
 			return b.claimed(ctx, address, svc)
 		})
 	}
-	const other = "create it again with the other class, since the field is immutable"
+	const other = "create the Service again with the served class, since the field is immutable"
 
 	controller.stop(syscall.SIGTERM)
 	controller = b.controller("--load-balancer-class=" + class)

@@ -16,28 +16,30 @@ import (
 // lastSent is what was published, reported and written to the checkpoint last.
 type lastSent struct {
 	state     *wire.State
-	ours      []net.HardwareAddr // hardware addresses of nodes whose speakers were received from, ordered
-	nodes     []net.HardwareAddr // ours, and those of roundView.learned, ordered
+	ours      []net.HardwareAddr // hardware addresses of nodes whose speakers have sent to this one, sorted
+	nodes     []net.HardwareAddr // ours, and the hardware addresses in roundView.learned, sorted
 	detection Detection
 	report    *Report
-	owned     []OwnedAddress // in the report, ordered
-	want      *Snapshot      // in the checkpoint; so are held and known
+	owned     []OwnedAddress // in the report, sorted
+	want      *Snapshot      // in the checkpoint, as are held and known
 	held      []netip.Addr
 	known     int       // number of hardware addresses in ours
 	saved     time.Time // when the checkpoint was written
-	saveAt    time.Time // when it is written next; in the past or zero: nothing is waiting
-	// The claims have changed since they were published, and since the checkpoint was written.
-	unpublished, unsaved bool
+	saveAt    time.Time // when the checkpoint is written next; in the past or zero: no write is due
+	// unpublished: the claims have changed since they were published.
+	unpublished bool
+	// unsaved: the claims have changed since the checkpoint was written.
+	unsaved bool
 }
 
-// contestedClaims has the addresses of this node that others claimed as well at a time.
+// contestedClaims has the addresses of this node that, at a time, other nodes claimed too.
 type contestedClaims struct {
 	addresses []netip.Addr
 	at        time.Time
 }
 
-// act carries out what was decided, and only then publishes the claims: the node that has to give an address up
-// does so once it receives the claim, and by then this one has announced the address.
+// act carries out the decision, and only then publishes the claims. A node that has to give an address up
+// does so when it receives the claim of this node. By then this node has announced the address.
 func (e *Engine) act(v *roundView, d decision) {
 	e.noteMoves(v, d)
 	e.Announcer.SetLinks(*v.in.links)
@@ -120,8 +122,8 @@ func (e *Engine) saveCheckpoint(v *roundView) {
 	e.Save(Checkpoint{Snapshot: whole, Claims: e.claims, Held: held, Ours: e.sent.ours})
 }
 
-// withheldClaims returns the addresses that this node claims and does not announce: no other node
-// answers for them while this one restarts.
+// withheldClaims returns the addresses that this node claims and does not announce. While this node
+// restarts, no other node answers for these addresses.
 func (e *Engine) withheldClaims() (held []netip.Addr) {
 	for address := range e.claims {
 		if s := e.standoffs[address]; e.doubted[address] || !s.conceded.IsZero() {
@@ -144,12 +146,12 @@ func (e *Engine) noteMoves(v *roundView, d decision) {
 		case !owns && had:
 			delete(e.taken, address)
 			delete(e.asking, address)
-			e.Log.Info("this node owns an address no more", "address", address, "phase", v.phase.String())
+			e.Log.Info("this node does not own an address any more", "address", address, "phase", v.phase.String())
 		}
 	}
 	for _, address := range d.Yielded {
 		e.hold[address] = v.now.Add(holdOffTime)
-		e.Log.Info("another node took an address that it may not own, as far as this node knows", "address", address)
+		e.Log.Info("another node took an address that it may not own, as far as this node knows: this node gives the address up", "address", address)
 	}
 	if v.terms.MoveOne {
 		e.moved = v.now
@@ -172,8 +174,8 @@ func (e *Engine) noteTaken(v *roundView, address netip.Addr, claim ownership.Cla
 	e.Log.Info("this node owns an address now", "address", address, "cause", claim.Cause.String(), "epoch", claim.Epoch, "interfaces", o.Interfaces)
 }
 
-// noteLost records, for addresses that lost their owner because its speaker is missing, when the last message of that
-// speaker came.
+// noteLost records which addresses have lost their owner because the owner's speaker is missing, and when
+// the last message of that speaker arrived.
 func (e *Engine) noteLost(v *roundView) {
 	received := make(map[lb.NodeName]time.Time, len(v.in.view.Missing))
 	for _, m := range v.in.view.Missing {
@@ -191,8 +193,8 @@ func (e *Engine) noteLost(v *roundView) {
 	})
 }
 
-// noteFailover measures the time since the last message of the previous owner. It includes the time of nodes that were
-// elected before this one and did not take the address.
+// noteFailover measures the time since the last message of the previous owner. The time includes the turns
+// of nodes that were elected before this one and did not take the address.
 func (e *Engine) noteFailover(v *roundView, address netip.Addr) {
 	if at, known := e.lost[address]; known {
 		e.Metrics.Failover.Observe(v.now.Sub(at).Seconds())
@@ -218,9 +220,9 @@ func (e *Engine) setNodeHardware(v *roundView) {
 	e.updateNodeHardware(v)
 }
 
-// updateNodeHardware sets which hardware addresses are those of nodes. A node that becomes known by
-// this may announce addresses that this one owns. So this one announces them again, and the other
-// node receives that.
+// updateNodeHardware passes the hardware addresses of nodes to the announcer. A node whose hardware address
+// is new may announce addresses that this node owns. So this node announces its addresses again, and the
+// other node receives that.
 func (e *Engine) updateNodeHardware(v *roundView) {
 	nodes, grew := slices.Clone(e.sent.ours), false
 	for _, hardware := range v.learned {
@@ -238,7 +240,7 @@ func (e *Engine) updateNodeHardware(v *roundView) {
 	}
 }
 
-// sortedHardware sorts hardware addresses and returns each once. It changes list.
+// sortedHardware returns the hardware addresses sorted, each once. It changes the given slice.
 func sortedHardware(list []net.HardwareAddr) []net.HardwareAddr {
 	slices.SortFunc(list, slices.Compare[net.HardwareAddr])
 	return slices.CompactFunc(list, slices.Equal[net.HardwareAddr])
@@ -259,9 +261,9 @@ func (e *Engine) publish(v *roundView) {
 	e.Mesh.Publish(state)
 }
 
-// repeatAnnouncements announces addresses again when others begin or cease to claim them too, and
-// all addresses when a speaker is back: hosts on the network may have learned another hardware
-// address.
+// repeatAnnouncements announces addresses again when other nodes begin or cease to claim them too. When a
+// speaker is back, it announces all addresses again. In both cases hosts on the network may have learned
+// another hardware address.
 func (e *Engine) repeatAnnouncements(v *roundView, d decision) {
 	before := e.contested
 	e.Metrics.Duplicate.Add(v.now.Sub(before.at).Seconds() * float64(len(before.addresses)))

@@ -28,11 +28,11 @@ type Link struct {
 	// the interface has no usable one (RFC 4862: tentative and duplicate addresses are not
 	// usable); then NDP cannot be used on the interface.
 	LinkLocal netip.Addr
-	// Prefixes are the subnets of its addresses, of both families, masked and
-	// ordered, link-local ones left out.
+	// Prefixes are the subnets of its addresses in both families, masked and sorted. Link-local subnets are
+	// left out.
 	Prefixes []netip.Prefix
-	// Addresses are the addresses of the interface without link-local ones, sorted, at most MaxAddresses.
-	// It is empty for dummy interfaces, and unset for links of other nodes.
+	// Addresses are the addresses of the interface, sorted, at most MaxAddresses. Link-local addresses are
+	// left out. The list is empty for dummy interfaces, and for links of other nodes.
 	Addresses []netip.Addr
 }
 
@@ -54,18 +54,18 @@ func (l Link) HasSubnetOf(address netip.Addr) bool {
 
 // Serving is how this node serves an address.
 type Serving struct {
-	// Interfaces are those on which this node announces the address, or answers for it, sorted.
+	// Interfaces are the interfaces on which this node announces the address or answers for it, sorted.
 	Interfaces []string
 	// First means that no node has announced the address before, or that its last owner did not
 	// announce it because of a foreign host. Then the announcer probes the address first: see
 	// Detection.
 	First bool
-	// For is set when this node covers for another one that owns the address. It maps each interface
-	// to the hardware address that this node answers requests with. Nothing is announced.
+	// For is set when this node covers for the owner of the address. It maps each interface to the hardware
+	// address that answers have there. Nothing is announced.
 	For map[string]net.HardwareAddr
-	// Returned means that the restart of the node for which this one covers is over. The announcer
-	// calls Engine.AddAnnounced once that node has announced the address, or has answered for it.
-	// Until then the announcer probes the address: every second for 10 s, and then every 30 s.
+	// Returned means that the restart of the covered node is over. The announcer calls Engine.AddAnnounced
+	// once that node has announced the address, or has answered for it. Until then the announcer probes the
+	// address: every second for 10 s, and then every 30 s.
 	Returned bool
 }
 
@@ -86,10 +86,10 @@ type Announcer interface {
 	// SetLinks sets the links of this node. Addresses that this node owns are announced on a link
 	// that comes up.
 	SetLinks([]Link)
-	// SetServed sets which addresses this node serves from now on. When it returns, addresses that
-	// are no longer in the map are not answered for any more, and new ones have been announced
-	// once, unless they are to be probed first; further announcements follow. The implementation
-	// must not retain the map: the caller changes it afterwards.
+	// SetServed sets which addresses this node serves from now on. When it returns, requests for addresses
+	// that are no longer in the map are not answered any more. New addresses have been announced once,
+	// unless they are probed first; further announcements follow. The implementation must not retain the
+	// map: the caller changes it afterwards.
 	SetServed(map[netip.Addr]Serving)
 	// Repeat starts the series of announcements anew for addresses that this node owns: hosts may have
 	// learned another hardware address meanwhile. Without arguments it does so for all addresses.
@@ -100,9 +100,9 @@ type Announcer interface {
 	SetQuestions(*Questions)
 	// SetNodeHardware sets the hardware addresses of the cluster's nodes, which are never foreign hosts.
 	SetNodeHardware([]net.HardwareAddr)
-	// SetDetection sets what is done about foreign hosts from now on. An address that is announced
-	// stays announced. One that is withheld because of a foreign host is announced if the new
-	// setting does not withhold it.
+	// SetDetection sets what is done about foreign hosts from now on. An address that is announced stays
+	// announced. An address that is withheld because of a foreign host is announced if the new setting does
+	// not withhold it.
 	SetDetection(Detection)
 }
 
@@ -114,8 +114,8 @@ type Questions struct {
 	// Nodes are IP addresses of other nodes, sorted: the segments are asked which hardware
 	// addresses answer for them.
 	Nodes []netip.Addr
-	// Awaited are addresses, sorted, that are not asked about. A request of a host for one of them is
-	// evidence that this node receives from the segment.
+	// Awaited are addresses, sorted, that are not asked about. If a host requests such an address, this
+	// node receives from the segment.
 	Awaited []netip.Addr
 }
 
@@ -126,35 +126,36 @@ const (
 	// DetectionEnforce probes an address that nobody has announced before, and does not announce it
 	// while a foreign host has it. It is the default.
 	DetectionEnforce Detection = ""
-	// DetectionReportOnly probes the address too, and announces it even if a foreign host has it.
+	// DetectionReportOnly also probes the address, but announces it even if a foreign host has it.
 	DetectionReportOnly Detection = "report"
 	// DetectionOff neither probes nor reports.
 	DetectionOff Detection = "off"
 )
 
-// UnservedLink is an interface on which addresses of one family should be announced and cannot be.
+// UnservedLink is an interface on which this node should announce addresses of one family, and cannot
+// announce any.
 type UnservedLink struct {
 	// Interface is its name.
 	Interface string
 	// IPv6 means that the family is IPv6, else it is IPv4.
 	IPv6 bool
-	// Problem is why.
+	// Problem is why the addresses cannot be announced.
 	Problem string
 }
 
 // Conflict is an address that this node owns and that a foreign host or the kernel of a node uses too.
 type Conflict struct {
-	// Address is what both use.
+	// Address is the address that both use.
 	Address netip.Addr
-	// Interface is the one on which frames of the other host were received.
+	// Interface is the interface on which frames of the other host arrived.
 	Interface string
 	// Hardware is the hardware address of the other host.
 	Hardware net.HardwareAddr
-	// Node is the one whose kernel has the address, this one or another one; empty: the host is
-	// not a node of the cluster.
+	// Node is the node whose kernel has the address: this node or another one. It is empty if the other
+	// host is not a node of the cluster.
 	Node lb.NodeName
 	// Announced means that this node announces the address nevertheless.
 	Announced bool
-	// Since is when the first frame of the other host was received.
+	// Since is when the first frame of the other host arrived.
 	Since time.Time
 }

@@ -27,15 +27,15 @@ type roundView struct {
 	alive  map[lb.NodeName]bool       // nodes whose speakers are alive, this one included
 	peers  map[lb.NodeName]*mesh.Peer // by name; nil until method peer is called
 	terms  ownership.DecisionTerms
-	// learned are the hardware addresses of nodes whose speakers are missing and have never sent this
-	// one a message, if these nodes answered on the segment. unknown: at least one of them did not.
-	learned map[lb.NodeName]segment.Hardware
-	unknown bool
-	// stranger: there are nodes whose speakers are missing and have never sent this one a message.
+	// stranger: there are nodes whose speakers are missing and have never sent to this one.
 	stranger bool
+	// learned are the hardware addresses of those nodes that have answered on the segment.
+	learned map[lb.NodeName]segment.Hardware
+	// unknown: at least one of those nodes has not answered on the segment.
+	unknown bool
 	// partitioned: this speaker is cut off from a larger group of speakers, and gives way to it.
 	partitioned bool
-	// stalled: this process stood still since the round before. Others may have taken what it has.
+	// stalled: this process stood still since the round before. Other nodes may have taken its addresses.
 	stalled bool
 }
 
@@ -72,8 +72,8 @@ func (e *Engine) buildView(now time.Time, in inbox) *roundView {
 	return v
 }
 
-// mayMoveOne reports whether an address may move although nothing failed: at most one in the cluster in
-// moveInterval. An address that a live node gave up counts as such a move.
+// mayMoveOne reports whether an address may move although nothing failed. In the cluster at most one
+// address does so in moveInterval. An address that a live node gave up counts as such a move.
 func (e *Engine) mayMoveOne(v *roundView) bool {
 	if !e.Failback {
 		return false
@@ -130,10 +130,10 @@ func (v *roundView) isWanted(address netip.Addr) bool {
 	return wanted
 }
 
-// recordUnannounced records which addresses their owners do not announce because foreign hosts use
-// them. The record outlasts the owner: the next owner probes the address before it announces it. If
-// several nodes claim an address, this node's own state decides, then that of the last node by
-// name.
+// recordUnannounced records which addresses their owners do not announce because foreign hosts use them.
+// The record outlasts the owner: the next owner probes the address before it announces it. If several nodes
+// claim an address and this node is one of them, its own state counts. Otherwise the state of the last
+// claimant by name counts.
 func (e *Engine) recordUnannounced(v *roundView) {
 	unsure := maps.Clone(e.doubted)
 	for i := range v.in.view.Peers {
@@ -180,8 +180,8 @@ func (in *inbox) unannouncedHere() (unannounced []netip.Addr) {
 	return unannounced
 }
 
-// releasedByOthers returns the addresses that other nodes, which are alive, gave up less than
-// releaseDelay ago, and that have been wanted since, as far as this node knows.
+// releasedByOthers returns the addresses that other live nodes gave up less than releaseDelay ago, and that
+// are still wanted, as far as this node knows.
 func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	for _, m := range v.moved {
 		switch {
@@ -203,7 +203,7 @@ func (e *Engine) releasedByOthers(v *roundView) map[netip.Addr]bool {
 	return just
 }
 
-// inHoldOff returns the addresses that this node does not take from others yet (holdOffTime).
+// inHoldOff returns the addresses that this node does not take from other nodes yet: see holdOffTime.
 func (e *Engine) inHoldOff(now time.Time) map[netip.Addr]bool {
 	held := map[netip.Addr]bool{}
 	for address, until := range e.hold {
@@ -216,7 +216,7 @@ func (e *Engine) inHoldOff(now time.Time) map[netip.Addr]bool {
 	return held
 }
 
-// decision is what this node does from now on about the addresses that the index has examined
+// decision is what this node owns and answers for, of the addresses that the index has examined
 // (Output.Looked).
 type decision struct {
 	ownership.Output
@@ -247,8 +247,8 @@ func (e *Engine) decide(v *roundView) decision {
 	}
 	d.Output = e.owners.Decide(v.terms)
 	withheld := e.askBeforeTaking(v, &d)
-	// While this node restarts, no node covers for an address that this one claims and still probes:
-	// it gives the address up, so that another node can take it.
+	// While this node restarts, no other node answers for an address that this node claims and still
+	// probes. So this node gives the address up, and another node can take it.
 	if v.phase == ownership.Restarting {
 		maps.DeleteFunc(d.Own, func(a netip.Addr, _ ownership.Claim) bool { return !e.asking[a].IsZero() })
 	}
@@ -273,7 +273,7 @@ func (e *Engine) decide(v *roundView) decision {
 	return d
 }
 
-// ownedOrCovered returns what this node owns or answers for, sorted.
+// ownedOrCovered returns the addresses that this node owns or answers for, sorted.
 func (e *Engine) ownedOrCovered() []netip.Addr {
 	all := slices.AppendSeq(slices.Collect(maps.Keys(e.served)), maps.Keys(e.taken))
 	slices.SortFunc(all, netip.Addr.Compare)
@@ -293,9 +293,9 @@ func (e *Engine) announcingInterfaces(v *roundView, address netip.Addr) []string
 }
 
 // continueCovering makes this node go on covering for a restarting node when another node was chosen to
-// cover, since that one may not have begun yet; both give the same answers. This node also covers for a
-// node whose restart is over, until that node announces the address. The index looks at the addresses
-// of restarting nodes, and at those that lost their owner, in each decision.
+// cover for it. The chosen node may not have begun yet, and both nodes give the same answers. This node
+// also covers for a node whose restart is over, until that node announces the address. In each decision the
+// index examines the addresses of restarting nodes and the addresses that have lost their owner.
 func (e *Engine) continueCovering(v *roundView, d *decision) {
 	for address, holder := range e.covering {
 		_, chosen := d.Care[address]
@@ -311,7 +311,7 @@ func (e *Engine) continueCovering(v *roundView, d *decision) {
 	e.covering = d.Care
 }
 
-// isRestartingOwner reports whether a node that restarts owns an address that is wanted.
+// isRestartingOwner reports whether an address is wanted, and a node owns it and restarts.
 func (v *roundView) isRestartingOwner(node lb.NodeName, address netip.Addr) bool {
 	if !v.isWanted(address) || v.owners.Owner(address) != node {
 		return false
@@ -332,8 +332,8 @@ func (v *roundView) peer(node lb.NodeName) *mesh.Peer {
 	return v.peers[node]
 }
 
-// candidate returns what a node may do with an address, and whether it is a candidate
-// at all.
+// candidate returns the entry of a node in the candidates of an address, and whether there is one. Without
+// an entry it returns a candidate that has only the node's name.
 func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownership.Candidate, is bool) {
 	candidates, _ := v.owners.Wants(address)
 	for i := range candidates {
@@ -344,8 +344,8 @@ func (v *roundView) candidate(node lb.NodeName, address netip.Addr) (c *ownershi
 	return &ownership.Candidate{Node: node}, false
 }
 
-// coveringFor returns how this node covers for the node holder: it answers with the hardware
-// address of that node, so that traffic still goes there.
+// coveringFor returns how this node covers an address for its holder: it answers with the hardware address
+// of the holder, so that traffic still goes to that node.
 func (e *Engine) coveringFor(v *roundView, holder lb.NodeName, address netip.Addr) Serving {
 	near := e.subnets.isNear(address)
 	o := Serving{For: map[string]net.HardwareAddr{}, Returned: e.awaits(address)}

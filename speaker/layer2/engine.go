@@ -1,8 +1,8 @@
-// Package layer2 is the layer 2 engine of one node: from what the cluster wants, what the other
-// speakers publish and which links are up, it decides which addresses this node owns, has them
-// announced, publishes the claims and reports its state. The goroutine of Run owns the state;
-// other goroutines pass changes through the methods of Engine. The package does not import
-// Kubernetes: speaker/kube makes the snapshots and receives the reports.
+// Package layer2 is the layer 2 engine of one node. It decides which addresses this node owns, from what
+// the cluster wants, what the other speakers publish and which links are up. It passes the addresses to the
+// announcer, publishes the claims and reports its state. The goroutine of Run owns the state; other
+// goroutines pass changes through the methods of Engine. The package does not import Kubernetes:
+// speaker/kube makes the snapshots and receives the reports.
 package layer2
 
 import (
@@ -25,19 +25,18 @@ import (
 const (
 	// probeDuration is how long it takes until a probe has shown whether a foreign host uses an address.
 	probeDuration = 500 * time.Millisecond
-	// releaseDelay is how long no other node takes an address that a node which is alive gave up:
-	// the address may not be wanted any more, and nodes receive that at different times.
+	// releaseDelay is for how long no node takes an address that a live node gave up. The address may not
+	// be wanted any more, and nodes receive that at different times.
 	releaseDelay = 500 * time.Millisecond
-	// holdOffTime is how long this node leaves an address to another node that took it although, as
-	// far as this node knows, it may not own it: the two have received different states of the
-	// cluster.
+	// holdOffTime is for how long this node does not take an address back from a node that, as far as this
+	// node knows, may not own the address. The two nodes have received different states of the cluster.
 	holdOffTime = 10 * time.Second
 	// saveInterval is the shortest time between two checkpoints: each is written as a whole.
 	saveInterval = 500 * time.Millisecond
 	// moveInterval is the shortest time between two moves of addresses in the cluster without a
 	// failure.
 	moveInterval = time.Second
-	// settleTime is how long a node must have been alive to take addresses that others own.
+	// settleTime is how long a node must have been alive before it takes addresses that other nodes own.
 	settleTime = 30 * time.Second
 )
 
@@ -49,7 +48,7 @@ type Mesh interface {
 	Acted(mesh.View)
 }
 
-// Config is what an Engine works with.
+// Config has the settings of an Engine, and what it works with.
 type Config struct {
 	// Self is this node.
 	Self lb.NodeName
@@ -64,14 +63,14 @@ type Config struct {
 	// Report is called with each report that differs from the one before, from the goroutine of
 	// Run; it must not block.
 	Report func(Report)
-	// Save is called with what the next speaker on this node should know, from the goroutine of
-	// Run; it must not block. May be nil.
+	// Save is called with the checkpoint for the next speaker on this node, from the goroutine of Run; it
+	// must not block. It may be nil.
 	Save func(Checkpoint)
 	// Resume is the checkpoint of this node's last speaker. Its snapshot is not used: see SetCheckpoint.
 	Resume Checkpoint
 	// Failback allows addresses to move although nothing failed.
 	Failback bool
-	// Metrics are those that the engine updates.
+	// Metrics are the metrics that the engine updates.
 	Metrics *Metrics
 	// Passes marks the beginning and end of each round, for the watchdog; nil: there is none.
 	Passes *watchdog.Loop
@@ -81,7 +80,7 @@ type Config struct {
 type Checkpoint struct {
 	// Snapshot is what the cluster wanted last.
 	Snapshot Snapshot
-	// Claims are those of this node.
+	// Claims are the claims of this node.
 	Claims ownership.Claims
 	// Held are addresses that their owners do not announce, since foreign hosts use them.
 	Held []netip.Addr
@@ -100,17 +99,17 @@ type Engine struct {
 	owning int
 
 	// What follows belongs to the goroutine of Run.
-	begun   time.Time // when it began to start: all inputs were there, or it was no longer isolated
-	running bool      // it has decided since begun
-	waited  bool      // it has waited once for the speakers that should be there
+	begun   time.Time // when the start began: when all inputs were there, or when isolation ended
+	running bool      // a decision was made since begun
+	waited  bool      // the wait for the speakers that should be there is over
 	// together are the nodes whose speakers were starting at the same time as this one.
 	together map[lb.NodeName]bool
 	owners   *ownership.Index
-	links    map[lb.NodeName]nodeLinks // of nodes whose speakers are alive, or are missing and were received from
+	links    map[lb.NodeName]nodeLinks // of nodes whose speakers are alive, or are missing and have sent to this one
 	subnets  *subnetIndex
-	// linksNumber grows with each change of links, and of those that this node may announce on.
+	// linksNumber grows with each change of links or onLinks.
 	linksNumber uint64
-	onLinks     []wire.Link      // those that this node may announce on
+	onLinks     []wire.Link      // links that this node may announce on
 	claims      ownership.Claims // replaced, never changed
 	rivals      map[netip.Addr]rivalry
 	taken       map[netip.Addr]acquisition
@@ -120,10 +119,10 @@ type Engine struct {
 	requested   map[netip.Addr]requestedAddress
 	released    map[netip.Addr]time.Time
 	contested   contestedClaims
-	lost        map[netip.Addr]time.Time // addresses without an owner: when its last message came
+	lost        map[netip.Addr]time.Time // addresses that lost their owner: when the last message of the owner arrived
 	live        map[lb.NodeName]bool
 	doubted     map[netip.Addr]bool           // addresses that their last owner did not announce, since a foreign host uses them
-	hold        map[netip.Addr]time.Time      // addresses that are not taken from others: until when
+	hold        map[netip.Addr]time.Time      // addresses that are not taken from other nodes: until when
 	covering    map[netip.Addr]lb.NodeName    // addresses that this node covers, and their owners
 	returned    map[netip.Addr]awaitedAddress // addresses in covering whose owner runs again
 	uncovered   map[netip.Addr]time.Time      // addresses that were in covering and lost their owner: when
@@ -134,7 +133,7 @@ type Engine struct {
 	stalls      uint64 // Stalls of the view that was acted on last
 	moved       time.Time
 	sent        lastSent
-	// remembered are hardware addresses of nodes from the checkpoint.
+	// remembered are the hardware addresses of nodes that the checkpoint has.
 	remembered []net.HardwareAddr
 }
 
@@ -155,10 +154,10 @@ type inbox struct {
 	segment    segment.Results
 	partition  partitionReport
 	rivals     []rivalAnnouncement        // since the last call of takeFrames
-	announced  map[netip.Addr]struct{}    // by the nodes that this one covers for, since the last call of takeFrames
+	announced  map[netip.Addr]struct{}    // covered addresses that their owners announced since the last call of takeFrames
 	hosts      map[lb.NodeName]netip.Addr // addresses of the nodes whose speakers should be there
 	restarting time.Time                  // when the next speaker is expected; zero: this one does not restart
-	restarted  chan struct{}              // closed once it is published that this speaker restarts; nil then
+	restarted  chan struct{}              // closed, and set to nil, once it is published that this speaker restarts
 }
 
 // New returns an engine for a node.
@@ -181,12 +180,12 @@ func New(c Config) *Engine {
 // SetSnapshot sets what the cluster wants.
 func (e *Engine) SetSnapshot(s Snapshot) { e.updateInbox(func(in *inbox) { in.setWanted(s) }) }
 
-// SetChange passes what has changed in what the cluster wants. SetSnapshot must have been called
-// before, perhaps with an empty one.
+// SetChange applies a change to what the cluster wants. SetSnapshot must have been called before, perhaps
+// with an empty snapshot.
 func (e *Engine) SetChange(c Change) { e.updateInbox(func(in *inbox) { in.changeWanted(c) }) }
 
-// SetCheckpoint sets what the cluster wanted according to the checkpoint. It has no effect once there is
-// a newer snapshot.
+// SetCheckpoint sets what the cluster wanted according to the checkpoint. It has no effect if SetSnapshot
+// was called before.
 func (e *Engine) SetCheckpoint(s Snapshot) {
 	e.updateInbox(func(in *inbox) {
 		if in.want == nil {
@@ -205,12 +204,12 @@ func (e *Engine) SetLinks(links []Link) { e.updateInbox(func(in *inbox) { in.lin
 // Addresses that are announced there move to other links, or nodes.
 func (e *Engine) SetUnserved(u []UnservedLink) { e.updateInbox(func(in *inbox) { in.unserved = u }) }
 
-// SetConflicts sets which addresses of this node other hosts use.
+// SetConflicts sets the addresses of this node that other hosts use too.
 func (e *Engine) SetConflicts(c []Conflict) { e.updateInbox(func(in *inbox) { in.conflicts = c }) }
 
-// Restart publishes that this speaker ends and that the next one on the node is expected after
-// the time back: the others cover for it until then. It returns once that is published, or the
-// context ends.
+// Restart publishes that this speaker ends and that the next speaker on this node is expected after the
+// given time (back). Until then other nodes cover for this node. Restart returns once that is published, or
+// the context ends.
 func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	done := make(chan struct{})
 	e.updateInbox(func(in *inbox) { in.restarting, in.restarted = e.Now().Add(back), done })
@@ -220,8 +219,8 @@ func (e *Engine) Restart(ctx context.Context, back time.Duration) {
 	}
 }
 
-// Synced reports whether the engine has acted once: it has had a snapshot, a view of the other
-// speakers and the links.
+// Synced reports whether the engine has completed a round. For that it needs a snapshot, a view of the
+// other speakers and the links.
 func (e *Engine) Synced() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -245,9 +244,9 @@ func (e *Engine) updateInbox(write func(*inbox)) {
 	}
 }
 
-// Run decides and acts after each change until the context ends. Nothing is announced before
-// there is a snapshot, a view and the links: a node that does not know the others yet would take
-// every address.
+// Run decides and acts after each change until the context ends. Nothing is announced before there is a
+// snapshot, a view and the links: a node that does not know the other speakers yet would take every
+// address.
 func (e *Engine) Run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -266,8 +265,8 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// runRound reads the inbox, decides and acts, once. It returns when the next round is due even if
-// nothing changes; zero: none is.
+// runRound reads the inbox, decides and acts, once. It returns when the next round is due even if nothing
+// changes; zero: no round is due.
 func (e *Engine) runRound(now time.Time) time.Time {
 	in, complete := e.readInbox()
 	if !complete {
@@ -283,14 +282,14 @@ func (e *Engine) runRound(now time.Time) time.Time {
 	}
 	e.waited = true
 	if !in.view.Checked {
-		return time.Time{} // this process stood still, and the others are being asked what they own
+		return time.Time{} // this process stood still, and the other speakers are being asked for their claims
 	}
 	in.rivals, in.announced = e.takeFrames()
 	v := e.buildView(now, in)
 	d := e.decide(v)
 	e.act(v, d)
 	if v.stalled {
-		e.Announcer.Repeat() // others may have announced the addresses meanwhile
+		e.Announcer.Repeat() // other nodes may have announced the addresses meanwhile
 	}
 	e.running = true
 	if e.inMinority() || len(e.minority.queries)+len(e.standoffs) > 0 {
@@ -310,8 +309,9 @@ func (e *Engine) runRound(now time.Time) time.Time {
 	return e.nextChange(now, in)
 }
 
-// readInbox returns the inbox without what frames takes, and whether it has a snapshot, a view and the
-// links. If so, it enters the changes of wanted addresses into the index of owners.
+// readInbox returns the inbox without the fields that takeFrames returns, and whether the inbox has a
+// snapshot, a view and the links. If it has all three, readInbox applies the changes of wanted addresses to
+// the index of owners.
 func (e *Engine) readInbox() (in inbox, complete bool) {
 	e.mu.Lock()
 	in = e.inbox
@@ -326,8 +326,8 @@ func (e *Engine) readInbox() (in inbox, complete bool) {
 	return in, complete
 }
 
-// takeFrames takes what was received from the segments since the last call. Each frame is reported only
-// once, so that a round which returns before it decides must not call this.
+// takeFrames returns what was received from the segments since the last call, and removes it from the
+// inbox. Each frame is returned only once. So a round that ends before it decides must not call takeFrames.
 func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.Addr]struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -336,7 +336,7 @@ func (e *Engine) takeFrames() (rivals []rivalAnnouncement, announced map[netip.A
 	return rivals, announced
 }
 
-// nextChange returns when a decision changes if nothing else happens before.
+// nextChange returns when the next decision is due even if no input changes before.
 func (e *Engine) nextChange(now time.Time, in inbox) (next time.Time) {
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
@@ -362,7 +362,7 @@ func (e *Engine) nextChange(now time.Time, in inbox) (next time.Time) {
 		earliest(now.Add(moveInterval))
 	}
 	if at := e.begun.Add(settleTime); at.After(now) {
-		earliest(at) // from then on this node can get addresses that others have
+		earliest(at) // from then on this node can take addresses that other nodes own
 	}
 	for _, at := range []time.Time{e.nextMinorityChange(now, in), e.nextCovered(now), e.nextStandoff(now), e.nextKernel(now, in), e.nextRequested(now)} {
 		if !at.IsZero() {

@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// insistInterval is the least time between two announcements of an address because another node
-	// announces it.
+	// insistInterval is the least time between two repeated announcements of an address that another node
+	// announces too.
 	insistInterval = time.Second
-	// insistCount is how many times in a row this is done before the interval becomes longInsistInterval
-	// (RFC 5227, section 2.4 (c)). A speaker gives the address up when it receives the second
-	// announcement, so that a host that goes on announcing is no speaker.
-	insistCount, longInsistInterval = 5, 10 * time.Second
+	// insistCount is how many announcements in a row are repeated at this interval (RFC 5227, section 2.4
+	// (c)). A speaker gives the address up when it receives the second one. So a host that still goes on
+	// announcing is no speaker.
+	insistCount = 5
+	// longInsistInterval is the least time between two further announcements.
+	longInsistInterval = 10 * time.Second
 )
 
-// insistence is how many times in a row an address was announced again because of a host, and when
-// last.
+// insistence counts how many times in a row an address was announced again because of a host.
 type insistence struct {
 	latest time.Time
 	count  int
@@ -37,11 +38,11 @@ func (i insistence) mayRepeat(now time.Time, host net.HardwareAddr) bool {
 	return i.count == 0 || now.Sub(i.latest) >= every
 }
 
-// announceContested announces addresses again that are also announced by nodes whose speakers this
-// one does not receive from. This node is in the majority, so that those speakers then give the
-// addresses up. While the hardware address of a missing speaker's node is not known, any host may
-// be that node. An address is announced again at most once in insistInterval, and later once in
-// longInsistInterval, since frames are easily forged.
+// announceContested announces an address again if another node announces it too, and this speaker receives
+// nothing from the speaker of that node. This node is in the majority, so the other speaker then gives the
+// address up. While the hardware address of a missing speaker's node is not known, any host may be that
+// node. An address is announced again at most once in insistInterval, and later once in longInsistInterval,
+// since frames are easily forged.
 func (e *Engine) announceContested(v *roundView) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*longInsistInterval })
 	for _, r := range v.in.rivals {

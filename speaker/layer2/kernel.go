@@ -9,11 +9,11 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// AnswerSource returns the node that has a hardware address. kernel reports whether an answer with that
-// hardware address was sent by the kernel of the node, and not by its speaker: the node is this one, or
-// messages of its speaker arrive and do not claim the address. If kernel is false, no node is known to
-// have the hardware address, or its speaker may have answered. AnswerSource is safe for concurrent use;
-// the announcer calls it.
+// AnswerSource returns the node that has a hardware address. kernel is true if an answer for the address,
+// with that hardware address, must come from the kernel of the node and not from its speaker: the node is
+// this one, or the messages of the node's speaker arrive and do not claim the address. If kernel is false,
+// no node is known to have the hardware address, or the node's speaker may have answered. AnswerSource is
+// safe for concurrent use; the announcer calls it.
 func (e *Engine) AnswerSource(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, kernel bool) {
 	e.mu.Lock()
 	links, view := e.inbox.links, e.inbox.view

@@ -19,55 +19,55 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// A speaker that receives from no more than half of the speakers that should be there is in a
-// minority: the missing ones are down, or they run on the other side of a partition and
-// announce its addresses. The mesh cannot show which of the two is true; the segment can. In a
-// minority a speaker
+// A speaker that receives from at most half of the speakers that should be there is in a minority. The
+// missing speakers are down, or they run on the other side of a partition and announce its addresses. The
+// mesh cannot show which of the two is true; the segment can. In a minority a speaker
 //
 //   - announces only on links that it receives from: a host has answered, or has requested one
 //     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
 //     speakers are on nodes that the API server reports as NotReady, or it would be in the
 //     majority if no speaker restarted;
-//   - takes an address that no speaker in its view has only when no host answers for it;
-//   - asks about what it has when it stood still, and announces nothing of it until no host answers;
-//   - gives an address up when another node, from whose speaker it receives nothing, announces it
-//     and has the lower hardware address, or goes on after this one announced it again;
-//   - announces again what it has when the node of a missing speaker answers that was silent for a
-//     while: two parts of the segment may have become one, and both may have an owner;
-//   - gives up, while the controller reports that it is cut off from a larger group of speakers,
-//     each address that a missing speaker may announce, unless the node of that speaker answers on
-//     the segment: then this node receives the announcements of that node.
+//   - takes an address that has no owner in its view only after no host has answered for the address;
+//   - asks the segment about its own addresses after it stood still, and announces each of them only
+//     after no host has answered for it;
+//   - gives an address up to a node from whose speaker it receives nothing, if that node announces the
+//     address and has the lower hardware address, or goes on after this node has announced it again;
+//   - announces its addresses again when the node of a missing speaker answers after a silence: two
+//     parts of the segment may have become one, and both may have an owner of the same address;
+//   - gives up each address that a missing speaker may announce, while the controller reports that this
+//     speaker is cut off from a larger group of speakers. It keeps the address if the node of the
+//     missing speaker answers on the segment: then it receives the announcements of that node.
 //
-// A speaker in the majority does none of this: it acts at once. It asks the segment only while a
-// speaker that it has never received from is missing: about addresses that no speaker ever had, as
-// far as it knows, and about addresses that the node of such a speaker announces too (see standoff).
+// A speaker in the majority does none of this: it acts at once. It asks the segment only while a missing
+// speaker has never sent to it. Then it asks about addresses that no speaker ever had, as far as it knows,
+// and about addresses that the node of such a speaker announces too (see standoff).
 
 const (
-	// reachTimeout is how long a speaker that comes into a minority waits for the first
-	// answer on a link. Meanwhile it keeps what it has, and takes nothing.
+	// reachTimeout is how long a speaker that comes into a minority waits for the first answer on a link.
+	// Meanwhile it keeps its addresses, and takes no others.
 	reachTimeout = 300 * time.Millisecond
-	// rivalTimeout is how long after an announcement of another node the next one still counts as
-	// its second.
+	// rivalTimeout is for how long an announcement of another node is remembered: an announcement that
+	// follows within this time is a repetition.
 	rivalTimeout = 5 * time.Second
-	// rivalRepeatTime is how long after the first announcement of another node a second one shows
-	// that the node goes on: by then it has received that this one announces the address too.
+	// rivalRepeatTime is how long after its first announcement another node must announce the address again
+	// to show that it goes on. By then it has received the announcement of this node.
 	rivalRepeatTime = 100 * time.Millisecond
-	// partitionLifetime is how long the report of the controller counts that the speaker is cut off
-	// from a larger group. A restarting API server is back by then. If it stays away, the last
-	// remaining node is without its addresses for no longer than this.
+	// partitionLifetime is for how long a partitionReport counts. A restarting API server is back by then.
+	// If the API server stays away, the last remaining node is without its addresses for no longer than
+	// this time.
 	partitionLifetime = 30 * time.Second
-	// maxRivals is the largest number of announcements that wait for a round.
+	// maxRivals bounds the announcements of other hosts that wait for a round.
 	maxRivals = 4096
-	// partitionDelay is how long a speaker must have been in a minority when it receives the
-	// report of partitionLifetime: by then speakers that are cut off from the segment have reported
-	// that they are Isolated, and do not count as a larger group.
+	// partitionDelay is how long a speaker must have been in a minority when it receives a partitionReport:
+	// an earlier report does not count. By then speakers that are cut off from the segment have reported
+	// that they are Isolated, and are not taken for a larger group.
 	partitionDelay = 1200 * time.Millisecond
-	// answerTimeout is how long after an answer of a node the next one may come while both are in one
-	// part of a segment: each of the most witnesses of a link is asked within this time.
+	// answerTimeout is the longest time between two answers of a node that stays in the same part of the
+	// segment. Within this time each witness is asked, even if the link has the largest number of
+	// witnesses.
 	answerTimeout = 15 * time.Second
-	// kernelDelay is how long a node must have answered for an address before the answers count as
-	// those of its kernel. It applies if the messages of the node's speaker arrive and do not
-	// claim the address.
+	// kernelDelay is how long a node must have answered for an address before the answers count as answers
+	// of its kernel. It applies if the messages of the node's speaker arrive and do not claim the address.
 	kernelDelay = 2 * time.Second
 )
 
@@ -75,28 +75,28 @@ const (
 // the majority too. The goroutine of Run owns it.
 type minorityState struct {
 	since   time.Time                   // when the minority began; zero: there is none
-	latest  time.Time                   // when it began last: later than since if it was over in between
+	latest  time.Time                   // when the minority began last: later than since if the speaker was in the majority in between
 	over    time.Time                   // since when the speaker has been in the majority again; zero: it is not
 	queries map[netip.Addr]addressQuery // addresses to take, or to announce on more links, once the segment has answered
-	found   map[netip.Addr]struct{}     // addresses that are taken in this round since no host answered
+	found   map[netip.Addr]struct{}     // addresses that are taken in this round, since no host answered for them
 	asked   *Questions                  // what the announcer was asked last; nil: nothing
 	yields  map[netip.Addr]struct{}     // addresses that are given up in this round
 	yielded map[netip.Addr]time.Time    // when addresses were given up
 	// partitioned: the speaker gave way to a larger group in the round before.
 	partitioned bool
-	// missed are the nodes whose speakers are missing, with the time since when.
+	// missed has the nodes whose speakers are missing, and since when each has been missing.
 	missed map[lb.NodeName]time.Time
-	// shared are the segments on which nodes of missing speakers have answered, and when each answered
+	// shared has the segments on which nodes of missing speakers have answered, and when each node answered
 	// last there.
 	shared map[sharedSegment]time.Time
-	// joined is when addresses were last announced again because of such an answer.
+	// joined is when addresses were last announced again because a node of a missing speaker had answered.
 	joined time.Time
 }
 
 // addressQuery is what the segments are asked about an address.
 type addressQuery struct {
 	links []string
-	// since is when it was first asked about these links.
+	// since is when the address was first asked about on these links.
 	since time.Time
 }
 
@@ -108,8 +108,8 @@ type sharedSegment struct {
 
 // partitionReport is a report of the controller that this speaker is cut off from a larger group.
 type partitionReport struct {
-	since time.Time // when the minority that it is about began, in full seconds
-	until time.Time // until when it counts
+	since time.Time // when the minority in the report began, in full seconds
+	until time.Time // until when the report counts
 }
 
 // rivalAnnouncement is an announcement, by another host, of an address that this node announces.
@@ -119,27 +119,27 @@ type rivalAnnouncement struct {
 	at            time.Time
 }
 
-// rivalry is the announcements by other nodes of an address that this node claims.
+// rivalry records that other nodes announce an address that this node claims.
 type rivalry struct {
-	// first is when the first came, or when this node took the address: see noteUnreleased.
+	// first is when the first announcement arrived, or when this node took the address: see noteUnreleased.
 	first  time.Time
 	latest rivalAnnouncement
-	open   bool // nothing was decided yet about the latest announcement
+	open   bool // no decision was made yet about the latest announcement
 }
 
 // SetSegment sets what the hosts of this node's links have answered.
 func (e *Engine) SetSegment(r segment.Results) { e.updateInbox(func(in *inbox) { in.segment = r }) }
 
-// SetPartitioned records a report of the controller: this speaker, in a minority since the given
-// time, is cut off from a larger group of speakers that run. A zero time means that it is not. A
+// SetPartitioned records a report of the controller: this speaker, in a minority since the given time, is
+// cut off from a larger group of speakers that run. A zero time means that the speaker is not cut off. A
 // report about an earlier minority does not count.
 func (e *Engine) SetPartitioned(since time.Time) {
 	e.updateInbox(func(in *inbox) { in.partition = partitionReport{since, e.Now().Add(partitionLifetime)} })
 }
 
-// AddRival records that another host, with a hardware address, announced an address on a link of
-// this node. The hardware address of the link is own. A host that is no known node counts only while it
-// may be a node whose hardware address is not known.
+// AddRival records that another host announced an address on a link of this node. hardware is the hardware
+// address of the host, and own is that of the link. A host that is no known node counts only while it may
+// be a node whose hardware address is not known.
 func (e *Engine) AddRival(address netip.Addr, hardware, own net.HardwareAddr) {
 	e.updateInbox(func(in *inbox) {
 		if len(in.rivals) < maxRivals {
@@ -158,16 +158,16 @@ func hasMajority(v mesh.View) bool {
 	return here > away+max(0, restarting-1)
 }
 
-// onlyRestartsMissing reports whether this speaker is in a minority only since others restart: they
-// have published that, and are found dead as soon as their kernels do not answer. So a silent link
-// is no sign that this node is cut off.
+// onlyRestartsMissing reports whether this speaker would be in the majority if no speaker restarted.
+// Restarting speakers have published that they restart, and count as dead as soon as their kernels do not
+// answer. So a silent link is no sign that this node is cut off.
 func onlyRestartsMissing(v mesh.View) bool {
 	here, away, restarting := countSpeakers(v)
 	return here+restarting > away
 }
 
-// countSpeakers returns how many speakers this one receives from, itself included, how many it does
-// not, and how many restart.
+// countSpeakers returns three numbers of speakers: those from which this speaker receives, itself included
+// (here), those from which it does not receive (away), and those that restart.
 func countSpeakers(v mesh.View) (here, away, restarting int) {
 	here, away = 1, len(v.Missing)
 	for i := range v.Peers {
@@ -183,21 +183,21 @@ func countSpeakers(v mesh.View) (here, away, restarting int) {
 	return here, away, restarting
 }
 
-// hasProcess reports whether the speaker of a peer has a process: a restarting one has none until
-// the next one starts.
+// hasProcess reports whether the speaker of a peer has a process. After a restart was published it has none
+// until the next process starts.
 func hasProcess(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
-// isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady,
-// none of them sends to this one, and no peer is late. Then a silent link is no sign that this node
-// is cut off.
+// isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady, no
+// missing speaker sends to this one, and no peer is late. Then a silent link is no sign that this node is
+// cut off.
 func isAlone(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
 }
 
-// isMissed reports whether at least half of the speakers that are alive, as far as this one knows,
-// receive nothing from it: they take its addresses, and do not receive that it answers too.
-// Missing speakers that do not ask for a session do not count, since they may be dead.
+// isMissed reports whether at least half of the speakers that are alive, as far as this speaker knows,
+// receive nothing from this speaker. Those speakers take its addresses, and do not receive that this node
+// answers too. Missing speakers that do not ask for a session do not count, since they may be dead.
 func isMissed(v mesh.View) bool {
 	with := 1
 	for i := range v.Peers {
@@ -208,17 +208,17 @@ func isMissed(v mesh.View) bool {
 	return len(v.Unreached) >= with
 }
 
-// updateMinority records whether this speaker is in a minority, and then has the segments asked.
-// When it is in the majority again, it goes on asking for up to startTimeout while speakers are
-// missing: the addresses of these look as if no speaker had them.
+// updateMinority records whether this speaker is in a minority. In a minority the segments are asked. When
+// the speaker is in the majority again, it goes on asking for up to startTimeout while speakers are
+// missing: the addresses of missing speakers look as if no speaker had them.
 func (e *Engine) updateMinority(now time.Time, in inbox) {
 	switch is, all := hasMajority(*in.view), len(in.view.Missing) == 0; {
 	case !is && e.minority.since.IsZero():
 		e.minority.since, e.minority.latest = now, now
 		e.minority.yielded, e.minority.shared = map[netip.Addr]time.Time{}, map[sharedSegment]time.Time{}
 		e.passQuestions(e.currentQuestions(now, in))
-		// A node that announces one of these addresses too, and whose speaker is cut off from this one, then
-		// announces it again.
+		// A node whose speaker is cut off from this one may announce such an address too. Then it announces
+		// the address again.
 		e.repeatAll()
 	case !is && !e.minority.over.IsZero():
 		// Earlier answers of the segment are about another partition.
@@ -228,19 +228,19 @@ func (e *Engine) updateMinority(now time.Time, in inbox) {
 	case e.minority.over.IsZero() && !all:
 		e.minority.over = now
 	case all || now.Sub(e.minority.over) >= startTimeout:
-		e.minority = minorityState{asked: e.minority.asked, queries: e.minority.queries} // which decide looks at once more
+		e.minority = minorityState{asked: e.minority.asked, queries: e.minority.queries} // decide examines these queries once more
 		e.passQuestions(nil)
 	}
 }
 
-// repeatAll announces again what this node has.
+// repeatAll announces all addresses of this node again.
 func (e *Engine) repeatAll() {
 	if own := slices.SortedFunc(maps.Keys(e.claims), netip.Addr.Compare); len(own) > 0 {
 		e.Announcer.Repeat(own...)
 	}
 }
 
-// passQuestions passes questions to the announcer if they have changed; nil: it asks nothing.
+// passQuestions passes questions to the announcer if they have changed; nil: there are no questions.
 func (e *Engine) passQuestions(q *Questions) {
 	if !reflect.DeepEqual(q, e.minority.asked) {
 		e.minority.asked = q
@@ -248,8 +248,8 @@ func (e *Engine) passQuestions(q *Questions) {
 	}
 }
 
-// inMinority reports whether this speaker acts as in a minority: it is in one, or left one a
-// short time ago (see updateMinority).
+// inMinority reports whether this speaker acts as in a minority: it is in a minority, or left one a short
+// time ago (see updateMinority).
 func (e *Engine) inMinority() bool { return !e.minority.since.IsZero() }
 
 // isMinority reports whether this speaker is in a minority now.
@@ -265,9 +265,9 @@ func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
 	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view) && !isAlone(*in.view, in.want.Down)
 }
 
-// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is
-// alone, these are all links. Otherwise they are the links that it receives from, and none if half
-// of the others receive nothing from it (isMissed).
+// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is alone,
+// these are all links. Otherwise they are the links that it receives from. If half of the other speakers
+// receive nothing from this one (isMissed), there are none.
 func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
 	if e.inMinority() && isMissed(*in.view) {
 		return nil
@@ -291,8 +291,8 @@ func (e *Engine) silentLinks(now time.Time, in inbox) (links []string) {
 	return links
 }
 
-// awaitedAddresses returns the addresses, sorted, that this node would announce on silent links: if
-// a host asks for one of them, the node receives from the segment.
+// awaitedAddresses returns the addresses, sorted, that this node would announce on silent links. If a host
+// asks for one of these addresses, this node receives from the segment.
 func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
 	silent := e.silentLinks(now, in)
 	if len(silent) == 0 || e.subnets == nil {
@@ -308,8 +308,9 @@ func (e *Engine) awaitedAddresses(now time.Time, in inbox) (list []netip.Addr) {
 	return list
 }
 
-// isIsolated reports whether this speaker is in a minority and, in addition, receives from no link on
-// which it would announce an address, or half of the others receive nothing from it (isMissed).
+// isIsolated reports whether this speaker must announce nothing. That is so in a minority if it receives
+// from no link on which it would announce an address, or if half of the other speakers receive nothing from
+// it (isMissed).
 func (e *Engine) isIsolated(now time.Time, in inbox) bool {
 	if !e.inMinority() || isMissed(*in.view) {
 		return e.inMinority()
@@ -317,10 +318,10 @@ func (e *Engine) isIsolated(now time.Time, in inbox) bool {
 	return e.needsAnswers(now, in) && !e.reachesClients(now, in)
 }
 
-// reachesClients reports whether this node receives from a link on which it would announce an
-// address: answers of its own pods, or of hosts on another network, do not show that clients receive
-// what it announces. For a node that would announce no address, any link on which one could be
-// announced counts.
+// reachesClients reports whether this node receives from a link on which it would announce an address.
+// Answers of its own pods, or of hosts on another network, do not show that clients receive its
+// announcements. If the node would announce no address, each link on which an address could be announced
+// counts.
 func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 	reached, serves := e.reachedLinks(now, in), false
 	if len(reached) == 0 {
@@ -343,9 +344,8 @@ func (e *Engine) reachesClients(now time.Time, in inbox) bool {
 	return !serves && slices.ContainsFunc(reached, func(l Link) bool { return announcesOn(l, in.want.Interfaces) })
 }
 
-// noteRivals records which other nodes announce addresses of this one. It does so in the majority
-// too: a node that is cut off from this one may announce an address before this one detects the
-// partition.
+// noteRivals records which other nodes announce addresses of this node. It does so in the majority too: a
+// node that is cut off from this node may announce an address before this node detects the partition.
 func (e *Engine) noteRivals(v *roundView) {
 	if e.rivals == nil {
 		e.rivals = map[netip.Addr]rivalry{}
@@ -368,9 +368,9 @@ func (e *Engine) noteRivals(v *roundView) {
 }
 
 // yieldToRivals decides, in a minority, which addresses this node gives up to other nodes that announce
-// them: the other node keeps an address if it has the lower hardware address, or if it goes on after
-// this one announced the address again. In the majority this node only announces the addresses
-// again: see announceContested.
+// them. The other node keeps an address if it has the lower hardware address, or if it goes on after this
+// node has announced the address again. In the majority this node only announces its addresses again: see
+// announceContested.
 func (e *Engine) yieldToRivals(v *roundView) {
 	e.minority.yields = map[netip.Addr]struct{}{}
 	e.noteRivals(v)
@@ -390,26 +390,27 @@ func (e *Engine) yieldToRivals(v *roundView) {
 			e.minority.yields[address] = struct{}{}
 			e.minority.yielded[address] = v.now
 			e.owners.Reexamine(address)
-			e.Log.Info("another node announces an address of this node, and this node receives nothing from its speaker: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
+			e.Log.Info("another node announces an address of this node, and no messages of that node's speaker arrive: this node gives the address up", "address", address, "hardwareAddress", r.latest.hardware.String())
 		case r.first.Equal(r.latest.at):
 			e.Announcer.Repeat(address)
 		}
 	}
 }
 
-// isPartitioned reports whether there is a report of the controller that this speaker is cut off from a
-// larger group of speakers, and the report counts.
+// isPartitioned reports whether this speaker is cut off from a larger group of speakers, according to a
+// partitionReport that still counts.
 func (e *Engine) isPartitioned(now time.Time, in inbox) bool {
 	return e.isMinority() && now.Before(in.partition.until) && in.partition.since.Equal(truncateToSecond(e.minority.since)) &&
 		in.partition.until.Sub(e.minority.latest) >= partitionDelay+partitionLifetime
 }
 
-// noteShared records which nodes of missing speakers have answered on which segments since this
-// speaker came into the minority and misses them. One answer is enough: as far as the segment shows, a
-// node that is silent later is down.
+// noteShared records on which segments the nodes of missing speakers have answered. Only answers count that
+// arrived after this speaker came into the minority and after the speaker was found missing. One answer is
+// enough: as far as the segment shows, a node that is silent later is down.
 //
-// If such a node answers that did not before, two parts of the segment may have become one while the
-// mesh is still cut. Both may have an owner of an address, and neither announces anything by itself.
+// If such a node answers after a silence, two parts of the segment may have become one while the mesh is
+// still cut. Both parts may have an owner of the same address, and neither owner announces the address by
+// itself.
 func (e *Engine) noteShared(v *roundView) {
 	if !e.isMinority() {
 		return
@@ -444,9 +445,9 @@ func (e *Engine) noteShared(v *roundView) {
 	}
 }
 
-// noteAnswer records that the node of a missing speaker answered on a segment, and reports whether it was
-// silent there before. Of a node that was never received from, the first answer shows only its hardware
-// address: then all addresses are announced again anyway.
+// noteAnswer records that the node of a missing speaker answered on a segment, and reports whether the node
+// was silent there before. The first answer does not count if the node's speaker has never sent to this
+// one. It only shows the hardware address of the node, and then all addresses are announced again anyway.
 func (e *Engine) noteAnswer(s sharedSegment, at time.Time) bool {
 	last, answered := e.minority.shared[s]
 	if answered && !at.After(last) {
@@ -459,9 +460,8 @@ func (e *Engine) noteAnswer(s sharedSegment, at time.Time) bool {
 	return e.hasMet(s.node) && at.Sub(e.minority.latest) >= reachTimeout && at.Sub(e.minority.missed[s.node]) >= reachTimeout
 }
 
-// sharesSegment reports whether the segment of a link connects this node with another one: the other
-// one has answered there. If the other node has no link in the same subnets, an answer on any
-// link counts.
+// sharesSegment reports whether the segment of a link connects this node with another node: the other node
+// has answered there. If the other node has no link in the same subnets, an answer on any link counts.
 func (e *Engine) sharesSegment(node lb.NodeName, link *wire.Link) bool {
 	if _, answered := e.minority.shared[sharedSegment{node, link.Name}]; answered {
 		return true
@@ -477,8 +477,9 @@ func (e *Engine) sharesSegment(node lb.NodeName, link *wire.Link) bool {
 	return false
 }
 
-// isCutFrom reports whether the speaker of a node is missing and there is one of these links on whose
-// segment the node has not answered either. A node that the API server reports as NotReady does not count.
+// isCutFrom reports whether this node is cut off from another node: the speaker of the other node is
+// missing, and on at least one of the given links the other node has not answered. A node that the API
+// server reports as NotReady does not count.
 func (e *Engine) isCutFrom(v *roundView, node lb.NodeName, links []string) bool {
 	missed := v.isMissing(node) && v.now.Sub(e.minority.missed[node]) >= partitionDelay
 	return missed && !v.in.want.Down[node] && slices.ContainsFunc(v.links, func(l wire.Link) bool {
@@ -489,9 +490,9 @@ func (e *Engine) isCutFrom(v *roundView, node lb.NodeName, links []string) bool 
 // truncateToSecond returns a time in full seconds, as the API has it.
 func truncateToSecond(t time.Time) time.Time { return t.Truncate(time.Second) }
 
-// yieldToLargerGroup records whether this speaker gives way to a larger group that it is cut off from.
-// Then it has the index look at all addresses that this node claims; askBeforeTaking gives up those that
-// hasCutOffCandidate announce.
+// yieldToLargerGroup records whether this speaker gives way to a larger group from which it is cut off. If
+// so, the index examines all addresses that this node claims, and askBeforeTaking gives up each address for
+// which hasCutOffCandidate is true.
 func (e *Engine) yieldToLargerGroup(v *roundView) {
 	e.noteShared(v)
 	before := e.minority.partitioned
@@ -504,14 +505,14 @@ func (e *Engine) yieldToLargerGroup(v *roundView) {
 		return
 	}
 	if !before {
-		e.Log.Info("this node receives nothing from a larger group of speakers that run: it gives up the addresses that they may announce")
+		e.Log.Info("this node receives nothing from a larger group of speakers: it gives up the addresses that these speakers may announce")
 	}
 	for address := range e.claims {
 		e.owners.Reexamine(address)
 	}
 }
 
-// hasCutOffCandidate reports whether an address has a candidate whose speaker this one is cut off from.
+// hasCutOffCandidate reports whether this node is cut off from a candidate of the address: see isCutFrom.
 func (e *Engine) hasCutOffCandidate(v *roundView, address netip.Addr) bool {
 	candidates, _ := v.owners.Wants(address)
 	on := e.announcingInterfaces(v, address)
@@ -524,10 +525,10 @@ func (v *roundView) isMissing(node lb.NodeName) bool {
 	return is
 }
 
-// askBeforeTaking removes from a decision the addresses that the segment is asked about before this node
-// takes them, and, in a minority, those that it gives up. For addresses that the node keeps, it
-// returns the links on which they are not announced yet: those links were silent, and the segment is
-// asked there first too.
+// askBeforeTaking removes from a decision the addresses about which the segment is asked before this node
+// takes them. In a minority it also removes the addresses that this node gives up. For addresses that this
+// node keeps, it returns the links on which they are not announced yet: these links were silent, and their
+// segments are asked first too.
 func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.Addr][]string) {
 	before := e.minority.queries
 	e.minority.queries, e.minority.found = map[netip.Addr]addressQuery{}, map[netip.Addr]struct{}{}
@@ -577,8 +578,8 @@ func (e *Engine) askBeforeTaking(v *roundView, d *decision) (withheld map[netip.
 }
 
 // noteUnreleased records addresses that this node takes and that no other node has given up. A node that
-// announces such an address rivalRepeatTime later or more had it already, and counts as one that goes
-// on.
+// still announces such an address after rivalRepeatTime had the address already: it counts as a node that
+// goes on.
 func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 	for address, claim := range d.Own {
 		if claim.Cause == ownership.CauseFirst || claim.Cause == ownership.CauseFailure {
@@ -587,17 +588,17 @@ func (e *Engine) noteUnreleased(v *roundView, d *decision) {
 	}
 }
 
-// isFree reports whether no host answered for an address when the segments were asked last. The
-// result must be less than segment.FreshFor old, later than the given time, and later than when this
-// node gave the address up.
+// isFree reports whether no host answered for an address when the segments were asked last. The answer must
+// be recent (segment.FreshFor), and later than the given time and the time at which this node gave the
+// address up.
 func (e *Engine) isFree(v *roundView, address netip.Addr, since time.Time) bool {
 	at, is := v.in.segment.Free[address]
 	return is && v.now.Sub(at) < segment.FreshFor && at.After(since) && at.After(e.minority.yielded[address])
 }
 
-// asksAbout reports whether the segment is asked before an address is taken for this cause. In the
-// majority it is asked only while a speaker is missing that was never received from: the addresses of
-// that speaker look as if no speaker ever had them.
+// asksAbout reports whether the segment is asked before an address is taken for this cause. In the majority
+// it is asked only while a missing speaker has never sent to this one: the addresses of that speaker look
+// as if no speaker ever had them.
 func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 	switch cause {
 	case ownership.CauseFirst:
@@ -610,18 +611,19 @@ func (e *Engine) asksAbout(v *roundView, cause ownership.Cause) bool {
 
 // mayTake reports whether an address is taken although a host answers for it.
 //
-// In the majority the address is taken if the host is no node, such as a router that answers for
-// every address, or if it is the kernel of a node whose speaker is received from. The announcer
-// then probes the address and reports the host. In a minority the host must be no node, and it must
-// not prevent announcing: the setting is not DetectionEnforce, or the address was announced before
-// and every missing speaker was received from once, so that no node can be that host.
+// In the majority the address is taken if the host is no node, such as a router that answers for every
+// address, or if the answer comes from the kernel of a node whose speaker sends to this one. The announcer
+// then probes the address and reports the host. In a minority the host must be no node, and must not
+// prevent announcing. It does not prevent announcing if the setting is not DetectionEnforce. Nor does it if
+// the address was announced before and each missing speaker has sent to this one once: then no node can be
+// that host.
 func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause) bool {
 	use, is := v.in.segment.InUse[address]
 	if !is {
 		return false
 	}
 	if !e.inMinority() && v.isPeer(use.Hardware[:]) {
-		return v.now.Sub(use.Since) >= kernelDelay // none of its speaker's messages claims the address (decision 0033)
+		return v.now.Sub(use.Since) >= kernelDelay // no message of the node's speaker claims the address (decision 0033)
 	}
 	if !e.isForeign(v, use.Hardware[:]) {
 		return false
@@ -630,7 +632,7 @@ func (e *Engine) mayTake(v *roundView, address netip.Addr, cause ownership.Cause
 		!slices.ContainsFunc(v.in.view.Missing, func(m mesh.MissingPeer) bool { return !e.hasMet(m.Node) })
 }
 
-// addressesInUse returns the addresses that are asked about and for which hosts answer.
+// addressesInUse returns those of the queried addresses for which hosts answer.
 func (e *Engine) addressesInUse(v *roundView) UsedAddresses {
 	return e.usesOf(v, maps.Keys(e.minority.queries))
 }
@@ -667,8 +669,8 @@ func (e *Engine) currentQuestions(now time.Time, in inbox) *Questions {
 	return q
 }
 
-// nextMinorityChange returns when a decision in a minority changes if nothing else happens before; zero:
-// none does.
+// nextMinorityChange returns when the next decision in a minority is due even if no input changes before;
+// zero: no decision is due.
 func (e *Engine) nextMinorityChange(now time.Time, in inbox) (next time.Time) {
 	if !e.inMinority() {
 		return time.Time{}

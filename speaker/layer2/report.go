@@ -17,20 +17,21 @@ type Report struct {
 	Phase string
 	// Owned are the addresses that this node owns, sorted.
 	Owned []OwnedAddress
-	// Links are those that this node can announce on, sorted by name. Those that lead to
-	// its own pods are included only if an advertisement names them.
+	// Links are the links that this node can announce on, sorted by name. Links to its own pods are
+	// included only if an advertisement names them.
 	Links []Link
 	// Live is the number of speakers that are alive, this one included.
 	Live int
 	// Missing are nodes, by name, whose speakers should be there and are not alive.
 	Missing []lb.NodeName
-	// Lost are nodes, by name, whose speakers this one does not receive from, while others do.
+	// Lost are nodes, by name, whose speakers are alive, as other speakers report, and from which this
+	// speaker receives nothing.
 	Lost []lb.NodeName
-	// MinoritySince is when the speaker came to receive from at most half of the speakers that
-	// should be there, in full seconds; zero: the speaker is in no minority.
+	// MinoritySince is when the minority of this speaker began, in full seconds; zero: the speaker is in no
+	// minority.
 	MinoritySince time.Time
-	// Alone: the speaker is in a minority, all missing speakers are on nodes that the API server
-	// reports as NotReady, and nothing shows that a speaker runs that it does not receive from.
+	// Alone: the speaker is in a minority, all missing speakers are on nodes that the API server reports as
+	// NotReady, and nothing shows that one of the missing speakers runs.
 	Alone bool
 	// Unreached are nodes, by name, whose speakers are alive and receive nothing from this one. It
 	// is set only if this speaker announces nothing because of them.
@@ -38,12 +39,12 @@ type Report struct {
 	// Silent are links, by name, on which the speaker announces nothing in a minority, since it
 	// receives nothing from them.
 	Silent []string
-	// UsedAddresses are addresses that this node, in a minority, does not take or does not announce on
-	// further links, since hosts answer for them.
+	// InUse are addresses that this node, in a minority, does not take or does not announce on further
+	// links, since hosts answer for them.
 	InUse UsedAddresses
-	// Conceded are addresses that this node, in the majority, owns or would take and does not
-	// announce: nodes whose speakers were never received from, or hosts that may be such nodes,
-	// answer for them.
+	// Conceded are addresses that this node, in the majority, does not announce although it owns them or
+	// would take them. The host that answers for them is a node whose speaker has never sent to this one,
+	// or may be such a node.
 	Conceded UsedAddresses
 	// Partitioned: the controller reports that this speaker is cut off from a larger group, and
 	// this speaker gives way to that group.
@@ -55,14 +56,15 @@ type Report struct {
 	Conflicts []Conflict
 	// Unserved are links, sorted by name, that exist and on which addresses cannot be announced.
 	Unserved []UnservedLink
-	// Problems are those of the snapshot.
+	// Problems is Snapshot.Problems.
 	Problems []string
-	// Standby and Unselected are those of the snapshot.
-	Standby    string
+	// Standby is Snapshot.Standby.
+	Standby string
+	// Unselected is Snapshot.Unselected.
 	Unselected bool
 }
 
-// maxUses is the largest number of addresses that UsedAddresses lists.
+// maxUses bounds the addresses that UsedAddresses lists.
 const maxUses = 3
 
 // UsedAddresses are addresses for which hosts answer: their number, and the first maxUses of them,
@@ -75,17 +77,18 @@ type UsedAddresses struct {
 // AddressUse is a host that answers for an address.
 type AddressUse struct {
 	Address netip.Addr
-	// Interface is the one that the host answers on, and Hardware its hardware address.
+	// Interface is the interface on which the host answers.
 	Interface string
-	Hardware  net.HardwareAddr
-	// Node has the hardware address; empty: no node of a missing speaker is known to have it.
+	// Hardware is the hardware address of the host.
+	Hardware net.HardwareAddr
+	// Node is the node of a missing speaker that has the hardware address; empty: no such node is known.
 	Node lb.NodeName
 }
 
-// OwnedAddress is an owned address, and since when the node owns it.
+// OwnedAddress is an address that this node owns, and how this node serves it.
 type OwnedAddress struct {
 	Serving
-	// Address is what the node owns.
+	// Address is the owned address.
 	Address netip.Addr
 	// Since is when the node took it.
 	Since time.Time
@@ -140,14 +143,14 @@ func (e *Engine) buildReport(v *roundView) Report {
 	return r
 }
 
-// announcesOn reports whether this node announces on a link: one that leads to its own pods is used
-// only if an advertisement names it.
+// announcesOn reports whether this node announces on a link. A link that leads to its own pods is used only
+// if an advertisement names it.
 func announcesOn(l Link, named []string) bool {
 	return !l.Internal || slices.Contains(named, l.Name)
 }
 
-// stallReportTime is for how long an address is reported as announced after a stall, while the
-// segment is asked about it: the answers come within that time.
+// stallReportTime is for how long after a stall an address is still reported as announced, while the
+// segment is asked about it. The answers arrive within that time.
 const stallReportTime = time.Second
 
 // noteOwned updates the given addresses, which are sorted, in the list of owned addresses. It makes

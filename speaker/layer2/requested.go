@@ -19,8 +19,8 @@ type requestedAddress struct {
 	since time.Time
 }
 
-// recentlyAble returns, by address requested from this node, whether the node has been able to announce
-// the address for less than the time settled. The node does not take such an address from its owner yet:
+// recentlyAble returns, for each address requested from this node, whether the node became able to announce
+// the address again less than settleTime ago. The node does not take such an address from its owner yet:
 // otherwise a link or an endpoint that comes and goes would move the address each time. A new request is
 // met at once. So is a request that waited for the end of a drain, since an administrator ends the drain.
 func (e *Engine) recentlyAble(v *roundView) map[netip.Addr]bool {
@@ -56,7 +56,7 @@ func (e *Engine) noteRequested(v *roundView, looked []netip.Addr) {
 	}
 }
 
-// nextRequested returns when the next requested address may be taken; zero: no address waits.
+// nextRequested returns when the next requested address may be taken; zero: no requested address waits.
 func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 	for _, r := range e.requested {
 		if at := r.since.Add(settleTime); !r.since.IsZero() && at.After(now) && (next.IsZero() || at.Before(next)) {
@@ -66,7 +66,7 @@ func (e *Engine) nextRequested(now time.Time) (next time.Time) {
 	return next
 }
 
-// candidateOf returns what a node may do with an address; nil: it is no candidate.
+// candidateOf returns the entry of a node in the candidates of an address; nil: the node is no candidate.
 func candidateOf(v *roundView, node lb.NodeName, address netip.Addr) *ownership.Candidate {
 	candidates, _ := v.owners.Wants(address)
 	i, is := slices.BinarySearchFunc(candidates, node, func(c ownership.Candidate, n lb.NodeName) int {

@@ -18,18 +18,19 @@ import (
 // reachable if their owner runs and claims them but sends nothing to the segment: all answers have
 // the hardware address of the owner's node, whose kernel forwards.
 
-// announceTimeout is how long a node may take to announce an address after a restart before this
-// speaker reports that it does not. By then a burst of announcements is over, and answers to several
-// probes were due.
+// announceTimeout is how long a node may take to announce an address after a restart. After that this
+// speaker reports that the node does not announce the address. By then a burst of announcements is over,
+// and answers to several probes were due.
 const announceTimeout = 5 * time.Second
 
-// takeTimeout is how long an address that this speaker covered may be without an owner, and how long
-// the link to the node may be lost, until this speaker stops covering the address.
+// takeTimeout is for how long this speaker tracks an address that it covered and that has lost its owner:
+// if another node takes the address within this time, this speaker covers for that node. It is also for how
+// long this speaker goes on covering an address after it has lost the link to the node.
 const takeTimeout = 10 * time.Second
 
 // lostLinkReportTime is for how long this speaker goes on reporting that a node does not announce
-// addresses after this speaker has lost the link on which it could receive announcements: longer
-// than a rollout waits for them.
+// addresses, after this speaker has lost the link to that node. The time is longer than a rollout waits for
+// announcements.
 const lostLinkReportTime = 10 * time.Minute
 
 // awaitedAddress is an address that a node has to announce after a restart.
@@ -40,8 +41,8 @@ type awaitedAddress struct {
 	cut time.Time
 }
 
-// reportAt returns when to report that the node does not announce the address; zero: never,
-// since the link was lost before.
+// reportAt returns when to report that the node does not announce the address. It returns zero if the link
+// was lost before that time: then this speaker does not report it.
 func (a awaitedAddress) reportAt() time.Time {
 	at := a.since.Add(announceTimeout)
 	if !a.cut.IsZero() && a.cut.Before(at) {
@@ -62,7 +63,8 @@ func (a awaitedAddress) until() time.Time {
 	return a.cut.Add(lostLinkReportTime)
 }
 
-// asOf returns the wait as it is now, given whether this speaker can receive from the node.
+// asOf returns the wait as it continues now. receives is whether this speaker can receive announcements of
+// the node.
 func (a awaitedAddress) asOf(now time.Time, receives bool) awaitedAddress {
 	switch {
 	case !receives && a.cut.IsZero():
@@ -76,15 +78,16 @@ func (a awaitedAddress) asOf(now time.Time, receives bool) awaitedAddress {
 	return a
 }
 
-// CoveredNode is a node that does not announce addresses which it owns: its speaker runs again after a
-// restart, or has taken them from a node that restarted. This speaker answers for them with the
-// hardware address of the node.
+// CoveredNode is a node that owns addresses and does not announce them. Its speaker runs again after a
+// restart, or has taken the addresses from a node that restarted. This speaker answers for the addresses
+// with the hardware address of the node.
 type CoveredNode struct {
 	Node lb.NodeName
-	// Count is the number of the addresses, and First the lowest of them.
+	// Count is the number of the addresses.
 	Count int
+	// First is the lowest of the addresses.
 	First netip.Addr
-	// Since is when this speaker learned that the node has to announce them.
+	// Since is when this speaker began to wait for the announcements.
 	Since time.Time
 }
 
@@ -99,8 +102,7 @@ func (e *Engine) AddAnnounced(address netip.Addr) {
 	})
 }
 
-// noteReturns records which of the nodes that this speaker covers for run again, and which of them
-// announce their addresses.
+// noteReturns records which covered nodes run again, and which addresses the covered nodes have announced.
 func (e *Engine) noteReturns(v *roundView) {
 	for address := range v.in.announced {
 		if _, awaited := e.returned[address]; awaited {
@@ -130,8 +132,8 @@ func (e *Engine) noteReturns(v *roundView) {
 	}
 }
 
-// followMoves makes this speaker cover for nodes that took addresses which this speaker covered
-// for others.
+// followMoves makes this speaker go on covering an address when another node takes it: from then on it
+// covers for the new owner.
 func (e *Engine) followMoves(v *roundView) {
 	maps.DeleteFunc(e.uncovered, func(_ netip.Addr, at time.Time) bool { return v.now.Sub(at) >= takeTimeout })
 	for address := range e.uncovered {
@@ -168,19 +170,20 @@ func (v *roundView) hasReturned(node lb.NodeName, address netip.Addr) bool {
 }
 
 // isVerifiable reports whether this speaker can cover an address of another node on a link that has a
-// subnet in common with that node: on such a link it receives what the node announces.
+// subnet in common with that node. On such a link it receives the announcements of the node.
 func (e *Engine) isVerifiable(v *roundView, node lb.NodeName, address netip.Addr) bool {
 	on := e.coveringFor(v, node, address).For
 	return slices.ContainsFunc(v.links, func(l wire.Link) bool { return on[l.Name] != nil && len(l.Prefixes) > 0 })
 }
 
-// awaits reports whether a node that has restarted has not announced the address yet.
+// awaits reports whether the owner of the address has restarted and has not announced it yet.
 func (e *Engine) awaits(address netip.Addr) bool {
 	_, awaited := e.returned[address]
 	return awaited
 }
 
-// coveredNodes returns the nodes to report for not announcing addresses, sorted by name.
+// coveredNodes returns the nodes of which this speaker reports that they do not announce addresses, sorted
+// by name.
 func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	nodes := map[lb.NodeName]CoveredNode{}
 	for _, address := range slices.SortedFunc(maps.Keys(e.returned), netip.Addr.Compare) {
@@ -201,8 +204,8 @@ func (e *Engine) coveredNodes(now time.Time) (list []CoveredNode) {
 	return slices.SortedFunc(maps.Values(nodes), func(x, y CoveredNode) int { return cmp.Compare(x.Node, y.Node) })
 }
 
-// nextCovered returns when a node becomes due to be reported, or when the wait for an address ends;
-// zero: neither is ahead.
+// nextCovered returns when the next node is to be reported, or the wait for an address ends; zero: no such
+// time is ahead.
 func (e *Engine) nextCovered(now time.Time) (next time.Time) {
 	for _, a := range e.returned {
 		for _, at := range []time.Time{a.reportAt(), a.until()} {

@@ -7,8 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it. It
-// has no candidates while it is not to be announced, such as when the Service has no endpoints.
+// AnnouncedAddress is an address in the status of a Service, and the nodes that may announce it (its
+// candidates). It has no candidates while no node is to announce it, such as when the Service has no
+// endpoints.
 type AnnouncedAddress = ownership.Address
 
 // Candidate is a node that may own an address.
@@ -16,9 +17,9 @@ type Candidate = ownership.Candidate
 
 // Snapshot is what the cluster wants, at one moment. It is never changed after it was passed on.
 type Snapshot struct {
-	// Addresses are those to announce, sorted by address.
+	// Addresses are the addresses to announce, sorted.
 	Addresses []AnnouncedAddress
-	// Draining are nodes that keep what they own until others have taken it over, and get nothing.
+	// Draining are nodes that keep each address until another node has taken it over, and take no address.
 	Draining map[lb.NodeName]bool
 	// Standby is why this node takes no address, and keeps an address only while no other node may
 	// announce it. The text continues a sentence that begins with the node's name. Empty: the node
@@ -30,15 +31,15 @@ type Snapshot struct {
 	Unselected bool
 	// Down are nodes that the API server reports as NotReady.
 	Down map[lb.NodeName]bool
-	// Interfaces are those that advertisements name, sorted.
+	// Interfaces are the interfaces that advertisements name, sorted.
 	Interfaces []string
 	// Problems are sentences about invalid objects, which the snapshot leaves out.
 	Problems []string
 }
 
-// Change is what has changed in what the cluster wants.
+// Change is a change of what the cluster wants.
 type Change struct {
-	// Snapshot is complete except for Addresses: these are the addresses that were not wanted
+	// Snapshot is complete except for its Addresses. They are only the addresses that were not wanted
 	// before, or whose candidates have changed.
 	Snapshot
 	// Gone are addresses that are not wanted any more.

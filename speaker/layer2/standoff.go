@@ -7,20 +7,20 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker in a minority gives up what another node announces, so that one in the majority keeps its
-// addresses. Versions older than that rule give nothing up: while the nodes are upgraded one by one,
-// the last speakers of an old version take addresses of upgraded nodes after a while. A node in the
-// majority concedes such an address: it goes on claiming it in the mesh, so that no other node takes
-// it, does not announce it, and asks the segment until no host answers for it. It concedes only to
-// nodes whose speakers were never received from (see decision 0024, 10).
+// A speaker in a minority gives up an address that another node announces, so that a speaker in the
+// majority keeps its addresses. Versions older than that rule give nothing up: while the nodes are upgraded
+// one by one, the last speakers of an old version take addresses of upgraded nodes after a while. A node in
+// the majority concedes such an address. It goes on claiming the address in the mesh, so that no other node
+// takes it. It does not announce the address, and asks the segment about it until no host answers. It
+// concedes only to nodes whose speakers have never sent to this one (see decision 0024, 10).
 
-// rivalQueryDelay is how long after this node announced an address again the segment is asked whether
-// the other node still answers for it. By then a speaker that gives addresses up has done so: it has
-// received two announcements, rivalRepeatTime apart.
+// rivalQueryDelay is the time from the repeated announcement of an address to the question whether the
+// other node still answers for it. By then a speaker that gives addresses up has received two
+// announcements, rivalRepeatTime apart, and has given the address up.
 const rivalQueryDelay = 250 * time.Millisecond
 
-// standoff is the state of an address that is announced by this node and by a node whose speaker was
-// never received from.
+// standoff is the state of an address that this node and another node announce. The speaker of the other
+// node has never sent to this one.
 type standoff struct {
 	since    time.Time        // when this node announced it again
 	conceded time.Time        // since when this node does not announce it; zero: it does
@@ -30,7 +30,8 @@ type standoff struct {
 // firstQueryTime returns when the segment is first asked about the address.
 func (s standoff) firstQueryTime() time.Time { return s.since.Add(rivalQueryDelay) }
 
-// beginStandoff begins a stand-off about an address, if there may be a node whose speaker was never received from.
+// beginStandoff begins a stand-off about an address, if there is a missing speaker that has never sent to
+// this one.
 func (e *Engine) beginStandoff(v *roundView, address netip.Addr) {
 	if _, is := e.standoffs[address]; !is && v.stranger {
 		e.standoffs[address] = standoff{since: v.now}
@@ -38,15 +39,15 @@ func (e *Engine) beginStandoff(v *roundView, address netip.Addr) {
 	e.owners.Reexamine(address)
 }
 
-// handleStandoffs adds queries about the addresses in a stand-off, and withholds those that are
-// conceded. It is called after the decision about what this node owns.
+// handleStandoffs adds queries about the addresses in a stand-off, and withholds conceded addresses. It is
+// called after the decision about what this node owns.
 func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.Addr][]string) {
 	for address, s := range e.standoffs {
 		_, owns := d.Own[address]
 		use, inUse := v.in.segment.InUse[address]
 		switch {
 		case !owns, s.conceded.IsZero() && v.now.Sub(s.since) >= rivalTimeout,
-			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // its speaker publishes what it claims
+			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // the node's speaker sends to this one now, and publishes what it claims
 			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // the host is no such node, but for example a router that answers for every address
 			if !s.conceded.IsZero() {
 				delete(e.insisted, address)
@@ -63,7 +64,7 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 		case s.conceded.IsZero() && inUse && use.Since.After(s.firstQueryTime()) && v.isStranger(use.Hardware):
 			s.conceded, s.to = v.now, use.Hardware
 			e.standoffs[address] = s
-			e.Log.Info("a node whose speaker was never received from goes on announcing an address of this node: this node does not announce the address until no host answers for it",
+			e.Log.Info("another node, whose speaker has never sent to this one, goes on announcing an address of this node: this node does not announce the address until no host answers for it",
 				"address", address, "hardwareAddress", use.Hardware.String(), "link", use.Link)
 		}
 		q := addressQuery{links: e.announcingInterfaces(v, address), since: s.firstQueryTime()}
@@ -74,8 +75,8 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 	}
 }
 
-// concededAddresses returns the addresses that are conceded, and those that this node does not take
-// for the same reason.
+// concededAddresses returns the addresses in use that this node has conceded, or does not take for the same
+// reason.
 func (e *Engine) concededAddresses(v *roundView) UsedAddresses {
 	if e.inMinority() {
 		return UsedAddresses{}
@@ -109,8 +110,8 @@ func (e *Engine) nextKernel(now time.Time, in inbox) (next time.Time) {
 	return next
 }
 
-// isStranger reports whether a hardware address is that of a node whose speaker is missing and was
-// never received from.
+// isStranger reports whether a hardware address belongs to a node whose speaker is missing and has never
+// sent to this one.
 func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	for _, known := range v.learned {
 		if known == hardware {
@@ -120,7 +121,8 @@ func (v *roundView) isStranger(hardware segment.Hardware) bool {
 	return false
 }
 
-// nextStandoff returns when the next step of a stand-off is due without a message; zero: none is.
+// nextStandoff returns when the next step of a stand-off is due even if no message arrives before; zero: no
+// step is due.
 func (e *Engine) nextStandoff(now time.Time) (next time.Time) {
 	for _, s := range e.standoffs {
 		at := s.firstQueryTime()

@@ -16,16 +16,14 @@ const (
 	// the first of many would take every address. A speaker that leaves a minority goes on asking the
 	// segment for the same time.
 	startTimeout = 2 * time.Second
-	// minStartWait is how long a starting speaker waits at least, even if another one that
-	// started at the same time does not wait any more: meanwhile greetings that were lost are sent
-	// again.
+	// minStartWait is the least time that a starting speaker waits, even if another speaker that started at
+	// the same time has stopped waiting. Meanwhile lost greetings are sent again.
 	minStartWait = 500 * time.Millisecond
 )
 
-// start publishes that this speaker is starting, before it knows what it owns. A speaker that was
-// isolated starts anew: others have taken its addresses by now. If it became isolated before its
-// first start was over, it only goes on waiting for others, and resumes the claims of the checkpoint
-// afterwards.
+// start publishes that this speaker is starting, before it knows what it owns. A speaker that was isolated
+// starts anew: other nodes have taken its addresses by now. If it became isolated before its first start
+// was over, it only goes on waiting for the other speakers, and then resumes the claims of the checkpoint.
 func (e *Engine) start(now time.Time, in inbox) {
 	if links := wireLinks(in.usableLinks()); e.sent.state == nil || e.sent.state.Phase == ownership.Starting && !reflect.DeepEqual(e.sent.state.Links, links) {
 		e.sent.state = &wire.State{Phase: ownership.Starting, Links: links}
@@ -38,11 +36,11 @@ func (e *Engine) start(now time.Time, in inbox) {
 	e.wasIsolated = isolated
 }
 
-// startWaitEnd returns until when this speaker, which has just started, decides nothing since it
-// does not know what others own. It waits only once: after isolation it asks the segment about each
-// address for a while instead (see updateMinority). When one of the speakers that started together
-// stops waiting, the others stop too, after minStartWait at the earliest. Their addresses have no
-// owner meanwhile, and the speaker that does not wait would take all of them.
+// startWaitEnd returns until when a speaker that has just started waits. Until then it decides nothing,
+// since it does not know what other nodes own. A speaker waits only once: after isolation it asks the
+// segment about each address for a while instead (see updateMinority). When one of several speakers that
+// started together stops waiting, the others stop too, after minStartWait at the earliest. Otherwise that
+// speaker would take all addresses, since the addresses of waiting nodes have no owner.
 func (e *Engine) startWaitEnd(now time.Time, in inbox) (until time.Time) {
 	if e.waited || allAlive(*in.view, in.want.Down) {
 		return time.Time{}
@@ -53,9 +51,8 @@ func (e *Engine) startWaitEnd(now time.Time, in inbox) (until time.Time) {
 	return e.begun.Add(startTimeout)
 }
 
-// othersHaveStarted records which speakers are starting or isolated, and reports whether one of those
-// recorded runs now. The speaker of a drained node counts: it takes no address, but has stopped
-// waiting.
+// othersHaveStarted records which speakers are starting or isolated, and reports whether a recorded speaker
+// runs now. The speaker of a drained node counts: it takes no address, but has stopped waiting.
 func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 	for i := range v.Peers {
 		switch p := &v.Peers[i]; p.State.Phase {
@@ -69,7 +66,7 @@ func (e *Engine) othersHaveStarted(v mesh.View) (have bool) {
 }
 
 // allAlive reports whether all speakers that should be there are alive. Speakers on nodes that the API
-// server reports as NotReady do not count, nor do silent ones.
+// server reports as NotReady do not count, nor do silent speakers.
 func allAlive(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] && !m.Silent })
 }

@@ -17,11 +17,12 @@ type nodeLinks struct {
 	alive bool
 }
 
-// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false. If any
-// changed, what each node can announce may have changed: the index looks at all addresses then.
+// noteLinks records the links of all nodes. The links of a missing speaker's node stay, with alive false.
+// If a link has changed, what each node can announce may have changed: then the index examines all
+// addresses.
 func (e *Engine) noteLinks(v *roundView) {
-	// For near, silent links of this node count as well: an address in the subnet of such a link
-	// must not be announced on another link instead.
+	// For isNear, silent links of this node count too: an address in the subnet of such a link must not be
+	// announced on another link instead.
 	changed := e.setLinks(e.Self, wireLinks(v.in.usableLinks())) || !reflect.DeepEqual(e.onLinks, v.links)
 	e.onLinks = v.links
 	for i := range v.in.view.Peers {
@@ -58,23 +59,24 @@ func (e *Engine) setLinks(node lb.NodeName, links []wire.Link) bool {
 	return true
 }
 
-// subnetIndex are the IP subnets of the links of nodes whose speakers are alive. If a candidate has a
-// link in a subnet of an address, the address is announced only on such links: on others no host asks
-// for it, and a candidate that has lost that link would keep an address that cannot be reached. This
-// rule does not apply to candidates for which an advertisement names links.
+// subnetIndex has the IP subnets in which nodes whose speakers are alive have links. If a candidate of an
+// address has a link in a subnet of the address, the address is announced only on such links. On other
+// links no host asks for it, and a candidate that has lost such a link would keep an address that cannot be
+// reached. This rule does not apply to candidates for which an advertisement names links.
 type subnetIndex struct {
 	nodes  map[netip.Prefix]map[lb.NodeName]bool // nodes that have a link in the subnet, internal links left out
 	wanted func(netip.Addr) []ownership.Candidate
-	known  map[netip.Addr]nearResult // cached results of the method near
+	known  map[netip.Addr]nearResult // cached results of isNear
 }
 
-// nearResult is the cached result for an address, valid for these candidates.
+// nearResult is the cached result of isNear for an address. It is valid while the address has these
+// candidates.
 type nearResult struct {
 	candidates []ownership.Candidate
 	is         bool
 }
 
-// maxNearResults is the bound of subnetIndex.known.
+// maxNearResults bounds subnetIndex.known.
 const maxNearResults = 1 << 16
 
 func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownership.Candidate) *subnetIndex {
@@ -95,7 +97,8 @@ func newSubnets(of map[lb.NodeName]nodeLinks, wanted func(netip.Addr) []ownershi
 	return s
 }
 
-// isNear reports whether a candidate of an address has a link in a subnet of the address.
+// isNear reports whether a candidate for which no advertisement names links has a link in a subnet of the
+// address. Internal links do not count.
 func (s *subnetIndex) isNear(address netip.Addr) bool {
 	candidates := s.wanted(address)
 	if len(candidates) == 0 {

@@ -10,17 +10,16 @@ import (
 )
 
 const (
-	// claimTimeout is how long an elected node has to claim an address before the next one in order
-	// is elected.
+	// claimTimeout is how long an elected node has to claim an address before the next node in order is
+	// elected.
 	claimTimeout = 2 * time.Second
-	// starterTime is how long after its beginning an election treats starting speakers like all others,
-	// so that speakers that start together share the addresses that no node ever had. After that a
-	// starting speaker is elected only if no other can be.
+	// starterTime is for how long an election treats starting speakers like all others. So speakers that
+	// start together share the addresses that no node ever had. After that a starting speaker is elected
+	// only if no other speaker can be elected.
 	starterTime = 600 * time.Millisecond
 )
 
-// unclaimedAddress is what is known of a wanted address that another node was elected for, and that
-// nobody has claimed.
+// unclaimedAddress is a wanted address for which another node was elected, and that no node has claimed.
 type unclaimedAddress struct {
 	// first is when the election began.
 	first time.Time
@@ -32,7 +31,7 @@ type unclaimedAddress struct {
 	passed []lb.NodeName
 }
 
-// nextElection returns when the election changes if nothing else happens before.
+// nextElection returns when the next step of the election is due even if no input changes before.
 func (u unclaimedAddress) nextElection(now time.Time) time.Time {
 	if at := u.first.Add(starterTime); at.After(now) {
 		return at
@@ -41,9 +40,9 @@ func (u unclaimedAddress) nextElection(now time.Time) time.Time {
 }
 
 // noteUnclaimed records which addresses other nodes were elected for. While this node is elected for an
-// address and asks the segment about it, the turn of this node does not end. While this node may take
-// no address, the turns of others do not count: in a group that gives way to a larger one, the other
-// speakers take no address either.
+// address and asks the segment about it, the turn of this node does not end. While this node may take no
+// address, the turns of other nodes do not count: in a group that gives way to a larger group, no speaker
+// takes an address.
 func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) {
 	if v.partitioned || v.phase != ownership.Active {
 		clear(e.unclaimed)
@@ -70,8 +69,8 @@ func (e *Engine) noteUnclaimed(v *roundView, list []ownership.UnclaimedAddress) 
 
 // endTurns ends the turns that are over. It returns, for each address, the elected nodes that have not
 // claimed it in their turn. overdue has the addresses for which a starting speaker is elected only if no
-// other can be: starterTime is over, or this node is asking the segment already. After a node had its
-// turn a second time, the turns begin anew.
+// other speaker can be elected: starterTime is over, or this node is asking the segment already. After a
+// node had its turn a second time, the turns begin anew.
 func (e *Engine) endTurns(now time.Time) (passed map[netip.Addr][]lb.NodeName, overdue map[netip.Addr]bool) {
 	passed, overdue = map[netip.Addr][]lb.NodeName{}, map[netip.Addr]bool{}
 	for address, u := range e.unclaimed {

@@ -12,14 +12,13 @@ import (
 	"github.com/lbstack/lbstack/internal/segment"
 )
 
-// A speaker publishes the hardware addresses of its node in the mesh. A node whose speaker this one
-// has never received from (another key, a firewall, another version) would look like a foreign host,
-// and neither of two such nodes would give an address up to the other. So the segment is asked which
-// hardware addresses answer for the IP addresses of such nodes. A speaker in a minority asks, and one
-// in the majority asks before it takes an address that no speaker had and in a stand-off. A result
-// counts only while the speaker of the node is missing, and is not stored in the checkpoint. Forging
-// such an answer gains nothing over sending frames with the hardware address of a node: see
-// docs/design/speaker.md.
+// A speaker publishes the hardware addresses of its node in the mesh. If the speaker of a node has never
+// sent to this one (another key, a firewall, another version), the node would look like a foreign host.
+// Neither of two such nodes would give an address up to the other. So the segment is asked which hardware
+// addresses answer for the IP addresses of such nodes. A speaker in a minority always asks. A speaker in
+// the majority asks before it takes an address that no speaker had, and in a stand-off. A result counts
+// only while the speaker of the node is missing, and is not stored in the checkpoint. Forging such an
+// answer gains nothing over sending frames with the hardware address of a node: see docs/design/speaker.md.
 
 // SetHosts sets an IP address of each node whose speaker should be there. The caller must not change
 // the map afterwards.
@@ -27,8 +26,8 @@ func (e *Engine) SetHosts(hosts map[lb.NodeName]netip.Addr) {
 	e.updateInbox(func(in *inbox) { in.hosts = hosts })
 }
 
-// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and were never
-// received from.
+// unmetHosts returns the IP addresses, sorted, of nodes whose speakers are missing and have never sent to
+// this one.
 func (e *Engine) unmetHosts(in inbox) (list []netip.Addr) {
 	for _, m := range in.view.Missing {
 		if host, known := in.hosts[m.Node]; known && !e.hasMet(m.Node) {
@@ -45,8 +44,8 @@ func (e *Engine) hasMet(node lb.NodeName) bool {
 	return met
 }
 
-// learnHardware records the hardware addresses that answered for nodes whose speakers are missing
-// and were never received from.
+// learnHardware records the hardware addresses that answered for nodes whose speakers are missing and have
+// never sent to this one.
 func (e *Engine) learnHardware(v *roundView) {
 	v.learned, v.unknown, v.stranger = map[lb.NodeName]segment.Hardware{}, false, false
 	for _, m := range v.in.view.Missing {
@@ -62,7 +61,7 @@ func (e *Engine) learnHardware(v *roundView) {
 	}
 }
 
-// isNode reports whether a hardware address is known to be that of a node.
+// isNode reports whether a hardware address is known to belong to a node.
 func (e *Engine) isNode(v *roundView, hardware []byte) bool {
 	if e.wasNode(hardware) {
 		return true
@@ -75,13 +74,13 @@ func (e *Engine) isNode(v *roundView, hardware []byte) bool {
 	return false
 }
 
-// wasNode reports whether a hardware address was known in the round before as that of a node.
+// wasNode reports whether, in the round before, a hardware address was known to belong to a node.
 func (e *Engine) wasNode(hardware []byte) bool {
 	return slices.ContainsFunc(e.sent.nodes, func(known net.HardwareAddr) bool { return bytes.Equal(known, hardware) })
 }
 
-// isForeign reports whether a hardware address is certainly not that of a node: the segment was asked
-// about all nodes whose hardware addresses are not known.
+// isForeign reports whether a hardware address certainly belongs to no node: the segment was asked about
+// all nodes whose hardware addresses are not known.
 func (e *Engine) isForeign(v *roundView, hardware []byte) bool {
 	if e.isNode(v, hardware) || !v.in.segment.NodesAsked {
 		return false
@@ -92,9 +91,9 @@ func (e *Engine) isForeign(v *roundView, hardware []byte) bool {
 	})
 }
 
-// isPeer reports whether a hardware address is that of a node whose speaker is alive in the view. A
-// restarting one does not count: what its node announces now comes from a process that this speaker has
-// not received from.
+// isPeer reports whether a hardware address belongs to a node whose speaker is alive in the view. A
+// restarting speaker does not count: what its node announces now comes from a process that has not sent to
+// this speaker.
 func (v *roundView) isPeer(hardware net.HardwareAddr) bool {
 	for i := range v.in.view.Peers {
 		if v.in.view.Peers[i].State.Phase != ownership.Restarting && hasHardware(v.in.view.Peers[i].State.Links, hardware) {

@@ -7,7 +7,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// addressChanges is what has changed about wanted addresses since the last round.
+// addressChanges are the changes of wanted addresses since the last round.
 type addressChanges struct {
 	whole  bool // wanted is complete: no other address is wanted any more
 	wanted map[netip.Addr]wantedChange
@@ -25,7 +25,8 @@ func (in *inbox) setWanted(s Snapshot) {
 	in.changeWanted(Change{Snapshot: s})
 }
 
-// changeWanted adds to the changes. Of two changes to one address the later one counts.
+// changeWanted adds a change to the earlier changes. If two changes are about the same address, the later
+// one counts.
 func (in *inbox) changeWanted(c Change) {
 	if in.addresses.wanted == nil {
 		in.addresses.wanted = make(map[netip.Addr]wantedChange, len(c.Addresses)+len(c.Gone))

@@ -181,7 +181,7 @@ func TestNodeThatReceivesNothingStopsAnnouncing(t *testing.T) {
 func givenUpIsolated(ctx context.Context, node, address string) (n int, err error) {
 	log, err := bed.Cluster.Exec(ctx, node, "sh", "-c", "cat /var/log/pods/*_lbstack-speaker-*/*/*.log")
 	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, "owns an address no more") && strings.Contains(line, address) && strings.Contains(line, "solated") {
+		if strings.Contains(line, "does not own an address any more") && strings.Contains(line, address) && strings.Contains(line, "solated") {
 			n++
 		}
 	}

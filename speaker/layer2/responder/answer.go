@@ -6,15 +6,16 @@ import (
 	"github.com/lbstack/lbstack/internal/l2net/packet"
 )
 
-// Each port answers at most answerRate requests a second, and answerBurst at once: a flood must not
-// keep the processor from heartbeats, nor make the node send as many frames. The requests of 1000
-// clients at the same time, after a take-over, fit into the burst.
 const (
-	answerRate  = 2000
+	// answerRate bounds the requests that a port answers in a second. A flood of requests must not keep
+	// the processor from heartbeats, nor make the node send as many frames.
+	answerRate = 2000
+	// answerBurst bounds the requests that a port answers at once. The requests of 1000 clients at the
+	// same time, after a take-over, fit into it.
 	answerBurst = 4000
 )
 
-// servedAddress is what answers for an address depend on.
+// servedAddress is an address for which requests are answered, and where they are answered.
 type servedAddress struct {
 	*addressEntry
 	places []servedLink
@@ -23,7 +24,7 @@ type servedAddress struct {
 // servedLink is a link on which requests for an address are answered.
 type servedLink struct {
 	link string
-	// mac in the answers; zero: that of the link.
+	// mac is the hardware address in the answers; zero: that of the link.
 	mac packet.MAC
 }
 
@@ -58,13 +59,13 @@ func (r *Responder) handleFailure(p *port, err error) {
 		return
 	}
 	p.close()
-	r.log.Error(err, "a link failed; opening it again", "link", p.Name)
+	r.log.Error(err, "a link failed; it is opened again", "link", p.Name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.scheduleReopen()
 }
 
-// answer answers a request if its address is served on the port, and reports whether it did.
+// answer answers a request if its address is served on the port, and reports whether an answer was sent.
 func (r *Responder) answer(p *port, m packet.Message) bool {
 	p.answering.Add(1)
 	defer p.answering.Add(1)
@@ -83,9 +84,9 @@ func (r *Responder) answer(p *port, m packet.Message) bool {
 	return true
 }
 
-// isAnnouncement reports whether a message is the announcement of another node rather than a
-// request. The announcement of a foreign host is answered: old hosts find conflicts by
-// announcing an address.
+// isAnnouncement reports whether a message is an announcement of a node rather than a request.
+// Announcements of foreign hosts do not count, and are answered: old hosts find conflicts by announcing an
+// address.
 func (r *Responder) isAnnouncement(m packet.Message) bool {
 	return m.Claims == m.Asks && r.senderKindOf(m.Sender) != senderForeign
 }
@@ -115,7 +116,7 @@ const (
 )
 
 // senderKindOf returns what the sender with a hardware address is. A message with the zero hardware
-// address, which no host has, is ignored like one of this node.
+// address, which no host has, counts as a message of this node and is ignored.
 func (r *Responder) senderKindOf(mac packet.MAC) senderKind {
 	known := r.macs.Load()
 	switch {
@@ -127,7 +128,7 @@ func (r *Responder) senderKindOf(mac packet.MAC) senderKind {
 	return senderForeign
 }
 
-// findServed returns the service of an address, or nil.
+// findServed returns the entry of an address that this node serves, or nil.
 func (r *Responder) findServed(address netip.Addr) *servedAddress {
 	if !address.IsValid() {
 		return nil

@@ -10,12 +10,12 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// maxWitnesses bounds the witnesses of a link; witnessLifetime is how long a list of witnesses is
-// used.
 const (
-	maxWitnesses    = 256
+	// maxWitnesses bounds the witnesses of a link.
+	maxWitnesses = 256
+	// witnessLifetime is for how long a list of witnesses is used.
 	witnessLifetime = 5 * time.Second
-	// noticeRate is how many requests of hosts for an address are recorded a second on a port.
+	// noticeRate bounds the requests of hosts that are recorded in a second on a port.
 	noticeRate = 20
 )
 
@@ -42,8 +42,8 @@ func (r *Responder) SetQuestions(q *layer2.Questions) {
 	}
 }
 
-// updateQuestions passes the current questions to the machine, and makes the ports receive the
-// answers. The caller holds the lock.
+// updateQuestions passes the current questions to the machine, and lets the ports receive the answers. The
+// caller holds the lock.
 func (r *Responder) updateQuestions(now time.Time) {
 	a := &r.asker
 	if a.about == nil {
@@ -102,7 +102,7 @@ func (r *Responder) askOnce(now time.Time) (more bool) {
 	return true
 }
 
-// sendQuestion sends a probe on a link, and reports whether it did. The caller holds the lock.
+// sendQuestion sends a probe on a link, and reports whether the probe was sent. The caller holds the lock.
 func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	p := r.ports[portKey{link: probe.Link, v6: probe.Address.Is6()}]
 	if p == nil || p.closed.Load() || !r.mayAnswer() {
@@ -116,7 +116,7 @@ func (r *Responder) sendQuestion(probe segment.Probe) bool {
 	return true
 }
 
-// reportAnswer reports to the machine an address that another host claimed.
+// reportAnswer reports to the machine that another host claimed an address.
 func (r *Responder) reportAnswer(p *port, m packet.Message) {
 	if r.senderKindOf(m.Sender) == senderSelf {
 		return
@@ -126,9 +126,9 @@ func (r *Responder) reportAnswer(p *port, m packet.Message) {
 	r.asker.machine.NoteAnswer(time.Now(), p.Name, m.Claims, segment.Hardware(m.Sender))
 }
 
-// reportRequest reports to the machine a host that requested an address, at most noticeRate times a
-// second on a port. Requests of nodes of the cluster do not count as a sign that this node receives
-// from the segment: the node that announces the address may be one that sends and does not receive.
+// reportRequest reports to the machine that a host requested an address, at most noticeRate times a second
+// on a port. Requests of nodes of the cluster do not count as a sign that this node receives from the
+// segment: the requested address may belong to a node that sends and does not receive.
 func (r *Responder) reportRequest(p *port, m packet.Message) {
 	if r.senderKindOf(m.Sender) != senderForeign || !p.notices.Allow() {
 		return
@@ -140,9 +140,9 @@ func (r *Responder) reportRequest(p *port, m packet.Message) {
 	}
 }
 
-// questionAddresses returns the addresses whose messages a port has to receive because of the
-// questions: answers about the addresses that are asked about, and requests for Questions.Awaited.
-// The caller holds the lock.
+// questionAddresses returns the addresses about which a port has to receive messages because of the
+// questions: the addresses that are asked about, witnesses, nodes, hosts that sent requests, and
+// Questions.Awaited. The caller holds the lock.
 func (r *Responder) questionAddresses(p *port) (list []netip.Addr) {
 	if r.asker.about == nil {
 		return nil

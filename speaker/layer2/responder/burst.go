@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// burstTimes are the times after a take-over at which the address is announced: at once; again
-// soon, because one frame may be lost; and then spread over seconds, because Linux ignores an
-// update within a second of the last one (neigh locktime) and switches may still be learning.
+// burstTimes are the times after a take-over at which the address is announced: at once; again soon,
+// because a frame may be lost; and then spread over seconds, because Linux ignores an update within a
+// second of the last update (neigh locktime) and switches may still be learning.
 var burstTimes = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond, 2200 * time.Millisecond, 5 * time.Second}
 
 const (
@@ -21,23 +21,23 @@ const (
 	refreshGroup = 25
 )
 
-// entryTurn is one burst, or one series of probes, of an address. It is over when entry.turn is no
-// longer its number.
+// entryTurn is one burst, or one series of probes, of an address. It is over when addressEntry.turn differs
+// from number.
 type entryTurn struct {
 	*addressEntry
 	number uint64
 }
 
-// burst is a series of announcements of addresses on the port only, or on all ports if only is
-// nil.
+// burst is a series of announcements of addresses. It uses the port in the field only, or all ports if that
+// field is nil.
 type burst struct {
 	start time.Time
 	turns []entryTurn
 	only  *port
 }
 
-// beginBurst prepares a burst, which the caller has to run. The caller holds the lock. A
-// burst on all ports ends an earlier one of the same address.
+// beginBurst prepares a burst, which the caller has to run. The caller holds the lock. A burst on all ports
+// ends an earlier burst of the same address.
 func (r *Responder) beginBurst(entries []*addressEntry, only *port) *burst {
 	slices.SortFunc(entries, lastMovedFirst)
 	b := &burst{start: time.Now(), only: only}
@@ -137,7 +137,7 @@ func (r *Responder) portsOf(e *addressEntry) []*port {
 	return ports
 }
 
-// announceAgain begins bursts for addresses, at the rate of refreshes.
+// announceAgain begins bursts for addresses, at the rate Timing.RefreshRate.
 func (r *Responder) announceAgain(entries []*addressEntry) {
 	for some := range slices.Chunk(r.sortedAnnounced(entries), refreshGroup) {
 		if r.refresh.WaitN(r.ctx, len(some)) != nil {
@@ -150,7 +150,7 @@ func (r *Responder) announceAgain(entries []*addressEntry) {
 	}
 }
 
-// sortedAnnounced returns the entries that are announced, those that moved last first.
+// sortedAnnounced returns the entries that are announced. The entries that moved last come first.
 func (r *Responder) sortedAnnounced(entries []*addressEntry) []*addressEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,34 +11,38 @@ import (
 )
 
 const (
-	// MaxConflicts is how many conflicts are reported.
+	// MaxConflicts bounds the conflicts that are reported.
 	MaxConflicts = 256
-	// quietChecks is how many checks in a row a foreign host must leave unanswered
-	// before its address is announced: it may have been restarting.
+	// quietChecks is how many checks in a row a foreign host must leave unanswered before its address is
+	// announced: a silent host may only be restarting.
 	quietChecks = 2
-	// renoteInterval is the least time between two reports of other hardware addresses that
-	// use one address.
+	// renoteInterval is the least time between two reports of a conflict that differ only in the hardware
+	// address or the link.
 	renoteInterval = time.Minute
-	// rivalInterval is the least time between two reports that another node announces an address,
-	// and between two reports that a host which is no node announces it.
+	// rivalInterval is the least time between two reports that another node announces an address. It is
+	// also the least time between two reports that a foreign host announces the address.
 	rivalInterval = 20 * time.Millisecond
-	// strangerRate is how many announcements of hosts that are no node are reported a second on a
-	// port, strangerBurst how many at once: for each the engine decides anew, and any host can
-	// send them for any number of addresses. Two nodes that have never met, and announce the same
-	// addresses when they are joined, find that out about a thousand at once.
-	strangerRate, strangerBurst = 100, 1000
+	// strangerRate bounds how many announcements of foreign hosts are reported in a second on a port. Each
+	// report leads to a new decision of the engine, and any host can send announcements of any number of
+	// addresses.
+	strangerRate = 100
+	// strangerBurst bounds the reports at once. When the networks of two nodes that have never met are
+	// joined, the nodes find a thousand conflicts at once.
+	strangerBurst = 1000
 	// maxRetries is how often an address is probed again because another host probed for it too.
 	maxRetries = 3
-	// maxReturnedProbes is how many of the addresses that this speaker covers are probed in a tick.
+	// maxReturnedProbes bounds the addresses that are probed in a tick because this speaker covers them.
 	maxReturnedProbes = 100
-	// An address that this speaker covers is probed in each tick for eagerTime, and then every
-	// slowInterval, until its node answers.
-	eagerTime, slowInterval = 10 * time.Second, 30 * time.Second
-	// tickInterval is the interval of checkAll, unless timing.Check is shorter than four of them.
+	// eagerTime is for how long an address that this speaker covers is probed in each tick, unless its node
+	// answers earlier.
+	eagerTime = 10 * time.Second
+	// slowInterval is the time between two later probes.
+	slowInterval = 30 * time.Second
+	// tickInterval is the time between two calls of checkAll, unless a quarter of timing.Check is shorter.
 	tickInterval = time.Second
 )
 
-// receiveMessage records what a message shows of addresses that this node owns.
+// receiveMessage records what a message shows about the addresses that this node serves or asks about.
 func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	if r.asking.Load() {
 		if m.Claims.IsValid() {
@@ -61,12 +65,12 @@ func (r *Responder) receiveMessage(p *port, m packet.Message) {
 	}
 }
 
-// receiveProbe records that another host probes for an address that is probed here. A probe is
-// no use of the address: scanners and switches that track devices send them all the time.
-// RFC 5227 section 2.1.1 and RFC 4862 section 5.4.3 require a host that receives another's probe
-// to choose another address, which a speaker cannot: it probes again, maxRetries times, so that
-// the other host can finish its own probes and claim the address. An address in phase held is
-// held because of a claim; probes do not prolong that.
+// receiveProbe records that another host probes for an address that is probed here. A probe is no use of
+// the address: scanners and switches that track devices send them all the time. RFC 5227 section 2.1.1 and
+// RFC 4862 section 5.4.3 require a host that receives another's probe to choose another address. A speaker
+// cannot do that. It probes again, up to maxRetries times, so that the other host can finish its own probes
+// and claim the address. An address in phaseHeld is held because of a claim, and probes do not prolong
+// that.
 func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	if r.senderKindOf(sender) != senderForeign {
 		return
@@ -78,7 +82,7 @@ func (r *Responder) receiveProbe(p *port, e *addressEntry, sender packet.MAC) {
 	}
 	e.rival = true
 	if e.retries == 0 {
-		r.log.Info("another host probes for an address that comes into use", "address", e.address, "link", p.Name, "hardwareAddress", sender.String())
+		r.log.Info("another host probes for an address that this node is about to announce; this node probes again first", "address", e.address, "link", p.Name, "hardwareAddress", sender.String())
 	}
 }
 
@@ -114,10 +118,10 @@ func (r *Responder) reportRival(p *port, e *addressEntry, sender packet.MAC, las
 	}
 }
 
-// receiveFromNode records that another node of the cluster claims the address too. The claim may
-// come from the next owner, before the mesh reports that it owns the address, from a speaker that
-// this one receives nothing from, or from the kernel of a node: see rivalClaims. If this node still
-// owns the address after timing.Settle, it announces the address again.
+// receiveFromNode records that another node of the cluster claims the address too. The claim may come from
+// the next owner, whose claim in the mesh has not arrived yet, from a speaker whose messages do not arrive,
+// or from the kernel of a node: see rivalClaims. If this node still owns the address after timing.Settle,
+// it announces the address again.
 func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +133,7 @@ func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC)
 		e.claims.add(now, p.Name, sender)
 	}
 	if e.phase != phaseAnnounced {
-		return // conclude reads e.claims
+		return // concludeProbes uses e.claims
 	}
 	r.metrics.Duplicates.Inc()
 	r.reportRival(p, e, sender, &e.rivaled)
@@ -146,7 +150,7 @@ func (r *Responder) receiveFromNode(p *port, e *addressEntry, sender packet.MAC)
 	})
 }
 
-// receiveReturned reports that the node which this speaker covers for announces the address again, or
+// receiveReturned reports that the node for which this speaker covers announces the address again, or
 // answers for it. An answer that another speaker sends on behalf of that node does not count.
 func (r *Responder) receiveReturned(p *port, e *addressEntry, m packet.Message) {
 	r.mu.Lock()
@@ -232,9 +236,9 @@ func (r *Responder) noteConflict(e *addressEntry, next layer2.Conflict) {
 	}
 }
 
-// defend announces an address once more, unless it did so within timing.Defend: RFC 5227 section
-// 2.4 (c) forbids to answer each claim, since two hosts that both insist would flood the
-// network. The caller holds the lock.
+// defend announces an address once more, unless it did so within timing.Defend. RFC 5227 section 2.4 (c)
+// forbids an answer to each claim, since two hosts that both insist would flood the network. The caller
+// holds the lock.
 func (r *Responder) defend(p *port, e *addressEntry, now time.Time) {
 	if now.Sub(e.defended) < r.timing.Defend {
 		return
@@ -294,9 +298,9 @@ func (r *Responder) requestReport() {
 	}
 }
 
-// keepReporting calls options.Conflicts and options.Unserved when the conflicts, or the addresses
-// without a link to announce them on, have changed. It has a goroutine of its own, because these
-// functions may call the responder: a caller that holds its lock would wait for ever.
+// keepReporting calls options.Conflicts when the conflicts have changed, and options.Unserved when the
+// unserved links have changed. It has a goroutine of its own, because these functions may call the
+// responder: a caller that holds the lock of the responder would wait for ever.
 func (r *Responder) keepReporting() {
 	var last []layer2.Conflict
 	var without []layer2.UnservedLink

@@ -8,20 +8,19 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the
-// control plane or of keepalived, a second address, or the address of a Service with kube-proxy in
-// IPVS mode without strictARP. Its answers look like those of the speaker of that node, which may
-// have the address next, or had it before. They come from the kernel if the speaker of the node is
-// in the mesh and does not claim the address, and if they continue for longer than a hand-over
-// takes.
+// The kernel of a node answers for an address that one of its interfaces has: a virtual IP of the control
+// plane or of keepalived, a second address, or the address of a Service with kube-proxy in IPVS mode
+// without strictARP. The node's speaker would send the same answer, and it may own the address next, or may
+// have owned it before. Answers come from the kernel if the speaker of the node is in the mesh and does not
+// claim the address, and if they continue for longer than a hand-over takes.
 
 // rivalClaims are the messages in which other nodes claimed an address that this node has; the zero
 // value: none.
 type rivalClaims struct {
-	sender      packet.MAC // of the last one
-	link        string     // on which the last one arrived
+	sender      packet.MAC // of the last message
+	link        string     // on which the last message arrived
 	first, last time.Time
-	asked       time.Time // when the address was probed last because of them; zero: not yet
+	asked       time.Time // when the address was probed last because of these messages; zero: not yet
 }
 
 func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
@@ -34,9 +33,9 @@ func (c *rivalClaims) add(now time.Time, link string, sender packet.MAC) {
 // outlastHandOver reports whether claims arrived for longer than a hand-over takes.
 func (c *rivalClaims) outlastHandOver(t *Timing) bool { return c.last.Sub(c.first) >= t.HandOver }
 
-// due reports whether the address has to be probed because of the claims, or the claims are over.
-// Until the claims outlast a hand-over, one probe without an answer ends them. After that only silence
-// for t.Forget does, since frames may get lost.
+// due reports whether the address has to be probed because of the claims (probe), and whether the claims
+// are over (over). Before the claims outlast a hand-over, one probe without an answer ends them. After that
+// only silence for t.Forget ends them, since frames may get lost.
 func (c *rivalClaims) due(now time.Time, t *Timing) (probe, over bool) {
 	switch {
 	case c.last.IsZero():
@@ -49,8 +48,9 @@ func (c *rivalClaims) due(now time.Time, t *Timing) (probe, over bool) {
 	return false, now.Sub(c.asked) >= t.HandOver
 }
 
-// kernelConflict returns a conflict with the node whose kernel has an address: this one, or that of the
-// last claim. The caller holds the lock.
+// kernelConflict returns a conflict with the node whose kernel has an address: this node, or the node that
+// sent the last claim. It returns false if no kernel is known to have the address. The caller holds the
+// lock.
 func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool) {
 	c = layer2.Conflict{Address: e.address, Interface: e.claims.link, Hardware: e.claims.sender.Hardware()}
 	l, here := r.local[e.address]
@@ -66,11 +66,11 @@ func (r *Responder) kernelConflict(e *addressEntry) (c layer2.Conflict, is bool)
 	return c, is
 }
 
-// noteKernel records, at the end of probes, that the kernel of a node has the address, and reports
-// whether the address is held because of that. It is held, that is, not announced, only with Enforce.
-// It is announced all the same where a service proxy puts the addresses of all Services on interfaces
-// of all nodes: otherwise nothing would ever be announced, and each node that answers forwards the
-// traffic anyway. The caller holds the lock.
+// noteKernel records, when probes end, that the kernel of a node has the address. It reports whether the
+// address is held, which means not announced, because of that. An address is held only with
+// DetectionEnforce, and only where no service proxy puts the addresses of all Services on interfaces of all
+// nodes. With such a proxy every address would be held for ever, although each node that answers forwards
+// the traffic. The caller holds the lock.
 func (r *Responder) noteKernel(e *addressEntry, now time.Time, proxyBinds func() bool) (holds bool) {
 	c, is := r.kernelConflict(e)
 	if !is || r.detection == layer2.DetectionOff {
@@ -90,8 +90,8 @@ func (r *Responder) noteKernel(e *addressEntry, now time.Time, proxyBinds func()
 // proxyBinds reports whether a service proxy puts the addresses of Services on interfaces.
 func (r *Responder) proxyBinds() bool { return r.options.ProxyBinds != nil && r.options.ProxyBinds() }
 
-// checkKernel probes an announced address that the kernel of a node may have, and records the conflict.
-// The caller holds the lock.
+// checkKernel probes an announced address if the kernel of a node may have it, and records a conflict if
+// the kernel has it. The caller holds the lock.
 func (r *Responder) checkKernel(e *addressEntry, now time.Time) {
 	if r.detection == layer2.DetectionOff || e.covering() {
 		return

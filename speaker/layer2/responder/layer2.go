@@ -27,7 +27,7 @@ type Conn interface {
 	// Read waits for a message; ok is false for a malformed one. After an error the
 	// connection cannot be used any more.
 	Read() (m packet.Message, ok bool, err error)
-	// Answer answers a request: its address is at the hardware address.
+	// Answer answers a request: the requested address is at the given hardware address.
 	Answer(packet.Message, packet.MAC) error
 	// Announce announces to all hosts of the link that the address is here.
 	Announce(netip.Addr) error
@@ -44,23 +44,24 @@ type ListenFunc func(layer2.Link) (Conn, error)
 
 // Options are the options of a responder.
 type Options struct {
-	// ARP and NDP open connections for IPv4 and for IPv6. A family without one is
-	// not served.
-	ARP, NDP ListenFunc
+	// ARP opens connections for IPv4; nil: IPv4 is not served.
+	ARP ListenFunc
+	// NDP opens connections for IPv6; nil: IPv6 is not served.
+	NDP ListenFunc
 	// Metrics to count in.
 	Metrics *Metrics
 	// MayAnswer is called before anything is sent: while it returns false, the responder
 	// sends nothing. A process that stood still must not answer requests that waited in its
 	// sockets meanwhile. It must be cheap; nil: always true.
 	MayAnswer func() bool
-	// Conflicts receives all addresses that other hosts use, in order and at most
-	// MaxConflicts, whenever they change; may be nil.
+	// Conflicts receives all addresses that other hosts use, in order and at most MaxConflicts, whenever
+	// these conflicts change; may be nil.
 	Conflicts func([]layer2.Conflict)
-	// Unserved receives the links and families that cannot be announced on although they
-	// should, in order, whenever they change; may be nil.
+	// Unserved receives the links on which addresses of a family cannot be announced although they should
+	// be, in order, whenever these links change; may be nil.
 	Unserved func([]layer2.UnservedLink)
-	// Segment receives the answers of hosts to the questions of layer2.Announcer.Ask, whenever
-	// they change; may be nil.
+	// Segment receives the answers of hosts to the questions of layer2.Announcer.SetQuestions, whenever the
+	// answers change; may be nil.
 	Segment func(segment.Results)
 	// Witnesses returns other hosts of a link, such as its gateway, which answer as long as
 	// the node receives from the segment; nil: there are none.
@@ -68,13 +69,13 @@ type Options struct {
 	// Rival is called when another host, a node or not, announced an address that this node
 	// announces, with the hardware addresses of both; may be nil. It must not block.
 	Rival func(address netip.Addr, its, own net.HardwareAddr)
-	// Announced is called when a node announced, or answered for, an address that this speaker
-	// serves with layer2.Owned.Returned; may be nil. It must not block.
+	// Announced is called when a node announced, or answered for, an address that this speaker serves with
+	// layer2.Serving.Returned; may be nil. It must not block.
 	Announced func(netip.Addr)
-	// AnswerSource returns the node that has a hardware address. kernel: an answer for the address must
-	// come from the kernel of that node, since its speaker does not have the address. nil: that is
-	// never known. AnswerSource is called with the lock of the responder, and must not call the
-	// responder.
+	// AnswerSource returns the node that has a hardware address. kernel is true if an answer for the
+	// address must come from the kernel of that node, since the node's speaker does not have the address.
+	// If AnswerSource is nil, conflicts with kernels are not found. It is called with the lock of the
+	// responder, and must not call the responder.
 	AnswerSource func(address netip.Addr, hardware net.HardwareAddr) (node lb.NodeName, kernel bool)
 	// ProxyBinds reports whether the service proxy puts the addresses of Services on interfaces
 	// of each node, so that kernels may answer for all of them; nil: it does not.
@@ -96,8 +97,8 @@ type Responder struct {
 	macs     atomic.Pointer[knownMACs]
 
 	asking  atomic.Bool   // the segments are asked
-	pace    *rate.Limiter // of addresses in bursts
-	refresh *rate.Limiter // of addresses that are announced again
+	pace    *rate.Limiter // limits announcements in bursts, and probes
+	refresh *rate.Limiter // limits addresses that are announced again
 	changed chan struct{} // holds one token when there is something to report
 
 	mu        sync.Mutex
@@ -108,12 +109,12 @@ type Responder struct {
 	ports     map[portKey]*port
 	unopened  map[portKey]error // ports that could not be opened, and why
 	reopens   bool              // a timer runs that opens ports again
-	failures  int               // in a row, of ports
-	failedAt  time.Time         // when the last of them was
+	failures  int               // failures of ports in a row
+	failedAt  time.Time         // when a port failed last
 	entries   map[netip.Addr]*addressEntry
 	asker     questionState
-	count     uint64 // of take-overs
-	dropped   uint64 // by ports that are closed
+	count     uint64 // number of take-overs
+	dropped   uint64 // packets that closed ports have dropped
 }
 
 var _ layer2.Announcer = (*Responder)(nil)
@@ -173,8 +174,8 @@ func (r *Responder) rememberMACs() {
 	r.macs.Store(next)
 }
 
-// Repeat implements layer2.Announcer: it announces the addresses again, all if none is given, and
-// begins with those that moved last.
+// Repeat implements layer2.Announcer: it announces the given addresses again, or all if none is given. The
+// addresses that moved last come first.
 func (r *Responder) Repeat(addresses ...netip.Addr) {
 	r.mu.Lock()
 	var again []*addressEntry

@@ -13,11 +13,11 @@ type Metrics struct {
 	Announcements prometheus.Counter
 	// Probes counts probes for foreign hosts, per address, link and repetition.
 	Probes prometheus.Counter
-	// Duplicates counts messages in which another node claimed an address of this one.
+	// Duplicates counts messages in which another node claimed an address of this node.
 	Duplicates prometheus.Counter
 	// Owned is how many addresses the node owns, or answers for.
 	Owned prometheus.Gauge
-	// Conflicts is how many of them a foreign host uses.
+	// Conflicts is how many of these addresses a foreign host uses.
 	Conflicts prometheus.Gauge
 
 	dropped atomic.Pointer[func() float64]
@@ -46,7 +46,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		Announcements: newCounter("announcements_sent_total", "Gratuitous announcements sent."),
 		Probes:        newCounter("probes_sent_total", "Probes sent to find foreign hosts that use an address."),
 		Duplicates:    newCounter("duplicate_owners_total", "How often another node of the cluster announced an address that this node owns."),
-		Owned:         newGauge("owned_addresses", "Addresses that this node owns."),
+		Owned:         newGauge("owned_addresses", "Addresses that this node owns, or answers for on behalf of a restarting node."),
 		Conflicts:     newGauge("conflicts", "Addresses of this node that a foreign host uses."),
 	}
 	registry.MustRegister(

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// entryPhase of an address that this node owns.
+// entryPhase is the phase of an address that this node owns.
 type entryPhase int
 
 const (
@@ -35,11 +35,11 @@ type addressEntry struct {
 
 	phase entryPhase
 	moved uint64 // number of the take-over, counted over all addresses since the start
-	turn  uint64 // grows with each burst and series of probes: earlier ones end then
+	turn  uint64 // grows with each burst and series of probes: those with a lower number are over
 
 	sent     bool      // a probe was sent since the turn began
 	probing  bool      // a series of probes is under way
-	rival    bool      // another host has probed too since the series began
+	rival    bool      // another host has probed for the address too since the series began
 	retries  int       // how often the series began again because of that
 	quiet    int       // checks in a row in which the foreign host was silent
 	check    time.Time // when the next check is due
@@ -55,7 +55,7 @@ type addressEntry struct {
 	claims  rivalClaims // of other nodes
 	proved  bool        // the node that this one covers for has announced the address
 	awaited time.Time   // since when that node should announce it
-	asked   time.Time   // when the address was probed last to find out whether it does
+	asked   time.Time   // when the address was probed last to find out whether that node answers
 }
 
 // covering reports whether this speaker answers on behalf of another node, which owns the address and
@@ -102,7 +102,7 @@ func (r *Responder) SetServed(owned map[netip.Addr]layer2.Serving) {
 	}
 }
 
-// replaceEntries makes the entries match what is owned. Addresses that are lost are silent when it
+// replaceEntries makes the entries match the owned addresses. Addresses that are lost are silent when it
 // returns. The caller holds the lock.
 func (r *Responder) replaceEntries(owned map[netip.Addr]layer2.Serving) pendingWork {
 	w := pendingWork{extend: map[*port][]*addressEntry{}}
@@ -148,7 +148,7 @@ func (r *Responder) addEntry(address netip.Addr, o layer2.Serving, w *pendingWor
 	}
 }
 
-// moveEntry serves an address that stays owned on other interfaces than before.
+// moveEntry serves an address, which stays owned, on a new set of interfaces.
 func (r *Responder) moveEntry(e *addressEntry, o layer2.Serving, w *pendingWork) {
 	before := e.owned.Interfaces
 	e.owned, e.places = o, servedLinksOf(o)

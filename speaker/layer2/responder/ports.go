@@ -15,8 +15,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/layer2"
 )
 
-// reopenBackoff spaces the attempts to open links that failed or could not be opened. After
-// 2*reopen.Last without a failure the waits begin anew.
+// reopenBackoff spaces the attempts to open links that failed or could not be opened. After a time without
+// a failure (twice the longest wait) the waits begin anew.
 var reopenBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // portKey names a port: a link in one family.
@@ -34,8 +34,8 @@ type port struct {
 	closed atomic.Bool
 	// answering is odd while an answer is being sent.
 	answering atomic.Uint64
-	watched   []netip.Addr // by the connection; the lock of the responder guards it
-	// Limiters of the goroutine that listens.
+	watched   []netip.Addr // addresses that the connection watches; the lock of the responder guards them
+	// These limiters belong to the goroutine that reads the port.
 	answers, notices, strangers *rate.Limiter
 }
 
@@ -126,8 +126,8 @@ func (r *Responder) openPort(key portKey, l layer2.Link) {
 	r.beginOn(p)
 }
 
-// noteOpened records why a port could not be opened; nil: it is open, or not wanted any more. It
-// reports whether that differs from before. The caller holds the lock.
+// noteOpened records why a port could not be opened; nil: the port is open, or not wanted any more. It
+// reports whether the reason has changed. The caller holds the lock.
 func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	before, failed := r.unopened[key]
 	switch {
@@ -143,7 +143,7 @@ func (r *Responder) noteOpened(key portKey, err error) (changed bool) {
 	return changed
 }
 
-// unservedLinks returns the links and families that could not be opened.
+// unservedLinks returns the links, by family, that could not be opened.
 func (r *Responder) unservedLinks() (list []layer2.UnservedLink) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,8 +189,8 @@ func (p *port) servesEntry(e *addressEntry) bool {
 	return slices.ContainsFunc(e.places, func(at servedLink) bool { return at.link == p.Name })
 }
 
-// watchAll makes all ports receive messages about the addresses that are served on them. The caller
-// holds the lock.
+// watchAll makes all ports receive messages about the addresses that are served or asked about there. The
+// caller holds the lock.
 func (r *Responder) watchAll() {
 	for _, p := range r.ports {
 		r.watchOn(p)
@@ -218,8 +218,8 @@ func (r *Responder) watchOn(p *port) {
 	}
 }
 
-// scheduleReopen starts a timer, if none runs, to open the ports that failed or could not be opened,
-// later each time. The caller holds the lock.
+// scheduleReopen starts a timer, if none runs, that opens the ports that failed or could not be opened.
+// Each failure makes the wait longer. The caller holds the lock.
 func (r *Responder) scheduleReopen() {
 	if r.reopens {
 		return

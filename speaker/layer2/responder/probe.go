@@ -15,8 +15,8 @@ type probeSeries struct {
 	turns    []entryTurn
 }
 
-// beginProbes begins to probe addresses that are silent: those that no node has announced
-// before, and those that are held. The caller holds the lock.
+// beginProbes begins to probe silent addresses: addresses that no node has announced before, and held
+// addresses. The caller holds the lock.
 func (r *Responder) beginProbes(entries []*addressEntry) {
 	var families [2]probeSeries
 	slices.SortFunc(entries, lastMovedFirst)
@@ -52,8 +52,7 @@ func (r *Responder) runProbes(p probeSeries) {
 	}
 }
 
-// probeOnce sends one probe for each of the addresses, and reports whether the
-// responder still runs.
+// probeOnce sends one probe for each address of the series, and reports whether the responder still runs.
 func (r *Responder) probeOnce(p probeSeries) bool {
 	for some := range slices.Chunk(p.turns, burstChunk) {
 		if r.pace.WaitN(r.ctx, len(some)) != nil {
@@ -97,9 +96,9 @@ func (r *Responder) isCurrentProbe(t entryTurn) bool {
 	return r.entries[t.address] == t.addressEntry && t.turn == t.number && t.probing
 }
 
-// concludeProbes ends series of probes without an answer, and returns a burst of the addresses that
-// can be announced. An address that could not be probed, for lack of a link or because nothing
-// may be sent, is probed again by checkAll.
+// concludeProbes ends a series of probes, and returns a burst of the addresses that can be announced. An
+// address that could not be probed, for lack of a link or because nothing may be sent, is probed again by
+// checkAll.
 func (r *Responder) concludeProbes(p probeSeries) *burst {
 	r.mu.Lock()
 	defer r.mu.Unlock()

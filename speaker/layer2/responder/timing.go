@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// Timing has the intervals of the responder. Tests set shorter ones.
+// Timing has the intervals of the responder. Tests set shorter intervals.
 type Timing struct {
-	// Refresh is the interval at which all addresses are announced again, give or take
-	// RefreshJitter: switches forget a MAC that sends nothing (300 s by default), bursts get
-	// lost, and neighbours may have learned another MAC.
-	Refresh, RefreshJitter time.Duration
-	// RefreshRate is how many addresses a second are announced again, and how many begin a
-	// burst when all are repeated, so that thousands of addresses are not one burst.
+	// Refresh is the interval at which all addresses are announced again: switches forget a MAC that sends
+	// nothing (300 s by default), bursts get lost, and neighbours may have learned another MAC.
+	Refresh time.Duration
+	// RefreshJitter bounds the random time by which an interval is longer or shorter than Refresh.
+	RefreshJitter time.Duration
+	// RefreshRate bounds the addresses that are announced again in a second, and the addresses that begin a
+	// burst in a second when all are repeated. So thousands of addresses are not one burst.
 	RefreshRate int
-	// BurstRate is how many addresses a second are announced in bursts; each is two
+	// BurstRate bounds the addresses that are announced in bursts in a second. An announcement is two
 	// frames on each link.
 	BurstRate int
 	// Check is the interval at which an address that a foreign host has is probed again.
@@ -25,10 +26,11 @@ type Timing struct {
 	// Defend is the least time between two announcements of an address against a
 	// foreign host (RFC 5227 section 2.4: DEFEND_INTERVAL).
 	Defend time.Duration
-	// Settle is how long another node of the cluster that claims an address too has to give it up
-	// before this node announces the address again. Contest is the least time between two such
-	// announcements.
-	Settle, Contest time.Duration
+	// Settle is how long another node of the cluster that claims an address too has to give it up. After
+	// that this node announces the address again.
+	Settle time.Duration
+	// Contest is the least time between two such announcements.
+	Contest time.Duration
 	// HandOver is an upper bound of the time for which two nodes claim an address while it
 	// moves from one to the other.
 	HandOver time.Duration
@@ -48,8 +50,8 @@ func (t Timing) refreshWait() time.Duration {
 	return t.Refresh - t.RefreshJitter + rand.N(2*t.RefreshJitter+1)
 }
 
-// probeSchedule has the times at which probes are sent, and end, the time until which no answer must
-// come if no host has the address. All count from the beginning of the series.
+// probeSchedule has the times at which probes are sent, counted from the beginning of the series. If no
+// answer arrives until end, no host has the address.
 type probeSchedule struct {
 	probes []time.Duration
 	end    time.Duration
@@ -66,9 +68,9 @@ func probeScheduleOf(address netip.Addr) probeSchedule {
 	return probeSchedule{probes: []time.Duration{0, 200 * ms}, end: 500 * ms}
 }
 
-// An address for which another host probed too is probed again after retryWait, and up to as much
-// again at random, so that two hosts do not stay in step (PROBE_MIN and PROBE_MAX of RFC 5227 section
-// 2.1.1, shortened as well).
+// retryWait is the wait before an address is probed again because another host probed for it too. A random
+// time of up to the same length is added, so that two hosts do not stay in step (PROBE_MIN and PROBE_MAX of
+// RFC 5227 section 2.1.1, shortened too).
 const retryWait = 500 * time.Millisecond
 
 // probeJitter bounds the random wait before a series of probes: hosts that started together

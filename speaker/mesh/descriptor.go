@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is a file descriptor that is not used any more once it is closed.
+// descriptor is a file descriptor. Its methods fail once it is closed.
 type descriptor struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -78,15 +78,15 @@ func newEpoll() (*descriptor, error) {
 }
 
 // newPolled takes over a descriptor that must be registered with the poller of the Go runtime. It fails
-// if that is not possible, such as when fs.epoll.max_user_watches is used up: a read would not wait
-// then.
+// if that is not possible, such as when fs.epoll.max_user_watches is used up: otherwise a read would not
+// wait.
 func newPolled(fd int, name string) (*descriptor, error) {
 	d, err := newDescriptor(fd, name)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.file.SetReadDeadline(time.Time{}); err != nil {
-		return nil, errors.Join(fmt.Errorf("having the poller of the Go runtime wait for it: %w", err), d.close())
+		return nil, errors.Join(fmt.Errorf("registering the %s descriptor with the poller of the Go runtime: %w", name, err), d.close())
 	}
 	return d, nil
 }
@@ -105,7 +105,7 @@ func newTimer() (kernelTimer, error) {
 
 // wait waits for a time. It returns false once the timer is closed.
 func (t kernelTimer) wait(d time.Duration) bool {
-	spec := &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(1, d)))} // zero would stop it
+	spec := &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(1, d)))} // zero would stop the timer
 	set := func(fd uintptr) error { return unix.TimerfdSettime(int(fd), 0, spec, nil) }
 	return t.use(set) == nil && t.raw.Read(clearExpired) == nil
 }

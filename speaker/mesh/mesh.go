@@ -1,6 +1,6 @@
-// Package mesh connects a speaker with the others: one UDP socket, a clock, and the machines
-// of internal/mesh (who is alive, what each publishes) and internal/mesh/session (keys,
-// authentication). It decides nothing itself.
+// Package mesh connects a speaker with the other speakers. It has one UDP socket and a clock, and runs the
+// machines of internal/mesh (which speakers are alive, and what each publishes) and of
+// internal/mesh/session (keys and authentication). It decides nothing itself.
 package mesh
 
 import (
@@ -25,14 +25,14 @@ import (
 type Config struct {
 	// Node is this node's name, unique in the cluster.
 	Node lb.NodeName
-	// Address is what to listen on and to send from, UDP; peers listen on the same port.
+	// Address is the UDP address to listen on and to send from. Peers listen on the same port.
 	Address netip.AddrPort
-	// Keys are those that all speakers share, the newest first. SetKeys replaces them.
+	// Keys are the keys that all speakers share, the newest first. SetKeys replaces the keys.
 	Keys []session.Key
 	// Profile is how soon the death of a speaker is detected.
 	Profile Profile
-	// View is called with what is known of the others, after each change. A lock of the Mesh is
-	// held: it must not block, nor call the Mesh.
+	// View is called with what is known of the other speakers, after each change. A lock of the Mesh is
+	// held meanwhile: View must not block, nor call the Mesh.
 	View func(machine.View)
 	// Log never contains a key.
 	Log logr.Logger
@@ -61,7 +61,7 @@ type Mesh struct {
 func Start(config Config) (*Mesh, error) {
 	timing, known := timings[config.Profile]
 	if !known {
-		return nil, fmt.Errorf("%q is not a profile of failure detection: use one of %q", config.Profile, Profiles())
+		return nil, fmt.Errorf("%q is not a profile of failure detection: use %s, %s or %s", config.Profile, ProfileDefault, ProfileFast, ProfileRelaxed)
 	}
 	m := &Mesh{config: config}
 	m.runner = newRunner(config.Node, timing, randomInstance(), randomBytes, m.send, config.View)
@@ -70,7 +70,7 @@ func Start(config Config) (*Mesh, error) {
 	m.SetKeys(config.Keys)
 	var err error
 	if m.socket, err = openSocket(config.Address, m.receiveDatagram); err != nil {
-		return nil, fmt.Errorf("listening on %s, UDP: %w", config.Address, err)
+		return nil, fmt.Errorf("listening on UDP address %s: %w", config.Address, err)
 	}
 	if m.timer, err = newTimer(); err != nil {
 		return nil, errors.Join(fmt.Errorf("making the timer of heartbeats: %w", err), m.socket.close())
@@ -84,7 +84,7 @@ func Start(config Config) (*Mesh, error) {
 	return m, nil
 }
 
-// Stop ends the mesh at once. All that the others should receive must be published before.
+// Stop ends the mesh at once. The caller must have published before what the other speakers should receive.
 func (m *Mesh) Stop() error {
 	m.cancel()
 	err := errors.Join(m.socket.close(), m.timer.close())
@@ -96,7 +96,7 @@ func (m *Mesh) Stop() error {
 }
 
 // SetPeers sets which other speakers are expected, and their addresses. Speakers that are alive and not
-// expected stay until they are lost.
+// expected stay until no messages of them arrive any more.
 func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.join.Lock()
 	defer m.join.Unlock()
@@ -118,7 +118,7 @@ func (m *Mesh) SetPeers(peers map[lb.NodeName]netip.Addr) {
 	m.hosts, m.nodes = hosts, from
 	m.mu.Unlock()
 	if err := m.socket.setPeers(from); err != nil {
-		m.config.Log.Error(err, "setting from which speakers datagrams are accepted")
+		m.config.Log.Error(err, "the filter for datagrams of other speakers was not updated: datagrams of new speakers may be dropped")
 	}
 	nodes := slices.Sorted(maps.Keys(peers))
 	m.withMachine(func(now time.Time) []machine.Outgoing { m.machine.SetPeers(now, nodes); return nil })

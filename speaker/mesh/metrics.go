@@ -16,7 +16,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		messagesSent:     counter("messages_sent_total", "Messages sent to other speakers."),
 		messagesReceived: counter("messages_received_total", "Messages received from other speakers."),
 		messagesRefused:  counter("messages_refused_total", "Datagrams from the addresses of other speakers that were refused: replayed, of another process, of another key, or malformed."),
-		stalls:           counter("stalls_total", "How often this process stood still, and asked the others what they own before it answered again."),
+		stalls:           counter("stalls_total", "How often this process stood still, and asked the other speakers for their state before it answered again."),
 	}
 	registry.MustRegister(m.messagesSent, m.messagesReceived, m.messagesRefused, m.stalls)
 	return m

@@ -16,9 +16,9 @@ import (
 // maxUnanswered is the number of probes in a row without an answer after which a node counts as dead.
 const maxUnanswered = 3
 
-// probe probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats,
-// but its node goes on forwarding as long as its kernel answers. A kernel refuses a TCP
-// connection to the port of the mesh, on which no process listens; a dead one does not answer.
+// probe probes the kernels of nodes whose speakers restart. Such a speaker sends no heartbeats, but its
+// node goes on forwarding as long as its kernel answers. A kernel refuses a TCP connection to the port of
+// the mesh, on which no process listens. The kernel of a dead node does not answer.
 func (m *Mesh) probe(ctx context.Context) {
 	for {
 		select {
@@ -89,7 +89,7 @@ func (m *Mesh) probeAll(ctx context.Context, nodes []lb.NodeName) map[lb.NodeNam
 	return answers
 }
 
-// kernelAnswers reports whether a kernel refuses a connection or accepts it.
+// kernelAnswers reports whether the kernel at an address answers: it refuses a connection, or accepts it.
 func (m *Mesh) kernelAnswers(ctx context.Context, to netip.AddrPort) bool {
 	dialer := net.Dialer{Timeout: m.timing.Timeout / 2, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(m.config.Address.Addr(), 0))}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())

@@ -18,8 +18,9 @@ const (
 	ProfileFast    Profile = "fast"
 )
 
-// timings are those of the heartbeats. A death is detected after the timeout less up to one interval, plus some
-// milliseconds until another watcher confirms it.
+// timings has the interval and the timeout of heartbeats in each profile. The time from a death to its
+// detection is the timeout, less up to one interval, plus some milliseconds until another watcher confirms
+// the death.
 var timings = map[Profile]machine.Timing{
 	ProfileRelaxed: {Interval: 300 * time.Millisecond, Timeout: 1200 * time.Millisecond},
 	ProfileDefault: {Interval: 90 * time.Millisecond, Timeout: 300 * time.Millisecond},

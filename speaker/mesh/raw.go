@@ -12,7 +12,7 @@ import (
 // that goes through the scheduler while the process is idle, the runtime wakes up a thread (sysmon),
 // which then polls for a while (decision 0050).
 
-// receiveFrom receives a datagram on a UDP socket, or fails with EAGAIN if there is none. One that
+// receiveFrom receives a datagram on a UDP socket, or fails with EAGAIN if there is none. A datagram that
 // is longer than the buffer is truncated.
 func receiveFrom(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) {
 	var source unix.RawSockaddrInet6 // large enough for an IPv4 address as well
@@ -28,7 +28,8 @@ func receiveFrom(fd uintptr, buffer []byte) (n int, from netip.Addr, err error) 
 	return int(r), netip.AddrFrom16(source.Addr).Unmap(), nil
 }
 
-// sendTo sends a datagram on a UDP socket, to an address of its family, or fails if that would block.
+// sendTo sends a datagram on a UDP socket to an address of the socket's family. It fails if it would have
+// to wait.
 func sendTo(fd uintptr, datagram []byte, to netip.AddrPort) error {
 	target := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.Addr().As16()}
 	size := unsafe.Sizeof(target)
@@ -53,7 +54,7 @@ func forgetEvents(epoll uintptr) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
 }
 
-// clearExpired reports whether a timerfd has expired, and clears that.
+// clearExpired reports whether a timerfd has expired, and resets that state.
 func clearExpired(timer uintptr) bool {
 	var times uint64
 	n, _, _ := unix.RawSyscall(unix.SYS_READ, timer, uintptr(unsafe.Pointer(&times)), unsafe.Sizeof(times))

@@ -24,7 +24,7 @@ type runner struct {
 	// sendGreeting sends the first datagram of a handshake to a peer, which may be dead.
 	sendGreeting func(to lb.NodeName, datagram []byte)
 	view         func(machine.View)
-	// hold makes arriving datagrams wait, or ends that; nil: they never wait.
+	// hold sets whether arriving datagrams wait; nil: they never wait.
 	hold    func(is bool)
 	metrics *Metrics // nil: nothing is counted
 	// address is what this speaker sends from; invalid: it is not known, as in some tests.
@@ -34,12 +34,12 @@ type runner struct {
 	machine  *machine.Machine
 	sessions *session.Table
 	viewed   uint64 // version of the view that was passed on last
-	members  uint64 // Members of the machine when the sessions got its peers
+	members  uint64 // MembersVersion of the machine when its peers were passed to the sessions
 	since    uint64 // views from this version on are newer than the last stall
 	received wire.Message
 	encoded  []byte
-	onLink   bool          // addresses were announced on the link of the mesh once: see isSilent
-	lastSent *wire.Message // the message that encoded is of
+	onLink   bool          // addresses were once announced on the link of the mesh: see isSilent
+	lastSent *wire.Message // the message that is encoded in the field encoded
 
 	probes  chan struct{}        // has a token when there are kernels to be probed
 	alive   atomic.Int64         // when this process ran last, by clock
@@ -159,7 +159,7 @@ func (r *runner) greet(now time.Time) {
 	}
 }
 
-// Peers returns the speakers that there should be, and those that are alive.
+// Peers returns the nodes whose speakers should be there or are alive.
 func (r *runner) Peers() []lb.NodeName {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,10 +174,10 @@ func (r *runner) Publish(s wire.State) {
 	})
 }
 
-// isSilent reports whether this speaker answers for no address on the link of the mesh, which its
-// datagrams use: it is isolated, or it does not announce on that link any more, such as because no host
-// answers there. Then it takes no address there from a speaker that it does not receive from, and that
-// speaker need not give up any.
+// isSilent reports whether this speaker answers for no address on the link of the mesh, which its datagrams
+// use. It is isolated, or it has ceased to announce on that link, for example because no host answers
+// there. On that link a silent speaker takes no address from a speaker from which it receives nothing, so
+// that speaker need not give up any address.
 func (r *runner) isSilent(s wire.State) bool {
 	on := slices.ContainsFunc(s.Links, func(l wire.Link) bool {
 		return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Contains(r.address) })
@@ -186,8 +186,8 @@ func (r *runner) isSilent(s wire.State) bool {
 	return s.Phase == ownership.Isolated || r.onLink && !on
 }
 
-// Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once
-// it has acted on what the others have published since.
+// Acted implements layer2.Mesh. A speaker that stood still may answer for its addresses again once it has
+// acted on what the other speakers have published since.
 func (r *runner) Acted(v machine.View) {
 	r.withMachine(func(now time.Time) []machine.Outgoing {
 		if v.Checked && v.Version >= r.since {
@@ -197,7 +197,7 @@ func (r *runner) Acted(v machine.View) {
 	})
 }
 
-// WaitAcknowledged waits until all others have acted on what this speaker published last, or the
+// WaitAcknowledged waits until all other speakers have acted on what this speaker published last, or the
 // context ends.
 func (r *runner) WaitAcknowledged(ctx context.Context) {
 	poll := time.NewTicker(r.timing.Interval / 8)
@@ -217,15 +217,16 @@ func (r *runner) WaitAcknowledged(ctx context.Context) {
 	}
 }
 
-// gatherTime is for how long arriving datagrams wait after this speaker has sent its heartbeats: others
-// send theirs at the same moment, apart from the difference of clocks and the delay of the network.
+// gatherTime is for how long arriving datagrams wait after this speaker has sent its heartbeats: other
+// speakers send their heartbeats at the same moment, apart from the difference of clocks and the delay of
+// the network.
 const gatherTime = 2 * time.Millisecond
 
-// keepRunning does what is due for the machine and the sessions. It detects that this process stood
-// still, such as when its processor was taken away or its machine moved, and then asks the others for
+// keepRunning does what is due for the machine and the sessions. It detects that this process stood still,
+// such as when its processor was taken away or its machine moved, and then asks the other speakers for
 // their states anew. After each heartbeat it makes arriving datagrams wait for a moment, so that the
-// heartbeats of others wake up the process only once. While a peer is suspected it does not. It ends
-// when wait, which waits for a time, returns false.
+// heartbeats of other speakers wake up the process only once. While a peer is suspected, datagrams do not
+// wait. keepRunning ends when wait returns false.
 func (r *runner) keepRunning(wait func(time.Duration) bool) {
 	r.alive.Store(int64(r.clock()))
 	for due := time.Duration(0); wait(due); {
@@ -271,13 +272,13 @@ func (r *runner) tick() (next time.Time, calm bool) {
 	return next, calm
 }
 
-// maxStall is how long this process may stand still before it has to ask the others again: well
-// below the timeout, after which they may have taken its addresses.
+// maxStall returns how long this process may stand still before it has to ask the other speakers for their
+// states: well below the timeout, after which they may have taken its addresses.
 func (r *runner) maxStall() time.Duration { return r.timing.Timeout / 2 }
 
-// recheck asks the others for their states anew. stalled and since change under one lock: otherwise
-// Acted could take a view from before the stall for a newer one. Until pass sets alive, stoodStill is
-// true, so that MayAnswer is false even before stalled is set.
+// recheck asks the other speakers for their states anew. The fields stalled and since change under the same
+// lock: otherwise Acted could mistake a view from before the stall for a newer view. Until runPass sets
+// alive, stoodStill returns true, so that MayAnswer returns false even before stalled is set.
 func (r *runner) recheck(stood time.Duration) {
 	r.withMachine(func(now time.Time) []machine.Outgoing {
 		sends := r.machine.Recheck(now, stood)
@@ -293,7 +294,7 @@ func (r *runner) sinceLastPass() time.Duration { return r.clock() - time.Duratio
 
 func (r *runner) stoodStill() bool { return r.sinceLastPass() > r.maxStall() }
 
-// MayAnswer reports whether this speaker may answer for its addresses. After this process stood still
-// it may not, until the others have answered and it has acted on their answers. MayAnswer is safe for
-// concurrent use.
+// MayAnswer reports whether this speaker may answer for its addresses. After this process stood still, it
+// may not answer until the other speakers have sent their states and it has acted on them. MayAnswer is
+// safe for concurrent use.
 func (r *runner) MayAnswer() bool { return !r.stalled.Load() && !r.stoodStill() }

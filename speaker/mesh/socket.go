@@ -12,17 +12,17 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/session"
 )
 
-// receiveBuffer is the receive buffer that is requested of the kernel, in bytes: enough for the
-// answers of a thousand speakers that are greeted at once. net.core.rmem_max often allows less.
+// receiveBuffer is the size of the receive buffer that the kernel is asked for, in bytes. It has room for
+// the answers of a thousand speakers that are greeted at once. net.core.rmem_max often allows less.
 const receiveBuffer = 2 << 20
 
-// socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all
-// others before they take room in the buffer.
+// socket is the UDP socket of the mesh. It reads only datagrams of peers: the kernel drops all other
+// datagrams before they take room in the buffer.
 //
 // The sockets are not registered with the poller of the Go runtime, since the poller would wake up the
-// process for each datagram that arrives, and again when the memory of each datagram that was sent
-// becomes free. Only arrivals is registered: it wakes up the process only for datagrams that arrive
-// while hold is off.
+// process for each datagram that arrives, and again when the memory of each datagram that was sent becomes
+// free. Only arrivals is registered: it wakes up the process only for datagrams that arrive while they are
+// not held (see setHeld).
 type socket struct {
 	peers sources
 	udp   *descriptor
@@ -35,7 +35,7 @@ type socket struct {
 	take     func(from netip.Addr, datagram []byte)
 }
 
-// openSocket opens the socket. take must not keep the datagram.
+// openSocket opens the socket. take is called with each datagram, and must not retain it.
 func openSocket(address netip.AddrPort, take func(netip.Addr, []byte)) (*socket, error) {
 	s := &socket{peers: sources{ipv4: address.Addr().Unmap().Is4()}, take: take}
 	var err error
@@ -67,9 +67,9 @@ func (s *socket) setEvents(operation int, events uint32) error {
 	})
 }
 
-// setHeld(true) makes arriving datagrams wait in the kernel's buffer; hold(false) ends that, and the
-// waiting ones are read. The event of a datagram that was read stays in arrivals, and as long as it
-// does arrivals reports no new one: hold(true) removes it (ep_modify in fs/eventpoll.c).
+// setHeld(true) makes arriving datagrams wait in the kernel's buffer. setHeld(false) ends that, and the
+// waiting datagrams are read. The event of a datagram that was read stays in arrivals, and arrivals reports
+// no new event meanwhile. So setHeld(true) removes the old event (ep_modify in fs/eventpoll.c).
 func (s *socket) setHeld(is bool) {
 	if !is {
 		_ = s.setEvents(unix.EPOLL_CTL_MOD, unix.EPOLLIN) // fails only once it is closed
@@ -79,7 +79,7 @@ func (s *socket) setHeld(is bool) {
 	_ = s.arrivals.raw.Control(forgetEvents)
 }
 
-// setPeers sets where datagrams may come from.
+// setPeers sets the peers from whose addresses datagrams are accepted.
 func (s *socket) setPeers(peers map[netip.Addr]lb.NodeName) error {
 	if !s.peers.set(peers) {
 		return nil
@@ -87,7 +87,7 @@ func (s *socket) setPeers(peers map[netip.Addr]lb.NodeName) error {
 	return filterSources(s.udp, &s.peers)
 }
 
-// filterSources makes the kernel drop what comes to a socket from other sources.
+// filterSources makes the kernel drop datagrams that do not come from the given sources.
 func filterSources(udp *descriptor, from *sources) error {
 	if err := udp.use(func(fd uintptr) error { return from.filter(int(fd)) }); err != nil {
 		return fmt.Errorf("filtering datagrams by their source: %w", err)
@@ -96,7 +96,7 @@ func filterSources(udp *descriptor, from *sources) error {
 }
 
 // read passes on datagrams until the socket is closed. After a failure, such as a lack of memory, it goes
-// on when the next one arrives.
+// on when the next datagram arrives.
 func (s *socket) read() {
 	buffer := make([]byte, session.MaxDatagram+1)
 	var err error

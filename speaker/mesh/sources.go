@@ -27,14 +27,14 @@ func (s *sources) has(a netip.Addr) bool {
 	return is
 }
 
-// set replaces the addresses, and reports whether they differ from those before.
+// set replaces the addresses, and reports whether they have changed.
 func (s *sources) set(addresses map[netip.Addr]lb.NodeName) (changed bool) {
 	before := s.known.Swap(&addresses)
 	return before == nil || !maps.Equal(*before, addresses)
 }
 
-// filter makes the kernel drop what comes to a UDP socket from other sources, so that it takes no room in
-// the receive buffer. Datagrams that arrived before are checked by has.
+// filter makes the kernel drop datagrams of other sources, so that they take no room in the receive buffer
+// of a UDP socket. Datagrams that arrived before are checked by has.
 func (s *sources) filter(fd int) error {
 	var peers []netip.Addr
 	if known := s.known.Load(); known != nil {

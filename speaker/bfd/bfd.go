@@ -22,10 +22,11 @@ import (
 )
 
 const (
-	// A session that ends sends AdminDown adminDownRepeats times, adminDownInterval apart.
-	adminDownRepeats  = 3
+	// adminDownRepeats is how many times a session that ends sends AdminDown.
+	adminDownRepeats = 3
+	// adminDownInterval is the time between two of these packets.
 	adminDownInterval = 100 * time.Millisecond
-	// lateAfter is the delay after which a tick counts as late in the metrics.
+	// lateAfter is the delay above which the metrics count a timer event of a session as late.
 	lateAfter = 20 * time.Millisecond
 )
 
@@ -36,11 +37,11 @@ var reopen = backoff.Exponential{First: 3 * time.Second, Last: 10 * time.Second}
 type Key struct {
 	// Peer is the other side. A link-local address has its zone, or Interface is set.
 	Peer netip.Addr
-	// Local is the address that packets are sent from and must arrive at; the kernel
-	// chooses if it is not valid.
+	// Local is the address from which packets are sent and at which they must arrive; invalid: the kernel
+	// chooses one.
 	Local netip.Addr
 	// Interface is the interface by which packets of a single-hop session leave and on which they must
-	// arrive; empty: any. Multihop sessions ignore it.
+	// arrive; empty: any interface. Multihop sessions ignore it.
 	Interface string
 	// VRF is the VRF device of the session; empty: none.
 	VRF string
@@ -48,7 +49,7 @@ type Key struct {
 	Multihop bool
 }
 
-// Status of a session.
+// Status is the status of a session.
 type Status struct {
 	bfd.Status
 	// Problem is why the session cannot work as it should, and what to do; empty: the session works.
@@ -56,14 +57,14 @@ type Status struct {
 	Problem string
 }
 
-// Options of an engine.
+// Options are the options of an engine.
 type Options struct {
 	// Log receives messages for administrators.
 	Log logr.Logger
 	// Metrics may be nil.
 	Metrics *Metrics
-	// Changed is called whenever the Status of a wanted session changes in its state, its Problem, in
-	// Failed or in RemoteAdminDown. The engine's goroutine calls it: it must not block. It may be nil.
+	// Changed is called when the state, Problem, Failed or RemoteAdminDown of a wanted session has changed.
+	// The engine's goroutine calls it: it must not block. It may be nil.
 	Changed func(Key, Status)
 	// Network opens the sockets; nil: they are sockets of the kernel.
 	Network Network
@@ -120,8 +121,8 @@ func New(ctx context.Context, o Options) *Engine {
 	return e
 }
 
-// Set replaces the wanted sessions. New sessions begin, sessions that are not wanted any more end with
-// AdminDown, and sessions with a changed profile follow it while they stay Up. Set returns at once.
+// Set replaces the wanted sessions. New sessions begin. Sessions that are not wanted any more end with
+// AdminDown. Sessions whose profile has changed apply it without going down. Set returns at once.
 func (e *Engine) Set(sessions map[Key]bfd.Profile) {
 	e.mu.Lock()
 	if !e.stopping {
@@ -142,7 +143,8 @@ func (e *Engine) Status(key Key) (Status, bool) {
 }
 
 // Stop ends all sessions with AdminDown, and then the engine. Stop sends AdminDown at least once. It
-// returns when AdminDown is sent adminDownRepeats times, or when the context ends before that.
+// returns when each session has sent AdminDown adminDownRepeats times, or when the context ends before
+// that.
 func (e *Engine) Stop(ctx context.Context) {
 	e.mu.Lock()
 	e.wanted, e.wantedChanged, e.stopping = nil, true, true

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	maxTTL   = 255 // every router on the path lowers it: only packets of a neighbour arrive with it (RFC 5881 section 5)
-	cs6      = 48 << 2
-	priority = 6
+	maxTTL   = 255     // each router on the path lowers the TTL: only packets of a neighbour arrive with 255 (RFC 5881 section 5)
+	cs6      = 48 << 2 // the traffic class: DSCP CS6
+	priority = 6       // SO_PRIORITY
 )
 
 // Kernel returns a Network that opens sockets in the network namespace of the calling thread.
@@ -43,7 +43,7 @@ func (kernel) Listen(c Class) (Receiver, error) {
 		}
 		if !c.Multihop {
 			if err := setFamily(fd, c.IPv6, unix.IP_MINTTL, unix.IPV6_MINHOPCOUNT, maxTTL); err != nil {
-				return fmt.Errorf("asking for packets of neighbours only: %w", err)
+				return fmt.Errorf("asking for packets with TTL 255 only: %w", err)
 			}
 		}
 		return bindTo(fd, c.VRF)
@@ -85,7 +85,7 @@ func (r *receiver) Read(buffer []byte) (Arrival, error) {
 	for rest := r.control[:control]; len(rest) >= unix.CmsgLen(0); {
 		header, data, after, err := unix.ParseOneSocketControlMessage(rest)
 		if err != nil {
-			break // a TTL that is missing is 0, with which no session accepts the packet
+			break // a missing TTL is 0, and no session accepts a packet with TTL 0
 		}
 		rest = after
 		a.note(header, data)
@@ -123,7 +123,7 @@ func (kernel) Dial(key Key, port uint16) (Sender, error) {
 	case !local.IsValid():
 		local = netip.IPv4Unspecified()
 	case local.Is6() != peer.Is6():
-		return nil, fmt.Errorf("%s and %s are not of one family", local, peer)
+		return nil, fmt.Errorf("the local address %s and the peer's address %s are not of the same IP family", local, peer)
 	case local.IsLinkLocalUnicast() && local.Is6():
 		local = local.WithZone(strconv.Itoa(link.Index))
 	}
@@ -172,11 +172,11 @@ func interfaceOf(key Key) (net.Interface, error) {
 	}
 	switch {
 	case key.Multihop && key.Peer.Is6() && key.Peer.IsLinkLocalUnicast():
-		return net.Interface{}, fmt.Errorf("%s is link-local: no router is on the way to it, so it cannot be multihop", key.Peer)
+		return net.Interface{}, fmt.Errorf("the peer's address %s is link-local, and no router is on the path to such an address: use another address of the peer, or a session without multihop", key.Peer)
 	case key.Multihop:
 		return net.Interface{}, nil
 	case name == "" && key.Peer.Is6() && key.Peer.IsLinkLocalUnicast():
-		return net.Interface{}, fmt.Errorf("%s is link-local: set the interface", key.Peer)
+		return net.Interface{}, fmt.Errorf("the peer's address %s is link-local, and the session has no interface: set the interface of the peer", key.Peer)
 	case name == "":
 		return net.Interface{}, nil
 	}

@@ -26,14 +26,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts(options("sessions", "BFD sessions by the state of this side: AdminDown, Down, Init, Up.")), []string{"state"}),
 		ignored: prometheus.NewCounterVec(prometheus.CounterOpts(options("packets_ignored_total",
-			"Packets received and ignored: malformed, with a TTL that only a packet from afar has, or of an unknown session.")), []string{"reason"}),
+			"Packets received and ignored, by reason: malformed, ttl (the packet has passed more routers than the session allows) or unknown (the packet belongs to no session).")), []string{"reason"}),
 		transitions: counter("transitions_total", "How often the state of a session changed."),
 		flaps:       counter("flaps_total", "How often a session left Up though no administrator took it down."),
 		in:          counter("packets_received_total", "Packets received for a session."),
 		out:         counter("packets_sent_total", "Packets sent."),
-		unsent:      counter("packets_unsent_total", "Packets that the kernel did not take."),
-		late:        counter("late_ticks_total", "How often what was due was done more than 20 ms late: the speaker got too little CPU."),
-		stalls:      counter("stalls_total", "How often a peer was given more time because the speaker had not run."),
+		unsent:      counter("packets_unsent_total", "Packets that were not sent, since the kernel did not accept them."),
+		late:        counter("late_ticks_total", "Timer events of sessions that were handled more than 20 ms late, since the speaker got too little CPU time."),
+		stalls:      counter("stalls_total", "How often a session waited longer for packets of the peer before it went down, since the speaker had not run for a while."),
 	}
 	for _, s := range []bfd.State{bfd.AdminDown, bfd.Down, bfd.Init, bfd.Up} {
 		m.state(s, 0)

@@ -18,13 +18,13 @@ type Network interface {
 	Dial(key Key, port uint16) (Sender, error)
 }
 
-// Class is a class of packets: all packets of a class arrive on one socket.
+// Class is a class of BFD packets: all packets of a class arrive on one socket.
 type Class struct {
-	// IPv6, or else IPv4.
+	// IPv6 means that the packets are IPv6, else they are IPv4.
 	IPv6 bool
-	// Multihop, or else single hop.
+	// Multihop means that the packets belong to multihop sessions, else they belong to single-hop sessions.
 	Multihop bool
-	// VRF, empty for none.
+	// VRF is the VRF device on which the packets arrive; empty: none.
 	VRF string
 }
 
@@ -37,13 +37,15 @@ func (c Class) port() uint16 {
 
 // Arrival is a datagram that has arrived.
 type Arrival struct {
-	// Packet is good until the next Read.
+	// Packet is valid until the next Read.
 	Packet []byte
-	// From is its sender, and To the address that it was sent to, both without zone.
-	From, To netip.Addr
-	// Interface is the index of the interface that it arrived on.
+	// From is the address of the sender, without a zone.
+	From netip.Addr
+	// To is the address to which the datagram was sent, without a zone.
+	To netip.Addr
+	// Interface is the index of the interface on which the datagram arrived.
 	Interface int
-	// TTL or hop limit that it arrived with.
+	// TTL is the TTL or hop limit with which the datagram arrived.
 	TTL int
 }
 
@@ -51,8 +53,8 @@ type Arrival struct {
 type Receiver interface {
 	// Read waits for a datagram. Its error is net.ErrClosed after Close.
 	Read(buffer []byte) (Arrival, error)
-	// Admit has datagrams dropped that come from other addresses than these, as far as the network can
-	// do that: Read may still return some of them.
+	// Admit sets the addresses from which datagrams are accepted. Datagrams from all other addresses are
+	// dropped as far as the network supports that: Read may still return some of them.
 	Admit(sources []netip.Addr) error
 	// Close ends Read.
 	Close() error

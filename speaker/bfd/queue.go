@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// queue has the sessions for which something is due, the earliest first.
+// queue orders the sessions by the time at which something is due for them.
 type queue struct{ list byTime }
 
 func (q *queue) first() (at time.Time, any bool) {
@@ -23,7 +23,8 @@ func (q *queue) due(now time.Time) *watch {
 	return heap.Pop(&q.list).(*watch)
 }
 
-// set records when something is due for a session; it removes the session if nothing is.
+// set records when something is due for a session. If nothing is due (any is false), it removes the
+// session.
 func (q *queue) set(w *watch, at time.Time, any bool, now time.Time) {
 	if !at.Equal(w.due) {
 		w.due, w.queued = at, now
@@ -44,7 +45,7 @@ func (q *queue) remove(w *watch) {
 	}
 }
 
-// byTime is a heap (container/heap), ordered by due.
+// byTime is a heap of sessions (container/heap), ordered by due.
 type byTime []*watch
 
 func (l byTime) Len() int           { return len(l) }

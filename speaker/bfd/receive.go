@@ -20,8 +20,8 @@ type listener struct {
 	class    Class
 	receiver Receiver
 	cancel   context.CancelFunc
-	// sources are the routers of the sessions of the class. The engine replaces the map, and
-	// never changes it.
+	// sources are the routers that have a session of the class. The engine replaces the map, and never
+	// changes it.
 	sources atomic.Pointer[map[netip.Addr]bool]
 }
 
@@ -46,7 +46,7 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	}
 	receiver, err := e.options.Network.Listen(c)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("UDP port %d is taken by another program of the node, such as its own bfdd or bird: stop that, or do without BFD here: %w", c.port(), err)
+		return fmt.Errorf("UDP port %d is taken by another program of the node, such as bfdd or BIRD; stop that program, or do not use BFD on this node: %w", c.port(), err)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on UDP port %d: %w", c.port(), err)
@@ -59,7 +59,7 @@ func (e *Engine) listen(ctx context.Context, c Class) error {
 	return nil
 }
 
-// admit has each socket accept packets of the routers of its sessions, and of no other host. The kernel
+// admit makes each socket accept only packets of the routers that have a session on the socket. The kernel
 // drops most other packets, and read drops the rest.
 func (e *Engine) admit() {
 	sources := map[Class]map[netip.Addr]bool{}
@@ -75,13 +75,13 @@ func (e *Engine) admit() {
 			continue
 		}
 		if err := l.receiver.Admit(slices.Collect(maps.Keys(sources[class]))); err != nil {
-			e.options.Log.Error(err, "having the kernel drop packets of strangers", "port", class.port())
+			e.options.Log.Error(err, "the kernel does not filter BFD packets by their source; the speaker ignores packets of unknown hosts itself", "port", class.port())
 		}
 	}
 }
 
-// closeListeners closes the listeners that no session needs, and updates the accepted routers of the
-// others.
+// closeListeners closes the listeners that no session needs, and updates from which routers the remaining
+// listeners accept packets.
 func (e *Engine) closeListeners() {
 	needed := map[Class]bool{}
 	for _, w := range e.sessions {
@@ -101,8 +101,8 @@ func (e *Engine) close(l *listener) {
 	delete(e.listeners, l.class)
 }
 
-// read reads a socket until it fails or is closed. When the engine is behind, packets wait in the
-// kernel, which bounds them.
+// read reads a socket until it fails or is closed. When the engine is behind, packets wait in the buffer of
+// the socket, which the kernel bounds.
 func (e *Engine) read(ctx context.Context, l *listener) {
 	buffer := make([]byte, 512)
 	for {
@@ -140,7 +140,7 @@ func (e *Engine) read(ctx context.Context, l *listener) {
 	}
 }
 
-// lost closes a listener that failed, and has its sessions open a new one later.
+// lost closes a listener that failed. Its sessions open a new listener later.
 func (e *Engine) lost(b socketError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -181,9 +181,9 @@ func (e *Engine) receive(a arrived) {
 	e.settle(w, now)
 }
 
-// find returns the session of a packet; nil: there is none. A packet that names a session (its Yours is
-// not 0) is of that session, if the session also matches the addresses: discriminators can be guessed.
-// A packet that names none is of the session that matches its addresses most specifically.
+// find returns the session of a packet; nil: there is none. A packet that names a session (its Yours is not
+// 0) belongs to that session, but only if the addresses match too, since discriminators can be guessed. A
+// packet that names no session belongs to the session that matches it most specifically.
 func (e *Engine) find(a arrived) *watch {
 	if a.packet.Yours != 0 {
 		if w := e.byDiscriminator[a.packet.Yours]; w != nil && w.matches(a) {
@@ -206,7 +206,7 @@ func (w *watch) matches(a arrived) bool {
 		(!w.key.Local.IsValid() || w.key.Local.Unmap().WithZone("") == a.To)
 }
 
-// specificity is how many optional fields of the key a packet must match.
+// specificity returns how many optional fields of the key a packet must match.
 func (w *watch) specificity() (n int) {
 	if w.link != 0 {
 		n++

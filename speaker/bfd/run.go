@@ -64,8 +64,8 @@ func (e *Engine) run(ctx context.Context) {
 	}
 }
 
-// drain handles the packets that already wait before a session is declared down. Their number is
-// bounded: a host that sends without end must not keep the other sessions from being watched.
+// drain handles the packets that have arrived already, before a session is declared down. It handles at
+// most as many as fit into the channel: a host that sends without end must not delay the other sessions.
 func (e *Engine) drain() {
 	for range cap(e.arrived) {
 		select {
@@ -86,7 +86,7 @@ func (e *Engine) closeAll() {
 	e.closeListeners()
 }
 
-// apply makes the sessions match those of the last Set.
+// apply makes the sessions match the wanted sessions.
 func (e *Engine) apply(ctx context.Context, now time.Time) {
 	if !e.wantedChanged {
 		return
@@ -135,7 +135,7 @@ func (e *Engine) leave(w *watch, now time.Time) {
 	e.adminDownSent(w, now)
 }
 
-// adminDownSent ends the session after the last AdminDown, or sets the time of the next one.
+// adminDownSent removes the session after the last AdminDown, or sets the time of the next AdminDown.
 func (e *Engine) adminDownSent(w *watch, now time.Time) {
 	if w.adminDownsLeft--; w.adminDownsLeft == 0 {
 		e.remove(w)
@@ -185,7 +185,7 @@ func (e *Engine) tick(ctx context.Context, now time.Time) {
 	}
 }
 
-// settle records changes of a session's status, and when something is due for it next.
+// settle records the changed status of a session, and when something is due for the session next.
 func (e *Engine) settle(w *watch, now time.Time) {
 	if s := w.status(); w.adminDownsLeft == 0 {
 		if statusChanged(w.reported, s) {
@@ -204,7 +204,7 @@ func statusChanged(before, after Status) bool {
 		before.RemoteAdminDown() != after.RemoteAdminDown()
 }
 
-// logChange logs changes that administrators need.
+// logChange logs changes of the status that administrators have to know.
 func (e *Engine) logChange(w *watch, s Status) {
 	log := e.options.Log.WithValues(w.logValues()...)
 	switch {

@@ -26,13 +26,13 @@ type watch struct {
 
 	started        bool // its sockets were opened successfully at least once: the machine runs
 	sender         Sender
-	link           int // index of the interface that packets must arrive on, 0 for any
+	link           int // index of the interface that packets must arrive on; 0: any interface
 	port           uint16
 	problem        string
 	ttl            int       // TTL of the last packet, if the packet was dropped for it; otherwise 0
 	sendFailed     bool      // the last packet could not be sent; problem is why
-	retry          time.Time // when to open the sockets again; zero: not
-	failures       int       // failures to open a socket or to send, since a packet was sent
+	retry          time.Time // when to open the sockets again; zero: no attempt is planned
+	failures       int       // failures to open a socket or to send, since the last packet that was sent
 	adminDownsLeft int       // AdminDown packets still to be sent before the session is removed; 0: it is not ending
 	nextAdminDown  time.Time
 
@@ -58,10 +58,10 @@ func (e *Engine) newWatch(key Key, p bfd.Profile, now time.Time) *watch {
 
 func (w *watch) status() Status {
 	s := Status{Status: w.machine.Status(), Problem: w.problem}
-	// While the session is up, packets with a low TTL come from another host. If they come from the
-	// router, the session goes down soon, and they are reported then.
+	// While the session is up, packets with a low TTL are not reported: they may come from another host. If
+	// they come from the router, the session goes down soon, and then they are reported.
 	if w.ttl != 0 && s.State != bfd.Up && s.Problem == "" {
-		s.Problem = fmt.Sprintf("the router's packets arrive with a TTL of %d, and are dropped below the %d of the BFDProfile's minimumTTL: set it lower, or have the router send with 255 (BIRD sends with 64)",
+		s.Problem = fmt.Sprintf("the router's packets arrive with TTL %d, and are dropped, since minimumTTL of the BFDProfile is %d; lower minimumTTL, or make the router send with TTL 255 (BIRD sends with 64)",
 			w.ttl, w.machine.Profile().MinimumTTL)
 	}
 	return s
@@ -72,7 +72,7 @@ func (w *watch) logValues() []any {
 	return []any{"peer", w.key.Peer.String(), "interface", w.key.Interface, "multihop", w.key.Multihop}
 }
 
-// next returns when something is due next; due is false if nothing is.
+// next returns when something is due for the session; due is false if nothing is.
 func (w *watch) next() (at time.Time, due bool) {
 	if w.started {
 		at, due = w.machine.Next()
@@ -136,7 +136,7 @@ func (e *Engine) dial(w *watch) error {
 		w.sender, w.link = sender, sender.Interface()
 		return nil
 	}
-	return fmt.Errorf("no free UDP port was found from %d to %d to send from", firstPort, lastPort)
+	return fmt.Errorf("no free UDP port to send from was found between %d and %d", firstPort, lastPort)
 }
 
 func (e *Engine) freePort() uint16 {
@@ -151,9 +151,8 @@ func (e *Engine) freePort() uint16 {
 	}
 }
 
-// send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless
-// only buffers were full, the socket is opened again later: the interface may have come back with
-// another index.
+// send sends packets. A packet that the kernel does not accept is lost, as any packet can be. Unless only a
+// buffer was full, the socket is opened again later: the interface may have come back with another index.
 func (e *Engine) send(w *watch, now time.Time, packets []wire.Packet) {
 	for _, p := range packets {
 		if w.sender == nil {

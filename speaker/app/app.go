@@ -1,6 +1,6 @@
 // Package app composes a speaker: the ARP and NDP responder, the layer 2 engine, the mesh, the BGP
-// sessions, and the connection to Kubernetes. It defines the order in which they start, resume after a
-// restart, and leave. cmd/speaker calls Run with the options of its command line.
+// sessions, and the connection to Kubernetes. It defines the order in which these parts start, resume after
+// a restart, and leave. cmd/speaker calls Run with the options of its command line.
 package app
 
 import (
@@ -57,7 +57,7 @@ func Run(ctx context.Context, s Options) error {
 	ctrl.SetLogger(log)
 	log.Info("starting", "version", version.Version, "node", o.Node)
 	if !o.Address.IsValid() || o.Node == "" || o.Namespace == "" {
-		return fmt.Errorf("this speaker does not know its node: name %q, address %s, namespace %q: set NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, o.Address, o.Namespace)
+		return fmt.Errorf("the node's name (%q), the node's address (%s) or the pod's namespace (%q) is missing: set the environment variables NODE_NAME, NODE_IP and POD_NAMESPACE", o.Node, o.Address, o.Namespace)
 	}
 	o.MetricsAddress = listenAddress(o.MetricsAddress, o.Address)
 	keys, err := openKeys(s.KeyDir, log.WithName("keys"))
@@ -110,8 +110,8 @@ func Run(ctx context.Context, s Options) error {
 	return failed
 }
 
-// listenAddress returns an address to listen on. An address without a host gets that of the node, so that the
-// speaker does not listen on other addresses of the node's network.
+// listenAddress returns an address to listen on. An address without a host gets the node's address, so that
+// the speaker does not listen on other addresses of the machine.
 func listenAddress(listen string, node netip.Addr) string {
 	if port, without := strings.CutPrefix(listen, ":"); without {
 		return net.JoinHostPort(node.String(), port)

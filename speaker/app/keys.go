@@ -19,8 +19,8 @@ import (
 	"github.com/lbstack/lbstack/speaker/mesh"
 )
 
-// readKeysEvery is how often the folder with the keys is read. Reading is cheap; the kubelet takes up
-// to two minutes to update the folder.
+// readKeysEvery is the time between two reads of the folder with the keys. A read is cheap; the kubelet
+// takes up to two minutes to update the folder.
 const readKeysEvery = 5 * time.Second
 
 // meshKeys are the keys of the mesh that this speaker accepts.
@@ -100,13 +100,13 @@ func (k *meshKeys) sessionKeys() []session.Key {
 	return keys
 }
 
-// maxKeyFile is how many bytes of a file are read. It is more than a key has, so that a larger file is
-// refused for its size.
+// maxKeyFile bounds the bytes that are read of a file. A key has fewer bytes, so a larger file is refused
+// for its size.
 const maxKeyFile = 4 * keyring.KeySize
 
-// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As
-// with keyring.Parse, both results can be set: the error names the ignored entries. All files are of
-// one version of the Secret.
+// readKeys returns the keys in the folder that the kubelet makes of the Secret, the newest first. As with
+// keyring.Parse, both results can be set: the error names the ignored entries. All files come from the same
+// version of the Secret.
 func readKeys(folder string) ([]keyring.Entry, error) {
 	// The kubelet changes all files at once: it points the link ..data to another folder.
 	at, err := filepath.EvalSymlinks(filepath.Join(folder, "..data"))

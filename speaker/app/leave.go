@@ -19,8 +19,8 @@ const (
 	restartTimeout = 30 * time.Second
 )
 
-// leaveGracefully ends this speaker without an interruption. A drained node hands its addresses over. On any
-// other node the speaker announces to the other speakers that it restarts.
+// leaveGracefully ends this speaker without interrupting traffic. A drained node hands its addresses over.
+// On any other node the speaker announces to the other speakers that it restarts.
 func leaveGracefully(engine *layer2.Engine, mesh *mesh.Mesh, routers *bgpParts) {
 	var routersLeft sync.WaitGroup
 	routersLeft.Go(routers.leave)

@@ -13,9 +13,9 @@ import (
 // resumeAfter is how long the speaker waits for the API server before it uses its checkpoint.
 const resumeAfter = 2 * time.Second
 
-// resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers. An
-// empty, non-nil set of peers is passed as well: it means that there is no other speaker. Without it
-// (nil) the mesh would wait to learn of peers.
+// resumeCheckpoint passes the checkpoint to the mesh and the engine, for use until the API server answers.
+// Peers that are empty and not nil are passed too: they mean that there is no other speaker. Nil peers are
+// not passed: the other speakers are unknown, and the mesh waits for them.
 func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.Content) {
 	if stored.Peers != nil {
 		mesh.SetPeers(stored.Peers)
@@ -26,8 +26,8 @@ func resumeCheckpoint(mesh *mesh.Mesh, engine *layer2.Engine, stored checkpoint.
 	}
 }
 
-// onPeers returns a function for the addresses of the other speakers: it passes them to the checkpoint,
-// the mesh and the engine.
+// onPeers returns a function that passes the addresses of the other speakers to the checkpoint, the mesh
+// and the engine.
 func onPeers(store *checkpoint.Store, mesh *mesh.Mesh, engine *layer2.Engine) func(map[lb.NodeName]netip.Addr) {
 	return func(peers map[lb.NodeName]netip.Addr) {
 		store.SavePeers(peers)

@@ -19,7 +19,7 @@ import (
 )
 
 // leaveTimeout bounds how long routers get to prefer other nodes when this speaker ends. A BGPPeer can
-// require a minute, and the termination grace period of the pod is some seconds longer.
+// require up to a minute. The termination grace period of the pod is some seconds longer than the timeout.
 const leaveTimeout = 62 * time.Second
 
 // lastStateTimeout bounds how long the API server gets to take the last state.
@@ -32,8 +32,8 @@ type bgpParts struct {
 	state    *kube.StateWriter
 }
 
-// startRouting starts the BGP sessions and BFD, which end with the context, and has their state
-// reported in the SpeakerState.
+// startRouting starts the BGP sessions and BFD, and adds their state to the SpeakerState. Both end with the
+// context.
 func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.Source, o kube.Options, state *kube.StateWriter, log logr.Logger) (*bgpParts, error) {
 	r := &bgpParts{state: state}
 	var refused atomic.Pointer[kube.RefusedAddresses]
@@ -68,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Passes: o.Watchdog.Loop("what follows the cluster for BGP"),
+		Passes: o.Watchdog.Loop("the config watcher for BGP"),
 	})
 }
 

@@ -1,6 +1,6 @@
-// Package checkpoint stores on the node what a speaker needs to work while the API server is away: the
-// last configuration of the cluster, the claims of the node, and the addresses of the other speakers.
-// It stores no secret.
+// Package checkpoint stores a file on the node with what a speaker needs while the API server is away: the
+// last configuration of the cluster, the claims of the node, and the addresses of the other speakers. The
+// file has no secret.
 package checkpoint
 
 import (
@@ -28,16 +28,17 @@ import (
 const (
 	// fileFormat is the version of the file format. A file of another format is not used.
 	fileFormat = 1
-	// maxFile is the maxFile size of a file that is read, in bytes.
+	// maxFile bounds the bytes that are read of a file.
 	maxFile = 64 << 20
-	// maxHardware is how many hardware addresses are stored at most.
+	// maxHardware bounds the hardware addresses that are stored.
 	maxHardware = 4096
 	// hardwareBytes is the length of a hardware address: all announcements are on Ethernet.
 	hardwareBytes = 6
 	// writeInterval is the shortest time between two writes: changes that arrive meanwhile are written
 	// together.
 	writeInterval = 500 * time.Millisecond
-	// retryInterval is how long after a failed write the next one is tried if nothing changes earlier.
+	// retryInterval is how long after a failed write the content is written again if it does not change
+	// earlier.
 	retryInterval = 30 * time.Second
 )
 
@@ -79,29 +80,29 @@ type Store struct {
 	problem error
 }
 
-// Open returns the store of a node in a directory, and the stored content; that is empty if the file
+// Open returns the store of a node in a directory, and the stored content. The content is empty if the file
 // cannot be read.
 func Open(directory string, node lb.NodeName, log logr.Logger) (*Store, Content) {
 	s := &Store{path: filepath.Join(directory, "speaker-"+string(node)+".json"), log: log, wake: make(chan struct{}, 1)}
 	content, err := readFile(s.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Error(err, "the checkpoint of the node is not used")
+		log.Error(err, "the checkpoint of the node is not used: this speaker announces nothing until the API server answers")
 	}
 	s.content = content
 	return s, content
 }
 
-// SaveEngine has the engine's part of the content written soon.
+// SaveEngine replaces the engine's part of the content. Run writes it soon.
 func (s *Store) SaveEngine(k layer2.Checkpoint) {
 	s.changeContent(func(c *Content) { c.Checkpoint = k })
 }
 
-// SavePeers has the addresses of the other speakers written soon.
+// SavePeers replaces the addresses of the other speakers. Run writes them soon.
 func (s *Store) SavePeers(peers map[lb.NodeName]netip.Addr) {
 	s.changeContent(func(c *Content) { c.Peers = peers })
 }
 
-// SaveOutside has Content.Outside written soon.
+// SaveOutside replaces Content.Outside. Run writes it soon.
 func (s *Store) SaveOutside(list []netip.Addr) {
 	s.changeContent(func(c *Content) { c.Outside = list })
 }
@@ -233,7 +234,7 @@ func writeFile(path string, c Content) error {
 	return nil
 }
 
-// replaceFile writes a file atomically: after a power cut it has the old or the new text.
+// replaceFile writes a file atomically: after a power cut the file has either the old or the new text.
 func replaceFile(path string, text []byte) error {
 	out, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -269,22 +270,22 @@ func decodeFile(text []byte) (Content, error) {
 		return Content{}, err
 	}
 	if f.Format != fileFormat {
-		return Content{}, fmt.Errorf("it has the format %d, not %d", f.Format, fileFormat)
+		return Content{}, fmt.Errorf("the file has format %d, and this version reads only format %d", f.Format, fileFormat)
 	}
 	c := Content{Peers: f.Peers, Outside: f.Outside, Checkpoint: layer2.Checkpoint{Claims: f.Claims, Held: f.Held, Snapshot: layer2.Snapshot{Draining: f.Draining, Detection: f.Detection}}}
 	for _, hardware := range f.Ours[:min(len(f.Ours), maxHardware)] {
 		if len(hardware) != hardwareBytes {
-			return Content{}, fmt.Errorf("a hardware address has %d bytes", len(hardware))
+			return Content{}, fmt.Errorf("a hardware address in the file has %d bytes instead of %d", len(hardware), hardwareBytes)
 		}
 		c.Ours = append(c.Ours, hardware)
 	}
 	for _, a := range f.Addresses {
 		announced := layer2.AnnouncedAddress{Address: a.Address}
 		if !a.Address.IsValid() {
-			return Content{}, errors.New("an address is empty")
+			return Content{}, errors.New("an address in the file is empty")
 		}
 		if a.Candidates >= len(f.Candidates) {
-			return Content{}, fmt.Errorf("the candidates of %s are missing", a.Address)
+			return Content{}, fmt.Errorf("the candidates of %s are missing in the file", a.Address)
 		}
 		if a.Candidates >= 0 {
 			announced.Candidates = f.Candidates[a.Candidates]

@@ -15,20 +15,20 @@ var virtualKinds = []string{
 	"vti", "vti6", "xfrm", "wireguard", "tuntap", "macvtap", "ipvtap", "netkit", "dummy", "ifb", "nlmon", "vrf",
 }
 
-// openKinds are the kinds of links that may lead to a network of the machine or to pods: a machine
-// can have its network on a bridge, and the eth0 of a node in a container is a veth. "device" is a
-// link without a kind.
+// openKinds are the kinds of links that may lead to a network of the machine or to pods: a machine can have
+// its network on a bridge, and the eth0 of a node in a container is a veth. A link without a kind has the
+// kind "device" here.
 var openKinds = []string{"device", "bridge", "openvswitch", "veth"}
 
-// internalNames are the names that CNI plugins, container engines and hypervisors give to links
-// of open kinds that lead to pods, containers and virtual machines of the node. A bridge of Docker and
-// nerdctl is br- with twelve hexadecimal digits; br-ex, br-lan and vmbr0 are networks.
+// internalNames are the names that CNI plugins, container engines and hypervisors give to links of open
+// kinds that lead to pods, containers and virtual machines of the node. Docker and nerdctl name a bridge
+// br- with twelve hexadecimal digits. The bridges br-ex, br-lan and vmbr0 lead to networks.
 var internalNames = regexp.MustCompile(`^(antrea|br-[0-9a-f]{12}$|br-int$|br-tun$|cali|cbr0$|cilium|cni|docker|flannel|incusbr|` +
 	`kube-|lxc|lxdbr|nerdctl|ovn|ovs-system$|podman|vboxnet|veth|virbr|vmnet|vnet|weave)`)
 
 // leadsInside reports whether a link leads to pods, containers or virtual machines of this node, and not to
-// a network of the machine. The kind of the link decides, and its name only where the kind leaves it open.
-// A veth or a port of Open vSwitch without a subnet has one pod at the other end.
+// a network of the machine. The kind of the link decides. Only for openKinds its name and its subnets
+// decide: a veth or a port of Open vSwitch without a subnet has one pod at the other end.
 func leadsInside(l netlink.Link, prefixes []netip.Prefix) bool {
 	kind := l.Type()
 	switch {

@@ -20,15 +20,15 @@ import (
 	"github.com/lbstack/lbstack/speaker/netstate"
 )
 
-// collectDelay is how long events are collected: an interface that comes up causes several.
+// collectDelay is for how long events are collected: an interface that comes up causes several events.
 const collectDelay = 5 * time.Millisecond
 
-// portTypes are the types of links that have others as ports.
+// portTypes are the types of links that have other links as their ports.
 var portTypes = []string{"bridge", "bond", "team", "openvswitch", "hsr"}
 
-// Watch calls report with the links of this node, at first and after each change, until the
-// context ends. node is the node's own address: the link that has it leads to a network,
-// whatever its name.
+// Watch calls report with the links of this node, at first and after each change, until the context ends.
+// node is the node's own address: the link with this address leads to a network, whatever the link's name
+// is.
 func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]layer2.Link)) {
 	var before []layer2.Link
 	first := true
@@ -40,7 +40,7 @@ func Watch(ctx context.Context, log logr.Logger, node netip.Addr, report func([]
 	}}.Run(ctx)
 }
 
-// List returns the links of this node, by name. node is the node's own address: see Watch.
+// List returns the links of this node, sorted by name. node is the node's own address: see Watch.
 func List(node netip.Addr) ([]layer2.Link, error) {
 	state, err := netstate.Read()
 	if err != nil {
@@ -49,7 +49,7 @@ func List(node netip.Addr) ([]layer2.Link, error) {
 	return linksOf(state, node), nil
 }
 
-// OnInterface returns whether an interface of this node has an address.
+// OnInterface reports whether an interface of this node has an address.
 func OnInterface(address netip.Addr) (bool, error) {
 	state, err := netstate.Read()
 	if err != nil {
@@ -86,8 +86,8 @@ func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) laye
 	return link
 }
 
-// canAnnounceOn reports whether a link has an address to send ARP or NDP from. It is false for
-// a link to a pod that has only a link-local address: a node has many of these.
+// canAnnounceOn reports whether a link has an address to send ARP or NDP from. It is false for a link to a
+// pod that has only a link-local address: a node has many such links.
 func canAnnounceOn(link *layer2.Link) bool {
 	return link.IPv4 || link.LinkLocal.IsValid() && (!link.Internal || len(link.Prefixes) > 0)
 }
@@ -131,8 +131,8 @@ func hasAddress(addresses []netstate.Address, node netip.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a netstate.Address) bool { return a.Prefix.Addr() == node.Unmap() })
 }
 
-// ethernetAndUp reports whether frames can leave through a link: it has a carrier, and is not
-// only configured to be up (RFC 2863's operational status).
+// ethernetAndUp reports whether Ethernet frames can leave through a link: the link has a carrier, and is
+// not only configured to be up (RFC 2863's operational status).
 func ethernetAndUp(a *netlink.LinkAttrs) bool {
 	up := a.OperState == netlink.OperUp || (a.OperState == netlink.OperUnknown && a.RawFlags&unix.IFF_RUNNING != 0)
 	return a.EncapType == "ether" && len(a.HardwareAddr) == 6 && a.Flags&net.FlagUp != 0 && up

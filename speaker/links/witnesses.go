@@ -14,9 +14,9 @@ import (
 // maxGateways bounds the gateways of a link: routing daemons install many routes.
 const maxGateways = 64
 
-// Witnesses returns other hosts of a link that answer ARP or NDP while this node receives from
-// the segment: gateways of routes first, then neighbours that the kernel has reached. Routes
-// and neighbours that cannot be read are left out.
+// Witnesses returns the addresses of other hosts of a link, which answer ARP or NDP while this node
+// receives from the segment. Gateways of routes come first, then neighbours that the kernel has reached.
+// Routes and neighbours that cannot be read are left out.
 func Witnesses(link layer2.Link) []netip.Addr {
 	var list []netip.Addr
 	add := func(ip net.IP) {

@@ -13,7 +13,7 @@ import (
 type Address struct {
 	// Prefix is the address with the length of its network.
 	Prefix netip.Prefix
-	// Flags are those of the kernel (IFA_F_...).
+	// Flags are the flags that the kernel reports (IFA_F_...).
 	Flags int
 }
 
@@ -21,11 +21,11 @@ type Address struct {
 type State struct {
 	// Links are the interfaces, in the order of the kernel. They must not be changed.
 	Links []netlink.Link
-	// Addresses are the addresses of each interface, by its index, ordered.
+	// Addresses are the addresses of each interface, sorted, by the index of the interface.
 	Addresses map[int][]Address
 }
 
-// addressKey identifies an address: an interface may have it several times with different prefix
+// addressKey identifies an address: an interface may have one address several times, with different prefix
 // lengths.
 type addressKey struct {
 	index  int
@@ -35,15 +35,15 @@ type addressKey struct {
 // addressTable has the flags of the addresses.
 type addressTable map[addressKey]int
 
-// addressEvent is an address that came, changed or went.
+// addressEvent is an address that was added, changed or removed.
 type addressEvent struct {
 	addressKey
 	flags int
 	gone  bool
 }
 
-// apply applies an event, and returns whether the table changed: the kernel also reports an
-// address when a router prolongs its lifetime.
+// apply applies an event, and returns whether the table changed. It need not change: the kernel also
+// reports an address when a router prolongs its lifetime.
 func (t addressTable) apply(e addressEvent) bool {
 	flags, had := t[e.addressKey]
 	if e.gone {
@@ -74,7 +74,7 @@ func (t addressTable) replaceAll(list []netlink.Addr) (changed bool) {
 	return changed
 }
 
-// retain drops the addresses of interfaces that are gone.
+// retain keeps the addresses of the given interfaces, and drops all others.
 func (t addressTable) retain(links []netlink.Link) {
 	is := make(map[int]bool, len(links))
 	for _, l := range links {
@@ -100,7 +100,7 @@ func (t addressTable) addresses() map[int][]Address {
 }
 
 // decodeEvent decodes a message of the type RTM_NEWADDR or RTM_DELADDR (rtnetlink(7)); ok is false if it
-// cannot. The local address of a point-to-point link gets the length of a single address, as in
+// cannot. The local address of a point-to-point link gets the prefix length of a single address, as in
 // ip-address(8).
 func decodeEvent(kind uint16, data []byte) (e addressEvent, ok bool) {
 	if len(data) < unix.SizeofIfAddrmsg {

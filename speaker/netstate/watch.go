@@ -1,8 +1,7 @@
-// Package netstate follows the network interfaces of this node and their addresses by netlink.
-// It lists the addresses, and then applies the events of the kernel. It lists them again only
-// after events were lost: other programs add thousands of addresses, as kube-proxy does in its
-// IPVS mode, and the cost of a list grows with its length. speaker/links and speaker/bgp use the
-// package.
+// Package netstate follows the network interfaces of this node and their addresses by netlink. The package
+// lists the addresses, and then applies the events of the kernel. It lists the addresses again only after
+// events were lost: other programs add thousands of addresses, as kube-proxy does in its IPVS mode, and the
+// cost of a list grows with its length. speaker/links and speaker/bgp use the package.
 package netstate
 
 import (
@@ -23,20 +22,20 @@ const (
 	// restFactor bounds the share of time that reading the state takes: the pause after a read is at
 	// least the duration of the read times restFactor.
 	restFactor = 4
-	// listEvery is the least time between two lists of all addresses. They are listed again when
-	// the kernel dropped events that came faster than they were read.
+	// listEvery is the least time between two lists of all addresses. The addresses are listed again after
+	// the kernel has dropped events that came faster than they were read.
 	listEvery = time.Second
-	// maxListAttempts is how often a list is read if it changes each time while it is read.
+	// maxListAttempts bounds the attempts to read a list that changes while it is read.
 	maxListAttempts = 10
 	// maxQueuedReads is how many reads of the socket may wait to be applied; further events wait in the
 	// buffer of the socket.
 	maxQueuedReads = 256
-	// bufferBytes is the buffer of the socket, if the kernel allows that much.
+	// bufferBytes is the size of the buffer of the socket, if the kernel allows that much.
 	bufferBytes = 1 << 20
 )
 
-// retryBackoff is how long to wait before subscribing again; after a subscription that lasted twice as
-// long as the longest wait, the waits begin anew.
+// retryBackoff is how long to wait before subscribing again. After a subscription that lasted twice as long
+// as the longest wait, the waits begin anew.
 var retryBackoff = backoff.Exponential{First: time.Second, Last: 30 * time.Second}
 
 // Watcher calls Look with the state of the interfaces and addresses. All exported fields but
@@ -47,7 +46,7 @@ type Watcher struct {
 	Settle time.Duration
 	// Look is called with the state, at first and after each change. It must not block.
 	Look func(State)
-	// List returns the addresses of all interfaces; nil: as the kernel has them.
+	// List returns the addresses of all interfaces; nil: they are read from the kernel.
 	List func() ([]netlink.Addr, error)
 	// links returns the interfaces. Run sets it.
 	links func() ([]netlink.Link, error)
@@ -62,7 +61,7 @@ func (w Watcher) Run(ctx context.Context) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		if err := w.watchUntilFailure(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Error(err, "watching the network interfaces; trying again")
+			w.Log.Error(err, "watching the network interfaces failed; trying again")
 		}
 		if time.Since(began) > 2*retryBackoff.Last {
 			failures = 1
@@ -110,13 +109,14 @@ func (w Watcher) watchUntilFailure(ctx context.Context) error {
 	return w.loop(ctx, incoming, failed)
 }
 
-// loop lists the state, and then applies the events that are received. An event from before the
-// list is applied after it all the same: the last event of an address counts.
+// loop lists the state, and then applies the events that are received. An event that happened before the
+// list may be applied after it. The result is right all the same, since the last event of an address
+// counts.
 func (w Watcher) loop(ctx context.Context, incoming <-chan receivedEvents, failed <-chan error) error {
 	r := stateReading{list: w.List, listLinks: w.links, table: addressTable{}, relink: true, relist: true}
 	due := time.NewTimer(0)
 	defer due.Stop()
-	var soonest, planned time.Time // when the next read may be, and when it is planned
+	var soonest, planned time.Time // the earliest time for the next read, and the planned time
 	plan := func() {
 		at := laterTime(time.Now().Add(w.Settle), soonest)
 		switch {
@@ -166,7 +166,7 @@ func laterTime(x, y time.Time) time.Time {
 	return x
 }
 
-// receiveEvents passes on the events of the kernel, until the socket fails.
+// receiveEvents passes on the events of the kernel until the socket fails or the context ends.
 func receiveEvents(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<- receivedEvents) error {
 	for {
 		messages, from, err := socket.Receive()
@@ -198,7 +198,7 @@ func receiveEvents(ctx context.Context, socket *nl.NetlinkSocket, incoming chan<
 	}
 }
 
-// stateReading is the state, and which parts of it are to be read again.
+// stateReading is the state that was read last, and which parts are to be read again.
 type stateReading struct {
 	list      func() ([]netlink.Addr, error)
 	listLinks func() ([]netlink.Link, error)
@@ -206,7 +206,7 @@ type stateReading struct {
 	table     addressTable
 	relink    bool      // read the interfaces
 	relist    bool      // read the addresses
-	listAfter time.Time // the addresses are not read before
+	listAfter time.Time // the addresses are not read before this time
 	changed   bool      // the state has changed since the last call of Look
 }
 

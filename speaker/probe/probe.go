@@ -1,5 +1,5 @@
-// Package probe sends requests for an address to the local network and collects the answers, for
-// kubectl lbstack who --probe (internal/lanprobe). It runs in a process of its own, on nodes with or
+// Package probe sends requests for an address to the local network and collects the answers, for kubectl
+// lbstack who --probe (internal/lanprobe). The program runs in a process of its own, on nodes with or
 // without a speaker. It sends only requests that claim no address.
 package probe
 
@@ -18,9 +18,9 @@ import (
 	"github.com/lbstack/lbstack/speaker/links"
 )
 
-// Run sends the requests of a command line (without lanprobe.ProbeCommand) for lanprobe.AnswerTimeout,
-// and returns the encoded result. If the context ends earlier, the result has the answers until then.
-// Run needs the capability NET_RAW.
+// Run sends the requests that args ask for, the arguments after lanprobe.ProbeCommand. It collects answers
+// for lanprobe.AnswerTimeout, and returns the encoded result. If the context ends earlier, the result has
+// the answers that arrived before. Run needs the capability NET_RAW.
 func Run(ctx context.Context, args []string) ([]byte, error) {
 	request, err := lanprobe.Parse(args)
 	if err != nil {
@@ -60,7 +60,7 @@ func askLinks(ctx context.Context, request lanprobe.Request, list []layer2.Link,
 	for _, name := range request.Interfaces {
 		i := slices.IndexFunc(list, func(l layer2.Link) bool { return l.Name == name })
 		if i < 0 || !list[i].CanAnnounce(request.Address) {
-			a.addProblem(name, fmt.Errorf("it is not up, or has no address from which %s could be asked for", request.Address))
+			a.addProblem(name, fmt.Errorf("the interface is not up, or has no address to request %s from", request.Address))
 			continue
 		}
 		conn, err := listen(list[i])

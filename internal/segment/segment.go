@@ -1,10 +1,11 @@
-// Package segment decides what to ask the network segments of a node by ARP and NDP (RFC 5227,
-// RFC 4861), and what the answers mean: whether the node receives anything from a segment at
-// all, which addresses hosts there answer for, and which hardware addresses belong to nodes
-// whose speakers were never received from. A speaker that cannot rely on the other speakers
-// asks the segments before it announces an address.
+// Package segment decides what to ask the network segments of a node by ARP and NDP (RFC 5227, RFC 4861),
+// and evaluates the answers. They show whether the node receives anything from a segment at all, and which
+// addresses hosts there answer for. They also show the hardware addresses of nodes whose speakers have
+// never sent to this one. A speaker that cannot rely on the other speakers asks the segments before it
+// announces an address.
 //
-// The package has no clock and no sockets: the time and the answers go in, probes come out.
+// The package has no clock and no sockets: the caller passes the time and the answers, and sends the
+// probes.
 package segment
 
 import (
@@ -17,30 +18,35 @@ import (
 )
 
 const (
-	// An address is free if no host answers probeCount probes, probeInterval apart, until
-	// answerWait after the last one (RFC 5227 section 2.1.1 with shorter times: hosts of one
-	// segment answer within milliseconds).
-	probeCount    = 3
+	// probeCount is how many probes for an address must stay unanswered before the address counts as
+	// free. The times are shorter than in RFC 5227 section 2.1.1: hosts of one segment answer within
+	// milliseconds.
+	probeCount = 3
+	// probeInterval is the time between two of these probes.
 	probeInterval = 100 * time.Millisecond
-	answerWait    = 150 * time.Millisecond
-	// checkInterval is how often one of the addresses of each host that answered is probed again.
-	// A host that does not answer within answerWait is gone, and all its addresses are probed
-	// anew.
+	// answerWait is how long a host may take to answer a probe.
+	answerWait = 150 * time.Millisecond
+	// checkInterval is the time between two probes of a host that has answered for addresses. Each probe
+	// is for one of these addresses. If the host does not answer within answerWait, all its addresses are
+	// probed anew.
 	checkInterval = 200 * time.Millisecond
-	// FreshFor is how long the result that an address is free is valid.
+	// FreshFor is for how long it counts that an address was found to be free.
 	FreshFor = time.Second
-	// Every witnessInterval, witnessBatch witnesses and nodes of a link are probed, or searchBatch
-	// while nothing is received from the link; at most nodeBatch of them are nodes.
+	// witnessInterval is the time between two batches of probes for the witnesses and nodes of a link.
 	witnessInterval = 100 * time.Millisecond
-	witnessBatch    = 4
-	searchBatch     = 16
-	nodeBatch       = 2
-	// nodeInterval is how often a node is probed that has answered, or has not answered probeCount
-	// times. If a second hardware address answers for a node, it counts once the first one has not
-	// answered for nodeTimeout.
+	// witnessBatch is the size of a batch.
+	witnessBatch = 4
+	// searchBatch is the size of a batch while nothing is received from the link.
+	searchBatch = 16
+	// nodeBatch bounds the nodes in a batch.
+	nodeBatch = 2
+	// nodeInterval is the time between two probes of a node that has answered, or has left probeCount
+	// probes unanswered.
 	nodeInterval = 2 * time.Second
-	nodeTimeout  = 3 * nodeInterval
-	// maxFound is how many hosts of a link are probed because they sent a request: see NoteRequest.
+	// nodeTimeout is how long the hardware address of a node must have been silent before another
+	// hardware address that answers for the node replaces it.
+	nodeTimeout = 3 * nodeInterval
+	// maxFound bounds the hosts of a link that are probed because they sent a request: see NoteRequest.
 	maxFound = 16
 	// ReachedFor is how long an answer is evidence that the node receives from a segment.
 	ReachedFor = time.Second
@@ -63,32 +69,31 @@ type Probe struct {
 
 // Questions are what the segments are asked.
 type Questions struct {
-	// Witnesses are addresses of other hosts of each link, such as its gateway, that answer while
-	// the node receives from the segment. A link without witnesses has an entry too.
+	// Witnesses are the addresses of other hosts of each link, such as its gateway. They answer while the
+	// node receives from the segment. A link without witnesses has an entry too.
 	Witnesses map[Link][]netip.Addr
-	// Nodes are IP addresses of nodes, one for each node, whose hardware addresses are asked for.
-	// Their answers also show that the node receives from the segment.
+	// Nodes are IP addresses of other nodes, one for each node. Their answers show the hardware addresses
+	// of these nodes, and that this node receives from the segment.
 	Nodes map[Link][]netip.Addr
 	// Addresses to probe for, each on its links.
 	Addresses map[netip.Addr][]Link
 }
 
-// Results are what the answers mean.
+// Results are what the answers show.
 type Results struct {
-	// Reached is when the last answer came on each link, or the last request of a host: see
-	// NoteRequest.
-	Reached map[Link]time.Time
-	// Hosts are the hosts that answered within ReachedFor, and when each answered last on each
+	// Reached is when the last answer, or the last request of a host (see NoteRequest), arrived on each
 	// link.
+	Reached map[Link]time.Time
+	// Hosts are the hosts that answered a short time ago, and when each answered last on each link.
 	Hosts map[LinkHost]time.Time
-	// Free are addresses that no host answered for, and when that was found: see FreshFor.
+	// Free are addresses that no host answered for. Each is mapped to the time at which that was found.
 	Free map[netip.Addr]time.Time
 	// InUse are addresses that a host answers for.
 	InUse map[netip.Addr]AddressUse
 	// Nodes are the hardware addresses that answered for Questions.Nodes. A hardware address that
 	// answers for several nodes is that of a proxy, and is left out.
 	Nodes map[netip.Addr]Hardware
-	// NodesAsked: each node has answered, or has not answered several probes.
+	// NodesAsked means that each of Questions.Nodes has answered or has left several probes unanswered.
 	NodesAsked bool
 }
 
@@ -104,7 +109,7 @@ type AddressUse struct {
 	Hardware Hardware
 	// Link that it answered on.
 	Link Link
-	// Since when it answers.
+	// Since is when its first answer arrived.
 	Since time.Time
 }
 
@@ -117,7 +122,7 @@ type Machine struct {
 	hosts     map[Hardware]*knownHost
 	reached   map[Link]time.Time
 	answered  map[LinkHost]time.Time
-	shown     map[Link]time.Time // by link: the time in reached that last counted as a change of the results
+	shown     map[Link]time.Time // by link: the last time in reached that counted as a change of the results
 	changed   bool
 }
 
@@ -125,22 +130,22 @@ type Machine struct {
 type addressQuery struct {
 	links []Link
 	sent  int        // probes of the present round
-	at    time.Time  // when the last probe was sent
+	at    time.Time  // when the last probe was sent; zero: none was
 	free  time.Time  // when it was found to be free; zero: it was not
 	use   AddressUse // zero: no host answered
 }
 
-// linkWitnesses are the witnesses and nodes of a link, and which of them come next.
+// linkWitnesses has the witnesses and nodes of a link, and the state of probing them.
 type linkWitnesses struct {
 	addresses []netip.Addr
 	nodes     []netip.Addr
 	next      int
 	at        time.Time
 	answered  netip.Addr   // the witness that answered last; invalid: none has
-	found     []netip.Addr // of hosts that sent requests, the latest first: see NoteRequest
+	found     []netip.Addr // addresses of hosts that sent requests, the latest first: see NoteRequest
 }
 
-// allAddresses returns the addresses of witnesses, without those of nodes.
+// allAddresses returns the addresses of the witnesses and of the hosts that were found, but none of nodes.
 func (w *linkWitnesses) allAddresses() []netip.Addr { return slices.Concat(w.addresses, w.found) }
 
 // nodeQuery is a node whose hardware address is asked for.
@@ -154,16 +159,16 @@ type nodeQuery struct {
 // knownHost is a host that answers for addresses.
 type knownHost struct {
 	at      time.Time // when one of its addresses was probed last
-	waiting bool      // for its answer
+	waiting bool      // its answer is awaited
 }
 
-// New returns a machine that asks nothing.
+// New returns a machine without questions.
 func New() *Machine {
 	return &Machine{queries: map[netip.Addr]*addressQuery{}, witnesses: map[Link]*linkWitnesses{}, nodes: map[netip.Addr]*nodeQuery{}, hosts: map[Hardware]*knownHost{}, reached: map[Link]time.Time{}, answered: map[LinkHost]time.Time{}, shown: map[Link]time.Time{}}
 }
 
-// SetQuestions replaces the questions. The results about an address that is asked about again on the
-// same links stay.
+// SetQuestions replaces the questions. The results about an address stay if it is asked about again on the
+// same links.
 func (m *Machine) SetQuestions(q Questions) {
 	maps.DeleteFunc(m.queries, func(a netip.Addr, _ *addressQuery) bool { _, asked := q.Addresses[a]; return !asked })
 	for address, links := range q.Addresses {
@@ -189,8 +194,8 @@ func (m *Machine) SetQuestions(q Questions) {
 	m.forgetUnusedHosts()
 }
 
-// witnessesOf returns the witnesses of a link. Probing goes on where it was with the former witnesses
-// (before).
+// witnessesOf returns the entry of a link in m.witnesses, and adds it if it is missing. Probing continues
+// where it was in before, the former entries.
 func (m *Machine) witnessesOf(link Link, before map[Link]*linkWitnesses) *linkWitnesses {
 	w := m.witnesses[link]
 	if w == nil {
@@ -234,10 +239,10 @@ func (m *Machine) noteReceived(now time.Time, link Link) {
 	}
 }
 
-// NoteRequest records that a host, which is no node of the cluster, requested an address on a link, and
-// returns whether the host is new. From then on the host is probed at the address that it sent the
-// request from, unless that is unspecified. On a segment without a gateway, requests of such
-// hosts are the only sign that the node receives from the segment.
+// NoteRequest records that a host that is no node of the cluster requested an address on a link. It returns
+// whether the host is new. A new host is probed from then on, at the address from which it sent the
+// request, unless that address is unspecified. On a segment without a gateway, requests of such hosts are
+// the only sign that the node receives from the segment.
 func (m *Machine) NoteRequest(now time.Time, link Link, from netip.Addr) (found bool) {
 	w := m.witnesses[link]
 	if w == nil {
@@ -260,8 +265,8 @@ func (m *Machine) FoundHosts(link Link) []netip.Addr {
 	return nil
 }
 
-// answerOfWitness records an answer for the address of a witness or a node. If two hosts answer
-// for a node, the first one counts until nodeTimeout.
+// answerOfWitness records an answer for the address of a witness or a node. If two hosts answer for a node,
+// the first host counts until it has been silent for nodeTimeout.
 func (m *Machine) answerOfWitness(now time.Time, w *linkWitnesses, address netip.Addr, hardware Hardware) {
 	if slices.Contains(w.allAddresses(), address) {
 		w.answered = address
@@ -294,7 +299,8 @@ func (m *Machine) Step(now time.Time, send func(Probe) bool) {
 	}
 }
 
-// stepQuery returns whether a probe is due for an address that no host answers for.
+// stepQuery returns whether a probe is due for an address that no host answers for. It also records that
+// the address was found to be free, or that this result is too old.
 func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	switch {
 	case !q.free.IsZero():
@@ -313,8 +319,8 @@ func (m *Machine) stepQuery(now time.Time, q *addressQuery) bool {
 	return false
 }
 
-// probeLinks probes on all links of an address, and returns whether all probes were sent; if not, the
-// series of probes begins anew.
+// probeLinks sends a probe on each link of an address, and returns whether all were sent. If one was not,
+// the series of probes begins anew.
 func (q *addressQuery) probeLinks(now time.Time, address netip.Addr, send func(Probe) bool) bool {
 	q.sent++
 	q.at = now
@@ -328,8 +334,8 @@ func (q *addressQuery) probeLinks(now time.Time, address netip.Addr, send func(P
 	return all
 }
 
-// stepWitnesses probes some witnesses and nodes of a link: the one that answered last, nodes that
-// are due, and others in turn.
+// stepWitnesses probes some witnesses and nodes of a link: the witness that answered last, the nodes that
+// are due, and further witnesses in turn.
 func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool) {
 	w := m.witnesses[link]
 	if !w.at.IsZero() && now.Sub(w.at) < witnessInterval {
@@ -371,8 +377,8 @@ func (m *Machine) stepWitnesses(now time.Time, link Link, send func(Probe) bool)
 	}
 }
 
-// dueNodes returns up to nodeBatch nodes of a link that are to be probed, those first that were
-// probed the longest time ago.
+// dueNodes returns up to nodeBatch nodes of a link that are to be probed. The nodes whose last probe is the
+// oldest come first.
 func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 	for _, address := range w.nodes {
 		n, wait := m.nodes[address], nodeInterval
@@ -387,8 +393,8 @@ func (m *Machine) dueNodes(now time.Time, w *linkWitnesses) (due []netip.Addr) {
 	return due[:min(len(due), nodeBatch)]
 }
 
-// dropSilentHosts finds hosts that did not answer for one of their addresses, and has all their
-// addresses probed anew.
+// dropSilentHosts removes the hosts that did not answer for one of their addresses. All addresses of such a
+// host are probed anew.
 func (m *Machine) dropSilentHosts(now time.Time) {
 	for hardware, h := range m.hosts {
 		if !h.waiting || now.Sub(h.at) < answerWait {
@@ -403,7 +409,7 @@ func (m *Machine) dropSilentHosts(now time.Time) {
 	}
 }
 
-// checkHosts probes, for each host, the address that was probed the longest time ago.
+// checkHosts probes each host for the address whose last probe is the oldest.
 func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 	oldest := map[Hardware]netip.Addr{}
 	for address, q := range m.queries {
@@ -420,7 +426,7 @@ func (m *Machine) checkHosts(now time.Time, send func(Probe) bool) {
 		if h.waiting || now.Sub(h.at) < checkInterval {
 			continue
 		}
-		h.at, h.waiting = now, true // an answer ends that
+		h.at, h.waiting = now, true // until it answers
 		if !m.queries[address].probeLinks(now, address, send) {
 			h.waiting = false
 		}
@@ -442,14 +448,14 @@ const StepInterval = 25 * time.Millisecond
 // Asking returns whether anything is asked.
 func (m *Machine) Asking() bool { return len(m.queries)+len(m.witnesses) > 0 }
 
-// TakeChanged returns whether the results may differ from those at the last call.
+// TakeChanged returns whether the results may have changed since the last call.
 func (m *Machine) TakeChanged() bool {
 	changed := m.changed
 	m.changed = false
 	return changed
 }
 
-// Results returns what the answers mean at present.
+// Results returns what the answers show at present.
 func (m *Machine) Results() Results {
 	r := Results{Reached: maps.Clone(m.reached), Hosts: maps.Clone(m.answered), Free: map[netip.Addr]time.Time{}, InUse: map[netip.Addr]AddressUse{}, Nodes: map[netip.Addr]Hardware{}, NodesAsked: true}
 	answerFor := map[Hardware]int{}

@@ -5,13 +5,13 @@ package delta
 type Map[K comparable, V any] struct {
 	// Add are the entries that are missing.
 	Add map[K]V
-	// Change are the entries with another value, with the desired values.
+	// Change are the entries whose actual and desired values differ, with the desired values.
 	Change map[K]V
 	// Remove are the entries that are not desired, with the actual values.
 	Remove map[K]V
 }
 
-// Between returns the difference from actual to desired. Neither is changed.
+// Between returns the changes that turn actual into desired. It changes neither map.
 func Between[K comparable, V any](actual, desired map[K]V, equal func(x, y V) bool) Map[K, V] {
 	d := Map[K, V]{Add: map[K]V{}, Change: map[K]V{}, Remove: map[K]V{}}
 	for key, want := range desired {

@@ -1,7 +1,6 @@
-// Package election chooses which node is to own an address, by rendezvous hashing
-// with bounded loads (highest random weight, Thaler and Ravishankar 1998; bounded
-// loads, Mirrokni, Thorup and Zadimoghaddam 2016): every node computes the same
-// owner from the same candidates and loads, without messages between them.
+// Package election chooses which node is to own an address, by rendezvous hashing with bounded loads
+// (highest random weight, Thaler and Ravishankar 1998; bounded loads, Mirrokni, Thorup and Zadimoghaddam
+// 2016). All nodes compute the same owner from the same candidates and loads, without messages.
 //
 // It is pure, and part of the protocol between speakers: two versions that hash
 // differently would both claim an address while an upgrade rolls, so the hash
@@ -21,17 +20,17 @@ import (
 type Candidate struct {
 	// Node is its name.
 	Node lb.NodeName
-	// Preference: only candidates with the highest one can be chosen.
+	// Preference ranks the candidates: only those with the highest preference can be chosen.
 	Preference int32
 	// Load is how many addresses it owns.
 	Load int
 }
 
-// Choose returns which of the candidates is to own the address. Only those with the
-// highest preference count. It chooses the first in the order of weight that
-// remains below the fair share with one more address, else the first that is below
-// the share now, else the one with the least load. It returns false if there is no
-// candidate. The order of the candidates does not matter.
+// Choose returns the candidate that is to own the address. Only candidates with the highest preference
+// count. They are tried in the order of ComesBefore. Choose returns the first candidate whose load stays
+// below the fair share with one more address, else the first whose load is below the share now, else the
+// candidate with the least load. It returns false if there is no candidate. The order of the candidates
+// does not matter.
 func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName, bool) {
 	if len(candidates) == 0 {
 		return "", false
@@ -42,8 +41,8 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 		if c.Preference != most {
 			continue
 		}
-		// The share is rounded up, so that not all nodes can get that many: with 4
-		// addresses for 3 nodes two nodes would get 2 each, and the third none.
+		// The share is rounded up. If each node filled its share, the last nodes would get too little: with
+		// 4 addresses for 3 nodes, two nodes would get 2 each, and the third none.
 		room := c.Load < share-1
 		if c.Load < share && (best < 0 || room && !bestRoom || room == bestRoom && ComesBefore(address, c.Node, candidates[best].Node)) {
 			best, bestRoom = i, room
@@ -59,7 +58,7 @@ func Choose(address netip.Addr, candidates []Candidate, share int) (lb.NodeName,
 	return candidates[best].Node, true
 }
 
-// FairShare returns the fair share of each node in a number of addresses, rounded up.
+// FairShare returns how many addresses each node gets if they are shared evenly, rounded up.
 func FairShare(addresses, nodes int) int {
 	if nodes == 0 {
 		return 0
@@ -67,8 +66,8 @@ func FairShare(addresses, nodes int) int {
 	return (addresses + nodes - 1) / nodes
 }
 
-// ComesBefore reports whether node x comes before node y in the order for an address.
-// Equal weights are decided by name, so that all nodes agree.
+// ComesBefore reports whether node x comes before node y in the order for an address. If the weights are
+// equal, the names decide, so that all nodes agree.
 func ComesBefore(address netip.Addr, x, y lb.NodeName) bool {
 	wx, wy := weight(address, x), weight(address, y)
 	return wx > wy || wx == wy && x < y

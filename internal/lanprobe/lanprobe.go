@@ -16,19 +16,20 @@ import (
 	"github.com/lbstack/lbstack/internal/bounded"
 )
 
-// ProbeCommand is the first argument of the speaker that has it send requests and end.
+// ProbeCommand is the first argument that makes the speaker program only send requests and end.
 const ProbeCommand = "probe"
 
-// RequestCount requests are sent, one at the start and one after each RequestInterval, and answers are
-// collected until AnswerTimeout has passed. So a host that answers slowly, or whose first answer is lost, is
-// still found.
 const (
-	RequestCount    = 3
+	// RequestCount is how many requests are sent on an interface. With several requests, a host is found
+	// although its first answer is lost.
+	RequestCount = 3
+	// RequestInterval is the time between two requests.
 	RequestInterval = time.Second
-	AnswerTimeout   = 3 * time.Second
+	// AnswerTimeout is for how long answers are collected, counted from the first request.
+	AnswerTimeout = 3 * time.Second
 )
 
-// MaxInterfaces is how many interfaces requests are sent on at most.
+// MaxInterfaces bounds the interfaces on which requests are sent.
 const MaxInterfaces = 8
 
 const (
@@ -38,7 +39,7 @@ const (
 	maxProblem = 120
 )
 
-// Request is the address to look for, and where.
+// Request is an address to look for, and the interfaces to send requests on.
 type Request struct {
 	// Address to look for: by ARP if it is IPv4, by NDP if it is IPv6.
 	Address netip.Addr
@@ -46,12 +47,12 @@ type Request struct {
 	Interfaces []string
 }
 
-// Args returns the command line of the program.
+// Args returns the arguments with which the program sends these requests.
 func (r Request) Args() []string {
 	return append([]string{ProbeCommand, r.Address.String()}, r.Interfaces...)
 }
 
-// Parse parses a command line, without ProbeCommand.
+// Parse parses the arguments that follow ProbeCommand.
 func Parse(args []string) (Request, error) {
 	if len(args) < 2 || len(args) > MaxInterfaces+1 {
 		return Request{}, fmt.Errorf("%s takes an address and 1 to %d interfaces, not %d arguments", ProbeCommand, MaxInterfaces, len(args))
@@ -61,7 +62,7 @@ func Parse(args []string) (Request, error) {
 	case err != nil:
 		return Request{}, fmt.Errorf("%q is no IP address", args[0])
 	case address.Zone() != "" || address != address.Unmap() || address.IsUnspecified() || address.IsMulticast():
-		return Request{}, fmt.Errorf("%s is no address that a host of the network can have", address)
+		return Request{}, fmt.Errorf("a host cannot have the address %s: use a unicast address without a zone, and not an IPv4-mapped one", address)
 	}
 	return Request{Address: address, Interfaces: args[1:]}, nil
 }
@@ -72,28 +73,28 @@ type Answer struct {
 	Interface string `json:"interface"`
 	// HardwareAddress in the answer: frames for the address are sent to it.
 	HardwareAddress string `json:"hardwareAddress"`
-	// Via is the source of the frame if it differs from HardwareAddress: a host answers on behalf of
-	// another one.
+	// Via is the source address of the frame, if it differs from HardwareAddress: then a host answers on
+	// behalf of another host.
 	Via string `json:"via,omitempty"`
 }
 
 // Result has the answers to a request.
 type Result struct {
-	// Answers, each host once for an interface, in order; at most MaxAnswers.
+	// Answers are sorted, none is listed twice, and there are at most MaxAnswers.
 	Answers []Answer `json:"answers"`
-	// Own means that an interface of the node itself has the address: it does not answer requests of
-	// its own node.
+	// Own means that an interface of the node itself has the address. A node does not answer its own
+	// requests.
 	Own bool `json:"own,omitempty"`
-	// Problems are sentences: why requests could not be sent on an interface. Each begins with the name
-	// of the interface.
+	// Problems are sentences that explain why requests could not be sent on an interface. Each begins with
+	// the name of the interface.
 	Problems []string `json:"problems,omitempty"`
 }
 
 // Encode returns the result as a termination message, which has at most 4096 bytes.
 func (r Result) Encode() ([]byte, error) { return json.Marshal(r.withinBounds()) }
 
-// withinBounds returns the result within the bounds of a message: few items, in order, each short and in
-// ASCII.
+// withinBounds returns the result, cut to the bounds of a message: it has few items, sorted, each short and
+// in ASCII.
 func (r Result) withinBounds() Result {
 	r.Answers = slices.Clone(r.Answers)
 	for i, a := range r.Answers {
@@ -113,7 +114,7 @@ func (r Result) withinBounds() Result {
 
 func cutText(text string) string { return bounded.Cut(strings.Map(asciiRune, text), maxProblem) }
 
-// asciiRune replaces a character that has several bytes in JSON.
+// asciiRune returns a question mark for each character that has several bytes in JSON.
 func asciiRune(c rune) rune {
 	if c < ' ' || c > '~' || strings.ContainsRune("\"\\<>&", c) {
 		return '?'
@@ -125,8 +126,8 @@ func compareAnswers(x, y Answer) int {
 	return cmp.Or(strings.Compare(x.Interface, y.Interface), strings.Compare(x.HardwareAddress, y.HardwareAddress), strings.Compare(x.Via, y.Via))
 }
 
-// Decode parses a termination message. Everyone who may write the status of the pod can write it, so
-// that the bounds are applied again.
+// Decode parses a termination message. It applies the bounds again, since anyone who may write the status
+// of the pod can write such a message.
 func Decode(message string) (Result, error) {
 	var r Result
 	if err := json.Unmarshal([]byte(message), &r); err != nil {

@@ -30,10 +30,10 @@ func TestParse_Refuses(t *testing.T) {
 		{"no interface", "192.0.2.1", "not 1"},
 		{"too many interfaces", "192.0.2.1" + strings.Repeat(" eth0", MaxInterfaces+1), "not 10"},
 		{"no address", "web eth0", `"web" is no IP address`},
-		{"an address with a zone", "fe80::1%eth0 eth0", "no address that a host"},
-		{"an IPv4 address as IPv6", "::ffff:192.0.2.1 eth0", "no address that a host"},
-		{"a group", "224.0.0.1 eth0", "no address that a host"},
-		{"no address in particular", "0.0.0.0 eth0", "no address that a host"},
+		{"an address with a zone", "fe80::1%eth0 eth0", "a host cannot have the address"},
+		{"an IPv4 address as IPv6", "::ffff:192.0.2.1 eth0", "a host cannot have the address"},
+		{"a group", "224.0.0.1 eth0", "a host cannot have the address"},
+		{"no address in particular", "0.0.0.0 eth0", "a host cannot have the address"},
 	} {
 		if _, err := Parse(strings.Fields(tt.args)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got the error %v, want %q", tt.name, err, tt.want)

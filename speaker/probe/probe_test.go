@@ -94,8 +94,8 @@ func TestAsk(t *testing.T) {
 		{"a host answers on behalf of another one", up, &lan{answers: always(packet.Message{Claims: address, Sender: first, Via: second})}, "02:00:00:00:00:01 by 02:00:00:00:00:02", "", 3},
 		{"messages about others, and malformed ones: no answer", up, &lan{answers: always(packet.Message{Claims: address.Next(), Sender: first}, packet.Message{Asks: address, Sender: first}, packet.Message{})}, "", "", 3},
 		{"a host invents hundreds: the list is bounded", up, &lan{answers: many}, "16", "", 3},
-		{"the interface is absent", layer2.Link{Name: "eth1", IPv4: true}, &lan{}, "", "eth0: it is not up", 0},
-		{"the interface has no address of the family", layer2.Link{Name: "eth0"}, &lan{}, "", "eth0: it is not up", 0},
+		{"the interface is absent", layer2.Link{Name: "eth1", IPv4: true}, &lan{}, "", "eth0: the interface is not up", 0},
+		{"the interface has no address of the family", layer2.Link{Name: "eth0"}, &lan{}, "", "eth0: the interface is not up", 0},
 		{"the network does not take requests", up, &lan{refuses: errors.New("network is down")}, "", "eth0: network is down", 0},
 	}
 	for _, tt := range tests {

@@ -68,7 +68,7 @@ func startRouting(ctx context.Context, mgr manager.Manager, objects *informers.S
 			problems.Store(&p)
 			state.Nudge()
 		},
-		Passes: o.Watchdog.Loop("the config watcher for BGP"),
+		Passes: o.Watchdog.Loop("the watcher of the cluster for BGP"),
 	})
 }
 

@@ -1,11 +1,11 @@
 package v1beta1
 
-// Annotations that a Service carries to ask for something.
+// Annotations of a Service that request something.
 const (
 	// AnnotationAddressPool names the pool that the address must come from.
 	AnnotationAddressPool = "lbstack.io/address-pool"
-	// AnnotationLoadBalancerIPs is the address that the Service wants, or
-	// several with commas between them. Setting spec.loadBalancerIP as well is an error.
+	// AnnotationLoadBalancerIPs is the address that the Service requests, or several addresses
+	// with commas between them. Setting spec.loadBalancerIP as well is an error.
 	AnnotationLoadBalancerIPs = "lbstack.io/load-balancer-ips"
 
 	// AnnotationAllowSharedIP is a key: Services with the same key can share an address if
@@ -16,28 +16,28 @@ const (
 	// AnnotationAddressPoolMetalLB is read when AnnotationAddressPool is not
 	// set, so that MetalLB's manifests work as they are.
 	AnnotationAddressPoolMetalLB = "metallb.io/address-pool"
-	// AnnotationAddressPoolMetalLBOld is MetalLB's older name of that annotation.
+	// AnnotationAddressPoolMetalLBOld is MetalLB's older name of AnnotationAddressPoolMetalLB.
 	AnnotationAddressPoolMetalLBOld = "metallb.universe.tf/address-pool"
 	// AnnotationLoadBalancerIPsMetalLB is read when AnnotationLoadBalancerIPs
 	// is not set.
 	AnnotationLoadBalancerIPsMetalLB = "metallb.io/loadBalancerIPs"
-	// AnnotationLoadBalancerIPsMetalLBOld is MetalLB's older name of that annotation.
+	// AnnotationLoadBalancerIPsMetalLBOld is MetalLB's older name of AnnotationLoadBalancerIPsMetalLB.
 	AnnotationLoadBalancerIPsMetalLBOld = "metallb.universe.tf/loadBalancerIPs"
 	// AnnotationAllowSharedIPMetalLB is read when AnnotationAllowSharedIP is not
 	// set.
 	AnnotationAllowSharedIPMetalLB = "metallb.io/allow-shared-ip"
-	// AnnotationAllowSharedIPMetalLBOld is MetalLB's older name of that annotation.
+	// AnnotationAllowSharedIPMetalLBOld is MetalLB's older name of AnnotationAllowSharedIPMetalLB.
 	AnnotationAllowSharedIPMetalLBOld = "metallb.universe.tf/allow-shared-ip"
 )
 
-// AnnotationKeptAddresses is written on a Service that loses its addresses with the removal of lbstack:
-// the addresses, with commas between them. Where the next installation chooses an address for the Service, it
-// prefers the first of these that the Service would get if it requested the address. The annotation is removed
-// when the Service has all addresses that it asks for.
+// AnnotationKeptAddresses lists the addresses that a Service had when lbstack was removed, with commas
+// between them. When the next installation chooses an address for the Service, it prefers the first
+// listed address that the Service would get by requesting it. The annotation is removed once the
+// Service has all addresses that it asks for.
 const AnnotationKeptAddresses = "lbstack.io/kept-addresses"
 
-// AnnotationAllocatedFromPool is written on a Service that has addresses: the names of the pools
-// that they came from, with commas between them.
+// AnnotationAllocatedFromPool lists the names of the pools that the addresses of a Service came from,
+// with commas between them.
 const AnnotationAllocatedFromPool = "lbstack.io/ip-allocated-from-pool"
 
 // AnnotationAnnounceFrom on an IPAddressClaim names the node that announces the address on the local
@@ -69,7 +69,7 @@ const (
 	LabelRevision = "lbstack.io/revision"
 )
 
-// AnnotationServiceAccount on the pods of a component is the UID of the ServiceAccount that they were
-// made for. When a ServiceAccount is deleted and created again under its name, the API server refuses
-// the tokens of pods that were made for the former one.
+// AnnotationServiceAccount on a pod of a component is the UID of the ServiceAccount for which the pod
+// was made. When a ServiceAccount is deleted and created again under its name, the API server refuses
+// the tokens of pods that were made for the former ServiceAccount.
 const AnnotationServiceAccount = "lbstack.io/service-account-uid"

@@ -6,9 +6,9 @@ import (
 
 // BFDProfileSpec configures how closely the path to a router is watched with
 // Bidirectional Forwarding Detection (RFC 5880). An empty spec stands for the
-// defaults, which notice the loss of a path within 0.9 s.
+// defaults: the loss of a path is detected within 0.9 s.
 type BFDProfileSpec struct {
-	// receiveIntervalMilliseconds is how often a node is able to take packets, 10 to
+	// receiveIntervalMilliseconds is the shortest interval at which a node can receive packets, 10 to
 	// 60000. Default 300.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=10
@@ -16,16 +16,16 @@ type BFDProfileSpec struct {
 	// +optional
 	ReceiveIntervalMilliseconds int32 `json:"receiveIntervalMilliseconds,omitempty"`
 
-	// transmitIntervalMilliseconds is how often a node wants to send packets, 10 to
-	// 60000. Default 300. The slower side decides.
+	// transmitIntervalMilliseconds is the shortest interval at which a node sends packets, 10 to
+	// 60000. Default 300. A longer receive interval of the router takes precedence.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=10
 	// +kubebuilder:validation:Maximum=60000
 	// +optional
 	TransmitIntervalMilliseconds int32 `json:"transmitIntervalMilliseconds,omitempty"`
 
-	// detectMultiplier is how many packets of a node may be missing before the router
-	// takes the path for lost, 2 to 255. Default 3.
+	// detectMultiplier is after how many missing packets of a node the router counts the path as
+	// lost, 2 to 255. Default 3.
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=2
 	// +kubebuilder:validation:Maximum=255
@@ -39,7 +39,7 @@ type BFDProfileSpec struct {
 
 	// minimumTTL is the lowest TTL with which packets may arrive from a router that
 	// is not on a network of the node, 1 to 254. Default 254. Packets of a router on
-	// a network of the node must have 255.
+	// a network of the node must have the TTL 255.
 	// +kubebuilder:default=254
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=254
@@ -61,7 +61,7 @@ type BFDProfileStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// BFDProfile configures how closely the paths to routers are watched. BGPPeers name it.
+// BFDProfile configures how closely the paths to routers are watched. BGPPeers refer to it by name.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -71,13 +71,13 @@ type BFDProfileStatus struct {
 // +kubebuilder:printcolumn:name="Transmit",type=integer,JSONPath=`.spec.transmitIntervalMilliseconds`
 // +kubebuilder:printcolumn:name="Multiplier",type=integer,JSONPath=`.spec.detectMultiplier`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a BFDProfile must be a DNS label, at most 63 characters and no dots: BGPPeers name it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a BFDProfile must be a DNS label, at most 63 characters and no dots: BGPPeers refer to the BFDProfile by this name"
 type BFDProfile struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is how closely paths are watched.
+	// spec configures how closely paths are watched.
 	// +kubebuilder:default={}
 	// +optional
 	Spec BFDProfileSpec `json:"spec,omitempty,omitzero"`

@@ -37,27 +37,28 @@ type BGPAdvertisementSpec struct {
 	// +optional
 	IPAddressPoolSelectors []metav1.LabelSelector `json:"ipAddressPoolSelectors,omitempty"`
 
-	// nodeSelectors select the nodes that announce, by label: one that matches is
+	// nodeSelectors select the nodes that announce, by label: one matching selector is
 	// enough. Empty: all nodes. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
-	// serviceSelectors select the Services whose addresses are announced, by label:
-	// one that matches is enough. Empty: all Services. An address that several
-	// Services share is announced only if all of them match. At most 32. Only with
-	// aggregationLength 32 and aggregationLengthV6 128.
+	// serviceSelectors select the Services whose addresses are announced, by label: one matching
+	// selector is enough. Empty: all Services. If several Services share an address, the first holder
+	// in its IPAddressClaim decides. At most 32. Only with aggregationLength 32 and
+	// aggregationLengthV6 128.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
 
-	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label: one
-	// that matches is enough. Empty: all namespaces. With serviceSelectors a Service must match both. If
-	// several Services share an address, the first holder in its IPAddressClaim decides: it has had the
-	// address longest. Labels of namespaces are a boundary between tenants; labels of Services are not,
-	// since tenants write them. At most 32. Only with aggregationLength 32 and aggregationLengthV6 128.
+	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label:
+	// one matching selector is enough. Empty: all namespaces. With serviceSelectors a Service must match
+	// both. If several Services share an address, the first holder in its IPAddressClaim decides: it has
+	// had the address longest. Labels of namespaces are a boundary between tenants. Labels of Services
+	// are no such boundary, since tenants write them. At most 32. Only with aggregationLength 32 and
+	// aggregationLengthV6 128.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -89,21 +90,21 @@ type BGPAdvertisementSpec struct {
 	AggregationLengthV6 int32 `json:"aggregationLengthV6,omitempty"`
 
 	// localPref is the LOCAL_PREF of the routes, 0 to 4294967295: routers of our own autonomous system
-	// prefer the route with the highest. Routers of other autonomous systems do not receive it. Unset:
-	// 100.
+	// prefer the route with the highest value. Routers of other autonomous systems do not receive it.
+	// Unset: 100.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	LocalPref *int64 `json:"localPref,omitempty"`
 
 	// med is the MULTI_EXIT_DISC of the routes, 0 to 4294967295: of several routes into one autonomous
-	// system, routers prefer the one with the lowest. Unset: the routes have none.
+	// system, routers prefer the route with the lowest value. Unset: the routes have no MULTI_EXIT_DISC.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4294967295
 	// +optional
 	MED *int64 `json:"med,omitempty"`
 
-	// asPathPrepend is how many more times our ASN is added to the AS_PATH for routers of other
+	// asPathPrepend is how many additional times our ASN is in the AS_PATH for routers of other
 	// autonomous systems, 0 (default) to 10. Routers prefer routes with a shorter AS_PATH.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10

@@ -18,13 +18,13 @@ const (
 
 // BGPPeerSpec is a router and the BGP session that nodes have with it.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.peerASN) != has(self.dynamicASN)",message="set exactly one of peerASN (the ASN of the router) and dynamicASN (Internal or External: any that it presents)"
-// +kubebuilder:validation:XValidation:rule="has(self.peerAddress) != has(self.interface)",message="set exactly one of peerAddress (the IP address of the router) and interface (the router is found on it)"
+// +kubebuilder:validation:XValidation:rule="has(self.peerASN) != has(self.dynamicASN)",message="set exactly one of peerASN (the ASN of the router) and dynamicASN (Internal or External, for the ASN that the router presents)"
+// +kubebuilder:validation:XValidation:rule="has(self.peerAddress) != has(self.interface)",message="set exactly one of peerAddress (the IP address of the router) and interface (on which nodes find the router)"
 // +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !has(self.interface)",message="sourceAddress cannot be set together with interface, where link-local addresses are used: remove one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !has(self.peerAddress) || !isIP(self.sourceAddress) || !isIP(self.peerAddress) || ip(self.sourceAddress).family() == ip(self.peerAddress).family()",message="sourceAddress and peerAddress must be of the same family, both IPv4 or both IPv6"
 // +kubebuilder:validation:XValidation:rule="!has(self.keepaliveTimeSeconds) || !has(self.holdTimeSeconds) || self.keepaliveTimeSeconds <= self.holdTimeSeconds",message="keepaliveTimeSeconds must not be more than holdTimeSeconds: leave it out for a third of the hold time"
-// +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.dynamicASN) || self.dynamicASN != 'Internal'",message="ebgpMultiHop is for routers in another autonomous system, and dynamicASN is Internal: remove ebgpMultiHop, iBGP needs none"
-// +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.peerASN) || self.peerASN != (has(self.localASN) ? self.localASN : self.myASN)",message="ebgpMultiHop is for routers in another autonomous system, and peerASN is our own: remove ebgpMultiHop, iBGP needs none"
+// +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.dynamicASN) || self.dynamicASN != 'Internal'",message="ebgpMultiHop is for routers in another autonomous system, and dynamicASN is Internal: remove ebgpMultiHop, which iBGP does not need"
+// +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.peerASN) || self.peerASN != (has(self.localASN) ? self.localASN : self.myASN)",message="ebgpMultiHop is for routers in another autonomous system, and peerASN is our own: remove ebgpMultiHop, which iBGP does not need"
 // +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.ttlSecurityHops) || self.ttlSecurityHops == 0",message="ebgpMultiHop and ttlSecurityHops exclude each other: ttlSecurityHops alone allows a router that many hops away"
 // +kubebuilder:validation:XValidation:rule="!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.interface)",message="a router that is found on an interface is one hop away: remove ebgpMultiHop"
 // +kubebuilder:validation:XValidation:rule="!has(self.strictBFD) || !self.strictBFD || has(self.bfdProfile)",message="strictBFD needs a BFD session to wait for: set bfdProfile"
@@ -42,8 +42,8 @@ type BGPPeerSpec struct {
 	// +optional
 	PeerASN int64 `json:"peerASN,omitempty"`
 
-	// dynamicASN accepts the autonomous system number that the router presents if it is
-	// ours (Internal), or if it is any other (External). Excludes peerASN.
+	// dynamicASN accepts the autonomous system number that the router presents if that number is
+	// ours (Internal), or if it is any other number (External). Excludes peerASN.
 	// +optional
 	DynamicASN DynamicASN `json:"dynamicASN,omitempty"`
 
@@ -95,7 +95,7 @@ type BGPPeerSpec struct {
 	RouterID string `json:"routerID,omitempty"`
 
 	// nodeSelectors select the nodes that have a session with the router, by label:
-	// one that matches is enough. Empty: all nodes. At most 32.
+	// one matching selector is enough. Empty: all nodes. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -118,9 +118,9 @@ type BGPPeerSpec struct {
 	// +optional
 	KeepaliveTimeSeconds int32 `json:"keepaliveTimeSeconds,omitempty"`
 
-	// connectRetrySeconds is how long to wait between attempts to connect, 1 to
-	// 65535. Default 2. After three failed attempts the time doubles with each one, up
-	// to 16 times this value and at most 120 seconds, unless the value itself is above.
+	// connectRetrySeconds is how long to wait between attempts to connect, 1 to 65535. Default 2. After
+	// three failed attempts the time doubles with each further attempt, up to 16 times this value and at
+	// most 120 seconds. A value above 120 is used as it is.
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -132,9 +132,9 @@ type BGPPeerSpec struct {
 	// +optional
 	EBGPMultiHop bool `json:"ebgpMultiHop,omitempty"`
 
-	// ttlSecurityHops is over how many hops packets of the router may arrive at most
-	// (GTSM, RFC 5082; the router must send with a TTL of 255), 1 to 254. Default 0:
-	// any number of hops. Excludes ebgpMultiHop.
+	// ttlSecurityHops is the maximum number of hops over which packets of the router may arrive, 1 to
+	// 254 (GTSM, RFC 5082). The router must send with a TTL of 255. Default 0: any number of hops.
+	// Excludes ebgpMultiHop.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=254
 	// +optional
@@ -151,7 +151,7 @@ type BGPPeerSpec struct {
 	// +optional
 	PasswordSecret *PasswordSecret `json:"passwordSecret,omitempty"`
 
-	// bfdProfile names the BFDProfile with which the path to the router is watched; the
+	// bfdProfile names the BFDProfile with which the path to the router is watched. The
 	// session ends when the path is lost. Unset: the path is not watched.
 	// +optional
 	BFDProfile ObjectName `json:"bfdProfile,omitempty"`
@@ -166,23 +166,22 @@ type BGPPeerSpec struct {
 	// +optional
 	GracefulRestart *BGPGracefulRestart `json:"gracefulRestart,omitempty"`
 
-	// gracefulShutdownSeconds is how long the routes of a node that is drained, or
-	// whose speaker is stopped, are marked with the community GRACEFUL_SHUTDOWN before
-	// they are withdrawn (RFC 8326): the router moves traffic elsewhere meanwhile. 0
-	// to 60, default 2.
+	// gracefulShutdownSeconds is how long routes are marked with the community GRACEFUL_SHUTDOWN before
+	// they are withdrawn (RFC 8326), when their node is drained or its speaker is stopped. Meanwhile the
+	// router moves traffic elsewhere. 0 to 60, default 2.
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=60
 	// +optional
 	GracefulShutdownSeconds *int32 `json:"gracefulShutdownSeconds,omitempty"`
 
-	// vrf is the Linux VRF device of the nodes in which the session runs. Unset: none.
+	// vrf is the Linux VRF device in which the session runs on the nodes. Unset: none.
 	// +optional
 	VRF InterfaceName `json:"vrf,omitempty"`
 
 	// dualStackAddressFamily: routes of both families go over the session. Default
-	// false: only routes of the family of peerAddress. A session by interface always
-	// carries both.
+	// false: only routes of the family of peerAddress. A session on an interface always
+	// carries routes of both families.
 	// +optional
 	DualStackAddressFamily bool `json:"dualStackAddressFamily,omitempty"`
 }
@@ -214,8 +213,8 @@ type BGPPeerStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions: Ready is True when the spec is valid and all selected nodes can use it.
-	// Established is True when all nodes that should have a session have an established
-	// one and no session is flapping.
+	// Established is True when the session is established on all nodes that should have one,
+	// and no session is flapping.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -248,13 +247,13 @@ type BGPPeerStatus struct {
 // +kubebuilder:printcolumn:name="BFD",type=string,priority=1,JSONPath=`.spec.bfdProfile`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Established")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a BGPPeer must be a DNS label, at most 63 characters and no dots: BGPAdvertisements name it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",message="the name of a BGPPeer must be a DNS label, at most 63 characters and no dots: BGPAdvertisements refer to the BGPPeer by this name"
 type BGPPeer struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the router and what the sessions with it should be like.
+	// spec describes the router and the sessions with it.
 	Spec BGPPeerSpec `json:"spec"`
 
 	// status is the state of the sessions.

@@ -6,8 +6,8 @@ import (
 
 // CommunitySpec is a set of names for BGP communities.
 type CommunitySpec struct {
-	// communities are the names, each once. 1 to 64. If two objects define a name,
-	// the value in the older object is used.
+	// communities are the names with their values, each name once. 1 to 64. If two objects define a
+	// name, the value in the older object is used.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -17,7 +17,7 @@ type CommunitySpec struct {
 
 // CommunityAlias is a name for a BGP community.
 //
-// +kubebuilder:validation:XValidation:rule="!(self.name in ['graceful-shutdown', 'accept-own', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'no-peer']) || self.value == self.name || self.value == {'graceful-shutdown': '65535:0', 'accept-own': '65535:1', 'llgr-stale': '65535:6', 'no-llgr': '65535:7', 'blackhole': '65535:666', 'no-export': '65535:65281', 'no-advertise': '65535:65282', 'no-export-subconfed': '65535:65283', 'no-peer': '65535:65284'}[self.name]",message="this is the name of a well-known community and cannot mean another one: take another name, or the value that it has"
+// +kubebuilder:validation:XValidation:rule="!(self.name in ['graceful-shutdown', 'accept-own', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'no-peer']) || self.value == self.name || self.value == {'graceful-shutdown': '65535:0', 'accept-own': '65535:1', 'llgr-stale': '65535:6', 'no-llgr': '65535:7', 'blackhole': '65535:666', 'no-export': '65535:65281', 'no-advertise': '65535:65282', 'no-export-subconfed': '65535:65283', 'no-peer': '65535:65284'}[self.name]",message="name is that of a well-known community, which cannot have another value: use another name, or the value of the well-known community"
 type CommunityAlias struct {
 	// name that BGPAdvertisements can use: letters, digits, dashes, underscores and
 	// dots, at most 63.
@@ -28,7 +28,7 @@ type CommunityAlias struct {
 
 	// value of the community: "65000:100", "large:65000:1:2" or a well-known name. It
 	// cannot be another alias.
-	// +kubebuilder:validation:XValidation:rule="self.contains(':') || self in ['graceful-shutdown', 'accept-own', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'no-peer']",message="value must be a community such as 65000:100, large:65000:1:2 or no-export: an alias cannot stand for another one"
+	// +kubebuilder:validation:XValidation:rule="self.contains(':') || self in ['graceful-shutdown', 'accept-own', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'no-peer']",message="value must be a community such as 65000:100, large:65000:1:2 or no-export: an alias cannot refer to another alias"
 	Value CommunityReference `json:"value"`
 }
 
@@ -59,7 +59,7 @@ type Community struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the names.
+	// spec has the names.
 	Spec CommunitySpec `json:"spec"`
 
 	// status reports whether the names are valid.

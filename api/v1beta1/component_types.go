@@ -50,9 +50,9 @@ type ComponentSpec struct {
 	// +optional
 	PodAnnotations map[string]AnnotationValue `json:"podAnnotations,omitempty"`
 
-	// podLabels are added to the component's pods. At most 32. The labels with which lbstack
-	// finds its pods cannot be set, nor those that Kubernetes sets. Keys of lbstack.io are refused
-	// by the operator.
+	// podLabels are added to the component's pods. At most 32. Labels with which lbstack finds its
+	// pods, and labels that Kubernetes sets, cannot be set. Keys of lbstack.io are refused by the
+	// operator.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="!('app.kubernetes.io/name' in self) && !('app.kubernetes.io/component' in self) && !('app.kubernetes.io/managed-by' in self)",message="app.kubernetes.io/name, app.kubernetes.io/component and app.kubernetes.io/managed-by are set by lbstack, which finds its pods with them: use other labels"
 	// +kubebuilder:validation:XValidation:rule="!('pod-template-hash' in self) && !('controller-revision-hash' in self) && !('pod-template-generation' in self)",message="pod-template-hash, controller-revision-hash and pod-template-generation are set by Kubernetes: use other labels"

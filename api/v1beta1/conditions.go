@@ -19,8 +19,9 @@ const (
 	// ConditionDegraded is True when something is wrong that waiting alone does not correct.
 	ConditionDegraded = "Degraded"
 	// ConditionConfigurationValid is False when fields of the spec are invalid: the operator or the API
-	// server refuses them, or the objects that are made from them have a condition about it. The message lists the paths of the fields, such as spec.patches[2].target; the message of
-	// Ready describes the errors.
+	// server refuses them, or a condition of an object that is made from them reports the error. The
+	// message lists the paths of the fields, such as spec.patches[2].target. The message of Ready
+	// describes the errors.
 	ConditionConfigurationValid = "ConfigurationValid"
 	// ConditionKeyRotation is present, and True, while the key of the mesh is being replaced:
 	// until all speakers accept the new key and the former key is removed.
@@ -45,7 +46,7 @@ const ServiceExternalIPConflict = "lbstack.io/ExternalIPConflict"
 const (
 	// ReasonReady: the whole spec is in effect.
 	ReasonReady = "Ready"
-	// ReasonNodesUnavailable: the whole spec is in effect on the nodes that are up, and other
+	// ReasonNodesUnavailable: the whole spec is in effect on the nodes that are up, but some
 	// nodes are down. Ready is True.
 	ReasonNodesUnavailable = "NodesUnavailable"
 	// ReasonPoolConflict: the whole spec is in effect, but some addresses of a pool of the
@@ -61,12 +62,12 @@ const (
 	// ReasonCRDsOutdated: the CustomResourceDefinitions in the cluster lack fields that this version
 	// of lbstack uses; the operator changes nothing.
 	ReasonCRDsOutdated = "CRDsOutdated"
-	// ReasonDowngradeRefused: a newer version of lbstack than that of the operator ran in the
+	// ReasonDowngradeRefused: a version of lbstack that is newer than the operator ran in the
 	// cluster; the operator changes nothing.
 	ReasonDowngradeRefused = "DowngradeRefused"
 	// ReasonSpecInvalid: fields of the spec are invalid; the message names their paths. The
 	// operator changes nothing, and the components run as before. On ConfigurationValid: fields
-	// are wrong; the reason of Ready shows the consequence.
+	// are invalid; the reason of Ready shows the consequence.
 	ReasonSpecInvalid = "SpecInvalid"
 	// ReasonPaused: the annotation lbstack.io/pause is set; the operator observes and changes
 	// nothing. Ready is Unknown.
@@ -89,11 +90,11 @@ const (
 	ReasonObjectNotOurs = "ObjectNotOurs"
 	// ReasonPoolNotReady: a pool of the stack gives no addresses.
 	ReasonPoolNotReady = "PoolNotReady"
-	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack is invalid, or lacks
-	// something that it names.
+	// ReasonPeerNotReady: a BGPPeer or a BFDProfile of the stack is invalid, or something
+	// that it names is missing.
 	ReasonPeerNotReady = "PeerNotReady"
 	// ReasonAdvertisementNotReady: an L2Advertisement, a BGPAdvertisement or a Community
-	// of the stack is invalid, or lacks something that it names.
+	// of the stack is invalid, or something that it names is missing.
 	ReasonAdvertisementNotReady = "AdvertisementNotReady"
 	// ReasonComponentFailing: pods of a component fail, or cannot be made.
 	ReasonComponentFailing = "ComponentFailing"
@@ -102,8 +103,8 @@ const (
 	ReasonNoSpeakerNodes = "NoSpeakerNodes"
 	// ReasonSpeakersNotReady: some speakers run and cannot do all of their work.
 	ReasonSpeakersNotReady = "SpeakersNotReady"
-	// ReasonServicesNotAnnounced: Services have addresses, and none of them is
-	// announced.
+	// ReasonServicesNotAnnounced: Services have addresses, but no node announces any of these
+	// addresses.
 	ReasonServicesNotAnnounced = "ServicesNotAnnounced"
 	// ReasonAddressesWithoutPool: Services use addresses of pools that do not exist any
 	// more.
@@ -166,8 +167,8 @@ const (
 const (
 	// ReasonPoolReady: the pool gives addresses.
 	ReasonPoolReady = "PoolReady"
-	// ReasonDraining: spec.state of the pool is Draining: Services keep their addresses, and
-	// the pool gives no new ones.
+	// ReasonDraining: spec.state of the pool is Draining. Services keep their addresses, and
+	// the pool gives no new addresses.
 	ReasonDraining = "Draining"
 	// ReasonInvalidAddresses: an item of spec.addresses or spec.excludeAddresses
 	// is invalid.
@@ -188,7 +189,7 @@ const (
 	// ReasonNoConflict: no address of the pool is known to belong to something else.
 	ReasonNoConflict = "NoConflict"
 	// ReasonForeignHost: hosts outside of the cluster, or kernels of nodes, use addresses of the pool. On
-	// a claim: they use the address.
+	// a claim: such a host uses the address.
 	ReasonForeignHost = "ForeignHost"
 	// ReasonOverlap: addresses of the pool belong to an older pool, to a node or to a network
 	// of the cluster, or no Service can have them (loopback, multicast and the like).
@@ -204,9 +205,8 @@ const (
 	ReasonKept = "Kept"
 )
 
-// ConditionEstablished is a condition of a BGPPeer, besides Ready: True when all nodes
-// that should have a session with the router have an established one, and no session is
-// flapping.
+// ConditionEstablished is a condition of a BGPPeer, besides Ready. It is True when the session with
+// the router is established on all nodes that should have one, and no session is flapping.
 const ConditionEstablished = "Established"
 
 // Reasons of a BGPPeer's conditions. DuplicatePeer, PasswordMissing, SecretInvalid, PortClosed and
@@ -214,9 +214,9 @@ const ConditionEstablished = "Established"
 const (
 	// ReasonPeerValid: the spec is valid, and all selected nodes can use it.
 	ReasonPeerValid = "PeerValid"
-	// ReasonInvalidPeer: a spec field is invalid. No new session is opened; an existing one
-	// keeps its last valid configuration. On a SpeakerState: a BGPPeer or an object that it
-	// names is invalid or missing.
+	// ReasonInvalidPeer: a spec field is invalid. No new session is opened; an existing session
+	// keeps its last valid configuration. On a SpeakerState: a BGPPeer, or an object that a BGPPeer
+	// names, is invalid or missing.
 	ReasonInvalidPeer = "InvalidPeer"
 	// ReasonUnknownBFDProfile: the BFDProfile that the peer names does not exist. A session
 	// that uses BFD already keeps its last profile. A new session runs without BFD or, with
@@ -226,28 +226,28 @@ const (
 	// Established: no node is to have a session.
 	ReasonNoNodes = "NoNodes"
 	// ReasonDuplicatePeer: on some nodes another BGPPeer is in effect for the same router,
-	// and this one has no session there.
+	// and this BGPPeer has no session there.
 	ReasonDuplicatePeer = "DuplicatePeer"
 	// ReasonPasswordMissing: the Secret that the peer names does not exist. An established
-	// session stays, and no new one begins.
+	// session stays, and no new session begins.
 	ReasonPasswordMissing = "PasswordMissing"
 	// ReasonSecretInvalid: the Secret that the peer names is of another type or has no usable
-	// password. An established session stays, and no new one begins.
+	// password. An established session stays, and no new session begins.
 	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonPortClosed: the peer is passive, and nodes cannot listen on port 179.
 	ReasonPortClosed = "PortClosed"
-	// ReasonNoNextHop: nodes have no address of a family that the router could send packets
-	// to. Routes of that family are not announced from there.
+	// ReasonNoNextHop: nodes have no address of a family to which the router could send packets.
+	// These nodes do not announce routes of that family.
 	ReasonNoNextHop = "NoNextHop"
 	// ReasonAddressFamilyMissing: the router did not agree to exchange routes of a family
-	// that the peer has. Routes of that family are not announced.
+	// that the BGPPeer requires. Routes of that family are not announced.
 	ReasonAddressFamilyMissing = "AddressFamilyMissing"
 
-	// ReasonAllEstablished: all nodes that should have a session have an established one.
+	// ReasonAllEstablished: the session is established on all nodes that should have one.
 	ReasonAllEstablished = "AllEstablished"
-	// ReasonNotEstablished: some nodes have an established session, and others have none.
+	// ReasonNotEstablished: the session is established on some nodes, but not on all.
 	ReasonNotEstablished = "NotEstablished"
-	// ReasonConnecting: no node has an established session, since a few seconds at most.
+	// ReasonConnecting: no node has an established session, but only for a few seconds so far.
 	ReasonConnecting = "Connecting"
 	// ReasonNoSession: no node has an established session.
 	ReasonNoSession = "NoSession"
@@ -268,20 +268,20 @@ const (
 const (
 	// ReasonAdvertisementValid: the advertisement is in effect.
 	ReasonAdvertisementValid = "AdvertisementValid"
-	// ReasonUnknownInterface: the L2Advertisement names an interface on which none of its
-	// nodes can announce; it is in effect for the other interfaces. On a BGPPeer: nodes
+	// ReasonUnknownInterface: the L2Advertisement names an interface on which none of its nodes can
+	// announce. The L2Advertisement is in effect for the other interfaces. On a BGPPeer: nodes
 	// lack the device in spec.interface or spec.vrf, and have no session.
 	ReasonUnknownInterface = "UnknownInterface"
-	// ReasonNoSubnet: the L2Advertisement has requireSubnet, and none of its nodes has an
-	// interface in the subnet of an address of a pool. On a pool: only L2Advertisements
-	// announce it, and no node has an interface in its subnet. The pool still gives its
-	// addresses, and Ready is True, since a router may send their traffic to the nodes.
+	// ReasonNoSubnet: the L2Advertisement has requireSubnet, and none of its nodes has an interface in
+	// the subnet of an address of a pool. On a pool: only L2Advertisements announce its addresses, and
+	// no node has an interface in their subnet. The pool still gives its addresses, and Ready is True,
+	// since a router may send the traffic of these addresses to the nodes.
 	ReasonNoSubnet = "NoSubnet"
 	// ReasonUnknownPeer: a BGPPeer that the advertisement names does not exist; the
 	// advertisement is in effect for the other peers.
 	ReasonUnknownPeer = "UnknownPeer"
-	// ReasonUnknownCommunity: a name in the communities of the advertisement is neither
-	// an alias nor a well-known name; its last valid configuration stays in effect.
+	// ReasonUnknownCommunity: a name in the communities of the advertisement is neither an alias nor a
+	// well-known name. The last valid configuration of the advertisement stays in effect.
 	ReasonUnknownCommunity = "UnknownCommunity"
 	// ReasonAggregateTooWide: the prefix in which addresses of a pool would be announced
 	// contains more than the pool lists. These addresses are announced as single routes
@@ -290,9 +290,9 @@ const (
 	// ReasonLocalPrefConflict: another advertisement of the same routes has another
 	// localPref.
 	ReasonLocalPrefConflict = "LocalPrefConflict"
-	// ReasonAttributeIgnored: the advertisement is in effect, but an attribute that it sets
-	// is sent to none of its peers: localPref is sent to routers of our own autonomous
-	// system only, asPathPrepend takes effect for other routers only. Status True.
+	// ReasonAttributeIgnored: the advertisement is in effect, but none of its peers receives an
+	// attribute that it sets. localPref is sent only to routers of our own autonomous system.
+	// asPathPrepend takes effect only for routers of other autonomous systems. Ready is True.
 	ReasonAttributeIgnored = "AttributeIgnored"
 )
 
@@ -308,7 +308,8 @@ const (
 const (
 	// ReasonCommunityValid: all names can be used.
 	ReasonCommunityValid = "CommunityValid"
-	// ReasonDuplicateAlias: an older object defines one of the names; its value is in effect.
+	// ReasonDuplicateAlias: an older object defines one of the names too. The value in the older object
+	// is in effect.
 	ReasonDuplicateAlias = "DuplicateAlias"
 	// ReasonInvalidCommunity: a value is no community. On a BGPAdvertisement: an item
 	// of spec.communities is no community.
@@ -318,15 +319,15 @@ const (
 // Reasons of the Ready condition of an IPAddressClaim that an administrator wrote, or
 // whose address no pool gives.
 const (
-	// ReasonClaimReserves: the claim reserves the address, for no Service or for one that
-	// does not use it yet.
+	// ReasonClaimReserves: the claim reserves the address, for no Service or for a Service that
+	// does not use the address yet.
 	ReasonClaimReserves = "Reserves"
 	// ReasonClaimInUse: the holders of the claim have the address.
 	ReasonClaimInUse = "InUse"
 	// ReasonClaimOutsidePools: no pool gives the address. The claim reserves nothing, or
 	// its holders keep the address until they release it.
 	ReasonClaimOutsidePools = "OutsidePools"
-	// ReasonClaimWrongPool: the address belongs to another pool than spec.pool.
+	// ReasonClaimWrongPool: the address does not belong to the pool in spec.pool, but to another pool.
 	ReasonClaimWrongPool = "WrongPool"
 	// ReasonClaimHolderMissing: a claim with takeOver names Services that do not exist. The
 	// Services that have the address keep it (events only).
@@ -336,10 +337,10 @@ const (
 	ReasonClaimHolderRefused = "HolderRefused"
 )
 
-// ConditionCurrent is a condition of a SpeakerState that the controller sets: True while the
+// ConditionCurrent is a condition of a SpeakerState that the controller sets. It is True while the
 // speaker that reported the rest of the status runs. The controller concludes this from the
-// other speakers, the Node and the kubelet. While it is False, the rest of the status is the
-// last report of a speaker that does not run.
+// other speakers, the Node and the kubelet. While the condition is False, the rest of the status is
+// the last report of a speaker that does not run.
 const ConditionCurrent = "Current"
 
 // Reasons of a SpeakerState's condition Current, besides Stopped.
@@ -350,8 +351,8 @@ const (
 	// has ended, or the speaker was stopped and none has started within 30 s.
 	ReasonSpeakerEnded = "SpeakerEnded"
 	// ReasonSpeakerMissing: the other running speakers receive nothing from the speaker of the
-	// node. At least two of them must report that. One is enough if the kubelet of the node does not
-	// answer either. If the node is not ready and its kubelet does not answer, one such report is
+	// node. At least two speakers must report that. One report is enough if the kubelet of the node
+	// does not answer either. If the node is not ready and its kubelet does not answer, one report is
 	// enough, even if other speakers report nothing.
 	ReasonSpeakerMissing = "SpeakerMissing"
 	// ReasonNodeNotReady: the node is not ready, and no ready node has a speaker that could
@@ -359,10 +360,10 @@ const (
 	ReasonNodeNotReady = "NodeNotReady"
 )
 
-// ConditionPartitioned is a condition of a SpeakerState that the controller sets: True while the speaker is
-// in a minority and exchanges no messages with a larger group of speakers that runs. The speaker gives up
-// the addresses that a speaker of that group may announce. While the condition is True, its
-// lastTransitionTime equals status.minoritySince.
+// ConditionPartitioned is a condition of a SpeakerState that the controller sets. It is True while the
+// speaker is in a minority and exchanges no messages with a larger group of running speakers. The
+// speaker then gives up the addresses that a speaker of that group may announce. While the condition is
+// True, its lastTransitionTime equals status.minoritySince.
 const ConditionPartitioned = "Partitioned"
 
 // Reasons of a SpeakerState's condition Partitioned.
@@ -388,17 +389,17 @@ const (
 	// list, that belongs to a node, or that is no unicast address. Speakers do not begin to
 	// announce such an address.
 	ReasonAddressRefused = "AddressRefused"
-	// ReasonNoInterface: the node has no interface to announce on. On a Service: none of the
-	// nodes that may announce one of its addresses has an interface for the address.
+	// ReasonNoInterface: the node has no interface to announce on. On a Service: no node that may
+	// announce an address of the Service has an interface for that address.
 	ReasonNoInterface = "NoInterface"
-	// ReasonIsolated: the speaker announces nothing. Either it receives from at most half of the speakers
-	// that should run, and from no host on the links of its addresses; or at least half of the other
-	// speakers receive nothing from it.
+	// ReasonIsolated: the speaker announces nothing. It receives from at most half of the speakers that
+	// should run. In addition, it receives from no host on the links of its addresses, or at least half
+	// of the other speakers receive nothing from it.
 	ReasonIsolated = "Isolated"
-	// ReasonMinority: the speaker receives from at most half of the speakers that should run. It
-	// takes an address only if no host on its links answers for the address, or if the address
-	// was in use and the host that answers is no node. The condition is True while all nodes that
-	// it receives nothing from are NotReady in the API server.
+	// ReasonMinority: the speaker receives from at most half of the speakers that should run. It takes
+	// an address only if no host on its links answers for the address, or if the address was in use and
+	// the host that answers is no node. The condition is True while all nodes from which the speaker
+	// receives nothing are NotReady in the API server.
 	ReasonMinority = "Minority"
 	// ReasonAddressConceded: another host answers for addresses that this node owns or is to own. The
 	// host is, or may be, a node of the cluster from which this speaker has never received a message. The
@@ -438,19 +439,19 @@ const (
 	// ReasonNoPool: there is no pool that the Service could use. On an advertisement: its
 	// ipAddressPoolSelectors select no pool.
 	ReasonNoPool = "NoPool"
-	// ReasonPartlyAllocated: the Service prefers addresses of both families and has addresses
-	// of one.
+	// ReasonPartlyAllocated: the Service prefers addresses of both families, but has addresses
+	// of only one family.
 	ReasonPartlyAllocated = "PartlyAllocated"
-	// ReasonStatusOverwritten: the Service has its addresses, and another writer overwrites
+	// ReasonStatusOverwritten: the Service has its addresses, but another writer overwrites
 	// status.loadBalancer.
 	ReasonStatusOverwritten = "StatusOverwritten"
-	// ReasonClaimOverwritten: the Service has its addresses, and another writer keeps
-	// deleting or changing the IPAddressClaim of one of them.
+	// ReasonClaimOverwritten: the Service has its addresses, but another writer keeps deleting or
+	// changing the IPAddressClaim of an address.
 	ReasonClaimOverwritten = "ClaimOverwritten"
 	// ReasonPoolExhausted: every pool that could serve the Service is full.
 	ReasonPoolExhausted = "PoolExhausted"
-	// ReasonUnknownPool: the Service names a pool that does not exist. On an advertisement:
-	// it names such a pool, and is in effect for its other pools.
+	// ReasonUnknownPool: the Service names a pool that does not exist. On an advertisement: the
+	// advertisement names such a pool, and is in effect for its other pools.
 	ReasonUnknownPool = "UnknownPool"
 	// ReasonPoolUnusable: the pool that the Service names is not Ready.
 	ReasonPoolUnusable = "PoolUnusable"
@@ -497,8 +498,8 @@ const (
 	ReasonNoAdvertisement = "NoAdvertisement"
 	// ReasonNoEndpoints: the Service has no serving endpoint that could receive its traffic.
 	ReasonNoEndpoints = "NoEndpoints"
-	// ReasonNoNode: no node may announce the address: the advertisements select none or, with
-	// externalTrafficPolicy: Local, none that has an endpoint.
+	// ReasonNoNode: no node may announce the address: the advertisements select no node that may
+	// announce or, with externalTrafficPolicy: Local, no such node with an endpoint.
 	ReasonNoNode = "NoNode"
 	// ReasonNotAnnounced: nodes may announce the address, but no node does so yet.
 	ReasonNotAnnounced = "NotAnnounced"
@@ -517,7 +518,7 @@ const (
 	ReasonAddressInExternalIPs = "AddressInExternalIPs"
 	// ReasonTooManyExternalIPs: spec.externalIPs has more items than the controller compares
 	// with the pools, and none of the compared items is an address of a pool. The controller compares no
-	// item at all if all Services together list too many, and those of this namespace list the most. The
-	// status is Unknown.
+	// item at all if all Services together list too many items, and the Services of this namespace list
+	// the most. The status is Unknown.
 	ReasonTooManyExternalIPs = "TooManyExternalIPs"
 )

@@ -1,5 +1,5 @@
-// Package v1beta1 holds the API types of lbstack: what an administrator
-// writes, what the programs report, and the vocabulary of conditions, reasons
+// Package v1beta1 has the API types of lbstack: what an administrator
+// writes, what the programs report, and the names of conditions, reasons
 // and annotations. It has no behaviour.
 //
 // +kubebuilder:object:generate=true

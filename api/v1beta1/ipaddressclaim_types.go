@@ -7,8 +7,8 @@ import (
 
 // IPAddressClaimSpec names the Services that have an address.
 //
-// While Services use the address, a change that removes all of them, or that names a
-// Service which does not use the address yet, needs takeOver. The controller itself
+// While Services use the address, a change of holders needs takeOver if it removes all these
+// Services, or if it names a Service that does not use the address yet. The controller itself
 // never adds a holder without a uid.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.takeOver) && self.takeOver) || !has(oldSelf.holders) || !oldSelf.holders.exists(o, has(o.uid)) || (has(self.holders) && self.holders.size() > 0 && self.holders.all(h, has(h.uid) || oldSelf.holders.exists(o, o.name == h.name && o.__namespace__ == h.__namespace__)))",messageExpression="'the address ' + oldSelf.address + ' is in use by the Service ' + oldSelf.holders[0].__namespace__ + '/' + oldSelf.holders[0].name + ', which keeps it: to take it away, set takeOver: true in the same change'"
@@ -46,11 +46,11 @@ type IPAddressClaimSpec struct {
 	// +optional
 	Holders []ClaimHolder `json:"holders,omitempty"`
 
-	// takeOver allows a change of holders to take the address from the Services that use it,
-	// at once. Without takeOver such a change is refused. If none of the named Services
-	// exists and is of type LoadBalancer, the controller restores the holders that use the
-	// address. It then sets takeOver to false; it also does so when a named Service has got
-	// the address. Default false.
+	// takeOver allows a change of holders that takes the address from the Services that use it. The
+	// change takes effect at once. Without takeOver such a change is refused. If none of the named
+	// Services exists and is of type LoadBalancer, the controller restores the holders that use the
+	// address. Afterwards, or when a named Service has got the address, the controller sets takeOver
+	// to false. Default false.
 	// +optional
 	TakeOver bool `json:"takeOver,omitempty"`
 
@@ -107,7 +107,7 @@ type ClaimHolder struct {
 	// +optional
 	NamespaceUID types.UID `json:"namespaceUID,omitempty"`
 	// ports of the Service, as number/protocol, if it shares the address. No other
-	// holder can use them.
+	// holder can use these ports.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:Pattern=`^[0-9]{1,5}/(TCP|UDP|SCTP)$`
@@ -127,10 +127,10 @@ type IPAddressClaimStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready reports whether a claim of an administrator is in effect; a claim
-	// that the controller made has Ready only, with status False, while no pool gives the
-	// address. Conflict is present, with status True, while a host outside of the
-	// cluster, or the kernel of a node, uses the address.
+	// conditions: Ready reports whether a claim of an administrator is in effect. On a claim that the
+	// controller made, Ready is present only while no pool gives the address, with status False.
+	// Conflict is present, with status True, while a host outside of the cluster, or the kernel of a
+	// node, uses the address.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -141,9 +141,8 @@ type IPAddressClaimStatus struct {
 // IPAddressClaim is one address that is in use or reserved. Its name is the address: an
 // IPv4 address as it is, an IPv6 address in full with dashes for colons, such as
 // 2001-0db8-0000-0000-0000-0000-0000-0001. The controller writes the claim before it
-// writes the address into the status of the Service, so that the API server itself
-// ensures that no address is given twice. An administrator may write a claim to reserve
-// an address.
+// writes the address into the status of the Service. So the API server itself ensures that no
+// address is given twice. An administrator may write a claim to reserve an address.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

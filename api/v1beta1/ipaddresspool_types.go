@@ -22,7 +22,7 @@ type AddressRange string
 // +kubebuilder:validation:XValidation:rule="!has(self.reclaim) || !has(self.reclaim.policy) || self.reclaim.policy != 'Retain' || (has(self.quota) && has(self.quota.maxAddressesPerNamespace) && self.quota.maxAddressesPerNamespace > 0)",message="reclaim.policy Retain needs quota.maxAddressesPerNamespace: each Service that is deleted leaves an address retained, and without a quota one namespace can use the pool up"
 type IPAddressPoolSpec struct {
 	// addresses of the pool: CIDRs, ranges and single addresses, IPv4 and IPv6 mixed. The pool
-	// has all addresses of a CIDR, the first and the last one included. 1 to 128 items. An
+	// has all addresses of a CIDR, including the first and the last address. 1 to 128 items. An
 	// address that two pools list belongs to the older pool.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -37,7 +37,7 @@ type IPAddressPoolSpec struct {
 	ExcludeAddresses []AddressRange `json:"excludeAddresses,omitempty"`
 
 	// autoAssign decides whether a Service that names no pool can get an address
-	// from this one. Default true.
+	// from this pool. Default true.
 	// +kubebuilder:default=true
 	// +optional
 	AutoAssign *bool `json:"autoAssign,omitempty"`
@@ -47,8 +47,8 @@ type IPAddressPoolSpec struct {
 	// +optional
 	AvoidBuggyIPs bool `json:"avoidBuggyIPs,omitempty"`
 
-	// state decides whether the pool gives addresses: Active (default), or Draining: Services
-	// keep their addresses, and the pool gives no new ones.
+	// state decides whether the pool gives addresses. Active (default): the pool gives addresses.
+	// Draining: Services keep their addresses, and the pool gives no new addresses.
 	// +kubebuilder:default=Active
 	// +optional
 	State PoolState `json:"state,omitempty"`
@@ -70,9 +70,9 @@ type IPAddressPoolSpec struct {
 	// +optional
 	Quota *PoolQuota `json:"quota,omitempty"`
 
-	// maxAddressesPerService is how many addresses of one family a Service can request if this
-	// pool has one of them: 1 (default) to 32. A Service that requests no particular addresses
-	// gets at most one of each family. Lowering the number takes no address away.
+	// maxAddressesPerService is how many addresses of one family a Service can request if this pool
+	// has at least one of these addresses: 1 (default) to 32. A Service that requests no particular
+	// addresses gets at most one of each family. Lowering the number takes no address away.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
@@ -102,7 +102,7 @@ type PoolState string
 const (
 	// PoolActive gives addresses.
 	PoolActive PoolState = "Active"
-	// PoolDraining leaves addresses with their Services and gives no new ones.
+	// PoolDraining leaves addresses with their Services and gives no new addresses.
 	PoolDraining PoolState = "Draining"
 )
 
@@ -114,13 +114,13 @@ type SharingScope string
 const (
 	// SharingInNamespace lets Services of one namespace share.
 	SharingInNamespace SharingScope = "Namespace"
-	// SharingInCluster lets Services of any namespaces share: whoever knows the
-	// key of another Service can use free ports of its address.
+	// SharingInCluster lets Services of any namespaces share. A user who knows the key of another
+	// Service can then use free ports of the address of that Service.
 	SharingInCluster SharingScope = "Cluster"
 )
 
-// OutsidePoolPolicy decides what happens to the addresses of Services that a pool no longer
-// gives.
+// OutsidePoolPolicy decides what happens to an address of a Service when the pool no longer gives the
+// address.
 // +kubebuilder:validation:Enum=Keep;Evict
 type OutsidePoolPolicy string
 
@@ -132,13 +132,13 @@ const (
 	EvictOutsidePool OutsidePoolPolicy = "Evict"
 )
 
-// ServiceAllocation selects the Services that a pool is for: they are in one of the namespaces
-// (if none is named or selected: in any), and one of the serviceSelectors matches their labels
-// (without serviceSelectors: any labels).
+// ServiceAllocation selects the Services that a pool is for, by namespace and by label. Without
+// namespaces and namespaceSelectors, Services of all namespaces match. Without serviceSelectors,
+// Services with any labels match.
 type ServiceAllocation struct {
-	// priority among the pools that are for a Service: pools with 1 are tried first, pools with
-	// 0 (default) last. Pools of one priority are tried in the order of their names; for a
-	// Service that can use both families, pools that have both come first.
+	// priority among the pools that are for a Service: pools with 1 are tried first, pools with 0
+	// (default) last. Pools of the same priority are tried in the order of their names. For a Service
+	// that can use both families, pools that have both families come first.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Priority int32 `json:"priority,omitempty"`
@@ -156,7 +156,7 @@ type ServiceAllocation struct {
 	// +optional
 	NamespaceSelectors []metav1.LabelSelector `json:"namespaceSelectors,omitempty"`
 
-	// serviceSelectors select Services by label; one that matches is enough. At
+	// serviceSelectors select Services by label: one matching selector is enough. At
 	// most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
@@ -166,9 +166,9 @@ type ServiceAllocation struct {
 
 // PoolQuota limits how many addresses of a pool a namespace can have.
 type PoolQuota struct {
-	// maxAddressesPerNamespace is how many addresses the Services of a namespace can have from
-	// the pool together; an address that several of them share counts once. 0 (default): no
-	// limit. Lowering the limit takes no address away.
+	// maxAddressesPerNamespace is how many addresses of the pool all Services of a namespace together
+	// can have. An address that several Services share counts once. 0 (default): no limit. Lowering
+	// the limit takes no address away.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
@@ -177,9 +177,9 @@ type PoolQuota struct {
 
 // PoolReclaim decides what happens to an address when its Service is deleted.
 type PoolReclaim struct {
-	// policy is Release (default): the address is free at once; or Retain: the address is kept
-	// for a Service of the same namespace and name. Retain needs
-	// quota.maxAddressesPerNamespace, in which retained addresses count.
+	// policy decides what happens to the address. Release (default): the address is free at once.
+	// Retain: the address is kept for a Service of the same namespace and name. Retain needs
+	// quota.maxAddressesPerNamespace, and retained addresses count in that quota.
 	// +kubebuilder:default=Release
 	// +optional
 	Policy ReclaimPolicy `json:"policy,omitempty"`
@@ -205,15 +205,15 @@ const (
 	ReclaimRetain ReclaimPolicy = "Retain"
 )
 
-// AddressUsage counts the addresses of one family in a pool. The totals are
+// AddressUsage counts the addresses of one family in a pool. total and free are
 // decimal numbers in strings: an IPv6 pool has more addresses than an integer
 // of JSON can express exactly.
 type AddressUsage struct {
-	// total is how many addresses the pool can give, those that are in use included.
+	// total is how many addresses the pool can give, including addresses in use.
 	// +kubebuilder:validation:MaxLength=40
 	Total string `json:"total"`
-	// used is how many of them have an IPAddressClaim, of a Service or of an administrator who
-	// reserves them.
+	// used is how many of these addresses have an IPAddressClaim. The claim can be that of a Service,
+	// or of an administrator who reserves the address.
 	Used int64 `json:"used"`
 	// free is total minus used. A pool that is Draining gives none of the free addresses.
 	// +kubebuilder:validation:MaxLength=40
@@ -245,8 +245,8 @@ type IPAddressPoolStatus struct {
 	// +optional
 	IPv6 *AddressUsage `json:"ipv6,omitempty"`
 
-	// claims is how many IPAddressClaims the pool has, those of addresses that it no longer
-	// gives included.
+	// claims is how many IPAddressClaims the pool has, including claims of addresses that the pool no
+	// longer gives.
 	// +optional
 	Claims int64 `json:"claims"`
 
@@ -255,8 +255,8 @@ type IPAddressPoolStatus struct {
 	// +optional
 	Outside int64 `json:"outside,omitempty"`
 
-	// impact lists the Services with addresses that the pool no longer gives: they would lose
-	// these if outsidePoolPolicy were Evict. At most 64 are listed; the condition
+	// impact lists the Services with addresses that the pool no longer gives. The Services would lose
+	// these addresses if outsidePoolPolicy were Evict. At most 64 are listed; the condition
 	// AddressesOutsidePool has their number.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -264,18 +264,19 @@ type IPAddressPoolStatus struct {
 	Impact []PoolImpact `json:"impact,omitempty"`
 
 	// foreign are addresses of the pool that are used outside of lbstack: by hosts outside of the
-	// cluster, or by kernels of nodes. The pool does not give them until 10 minutes after they
-	// were last reported, unless reportedOnly is set. An address that a Service has stays with the
-	// Service. At most 256 are listed; the pool does not give the others while they are reported.
+	// cluster, or by kernels of nodes. The pool does not give such an address until 10 minutes after
+	// the address was last reported, unless reportedOnly is set. An address that a Service has stays
+	// with the Service. At most 256 are listed; the pool does not give further such addresses while
+	// they are reported.
 	// +listType=map
 	// +listMapKey=address
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Foreign []ForeignAddress `json:"foreign,omitempty"`
 
-	// foreignLosses are the times within the last hour at which the pool stopped giving an
-	// address because a host outside of the cluster uses it, oldest first. Within an hour these
-	// are at most 8 addresses, and at most half of those that the pool lists.
+	// foreignLosses are the times within the last hour at which the pool stopped giving an address
+	// because a host outside of the cluster uses the address, oldest first. Within an hour a pool loses
+	// at most 8 addresses in this way, and at most half of the addresses that it lists.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
@@ -300,7 +301,7 @@ type ForeignAddress struct {
 	Node string `json:"node"`
 	// interface of the node on which the messages arrived.
 	Interface InterfaceName `json:"interface"`
-	// announced means that a Service has the address, and that speakers keep announcing it: it
+	// announced means that a Service has the address, and that speakers keep announcing it: the address
 	// was in use before the first message of the other host arrived.
 	// +optional
 	Announced bool `json:"announced,omitempty"`
@@ -353,7 +354,7 @@ type IPAddressPool struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the addresses, and which Services can get them.
+	// spec has the addresses, and selects the Services that can get them.
 	Spec IPAddressPoolSpec `json:"spec"`
 
 	// status is what the controller found.

@@ -28,26 +28,26 @@ type L2AdvertisementSpec struct {
 	// +optional
 	IPAddressPoolSelectors []metav1.LabelSelector `json:"ipAddressPoolSelectors,omitempty"`
 
-	// nodeSelectors select the nodes that may announce, by label: one that
-	// matches is enough. Empty: all nodes. At most 32.
+	// nodeSelectors select the nodes that may announce, by label: one matching
+	// selector is enough. Empty: all nodes. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	NodeSelectors []metav1.LabelSelector `json:"nodeSelectors,omitempty"`
 
-	// serviceSelectors select the Services whose addresses are announced, by label:
-	// one that matches is enough. Empty: all Services. An address that several Services
-	// share is announced only if all of them match. At most 32.
+	// serviceSelectors select the Services whose addresses are announced, by label: one matching
+	// selector is enough. Empty: all Services. If several Services share an address, the first holder
+	// in its IPAddressClaim decides. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	ServiceSelectors []metav1.LabelSelector `json:"serviceSelectors,omitempty"`
 
-	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label: one
-	// that matches is enough. Empty: all namespaces. With serviceSelectors a Service must match both. If
-	// several Services share an address, the first holder in its IPAddressClaim decides: it has had the
-	// address longest. Labels of namespaces are a boundary between tenants; labels of Services are not,
-	// since tenants write them. At most 32.
+	// namespaceSelectors select the namespaces of the Services whose addresses are announced, by label:
+	// one matching selector is enough. Empty: all namespaces. With serviceSelectors a Service must match
+	// both. If several Services share an address, the first holder in its IPAddressClaim decides: it has
+	// had the address longest. Labels of namespaces are a boundary between tenants. Labels of Services
+	// are no such boundary, since tenants write them. At most 32.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
@@ -61,9 +61,9 @@ type L2AdvertisementSpec struct {
 	PreferredNodeSelectors []PreferredNodeSelector `json:"preferredNodeSelectors,omitempty"`
 
 	// requireSubnet: an address is announced only on interfaces in its subnet, and only from nodes with
-	// such an interface. Default false: the same rule while any node that may announce the address has
-	// such an interface. If no node has one, the address is announced on all interfaces, for networks
-	// in which a router sends its traffic to the nodes.
+	// such an interface. Default false: the same rule applies while any node that may announce the
+	// address has such an interface. If no node has such an interface, the address is announced on all
+	// interfaces, for networks in which a router sends the traffic of the address to the nodes.
 	// +optional
 	RequireSubnet bool `json:"requireSubnet,omitempty"`
 
@@ -77,7 +77,7 @@ type L2AdvertisementSpec struct {
 	Interfaces []InterfaceName `json:"interfaces,omitempty"`
 }
 
-// PreferredNodeSelector prefers nodes.
+// PreferredNodeSelector gives a weight to the nodes that it selects.
 type PreferredNodeSelector struct {
 	// weight of the preference, 1 to 100.
 	// +kubebuilder:validation:Minimum=1

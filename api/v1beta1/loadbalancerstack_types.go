@@ -14,40 +14,40 @@ const LoadBalancerStackName = "default"
 const StackFinalizer = "lbstack.io/teardown"
 
 // LoadBalancerStackSpec configures everything in one place: how the components run, which
-// addresses Services get and how these are announced.
+// addresses Services get, and how the addresses are announced.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ipAddressPoolAccess) || self.ipAddressPoolAccess != 'Restricted' || !has(self.ipAddressPools) || self.ipAddressPools.all(p, has(p.serviceAllocation) && ((has(p.serviceAllocation.namespaces) && p.serviceAllocation.namespaces.size() > 0) || (has(p.serviceAllocation.namespaceSelectors) && p.serviceAllocation.namespaceSelectors.size() > 0)))",message="with ipAddressPoolAccess: Restricted each item of ipAddressPools needs serviceAllocation.namespaces or serviceAllocation.namespaceSelectors"
 type LoadBalancerStackSpec struct {
 	// managementState is what the operator does with the installation. Managed (default): it installs,
 	// restores and updates. Unmanaged: it observes and reports, and writes only the status of the
-	// stack. Removed: it removes everything that it made, as on deletion of the stack, and the stack
+	// stack. Removed: it removes everything that it made, as on deletion of the stack, but the stack
 	// itself stays.
 	// +kubebuilder:default=Managed
 	// +optional
 	ManagementState ManagementState `json:"managementState,omitempty"`
 
 	// loadBalancerClass is the spec.loadBalancerClass of the Services that
-	// lbstack serves. Unset, it serves the Services that name no class.
+	// lbstack serves. Unset: lbstack serves the Services that name no class.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=316
 	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	// +optional
 	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
 
-	// ipAddressPoolAccess decides which pools the list ipAddressPools can have: Open
-	// (default), also pools that are for the Services of all namespaces; Restricted, only
-	// pools with serviceAllocation.namespaces or serviceAllocation.namespaceSelectors, so
-	// that no namespace can use a pool before its item names or selects that namespace.
-	// IPAddressPools outside of the stack are not affected.
+	// ipAddressPoolAccess decides which pools the list ipAddressPools can have. Open (default): also
+	// pools for the Services of all namespaces. Restricted: only pools with
+	// serviceAllocation.namespaces or serviceAllocation.namespaceSelectors. No namespace can then use
+	// a pool before the item of the pool names or selects that namespace. IPAddressPools outside of
+	// the stack are not affected.
 	// +kubebuilder:default=Open
 	// +optional
 	IPAddressPoolAccess PoolAccess `json:"ipAddressPoolAccess,omitempty"`
 
-	// The lists below may be null: server-side apply leaves null where it removes the last
-	// item of a list and another manager had set a field of it (kubernetes/kubernetes#134902).
+	// The lists below may be null: server-side apply leaves null where it removes the last item of a
+	// list and another manager had set a field of that item (kubernetes/kubernetes#134902).
 
 	// ipAddressPools are the addresses that Services can get, by pool. Each
-	// item becomes an IPAddressPool of that name. At most 64.
+	// item becomes an IPAddressPool of the same name. At most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -57,7 +57,7 @@ type LoadBalancerStackSpec struct {
 
 	// l2Advertisements select which addresses are announced on the local network, and
 	// from which nodes: IPv4 addresses by ARP, IPv6 addresses by NDP. Each item becomes
-	// an L2Advertisement of that name. At most 128. Empty: the stack announces nothing
+	// an L2Advertisement of the same name. At most 128. Empty: the stack announces nothing
 	// on the local network.
 	// +listType=map
 	// +listMapKey=name
@@ -67,7 +67,7 @@ type LoadBalancerStackSpec struct {
 	L2Advertisements []StackL2Advertisement `json:"l2Advertisements,omitempty"`
 
 	// bgpPeers are the routers that addresses are announced to. Each item becomes a
-	// BGPPeer of that name. At most 64.
+	// BGPPeer of the same name. At most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -76,7 +76,7 @@ type LoadBalancerStackSpec struct {
 	BGPPeers []StackBGPPeer `json:"bgpPeers,omitempty"`
 
 	// bgpAdvertisements select which addresses are announced to which routers, and with which
-	// attributes. Each item becomes a BGPAdvertisement of that name. At most 128. Empty: the
+	// attributes. Each item becomes a BGPAdvertisement of the same name. At most 128. Empty: the
 	// stack announces nothing to routers.
 	// +listType=map
 	// +listMapKey=name
@@ -86,7 +86,7 @@ type LoadBalancerStackSpec struct {
 	BGPAdvertisements []StackBGPAdvertisement `json:"bgpAdvertisements,omitempty"`
 
 	// bfdProfiles configure how closely the paths to routers are watched, for bgpPeers that
-	// name them. Each item becomes a BFDProfile of that name. At most 64.
+	// name them. Each item becomes a BFDProfile of the same name. At most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -95,7 +95,7 @@ type LoadBalancerStackSpec struct {
 	BFDProfiles []StackBFDProfile `json:"bfdProfiles,omitempty"`
 
 	// communities give names to BGP communities, for bgpAdvertisements. Each item
-	// becomes a Community of that name. At most 64.
+	// becomes a Community of the same name. At most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -134,15 +134,15 @@ type LoadBalancerStackSpec struct {
 	Images ImagesSpec `json:"images,omitempty,omitzero"`
 
 	// monitoring decides whether the operator creates a ServiceMonitor named lbstack in its namespace,
-	// so that the Prometheus operator collects the metrics of all programs. Auto (default): it creates
-	// one as soon as the API server has this kind. Disabled: it creates none.
+	// so that the Prometheus operator collects the metrics of all programs. Auto (default): the operator
+	// creates a ServiceMonitor as soon as the API server has this kind. Disabled: it creates none.
 	// +kubebuilder:default=Auto
 	// +optional
 	Monitoring Monitoring `json:"monitoring,omitempty"`
 
 	// patches change the objects that the operator makes, in order, for settings that no other field
-	// has. A patch that matches no object, is invalid, or changes what lbstack depends on makes the
-	// condition Ready False (SpecInvalid, with the path of the patch), and the operator changes
+	// has. A patch is wrong if it matches no object, is invalid, or changes what lbstack depends on. Then
+	// the condition Ready is False (SpecInvalid, with the path of the patch), and the operator changes
 	// nothing before the patch is corrected. At most 16. Default: none.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -226,7 +226,7 @@ type ObjectName string
 // +kubebuilder:validation:Enum=Error;Info;Debug
 type LogLevel string
 
-// The log levels; each one includes those before it.
+// The log levels. Each level includes the levels before it.
 const (
 	LogLevelError LogLevel = "Error"
 	LogLevelInfo  LogLevel = "Info"
@@ -310,9 +310,9 @@ const (
 // +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 type DrainKey string
 
-// DrainSpec selects the nodes that hand over their addresses, without a lost connection
-// attempt, and get no new ones. A node drains while it has one of the keys; a label or
-// annotation with the value "false" does not count. Cordoning a node does not drain it.
+// DrainSpec selects the nodes that hand over their addresses, without a lost connection attempt, and
+// get no new addresses. A node drains while it has one of the keys. A label or annotation with the
+// value "false" does not count. Cordoning a node does not drain it.
 type DrainSpec struct {
 	// taints are keys of taints. Default: lbstack.io/drain. At most 16.
 	// +listType=set
@@ -341,7 +341,7 @@ type NodesSpec struct {
 	// ignoreExcludeLabel: nodes with the label
 	// node.kubernetes.io/exclude-from-external-load-balancers may announce addresses like other
 	// nodes. kubeadm sets the label on control plane nodes: a cluster without other nodes
-	// needs this field. Default false. A change takes effect at once.
+	// needs the value true. Default false. A change takes effect at once.
 	// +optional
 	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
 }
@@ -364,7 +364,7 @@ type SpeakerSpec struct {
 	ComponentSpec `json:",inline"`
 
 	// ports are the ports on which each speaker listens, in the network of its node. A
-	// change of one of them replaces the speakers one after the other.
+	// change of a port replaces the speakers one after the other.
 	// +optional
 	Ports SpeakerPorts `json:"ports,omitempty,omitzero"`
 
@@ -392,7 +392,7 @@ const (
 	DefaultMeshPort    int32 = 7575
 )
 
-// SpeakerPorts are the ports of a speaker. They must be free on every node that runs one.
+// SpeakerPorts are the ports of a speaker. They must be free on every node that runs a speaker.
 // Ports from 30000 on are refused: they can be node ports of Services, or source ports of
 // outgoing connections.
 //
@@ -519,9 +519,9 @@ type LoadBalancerStackStatus struct {
 	// +optional
 	LastHandledReconcile string `json:"lastHandledReconcile,omitempty"`
 
-	// inventory lists every object that the operator made for this stack. The operator
-	// deletes an object of the inventory that the spec no longer needs, and all of them
-	// with the stack. At most 2048.
+	// inventory lists every object that the operator made for this stack. The operator deletes an
+	// object of the inventory when the spec no longer needs it, and all objects of the inventory when
+	// the stack is deleted. At most 2048.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=2048
 	// +optional
@@ -552,7 +552,7 @@ type ComponentStatus struct {
 type UnavailableNode struct {
 	// name of the node.
 	Name NodeName `json:"name"`
-	// reason why the node announces none: NodeNotReady, SpeakerUnreachable,
+	// reason why the node announces no address: NodeNotReady, SpeakerUnreachable,
 	// OtherOperatingSystem or UntoleratedTaint.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -587,7 +587,7 @@ type ObjectReference struct {
 	// kind of the object.
 	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`
-	// namespace of the object; empty for a cluster-scoped one.
+	// namespace of the object; empty for a cluster-scoped object.
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
@@ -596,8 +596,8 @@ type ObjectReference struct {
 	Name string `json:"name"`
 }
 
-// LoadBalancerStack gives a cluster load balancers: from this one object the operator installs,
-// configures and watches everything that they need. A cluster has one LoadBalancerStack, named
+// LoadBalancerStack gives a cluster load balancers: the operator installs, configures and watches
+// everything that they need according to this one object. A cluster has one LoadBalancerStack, named
 // "default".
 //
 // +kubebuilder:object:root=true
@@ -610,7 +610,7 @@ type ObjectReference struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Rollout",type=string,priority=1,JSONPath=`.status.rollout.message`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster has one LoadBalancerStack and its name must be \"default\": edit that one, or rename this one"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster has one LoadBalancerStack, and its name must be \"default\": edit the object with that name, or rename this object"
 type LoadBalancerStack struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -1,6 +1,6 @@
 package v1beta1
 
-// Annotations of a LoadBalancerStack, which are requests to the operator.
+// Annotations of a LoadBalancerStack that request something from the operator.
 const (
 	// AnnotationPause, with any value but "false", has the effect of managementState Unmanaged: the
 	// operator writes only the status of the stack. It is meant for repairs by hand where another
@@ -11,8 +11,8 @@ const (
 	// status.lastHandledReconcile to the value.
 	AnnotationReconcile = "lbstack.io/reconcile"
 	// AnnotationAllowDowngrade allows the operator version in its value to manage the stack
-	// although a newer version ran before (status.version). Without it Ready has the reason
-	// DowngradeRefused.
+	// although a newer version ran before (status.version). Without the annotation, Ready has the
+	// reason DowngradeRefused.
 	AnnotationAllowDowngrade = "lbstack.io/allow-downgrade"
 )
 
@@ -37,8 +37,8 @@ type RemovalSpec struct {
 	// Release: the claims are deleted. In both cases no Service has an address in its status after
 	// the removal. HandOver: the claims are deleted, and the addresses stay in the status of the
 	// Services, for another load balancer that runs already and has taken them over. Deleting the
-	// CustomResourceDefinitions deletes the claims as well: with Keep, the annotation
-	// lbstack.io/kept-addresses of each Service then has its addresses.
+	// CustomResourceDefinitions deletes the claims as well. So with Keep, the addresses of each Service
+	// are also in its annotation lbstack.io/kept-addresses.
 	// +kubebuilder:default=Keep
 	// +optional
 	Addresses AddressRemoval `json:"addresses,omitempty"`
@@ -59,7 +59,7 @@ const (
 	AddressesHandOver AddressRemoval = "HandOver"
 )
 
-// Patch changes objects that the operator makes. Whoever may write patches can run any program on
+// Patch changes objects that the operator makes. A user who may write patches can run any program on
 // the nodes, with the rights of the components.
 type Patch struct {
 	// target selects the objects.

@@ -10,6 +10,6 @@ type Monitoring string
 const (
 	// MonitoringAuto creates a ServiceMonitor if the API server has the kind.
 	MonitoringAuto Monitoring = "Auto"
-	// MonitoringDisabled creates none, and deletes an existing one.
+	// MonitoringDisabled creates no ServiceMonitor, and deletes an existing one.
 	MonitoringDisabled Monitoring = "Disabled"
 )

@@ -90,7 +90,7 @@ type RolloutStatus struct {
 	// goodRevision is the last revision whose rollout was completed. Unset: there is none.
 	// +optional
 	GoodRevision RolloutRevision `json:"goodRevision,omitempty"`
-	// failedRevision equals revision if that has failed. The operator does not try it again
+	// failedRevision equals revision if that revision has failed. The operator does not try it again
 	// before the spec gives another revision, or the annotation lbstack.io/retry of the stack
 	// changes.
 	// +optional
@@ -103,27 +103,27 @@ type RolloutStatus struct {
 	// +optional
 	Failure string `json:"failure,omitempty"`
 	// failureUnreceived means that the revision failed because other speakers received no announcements
-	// of its speaker on the network. If they receive none from speakers of the goodRevision either, the
-	// revision is tried again.
+	// of its speaker on the network. If they receive no announcements of speakers of the goodRevision
+	// either, the revision is tried again.
 	// +optional
 	FailureUnreceived bool `json:"failureUnreceived,omitempty"`
-	// updated is how many ready speakers run the revision that they should: the
+	// updated is how many ready speakers run the revision that they should run: the
 	// goodRevision while the phase is RollingBack or RolledBack, otherwise the revision.
 	Updated int32 `json:"updated"`
-	// total is how many speakers should run, those of nodes that are down included.
+	// total is how many speakers should run, including speakers of nodes that are down.
 	Total int32 `json:"total"`
 	// since is when the rollout, or the rollback, began.
 	Since metav1.Time `json:"since"`
-	// proven means that one speaker was replaced in this rollout and then worked like the former
-	// one.
+	// proven means that one speaker was replaced in this rollout, and that the new speaker then worked
+	// like the former one.
 	// +optional
 	Proven bool `json:"proven,omitempty"`
-	// announcementsUnverified means that speakers of the goodRevision do not receive announcements of each
-	// other either. Missing announcements are then no sign that the revision is faulty.
+	// announcementsUnverified means that even speakers of the goodRevision do not receive announcements
+	// of each other. Missing announcements are then no sign that the revision is faulty.
 	// +optional
 	AnnouncementsUnverified bool `json:"announcementsUnverified,omitempty"`
 	// quietNode is the first node whose speaker announced addresses on the local network before it was
-	// replaced in this rollout, and announces none since, while other nodes do. A second such node fails
+	// replaced in this rollout, and announces no address since, while other nodes do. A second such node fails
 	// the revision.
 	// +optional
 	QuietNode NodeName `json:"quietNode,omitempty"`
@@ -138,8 +138,8 @@ type RolloutStatus struct {
 	// they announced before an edit.
 	// +optional
 	Edits *RolloutEdits `json:"edits,omitempty"`
-	// currentNodes are the nodes whose speakers are being replaced, those on which that takes too
-	// long included. Sorted by name, at most 64.
+	// currentNodes are the nodes whose speakers are being replaced, including nodes on which the
+	// replacement takes too long. Sorted by name, at most 64.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -163,10 +163,10 @@ type RolloutEdits struct {
 	// generation of the stack that the operator applied last.
 	Generation int64 `json:"generation"`
 	// last is when the operator began to apply the generation or, in a rollout, when it last applied
-	// objects of it that it had not applied before.
+	// objects of the generation that it had not applied before.
 	Last metav1.Time `json:"last"`
-	// first is the same time of the first edit in a series of edits with less than 20 s between
-	// them.
+	// first is the same time for the first edit of a series. Between the edits of a series are less
+	// than 20 s.
 	First metav1.Time `json:"first"`
 }
 
@@ -174,14 +174,14 @@ type RolloutEdits struct {
 type RolloutStep struct {
 	// name of the node.
 	Name NodeName `json:"name"`
-	// podUID is the UID of the pod that the operator deletes. Unset: the speaker was replaced
-	// by something else.
+	// podUID is the UID of the pod that the operator deletes. Unset: something other than
+	// the operator replaced the speaker.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	PodUID string `json:"podUID,omitempty"`
 	// since is when the operator decided on the step.
 	Since metav1.Time `json:"since"`
-	// tries is how many more pods the operator deleted because they still had a former
+	// tries is how many further pods the operator deleted because they still had a former
 	// revision.
 	// +optional
 	Tries int32 `json:"tries,omitempty"`
@@ -208,8 +208,8 @@ type RolloutStep struct {
 	// the step.
 	// +optional
 	OtherAddresses int32 `json:"otherAddresses,omitempty"`
-	// moved means that other speakers may have taken the addresses before the new speaker ran. If the
-	// new speaker has no addresses, that is then no sign of a fault.
+	// moved means that other speakers may have taken the addresses before the new speaker ran. It is
+	// then no sign of a fault if the new speaker has no addresses.
 	// +optional
 	Moved bool `json:"moved,omitempty"`
 	// coveredBy is the node whose speaker reported that the speaker of this step does not announce its

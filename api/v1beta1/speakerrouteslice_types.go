@@ -23,10 +23,10 @@ type SpeakerBGPRoute struct {
 }
 
 // SpeakerRouteSlice lists some of the prefixes that a node announces to routers. The prefixes are split
-// into slices so that a new or withdrawn route costs one small write, however many routes the node has. A
-// prefix can move from one slice of the node to another. Slices are deleted with the Node. A node has at
-// most 512 slices, named NODE-0 to NODE-511, so that one speaker cannot store more; its SpeakerState
-// counts the routes that are not listed.
+// into slices so that a new or withdrawn route costs only one small write, even if the node has many
+// routes. A prefix can move from one slice of the node to another. Slices are deleted with the Node. A
+// node has at most 512 slices, named NODE-0 to NODE-511: this limits what one speaker can store.
+// Further routes are not listed, but status.routeCount of the SpeakerState counts them.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=lbrts

@@ -17,9 +17,9 @@ type SpeakerStateStatus struct {
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 
-	// conditions: Ready reports whether the speaker announces what it should, as the speaker
-	// reported it last. The controller writes the others: Current reports whether that speaker
-	// still runs, Partitioned whether the network separates it from a larger group of
+	// conditions: Ready is the last report of the speaker, and shows whether it announces what it
+	// should. The controller writes the other conditions. Current reports whether that speaker still
+	// runs. Partitioned reports whether the network separates the speaker from a larger group of
 	// speakers.
 	// +listType=map
 	// +listMapKey=type
@@ -28,15 +28,15 @@ type SpeakerStateStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// phase of the speaker. Active: it announces the addresses of its node. Draining: it hands its
-	// addresses over. Isolated: it announces nothing, because it receives from at most half of the other
-	// speakers and from no host on the links of its addresses, or because half of the other speakers or
-	// more receive nothing from it. Stopped: it was shut down in the regular way, and no new speaker has
-	// started on the node since.
+	// addresses over. Isolated: it announces nothing, because it receives from at most half of the
+	// speakers that should run and, in addition, receives from no host on the links of its addresses, or
+	// at least half of the other speakers receive nothing from it. Stopped: it was shut down in the
+	// regular way, and no new speaker has started on the node since.
 	// +kubebuilder:validation:Enum=Active;Draining;Isolated;Stopped
 	// +optional
 	Phase SpeakerPhase `json:"phase,omitempty"`
 
-	// interfaces that the speaker announces on.
+	// interfaces on which the speaker announces.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
@@ -51,7 +51,7 @@ type SpeakerStateStatus struct {
 	// +optional
 	MeshKeys []string `json:"meshKeys,omitempty"`
 
-	// liveSpeakers is how many speakers are alive according to this one, itself included.
+	// liveSpeakers is how many speakers are alive according to this speaker, including itself.
 	// +kubebuilder:default=0
 	LiveSpeakers int32 `json:"liveSpeakers"`
 
@@ -64,9 +64,9 @@ type SpeakerStateStatus struct {
 	// +optional
 	MissingSpeakers []NodeName `json:"missingSpeakers,omitempty"`
 
-	// coveredNodes are nodes, sorted, whose speakers run again after a restart but did not announce the
-	// addresses of their nodes on the network within 5 s. This speaker answers for these addresses,
-	// with the hardware addresses of the nodes, so that traffic still reaches them. At most 64 are
+	// coveredNodes are nodes whose speakers run again after a restart but did not announce the addresses
+	// of their nodes on the network within 5 s. This speaker answers for these addresses, with the
+	// hardware addresses of the nodes, so that traffic still reaches the nodes. Sorted; at most 64 are
 	// listed.
 	// +listType=map
 	// +listMapKey=name
@@ -79,8 +79,8 @@ type SpeakerStateStatus struct {
 	// +optional
 	MinoritySince *metav1.Time `json:"minoritySince,omitempty"`
 
-	// addressCount is how many addresses this node owns, those that the list addresses has no
-	// room for included.
+	// addressCount is how many addresses this node owns, including addresses for which the list
+	// addresses has no room.
 	// +kubebuilder:default=0
 	AddressCount int32 `json:"addressCount"`
 
@@ -93,7 +93,7 @@ type SpeakerStateStatus struct {
 
 	// refusedAddresses is how many addresses of Services the speaker does not announce
 	// because their pool does not list them, because they belong to a node, or because
-	// they are no unicast addresses. The condition Ready names the first of them.
+	// they are no unicast addresses. The condition Ready names the first of these addresses.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RefusedAddresses int32 `json:"refusedAddresses,omitempty"`
@@ -128,11 +128,11 @@ const (
 	// SpeakerActive: the speaker announces the addresses that its node owns.
 	SpeakerActive SpeakerPhase = "Active"
 	// SpeakerDraining: the speaker hands over the addresses of its node, and gets no new
-	// ones.
+	// addresses.
 	SpeakerDraining SpeakerPhase = "Draining"
-	// SpeakerIsolated: the speaker announces nothing, because it receives from too few other speakers and
-	// from no host on the links of its addresses, or because half of the other speakers or more receive
-	// nothing from it.
+	// SpeakerIsolated: the speaker announces nothing. It receives from at most half of the speakers that
+	// should run. In addition, it receives from no host on the links of its addresses, or at least half
+	// of the other speakers receive nothing from it.
 	SpeakerIsolated SpeakerPhase = "Isolated"
 	// SpeakerStopped: the speaker was shut down in the regular way.
 	SpeakerStopped SpeakerPhase = "Stopped"
@@ -179,15 +179,15 @@ type SpeakerAddress struct {
 	// address that is announced.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// interfaces that it is announced on.
+	// interfaces on which the address is announced.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Interfaces []InterfaceName `json:"interfaces,omitempty"`
 	// since when the node has owned the address.
 	Since metav1.Time `json:"since"`
-	// epoch of the ownership: it grows with every change of the owner. Of two nodes
-	// that list an address, the one with the higher epoch has it.
+	// epoch of the ownership. It grows with every change of the owner. If two nodes list the same
+	// address, the node with the higher epoch owns it.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Epoch int64 `json:"epoch,omitempty"`
@@ -203,7 +203,7 @@ type CoveredNode struct {
 	// address is the lowest of these addresses.
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address"`
-	// since when the node should have announced them: since its speaker has run again.
+	// since when the node should have announced these addresses: since its speaker runs again.
 	Since metav1.Time `json:"since"`
 }
 
@@ -279,7 +279,8 @@ type SpeakerBGPPeer struct {
 	// state of the session: Idle, Connect, Active, OpenSent, OpenConfirm, or Established. Only
 	// an established session carries routes.
 	State BGPState `json:"state"`
-	// since when the session has been established, or has not been.
+	// since when the session has been established or, if it is not, since when it has not been
+	// established.
 	Since metav1.Time `json:"since"`
 	// lastError is why the session last ended, or why it does not begin.
 	// +kubebuilder:validation:MaxLength=1024
@@ -292,8 +293,8 @@ type SpeakerBGPPeer struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RetrySeconds int32 `json:"retrySeconds,omitempty"`
-	// problem is a cause within the cluster or the node for which the node has no session
-	// with the router, or sends it fewer routes than it should. Unset: there is none.
+	// problem is a cause in the cluster or on the node. Because of it the node has no session with the
+	// router, or sends fewer routes than it should. Unset: there is no such cause.
 	// +optional
 	Problem *SpeakerBGPProblem `json:"problem,omitempty"`
 	// flaps is how often an established session has ended since the session last stayed

@@ -161,8 +161,8 @@ func TestProfilesAndCommunitiesAreRefusedWithASentence(t *testing.T) {
 		{name: "no names", object: names(), want: "spec.communities"},
 		{name: "a name twice", object: names("x", "1:1", "x", "1:2"), want: "Duplicate value"},
 		{name: "a name that looks like a community", object: names("1:1", "1:2"), want: "spec.communities[0].name"},
-		{name: "a well-known name that means something else", object: names("no-export", "1:2"), want: "this is the name of a well-known community and cannot mean another one"},
-		{name: "a name of a name", object: names("x", "transit"), want: "an alias cannot stand for another one"},
+		{name: "a well-known name that means something else", object: names("no-export", "1:2"), want: "name is that of a well-known community, which cannot have another value"},
+		{name: "a name of a name", object: names("x", "transit"), want: "an alias cannot refer to another alias"},
 		{name: "too large a number", object: names("x", "1:65536"), want: "both numbers of a community must be at most 65535"},
 	}
 	for _, tt := range tests {

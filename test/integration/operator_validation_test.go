@@ -48,7 +48,7 @@ func TestStackIsRefusedWithASentence(t *testing.T) {
 	}{
 		{name: "the sample is accepted", edit: func(*v1beta1.LoadBalancerStack) {}},
 		{name: "a second stack has no name to bear", edit: func(s *v1beta1.LoadBalancerStack) { s.Name = "other" },
-			want: `a cluster has one LoadBalancerStack and its name must be "default"`},
+			want: `a cluster has one LoadBalancerStack, and its name must be "default"`},
 		{name: "two pools cannot have one name", edit: func(s *v1beta1.LoadBalancerStack) { s.Spec.IPAddressPools[1].Name = "first-pool" },
 			want: "Duplicate value"},
 		{name: "an address range must mean something", edit: addresses("192.168.1.240-banana"),

@@ -39,7 +39,7 @@ func (a *assembly) missingPieces(about *peer, sequence uint64) []uint16 {
 	return missing
 }
 
-// dropAssembly ends the assembly of what a peer sends.
+// dropAssembly drops the incomplete state that a peer sends.
 func (m *Machine) dropAssembly(p *peer) {
 	m.assembling -= p.assembly.size
 	p.assembly = assembly{}
@@ -56,7 +56,7 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 		}
 		instance, sequence, about.want = piece.Instance, piece.Sequence, wantedState{}
 		if piece.Back > 0 && about.ended == (ackedState{instance, sequence}) && !from.began.After(about.endedAt) {
-			return // this speaker has lost it already: its restart took too long, or its kernel does not answer
+			return // its restart took too long or its kernel does not answer: this speaker has lost it already
 		}
 	} else if m.checking && msg.Nonce == m.nonce && msg.Sequence == from.sequence && from.nonce != m.nonce {
 		from.nonce = m.nonce
@@ -84,17 +84,17 @@ func (m *Machine) receivePiece(now time.Time, from *peer, msg *wire.Message) {
 	}
 }
 
-// takesFromOthers reports whether the state of a peer is accepted from others: nothing comes from
-// the peer itself, and this speaker counts it as alive, it restarts, or no other speaker suspects it.
-// A suspicion is no objection to a restart: a peer that restarts sends nothing. The suspicion may
-// have begun before, at a cut that is over.
+// takesFromOthers reports whether this speaker accepts the state of a peer from other speakers. The
+// peer itself must be silent. It must also count as alive, or restart, or no other speaker may suspect
+// it. During a restart suspicions do not matter: a restarting peer sends nothing, and the suspicion
+// may have begun earlier, while the path to the peer was cut.
 func (m *Machine) takesFromOthers(now time.Time, p *peer, restarts bool) bool {
 	silent := !p.met || !p.suspected.IsZero() || now.Sub(p.received) >= m.suspectTimeout(p) || m.checking && m.owesAnswer(p)
 	suspicions, _ := m.countSuspicions(now, p)
 	return silent && (p.live || restarts || suspicions == 0)
 }
 
-// assemble adds a piece and returns all of them once they are complete.
+// assemble adds a piece of a state. It returns all pieces of the state once none is missing.
 func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Instance, sequence uint64, piece *wire.Piece) [][]byte {
 	if piece.Count == 1 {
 		return [][]byte{piece.Data}
@@ -129,9 +129,9 @@ func (m *Machine) assemble(now time.Time, from, about *peer, instance wire.Insta
 // sliceBytes is the memory that a piece takes besides its data, in bytes.
 const sliceBytes = 24
 
-// reserveMemory counts memory of an assembly. If maxAssemblyBytes would be exceeded, it drops assemblies
-// without a new piece for a timeout. If that is not enough, it drops the assembly of this peer, and
-// returns false.
+// reserveMemory counts memory for the assembly of a peer. If all assemblies together would exceed
+// maxAssemblyBytes, it drops those without a new piece for a timeout. If that is not enough, it drops
+// the assembly of this peer, and returns false.
 func (m *Machine) reserveMemory(now time.Time, from *peer, bytes int) bool {
 	if m.assembling+bytes > maxAssemblyBytes {
 		for _, p := range m.peers {

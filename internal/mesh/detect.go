@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
-// suspectTimeout is after how long a silent speaker is suspected: at least three and a third of its own
-// intervals, so that two heartbeats may be lost, and a third one if its answer comes after
-// askDelay. Speakers have different profiles during a rollout.
+// suspectTimeout returns after how long a silent speaker is suspected: after at least three and a
+// third of its own intervals. So two of its heartbeats may be lost, and even a third one if the speaker
+// answers when it is asked after askDelay. Speakers have different profiles during a rollout.
 func (m *Machine) suspectTimeout(p *peer) time.Duration {
 	return max(m.timing.Timeout, p.interval*10/3)
 }
@@ -22,25 +22,26 @@ func (p *peer) silentSince() time.Time {
 	return p.watched
 }
 
-// askDelay is the silence after which a peer is asked whether it is alive, one interval before it is
-// suspected. At least two of its heartbeats were lost, or it sends them to other watchers because it
-// knows other speakers than this one.
+// askDelay returns the silence after which a peer is asked whether it is alive: one interval before
+// it is suspected. By then at least two of its heartbeats were lost, or the peer sends them to other
+// watchers because its list of speakers differs from this speaker's list.
 func (m *Machine) askDelay(p *peer) time.Duration { return m.suspectTimeout(p) - p.interval }
 
-// ask makes a peer send a message, if it is alive.
+// ask returns a message that a live peer answers, and records that the peer was asked.
 func (m *Machine) ask(now time.Time, p *peer) Outgoing {
 	p.asked = now
 	return m.ping(p)
 }
 
-// ping asks for one piece of the state, so that the answer is small.
+// ping returns a message that asks a peer for one piece of its state, so that the answer is small.
 func (m *Machine) ping(p *peer) Outgoing {
 	send := m.pullState(p, 0, []uint16{0})
 	send.Message.MissingOf = p.sequence
 	return send
 }
 
-// nextCheck returns when something is to be done about a peer that this speaker watches.
+// nextCheck returns when a watched peer is to be asked, suspected or decided about; false: nothing is
+// due.
 func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 	switch {
 	case !p.live || p.isRestarting():
@@ -53,9 +54,9 @@ func (m *Machine) nextCheck(p *peer) (time.Time, bool) {
 	return p.suspected.Add(m.suspectTimeout(p)), true
 }
 
-// checkWatched asks watched peers that are silent, and later suspects them; peers whose restart has taken
-// too long are lost. changed reports whether the suspicions of this speaker have changed: then they
-// are sent to all immediately.
+// checkWatched asks watched peers that are silent, and suspects those that stay silent. Peers whose
+// restart has taken too long are lost. changed reports whether the suspicions of this speaker have
+// changed: the caller then sends them to all peers immediately.
 func (m *Machine) checkWatched(now time.Time) (asks []Outgoing, changed bool) {
 	m.findPairs(now)
 	if m.restarts > 0 {
@@ -81,11 +82,12 @@ func (m *Machine) checkWatched(now time.Time) (asks []Outgoing, changed bool) {
 	return asks, changed
 }
 
-// lostTimeouts is for how many timeouts nothing must come from a peer until it is reported as lost,
-// while others still receive from it. A peer that died is silent at first as well.
+// lostTimeouts is for how many timeouts a live peer must be silent before it is reported as lost, that
+// is, alive only because others receive from it. A peer that has just died is silent as well.
 const lostTimeouts = 16
 
-// noteLost records, once per heartbeat, the watched peers that are alive and from which nothing comes.
+// noteLost records which watched peers are alive although this speaker receives nothing from them. It
+// is called once per heartbeat.
 func (m *Machine) noteLost(now time.Time) {
 	for _, p := range m.watchedPeers() {
 		lost := p.live && !p.isRestarting() && now.Sub(p.silentSince()) >= lostTimeouts*m.timing.Timeout && now.Sub(p.since) >= lostTimeouts*m.timing.Timeout
@@ -96,8 +98,8 @@ func (m *Machine) noteLost(now time.Time) {
 	}
 }
 
-// decideSuspected decides about the peers that this speaker suspects, or that it doubts because
-// several others suspect them.
+// decideSuspected decides about the peers that this speaker suspects, and about those that are in
+// doubt because several others suspect them.
 func (m *Machine) decideSuspected(now time.Time) (sends []Outgoing) {
 	for _, p := range m.watchedPeers() {
 		if !p.suspected.IsZero() {
@@ -117,8 +119,7 @@ func (m *Machine) decideDead(now time.Time, p *peer) []Outgoing {
 	case !p.live:
 		return nil
 	case p.isRestarting():
-		// Its watchers probe its kernel: see NoteVanished. Other speakers lose it when most watchers
-		// suspect it; a watcher that suspected it before the restart loses it when all others do.
+		// Its watchers probe the kernel of its node: see NoteVanished.
 		if m.restartEnded(now, p) {
 			m.lose(now, p)
 		}
@@ -130,9 +131,10 @@ func (m *Machine) decideDead(now time.Time, p *peer) []Outgoing {
 	return m.decideUnwatched(now, p)
 }
 
-// restartEnded reports whether enough others call a restarting peer dead: one of them, or none if none refutes it, if
-// the kernel of its node does not answer this speaker; all other watchers if this one suspected it before the restart;
-// or most of them if this one does not watch it.
+// restartEnded reports whether a restarting peer counts as dead. If the kernel of its node does not
+// answer this speaker, isConfirmed decides. If this speaker suspected the peer before the restart, all
+// its other watchers must suspect it too. If this speaker does not watch the peer, most of its
+// watchers must suspect it.
 func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	if !p.suspected.IsZero() && p.vanished.Equal(p.suspected) {
 		return m.isConfirmed(now, p)
@@ -145,15 +147,16 @@ func (m *Machine) restartEnded(now time.Time, p *peer) bool {
 	return !p.arc && 2*suspicions > len(m.watchersOf(p))
 }
 
-// watches reports whether this speaker has watched a peer for long enough to know by itself
-// whether it is silent. When several die at once, those that are found first leave the ring, and
-// their peers get new watchers, which cannot confirm a death before a timeout has passed.
+// watches reports whether this speaker has watched a peer for long enough to detect by itself
+// whether it is silent. When several peers die at once, those that are found dead first leave the
+// ring. The peers that they watched get new watchers, which cannot confirm a death before a timeout
+// has passed.
 func (m *Machine) watches(now time.Time, p *peer) bool {
 	return p.arc && (p.received.After(p.watched) || now.Sub(p.watched) >= m.suspectTimeout(p))
 }
 
-// decideUnwatched decides about a peer that this speaker does not watch, or has not watched for long. If
-// several others suspect it, they may only be cut off from it: the peer itself is asked first.
+// decideUnwatched decides about a peer that this speaker does not watch, or has not watched for long.
+// Several others that suspect the peer may only be cut off from it, so the peer itself is asked first.
 func (m *Machine) decideUnwatched(now time.Time, p *peer) []Outgoing {
 	if !m.isInDoubt(now, p) {
 		return nil
@@ -171,9 +174,9 @@ func (m *Machine) decideUnwatched(now time.Time, p *peer) []Outgoing {
 	return nil
 }
 
-// dueInDoubt returns when a peer in doubt is asked. If it was asked, it returns when the peer is
-// lost unless it answers: soon if most of its watchers have reported it as a suspect within a
-// timeout.
+// dueInDoubt returns when a peer in doubt is to be asked. After it was asked, dueInDoubt returns when
+// the peer is lost unless it answers: soon if most of its watchers have reported it as a suspect
+// within a timeout.
 func (m *Machine) dueInDoubt(now time.Time, p *peer) time.Time {
 	if p.asked.IsZero() {
 		return p.received.Add(m.suspectTimeout(p))
@@ -194,8 +197,8 @@ func (m *Machine) isInDoubt(now time.Time, p *peer) bool {
 	return suspicions >= minSuspectors
 }
 
-// isConfirmed reports whether a suspected peer is dead: another watcher that can be asked suspects
-// it too, or there is no such watcher, or none has refuted the suspicion within another timeout.
+// isConfirmed reports whether a suspected peer is dead: another watcher suspects it too, or no other
+// watcher can be asked, or none has refuted the suspicion within another timeout.
 func (m *Machine) isConfirmed(now time.Time, p *peer) bool {
 	if p.suspected.IsZero() {
 		return false
@@ -210,9 +213,9 @@ func (m *Machine) isConfirmed(now time.Time, p *peer) bool {
 	return refute == 0
 }
 
-// countOpinions counts the other watchers of a peer that can be asked, and among them those that suspect
-// it too (agree) and those that have sent a heartbeat since this speaker suspects it and do not
-// suspect it (refuteSuspicions).
+// countOpinions counts the other watchers of a suspect that can be asked (others). Among these it counts
+// the watchers that suspect the peer too (agree). It also counts the watchers that have sent a heartbeat
+// without the name of the suspect since this speaker began to suspect it (refute).
 func (m *Machine) countOpinions(now time.Time, suspect *peer) (agree, refute, others int) {
 	for _, w := range m.watchersOf(suspect) {
 		if w == suspect || !m.canBeAsked(now, w) {
@@ -224,7 +227,7 @@ func (m *Machine) countOpinions(now time.Time, suspect *peer) (agree, refute, ot
 		case fresh && names:
 			agree++
 		case w.heartbeat.After(suspect.suspected) && len(w.suspects) < wire.MaxSuspects:
-			refute++ // a heartbeat with as many suspects as it can name shows nothing: it may leave this one out
+			refute++ // a heartbeat with MaxSuspects suspects proves nothing: it may leave this suspect out
 		}
 	}
 	return agree, refute, others
@@ -268,9 +271,9 @@ func (m *Machine) setSuspects(now time.Time, by *peer, suspects []wire.NodeID) b
 	return true
 }
 
-// countSuspicions counts the peers that suspect p and reported that after the last message of p came
-// (all), and those of them that reported it within a timeout (fresh). Restarting peers do not
-// count: they watch no other.
+// countSuspicions counts the peers that have reported p as a suspect since its last message came
+// (all), and among them those that reported it within a timeout (fresh). Restarting peers do not
+// count: they watch no peer.
 func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 	for by, at := range p.accusers {
 		if !by.canWatch() || at.Before(p.received) {
@@ -284,9 +287,9 @@ func (m *Machine) countSuspicions(now time.Time, p *peer) (all, fresh int) {
 	return all, fresh
 }
 
-// pollAllPeers is called while nothing comes from any watched peer. It asks all peers, and loses
-// those that do not answer. A speaker that watches all others does not ask, since watch has
-// asked them. No peer is judged meanwhile: those that could refute a suspicion are silent too.
+// pollAllPeers is called while all watched peers are silent. It asks all peers, and loses those that
+// do not answer. In a full mesh it does not ask: checkWatched has asked all peers already. Meanwhile
+// no suspicion is decided: the peers that could refute it are silent too.
 func (m *Machine) pollAllPeers(now time.Time) []Outgoing {
 	if !m.isFullMesh() && m.polled.IsZero() {
 		m.polled = now
@@ -308,8 +311,8 @@ func (m *Machine) pollAllPeers(now time.Time) []Outgoing {
 	return nil
 }
 
-// allWatchedSilent reports whether nothing is received from any watched peer that is alive, and there are
-// several: about a single one the other watchers decide, see isConfirmed.
+// allWatchedSilent reports whether all watched peers that are alive are silent, and there are at least
+// minSilentPeers such peers. If there are fewer, their other watchers decide: see isConfirmed.
 func (m *Machine) allWatchedSilent(now time.Time) bool {
 	silent := 0
 	for _, p := range m.watchedPeers() {
@@ -324,11 +327,11 @@ func (m *Machine) allWatchedSilent(now time.Time) bool {
 	return silent >= minSilentPeers
 }
 
-// refuteSuspicions answers a speaker p that suspects peers which this one receives from. The next regular
-// heartbeat would refute the suspicion too, but it goes only to the watchers of this speaker, and may
-// come too late. A pause limits the rate, since two speakers can suspect and refute each other. If p
-// suspects a restarting peer, it has not received that the peer restarts, and gets its state: it may
-// have to cover for that peer.
+// refuteSuspicions answers a speaker p that suspects peers from which this speaker receives. The next
+// regular heartbeat would refute the suspicion too, but it goes only to the watchers of this speaker,
+// and may come too late. A pause limits the rate, since two speakers can suspect and refute each
+// other. If p suspects a restarting peer, it has not received the state that announces the restart.
+// This speaker relays that state, since p may have to cover for the peer.
 func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []Outgoing) {
 	if now.Sub(p.refuted) < m.timing.Interval/maxRefutations {
 		return nil
@@ -352,8 +355,8 @@ func (m *Machine) refuteSuspicions(now time.Time, p *peer) (sends []Outgoing) {
 	return sends
 }
 
-// vouchesFor reports whether this speaker watches a peer and receives from it. After a stall it has
-// to receive an answer first: what it knows is of before.
+// vouchesFor reports whether this speaker watches a peer and receives from it. After a stall of this
+// speaker, the peer must have answered Recheck first: older messages prove nothing.
 func (m *Machine) vouchesFor(now time.Time, p *peer) bool {
 	if m.checking && m.owesAnswer(p) {
 		return false

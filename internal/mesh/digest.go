@@ -8,24 +8,24 @@ import (
 )
 
 // In a large mesh two speakers that do not watch each other can lose the path between them without
-// any suspicion. So each heartbeat has a digest: it names some of the states of other speakers
-// that its sender has, the latest first, and further ones in turn. A receiver that does not have
-// one of these states asks the speaker that published it and, if nothing comes from that one, its
-// watchers (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation and Flow Control for
-// Anti-Entropy Protocols"). An entry is only a hint: the state itself comes from its speaker or
-// from a watcher that receives from it.
+// any suspicion. So each heartbeat has a digest. It names some states that its sender has of other
+// speakers: the latest states first, then further states in turn. A receiver that does not have such
+// a state asks the speaker that published it. If nothing comes from that speaker, the receiver asks
+// the speaker's watchers (anti-entropy: van Renesse et al. 2008, "Efficient Reconciliation and Flow
+// Control for Anti-Entropy Protocols"). A digest is only a hint: the state itself comes from its
+// speaker or from a watcher that receives from that speaker.
 
 const (
-	// digestSize is how many states in turn, and how many of the latest, a heartbeat names.
+	// digestSize is how many of the latest states a heartbeat names, and also how many states in turn.
 	digestSize = wire.MaxKnown / 2
-	// maxLatest is the largest number of latest states that wait to be named; further ones are
+	// maxLatest is the largest number of latest states that wait to be named; further states are
 	// only named in turn.
 	maxLatest = 4 * digestSize
 	// maxPulls is the largest number of states that are asked for per heartbeat.
 	maxPulls = 16
-	// silentRounds is after how many silent rounds a peer that this speaker does not watch is
-	// reported as lost: in each round it sends this speaker one heartbeat in turn. One round
-	// earlier it is asked to send a message.
+	// silentRounds is after how many silent rounds an unwatched peer is reported as lost. In each round
+	// such a peer sends this speaker one heartbeat in turn. One round before it is lost, it is asked to
+	// send a message.
 	silentRounds = 3
 )
 
@@ -36,13 +36,13 @@ type wantedState struct {
 	asked           int       // how many speakers were asked for it
 }
 
-// known returns the name of the state of a peer that this speaker has.
+// known returns the identification of the peer's state that this speaker has.
 func (p *peer) known() wire.KnownState {
 	return wire.KnownState{ID: p.id, Process: [4]byte(p.instance[:4]), Sequence: p.sequence}
 }
 
-// has reports whether this speaker has a state of a live peer, or a later one. A state of the
-// peer's previous process counts as one that it has.
+// has reports whether the peer is alive and this speaker has the given state of it, or a later state.
+// States of the peer's previous process are obsolete and count as well.
 func (p *peer) has(k wire.KnownState) bool {
 	return p.live && (k.Process == [4]byte(p.instance[:4]) && k.Sequence <= p.sequence || k.Process == [4]byte(p.replaced[:4]))
 }
@@ -93,8 +93,8 @@ func (m *Machine) receiveDigest(now time.Time, digest []wire.KnownState) {
 	}
 }
 
-// pullWanted asks, once per heartbeat, for states that digests have named: first the peer itself,
-// then its watchers, one after the other.
+// pullWanted asks for the states that digests have named, once per heartbeat: first the peer that
+// published the state, then its watchers, one after the other.
 func (m *Machine) pullWanted(now time.Time) (sends []Outgoing) {
 	m.wanted = slices.DeleteFunc(m.wanted, func(p *peer) bool {
 		w := &p.want
@@ -123,7 +123,7 @@ func (m *Machine) pullFrom(from, about *peer, missing []uint16) Outgoing {
 }
 
 // relayPulled answers a peer that asks for the state of a third speaker, if this speaker watches
-// the third one and receives from it, or if the third one restarts.
+// the third speaker and receives from it, or if the third speaker restarts.
 func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outgoing {
 	about := m.byID[msg.About]
 	if about == nil || about == to || about.sequence == 0 || !m.vouchesFor(now, about) && !(about.live && about.isBackSoon(now)) {
@@ -136,8 +136,8 @@ func (m *Machine) relayPulled(now time.Time, to *peer, msg *wire.Message) []Outg
 	return m.stateOf(now, about, to, missing)
 }
 
-// noteLostInTurn records which of the given peers are alive, not watched by this speaker, and have
-// sent nothing for silentRounds rounds. One round earlier it asks them to send a message.
+// noteLostInTurn records which of the given peers are lost: alive, not watched by this speaker, and
+// silent for silentRounds rounds. One round earlier it asks them to send a message.
 func (m *Machine) noteLostInTurn(now time.Time, peers []*peer) (asks []Outgoing) {
 	for _, p := range peers {
 		silent := now.Sub(p.received)

@@ -1,12 +1,12 @@
-// Package mesh tracks what a speaker receives from the others: which of them are alive, and
-// what each publishes of itself. It is a machine without a clock, sockets or randomness:
-// messages and the time go in, messages come out. internal/mesh/session authenticates the
-// messages; speaker/mesh runs both.
+// Package mesh tracks the other speakers from their messages: which of them are alive, and
+// which state each publishes. It has no clock, no sockets and no randomness: its input is messages
+// and the time, its output is messages. internal/mesh/session authenticates the messages.
+// speaker/mesh calls both packages.
 //
-// Every speaker sends heartbeats to those that watch it. A speaker that watches another one
-// and receives nothing from it for too long suspects it, and confirms it as dead when another
-// watcher suspects it as well, or when no watcher refutes the suspicion (SWIM: Das, Gupta and Motivala
-// 2002). Heartbeats contain their interval, as in VRRP (RFC 9568).
+// Every speaker sends heartbeats to its watchers. A watcher that receives nothing from the speaker
+// for too long suspects it. The watcher confirms the speaker as dead when another watcher suspects it
+// as well, or when no watcher refutes the suspicion (SWIM: Das, Gupta and Motivala 2002). A heartbeat
+// contains the interval of its sender, as in VRRP (RFC 9568).
 package mesh
 
 import (
@@ -28,26 +28,27 @@ type Timing struct {
 
 const (
 	// maxFullMesh is the largest number of peers with which every speaker watches every other one.
-	// With more peers, each one is watched by watchersPerPeer speakers.
-	maxFullMesh, watchersPerPeer = 24, 8
+	maxFullMesh = 24
+	// watchersPerPeer is how many speakers watch each peer in a larger mesh.
+	watchersPerPeer = 8
 	// minSilentPeers is how many watched peers must be silent at once before all peers are asked: see
 	// pollAllPeers.
 	minSilentPeers = 2
-	// minSuspectors is how many others must suspect a peer that this speaker does not watch before
-	// this speaker doubts that the peer is alive.
+	// minSuspectors is how many other speakers must suspect an unwatched peer before this speaker
+	// doubts that the peer is alive.
 	minSuspectors = 2
-	// maxRefutations is how many times per interval this speaker refutes suspicions of another one
-	// immediately: see refuteSuspicions.
+	// maxRefutations is how often per interval this speaker immediately answers a peer that reports
+	// suspicions: see refuteSuspicions.
 	maxRefutations = 4
-	// maxAssemblyBytes bounds the incomplete states of all peers together, in bytes.
+	// maxAssemblyBytes is the maximum size of all incomplete states together.
 	maxAssemblyBytes = 16 << 20
-	// removalDelay is how long a dead peer that is not expected any more stays among the suspects of
-	// this speaker, after its last message. Others with slower profiles may find it dead later; to them
-	// a heartbeat of this speaker that does not name the peer as a suspect is a refutation.
+	// removalDelay is how long after its last message a dead peer stays a suspect although it is not
+	// expected any more. Speakers with slower profiles find it dead later. Until then they would take a
+	// heartbeat that does not name it as a suspect for a refutation.
 	removalDelay = time.Minute
-	// startTimeout is how long a starting process counts as running after its last message: longer than
-	// a start takes. In a large mesh, speakers that do not watch the process may receive
-	// nothing from it for that long, and then do not count it for a majority.
+	// startTimeout is how long after its last message a starting process counts as running. A start
+	// takes less time. In a large mesh, speakers that do not watch the process may receive nothing from
+	// it for that long. They do not count it for a majority then.
 	startTimeout = 3 * time.Second
 )
 
@@ -55,7 +56,7 @@ const (
 type Outgoing struct {
 	// To is the receiver's node.
 	To lb.NodeName
-	// Message for it; it is never changed, and may be the same for several receivers.
+	// Message is what to send. It is never changed, and several receivers may share it.
 	Message *wire.Message
 }
 
@@ -99,7 +100,7 @@ type Machine struct {
 	rechecked     time.Time // when Recheck was called last
 	checking      bool      // all live peers are asked for their state anew
 	introduced    bool      // SetPeers was called
-	polled        time.Time // when all were asked by pollAllPeers; zero: they were not
+	polled        time.Time // when pollAllPeers asked all peers; zero: it has not asked
 }
 
 // New returns a machine without peers.
@@ -107,8 +108,8 @@ func New(self lb.NodeName, timing Timing) *Machine {
 	return &Machine{self: self, id: wire.IDOf(self), timing: timing, peers: map[lb.NodeName]*peer{}, byID: map[wire.NodeID]*peer{}}
 }
 
-// SetPeers sets which other speakers are expected. A speaker that is alive and not expected stays
-// until it is lost. A node whose ID another node has already is left out.
+// SetPeers sets which other speakers are expected. A live speaker that is not expected any more stays
+// until it is lost. A node is left out if another node already has the same ID.
 func (m *Machine) SetPeers(now time.Time, nodes []lb.NodeName) {
 	if !m.introduced {
 		m.introduced = true
@@ -184,10 +185,10 @@ func (m *Machine) remove(p *peer) {
 	m.ring.stale = true
 }
 
-// MembersVersion grows with every change of what Peers returns.
+// MembersVersion returns a number that grows whenever the result of Peers changes.
 func (m *Machine) MembersVersion() uint64 { return m.members }
 
-// Peers returns all speakers that there should be, and those that are alive, by name.
+// Peers returns the speakers that are expected or alive, by name.
 func (m *Machine) Peers() []lb.NodeName {
 	nodes := make([]lb.NodeName, 0, len(m.peers))
 	for node, p := range m.peers {
@@ -199,7 +200,7 @@ func (m *Machine) Peers() []lb.NodeName {
 	return nodes
 }
 
-// Publish replaces what this speaker reports of itself.
+// Publish replaces the state of this speaker, and returns the messages that send it to all peers.
 func (m *Machine) Publish(now time.Time, s wire.State) []Outgoing {
 	m.pieces = wire.SplitState(&s)
 	m.until = now.Add(s.Back)
@@ -280,15 +281,15 @@ func (m *Machine) HasSuspects() bool {
 	return len(m.inDoubt) > 0 || slices.ContainsFunc(m.watchedPeers(), func(p *peer) bool { return p.live && !p.suspected.IsZero() })
 }
 
-// excuseOwnStall subtracts the time in which this process did not run from the silence of others:
-// what they sent meanwhile waits to be read.
+// excuseOwnStall subtracts the time in which this process did not run from the silence of its peers:
+// their messages of that time wait to be read.
 func (m *Machine) excuseOwnStall(now time.Time) {
 	stall := now.Sub(m.lastTick) - m.timing.Interval
 	if !m.lastTick.IsZero() && stall > m.timing.Timeout/2 {
 		for _, p := range m.peers {
 			p.added, p.watched = p.added.Add(stall), p.watched.Add(stall)
 			if read := now.Add(m.timing.Timeout); p.isBackSoon(m.lastTick) && p.back.Before(read) {
-				p.back = read // leaves time to read what the peer sent, but no more than others wait for it
+				p.back = read // leaves time to read what the peer sent meanwhile
 			}
 			if !p.greeted.IsZero() {
 				p.greeted, p.greets = p.greeted.Add(stall), p.greets.Add(stall)
@@ -303,14 +304,13 @@ func (m *Machine) excuseOwnStall(now time.Time) {
 	m.lastTick = now
 }
 
-// PeersKnown reports whether SetPeers has been called: before that no speaker is missing.
+// PeersKnown reports whether SetPeers has been called. Before the first call, no speaker is missing.
 func (m *Machine) PeersKnown() bool { return m.introduced }
 
 // Malformed returns how many states could not be decoded.
 func (m *Machine) Malformed() uint64 { return m.malformed }
 
-// TakeLost returns the peers that were lost since the last call. The caller must reset the sessions with
-// them.
+// TakeLost returns the peers that were lost since the last call. The caller must reset their sessions.
 func (m *Machine) TakeLost() []lb.NodeName {
 	lost := m.lost
 	m.lost = nil

@@ -11,8 +11,8 @@ func (m *Machine) newMessage(kind wire.Kind) *wire.Message {
 	return &wire.Message{Kind: kind, Sequence: m.sequence, Interval: m.timing.Interval}
 }
 
-// heartbeats returns the same heartbeat for several peers. Dead peers stay among its suspects: a
-// speaker that suspects one a moment later must not take the heartbeat for a refutation.
+// heartbeats returns the same heartbeat for several peers. It names dead peers as suspects too:
+// a speaker that suspects such a peer a moment later must not take the heartbeat for a refutation.
 func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []Outgoing {
 	msg := m.newMessage(wire.KindHeartbeat)
 	msg.Known = known
@@ -31,15 +31,16 @@ func (m *Machine) heartbeats(to []*peer, known ...wire.KnownState) []Outgoing {
 	return sends
 }
 
-// isAbsent reports whether a speaker should be there, is not alive and has sent nothing for a timeout.
-// Heartbeats name an absent speaker as a suspect: they must not look like a refutation if this
-// speaker has received nothing from it since this one started.
+// isAbsent reports whether a peer is expected, is not alive, and has sent nothing for a timeout.
+// Heartbeats name an absent peer as a suspect: without its name they would look like a refutation,
+// although this speaker may never have received anything from that peer.
 func (m *Machine) isAbsent(p *peer) bool {
 	now := m.lastTick
 	return p.expected && !p.live && now.Sub(p.received) >= m.suspectTimeout(p) && now.Sub(p.added) >= m.suspectTimeout(p)
 }
 
-// ownStateTo returns messages with the missing pieces of the own state for a peer; nil: all pieces.
+// ownStateTo returns messages to a peer with the missing pieces of this speaker's state, or with all
+// pieces if missing is nil.
 func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uint16) []Outgoing {
 	all := missing == nil
 	var sends []Outgoing
@@ -55,7 +56,7 @@ func (m *Machine) ownStateTo(now time.Time, p *peer, nonce uint64, missing []uin
 	return sends
 }
 
-// missingOwnPieces returns which pieces of the own state a pull asks for; nil: all.
+// missingOwnPieces returns which pieces of this speaker's state a pull asks for; nil: all pieces.
 func (m *Machine) missingOwnPieces(msg *wire.Message) []uint16 {
 	if msg.MissingOf != m.sequence || len(msg.Missing) == 0 {
 		return nil
@@ -63,17 +64,19 @@ func (m *Machine) missingOwnPieces(msg *wire.Message) []uint16 {
 	return msg.Missing
 }
 
-// pullState asks a peer for its state, or for the missing pieces of it.
+// pullState returns the message that asks a peer for its state, or only for the missing pieces if
+// there are any.
 func (m *Machine) pullState(p *peer, nonce uint64, missing []uint16) Outgoing {
 	msg := m.newMessage(wire.KindPull)
 	msg.Nonce, msg.Missing, msg.MissingOf = nonce, missing, p.assembly.sequence
 	return Outgoing{To: p.node, Message: msg}
 }
 
-// pullUnknown asks peers with a session whose state is not known, and peers that have relayed only
-// some pieces of a state: the other pieces may have been lost. A peer whose restart takes too long is
-// not asked: it publishes another state once it goes on. Only peers in m.unknown are looked at: those
-// that were met, or began to relay a state.
+// pullUnknown asks peers for states that are unknown or incomplete. A peer with a session is asked
+// for its own state. A peer that has relayed some pieces of a state is asked for the other pieces,
+// which may have been lost. A peer whose restart takes too long is not asked: it publishes another
+// state once it goes on. pullUnknown examines only m.unknown: peers that were met or began to relay
+// a state.
 func (m *Machine) pullUnknown(now time.Time) (sends []Outgoing) {
 	m.unknown = slices.DeleteFunc(m.unknown, func(p *peer) bool {
 		about := p.assembly.about
@@ -94,15 +97,15 @@ func (m *Machine) pullUnknown(now time.Time) (sends []Outgoing) {
 	return sends
 }
 
-// noteUnknown makes pullUnknown look at a peer.
+// noteUnknown makes pullUnknown examine a peer.
 func (m *Machine) noteUnknown(p *peer) {
 	if !slices.Contains(m.unknown, p) {
 		m.unknown = append(m.unknown, p)
 	}
 }
 
-// isStuck reports whether pieces of a state that a peer relays are missing, and none has come for an
-// interval. It drops the assembly of a state that is known by now, or without a new piece for
+// isStuck reports whether a peer relays a state of which pieces are missing, and no piece has come
+// for an interval. It drops the assembly if the state is known by now, or if no piece has come for
 // relayAgainTimeouts timeouts.
 func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	a := &from.assembly
@@ -114,8 +117,8 @@ func (m *Machine) isStuck(now time.Time, from *peer) bool {
 	return now.Sub(a.at) >= m.timing.Interval
 }
 
-// relayRestarting returns the states of restarting speakers for a peer: if it has just started, it
-// must not take their addresses.
+// relayRestarting returns messages to a peer with the states of restarting speakers: a peer that has
+// just started must not take their addresses.
 func (m *Machine) relayRestarting(now time.Time, to *peer) []Outgoing {
 	if m.restarts == 0 {
 		return nil
@@ -129,8 +132,8 @@ func (m *Machine) relayRestarting(now time.Time, to *peer) []Outgoing {
 	return sends
 }
 
-// relayState returns the state of a speaker (about) for a peer that suspects it (to): when the state has
-// changed, and every relayAgainTimeouts timeouts.
+// relayState returns messages with the state of one speaker (about) to a peer that suspects it (to).
+// It returns none if the same state was relayed to the peer less than relayAgainTimeouts timeouts ago.
 func (m *Machine) relayState(now time.Time, about, to *peer) []Outgoing {
 	is := ackedState{about.instance, about.sequence}
 	if before := to.relayed[about]; about.sequence == 0 || before.ackedState == is && now.Sub(before.at) < relayAgainTimeouts*m.timing.Timeout {
@@ -146,7 +149,8 @@ func (m *Machine) relayState(now time.Time, about, to *peer) []Outgoing {
 // relayAgainTimeouts is after how many timeouts a state is relayed again, since it may have been lost.
 const relayAgainTimeouts = 8
 
-// stateOf returns messages for a peer (to) with the missing pieces of the state of p; nil: all pieces.
+// stateOf returns messages to a peer (to) with the missing pieces of the state of p, or with all
+// pieces if missing is empty.
 func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoing {
 	pieces := wire.SplitState(&p.state)
 	sends := make([]Outgoing, 0, len(pieces))
@@ -164,14 +168,14 @@ func (m *Machine) stateOf(now time.Time, p, to *peer, missing []uint16) []Outgoi
 	return sends
 }
 
-// ackTo returns the message to a peer that its state has been acted on.
+// ackTo returns the message that acknowledges the state of a peer: this speaker has acted on it.
 func (m *Machine) ackTo(p *peer) Outgoing {
 	msg := m.newMessage(wire.KindAck)
 	msg.Acked = p.acts.sequence
 	return Outgoing{To: p.node, Message: msg}
 }
 
-// Acted records that everything in a view has been acted on, and returns acks for restarting peers,
+// Acted records that this speaker has acted on a whole view. It returns acks for restarting peers,
 // which wait for them.
 func (m *Machine) Acted(now time.Time, v View) []Outgoing {
 	if m.restarts == 0 {
@@ -207,12 +211,14 @@ func (m *Machine) awaitsAck(p *peer) bool {
 	return p.live && p.met && !p.isRestarting() && p.acked != m.sequence
 }
 
-// LongStall is how long a process must stand still so that a speaker without a session with it, which
-// asks the segment with three probes 100 ms apart, may receive no answer in time and take its addresses.
+// LongStall is how long a process can stand still before another speaker may take its addresses: a
+// speaker that has no session with the process sends three probes 100 ms apart to the segment, and
+// takes an address if no answer comes in time.
 const LongStall = 200 * time.Millisecond
 
-// Recheck asks all peers with a session for their state anew: this process stood still, and the
-// others may have taken its addresses meanwhile. IsChecked reports when all have answered.
+// Recheck asks all peers with a session for their state again. It is called after this process stood
+// still for the given time: other speakers may have taken its addresses meanwhile. IsChecked reports
+// whether all peers have answered.
 func (m *Machine) Recheck(now time.Time, stood time.Duration) []Outgoing {
 	m.nonce++
 	if stood >= LongStall {
@@ -233,7 +239,8 @@ func (m *Machine) Recheck(now time.Time, stood time.Duration) []Outgoing {
 	return sends
 }
 
-// IsChecked reports whether all peers that are alive have answered the last Recheck, or it has ended.
+// IsChecked reports whether all live peers have answered the last Recheck, or the time for their
+// answers is over.
 func (m *Machine) IsChecked() bool {
 	if m.checking {
 		for _, p := range m.peers {
@@ -245,7 +252,7 @@ func (m *Machine) IsChecked() bool {
 	return true
 }
 
-// pullUnchecked asks peers again that have not answered the last Recheck.
+// pullUnchecked repeats the request to all peers that have not answered the last Recheck.
 func (m *Machine) pullUnchecked() []Outgoing {
 	if !m.checking {
 		return nil
@@ -260,8 +267,8 @@ func (m *Machine) pullUnchecked() []Outgoing {
 	return sends
 }
 
-// endCheck ends a recheck after two timeouts. If a peer has not answered and is still alive, others
-// receive from it, and relay what it publishes.
+// endCheck ends a recheck after two timeouts. If a live peer has not answered by then, other speakers
+// receive from it and relay its state.
 func (m *Machine) endCheck(now time.Time) {
 	if m.checking && now.Sub(m.rechecked) >= 2*m.timing.Timeout {
 		m.checking = false

@@ -13,13 +13,13 @@ type peer struct {
 	id       wire.NodeID
 	position int       // in the ring
 	arc      bool      // this speaker watches it, alive or not
-	wasArc   bool      // arc before findPairs last changed it
+	wasArc   bool      // arc after the previous findPairs
 	watched  time.Time // when arc changed last
 	added    time.Time // when SetPeers first named it
 	expected bool      // SetPeers names it: it should be there
 
-	// met: there is a session with instance. Without a session, instance is the one of the last
-	// session, or one whose state another speaker has relayed.
+	// met: there is a session with instance. Without a session, instance is that of the last session,
+	// or an instance whose state another speaker has relayed.
 	met      bool
 	instance wire.Instance
 	replaced wire.Instance // the instance before; others may not have met the new one yet
@@ -28,7 +28,7 @@ type peer struct {
 	back     time.Time  // when its next process is expected, if it restarts
 	began    time.Time  // when the latest session with it began
 	ended    ackedState // its state when it was lost during a restart: others may still relay that state
-	endedAt  time.Time  // when that was: a speaker that was met since then reaches what this one did not
+	endedAt  time.Time  // when it was lost during a restart: a peer that was met later may relay that state
 	interval time.Duration
 	assembly assembly
 
@@ -38,28 +38,28 @@ type peer struct {
 	pulled    time.Time     // when its state was last asked for, while none is known
 	since     time.Time     // since when it is alive
 	received  time.Time     // when its last message came
-	greeted   time.Time     // when it last asked for a session; zero once a message comes, as greets is
-	greets    time.Time     // since when it asks for a session: it receives nothing from this speaker
+	greeted   time.Time     // when it last asked for a session; zero once a message comes
+	greets    time.Time     // since when it asks for a session, that is, receives nothing; zero once a message comes
 	greetGap  time.Duration // between its last two greetings
 	unreached bool          // it asks for a session, and nothing else comes from it
-	silent    bool          // it asks for a session, and its greetings show that it is silent
+	silent    bool          // its greetings show that it answers for no address on the link of the mesh
 	lost      bool          // it is alive, but nothing has come from it for a while
 	starting  bool          // its latest state is that of a starting process
-	want      wantedState   // the state of it that this speaker does not have
-	late      bool          // it was silent too when another one was lost
+	want      wantedState   // a state of it that a digest has named and this speaker does not have
+	late      bool          // it was silent too when another peer was lost
 	suspected time.Time     // since when it is suspected here; zero: it is not
-	vanished  time.Time     // suspected, if it is since the kernel of its node does not answer
+	vanished  time.Time     // the value of suspected, if the reason is that the kernel of its node does not answer
 	accused   bool          // the suspicion was sent to all, and not withdrawn yet
 
 	heartbeat time.Time              // when its last heartbeat came
-	suspects  []wire.NodeID          // those in its last heartbeat
-	accusers  map[*peer]time.Time    // peers whose last heartbeat names it as a suspect, and when that came
+	suspects  []wire.NodeID          // the suspects in its last heartbeat
+	accusers  map[*peer]time.Time    // peers whose last heartbeat names it as a suspect, and when that heartbeat came
 	refuted   time.Time              // when its suspicions were last refuted immediately
 	relayed   map[*peer]relayedState // states of its suspects that were sent to it
 
 	nonce uint64     // the last nonce of Recheck that it returned
 	acked uint64     // the sequence of the own state that it has acted on
-	acts  ackedState // the state of it that this speaker has acted on
+	acts  ackedState // its last state that this speaker has acted on
 }
 
 // ackedState identifies a state of a peer.
@@ -81,8 +81,8 @@ func (p *peer) isBackSoon(now time.Time) bool { return p.isRestarting() && now.B
 // still run, but has to publish another state to count as alive again.
 func (p *peer) isOverdue(now time.Time) bool { return p.isRestarting() && !now.Before(p.back) }
 
-// endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since its
-// kernel may not be reachable either: see ProbedNodes.
+// endSuspicion ends the suspicion of a peer. The suspicion of a restarting peer stays, since the
+// kernel of its node may not be reachable either: see ProbedNodes.
 func (p *peer) endSuspicion() {
 	p.asked = time.Time{}
 	if !p.isRestarting() {
@@ -90,9 +90,9 @@ func (p *peer) endSuspicion() {
 	}
 }
 
-// NoteMet records that there is a session with an instance of a peer, which has answered a fresh nonce.
-// If it is a new process, the process before is dead. If that one restarts, its state stays until
-// the new process publishes one.
+// NoteMet records a session with an instance of a peer. The instance has answered a fresh nonce: if
+// it is a new process, the previous process is dead. If the previous process had announced a restart,
+// its state stays until the new process publishes one.
 func (m *Machine) NoteMet(now time.Time, node lb.NodeName, instance wire.Instance) []Outgoing {
 	p := m.peers[node]
 	if p == nil {
@@ -157,8 +157,8 @@ func (m *Machine) setState(p *peer, live bool, s wire.State) {
 	}
 }
 
-// Receive takes a message of the instance of a peer that there is a session with. It does not retain
-// msg or its data.
+// Receive handles a message that an instance of a peer sent in a session. It does not retain msg or
+// its data.
 func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instance, msg *wire.Message) (sends []Outgoing) {
 	p := m.peers[node]
 	if p == nil {
@@ -187,10 +187,10 @@ func (m *Machine) Receive(now time.Time, node lb.NodeName, instance wire.Instanc
 	return sends
 }
 
-// NoteGreeted records that an instance of a peer asks for a session. That counts only for an
-// instance that was met before or that another speaker has vouched for: any other greeting may be a
-// recording. silent: the peer is isolated, or announces nothing on the link of the mesh, so that it
-// does not matter whether it receives from this speaker.
+// NoteGreeted records that an instance of a peer asks for a session. It ignores an instance that was
+// not met before and that no other speaker has vouched for: the greeting may be a recording.
+// silent means that the peer is isolated, or announces nothing on the link of the mesh. It does not
+// matter whether such a peer receives from this speaker.
 func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Instance, silent bool) {
 	m.excuseOwnStall(now) // otherwise the stall would count as a pause between two greetings
 	switch p := m.peers[node]; {
@@ -203,18 +203,18 @@ func (m *Machine) NoteGreeted(now time.Time, node lb.NodeName, instance wire.Ins
 		switch gap := now.Sub(p.greeted); {
 		case gap > maxGreetGap: // the first greeting of a series; an older one may have been a recording
 			p.greets, p.greetGap = now, 0
-		case gap > m.timing.Interval/2: // not under another key
+		case gap > m.timing.Interval/2: // a shorter one is between greetings under two keys
 			p.greetGap = gap
 		}
 		p.greeted, m.greeted = now, now
 	}
 }
 
-// unreachedTime is the shortest time for which a greeting counts: unanswered greetings come three times
-// a second, and later with pauses of at most twice the one before.
+// unreachedTime is the minimum time for which a greeting counts. Unanswered greetings come three times
+// a second at first; later each pause is at most twice as long as the previous one.
 const unreachedTime = time.Second
 
-// maxGreetGap is longer than the pauses between greetings that are not answered.
+// maxGreetGap is longer than any pause between unanswered greetings.
 const maxGreetGap = 2500 * time.Millisecond
 
 // noteUnreached records which peers run and receive nothing from this speaker. Such a peer asks for a
@@ -236,9 +236,9 @@ func (m *Machine) noteUnreached(now time.Time) {
 	}
 }
 
-// noteStarting records which starting processes of speakers that restart do not send any more. No
-// speaker suspects such a peer before the time of its restart is over, and it would count for a
-// majority until then.
+// noteStarting records which starting processes of restarting speakers have stopped sending. No
+// speaker suspects such a process before the time of its restart is over. Until then it would count
+// for a majority.
 func (m *Machine) noteStarting(now time.Time) {
 	if m.restarts == 0 {
 		return
@@ -257,8 +257,8 @@ func (m *Machine) setStarting(p *peer, is bool) {
 	}
 }
 
-// endGreetings ends the series of greetings of a peer: something else came from it, or its greetings
-// show that it is silent.
+// endGreetings ends the series of greetings of a peer: the peer has sent something else, or its
+// greetings show that it is silent.
 func (m *Machine) endGreetings(p *peer) {
 	p.greeted, p.greets, p.greetGap = time.Time{}, time.Time{}, 0
 	if p.unreached {
@@ -347,9 +347,10 @@ func (m *Machine) lose(now time.Time, p *peer) {
 	}
 }
 
-// NoteVanished reports that the kernel of the node of a speaker that restarts does not answer. That has
-// no effect as long as the speaker itself sends. The speaker is suspected then, and lost once another
-// watcher agrees, or none refutes that: only the way to its node may be cut.
+// NoteVanished records that the kernel of a restarting speaker's node does not answer. This has no
+// effect while the speaker itself sends. Otherwise the speaker is suspected. It is lost only once
+// another watcher suspects it too, or no watcher refutes the suspicion: perhaps only the path to its
+// node is cut.
 func (m *Machine) NoteVanished(now time.Time, node lb.NodeName) []Outgoing {
 	p := m.peers[node]
 	if p == nil || !p.live || !p.isBackSoon(now) || p.met && now.Sub(p.received) < m.suspectTimeout(p) {

@@ -8,11 +8,11 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// ring orders the peers by ID. IDs are hashes, so that neighbours are in any rack and have any
-// name. Each speaker is watched by the next ones after it, and watches those before it. So both
-// ends find the same pairs, and a node that comes or goes changes few of them. Peers without a
-// session and restarting ones do not count as watchers. Restarting ones get heartbeats
-// nevertheless while they run: they wait for acks.
+// ring orders the peers by ID. IDs are hashes, so neighbours in the ring can be in any rack and have
+// any name. Each speaker is watched by the next speakers after it, and watches the speakers before it.
+// So both speakers of a pair find the same pair, and a node that comes or goes changes few pairs.
+// Peers that restart or have no session do not count as watchers. Restarting peers get heartbeats all
+// the same while they run: they wait for acks.
 type ring struct {
 	order     []*peer // all peers, from this speaker on; valid unless stale
 	byName    []*peer // all peers; valid unless stale
@@ -41,7 +41,7 @@ func (m *Machine) inRingOrder() []*peer {
 	return order
 }
 
-// metPeers returns the peers that there is a session with.
+// metPeers returns the peers with which there is a session.
 func (m *Machine) metPeers() []*peer {
 	var met []*peer
 	for _, p := range m.inRingOrder() {
@@ -76,7 +76,8 @@ func (m *Machine) findPairs(now time.Time) {
 		}
 		p.arc = m.isFullMesh()
 	}
-	// This speaker watches a peer if fewer than most peers that can watch are between the two.
+	// This speaker watches a peer unless the number of possible watchers between the two reaches the
+	// limit.
 	between := 0
 	for _, p := range slices.Backward(order) {
 		if between >= most {
@@ -98,9 +99,9 @@ func (m *Machine) findPairs(now time.Time) {
 }
 
 // heartbeatReceivers returns the peers that get the next regular heartbeat: those that watch this speaker
-// and, in a large mesh, another peer in turn. A heartbeat shows a peer that it did not receive a
-// state, or that its ack was lost. So the first one after a state was published goes to all, and
-// while this speaker restarts further ones go to those whose acks it waits for.
+// and, in a large mesh, another peer in turn. From a heartbeat a peer detects that it has not received
+// a state, or that its ack was lost. So the first heartbeat after a state was published goes to all
+// peers. While this speaker restarts, heartbeats also go to the peers whose acks it waits for.
 func (m *Machine) heartbeatReceivers() []*peer {
 	receivers := slices.Clip(m.ring.receivers)
 	if m.isFullMesh() || len(m.ring.order) == 0 {

@@ -34,11 +34,11 @@ type Peer struct {
 	Since time.Time
 	// Lost: no messages of it have come for a while, but other speakers receive from it.
 	Lost bool
-	// Late: when another speaker was found to be dead, this one had been silent for more
-	// than two of its heartbeats as well.
+	// Late: this speaker was silent for more than two of its intervals when another speaker was found
+	// dead, and is still silent.
 	Late bool
-	// Starting: a new process of the speaker runs, which does not know yet what it owns. After a
-	// restart, State is that of the process before while Starting is set.
+	// Starting: a new process of the speaker runs, and has not decided yet what it owns. After a
+	// restart, State is that of the previous process while Starting is set.
 	Starting bool
 
 	instance wire.Instance
@@ -78,8 +78,8 @@ func (m *Machine) View() View {
 }
 
 // ProbedNodes returns, by name, the nodes whose kernels are to be probed: those of restarting
-// speakers that this one watches. If a speaker was suspected before it restarted, as behind a
-// firewall, its kernel may not be reachable either: others probe it.
+// speakers that this speaker watches. If it suspected a speaker before the restart, for example
+// because of a firewall, it may not reach the kernel either: other speakers probe that kernel.
 func (m *Machine) ProbedNodes() []lb.NodeName {
 	if m.restarts == 0 {
 		return nil

@@ -64,22 +64,22 @@ func (t *Table) bindHeader(header []byte, counter uint64, from, to lb.NodeName, 
 	t.bound = append(t.bound, to...)
 }
 
-// challenge is a nonce that the peer has to return; zero is none.
+// challenge is a nonce that the peer has to return; zero: there is none.
 type challenge [16]byte
 
 // greeting is the content of a datagram of the handshake.
 type greeting struct {
-	// nonce is what the receiver has to return: the sender wants an answer.
+	// nonce is what the receiver has to return in its answer; zero: the sender wants no answer.
 	nonce challenge
 	// echo is the nonce of the greeting that this one answers.
 	echo challenge
-	// keys are the IDs of the sender's keys, one of them repeated if there are fewer. The last one is
-	// silence if the sender is silent: see Table.SetSilent.
+	// keys are the IDs of the sender's keys. If it has fewer than MaxKeys, some IDs are repeated. The
+	// last ID is silenceID if the sender is silent: see Table.SetSilent.
 	keys [MaxKeys]keyID
 }
 
-// silenceID stands in place of a key ID. One key in 2^32 has this ID; greetings that list it last look
-// like those of a silent speaker.
+// silenceID replaces the last key ID in the greetings of a silent speaker. One key in 2^32 has this ID.
+// Greetings that list such a key last look like those of a silent speaker.
 var silenceID keyID
 
 func (g greeting) encode() []byte {
@@ -92,7 +92,7 @@ func (g greeting) encode() []byte {
 	return b
 }
 
-// parseGreeting takes greetingSize bytes.
+// parseGreeting decodes a greeting from greetingSize bytes.
 func parseGreeting(b []byte) (g greeting) {
 	g.nonce, g.echo = challenge(b), challenge(b[len(g.nonce):])
 	b = b[2*len(g.nonce):]

@@ -7,26 +7,33 @@ import (
 )
 
 const (
-	// The pause between two greetings to a peer that does not answer grows from firstGreetWait to
-	// lastGreetWait. firstGreetWait is also the least pause before a greeting that a datagram of the peer
-	// causes.
-	firstGreetWait, lastGreetWait = 100 * time.Millisecond, 300 * time.Millisecond
-	// A peer that has not answered for absentTimeout is absent: its node may be dead, and the kernel
-	// then tries address resolution for each greeting. Absent peers are greeted in turn, one each
-	// absentPause. The pause between two greetings to one of them is at least lastGreetWait and at most
-	// maxAbsentWait.
-	absentTimeout, absentPause, maxAbsentWait = 5 * time.Second, 30 * time.Millisecond, 2 * time.Second
-	// A nonce is sent for nonceRenewInterval and valid for nonceLifetime, so that an answer that
-	// was held back on its way proves nothing.
-	nonceRenewInterval, nonceLifetime = time.Second, 2 * time.Second
-	// greetBatch peers are greeted at once, and further ones greetBatchPause later: a thousand answers at
-	// the same moment would not fit into a receive buffer of the kernel's default size.
-	greetBatch, greetBatchPause = 64, 2 * time.Millisecond
+	// firstGreetWait is the first pause between two greetings to a peer that does not answer. It is also
+	// the minimum pause before a greeting that a datagram of the peer causes.
+	firstGreetWait = 100 * time.Millisecond
+	// lastGreetWait is the pause to which firstGreetWait grows.
+	lastGreetWait = 300 * time.Millisecond
+	// absentTimeout is after how long without an answer a peer counts as absent. Its node may be dead,
+	// and the kernel then tries address resolution for each greeting.
+	absentTimeout = 5 * time.Second
+	// absentPause is the pause between greetings to different absent peers, which are greeted in turn.
+	absentPause = 30 * time.Millisecond
+	// maxAbsentWait is the maximum pause between two greetings to the same absent peer. The minimum is
+	// lastGreetWait.
+	maxAbsentWait = 2 * time.Second
+	// nonceRenewInterval is how long greetings have the same nonce.
+	nonceRenewInterval = time.Second
+	// nonceLifetime is how long a nonce is valid: an answer that was held back for longer proves nothing.
+	nonceLifetime = 2 * time.Second
+	// greetBatch is how many peers are greeted at once. A thousand answers at the same moment would not
+	// fit into a receive buffer of the kernel's default size.
+	greetBatch = 64
+	// greetBatchPause is the pause before the next greetBatch peers are greeted.
+	greetBatchPause = 2 * time.Millisecond
 	// idleWait is how far ahead Next is when nothing is due.
 	idleWait = time.Hour
 )
 
-// Greeting is a datagram for a node.
+// Greeting is a datagram with a greeting for a node.
 type Greeting struct {
 	To       lb.NodeName
 	Datagram []byte
@@ -67,7 +74,7 @@ func (t *Table) scheduleGreeting(now time.Time, p *peer) {
 	most := lastGreetWait
 	if p.isAbsent(now) {
 		most = max(lastGreetWait, t.absent.Add(absentPause).Sub(now))
-		if most > maxAbsentWait { // too many for one each absentPause
+		if most > maxAbsentWait { // there are too many absent peers for pauses of absentPause
 			most = maxAbsentWait / 2
 		}
 		t.absent = now.Add(most)
@@ -105,17 +112,17 @@ func (t *Table) wakeBy(at time.Time) {
 	}
 }
 
-// greetNow makes a greeting with a new nonce due immediately. Only events of this process may
-// cause it.
+// greetNow makes a greeting with a new nonce due immediately. It must be called only for events of
+// this process, never because of a datagram.
 func (t *Table) greetNow(now time.Time, p *peer) {
 	p.asking, p.drawn = true, time.Time{}
 	p.since, p.next, p.wait = now, now, firstGreetWait/2
 	t.wakeBy(now)
 }
 
-// greetSoon makes a greeting due to a peer that sent a datagram of an unconfirmed instance.
-// Other hosts can cause it with a forged or recorded datagram, so that it keeps the least
-// pause.
+// greetSoon makes a greeting due for a peer when a datagram of an unconfirmed instance has arrived
+// from it. Other hosts can cause this with a forged or recorded datagram, so greetSoon keeps the
+// minimum pause, firstGreetWait.
 func (t *Table) greetSoon(now time.Time, p *peer) {
 	at := p.greeted.Add(firstGreetWait)
 	if at.Before(now) {

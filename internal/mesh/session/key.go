@@ -26,17 +26,17 @@ const (
 // not reveal it.
 type keyID [4]byte
 
-// Key is one of the keys that speakers share. The zero value is no key. Key has a function,
-// since fmt would print what a pointer in an unexported field points to.
+// Key is one of the keys that speakers share. The zero value is no key. The key is behind a function:
+// fmt would print the target of a pointer, even in an unexported field.
 type Key struct{ derived func() *derived }
 
-// derived is what a key is used as: two independent values (RFC 5869 section 3.2).
+// derived has two independent values that are derived from a key (RFC 5869 section 3.2).
 type derived struct {
 	id     keyID
 	cipher [chacha20poly1305.KeySize]byte
 }
 
-// ParseKey takes KeySize bytes. The error does not contain them.
+// ParseKey returns the key of KeySize bytes. The error does not contain these bytes.
 func ParseKey(key []byte) (Key, error) {
 	if len(key) != KeySize {
 		return Key{}, fmt.Errorf("reading a key of the mesh: it has %d bytes, and a key has %d", len(key), KeySize)
@@ -72,10 +72,10 @@ func (k Key) equal(other Key) bool {
 	return k.derived != nil && other.derived != nil && *k.derived() == *other.derived()
 }
 
-// forInstance returns the cipher for the datagrams of one instance. With the counter as
-// nonce it is XChaCha20-Poly1305 with instance || counter as nonce
-// (draft-irtf-cfrg-xchacha-03 section 2.3): the first 16 bytes of that nonce only choose
-// this key, which is computed once for an instance.
+// forInstance returns the cipher for the datagrams of one instance. Its nonce is the counter of the
+// datagram. The result is that of XChaCha20-Poly1305 with the nonce instance || counter
+// (draft-irtf-cfrg-xchacha-03 section 2.3): the first 16 bytes of that nonce only select the key of
+// the returned cipher. So this key is computed once for an instance.
 func (k Key) forInstance(instance wire.Instance) cipher.AEAD {
 	secret, err := chacha20.HChaCha20(k.derived().cipher[:], instance[:])
 	if err != nil {

@@ -29,8 +29,7 @@ var (
 
 // Opened is what a datagram contains and what follows from it.
 type Opened struct {
-	// Message is in the memory of the datagram. Nil: the datagram has none, it belongs to
-	// a handshake.
+	// Message is in the memory of the datagram; nil: the datagram belongs to a handshake.
 	Message []byte
 	// Instance of the sender, if the datagram is authentic. The instance is confirmed if there is
 	// a Message, or Met. The caller must ignore Greeted and Silent of an instance that it does not
@@ -49,8 +48,8 @@ type Opened struct {
 	Err error
 }
 
-// Open takes a datagram that came from the address of a node. It overwrites the datagram.
-// Greetings that follow from it may be due afterwards: see Next.
+// Open authenticates and decrypts a datagram that came from the address of a node. It overwrites the
+// datagram. Afterwards greetings may be due: see Next.
 func (t *Table) Open(now time.Time, from lb.NodeName, datagram []byte) Opened {
 	p := t.peers[from]
 	if p == nil {
@@ -110,8 +109,8 @@ func (t *Table) cipherFor(p *peer, key int, instance wire.Instance, confirmed bo
 
 // acceptGreeting acts on an authentic greeting.
 func (t *Table) acceptGreeting(now time.Time, p *peer, key int, h header, g greeting) Opened {
-	// A recorded greeting may be new to this process: it refused the greeting while it did not
-	// have the key. So only the latest greeting counts.
+	// A recorded greeting may be new to this process if this process did not have the key when the
+	// greeting first came. So only the latest greeting counts.
 	latest := p.isLatest(h)
 	opened := Opened{Instance: h.instance, Greeted: latest && g.nonce != challenge{}, Silent: latest && g.keys[MaxKeys-1] == silenceID}
 	confirmed := p.met && h.instance == p.instance

@@ -12,8 +12,10 @@ import (
 const (
 	// noKey is the index of a key that this process does not have.
 	noKey = -1
-	// answerInterval and answerBurst bound the greetings that answer greetings of one peer.
-	answerInterval, answerBurst = 10 * time.Millisecond, 16
+	// answerInterval is the minimum average pause between the answers to greetings of one peer.
+	answerInterval = 10 * time.Millisecond
+	// answerBurst is how many greetings of one peer can be answered without a pause.
+	answerBurst = 16
 )
 
 // ownKey is a key of this process with the cipher for what it sends.
@@ -26,7 +28,7 @@ type ownKey struct {
 // lazyCipher is nil until the first datagram under its key arrives.
 type lazyCipher = cipher.AEAD
 
-// peer is another node. Invariant: an echo of nonce confirms an instance only while asking.
+// peer is another node. Invariant: an echo of nonce confirms an instance only while asking is set.
 type peer struct {
 	node lb.NodeName
 
@@ -35,26 +37,24 @@ type peer struct {
 	window   window
 	keys     [MaxKeys]keyID      // that the instance has
 	keysAt   uint64              // the counter of the greeting that listed them
-	key      int                 // index of the newest own key that it has, or noKey
+	key      int                 // index of the newest own key that the peer has too, or noKey
 	open     [MaxKeys]lazyCipher // for datagrams of the instance, by index of the own key
 
-	asking  bool      // greetings go out until nonce comes back
-	since   time.Time // since when nothing has come from the peer
-	nonce   challenge // current if it was drawn at all
-	drawn   time.Time
+	asking  bool          // greetings go out until nonce comes back
+	since   time.Time     // since when nothing has come from the peer
+	nonce   challenge     // the latest nonce for the peer; not valid if drawn is zero
+	drawn   time.Time     // when nonce was drawn
 	greeted time.Time     // when the last greeting that was due went out
-	next    time.Time     // when the next one is due
+	next    time.Time     // when the next greeting is due
 	wait    time.Duration // the last pause
 
 	answers time.Time // when the budget of answers is full again
 
-	// unconfirmed is the last unconfirmed instance that sent a greeting, and greetings the newest
-	// counter of its greetings.
-	unconfirmed wire.Instance
-	greetings   uint64
+	unconfirmed wire.Instance // the last unconfirmed instance that sent a greeting
+	greetings   uint64        // the newest counter in the greetings of unconfirmed
 }
 
-// isLatest returns whether an authentic greeting is the latest datagram that has arrived from its
+// isLatest reports whether an authentic greeting is the latest datagram that has arrived from its
 // sender, and records the greeting.
 func (p *peer) isLatest(h header) bool {
 	if h.instance == p.instance {
@@ -84,10 +84,10 @@ func (p *peer) chooseKey(own []ownKey) {
 	p.key = slices.IndexFunc(own, func(k ownKey) bool { return slices.Contains(p.keys[:], k.id) })
 }
 
-// isAbsent returns whether the peer, which is greeted, has not answered for long.
+// isAbsent reports whether a peer that is being greeted has not answered for absentTimeout.
 func (p *peer) isAbsent(now time.Time) bool { return now.Sub(p.since) >= absentTimeout }
 
-// mayAnswer takes one answer from the budget.
+// mayAnswer reports whether the budget of answers allows another answer, and takes it from the budget.
 func (p *peer) mayAnswer(now time.Time) bool {
 	if p.answers.Sub(now) > (answerBurst-1)*answerInterval {
 		return false

@@ -4,8 +4,8 @@
 // no clock and no source of randomness; speaker/mesh sends what a Table returns and passes in
 // what arrives.
 //
-// A receiver accepts messages of one instance of a peer, which has proved that it runs
-// now: it has returned a nonce that the receiver has drawn for it. See docs/design/mesh.md.
+// A receiver accepts messages of only one instance of a peer. That instance has proved that it runs
+// now: it has returned a nonce that the receiver drew. See docs/design/mesh.md.
 package session
 
 import (
@@ -51,8 +51,8 @@ func New(self lb.NodeName, instance wire.Instance, random func([]byte)) *Table {
 	return &Table{self: self, instance: instance, random: random, peers: map[lb.NodeName]*peer{}}
 }
 
-// SetKeys replaces the keys, the newest first; MaxKeys are used at most. Datagrams under
-// other keys are refused from now on. If a key is new or missing, every peer is greeted
+// SetKeys replaces the keys. The newest key comes first; only the first MaxKeys keys are used.
+// Datagrams under other keys are refused from now on. If the keys have changed, every peer is greeted
 // again, so that it sends under a key that this process has.
 func (t *Table) SetKeys(now time.Time, keys []Key) {
 	var next []ownKey
@@ -73,7 +73,7 @@ func (t *Table) SetKeys(now time.Time, keys []Key) {
 	}
 }
 
-// SetPeers replaces the nodes that may have a session. The sessions of others end.
+// SetPeers replaces the nodes that may have a session. The sessions of all other nodes end.
 func (t *Table) SetPeers(now time.Time, nodes []lb.NodeName) {
 	peers := make(map[lb.NodeName]*peer, len(nodes))
 	order := make([]*peer, 0, len(nodes))
@@ -122,7 +122,7 @@ func (t *Table) Reset(now time.Time, node lb.NodeName) {
 	t.greetNow(now, p)
 }
 
-// HasSession returns whether an instance of the node is confirmed.
+// HasSession reports whether an instance of the node is confirmed.
 func (t *Table) HasSession(node lb.NodeName) bool {
 	p := t.peers[node]
 	return p != nil && p.met
@@ -141,7 +141,7 @@ func (t *Table) Seal(to lb.NodeName, message []byte) (datagram []byte, ok bool) 
 
 func (t *Table) seal(kind byte, key int, to lb.NodeName, receiver wire.Instance, content []byte) ([]byte, bool) {
 	if t.counter == math.MaxUint64 {
-		return nil, false // the next one would be used a second time
+		return nil, false // the next counter would be one that was used before
 	}
 	t.counter++
 	h := header{kind: kind, key: t.keys[key].id, instance: t.instance, counter: t.counter}

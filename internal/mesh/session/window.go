@@ -10,8 +10,8 @@ const (
 	windowSize = (windowWords - 1) * 64
 )
 
-// window remembers which counters of an instance were received (RFC 4303 section 3.4.3), in a
-// ring of words; the word ahead is cleared as the window moves (RFC 6479).
+// window records which counters of an instance were received (RFC 4303 section 3.4.3), in a ring of
+// words. As the window moves, the words ahead are cleared (RFC 6479).
 type window struct {
 	newest uint64
 	words  [windowWords]uint64
@@ -23,10 +23,10 @@ func (w *window) reset(newest uint64) {
 	for i := range w.words {
 		w.words[i] = ^uint64(0)
 	}
-	w.words[newest/64%windowWords] = 1<<(newest%64)<<1 - 1 // this one and those before it in the word
+	w.words[newest/64%windowWords] = 1<<(newest%64)<<1 - 1 // newest and the lower counters in its word
 }
 
-// isNew returns whether the counter is in the window or newer, and was not received.
+// isNew reports whether the counter is in the window or newer, and was not received.
 func (w *window) isNew(counter uint64) bool {
 	if counter > w.newest {
 		return true
@@ -34,7 +34,7 @@ func (w *window) isNew(counter uint64) bool {
 	return w.newest-counter < windowSize && w.words[counter/64%windowWords]&(1<<(counter%64)) == 0
 }
 
-// markReceived records a counter that is fresh as received.
+// markReceived records that a new counter was received.
 func (w *window) markReceived(counter uint64) {
 	if counter > w.newest {
 		w.clearWords(w.newest/64, counter/64)
@@ -43,21 +43,22 @@ func (w *window) markReceived(counter uint64) {
 	w.words[counter/64%windowWords] |= 1 << (counter % 64)
 }
 
-// clearWords empties the words after one up to another.
+// clearWords clears the words from number after+1 to number to.
 func (w *window) clearWords(after, to uint64) {
 	for n := range min(to-after, windowWords) {
 		w.words[(to-n)%windowWords] = 0
 	}
 }
 
-// recentGreetings remembers greetings of instances that are not confirmed, so that a recording is
+// recentGreetings records greetings of instances that are not confirmed, so that a recording is
 // answered only once. Otherwise a recording that is sent again and again would use up the
 // budget of answers, and the true greetings of a peer would get no answer. The tag of an
-// authentic datagram is as good as random and serves as its hash. A greeting is forgotten when
-// another one takes its place.
+// authentic datagram is practically random and serves as its hash. A greeting is dropped when another
+// greeting needs its place.
 type recentGreetings [1 << 13]uint64
 
-// place takes a datagram of Overhead bytes at least.
+// place returns the place for the tag of a datagram, and the tag. The datagram must not be
+// shorter than Overhead.
 func (r *recentGreetings) place(datagram []byte) (place *uint64, tag uint64) {
 	end := datagram[len(datagram)-16:]
 	return &r[binary.BigEndian.Uint64(end)%uint64(len(r))], binary.BigEndian.Uint64(end[8:])

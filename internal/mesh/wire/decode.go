@@ -11,7 +11,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ownership"
 )
 
-// ErrVersion: a message is of a version that is not supported.
+// ErrVersion: a message has a version that is not supported.
 var ErrVersion = errors.New("an unsupported version")
 
 var (
@@ -120,8 +120,8 @@ func (r *reader) number() uint64 {
 	return n
 }
 
-// count reads how many items follow. There may be no more than the given number of items, and each
-// has at least the given number of bytes. So the memory for the items is bounded by the length of the message.
+// count reads how many items follow: no more than the given number, with at least the given number of
+// bytes each. So the length of the message bounds the memory for the items.
 func (r *reader) count(most, bytes int) int {
 	n := r.number()
 	if n > uint64(most) || n > uint64(len(r.rest)/bytes) {

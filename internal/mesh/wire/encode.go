@@ -20,8 +20,8 @@ const (
 	flagIPv6
 )
 
-// Append appends the message to b. Values beyond the bounds are left out, or the bound is
-// encoded instead: a receiver would refuse the whole message for one value.
+// Append appends the message to b. A value out of bounds is left out, or the bound is encoded instead:
+// a receiver would refuse the whole message because of that value.
 func Append(b []byte, m *Message) []byte {
 	b = append(b, protocolVersion, byte(m.Kind))
 	b = appendNumbers(b, m.Sequence)
@@ -129,7 +129,7 @@ func appendDuration(b []byte, d time.Duration) []byte {
 	return appendNumbers(b, uint64(min(max(0, d), maxDuration).Milliseconds()))
 }
 
-// firstFitting returns the first values of the list that fit, and no more than the given number.
+// firstFitting returns the first values of the list that fit, up to the given number.
 func firstFitting[T any](list []T, most int, fits func(T) bool) []T {
 	if !slices.ContainsFunc(list, func(t T) bool { return !fits(t) }) {
 		return list[:min(len(list), most)]

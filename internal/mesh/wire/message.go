@@ -1,6 +1,6 @@
-// Package wire converts the messages between speakers to bytes and back. It does not
-// authenticate them: internal/mesh/session does, and returns which node and which of its
-// processes a message is from. What it decodes is bounded all the same.
+// Package wire converts the messages between speakers to bytes and back. internal/mesh/session
+// authenticates the messages, and determines which process of which node has sent them. Package wire
+// bounds what it decodes all the same.
 package wire
 
 import (
@@ -15,16 +15,16 @@ import (
 
 // Bounds of what a message may hold.
 const (
-	// MaxSuspects is how many suspects a heartbeat names.
+	// MaxSuspects is the largest number of suspects that a heartbeat names.
 	MaxSuspects = 64
-	// MaxKnown is how many states of others a heartbeat names.
+	// MaxKnown is the largest number of states of other speakers that a heartbeat names.
 	MaxKnown = 8
-	// MaxMissing is how many missing pieces a pull names.
+	// MaxMissing is the largest number of missing pieces that a pull names.
 	MaxMissing = 512
-	// PieceSize is how many bytes of a state one message holds: with what the session adds it
-	// fits into the MTU of an Ethernet with tunnels.
+	// PieceSize is how many bytes of a state one message has. Together with the overhead of the
+	// session, they fit into the MTU of Ethernet with tunnels.
 	PieceSize = 1024
-	// MaxPieces is how many pieces a state has at most.
+	// MaxPieces is the largest number of pieces of a state.
 	MaxPieces = 4096
 
 	maxLinks      = 256
@@ -74,8 +74,8 @@ type Message struct {
 	// Interval between two heartbeats of the sender.
 	Interval time.Duration
 
-	// Suspects are nodes that the sender watches and does not receive from, those that it
-	// has confirmed as dead included (Heartbeat).
+	// Suspects are the watched nodes from which the sender receives nothing, including nodes that it
+	// has confirmed as dead (Heartbeat).
 	Suspects []NodeID
 	// Known are some of the states of third nodes that the sender has (Heartbeat).
 	Known []KnownState
@@ -83,9 +83,9 @@ type Message struct {
 	About NodeID
 	// Nonce is chosen by the sender of a pull, and comes back with the answer (Pull, State).
 	Nonce uint64
-	// Missing are the pieces of the state with the number MissingOf that have not come; none:
-	// all pieces are asked for (Pull).
-	Missing   []uint16
+	// Missing are the indices of the pieces that have not come; none: all pieces are asked for (Pull).
+	Missing []uint16
+	// MissingOf is the sequence of the state whose pieces are missing (Pull).
 	MissingOf uint64
 	// Acked is the number of the receiver's state that the sender has acted on (Ack).
 	Acked uint64
@@ -99,7 +99,7 @@ type KnownState struct {
 	ID NodeID
 	// Process is the beginning of the instance that published it.
 	Process [4]byte
-	// Sequence is its number.
+	// Sequence is the number of the state.
 	Sequence uint64
 }
 
@@ -107,9 +107,10 @@ type KnownState struct {
 type Piece struct {
 	// About is the node whose state it is; 0: the sender.
 	About NodeID
-	// Instance and Sequence of a state that is not the sender's. The sequence of the sender's
-	// own state is that of the message.
+	// Instance is the process that published the state, if that is not the sender.
 	Instance Instance
+	// Sequence is the number of the state, if it is not the sender's. The number of the sender's own
+	// state is in Message.
 	Sequence uint64
 	// Back is the time until the next process of a restarting speaker is expected.
 	Back time.Duration
@@ -131,9 +132,9 @@ type State struct {
 	Links []Link
 	// Claims are the addresses that the speaker owns.
 	Claims ownership.Claims
-	// Held are those of the claims that the speaker does not announce: foreign hosts may use them,
-	// or it has conceded them to other nodes (see speaker/layer2). Their next owner probes them
-	// before it announces them.
+	// Held are claimed addresses that the speaker does not announce: foreign hosts may use them, or the
+	// speaker has conceded them to other nodes (see speaker/layer2). The next owner of such an address
+	// probes it before announcing it.
 	Held []netip.Addr
 }
 

@@ -16,9 +16,9 @@ type ServiceKey struct {
 // String returns namespace/name.
 func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
-// DescribeTo returns how a message that users of a namespace can read refers to the Service. It
-// has the name of the Service only in the Service's own namespace: users of other namespaces
-// must not learn it.
+// DescribeTo returns the words for the Service in a message to users of a namespace. They contain the
+// name of the Service only if the Service is in that namespace: users of other namespaces must not
+// learn its name.
 func (k ServiceKey) DescribeTo(namespace string) string {
 	if k.Namespace != namespace {
 		return "a Service of another namespace"
@@ -46,7 +46,7 @@ const (
 	IPv6 Family = 6
 )
 
-// String returns "IPv4" or "IPv6".
+// String returns "IPv4", "IPv6" or, for the zero value, "no family".
 func (f Family) String() string {
 	switch f {
 	case IPv4:

@@ -28,12 +28,13 @@ func compareRanges(x, y Range) int {
 	return cmp.Or(x.First.Compare(y.First), x.Last.Compare(y.Last))
 }
 
-// reaches reports whether a range that does not start before r overlaps r or begins right after it.
+// reaches reports whether a later range overlaps r or begins right after it. The later range must not
+// start before r.
 func (r Range) reaches(later Range) bool {
 	return r.Overlaps(later) || (r.Family() == later.Family() && r.Last.Next() == later.First)
 }
 
-// FindRange returns the index of the range that contains the address; false: none does.
+// FindRange returns the index of the range that contains the address; false: no range contains it.
 func FindRange(ranges []Range, a netip.Addr) (int, bool) {
 	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(a) })
 	return i, i < len(ranges) && ranges[i].Contains(a)

@@ -10,8 +10,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Decide returns what the node of the index owns. It examines only addresses for which the decision
-// can differ from the one before; with DecisionTerms.MoveOne it may examine all of them.
+// Decide returns which addresses the node of the index owns. It examines only addresses for which the
+// decision can differ from the previous decision; with DecisionTerms.MoveOne it may examine all.
 func (b *Index) Decide(t DecisionTerms) Output {
 	// A map that was large stays slow to iterate over, so an empty one is replaced.
 	looked := b.touched
@@ -41,7 +41,7 @@ type ownershipDecision struct {
 	*Index
 	DecisionTerms
 	out    Output
-	loads  []int // addresses of each node, with what was decided so far
+	loads  []int // number of addresses of each node, including what was decided so far
 	share  int
 	moving bool // an address has no owner, or must get another one
 	able   []election.Candidate
@@ -95,9 +95,9 @@ func (d *ownershipDecision) decideAddress(e *addressEntry) {
 	}
 }
 
-// expectOwner counts a released address as one of the node that would be elected for it. While an address
-// moves, a node that receives the report of the old owner before that of the new one has no owner
-// for it.
+// expectOwner counts a released address for the node that would be elected. While an address moves,
+// this node may receive the report of the old owner before the report of the new owner. In between,
+// the address has no owner.
 func (d *ownershipDecision) expectOwner(e *addressEntry, able []election.Candidate) {
 	if elected, ok := d.elect(e.Address.Address, able); ok {
 		d.loads[d.index[elected]]++
@@ -132,8 +132,9 @@ func (d *ownershipDecision) reportUnclaimed(e *addressEntry, elected lb.NodeName
 	d.out.Unclaimed = append(d.out.Unclaimed, UnclaimedAddress{Address: e.Address.Address, Elected: elected})
 }
 
-// elect chooses among the nodes that can be given an address. Nodes that were elected before and did not
-// claim it in time (DecisionTerms.Passed) are left out, unless there are no others. It changes able.
+// elect chooses among the nodes that can be given an address. It leaves out nodes that were elected
+// before and did not claim the address in time (DecisionTerms.Passed), unless there are no other
+// nodes. It changes able.
 func (d *ownershipDecision) elect(address netip.Addr, able []election.Candidate) (lb.NodeName, bool) {
 	if d.Overdue[address] {
 		able = d.withoutStarting(able)
@@ -144,12 +145,12 @@ func (d *ownershipDecision) elect(address netip.Addr, able []election.Candidate)
 	return election.Choose(address, able, d.share)
 }
 
-// withoutStarting leaves out nodes whose speakers are starting, unless there are no others.
+// withoutStarting leaves out nodes whose speakers are starting, unless there are no other nodes.
 func (d *ownershipDecision) withoutStarting(able []election.Candidate) []election.Candidate {
 	return withoutSome(able, func(c election.Candidate) bool { return d.nodes[d.index[c.Node]].Phase == Starting })
 }
 
-// withoutSome removes some candidates from able, unless there are no others.
+// withoutSome removes the candidates that match a condition, unless all candidates match it.
 func withoutSome(able []election.Candidate, some func(election.Candidate) bool) []election.Candidate {
 	if !slices.ContainsFunc(able, func(c election.Candidate) bool { return !some(c) }) {
 		return able
@@ -183,7 +184,7 @@ func (d *ownershipDecision) keepAddress(e *addressEntry) {
 }
 
 // takeRequested makes the requested node take an address from an owner that may own it. The owner keeps the
-// address until then, however long that takes.
+// address until then, even if that takes long.
 func (d *ownershipDecision) takeRequested(e *addressEntry) {
 	address, to := e.Address.Address, &d.nodes[d.requestedNode(e)]
 	_, had := to.Claims[address]
@@ -197,10 +198,10 @@ func (d *ownershipDecision) takeRequested(e *addressEntry) {
 	}
 }
 
-// isDisputed reports whether another node, which is active, has an address that it may not own as far as
-// this node knows: that node has received other advertisements. An owner that may use any interface
-// does not dispute the address: it took it while no candidate had a link in its subnet, and hands it
-// over to such a candidate.
+// isDisputed reports whether another, active node has an address that, as far as this node knows, it
+// may not own: the two nodes have received different advertisements. There is no dispute with an owner
+// that may use any interface. Such an owner took the address while no candidate had a link in the
+// subnet of the address, and hands it over to such a candidate.
 func (d *ownershipDecision) isDisputed(e *addressEntry) bool {
 	n := &d.nodes[e.holder.node]
 	if n.Name == d.self || n.Phase != Active || e.canTake(n) {

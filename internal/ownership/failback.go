@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/election"
 )
 
-// moveOne moves the first address, in order, for which there is a better node: a settled one
-// that is preferred more than the owner, or as much and owns at least two addresses less. All
+// moveOne moves the first address, in order, for which a settled node is better than the owner. A
+// better node has a higher preference, or the same preference and at least two addresses less. All
 // nodes with the same information find the same address and node; only that node takes the
 // address.
 func (d *ownershipDecision) moveOne() {

@@ -19,22 +19,22 @@ type Index struct {
 	nodes   []Node // ordered by name
 	index   map[lb.NodeName]int
 	entries map[netip.Addr]*addressEntry // of addresses that are wanted, or claimed by a node
-	ordered []*addressEntry              // the wanted ones, by address; nil: to be made again
+	ordered []*addressEntry              // wanted entries, sorted by address; nil: to be made again
 
 	loads       []int                      // how many wanted addresses each node has
-	groups      map[string]*candidateGroup // of nodes that can be given the same addresses, by group.key
+	groups      map[string]*candidateGroup // groups of nodes that can be given the same addresses, by key
 	memberships []int                      // in how many groups each node is
 	shared      int                        // number of wanted addresses that a node has, or can be given
 
-	open    map[netip.Addr]*addressEntry // those that each decision examines, since they are not settled
-	touched map[netip.Addr]struct{}      // those that changed since the last decision
+	open    map[netip.Addr]*addressEntry // entries that are not settled: each decision examines them
+	touched map[netip.Addr]struct{}      // addresses that changed since the last decision
 }
 
 // addressEntry is what is known of an address.
 type addressEntry struct {
 	Address
 	wanted bool
-	// epoch is the highest known one since the address is wanted; it begins anew after MaxEpoch.
+	// epoch is the highest known epoch since the address is wanted; epochs begin again after MaxEpoch.
 	epoch  Epoch
 	holder addressHolder
 	able   *candidateGroup // the nodes that can be given it; nil: none
@@ -52,12 +52,14 @@ type addressHolder struct {
 
 func (h addressHolder) exists() bool { return h.node != noNode }
 
-// MovedAddress is an address that has another owner than before, or none.
+// MovedAddress is an address whose owner has changed.
 type MovedAddress struct {
-	// Address is the one that moved.
+	// Address that moved.
 	Address netip.Addr
-	// From and To are its owners before and now; empty: none.
-	From, To lb.NodeName
+	// From is the previous owner; empty: there was none.
+	From lb.NodeName
+	// To is the new owner; empty: there is none.
+	To lb.NodeName
 }
 
 // NewIndex returns the index of a node. Nothing is wanted, and no node is alive.
@@ -67,7 +69,7 @@ func NewIndex(self lb.NodeName) *Index {
 	return b
 }
 
-// Want records who may own an address from now on.
+// Want records that an address is wanted, and which nodes may own it.
 func (b *Index) Want(a Address) {
 	e := b.entryOf(a.Address)
 	b.removeFromSums(e)
@@ -79,7 +81,7 @@ func (b *Index) Want(a Address) {
 	b.touch(e)
 }
 
-// Unwant records that an address is not wanted any more, and forgets its epoch.
+// Unwant records that an address is not wanted any more, and drops its epoch.
 func (b *Index) Unwant(address netip.Addr) {
 	e := b.entries[address]
 	if e == nil || !e.wanted {
@@ -90,7 +92,7 @@ func (b *Index) Unwant(address netip.Addr) {
 	b.touch(e)
 }
 
-// Wants reports whether an address is wanted, and who may own it.
+// Wants reports whether an address is wanted, and returns the nodes that may own it.
 func (b *Index) Wants(address netip.Addr) (candidates []Candidate, wanted bool) {
 	if e := b.entries[address]; e != nil && e.wanted {
 		return e.Candidates, true
@@ -107,8 +109,8 @@ func (b *Index) All() []Address {
 	return list
 }
 
-// Remember records an epoch that a wanted address had before. Only an epoch higher than the known one
-// has an effect.
+// Remember records an epoch that a wanted address had before. Only an epoch above the known epoch has
+// an effect.
 func (b *Index) Remember(address netip.Addr, epoch Epoch) {
 	if e := b.entries[address]; e != nil && e.wanted && epoch > e.epoch {
 		b.removeFromSums(e)
@@ -126,10 +128,10 @@ func (b *Index) Owner(address netip.Addr) lb.NodeName {
 	return ""
 }
 
-// SetNodes sets the nodes whose speakers are alive, this one included, sorted by name, and returns
-// which addresses have moved. The claims of a node are compared only if it has another map than
-// before. When nodes come or go, or their phase, drained state or links change, the next decision
-// examines all addresses.
+// SetNodes sets the nodes whose speakers are alive, including this node, sorted by name. It returns
+// which addresses have moved. It compares the claims of a node only if their map was replaced. When
+// nodes come or go, or their phase, drained state or links change, the next decision examines all
+// addresses.
 func (b *Index) SetNodes(nodes []Node) []MovedAddress {
 	if !slices.EqualFunc(b.nodes, nodes, sameAbilities) {
 		return b.setAll(nodes)
@@ -244,8 +246,8 @@ func (b *Index) holderOf(address netip.Addr) addressHolder {
 	return h
 }
 
-// betterHolder returns the better one of a holder and a node that claims the address too: the one with the
-// higher epoch or, if both are equal, the first in the order of election.
+// betterHolder compares a holder with a node that claims the address too, and returns the better one as
+// holder. It has the higher epoch or, with equal epochs, comes first in the order of election.
 func (b *Index) betterHolder(address netip.Addr, h addressHolder, node int, epoch Epoch) addressHolder {
 	switch {
 	case !h.exists():

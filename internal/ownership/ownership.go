@@ -1,8 +1,8 @@
-// Package ownership decides what a node owns, from what the cluster wants, which nodes are
-// alive, and what they claim. Every node decides for itself. Nodes with the same knowledge
-// decide the same; where their knowledge differs, the claims settle it: of several claims for
-// an address the one with the highest epoch counts. The package is pure; speaker/layer2 calls
-// it from one goroutine.
+// Package ownership decides which addresses a node owns. The decision depends on the addresses that
+// the cluster wants, the nodes that are alive, and their claims. Every node decides for itself. Nodes
+// with the same information decide the same. Nodes with different information may claim the same
+// address: then the claim with the highest epoch counts. The package is pure; speaker/layer2 calls it
+// from one goroutine.
 //
 // An address stays with its owner as long as the owner may own it, unless an administrator
 // requests another node or DecisionTerms.MoveOne allows a move. See docs/design/speaker.md for the
@@ -30,8 +30,9 @@ const (
 	// addresses. Meanwhile the node goes on forwarding, and other speakers answer ARP and NDP on
 	// its behalf.
 	Restarting
-	// Isolated: the speaker is in a minority, and receives from no link on which it would announce
-	// an address, or half of the others receive nothing from it. It owns and announces nothing.
+	// Isolated: the speaker is in a minority, and is cut off in addition. Either it receives nothing on
+	// the links on which it would announce, or half of the other speakers receive nothing from it. An
+	// isolated speaker owns and announces nothing.
 	Isolated
 )
 
@@ -61,7 +62,7 @@ type Epoch uint64
 const MaxEpoch Epoch = 1 << 62
 
 // Claims are the addresses that a node reports to own, with their epochs. A map of claims is
-// never changed: a node that claims something else has another map.
+// never changed: a node whose claims change gets a new map.
 type Claims map[netip.Addr]Epoch
 
 // Address is an address that the cluster wants announced.
@@ -82,8 +83,8 @@ type Candidate struct {
 	Interfaces []string
 	// RequireSubnet: announce only on interfaces in a subnet that contains the address.
 	RequireSubnet bool
-	// Preference is how much the node is preferred: nodes with the highest are
-	// elected first.
+	// Preference is how much the node is preferred. Nodes with the highest preference are elected
+	// first.
 	Preference int32
 	// Requested: an administrator requests this node for the address. At most one candidate of an address
 	// is requested. It is elected before all others, and takes the address even from an owner that may own
@@ -129,12 +130,12 @@ type DecisionTerms struct {
 	// MoveOne allows one address to move although nothing failed. To find that address, the
 	// decision may examine all of them.
 	MoveOne bool
-	// Unripe are addresses that are requested from this node and that it has not been able to announce
-	// for long enough: it does not take them yet from an owner that may own them.
+	// Unripe are addresses for which this node is requested, but which it has not been able to announce
+	// for long enough. It does not take them yet from an owner that may own them.
 	Unripe map[netip.Addr]bool
-	// Hold are addresses that their owner took from this node although, as far as this node knows,
-	// it may not own them (Output.Yielded). The two have received different states of the cluster:
-	// this node does not take the addresses back yet from an owner that is active.
+	// Hold are addresses whose owner took them from this node although, as far as this node knows, that
+	// owner may not own them (Output.Yielded). The two nodes have received different states of the
+	// cluster. So this node does not take the addresses back yet from an active owner.
 	Hold map[netip.Addr]bool
 }
 
@@ -151,7 +152,7 @@ const (
 	CauseFailure
 	// CauseHandOver: its owner is alive and may not own it any more.
 	CauseHandOver
-	// CauseFailback: this node is a better one for it.
+	// CauseFailback: this node is better for the address than its owner.
 	CauseFailback
 	// CauseRequest: an administrator asks for this node, and the owner is alive.
 	CauseRequest
@@ -180,18 +181,18 @@ type UnclaimedAddress struct {
 
 // Output is what a node decided.
 type Output struct {
-	// Looked are the addresses that this decision examined, sorted: those that changed, and those
-	// whose decision is not settled (no owner, an owner that may not keep the address, a move, two
-	// claims). For all others the previous decision is still valid.
+	// Looked are the addresses that this decision examined, sorted: addresses that changed, and
+	// addresses whose decision is not settled (no owner, an owner that may not keep the address, a
+	// move, two claims). For all other addresses the previous decision is still valid.
 	Looked []netip.Addr
-	// Own are those of Looked that this node owns.
+	// Own are the addresses in Looked that this node owns.
 	Own map[netip.Addr]Claim
-	// Care are the addresses for which this node covers for a restarting node, with that node.
+	// Care are the addresses for which this node covers, each with the restarting node that owns it.
 	Care map[netip.Addr]lb.NodeName
 	// Unclaimed are wanted addresses that another node was elected for and has not
 	// claimed yet.
 	Unclaimed []UnclaimedAddress
-	// Contested are addresses that this node owns and another one claims as well.
+	// Contested are addresses that this node owns and another node claims as well.
 	Contested []netip.Addr
 	// Yielded are addresses that another node took from this one although, as far as this node
 	// knows, that node may not own them, or an administrator requests this node. One of the two

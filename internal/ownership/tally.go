@@ -64,8 +64,8 @@ func (b *Index) addToSums(e *addressEntry) {
 	}
 }
 
-// groupOf returns the group of nodes that can be given an address, and counts the address in it; nil:
-// there are none.
+// groupOf returns the group of nodes that can be given an address, and counts the address in the group;
+// nil: there are no such nodes.
 func (b *Index) groupOf(e *addressEntry) *candidateGroup {
 	var nodes []int
 	for j := range e.Candidates {
@@ -131,7 +131,7 @@ func (b *Index) movesToRequested(e *addressEntry) bool {
 }
 
 // requestedNode returns the index of the requested node of an address; noNode: no node is requested, or
-// it cannot be given the address.
+// the requested node cannot be given the address.
 func (b *Index) requestedNode(e *addressEntry) int {
 	for j := range e.Candidates {
 		c := &e.Candidates[j]
@@ -142,9 +142,8 @@ func (b *Index) requestedNode(e *addressEntry) int {
 	return noNode
 }
 
-// mayGoTo reports whether the phase of a node allows that it is given the address. A starting node
-// may be given an address that no node ever had, so that nodes which start together share such
-// addresses.
+// mayGoTo reports whether the address may be given to a node in its phase. A starting node may be given
+// an address that no node ever had, so that nodes which start together share such addresses.
 func (e *addressEntry) mayGoTo(n *Node) bool {
 	return n.takesAddresses() || n.Phase == Starting && !n.Drained && e.epoch == 0
 }

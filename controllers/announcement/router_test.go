@@ -154,7 +154,7 @@ func TestMessageNamesInvalidObjectsLeftOut(t *testing.T) {
 }
 
 func TestNoAdvertisementOfEitherKind(t *testing.T) {
-	const none = `192.168.1.240 is not announced: there is no L2Advertisement and no BGPAdvertisement, so that nothing is announced: create one that selects the pool "pool"`
+	const none = `192.168.1.240 is not announced: there is no L2Advertisement and no BGPAdvertisement, so nothing is announced: create one that selects the pool "pool"`
 	for name, tt := range map[string]struct {
 		layer2, bgp bool
 		want        string

@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Refusal is an address that Services hold and that speakers do not begin to announce.
+// Refusal is an address that Services hold, but that speakers do not begin to announce.
 type Refusal struct {
 	// Address that is refused.
 	Address netip.Addr
@@ -16,21 +16,21 @@ type Refusal struct {
 	Why string
 }
 
-// admission decides which held addresses may be announced at all: those that the pool of
-// their claim lists. An address stays admitted while a Service holds it, so that neither
-// an edit of a pool nor the report of a node takes an address away that is in use.
+// admission decides which held addresses may be announced at all: addresses that the pool of
+// their claim lists. An address stays admitted while a Service holds it. So neither an edit of a
+// pool nor the report of a node takes away an address that is in use.
 //
-// A claim alone admits no address: the controller writes claims, and administrators
-// write pools, so that a compromised controller cannot have arbitrary addresses
-// announced.
+// A claim alone admits no address. The controller writes claims, but administrators write pools:
+// so a compromised controller cannot have arbitrary addresses announced.
 type admission struct {
 	pools map[lb.PoolName]*Pool
 	nodes map[netip.Addr]lb.NodeName // by the nodes' own addresses
-	// admitted are the held addresses that may be announced; refused are the others, with
-	// the reason.
+	// admitted are the held addresses that may be announced.
 	admitted map[netip.Addr]struct{}
-	refused  map[netip.Addr]string
-	// before are the addresses of Remember; nil after Settle.
+	// refused are the other held addresses, with the reason.
+	refused map[netip.Addr]string
+	// before are the addresses that were admitted before the process started; nil once all existing
+	// claims are set.
 	before map[netip.Addr]struct{}
 }
 
@@ -43,6 +43,7 @@ func (a *admission) configure(pools map[lb.PoolName]*Pool, nodes []Node) {
 	a.pools, a.nodes = pools, addressesOf(nodes)
 }
 
+// addressesOf returns the node of each address that belongs to a node itself.
 func addressesOf(nodes []Node) map[netip.Addr]lb.NodeName {
 	of := map[netip.Addr]lb.NodeName{}
 	for i := range nodes {
@@ -55,7 +56,7 @@ func addressesOf(nodes []Node) map[netip.Addr]lb.NodeName {
 	return of
 }
 
-// check admits or refuses an address with this claim; nil: the address has none.
+// check admits or refuses an address with this claim; nil: the address has no claim.
 func (a *admission) check(address netip.Addr, c *Claim) {
 	if c == nil || len(c.Holders) == 0 {
 		delete(a.admitted, address)
@@ -103,8 +104,7 @@ func whyRefused(address netip.Addr, pool lb.PoolName, pools map[lb.PoolName]*Poo
 var broadcastIPv4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // whySpecial returns why an address cannot be announced for any Service; empty: it can. It
-// allows IPv4 link-local addresses if the pool lists them: some networks use no others
-// (RFC 3927).
+// allows IPv4 link-local addresses: some networks use no other addresses (RFC 3927).
 func whySpecial(address netip.Addr) string {
 	switch {
 	case address.IsUnspecified():
@@ -121,8 +121,8 @@ func whySpecial(address netip.Addr) string {
 	return ""
 }
 
-// Remember passes the addresses that were admitted before the process started. Those that
-// Services hold according to the claims that are set before Settle are admitted again.
+// Remember sets the addresses that were admitted before the process started. Such an address is
+// admitted again if its claim is set before the restoration ends, and a Service holds it.
 func (h *Holdings) Remember(addresses []netip.Addr) {
 	h.before = make(map[netip.Addr]struct{}, len(addresses))
 	for _, address := range addresses {
@@ -130,11 +130,11 @@ func (h *Holdings) Remember(addresses []netip.Addr) {
 	}
 }
 
-// Settle ends the effect of Remember. Call it once all existing claims are set.
+// Settle ends the restoration of admitted addresses. Call it once all existing claims are set.
 func (h *Holdings) Settle() { h.before = nil }
 
 // SetConfig replaces the pools and the addresses of the nodes. It checks the refused
-// addresses again; admitted ones stay admitted.
+// addresses again. Admitted addresses stay admitted.
 func (h *Holdings) SetConfig(pools map[lb.PoolName]*Pool, nodes []Node) {
 	h.configure(pools, nodes)
 	for address := range h.refused {
@@ -142,8 +142,8 @@ func (h *Holdings) SetConfig(pools map[lb.PoolName]*Pool, nodes []Node) {
 	}
 }
 
-// RefusedAddresses returns how many held addresses are refused, and the first of them, at most
-// the given number.
+// RefusedAddresses returns how many held addresses are refused, and the first of these addresses, up
+// to the given number.
 func (h *Holdings) RefusedAddresses(most int) (count int, first []Refusal) {
 	for address, why := range h.refused {
 		first = append(first, Refusal{Address: address, Why: why})
@@ -152,8 +152,8 @@ func (h *Holdings) RefusedAddresses(most int) (count int, first []Refusal) {
 	return len(first), first[:min(len(first), most)]
 }
 
-// OutsidePool returns the admitted addresses, sorted, that would be refused if they were new:
-// for example because their pool no longer lists them.
+// OutsidePool returns, sorted, the admitted addresses that would be refused if they were new, for
+// example because their pool no longer lists them.
 func (h *Holdings) OutsidePool() (list []netip.Addr) {
 	for address := range h.admitted {
 		if whyRefused(address, h.claims[address].Pool, h.pools, h.nodes) != "" {

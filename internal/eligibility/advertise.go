@@ -1,5 +1,5 @@
-// Package eligibility decides which nodes may announce an address, and why none may.
-// The speakers act on its results, and the controller reports them to the owners of
+// Package eligibility decides which nodes may announce an address, and explains why no node may.
+// The speakers act on its results, and the controller reports the results to the owners of
 // Services. Both use this package, so that they cannot disagree.
 package eligibility
 
@@ -31,13 +31,14 @@ type Selector func(labels map[string]string) bool
 type Scope struct {
 	// Name of the advertisement.
 	Name string
-	// Pools are the names of pools, in addition to those that PoolSelectors select by
-	// label. Both empty: all pools.
-	Pools         []lb.PoolName
+	// Pools are the names of pools. If PoolSelectors is empty too, all pools are selected.
+	Pools []lb.PoolName
+	// PoolSelectors select further pools by label.
 	PoolSelectors []Selector
-	// ServiceSelectors select Services, and NamespaceSelectors their namespaces; empty:
-	// all.
-	ServiceSelectors, NamespaceSelectors []Selector
+	// ServiceSelectors select Services; empty: all.
+	ServiceSelectors []Selector
+	// NamespaceSelectors select the namespaces of Services; empty: all.
+	NamespaceSelectors []Selector
 	// NodeSelectors select the nodes that may announce; empty: all.
 	NodeSelectors []Selector
 }
@@ -46,7 +47,7 @@ type Scope struct {
 // interfaces.
 type Advertisement struct {
 	Scope
-	// Preferred are the nodes that are preferred to others that may announce.
+	// Preferred selects the nodes that are preferred among the nodes that may announce.
 	Preferred []Preference
 	// Interfaces to announce on; empty: all.
 	Interfaces []string
@@ -68,7 +69,7 @@ type Node struct {
 	Name   lb.NodeName
 	Labels map[string]string
 	// Excluded is why the node may not announce, as the part of a sentence that follows
-	// its name, such as "has the label x"; empty: it may.
+	// its name, such as "has the label x"; empty: the node may announce.
 	Excluded string
 	// KeepsAnnounced means that the node, though excluded, keeps announcing an address while no
 	// other node may. It is handled like a draining node.
@@ -88,9 +89,11 @@ type Pool struct {
 	// Name and labels of the pool.
 	Name   lb.PoolName
 	Labels map[string]string
-	// Listed are the ranges in spec.addresses, Excluded those in spec.excludeAddresses;
-	// both sorted and disjoint. Listed can contain ranges of Excluded.
-	Listed, Excluded []lb.Range
+	// Listed are the ranges in spec.addresses, sorted and disjoint. They can contain ranges of
+	// Excluded.
+	Listed []lb.Range
+	// Excluded are the ranges in spec.excludeAddresses, sorted and disjoint.
+	Excluded []lb.Range
 }
 
 // Service is a Service that may hold addresses.
@@ -100,8 +103,8 @@ type Service struct {
 	Labels map[string]string
 	// NamespaceLabels are the labels of its namespace.
 	NamespaceLabels map[string]string
-	// Local means externalTrafficPolicy Local: a node serves traffic only with
-	// endpoints of its own.
+	// Local means externalTrafficPolicy Local: a node passes traffic only to endpoints on the node
+	// itself.
 	Local bool
 	// Endpoints of the Service, by the family of their addresses: traffic to an address
 	// goes only to endpoints of the same family.
@@ -111,7 +114,7 @@ type Service struct {
 // Endpoints are the endpoints of a Service that serve.
 type Endpoints struct {
 	// Serving counts endpoints, also those that are on no node. It may be too low, but it
-	// is 0 only if there are none.
+	// is 0 only if there is no endpoint.
 	Serving int
 	// Nodes are the nodes with at least one of the endpoints.
 	Nodes map[lb.NodeName]bool
@@ -123,9 +126,8 @@ type Address struct {
 	Address netip.Addr
 	// Pool that the address came from. It may have been deleted.
 	Pool lb.PoolName
-	// Holders are the Services that hold the address, in the order of the claim. The
-	// first one has had it longest, and advertisements select the address by that
-	// Service.
+	// Holders are the Services that hold the address, in the order of the claim. The first Service
+	// has had the address longest, and advertisements select the address by that Service.
 	Holders []lb.ServiceKey
 	// AnnounceFrom is the node from which an administrator wants the address announced;
 	// empty: any.
@@ -157,7 +159,7 @@ const (
 	// NoEndpoints: no holder has a serving endpoint.
 	NoEndpoints Reason = "NoEndpoints"
 	// NoNode: no node that the advertisements select may announce or, with
-	// externalTrafficPolicy Local, none of them has an endpoint.
+	// externalTrafficPolicy Local, no such node has an endpoint.
 	NoNode Reason = "NoNode"
 )
 
@@ -181,12 +183,12 @@ type Result struct {
 	// Candidates sorted by node. Excluded nodes that only keep the address are not
 	// among them. Results share slices: never change one.
 	Candidates []Candidate
-	// Reason why there are no candidates; empty if there are.
+	// Reason why there are no candidates; empty if there are candidates.
 	Reason Reason
 	// Why is the reason in a sentence: what is wrong, where, and what to do.
 	Why string
-	// Refused is why speakers do not begin to announce the address on any node, as the part
-	// of a sentence that follows the address and a colon; empty: they do. An address that
-	// was announced before stays announced.
+	// Refused is why speakers do not begin to announce the address on any node, as the part of a
+	// sentence that follows the address and a colon; empty: speakers do. An address that was announced
+	// before stays announced.
 	Refused string
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// maxNamed is how many objects a sentence names; it counts the others.
+// maxNamed is how many objects a sentence names. The sentence has only the number of further objects.
 const maxNamed = 3
 
 // explain returns the reason of a decision in a sentence; empty if a node may announce.
@@ -35,7 +35,7 @@ func (r *resolver) whyNoAdvertisement(a Address) string {
 		return fmt.Sprintf("%s of %s, which %s the pool %q, do not match the labels of %s%s: change the labels or the selectors",
 			fields, r.advertisementNames(ads), verbFor(ads, "selects", "select"), a.Pool, labeled, decidingService(a))
 	}
-	return fmt.Sprintf("no %s selects the pool %q: add it to spec.ipAddressPools of one (there is %s), or create one",
+	return fmt.Sprintf("no %s selects the pool %q: add the pool to spec.ipAddressPools of an existing one (%s), or create another one",
 		r.kind, a.Pool, r.advertisementNames(allIndexes(len(r.ads))))
 }
 
@@ -50,8 +50,8 @@ func decidingService(a Address) string {
 	return servicesPhrase(a)
 }
 
-// selectorFields names the fields by which the advertisements select Services, and the objects whose labels they
-// select, as words before the name of the Service.
+// selectorFields returns the names of the fields by which the advertisements select Services. labeled
+// names the objects whose labels these fields match, as words before the name of the Service.
 func (r *resolver) selectorFields(ads []int) (fields, labeled string) {
 	byService := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].ServiceSelectors) > 0 })
 	byNamespace := slices.ContainsFunc(ads, func(i int) bool { return len(r.ads[i].NamespaceSelectors) > 0 })
@@ -71,11 +71,11 @@ func WhyNoneExists(pool lb.PoolName, kinds ...AdvertisementKind) string {
 	for _, kind := range kinds {
 		words = append(words, "no "+string(kind))
 	}
-	return fmt.Sprintf("there is %s, so that nothing is announced: create one that selects the pool %q", strings.Join(words, " and "), pool)
+	return fmt.Sprintf("there is %s, so nothing is announced: create one that selects the pool %q", strings.Join(words, " and "), pool)
 }
 
 func whyNoEndpoints(a Address) string {
-	return fmt.Sprintf("%s %s no ready %s endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them",
+	return fmt.Sprintf("%s %s no ready %s endpoint, so traffic would go nowhere: check that the pods run and are ready, and that spec.selector selects them",
 		servicesPhrase(a), verbFor(a.Holders, "has", "have"), lb.FamilyOf(a.Address))
 }
 
@@ -102,9 +102,9 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 		name = "a Service that shares the address"
 	}
 	if len(h.nodes) == 0 {
-		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set it to Cluster", name)
+		return fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and none of its endpoints is on a node of the cluster: set externalTrafficPolicy to Cluster", name)
 	}
-	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are on %s only, which may not announce it",
+	why := fmt.Sprintf("spec.externalTrafficPolicy of %s is Local, and its ready endpoints are only on %s, which may not announce the address",
 		name, Enumerate(nodeWord(len(h.nodes)), slices.Sorted(maps.Keys(h.nodes))))
 	excluded := slices.DeleteFunc(r.servingNodes(h), func(i int) bool { return !slices.Contains(covered, i) })
 	if len(excluded) > 0 {
@@ -118,8 +118,8 @@ func (r *resolver) whyNotLocal(a Address, ads, covered []int, h *localHolder) st
 		why, r.advertisementNames(ads), verbFor(ads, "selects", "select"), Enumerate(nodeWord(len(names)), names))
 }
 
-// coveredNodes returns the indexes of the nodes that one of the advertisements selects, excluded
-// nodes included.
+// coveredNodes returns the indexes of the nodes that one of the advertisements selects, including
+// excluded nodes.
 func (r *resolver) coveredNodes(ads []int) []int {
 	var nodes []int
 	for n := range r.nodes {
@@ -140,7 +140,7 @@ func (r *resolver) servingNodes(local *localHolder) []int {
 	return nodes
 }
 
-// whyExcluded returns why the nodes may not announce, for the first maxNamed of them.
+// whyExcluded returns why the first maxNamed of the nodes may not announce, and counts the others.
 func (r *resolver) whyExcluded(nodes []int) string {
 	parts := make([]string, 0, maxNamed+1)
 	for _, i := range nodes[:min(len(nodes), maxNamed)] {
@@ -165,8 +165,8 @@ func (r *resolver) advertisementNames(ads []int) string {
 }
 
 // inSeveralNamespaces reports whether Services of more than one namespace hold the address. The
-// sentence then names no Service: all of them get the same sentence, and users of one namespace
-// must not learn the names of Services in another.
+// sentence then names no Service: all of these Services get the same sentence, and users of one
+// namespace must not learn the names of Services in another namespace.
 func (a Address) inSeveralNamespaces() bool {
 	return slices.ContainsFunc(a.Holders, func(k lb.ServiceKey) bool { return k.Namespace != a.Holders[0].Namespace })
 }
@@ -186,7 +186,7 @@ func servicesPhrase(a Address) string {
 	return Enumerate("the Services", names)
 }
 
-// Enumerate returns the words, followed by the first names of a list and the number of the others.
+// Enumerate returns the words, followed by the first names of a list and the number of further names.
 func Enumerate[T ~string](words string, names []T) string {
 	return words + " " + bounded.Names(names, maxNamed)
 }

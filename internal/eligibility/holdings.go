@@ -12,7 +12,7 @@ import (
 // Holder is a Service of type LoadBalancer. It may hold addresses.
 type Holder struct {
 	Service
-	// UID of the Service object; a Service that is deleted and created again has another one.
+	// UID of the Service object. A Service that is deleted and created again has another UID.
 	UID string
 	// Shown are the addresses in its status.
 	Shown []netip.Addr
@@ -37,11 +37,10 @@ type ClaimHolder struct {
 	UID string
 }
 
-// Holds reports whether a Service that a claim names holds the claimed address. uid is the
-// UID of the Service, and shows means that its status has the address. A UID in the claim
-// decides, whatever the status is, since other controllers may overwrite the status.
-// Without a UID the address is still reserved for the Service, which holds it as soon as
-// its status has it.
+// Holds reports whether a Service that a claim names holds the claimed address. uid is the UID of
+// the Service, and shows means that its status has the address. The same UID in the claim is enough,
+// since other controllers may overwrite the status. Without a UID in the claim, the address is still
+// reserved for the Service, which holds the address as soon as its status has it.
 func (c ClaimHolder) Holds(uid string, shows bool) bool {
 	return shows || (c.UID != "" && c.UID == uid)
 }
@@ -63,9 +62,8 @@ func NewHoldings() *Holdings {
 	}
 }
 
-// SetService records a Service; nil: it was deleted. It returns the addresses whose
-// holders may change by that: those whose claims name the Service. The slice is valid
-// until the next call.
+// SetService records a Service; nil: it was deleted. It returns the addresses whose claims name
+// the Service: their holders may have changed. The slice is valid until the next call.
 func (h *Holdings) SetService(key lb.ServiceKey, s *Holder) []netip.Addr {
 	if s == nil {
 		delete(h.services, key)
@@ -75,7 +73,7 @@ func (h *Holdings) SetService(key lb.ServiceKey, s *Holder) []netip.Addr {
 	return h.naming[key]
 }
 
-// SetClaim records the claim of an address; nil: there is none.
+// SetClaim records the claim of an address; nil: the address has no claim.
 func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 	h.check(address, c)
 	if before := h.claims[address]; before != nil {
@@ -100,7 +98,7 @@ func (h *Holdings) SetClaim(address netip.Addr, c *Claim) {
 func (h *Holdings) ClaimedAddresses() iter.Seq[netip.Addr] { return maps.Keys(h.claims) }
 
 // Holders returns the Services that hold an address, in the order of the claim, and the pool that the
-// address came from. It returns none for a refused address, see RefusedAddresses.
+// address came from. For a refused address it returns no Service: see RefusedAddresses.
 func (h *Holdings) Holders(address netip.Addr) (pool lb.PoolName, holders []*Service) {
 	c := h.claims[address]
 	if c == nil || !h.admits(address) {

@@ -12,9 +12,8 @@ import (
 // Change is the difference between two calls of Planner.Changes. An address is wanted
 // while a Service holds it, even if no node may announce it.
 type Change struct {
-	// Addresses that are newly wanted, or whose candidates have changed, sorted. They
-	// share their slices of candidates with each other and with those of former changes:
-	// never change one.
+	// Addresses that are newly wanted, or whose candidates have changed, sorted. Addresses of this
+	// and of former changes share slices of candidates: never change such a slice.
 	Addresses []ownership.Address
 	// Gone are the addresses that are no longer wanted, sorted.
 	Gone []netip.Addr
@@ -38,8 +37,7 @@ func NewPlanner() *Planner {
 	}
 }
 
-// SetConfig replaces what applies to all addresses. Changes will decide about all of
-// them again.
+// SetConfig replaces what applies to all addresses. Changes will decide about all addresses again.
 func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes []Node) {
 	lists := p.resolver.lists
 	p.resolver = newResolver(Input{Advertisements: advertisements, Pools: pools, Nodes: nodes})
@@ -51,14 +49,14 @@ func (p *Planner) SetConfig(advertisements []Advertisement, pools []Pool, nodes 
 }
 
 // SetService records a Service; nil: it was deleted. Changes will decide again about the
-// addresses whose claims name it.
+// addresses whose claims name the Service.
 func (p *Planner) SetService(key lb.ServiceKey, s *Holder) {
 	for _, address := range p.holdings.SetService(key, s) {
 		p.touched[address] = struct{}{}
 	}
 }
 
-// SetClaim records the claim of an address; nil: there is none. Changes will decide
+// SetClaim records the claim of an address; nil: the address has no claim. Changes will decide
 // again about that address.
 func (p *Planner) SetClaim(address netip.Addr, c *Claim) {
 	p.holdings.SetClaim(address, c)
@@ -74,8 +72,8 @@ func (p *Planner) Forget() {
 	}
 }
 
-// Remember passes the addresses that were announced before the process started. Those
-// that Services hold when Changes is first called are admitted.
+// Remember sets the addresses that were announced before the process started. Such an address is
+// admitted if a Service holds it when Changes is first called.
 func (p *Planner) Remember(addresses []netip.Addr) { p.holdings.Remember(addresses) }
 
 // Changes returns what has changed since the last call.
@@ -110,10 +108,9 @@ func (p *Planner) update(address netip.Addr, c *Change) {
 	}
 }
 
-// trimCaches empties the caches of the resolver, except for lists in use, once they have more
-// than about twice as many entries as there are addresses. The more addresses there are,
-// the rarer this is, so that the average cost of a change does not depend on their
-// number.
+// trimCaches empties the caches of the resolver, except for lists in use, once the caches have more
+// than about twice as many entries as there are addresses. With more addresses this happens less
+// often, so the average cost of a change does not depend on the number of addresses.
 func (p *Planner) trimCaches() {
 	const few = 64
 	r, most := p.resolver, few+2*len(p.reported)

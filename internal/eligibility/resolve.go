@@ -24,7 +24,7 @@ func Resolve(in Input) []Result {
 	return results
 }
 
-// withRequested returns the candidates with Requested set for a node, if that is among them.
+// withRequested returns the candidates, with Requested set for a node if that node is a candidate.
 func (r *resolver) withRequested(candidates []Candidate, node lb.NodeName) []Candidate {
 	if node == "" {
 		return candidates
@@ -52,17 +52,16 @@ type resolver struct {
 	takers   map[*Candidate][]Candidate // cache of withoutExcluded, by the first item of a list
 }
 
-// nodeReach is, by the index of a node, whether an advertisement selects the node, and how much
-// it prefers it.
+// nodeReach is which nodes an advertisement selects and prefers.
 type nodeReach struct {
-	covers     []bool
-	preference []int32
+	covers     []bool  // whether the advertisement selects the node, by the index of the node
+	preference []int32 // how much the advertisement prefers the node, by the index of the node
 }
 
 // outcomeKey is everything that a list of candidates depends on.
 type outcomeKey struct {
-	ads   string // which advertisements apply: one byte for each
-	local string // which nodes have endpoints: one byte for each; empty: every node may serve
+	ads   string // which advertisements apply: one byte for each advertisement
+	local string // which nodes have endpoints: one byte for each node; empty: every node may serve
 }
 
 func newResolver(in Input) *resolver {
@@ -112,8 +111,8 @@ func (r *resolver) resolve(a Address) Result {
 	return Result{Address: a.Address, Candidates: d.candidates, Reason: d.reason, Why: r.explain(a, d)}
 }
 
-// withoutExcluded returns the candidates that are not excluded. Excluded candidates can
-// keep an address but take no new one. candidates must not be empty.
+// withoutExcluded returns the candidates that are not excluded. Excluded candidates can keep an
+// address, but take no new address. The list of candidates must not be empty.
 func (r *resolver) withoutExcluded(candidates []Candidate) []Candidate {
 	key := &candidates[0]
 	if known, has := r.takers[key]; has {
@@ -129,7 +128,7 @@ func (r *resolver) withoutExcluded(candidates []Candidate) []Candidate {
 	return takers
 }
 
-// addressDecision is which nodes may announce an address, or why none may.
+// addressDecision is which nodes may announce an address, or why no node may.
 type addressDecision struct {
 	candidates []Candidate
 	reason     Reason
@@ -137,7 +136,8 @@ type addressDecision struct {
 	local      *localHolder // the holder to whose nodes announcements are restricted; nil: none
 }
 
-// decide returns which nodes may announce an address of the pool that these Services hold.
+// decide returns which nodes may announce an address that came from the pool and that these Services
+// hold.
 func (r *resolver) decide(address netip.Addr, pool lb.PoolName, holders []*Service) addressDecision {
 	ads := r.adsFor(pool, holders)
 	if len(ads) == 0 {
@@ -191,8 +191,8 @@ func (r *resolver) adsForPool(pool lb.PoolName) []int {
 	return ads
 }
 
-// candidates returns the nodes that may announce by these advertisements. If there is a
-// local holder, they are among its nodes.
+// candidates returns the nodes that may announce because of these advertisements. If there is a
+// local holder, only its nodes may.
 func (r *resolver) candidates(ads []int, local *localHolder) []Candidate {
 	key := outcomeKey{ads: indexKey(len(r.ads), ads)}
 	var serving []bool
@@ -224,8 +224,8 @@ func (r *resolver) servingAt(local *localHolder) []bool {
 	return serving
 }
 
-// candidate combines what the advertisements configure for a node. covered means that one
-// of them selects the node.
+// candidate combines what the advertisements configure for a node. covered means that at least one
+// advertisement selects the node.
 func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
 	everywhere := false
 	interfaces := map[string]bool{}
@@ -249,7 +249,7 @@ func (r *resolver) candidate(node int, ads []int) (c Candidate, covered bool) {
 	return c, covered
 }
 
-// indexKey returns a key for the list: n bytes, with a 1 at each index in it.
+// indexKey returns a key for a list of indexes: n bytes, with a 1 at each index in the list.
 func indexKey(n int, list []int) string {
 	set := make([]bool, n)
 	for _, i := range list {

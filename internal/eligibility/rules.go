@@ -22,8 +22,8 @@ func (s *Scope) SelectsPool(labels map[string]string) bool {
 func (s *Scope) SelectsServices() bool { return len(s.ServiceSelectors)+len(s.NamespaceSelectors) > 0 }
 
 // CoversHolders reports whether the advertisement selects an address that these Services hold,
-// in the order of the claim. The first one decides, since it has had the address longest: a
-// Service that joins later changes nothing about where the address is announced.
+// in the order of the claim. The first Service decides, since it has had the address longest. So a
+// Service that joins later does not change where the address is announced.
 func (s *Scope) CoversHolders(holders []*Service) bool {
 	if !s.SelectsServices() {
 		return true
@@ -45,7 +45,7 @@ func anyMatches(selectors []Selector, labels map[string]string) bool {
 	return slices.ContainsFunc(selectors, func(s Selector) bool { return s(labels) })
 }
 
-// AnyServes reports whether one of these Services has an endpoint of the family.
+// AnyServes reports whether at least one of these Services has an endpoint of the family.
 func AnyServes(holders []*Service, family lb.Family) bool {
 	return slices.ContainsFunc(holders, func(s *Service) bool { return s.Endpoints[family].Serving > 0 })
 }
@@ -56,11 +56,10 @@ func ServedAt(holders []*Service, family lb.Family, node lb.NodeName) bool {
 	return localTo(holders, family).serves(node)
 }
 
-// localTo returns the Service with externalTrafficPolicy Local that restricts the nodes
-// which may announce an address of the family; nil: none does. The holders are in the
-// order of the claim, and the first one with endpoints decides, since it has had the
-// address longest: a Service that joins or changes later cannot take the address away from
-// a node.
+// localTo returns the Service with externalTrafficPolicy Local whose endpoints restrict the nodes
+// that may announce an address of the family; nil: there is no restriction. The holders are in the
+// order of the claim. The first holder with endpoints decides, since it has had the address longest.
+// So a Service that joins or changes later cannot take the address away from a node.
 func localTo(holders []*Service, family lb.Family) *localHolder {
 	for _, s := range holders {
 		if e := s.Endpoints[family]; e.Serving > 0 {

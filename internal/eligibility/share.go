@@ -7,8 +7,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// sharedList returns one slice for all equal lists of candidates, so that
-// lists can be compared by their address.
+// sharedList returns the same slice for all equal lists of candidates, so that lists can be compared
+// by their address in memory.
 func (r *resolver) sharedList(list []Candidate) []Candidate {
 	if len(list) == 0 {
 		return nil
@@ -33,7 +33,7 @@ func (r *resolver) forgetUnused(inUse iter.Seq[[]Candidate]) {
 	}
 }
 
-// keyOf returns a key for all properties of candidates.
+// keyOf returns a key that contains all properties of the candidates.
 func keyOf(list []Candidate) string {
 	var key []byte
 	for i := range list {

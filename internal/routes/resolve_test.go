@@ -62,13 +62,13 @@ func TestWhyNobodyAnnounces(t *testing.T) {
 		why    string
 	}{
 		{"there is no advertisement", cluster(left), eligibility.NoAdvertisement,
-			`there is no BGPAdvertisement, so that nothing is announced: create one that selects the pool "gold"`},
+			`there is no BGPAdvertisement, so nothing is announced: create one that selects the pool "gold"`},
 		{"there are advertisements of other pools", cluster(left, ad{Scope: scope{Name: "tin", Pools: []lb.PoolName{"tin"}}}), eligibility.NoAdvertisement,
-			`no BGPAdvertisement selects the pool "gold": add it to spec.ipAddressPools of one (there is the BGPAdvertisement "tin"), or create one`},
+			`no BGPAdvertisement selects the pool "gold": add the pool to spec.ipAddressPools of an existing one (the BGPAdvertisement "tin"), or create another one`},
 		{"there are advertisements of other Services", cluster(left, ad{Scope: scope{Name: "db", ServiceSelectors: anyOf(has("app", "db"))}}), eligibility.NoAdvertisement,
 			`spec.serviceSelectors of the BGPAdvertisement "db", which selects the pool "gold", do not match the labels of the Service default/web: change the labels or the selectors`},
 		{"no pod is ready", idle, eligibility.NoEndpoints,
-			"the Service default/web has no ready IPv4 endpoint, so that traffic would go nowhere: look whether the pods run and are ready, and whether spec.selector selects them"},
+			"the Service default/web has no ready IPv4 endpoint, so traffic would go nowhere: check that the pods run and are ready, and that spec.selector selects them"},
 		{"selectors match no node", cluster(left, ad{Scope: scope{Name: "c", NodeSelectors: anyOf(has("zone", "c"))}}, ad{Scope: scope{Name: "d", NodeSelectors: anyOf(has("zone", "d"))}}), eligibility.NoNode,
 			`spec.nodeSelectors of the BGPAdvertisements "c" and "d" match none of the 2 nodes: change the selectors or the labels of the nodes`},
 		{"all nodes are excluded", excluded, eligibility.NoNode,

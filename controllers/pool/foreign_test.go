@@ -128,7 +128,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	const (
 		rest = ": the pool gives such an address again 10 minutes after the host was last reported; turn the host off, or, if the host is a node, remove the address from its interfaces, or add the address to spec.excludeAddresses"
 		by   = `10.0.0.1 is used by a foreign host with the MAC 02:00:00:00:00:99 (reported by the node "node1" on eth0)`
-		node = `10.0.0.2 is of the node "n": the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses`
+		node = `10.0.0.2 belongs to the node "n": the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses`
 	)
 	tests := []struct {
 		name            string
@@ -137,7 +137,7 @@ func TestPoolConditionOfForeignHosts(t *testing.T) {
 	}{
 		{"nothing", nil, v1beta1.ReasonNoConflict, "no address of the pool is known to belong to something else"},
 		{"a host", []ipam.Conflict{foreignConflict}, v1beta1.ReasonForeignHost, by + rest},
-		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since it was in use before" + rest},
+		{"a host on an address in use", []ipam.Conflict{used}, v1beta1.ReasonForeignHost, by + ", and stays announced while a Service has it, since that Service used it first" + rest},
 		{"an overlap", []ipam.Conflict{overlap}, v1beta1.ReasonOverlap, node},
 		{"both", []ipam.Conflict{foreignConflict, overlap}, v1beta1.ReasonForeignHost, by + rest + ". Besides, " + node},
 	}

@@ -154,7 +154,7 @@ func TestPoolStatus(t *testing.T) {
 		{name: "a pool that is wrong is not", result: validity.PoolResult{Reason: v1beta1.ReasonInvalidAddresses, Message: "wrong"}, want: map[string]string{"Ready": "False InvalidAddresses: wrong"}},
 		{name: "a conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: one}, want: map[string]string{
 			"Ready":    "True PoolReady: ",
-			"Conflict": "True Overlap: " + one[0].Range.String() + " is of x: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses"}},
+			"Conflict": "True Overlap: " + one[0].Range.String() + " belongs to x: the pool gives only its other addresses; remove these from spec.addresses, or add them to spec.excludeAddresses"}},
 		{name: "addresses that no host can have are reported and no conflict", result: validity.PoolResult{Reason: v1beta1.ReasonPoolReady, Conflicts: []ipam.Conflict{{Range: one[0].Range, With: "the subnet", As: "the broadcast address"}}}, want: map[string]string{
 			"Conflict": "False SubnetAddresses: " + one[0].Range.String() + " is the broadcast address of the subnet: no host can have such an address, and no Service gets one"}},
 		{name: "addresses outside", result: ready, state: ipam.PoolState{OutsidePool: keep(64)}, impact: 64, want: map[string]string{
@@ -250,9 +250,9 @@ func TestList(t *testing.T) {
 		want string
 	}{
 		{"nothing", 0, ""},
-		{"two", 2, "10.0.0.0 is of x; 10.0.0.1 is of x"},
-		{"as many as are listed", 8, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x"},
-		{"one more than that", 9, "10.0.0.0 is of x; 10.0.0.1 is of x; 10.0.0.2 is of x; 10.0.0.3 is of x; 10.0.0.4 is of x; 10.0.0.5 is of x; 10.0.0.6 is of x; 10.0.0.7 is of x; and 1 more"},
+		{"two", 2, "10.0.0.0 belongs to x; 10.0.0.1 belongs to x"},
+		{"as many as are listed", 8, "10.0.0.0 belongs to x; 10.0.0.1 belongs to x; 10.0.0.2 belongs to x; 10.0.0.3 belongs to x; 10.0.0.4 belongs to x; 10.0.0.5 belongs to x; 10.0.0.6 belongs to x; 10.0.0.7 belongs to x"},
+		{"one more than that", 9, "10.0.0.0 belongs to x; 10.0.0.1 belongs to x; 10.0.0.2 belongs to x; 10.0.0.3 belongs to x; 10.0.0.4 belongs to x; 10.0.0.5 belongs to x; 10.0.0.6 belongs to x; 10.0.0.7 belongs to x; and 1 more"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,13 +8,13 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// account lists the addresses that a Service holds. Most Services hold one, so
-// that more stays nil.
+// account lists the addresses that a Service holds. Most Services hold one address: for these,
+// more stays nil.
 type account struct {
 	key   lb.ServiceKey
 	first netip.Addr    // the lowest
 	more  *[]netip.Addr // the other addresses, sorted; nil: none
-	next  *account      // the next account of the same hash, see accountRegister
+	next  *account      // the next account with the same hash, see accountRegister
 }
 
 // addresses yields the held addresses, sorted. A nil account holds none.

@@ -7,10 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// AdoptShown records that a Service holds addresses that are already in its status (req.Shows): those that
-// it asks for, and those of a family of which it holds none. An address is adopted if it is reserved for
-// the Service, or if a pool may give it to the Service and no other Service prevents that. AdoptShown
-// returns how many addresses it adopted.
+// AdoptShown records that a Service holds addresses that are already in its status (req.Shows). It
+// considers addresses that the Service asks for, and addresses of a family of which the Service holds
+// no address. It adopts such an address if the address is reserved for the Service, or if a pool may
+// give it to the Service and no other Service prevents that. AdoptShown returns how many addresses it
+// adopted.
 func (a *Allocator) AdoptShown(req Request) (adopted int) {
 	var has []netip.Addr
 	for _, h := range a.HeldBy(req.Service) {

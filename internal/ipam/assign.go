@@ -8,22 +8,22 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Assign gives the Service addresses that meet its request: first addresses that it holds,
-// then addresses that are free or can be shared. It records the new holdings. Either the whole
-// request is met or nothing of it; only the second family of PreferDualStack may be missing.
-// The Service still holds the addresses in Drop: the caller releases them once the claims of
-// the other addresses are written.
+// Assign gives the Service addresses that meet its request: first addresses that it holds, then
+// addresses that are free or can be shared. It records the new holdings. It meets the whole request or
+// no part of it; only the second family of PreferDualStack may be missing. The Service still holds the
+// addresses in Drop: the caller releases them once the claims of the other addresses are written.
 //
-// If the Service holds more addresses than it needs, it keeps first an address that is reserved
-// for it, then one in its status, then the lowest. A new address is one that the Service had before
-// lbstack was removed (Request.Kept), if it would get it by naming it; otherwise the lowest free address of
-// the first pool that can give one. The order of the pools: pools with a selection come before
-// pools without; then lower priorities, and 0 last; then, if the Service wants two families,
-// pools that have both; then by name. An address that the Service can share comes before a free
-// one.
+// If the Service holds more addresses than it needs, it keeps an address that is reserved for it. Next
+// come addresses in its status, then the lowest addresses.
 //
-// If a foreign host uses an address, so that it is not announced, the Service drops it as soon
-// as there is another one, unless the Service names the address.
+// A new address is an address that the Service had before lbstack was removed (Request.Kept), if the
+// Service would get that address by naming it. Otherwise it is an address that the Service can share,
+// or else the lowest free address of the first pool that has a free address. Pools with a selection
+// come before pools without a selection. Among these, lower priorities come first, and priority 0
+// last. If the Service wants two families, pools with both come next. The last criterion is the name.
+//
+// An address that a foreign host uses is not announced. The Service drops such an address as soon as
+// it gets another address, unless it names the address.
 func (a *Allocator) Assign(request Request) Decision {
 	req := &request
 	held, fleeing, lost := a.classify(req)
@@ -68,8 +68,8 @@ func sortByAddress(list []Holding) []Holding {
 	return list
 }
 
-// DecideInvalid returns the decision for an invalid request: the Service gets no new address, and
-// keeps those of its addresses that its terms and the pools allow.
+// DecideInvalid returns the decision for an invalid request. The Service gets no new address, and
+// keeps the addresses that its terms and the pools allow.
 func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 	held, fleeing, lost := a.classify(&request)
 	staying := stayingAddresses(fleeing, nil, nil, refusal)
@@ -80,11 +80,11 @@ func (a *Allocator) DecideInvalid(request Request, refusal *Refusal) Decision {
 	return d
 }
 
-// classify sorts the addresses of the Service into three lists: held, which the Service may
-// keep, the preferred first; fleeing, which it may keep but should exchange, since a foreign
-// host uses them; and lost, which it may not keep. Addresses that are only reserved for the
-// Service, and that it would have to give up at once, are in none of the lists. classify sets
-// the terms of the request on the addresses that the Service may keep.
+// classify sorts the addresses of the Service into three lists. The Service may keep the addresses in
+// held; the preferred addresses come first. It may also keep the addresses in fleeing, but should
+// exchange them, since foreign hosts use them. It may not keep the addresses in lost. An address that
+// is only reserved for the Service, and that the Service would have to give up at once, is in no list.
+// classify sets the terms of the request on the addresses that the Service may keep.
 func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []OutsidePool) {
 	c := a.accounts.get(req.Service)
 	if c == nil {
@@ -112,7 +112,7 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 		switch f, _, foreign := a.ForeignHost(h.Address); {
 		case !foreign || !f.shouldFlee(h.Address, req):
 			held = append(held, h)
-		case !a.IsReservedFor(h): // one that is only reserved would be left at once: it is not used
+		case !a.IsReservedFor(h): // the Service would leave an address that is only reserved at once
 			fleeing = append(fleeing, OutsidePool{h, f.By + " uses it"})
 		}
 	}
@@ -126,10 +126,10 @@ func (a *Allocator) classify(req *Request) (held []Holding, fleeing, lost []Outs
 	return held, fleeing, lost
 }
 
-// whyOutside returns why a pool no longer gives an address to the Service that holds it, as
-// part of a sentence; empty: it still does. A pool that was deleted or is unusable has no
-// such reason. ofNode means that the only reason is that a node reports the address as its
-// own: no Service loses an address for that.
+// whyOutside returns why a pool no longer gives an address to the Service that holds it, as part of a
+// sentence; empty: the pool still does. A pool that was deleted or is unusable has no such reason.
+// ofNode means that the only reason is the report of a node that the address is its own: no Service
+// loses an address because of such a report.
 func (a *Allocator) whyOutside(p *pool, address netip.Addr, req *Request) (why string, ofNode bool) {
 	if !p.exists || p.Unusable != "" {
 		return "", false
@@ -166,8 +166,8 @@ func (p *pool) whyOutside(address netip.Addr, req *Request) string {
 	return ""
 }
 
-// choose finds the addresses that meet the request, and changes nothing. missing is why the
-// second family of PreferDualStack gets none; refusal is why the whole request fails.
+// choose finds the addresses that meet the request, and changes nothing. missing is why a Service with
+// PreferDualStack gets no address of the second family. refusal is why the whole request fails.
 func (a *Allocator) choose(req *Request, held []Holding) (chosen []Holding, missing, refusal *Refusal) {
 	chosen = make([]Holding, 0, max(len(req.Addresses), len(req.Families)))
 	for _, want := range req.Addresses {
@@ -230,7 +230,7 @@ func (a *Allocator) chooseAny(req *Request, families []lb.Family, held, chosen [
 	}
 	refusal = a.explainRefusal(req, families, candidates, chosen)
 	if crowded {
-		refusal.Message += fmt.Sprintf("; of the addresses with its value of the annotation lbstack.io/allow-shared-ip %d addresses were compared with it, and it can share none of them", maxCompared)
+		refusal.Message += fmt.Sprintf("; the Service can share none of the %d addresses that were compared, of Services with the same value of the annotation lbstack.io/allow-shared-ip", maxCompared)
 	}
 	return Holding{}, refusal
 }

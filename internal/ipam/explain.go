@@ -8,7 +8,7 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Reason is why a request was refused, in one word.
+// Reason is why a request was refused, as one word.
 type Reason string
 
 // The reasons. The conditions and events on Services have the same words.
@@ -33,7 +33,7 @@ type Refusal struct {
 	Reason Reason
 	// Message is what is wrong, where, and what to do.
 	Message string
-	// Pools has for each pool that was tried why it gives no address.
+	// Pools has the result of each pool that was tried.
 	Pools []PoolResult
 }
 
@@ -49,15 +49,14 @@ type PoolResult struct {
 	Pool lb.PoolName
 	// Reason why the pool gives no address; empty if it can give one.
 	Reason Reason
-	// Why is the same in words, beginning with the pool's name.
+	// Why is the result in words, beginning with the pool's name.
 	Why string
 }
 
 // poolBar is a reason for which a pool gives no address.
 type poolBar uint8
 
-// The bars. If several pools give no address, the reason of the refusal is that
-// of the greatest bar.
+// The bars. If several pools give no address, the greatest bar determines the reason of the refusal.
 const (
 	noBar poolBar = iota
 	noFamily
@@ -75,17 +74,17 @@ var barReasons = map[poolBar]Reason{
 }
 
 var barRemedies = map[poolBar]string{
-	noFamily:      "add such addresses to a pool, or change spec.ipFamilies of the Service",
+	noFamily:      "add addresses of this family to a pool, or change spec.ipFamilies of the Service",
 	notAllowed:    "change spec.serviceAllocation of a pool, or add a pool for the Service",
-	notAuto:       "name a pool with the annotation lbstack.io/address-pool, or let one give addresses by itself",
-	poolDraining:  "set state: Active on the pool, or add another one",
+	notAuto:       "name a pool with the annotation lbstack.io/address-pool, or set autoAssign: true on a pool",
+	poolDraining:  "set state: Active on the pool, or add another pool",
 	poolUnusable:  "correct the pool",
-	overQuota:     "delete a Service of the namespace that has one, or raise spec.quota of the pool",
-	poolExhausted: "add addresses to a pool, or delete a Service that has one (kubectl get lbip shows who has what)",
+	overQuota:     "delete a Service of the namespace that has an address of the pool, or raise spec.quota of the pool",
+	poolExhausted: "add addresses to a pool, or delete a Service that has an address (kubectl get lbip lists the addresses with their Services)",
 }
 
-// whyBarred returns why a pool cannot give the Service any address of a family,
-// however many are free. named means that the request names the address.
+// whyBarred returns why a pool cannot give the Service any address of a family, even if addresses are
+// free. named means that the request names the address.
 func (p *pool) whyBarred(req *Request, family lb.Family, named bool) poolBar {
 	switch {
 	case p.Unusable != "":
@@ -120,16 +119,16 @@ func (p *pool) describeBar(b poolBar, req *Request, family lb.Family) string {
 	case poolUnusable:
 		return name + " gives nothing: " + p.Unusable
 	case overQuota:
-		return fmt.Sprintf("%s gives a namespace %d addresses at most, and %q has as many (spec.quota)", name, p.MaxPerNamespace, req.Service.Namespace)
+		return fmt.Sprintf("%s has maxAddressesPerNamespace: %d in spec.quota, and the namespace %q has that many addresses", name, p.MaxPerNamespace, req.Service.Namespace)
 	case poolExhausted:
 		return fmt.Sprintf("%s has no free %s address", name, family)
 	}
 	return name + " has free addresses"
 }
 
-// Explain returns, for each pool that the request may be met from, in the order in
-// which they are tried, whether it can give the Service a new address of a family,
-// and why not. Without such a pool it returns nothing.
+// Explain returns whether each pool that is tried for the request can give the Service a new address of
+// a family, and why not. The results are in the order in which the pools are tried. If no pool is
+// tried, Explain returns nothing.
 func (a *Allocator) Explain(request Request, family lb.Family) []PoolResult {
 	req := &request
 	candidates, refusal := a.candidates(req)
@@ -157,7 +156,7 @@ func (a *Allocator) barFor(p *pool, req *Request, family lb.Family, chosen []Hol
 	return noBar
 }
 
-// maxListed is how many pools a message lists; it only counts the others.
+// maxListed is how many pools a message lists. The message has only the number of further pools.
 const maxListed = 8
 
 // explainRefusal returns the refusal of a request for any address of the families,
@@ -180,7 +179,8 @@ func (a *Allocator) explainRefusal(req *Request, families []lb.Family, candidate
 		bars = append(bars, most)
 	}
 	var words []string
-	for _, rest := range []bool{false, true} { // the remedy is for the worst bar: pools with it come first, if not all are listed
+	// If not all pools are listed, pools with the worst bar come first: the remedy is for that bar.
+	for _, rest := range []bool{false, true} {
 		for i, v := range refusal.Pools {
 			if len(bars) <= maxListed && !rest || len(bars) > maxListed && (bars[i] < worst) == rest {
 				words = append(words, v.Why)
@@ -205,7 +205,7 @@ func (a *Allocator) unknownPool(name lb.PoolName) *Refusal {
 	if len(names) > 0 {
 		exist = "there are " + strings.Join(names[:min(maxListed, len(names))], ", ")
 	}
-	return newRefusal(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create it, or name another", name, exist)
+	return newRefusal(ReasonUnknownPool, "the Service names the pool %q, which does not exist (%s): create the pool, or name another pool", name, exist)
 }
 
 func familyNames(list []lb.Family) string {

@@ -17,20 +17,19 @@ type ForeignHost struct {
 	// InUse means that speakers announced the address before the first message of the host arrived,
 	// and still do. The Service that has the address keeps it.
 	InUse bool
-	// ReportedOnly means that the pool gives the address although the host uses it;
+	// ReportedOnly means that the pool gives the address although the host uses it:
 	// see Losses.
 	ReportedOnly bool
 }
 
-// shouldFlee reports whether a Service that holds the address should exchange it for
-// another one: it is not announced because of the host, and the Service does not name
-// it.
+// shouldFlee reports whether a Service that holds the address should exchange it for another address:
+// because of the host the address is not announced, and the Service does not name the address.
 func (f ForeignHost) shouldFlee(address netip.Addr, req *Request) bool {
 	return !f.InUse && !f.ReportedOnly && !slices.Contains(req.Addresses, address)
 }
 
-// isForeign reports whether an address is in p.Foreign: but for a foreign host, the
-// pool would give it.
+// isForeign reports whether an address is in p.Foreign: the pool would give the address if no foreign
+// host used it.
 func (p *pool) isForeign(address netip.Addr) bool {
 	_, foreign := p.Foreign[address]
 	return foreign
@@ -47,9 +46,9 @@ func (a *Allocator) ForeignHost(address netip.Addr) (ForeignHost, lb.PoolName, b
 	return ForeignHost{}, "", false
 }
 
-// stayingAddresses returns the fleeing addresses that the Service keeps, because it got no others
-// in their place: all, if the request was refused, otherwise those of the family that
-// is missing.
+// stayingAddresses returns the fleeing addresses that the Service keeps, because it got no other
+// addresses in their place. If the request was refused, these are all fleeing addresses, otherwise the
+// fleeing addresses of the missing family.
 func stayingAddresses(fleeing []OutsidePool, chosen []Holding, missing, refusal *Refusal) (staying []Holding) {
 	for _, f := range fleeing {
 		replaced := slices.ContainsFunc(chosen, func(h Holding) bool { return lb.FamilyOf(h.Address) == lb.FamilyOf(f.Address) })

@@ -138,9 +138,9 @@ func TestForeignHostsAreOfThePoolThatWouldGiveTheAddress(t *testing.T) {
 		}
 	}
 	want := []string{
-		"old: 10.0.0.1 is used by a host", "old: 10.0.0.2 is used by a host", "old: 10.0.0.2 is of a node",
-		`young: 10.0.0.1-10.0.0.2 is of the older pool "old"`,
-		"young: 10.0.0.3 is used by a host, and stays announced while a Service has it, since it was in use before",
+		"old: 10.0.0.1 is used by a host", "old: 10.0.0.2 is used by a host", "old: 10.0.0.2 belongs to a node",
+		`young: 10.0.0.1-10.0.0.2 belongs to the older pool "old"`,
+		"young: 10.0.0.3 is used by a host, and stays announced while a Service has it, since that Service used it first",
 	}
 	if diff := cmp.Diff(want, recorded); diff != "" {
 		t.Errorf("conflicts (-want +got):\n%s", diff)

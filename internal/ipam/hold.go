@@ -8,8 +8,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// holders yields the accounts that hold an address, the first holder first. A reserved
-// address has none.
+// holders yields the accounts that hold an address, the first holder first. An address that is
+// reserved for no Service has no holders.
 func (a *Allocator) holders(address netip.Addr) iter.Seq[*account] {
 	return func(yield func(*account) bool) {
 		first := a.firstHolder(address)
@@ -49,9 +49,9 @@ func (a *Allocator) namespaces(address netip.Addr) iter.Seq[string] {
 	}
 }
 
-// Hold records that a Service holds an address on these terms, as found in the cluster.
-// It reports false, and changes nothing, if the address is reserved, or if a Service
-// holds it that cannot share it with this one.
+// Hold records that a Service holds an address on these terms, as found in the cluster. It returns
+// false, and changes nothing, if the address is reserved for no Service, or if the Service cannot share
+// the address with its holders.
 func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	switch first := a.firstHolder(h.Address); {
 	case first == a.nobody:
@@ -66,9 +66,9 @@ func (a *Allocator) Hold(h Holding, terms lb.Sharing) bool {
 	return true
 }
 
-// Adoptable returns the pool of an address that is in the status of a Service but that the
-// Service does not hold, and whether the Service may have it. The rules are those for a request
-// of the address, except that draining and unusable pools allow it too.
+// Adoptable returns the pool of an address that is in the status of a Service that does not hold the
+// address, and whether the Service may have the address. The rules are the same as for a request that
+// names the address, except that draining and unusable pools allow it too.
 func (a *Allocator) Adoptable(request Request, address netip.Addr) (lb.PoolName, bool) {
 	req := &request
 	p, ok := a.givingPool(address)
@@ -106,7 +106,7 @@ func (a *Allocator) hold(h Holding, terms lb.Sharing) {
 	a.setTerms(h.Address, c, terms)
 }
 
-// hasOther reports whether another Service of the same namespace holds an address.
+// hasOther reports whether another Service of the same namespace holds an address too.
 func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	for c := range a.holders(address) {
 		if c.key != service && c.key.Namespace == service.Namespace {
@@ -116,7 +116,8 @@ func (a *Allocator) hasOther(address netip.Addr, service lb.ServiceKey) bool {
 	return false
 }
 
-// inNamespace is hasOther for an account.
+// inNamespace reports whether another account holds an address for a Service of the same namespace as
+// the given account (except).
 func (a *Allocator) inNamespace(address netip.Addr, except *account) bool {
 	for c := range a.holders(address) {
 		if c != except && c.key.Namespace == except.key.Namespace {
@@ -160,8 +161,8 @@ func (a *Allocator) Release(address netip.Addr, service lb.ServiceKey) {
 	a.setTerms(address, c, lb.Sharing{})
 }
 
-// Holders returns the holders of an address, in the order in which they got it, and
-// whether it is held or reserved at all.
+// Holders returns the holders of an address, in the order in which they got the address. taken means
+// that the address is held or reserved.
 func (a *Allocator) Holders(address netip.Addr) (holders []Holding, taken bool) {
 	for c := range a.holders(address) {
 		holders = append(holders, Holding{Address: address, Pool: a.sourcePool(address).Name, Service: c.key})

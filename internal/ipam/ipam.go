@@ -37,8 +37,8 @@ type Allocator struct {
 
 	accounts    accountRegister
 	far         map[netip.Addr]*account      // the first holders of addresses that are in no slot
-	origin      map[netip.Addr]*pool         // the pools that held or reserved addresses came from which no pool gives now
-	shared      map[netip.Addr][]*account    // the holders after the first
+	origin      map[netip.Addr]*pool         // of held or reserved addresses that no pool gives now: the pools that they came from
+	shared      map[netip.Addr][]*account    // the holders after the first holder
 	byKey       map[string][]netip.Addr      // addresses by sharing key, sorted
 	sharing     map[assignment]lb.Sharing    // the terms of holders with a sharing key
 	ports       map[netip.Addr]*portSet      // the ports of holders with a sharing key
@@ -48,13 +48,11 @@ type Allocator struct {
 	nobody      *account                     // the holder of addresses that are reserved for no Service
 }
 
-// givenRange is a range of addresses that a pool gives. start is the number of its
-// first address in the slots of the pool. Lists of given are sorted and
-// disjoint.
+// givenRange is a range of addresses that a pool gives. Lists of such ranges are sorted and disjoint.
 type givenRange struct {
 	lb.Range
 	pool  *pool
-	start uint64
+	start uint64 // the number of the first address in the slots of the pool
 }
 
 // assignment names an address and a Service.
@@ -72,10 +70,10 @@ func New() *Allocator {
 	}
 }
 
-// SetPools replaces the pools. They must have been through Resolve. All holdings
-// stay, also those whose pool was deleted or became smaller: SetPools takes no
-// address away. If another pool now gives a held address, for example because its
-// pool was renamed, the holding belongs to that pool from then on.
+// SetPools replaces the pools. The caller must have called Resolve with them. All holdings stay, also
+// if their pool was deleted or became smaller: SetPools takes no address away. If another pool now
+// gives a held address, for example because its pool was renamed, the holding belongs to that pool
+// from then on.
 func (a *Allocator) SetPools(pools []Pool) {
 	entries := a.heldEntries()
 	for _, p := range a.pools {
@@ -137,7 +135,7 @@ func (a *Allocator) heldEntries() []heldEntry {
 	return list
 }
 
-// restoreEntries records the first holders of addresses again, with the pools of now.
+// restoreEntries records the first holders of addresses again, with the current pools.
 func (a *Allocator) restoreEntries(entries []heldEntry) {
 	clear(a.far)
 	clear(a.origin)
@@ -151,8 +149,8 @@ func (a *Allocator) restoreEntries(entries []heldEntry) {
 	}
 }
 
-// poolOrNew returns the pool of a name. If there is none, it adds one whose exists is
-// false.
+// poolOrNew returns the pool with a name. If there is no such pool, it adds a pool whose field exists
+// is false.
 func (a *Allocator) poolOrNew(name lb.PoolName) *pool {
 	p, ok := a.pools[name]
 	if !ok {

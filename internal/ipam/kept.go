@@ -7,9 +7,10 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// findKept finds an address that the Service had before lbstack was removed (req.Kept): of the families, the
-// preferred one first, the first address that the Service would get if it named it alone. Anybody who may
-// write the Service can write that list, so that it gives nothing that a request could not.
+// findKept finds an address that the Service had before lbstack was removed (req.Kept). It returns the
+// first address of the preferred family, or else of the next family, that the Service would get by
+// naming it. Users who may write the Service can write that list, so findKept gives no address that a
+// request could not get.
 func (a *Allocator) findKept(req *Request, families []lb.Family, chosen []Holding) (Holding, bool) {
 	for _, family := range families {
 		for _, address := range req.Kept {
@@ -24,8 +25,9 @@ func (a *Allocator) findKept(req *Request, families []lb.Family, chosen []Holdin
 	return Holding{}, false
 }
 
-// mayTake reports whether a Service may take an address, which it does not hold, of the pool that gives it, besides
-// those in chosen. named means that the Service names the address, or had it before a removal.
+// mayTake reports whether a Service may take an address that it does not hold from the pool that gives
+// it, in addition to the addresses in chosen. named means that the Service names the address, or had it
+// before a removal of lbstack.
 func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named bool, chosen []Holding) bool {
 	if p.whyBarred(req, lb.FamilyOf(address), named) != noBar {
 		return false
@@ -41,8 +43,8 @@ func (a *Allocator) mayTake(req *Request, address netip.Addr, p *pool, named boo
 	return !a.overQuota(p, req, chosen)
 }
 
-// CanGet reports whether the Service could get an address for its request now,
-// alone or together with others.
+// CanGet reports whether the Service could get an address for its request now, alone or together with
+// other Services.
 func (a *Allocator) CanGet(request Request, address netip.Addr) bool {
 	req := &request
 	p, ok := a.givingPool(address)

@@ -34,8 +34,8 @@ func (l Losses) TakeLoss(pool lb.PoolName, listed []lb.Range, at time.Time) bool
 	return true
 }
 
-// Recent returns the losses of a pool within the LossPeriod before the given time, and
-// removes older ones.
+// Recent returns the losses of a pool within the LossPeriod before the given time, and removes older
+// losses.
 func (l Losses) Recent(pool lb.PoolName, at time.Time) []time.Time {
 	recent := slices.DeleteFunc(l[pool], func(t time.Time) bool { return at.Sub(t) >= LossPeriod })
 	if len(recent) == 0 {

@@ -19,7 +19,7 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	}
 	if first := a.firstHolder(want); first != nil {
 		if first == a.nobody {
-			return Holding{}, newRefusal(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another", want)
+			return Holding{}, newRefusal(ReasonAddressInUse, "the Service asks for %s, which is reserved by the IPAddressClaim of that address: ask for another address", want)
 		}
 		if why := a.mayNotJoin(want, req.Service, req.Terms, p); why != "" {
 			return Holding{}, a.refuseNotShared(req, want, first, why)
@@ -34,12 +34,12 @@ func (a *Allocator) chooseNamed(req *Request, want netip.Addr, held, chosen []Ho
 	return Holding{Address: want, Pool: p.Name, Service: req.Service}, nil
 }
 
-// givesNamed returns the pool that can give an address which the Service names.
-// It does not check whether the address is free.
+// givesNamed returns the pool that can give an address that the Service names. It does not check
+// whether the address is free.
 func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) {
 	family := lb.FamilyOf(want)
 	if !slices.Contains(req.Families, family) {
-		return nil, newRefusal(ReasonInvalidRequest, "the Service asks for the %s address %s but its spec.ipFamilies is %s: change one of them", family, want, familyNames(req.Families))
+		return nil, newRefusal(ReasonInvalidRequest, "the Service asks for the %s address %s, but its spec.ipFamilies is %s: change the address or spec.ipFamilies", family, want, familyNames(req.Families))
 	}
 	if req.Pool != "" {
 		if named, ok := a.pools[req.Pool]; !ok || !named.exists {
@@ -51,10 +51,10 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	case !ok:
 		return nil, a.refuseNotGiven(req, want)
 	case req.Pool != "" && p.Name != req.Pool:
-		return nil, newRefusal(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address is of the pool %q: name that one, or another address", want, req.Pool, p.Name)
+		return nil, newRefusal(ReasonAddressNotInPool, "the Service asks for %s from the pool %q, but the address belongs to the pool %q: name that pool, or another address", want, req.Pool, p.Name)
 	}
 	if p.overMax(req, family) {
-		return nil, newRefusal(ReasonTooManyAddresses, "the Service asks for %d %s addresses, and %s is of the pool %q, which gives a Service %d of a family at most (spec.maxAddressesPerService): ask for fewer, or raise that",
+		return nil, newRefusal(ReasonTooManyAddresses, "the Service asks for %d %s addresses, but %s belongs to the pool %q, whose spec.maxAddressesPerService is %d: ask for fewer addresses, or raise that value",
 			req.countNamed(family), family, want, p.Name, p.MaxPerService)
 	}
 	if b := p.whyBarred(req, family, true); b != noBar {
@@ -63,8 +63,8 @@ func (a *Allocator) givesNamed(req *Request, want netip.Addr) (*pool, *Refusal) 
 	return p, nil
 }
 
-// refuseNotGiven refuses an address that no pool gives, with the reason: a pool lists
-// it but does not give it, or no pool lists it.
+// refuseNotGiven refuses an address that no pool gives. The reason is that a pool lists the address but
+// does not give it, or that no pool lists it.
 func (a *Allocator) refuseNotGiven(req *Request, want netip.Addr) *Refusal {
 	for _, p := range a.order {
 		if !slices.ContainsFunc(p.Listed, func(r lb.Range) bool { return r.Contains(want) }) {
@@ -74,18 +74,18 @@ func (a *Allocator) refuseNotGiven(req *Request, want netip.Addr) *Refusal {
 			return newRefusal(ReasonPoolUnusable, "the Service asks for %s, but %s: %s", want, p.describeBar(poolUnusable, req, 0), barRemedies[poolUnusable])
 		}
 		if f, foreign := p.Foreign[want]; foreign {
-			return newRefusal(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another", want, f.By, f.Remedy)
+			return newRefusal(ReasonAddressInUse, "the Service asks for %s, which %s uses: %s, or ask for another address", want, f.By, f.Remedy)
 		}
 		why, _ := a.whyOutside(p, want, req)
-		return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another", want, p.Name, why)
+		return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which the pool %q does not give: %s; ask for another address", want, p.Name, why)
 	}
-	return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add it to one, or ask for another (kubectl get ipaddresspools -o wide shows the pools)", want)
+	return newRefusal(ReasonAddressNotInPool, "the Service asks for %s, which is in no pool: add the address to a pool, or ask for another address (kubectl get ipaddresspools -o wide lists the pools)", want)
 }
 
 // refuseNotShared refuses an address that other Services hold.
 func (a *Allocator) refuseNotShared(req *Request, want netip.Addr, holder *account, why string) *Refusal {
 	if req.Terms.Key == "" {
-		return newRefusal(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another, or free it", want, holder.key.DescribeTo(req.Service.Namespace))
+		return newRefusal(ReasonAddressInUse, "the Service asks for %s, which belongs to %s: ask for another address, or free this one", want, holder.key.DescribeTo(req.Service.Namespace))
 	}
-	return newRefusal(ReasonSharingConflict, "the Service asks for %s and %s: change that, or ask for another address", want, why)
+	return newRefusal(ReasonSharingConflict, "the Service asks for %s, but %s; change that, or ask for another address", want, why)
 }

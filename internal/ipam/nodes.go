@@ -10,17 +10,15 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// Limits of what one node can take from the pools. The kubelet and the speaker of a node
-// write what it reports, so that a compromised node could report any address as its own.
+// Limits of what one node can take from the pools. The kubelet and the speaker of a node write its
+// reports, so a compromised node can report any address as its own.
 const (
-	// maxNodeAddresses is how many of the addresses that a node reports as its own
-	// count.
+	// maxNodeAddresses is the largest number of addresses that count as a node's own addresses.
 	maxNodeAddresses = 16
-	// maxNodeSubnets is how many of the subnets that a node reports count.
+	// maxNodeSubnets is the largest number of reported subnets that count for a node.
 	maxNodeSubnets = 16
-	// podNetworkBits is how many bits shorter the prefix of the pod network of a cluster
-	// is than the podCIDR of a node: with podCIDRs of /24, the podCIDRs of all nodes are
-	// expected in one /16.
+	// podNetworkBits is how many bits the prefix of the cluster's pod network is shorter than the
+	// podCIDR of a node. With podCIDRs of /24, the podCIDRs of all nodes are expected in one /16.
 	podNetworkBits = 8
 )
 
@@ -41,21 +39,19 @@ type Node struct {
 	Subnets []netip.Prefix
 }
 
-// TakenByNodes returns the addresses that pools cannot give because of nodes: the
-// addresses of nodes, the networks of their pods, and the addresses of their subnets
-// that no host can have. Of each node these count:
+// TakenByNodes returns the addresses that pools cannot give because of nodes. For each node these are:
 //
-//   - its first 16 addresses, those that its kubelet reports before those of its speaker;
-//   - its first podCIDR of each family. Pools do not give it if the other nodes confirm it: at
-//     least half of them have a podCIDR of the same length in the same prefix, 8 bits shorter,
-//     and none of them has an address in it. Otherwise the conflict is reported, and pools give
-//     the addresses. A pool that is older than the Node gives them as well, unless the podCIDR of
-//     another node reaches into the pool too, or the node is the only one;
-//   - the plausible ones of its first 16 subnets, from /8 on: those in which a node of the
-//     cluster has an address, or that another node reports too. Of these the network and
-//     broadcast address count (IPv4, RFC 1122; not of /31 and /32, RFC 3021) or the
-//     subnet-router anycast address (IPv6, RFC 4291 section 2.6.1; not of /127 and
-//     /128, RFC 6164).
+//   - its first 16 addresses. Addresses that its kubelet reports come before those that its speaker
+//     reports;
+//   - its first podCIDR of each family. The other nodes confirm a podCIDR if at least half of them have
+//     a podCIDR of the same length in the same prefix, 8 bits shorter, and none of them has an address
+//     in the podCIDR. Pools do not give the addresses of a confirmed podCIDR. Other podCIDRs are only
+//     reported. A pool that is older than the Node gives the addresses of its podCIDR all the same,
+//     unless the podCIDR of another node reaches into the pool too, or the node is the only node;
+//   - addresses of its first 16 subnets that no host can have: the network and broadcast address (IPv4,
+//     RFC 1122; not of /31 and /32, RFC 3021) or the subnet-router anycast address (IPv6, RFC 4291
+//     section 2.6.1; not of /127 and /128, RFC 6164). A subnet counts from /8 on, if a node of the
+//     cluster has an address in it, or if another node reports the subnet too.
 //
 // The order of the nodes does not matter.
 func TakenByNodes(nodes []Node) []TakenRange {
@@ -93,16 +89,16 @@ func (n *Node) ownAddresses() (list []netip.Addr) {
 	return list
 }
 
-// nodeNetworks are the reports of all nodes together. The report of one node is checked
-// against them.
+// nodeNetworks has the reports of all nodes. The report of each node is checked against the reports of
+// the other nodes.
 type nodeNetworks struct {
 	addresses []nodeAddress        // sorted
 	in        map[netip.Prefix]int // how many nodes report the subnet
 	nodes     int
-	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR there
+	podCIDRs  map[podNetwork]int // how many nodes have a podCIDR in the pod network
 }
 
-// podNetwork identifies a pod network: podCIDRs of one length in one shorter prefix.
+// podNetwork identifies a pod network: podCIDRs of the same length in one shorter prefix.
 type podNetwork struct {
 	netip.Prefix
 	length int // of the podCIDRs
@@ -148,9 +144,9 @@ func (n *Node) firstCIDRs() (first [2]netip.Prefix) {
 	return first
 }
 
-// confirmsPodCIDR reports whether the other nodes confirm the podCIDR of a node: half of them or
-// more have one in the same pod network, and none has an address in it. A single node
-// needs no confirmation.
+// confirmsPodCIDR reports whether the other nodes confirm the podCIDR of a node: at least half of them
+// have a podCIDR in the same pod network, and none has an address in the podCIDR. A single node needs
+// no confirmation.
 func (k *nodeNetworks) confirmsPodCIDR(p netip.Prefix, node lb.NodeName) bool {
 	others := k.podCIDRs[podNetworkOf(p)] - 1
 	return 2*others >= k.nodes-1 && !k.holdsOther(p, node)
@@ -168,8 +164,8 @@ func (k *nodeNetworks) holdsOther(p netip.Prefix, node lb.NodeName) bool {
 }
 
 // subnetsWithEdges returns the first maxNodeSubnets subnets of a node, each once. It leaves out
-// prefixes shorter than /8, and subnets without an address that no host can have: /31,
-// /32, /127 and /128.
+// prefixes shorter than /8. It also leaves out /31, /32, /127 and /128, where hosts can have all
+// addresses.
 func (n *Node) subnetsWithEdges() (list []netip.Prefix) {
 	for _, p := range n.Subnets {
 		p = p.Masked()
@@ -184,8 +180,9 @@ func (n *Node) subnetsWithEdges() (list []netip.Prefix) {
 	return list
 }
 
-// subnetEdges returns the addresses of the nodes' subnets that no host can have. A subnet of
-// several nodes is reported once, for the first of them.
+// subnetEdges returns the addresses that no host can have in the subnets of the nodes: the network,
+// broadcast and subnet-router anycast addresses. A subnet of several nodes is reported once, for the
+// first of these nodes.
 func (k *nodeNetworks) subnetEdges(nodes []Node) (list []TakenRange) {
 	done := map[netip.Prefix]bool{}
 	for i := range nodes {

@@ -49,39 +49,39 @@ func TestTakenByNodes(t *testing.T) {
 	}{
 		{name: "no nodes take nothing"},
 		{name: "each node takes its addresses, in order of the names", nodes: []Node{newNode("b", "10.0.0.2"), newNode("a", "10.0.0.1 2001:db8::1")},
-			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`, `10.0.0.2 is of the node "b"`}},
+			want: []string{`10.0.0.1 belongs to the node "a"`, `2001:db8::1 belongs to the node "a"`, `10.0.0.2 belongs to the node "b"`}},
 		{name: "addresses of interfaces are taken, each once", nodes: []Node{newNode("a", "10.0.0.1", onInterfaces("10.0.0.1 10.0.0.9"))},
-			want: []string{`10.0.0.1 is of the node "a"`, `10.0.0.9 is of the node "a"`}},
+			want: []string{`10.0.0.1 belongs to the node "a"`, `10.0.0.9 belongs to the node "a"`}},
 		{name: "but make no subnet plausible", nodes: []Node{newNode("a", "10.0.0.1", onInterfaces("203.0.113.7"), onSubnets("203.0.113.0/24"))},
-			want: []string{`10.0.0.1 is of the node "a"`, `203.0.113.7 is of the node "a"`}},
+			want: []string{`10.0.0.1 belongs to the node "a"`, `203.0.113.7 belongs to the node "a"`}},
 		{name: "one node alone takes the network of its pods, one of each family", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 10.245.0.0/24 fd00::/64"))},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a" (podCIDR fd00::/64)`}},
+			want: []string{`10.244.0.0-10.244.0.255 belongs to the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff belongs to the pods of the node "a" (podCIDR fd00::/64)`}},
 		{name: "podCIDRs of one cluster take their addresses", nodes: []Node{newNode("a", "", pods("10.244.0.0/24 fd00::/64")), newNode("b", "", pods("10.244.200.0/24 fd00:0:0:7::/64")), newNode("new", "")},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff is of the pods of the node "a" (podCIDR fd00::/64)`,
-				`10.244.200.0-10.244.200.255 is of the pods of the node "b" (podCIDR 10.244.200.0/24)`, `fd00:0:0:7::-fd00::7:ffff:ffff:ffff:ffff is of the pods of the node "b" (podCIDR fd00:0:0:7::/64)`}},
+			want: []string{`10.244.0.0-10.244.0.255 belongs to the pods of the node "a" (podCIDR 10.244.0.0/24)`, `fd00::-fd00::ffff:ffff:ffff:ffff belongs to the pods of the node "a" (podCIDR fd00::/64)`,
+				`10.244.200.0-10.244.200.255 belongs to the pods of the node "b" (podCIDR 10.244.200.0/24)`, `fd00:0:0:7::-fd00::7:ffff:ffff:ffff:ffff belongs to the pods of the node "b" (podCIDR fd00:0:0:7::/64)`}},
 		{name: "all addresses are no podCIDR of a cluster", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("0.0.0.0/0 ::/0"))},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 is of the pods of the node "b" (podCIDR 10.244.1.0/24)`,
-				`given: 0.0.0.0-255.255.255.255 is of the pods of the node "evil" (podCIDR 0.0.0.0/0)`, `given: ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff is of the pods of the node "evil" (podCIDR ::/0)`}},
+			want: []string{`10.244.0.0-10.244.0.255 belongs to the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 belongs to the pods of the node "b" (podCIDR 10.244.1.0/24)`,
+				`given: 0.0.0.0-255.255.255.255 belongs to the pods of the node "evil" (podCIDR 0.0.0.0/0)`, `given: ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff belongs to the pods of the node "evil" (podCIDR ::/0)`}},
 		{name: "a podCIDR elsewhere is only reported", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("b", "", pods("10.244.1.0/24")), newNode("evil", "", pods("203.0.113.0/24"))},
-			want: []string{`10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 is of the pods of the node "b" (podCIDR 10.244.1.0/24)`,
-				`given: 203.0.113.0-203.0.113.255 is of the pods of the node "evil" (podCIDR 203.0.113.0/24)`}},
+			want: []string{`10.244.0.0-10.244.0.255 belongs to the pods of the node "a" (podCIDR 10.244.0.0/24)`, `10.244.1.0-10.244.1.255 belongs to the pods of the node "b" (podCIDR 10.244.1.0/24)`,
+				`given: 203.0.113.0-203.0.113.255 belongs to the pods of the node "evil" (podCIDR 203.0.113.0/24)`}},
 		{name: "and one that is wider than that of the other node", nodes: []Node{newNode("a", "", pods("10.244.0.0/24")), newNode("evil", "", pods("10.244.16.0/20"))},
-			want: []string{`given: 10.244.0.0-10.244.0.255 is of the pods of the node "a" (podCIDR 10.244.0.0/24)`, `given: 10.244.16.0-10.244.31.255 is of the pods of the node "evil" (podCIDR 10.244.16.0/20)`}},
+			want: []string{`given: 10.244.0.0-10.244.0.255 belongs to the pods of the node "a" (podCIDR 10.244.0.0/24)`, `given: 10.244.16.0-10.244.31.255 belongs to the pods of the node "evil" (podCIDR 10.244.16.0/20)`}},
 		{name: "and one where the other node has none", nodes: []Node{newNode("a", ""), newNode("evil", "", pods("192.168.1.240/28"))},
-			want: []string{`given: 192.168.1.240-192.168.1.255 is of the pods of the node "evil" (podCIDR 192.168.1.240/28)`}},
+			want: []string{`given: 192.168.1.240-192.168.1.255 belongs to the pods of the node "evil" (podCIDR 192.168.1.240/28)`}},
 		{name: "and one with an address of another node in it", nodes: []Node{newNode("a", "192.168.1.11", pods("192.168.2.0/24")), newNode("evil", "192.168.2.12", pods("192.168.1.0/24"))},
-			want: []string{`192.168.1.11 is of the node "a"`, `given: 192.168.2.0-192.168.2.255 is of the pods of the node "a" (podCIDR 192.168.2.0/24)`, `192.168.2.12 is of the node "evil"`, `given: 192.168.1.0-192.168.1.255 is of the pods of the node "evil" (podCIDR 192.168.1.0/24)`}},
+			want: []string{`192.168.1.11 belongs to the node "a"`, `given: 192.168.2.0-192.168.2.255 belongs to the pods of the node "a" (podCIDR 192.168.2.0/24)`, `192.168.2.12 belongs to the node "evil"`, `given: 192.168.1.0-192.168.1.255 belongs to the pods of the node "evil" (podCIDR 192.168.1.0/24)`}},
 		{name: "of a subnet of a node the network and broadcast addresses cannot be given", nodes: []Node{newNode("a", "192.168.1.11", onSubnets("192.168.1.0/24")), newNode("b", "192.168.1.12", onSubnets("192.168.1.0/24"))},
-			want: []string{`192.168.1.11 is of the node "a"`, `192.168.1.12 is of the node "b"`, `192.168.1.0 is the network address of the subnet 192.168.1.0/24 (node "a")`, `192.168.1.255 is the broadcast address of the subnet 192.168.1.0/24 (node "a")`}},
+			want: []string{`192.168.1.11 belongs to the node "a"`, `192.168.1.12 belongs to the node "b"`, `192.168.1.0 is the network address of the subnet 192.168.1.0/24 (node "a")`, `192.168.1.255 is the broadcast address of the subnet 192.168.1.0/24 (node "a")`}},
 		{name: "of an IPv6 subnet the anycast address of its routers cannot be given", nodes: []Node{newNode("a", "2001:db8::11", onSubnets("2001:db8::/64"))},
-			want: []string{`2001:db8::11 is of the node "a"`, `2001:db8:: is the subnet-router anycast address of the subnet 2001:db8::/64 (node "a")`}},
+			want: []string{`2001:db8::11 belongs to the node "a"`, `2001:db8:: is the subnet-router anycast address of the subnet 2001:db8::/64 (node "a")`}},
 		{name: "links between two and single addresses have no such addresses", nodes: []Node{newNode("a", "10.0.0.1 2001:db8::1", onSubnets("10.0.0.0/31 10.0.0.1/32 2001:db8::/127 2001:db8::1/128"))},
-			want: []string{`10.0.0.1 is of the node "a"`, `2001:db8::1 is of the node "a"`}},
+			want: []string{`10.0.0.1 belongs to the node "a"`, `2001:db8::1 belongs to the node "a"`}},
 		{name: "a subnet without a node's address counts if two nodes are in it", nodes: []Node{newNode("a", "", onSubnets("10.5.0.0/30 10.6.0.0/30")), newNode("b", "", onSubnets("10.5.0.0/30"))},
 			want: []string{`10.5.0.0 is the network address of the subnet 10.5.0.0/30 (node "a")`, `10.5.0.3 is the broadcast address of the subnet 10.5.0.0/30 (node "a")`}},
 		{name: "a subnet is named as such whatever address it was given by", nodes: []Node{newNode("a", "10.0.0.1", onSubnets("10.0.0.1/30"))},
-			want: []string{`10.0.0.1 is of the node "a"`, `10.0.0.0 is the network address of the subnet 10.0.0.0/30 (node "a")`, `10.0.0.3 is the broadcast address of the subnet 10.0.0.0/30 (node "a")`}},
-		{name: "all of IPv4 is no subnet", nodes: []Node{newNode("a", "10.0.0.1", onSubnets("0.0.0.0/0 8.0.0.0/7"))}, want: []string{`10.0.0.1 is of the node "a"`}},
+			want: []string{`10.0.0.1 belongs to the node "a"`, `10.0.0.0 is the network address of the subnet 10.0.0.0/30 (node "a")`, `10.0.0.3 is the broadcast address of the subnet 10.0.0.0/30 (node "a")`}},
+		{name: "all of IPv4 is no subnet", nodes: []Node{newNode("a", "10.0.0.1", onSubnets("0.0.0.0/0 8.0.0.0/7"))}, want: []string{`10.0.0.1 belongs to the node "a"`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestReportsOfNodesEvictNoAddress(t *testing.T) {
 			if len(kept) != tt.kept {
 				t.Errorf("kept: got %v, want %d", kept, tt.kept)
 			}
-			if want := `it is of the node "evil"`; tt.kept == 1 && kept[0].Why != want {
+			if want := `it belongs to the node "evil"`; tt.kept == 1 && kept[0].Why != want {
 				t.Errorf("why: got %q, want %q", kept[0].Why, want)
 			}
 		})
@@ -223,7 +223,7 @@ func TestRequestForABroadcastAddressIsRefused(t *testing.T) {
 	a := New()
 	a.SetPools(p)
 	d := decide(t, a, ask("web", wants("192.168.1.255")), "refused AddressNotInPool")
-	const want = `the Service asks for 192.168.1.255, which the pool "p" does not give: it is the broadcast address of the subnet 192.168.1.0/24 (node "n1"); ask for another`
+	const want = `the Service asks for 192.168.1.255, which the pool "p" does not give: it is the broadcast address of the subnet 192.168.1.0/24 (node "n1"); ask for another address`
 	if d.Refusal.Message != want {
 		t.Errorf("refusal: got  %s\nwant %s", d.Refusal.Message, want)
 	}

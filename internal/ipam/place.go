@@ -7,11 +7,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// addressPlace is the pool whose ranges have an address, and the number of the address there.
+// addressPlace is the pool whose ranges contain an address, and the number of the address in that pool.
 type addressPlace struct {
-	pool   *pool // the pool whose Gives have the address; nil: none
+	pool   *pool // the pool whose Gives contain the address; nil: there is no such pool
 	number uint64
-	gives  bool // false: there is no pool, or AvoidBuggy keeps it from giving the address
+	gives  bool // false: there is no pool, or the pool does not give the address because of AvoidBuggy
 }
 
 func (a *Allocator) locate(address netip.Addr) addressPlace {
@@ -42,8 +42,8 @@ func (a *Allocator) PoolOf(address netip.Addr) (lb.PoolName, bool) {
 	return "", false
 }
 
-// sourcePool returns the pool of a held or reserved address: the pool that gives it
-// or, if none does, the pool that it came from.
+// sourcePool returns the pool of a held or reserved address: the pool that gives the address or, if no
+// pool gives it, the pool that it came from.
 func (a *Allocator) sourcePool(address netip.Addr) *pool {
 	if p, ok := a.givingPool(address); ok {
 		return p
@@ -51,8 +51,8 @@ func (a *Allocator) sourcePool(address netip.Addr) *pool {
 	return a.origin[address]
 }
 
-// firstHolder returns the first holder of an address: a.nobody if it is reserved and
-// no Service may have it, nil if it is free.
+// firstHolder returns the first holder of an address: a.nobody if the address is reserved for no
+// Service, nil if it is free.
 func (a *Allocator) firstHolder(address netip.Addr) *account {
 	return a.firstHolderAt(a.locate(address), address)
 }
@@ -119,8 +119,8 @@ func (p *pool) countAddress(address netip.Addr, gives bool, n int) {
 	}
 }
 
-// Reserve reserves an address for no Service, so that none gets it. It reports
-// false, and changes nothing, if a Service holds the address.
+// Reserve reserves an address for no Service, so that no Service gets it. It returns false, and changes
+// nothing, if a Service holds the address.
 func (a *Allocator) Reserve(address netip.Addr, pool lb.PoolName) bool {
 	at := a.locate(address)
 	switch a.firstHolderAt(at, address) {

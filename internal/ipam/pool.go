@@ -39,8 +39,7 @@ type Pool struct {
 	// AutoAssign reports whether a request that names no pool can be met from
 	// this pool.
 	AutoAssign bool
-	// Draining means that Services keep their addresses, and that the pool gives
-	// no new ones.
+	// Draining means that Services keep their addresses, and that the pool gives no new addresses.
 	Draining bool
 	// Evict means that a Service loses an address that the pool no longer gives.
 	Evict bool
@@ -52,10 +51,10 @@ type Pool struct {
 	// MaxPerNamespace is how many addresses of the pool a namespace can have; 0:
 	// any number.
 	MaxPerNamespace int
-	// MaxPerService is how many addresses of one family a Service can name if the
-	// pool gives one of them; 0: any number.
+	// MaxPerService is how many addresses of one family a Service can name if the pool gives at least
+	// one of these addresses; 0: any number.
 	MaxPerService int
-	// Unusable is why the pool gives no addresses; empty if it gives some.
+	// Unusable is why the pool gives no addresses; empty if it gives addresses.
 	// Services keep the addresses that they hold.
 	Unusable string
 }
@@ -65,17 +64,19 @@ type Matcher interface {
 	Matches(labels map[string]string) bool
 }
 
-// Selection selects the Services that a pool is for: they are in one of the
-// namespaces (if none is named or selected: in any), and one of the
-// ServiceSelectors matches their labels (without ServiceSelectors: any labels).
+// Selection selects the Services that a pool is for. A Service must match both its namespace and its
+// labels.
 type Selection struct {
 	// Priority of the pool: pools with lower numbers are tried first, and pools
 	// with 0 last.
 	Priority int32
-	// Namespaces are names, NamespaceSelectors match the labels of namespaces.
-	Namespaces         []string
+	// Namespaces are the names of selected namespaces. If NamespaceSelectors is empty too, all
+	// namespaces are selected.
+	Namespaces []string
+	// NamespaceSelectors select further namespaces by label. One matching selector is enough.
 	NamespaceSelectors []Matcher
-	// ServiceSelectors match the labels of the Service.
+	// ServiceSelectors match the labels of the Service. One matching selector is enough; empty: any
+	// labels match.
 	ServiceSelectors []Matcher
 }
 
@@ -103,38 +104,38 @@ func (p Pool) rank() (pinned, priority int64) {
 	return 0, int64(p.Selection.Priority)
 }
 
-// inOrderOfUse compares pools by the order in which they are tried for a request
-// that names none.
+// inOrderOfUse compares pools by the order in which they are tried for a request that names no pool.
 func inOrderOfUse(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(x.Name, y.Name))
 }
 
-// inOrderForBoth is inOrderOfUse for a request that can use two families: within
-// a priority, pools that give both come first.
+// inOrderForBoth compares pools in the same way for a request that can use two families: within a
+// priority, pools that give both families come first.
 func inOrderForBoth(x, y *pool) int {
 	xPinned, xPriority := x.rank()
 	yPinned, yPriority := y.rank()
 	return cmp.Or(cmp.Compare(xPinned, yPinned), cmp.Compare(xPriority, yPriority), cmp.Compare(y.countFamilies(), x.countFamilies()), cmp.Compare(x.Name, y.Name))
 }
 
-// GivesNothing reports whether the pool has no address to give, free or not.
+// GivesNothing reports whether the pool has no address to give, neither free nor held.
 func (p Pool) GivesNothing() bool {
 	return !slices.ContainsFunc(p.Gives, func(r lb.Range) bool {
 		return !p.AvoidBuggy || r.Family() != lb.IPv4 || r.Size().Cmp(big.NewInt(mistakableIn(r))) > 0
 	})
 }
 
-// pool is a Pool with the holders of its addresses. A pool that was deleted
-// stays, with exists false, while Services hold addresses of it.
+// pool is a Pool with the holders of its addresses. A pool that was deleted stays, with exists false,
+// while Services hold addresses of the pool.
 type pool struct {
 	Pool
 	exists bool
 	slots  [2]*familySlots // by family; nil: none
-	// used counts the addresses, by family, that the pool gives and that are held
-	// or reserved. held counts also those that the pool no longer gives.
+	// used counts, by family, the addresses that the pool gives and that are held or reserved.
 	used [2]int64
+	// held counts all addresses of the pool that are held or reserved, including addresses that the
+	// pool no longer gives.
 	held int
 	// byNamespace counts the addresses of each namespace; nil if MaxPerNamespace
 	// is 0.
@@ -155,7 +156,7 @@ func (p *pool) isOfNodes(a netip.Addr) bool {
 	return ok
 }
 
-// conflictPhrase returns with what an address conflicts, as a clause that begins with "it".
+// conflictPhrase returns a clause that begins with "it" and describes the conflict of an address.
 func (p *pool) conflictPhrase(a netip.Addr) string {
 	for _, c := range p.Conflicts {
 		if c.Range.Contains(a) && !c.Foreign {
@@ -165,7 +166,7 @@ func (p *pool) conflictPhrase(a netip.Addr) string {
 	return "it conflicts with something else (see the condition Conflict of the pool)"
 }
 
-// countFamilies returns how many families the pool gives addresses of.
+// countFamilies returns of how many families the pool gives addresses.
 func (p *pool) countFamilies() (n int) {
 	for _, s := range p.slots {
 		if s != nil {
@@ -191,7 +192,7 @@ func isMistakable(a netip.Addr) bool {
 	return last == 0 || last == 255
 }
 
-// mistakableIn counts the buggy addresses of a range.
+// mistakableIn counts the addresses of a range for which isMistakable is true.
 func mistakableIn(r lb.Range) int64 {
 	if r.Family() != lb.IPv4 {
 		return 0

@@ -6,8 +6,8 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// isCounted reports whether a Service of the namespace already holds the address: the
-// address then counts no second time in the quota.
+// isCounted reports whether a Service of the namespace already holds the address, so that the
+// address counts no second time in the quota.
 func (a *Allocator) isCounted(address netip.Addr, namespace string) bool {
 	for n := range a.namespaces(address) {
 		if n == namespace {
@@ -17,16 +17,15 @@ func (a *Allocator) isCounted(address netip.Addr, namespace string) bool {
 	return false
 }
 
-// overMax reports whether a request names more addresses of a family than the pool gives
-// to one Service. Callers check new addresses only, so that a Service keeps the
-// addresses that it has.
+// overMax reports whether a request names more addresses of a family than the pool gives to one
+// Service. Callers check only new addresses, so that a Service keeps its addresses.
 func (p *pool) overMax(req *Request, f lb.Family) bool {
 	return p.MaxPerService > 0 && req.countNamed(f) > p.MaxPerService
 }
 
-// overQuota reports whether a namespace has as many addresses of a pool as its quota
-// allows. Addresses that the requesting Service has, and no other Service of the
-// namespace, do not count, since it may exchange them; those in chosen do.
+// overQuota reports whether the namespace of the requesting Service has as many addresses of a pool as
+// the quota allows. An address that only the requesting Service has in the namespace does not count,
+// since the Service may exchange it. The addresses in chosen count.
 func (a *Allocator) overQuota(p *pool, req *Request, chosen []Holding) bool {
 	if p.MaxPerNamespace == 0 {
 		return false

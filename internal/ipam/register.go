@@ -7,9 +7,9 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// accountRegister finds the account of a Service. It is a map by the hash of the key,
-// because the key itself is in the account. It needs half the memory of a map by
-// the key, and is faster, since most of the time is spent on fetching memory.
+// accountRegister finds the account of a Service. It is a map by the hash of the key, because the key
+// itself is in the account. It needs half the memory of a map by the key. It is also faster, since
+// access to memory takes most of the time.
 type accountRegister struct {
 	seed  maphash.Seed
 	heads map[uint64]*account // accounts with the same hash are chained by next

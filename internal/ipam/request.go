@@ -6,16 +6,14 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// FamilyPolicy is how many families a Service wants addresses of: its
-// spec.ipFamilyPolicy.
+// FamilyPolicy is of how many families a Service wants addresses: its spec.ipFamilyPolicy.
 type FamilyPolicy uint8
 
 // The policies.
 const (
 	// SingleStack: one address, of the first family that a pool can give.
 	SingleStack FamilyPolicy = iota
-	// PreferDualStack: one address of each family, or of one family if the other
-	// has none.
+	// PreferDualStack: one address of each family, or of one family if the other family has no address.
 	PreferDualStack
 	// RequireDualStack: one address of each family, or none at all.
 	RequireDualStack
@@ -25,14 +23,15 @@ const (
 type Request struct {
 	// Service that asks.
 	Service lb.ServiceKey
-	// Labels of the Service, and NamespaceLabels of its namespace: the Selection
-	// of a pool matches them.
-	Labels, NamespaceLabels map[string]string
+	// Labels of the Service, for the Selection of a pool.
+	Labels map[string]string
+	// NamespaceLabels are the labels of the Service's namespace, for the Selection of a pool.
+	NamespaceLabels map[string]string
 	// Pool that the addresses must come from; empty: any pool with AutoAssign.
 	Pool lb.PoolName
-	// Addresses that the Service names, without duplicates; empty: any address
-	// will do. If Policy asks for both families and Addresses has only one of
-	// them, the Service gets any address of the other.
+	// Addresses that the Service names, without duplicates; empty: any address meets the request. If
+	// Policy asks for both families and Addresses has only one family, the Service gets any address of
+	// the other family.
 	Addresses []netip.Addr
 	// Families that the Service can use, one or two, the preferred one first.
 	Families []lb.Family
@@ -40,11 +39,12 @@ type Request struct {
 	Policy FamilyPolicy
 	// Terms on which the Service shares its addresses.
 	Terms lb.Sharing
-	// Shows are the addresses in the status of the Service. If the Service holds
-	// more addresses than it needs, it keeps these.
+	// Shows are the addresses in the status of the Service. If the Service holds more addresses than it
+	// needs, it keeps the addresses in its status.
 	Shows []netip.Addr
-	// Kept are addresses that the Service had before lbstack was removed, 32 at most. Of a family of which it
-	// neither holds nor names an address, it gets one of these if it would get it by naming it.
+	// Kept are at most 32 addresses that the Service had before lbstack was removed. If the Service
+	// neither holds nor names an address of a family, it gets the first of these addresses that it would
+	// get by naming it.
 	Kept []netip.Addr
 }
 
@@ -52,8 +52,8 @@ type Request struct {
 // families.
 func (r *Request) wantsBoth() bool { return r.Policy != SingleStack && len(r.Families) > 1 }
 
-// otherNeeds returns which addresses the Service needs besides those that it names:
-// for each non-empty item one address, of any family in the item.
+// otherNeeds returns which addresses the Service needs in addition to the addresses that it names: one
+// address for each non-empty item, of any family in the item.
 func (r *Request) otherNeeds() (needs [2][]lb.Family) {
 	switch {
 	case r.wantsBoth():
@@ -83,22 +83,22 @@ func (r *Request) countNamed(f lb.Family) (n int) {
 
 // Decision is the result of a request.
 type Decision struct {
-	// Keep are the addresses that the Service has from now on: those that meet
-	// the request or, if it was refused, those that the Service had and may
-	// keep. The Allocator has recorded them already.
+	// Keep are the addresses that the Service has from now on: the addresses that meet the request or,
+	// if the request was refused, the addresses that the Service had and may keep. The Allocator has
+	// recorded them already.
 	Keep []Holding
 	// Drop are the addresses that the Service gives up. It holds them until the
 	// caller calls Release, once the claims of Keep are written.
 	Drop []Holding
-	// Lost are the addresses in Drop that the Service may not keep even if it gets
-	// none in their place.
+	// Lost are the addresses in Drop that the Service may not keep even if it gets no other addresses
+	// in their place.
 	Lost []OutsidePool
-	// Fled are the addresses in Drop that foreign hosts use, and that the
-	// Service has exchanged for others.
+	// Fled are the addresses in Drop that foreign hosts use, and that the Service has exchanged for
+	// other addresses.
 	Fled []OutsidePool
-	// Refusal is why the request was not met; nil if it was.
+	// Refusal is why the request was not met; nil: it was met.
 	Refusal *Refusal
-	// Missing is why a Service with PreferDualStack gets addresses of one family
-	// only; nil if it gets both, or wants one.
+	// Missing is why a Service with PreferDualStack gets addresses of only one family; nil if it gets
+	// both families, or wants only one.
 	Missing *Refusal
 }

@@ -7,16 +7,16 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ReserveFor records that an address which the Service holds is only reserved for it, until
-// TakeUp. Assign prefers such an address to the others that the Service holds.
+// ReserveFor records that an address that the Service holds is only reserved for it: the Service does
+// not use the address yet. Assign prefers such an address to the other addresses of the Service.
 func (a *Allocator) ReserveFor(address netip.Addr, service lb.ServiceKey) {
 	if a.holds(address, service) {
 		a.reservedFor[assignment{address, service}] = struct{}{}
 	}
 }
 
-// IsReservedFor reports whether an address is reserved for the Service that holds it, and not
-// in use yet.
+// IsReservedFor reports whether an address is only reserved for the Service that holds it, and not in
+// use yet.
 func (a *Allocator) IsReservedFor(h Holding) bool {
 	_, ok := a.reservedFor[assignment{h.Address, h.Service}]
 	return ok
@@ -27,8 +27,8 @@ func (a *Allocator) TakeUp(address netip.Addr, service lb.ServiceKey) {
 	delete(a.reservedFor, assignment{address, service})
 }
 
-// sortByPreference sorts the holdings of a Service: first addresses that are reserved for it, then
-// those in its status, and last those that an earlier decision dropped.
+// sortByPreference sorts the holdings of a Service: first addresses that are reserved for the Service,
+// then addresses in its status, and last addresses that an earlier decision dropped.
 func (a *Allocator) sortByPreference(held []Holding, shows []netip.Addr) {
 	if len(held) < 2 {
 		return

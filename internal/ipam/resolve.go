@@ -12,11 +12,11 @@ import (
 	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// TakenRange are addresses that something outside of the pools has. Pools do not give them, unless
-// ReportedOnly is set.
+// TakenRange is a range of addresses that something outside of the pools has. Pools do not give these
+// addresses, unless ReportedOnly is set.
 type TakenRange struct {
 	Range lb.Range
-	// By names who has the addresses, as part of a sentence: `the node "node1"`.
+	// By names the user of the addresses, as part of a sentence: `the node "node1"`.
 	By string
 	// Remedy is what to do about a foreign host, as part of a sentence.
 	Remedy string
@@ -26,29 +26,32 @@ type TakenRange struct {
 	// addresses, but a Service that has one keeps it.
 	Node bool
 	// Foreign means that a foreign host uses the address: a host outside of the cluster, or
-	// the kernel of a node. InUse means that a Service used the address before the host, and
-	// still does.
-	Foreign, InUse bool
+	// the kernel of a node.
+	Foreign bool
+	// InUse means that a Service used the address before the foreign host, and still does.
+	InUse bool
 	// ReportedOnly means that pools give the addresses although something else has them: the
 	// pool has lost too many addresses to foreign hosts (see Losses), or other nodes do not
 	// confirm a podCIDR.
 	ReportedOnly bool
-	// PodsOf is the node whose podCIDR this is, and Since is when its Node object was created. A
-	// pool that is older than the Node gives the addresses, unless the podCIDR of another node
-	// reaches into the pool too. Empty: this rule does not apply.
+	// PodsOf is the node whose podCIDR this is. A pool that is older than the Node gives the addresses,
+	// unless the podCIDR of another node reaches into the pool too. Empty: this rule does not apply.
 	PodsOf lb.NodeName
-	Since  time.Time
+	// Since is when the Node object of PodsOf was created.
+	Since time.Time
 }
 
 // Conflict is a range that a pool lists but cannot give, or should not list.
 type Conflict struct {
 	Range lb.Range
-	// With names who has the addresses, as part of a sentence.
+	// With names the user of the addresses, as part of a sentence.
 	With string
 	// As is the role of the address; see TakenRange.
 	As string
-	// Foreign and InUse: see TakenRange.
-	Foreign, InUse bool
+	// Foreign means that a foreign host uses the address; see TakenRange.
+	Foreign bool
+	// InUse means that a Service used the address before the foreign host, and still does.
+	InUse bool
 	// ReportedOnly means that the pool gives the addresses nevertheless; see TakenRange.
 	ReportedOnly bool
 }
@@ -56,25 +59,24 @@ type Conflict struct {
 // String returns the conflict as part of a sentence.
 func (c Conflict) String() string { return c.Range.String() + " " + c.predicate() }
 
-// predicate returns the same without the range.
+// predicate returns the conflict as part of a sentence whose subject is the range.
 func (c Conflict) predicate() string {
 	switch {
 	case c.Foreign && c.InUse:
-		return fmt.Sprintf("is used by %s, and stays announced while a Service has it, since it was in use before", c.With)
+		return fmt.Sprintf("is used by %s, and stays announced while a Service has it, since that Service used it first", c.With)
 	case c.Foreign:
 		return fmt.Sprintf("is used by %s", c.With)
 	case c.As != "":
 		return fmt.Sprintf("is %s of %s", c.As, c.With)
 	}
-	return fmt.Sprintf("is of %s", c.With)
+	return fmt.Sprintf("belongs to %s", c.With)
 }
 
-// Resolve computes which addresses each pool gives: those that it lists, without those
-// that it excludes, those that an older pool lists and does not exclude, and those that
-// are taken. The pools are sorted, the oldest first: a younger pool changes nothing for
-// an older one. Resolve sets Gives, Conflicts, OfNodes and Foreign of the pools, and
-// returns the conflicts by pool. A range that a pool lists twice is a conflict of the
-// pool with itself, but the pool gives it.
+// Resolve computes which addresses each pool gives: all listed addresses, except excluded addresses,
+// taken addresses, and addresses that an older pool lists and does not exclude. The pools must be
+// sorted, the oldest pool first: a younger pool changes nothing for an older pool. Resolve sets Gives,
+// Conflicts, OfNodes and Foreign of the pools, and returns the conflicts by pool. A range that a pool
+// lists twice is a conflict of the pool with itself, but the pool gives the range.
 func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict {
 	found := map[lb.PoolName][]Conflict{}
 	var owned []ownedRange
@@ -106,8 +108,8 @@ func Resolve(oldestFirst []Pool, taken []TakenRange) map[lb.PoolName][]Conflict 
 }
 
 // takenRanges returns the items of a list (all) that overlap with the addresses of a pool. If the pool
-// overlaps with the podCIDRs of one node only, these count only if the Node is older than the pool: a
-// compromised node must not be able to choose its podCIDR so as to block an existing pool.
+// overlaps with podCIDRs of only one node, these podCIDRs count only if the Node is older than the
+// pool: a compromised node must not block an existing pool by the choice of its podCIDR.
 func (p *Pool) takenRanges(gives []lb.Range, all []TakenRange) (list []TakenRange) {
 	var nodes []lb.NodeName
 	for _, t := range all {
@@ -144,7 +146,7 @@ func compareConflicts(x, y Conflict) int {
 	return cmp.Or(x.Range.First.Compare(y.Range.First), x.Range.Last.Compare(y.Range.Last), cmp.Compare(x.With, y.With), cmp.Compare(x.As, y.As))
 }
 
-// ownedRange is a range and the pool that owns it. Lists of spans are sorted and disjoint.
+// ownedRange is a range and the pool that owns it. Lists of owned ranges are sorted and disjoint.
 type ownedRange struct {
 	lb.Range
 	pool lb.PoolName
@@ -158,7 +160,7 @@ func rangesOf(spans []ownedRange) []lb.Range {
 	return ranges
 }
 
-// addUnowned adds to owned those parts of the ranges that no pool owns yet.
+// addUnowned adds the parts of the ranges that no pool owns yet to the list of owned ranges.
 func addUnowned(owned []ownedRange, ranges []lb.Range, name lb.PoolName) []ownedRange {
 	for _, r := range lb.Subtract(ranges, rangesOf(owned)) {
 		i := sort.Search(len(owned), func(i int) bool { return r.First.Less(owned[i].First) })
@@ -200,9 +202,9 @@ func withTaken(gives []lb.Range, taken []TakenRange) (conflicts []Conflict) {
 	return conflicts
 }
 
-// foreignInRanges returns the addresses of the ranges that foreign hosts use, nil if there are none. It
-// leaves out addresses that something else has taken too, unless only a node reports that: a
-// Service that has such an address is not announced, and should exchange it.
+// foreignInRanges returns the addresses of the ranges that foreign hosts use; nil: there are no such
+// addresses. It leaves out addresses that something else has taken too, unless only a node reports that.
+// An address in the result is not announced, and a Service that has the address should exchange it.
 func foreignInRanges(gives []lb.Range, taken []TakenRange) map[netip.Addr]ForeignHost {
 	var found map[netip.Addr]ForeignHost
 	for _, t := range taken {

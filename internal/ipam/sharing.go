@@ -17,13 +17,13 @@ const (
 	// The claim contains each port twice, in spec.holders and in metadata.managedFields, with
 	// some 32 bytes together; etcd accepts 1.5 MiB.
 	maxSharedPorts = 8192
-	// maxCompared is how many addresses of its sharing key a Service is compared with, port by
-	// port, before it gets an address of its own.
+	// maxCompared is how many addresses with the sharing key of a Service are compared with the
+	// Service, port by port, before the Service gets an address of its own.
 	maxCompared = 64
 )
 
-// mayNotJoin returns why a Service cannot share an address with its holders on these terms; empty if
-// it can. The text is part of a sentence whose subject is the Service.
+// mayNotJoin returns why a Service cannot share an address with its holders on these terms; empty: the
+// Service can. The text is part of a sentence whose subject is the Service.
 func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms lb.Sharing, p *pool) string {
 	// The scope is checked first: a message must not reveal the terms of a Service in another
 	// namespace to a Service that cannot share with it.
@@ -34,13 +34,14 @@ func (a *Allocator) mayNotJoin(address netip.Addr, service lb.ServiceKey, terms 
 		return why
 	}
 	if len(a.shared[address])+1 >= maxHolders {
-		return fmt.Sprintf("cannot share it: %d Services have it, and more do not go into its IPAddressClaim", maxHolders)
+		return fmt.Sprintf("cannot share it: %d Services have the address, the limit of an IPAddressClaim", maxHolders)
 	}
 	return ""
 }
 
-// mayNotStay is mayNotJoin for a Service that holds the address already. It does not check the
-// pool's sharing scope, which applies only to Services that join.
+// mayNotStay returns why a Service that holds an address already cannot share it any more on these
+// terms; empty: the Service can. It does not check the pool's sharing scope, which applies only to
+// Services that join.
 func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	if why := a.mayNotShare(address, service, terms); why != "" {
 		return why
@@ -50,14 +51,14 @@ func (a *Allocator) mayNotStay(address netip.Addr, service lb.ServiceKey, terms 
 	// Terms that are in a claim already are accepted, so that a restart of the
 	// controller takes no address away.
 	if others > 0 && len(terms.Ports) > had && others+len(terms.Ports) > maxSharedPorts {
-		return fmt.Sprintf("cannot share it: with its %d ports all Services that have it would have more than %d ports, which do not go into its IPAddressClaim", len(terms.Ports), maxSharedPorts)
+		return fmt.Sprintf("cannot share it: with the %d ports of this Service, all Services that have the address would use more than %d ports, the limit of an IPAddressClaim", len(terms.Ports), maxSharedPorts)
 	}
 	return ""
 }
 
-// mayNotShare compares terms with those of the other holders. Key and traffic are compared
-// with one other holder only, since all holders have the same. No two holders use one
-// port.
+// mayNotShare returns why the terms of a Service conflict with the terms of the other holders; empty:
+// there is no conflict. It compares key and traffic with only one other holder, since these are equal
+// for all holders. No two holders use the same port.
 func (a *Allocator) mayNotShare(address netip.Addr, service lb.ServiceKey, terms lb.Sharing) string {
 	for c := range a.holders(address) {
 		if c.key == service {
@@ -83,7 +84,7 @@ func hasPort(list []lb.Port, port lb.Port) bool {
 	return ok
 }
 
-// userOf returns the holder of an address that uses a port; the zero value: none does.
+// userOf returns the holder of an address that uses a port; the zero value: no holder uses it.
 func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	for c := range a.holders(address) {
 		if hasPort(a.termsOf(address, c).Ports, port) {
@@ -93,8 +94,8 @@ func (a *Allocator) userOf(address netip.Addr, port lb.Port) lb.ServiceKey {
 	return lb.ServiceKey{}
 }
 
-// whyOutOfScope returns why the sharing scope of the pool keeps a Service from an address: a
-// holder that got it before the Service is in another namespace. Empty if it does not.
+// whyOutOfScope returns why the sharing scope of the pool does not allow a Service to have an address;
+// empty: the scope allows it. Holders that got the address before the Service must be in its namespace.
 func (a *Allocator) whyOutOfScope(address netip.Addr, service lb.ServiceKey, p *pool) string {
 	if p.ShareAcrossNamespaces {
 		return ""
@@ -117,14 +118,14 @@ func whyNotShareable(holder string, has, terms lb.Sharing) string {
 	case terms.Key != has.Key:
 		return fmt.Sprintf("cannot share it with %s: their annotations lbstack.io/allow-shared-ip differ", holder)
 	case terms.Traffic != has.Traffic:
-		return fmt.Sprintf("cannot share it with %s: both must have externalTrafficPolicy: Cluster, or both Local and the same selector", holder)
+		return fmt.Sprintf("cannot share it with %s: both must have externalTrafficPolicy Cluster, or both must have Local and the same selector", holder)
 	}
 	return ""
 }
 
-// findShared finds an address that the Service can share: the lowest of the first pool in
-// the order of candidates. It compares the Service with maxCompared addresses at most;
-// more means that there are further ones.
+// findShared finds an address that the Service can share: the lowest address of the first possible pool
+// in the order of candidates. It compares the Service with at most maxCompared addresses. more means
+// that there are further addresses.
 func (a *Allocator) findShared(req *Request, family lb.Family, candidates []*pool, chosen []Holding) (h Holding, found, more bool) {
 	addresses := a.byKey[req.Terms.Key]
 	if len(addresses) == 0 {
@@ -187,8 +188,8 @@ func (a *Allocator) unindexKey(key string, address netip.Addr) {
 	}
 }
 
-// SharingTerms returns the terms on which a Service holds an address; the zero value if the Service
-// does not hold it, or has no sharing key.
+// SharingTerms returns the terms on which a Service holds an address; the zero value: the Service does
+// not hold the address, or has no sharing key.
 func (a *Allocator) SharingTerms(address netip.Addr, service lb.ServiceKey) lb.Sharing {
 	return a.sharing[assignment{address, service}]
 }

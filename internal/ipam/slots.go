@@ -12,8 +12,8 @@ import (
 )
 
 // familySlots are the addresses of one family that a pool gives, numbered in ascending order, each with
-// its first holder. Only the first addresses are in memory, up to about twice as many as were
-// held at any time, so that memory does not depend on the size of the pool.
+// its first holder. Only the first addresses are in memory: at most about twice as many as were held at
+// any time. So the memory does not depend on the size of the pool.
 type familySlots struct {
 	ranges []lb.Range // sorted and disjoint
 	starts []uint64   // number of the first address of each range; MaxUint64: the number does not fit into 64 bits
@@ -22,9 +22,9 @@ type familySlots struct {
 
 	holders []*account // first holders by number; nil: free, or not given
 	free    bitset     // numbers of the free addresses among those in memory
-	held    int        // how many addresses are held or reserved, those that are not in memory included
-	at      int        // index of the range that next is in
-	next    netip.Addr // the first address that is not in memory; invalid: all are
+	held    int        // how many addresses are held or reserved, including addresses that are not in memory
+	at      int        // index of the range that contains next
+	next    netip.Addr // the first address that is not in memory; invalid: all addresses are
 }
 
 func newFamilySlots(avoid bool) *familySlots { return &familySlots{avoid: avoid, total: new(big.Int)} }
@@ -44,7 +44,7 @@ func (s *familySlots) add(r lb.Range) (start uint64) {
 	return start
 }
 
-// numberAfter returns the number after that of the last address of a range.
+// numberAfter returns the number that follows the number of a range's last address.
 func numberAfter(start uint64, r lb.Range) uint64 {
 	number := numberIn(r, start, r.Last)
 	if number == math.MaxUint64 {
@@ -81,9 +81,9 @@ func (s *familySlots) address(i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// load extends the addresses in memory up to a number, unless it is above about twice the held
-// addresses. It reports whether the number is in memory now. far has the holders of addresses
-// that are not in memory; load moves them from far into slots.
+// load extends the addresses in memory up to a number, unless the number is above about twice the held
+// addresses. It returns whether the number is in memory now. far has the holders of addresses that are
+// not in memory. load moves holders from far into slots.
 func (s *familySlots) load(i uint64, far map[netip.Addr]*account) bool {
 	if i < uint64(len(s.holders)) {
 		return true
@@ -130,7 +130,7 @@ func (s *familySlots) lowest(far map[netip.Addr]*account) (netip.Addr, bool) {
 	}
 }
 
-// put records the first holder of the address with a number; nil: it is free. The address must
+// put records the first holder of the address with a number; nil: the address is free. The address must
 // be in memory.
 func (s *familySlots) put(i uint64, a netip.Addr, c *account) {
 	s.holders[i] = c

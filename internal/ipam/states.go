@@ -31,8 +31,8 @@ type OutsidePool struct {
 // outsideReason is why the pool would not give an address that a Service keeps.
 type outsideReason struct {
 	why string
-	// ofService means that the pool gives the address, but not to this Service. Only
-	// the next Assign for the Service finds out whether that is still so.
+	// ofService means that the pool gives the address, but not to this Service. Only the next Assign
+	// for the Service shows whether that is still true.
 	ofService bool
 }
 
@@ -40,8 +40,8 @@ type outsideReason struct {
 type PoolState struct {
 	// Usage by family, for the families that the pool gives.
 	Usage map[lb.Family]Usage
-	// Held is how many addresses of the pool are held or reserved, those that it no
-	// longer gives included.
+	// Held is how many addresses of the pool are held or reserved, including addresses that the pool
+	// no longer gives.
 	Held int
 	// OutsidePool are the held addresses that the pool no longer gives, sorted by
 	// address.

@@ -24,59 +24,35 @@ func (in *importer) mapCilium(o *sourceObject, root field) {
 		in.mapCiliumPolicy(root, o.name)
 	case "CiliumBGPPeerConfig":
 		in.peerConfigs = append(in.peerConfigs, o)
+	case "CiliumBGPNodeConfigOverride":
+		in.nodeOverrides = append(in.nodeOverrides, o)
 	case "CiliumBGPClusterConfig":
 		in.mapCiliumCluster(o, root)
 	case "CiliumBGPAdvertisement":
 		in.mapCiliumAdvertisements(o, root)
 	case "CiliumBGPPeeringPolicy":
-		root.markUnmapped("this kind has been replaced in Cilium by CiliumBGPClusterConfig: convert it first, or set spec.bgpPeers and spec.bgpAdvertisements")
-	case "CiliumBGPNodeConfigOverride":
-		root.markUnmapped("a stack has no overrides for single nodes: make an item of spec.bgpPeers with nodeSelectors for the node, with its routerID, localASN or sourceAddress")
+		in.mapPeeringPolicy(o, root)
+	case "CiliumBGPNodeConfig":
+		root.markIgnored(ignoredState)
 	default:
+		if isLoadBalancerKind(o.kind) {
+			root.markUnmapped(unknownKindReason)
+		}
 		root.markIgnored(ignoredOther)
 	}
 }
 
+// isLoadBalancerKind reports whether a kind of Cilium's group concerns load balancers, by its name.
+func isLoadBalancerKind(kind string) bool {
+	return slices.ContainsFunc([]string{"CiliumLoadBalancer", "CiliumL2", "CiliumBGP"}, func(prefix string) bool { return strings.HasPrefix(kind, prefix) })
+}
+
+// mapCiliumPool maps a CiliumLoadBalancerIPPool.
 func (in *importer) mapCiliumPool(root field, original string) {
 	name := in.names.nameOf(listPools, original)
 	spec := root.at("spec").setItem(itemPath(listPools, name))
 	p := v1beta1.StackIPAddressPool{Name: v1beta1.ObjectName(name)}
-	blocks := spec.at("blocks")
-	if !blocks.has() {
-		blocks = spec.at("cidrs") // before Cilium 1.15
-	}
-	ends := spec.at("allowFirstLastIPs")
-	for _, b := range blocks.items() {
-		text := strings.TrimSpace(b.at("cidr").text())
-		if text == "" {
-			if text = b.at("start").text(); b.at("stop").has() {
-				text += "-" + b.at("stop").text()
-			}
-		}
-		parsed, err := apiconv.ParseRange(text)
-		if err != nil {
-			b.markUnmapped("it is left out: correct it: " + err.Error())
-			continue
-		}
-		if len(p.Addresses) == maxAddresses {
-			b.markUnmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
-			continue
-		}
-		if !strings.Contains(text, "/") {
-			text = parsed.String()
-		} else if ends.text() == "No" && parsed.Size().Cmp(big.NewInt(2)) > 0 && len(p.ExcludeAddresses) < maxAddresses-1 {
-			p.ExcludeAddresses = append(p.ExcludeAddresses, v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String()))
-		}
-		for _, key := range []string{"cidr", "start", "stop"} {
-			b.at(key).markMapped("addresses")
-		}
-		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
-			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
-		}
-	}
-	slices.Sort(p.ExcludeAddresses)
-	p.ExcludeAddresses = slices.Compact(p.ExcludeAddresses)
-	ends.markMapped("excludeAddresses")
+	in.readCiliumBlocks(spec, &p)
 	if spec.at("disabled").flag() {
 		p.State = v1beta1.PoolDraining
 	}
@@ -99,14 +75,76 @@ func (in *importer) mapCiliumPool(root field, original string) {
 	in.addPool(root, p)
 }
 
-// The keys by which Cilium's selectors of Services select by namespace and name, which are no labels.
+// readCiliumBlocks reads the addresses of a pool. A block that the pool cannot have is left out and reported, as is a block whose
+// first and last address the pool cannot exclude.
+func (in *importer) readCiliumBlocks(spec field, p *v1beta1.StackIPAddressPool) {
+	withoutEnds := readAllowFirstLastIPs(spec)
+	// Cilium up to 1.14 has the field cidrs, later versions have blocks, and 1.15 reads both.
+	for _, b := range slices.Concat(spec.at("blocks").items(), spec.at("cidrs").items()) {
+		text := strings.TrimSpace(b.at("cidr").text())
+		if text == "" {
+			if text = b.at("start").text(); b.at("stop").has() {
+				text += "-" + b.at("stop").text()
+			}
+		}
+		parsed, err := apiconv.ParseRange(text)
+		if err != nil {
+			b.markUnmapped("it is left out: correct it: " + err.Error())
+			continue
+		}
+		var ends []v1beta1.AddressRange
+		switch isCIDR := strings.Contains(text, "/"); {
+		case !isCIDR:
+			text = parsed.String()
+		case parsed.Size().Cmp(big.NewInt(2)) <= 0: // Cilium gives both addresses of such a CIDR
+		case !withoutEnds:
+			in.givesEnds = in.givesEnds || !spec.at("allowFirstLastIPs").has()
+		default:
+			ends = []v1beta1.AddressRange{v1beta1.AddressRange(parsed.First.String()), v1beta1.AddressRange(parsed.Last.String())}
+		}
+		if !slices.Contains(p.Addresses, v1beta1.AddressRange(text)) {
+			if len(p.Addresses) == maxAddresses {
+				b.markUnmapped(fmt.Sprintf("it is left out: a pool can have %d blocks: make it two pools", maxAddresses))
+				continue
+			}
+			if len(p.ExcludeAddresses)+len(ends) > maxAddresses {
+				b.markUnmapped(fmt.Sprintf("it is left out: a pool can exclude the first and the last address of %d CIDRs: make it two pools", maxAddresses/2))
+				continue
+			}
+			p.Addresses = append(p.Addresses, v1beta1.AddressRange(text))
+			p.ExcludeAddresses = append(p.ExcludeAddresses, ends...)
+		}
+		for _, key := range []string{"cidr", "start", "stop"} {
+			b.at(key).markMapped("addresses")
+		}
+	}
+	slices.Sort(p.ExcludeAddresses)
+	p.ExcludeAddresses = slices.Compact(p.ExcludeAddresses)
+}
+
+// readAllowFirstLastIPs reports whether Cilium leaves out the first and the last address of each CIDR of a pool. If the field is not
+// set, Cilium up to 1.15 leaves them out, and later versions do not.
+func readAllowFirstLastIPs(spec field) (withoutEnds bool) {
+	f := spec.at("allowFirstLastIPs")
+	switch f.text() {
+	case "Yes", "No":
+		f.markMapped("excludeAddresses")
+		return f.text() == "No"
+	case "":
+		return spec.at("cidrs").has() // Cilium 1.16 has removed this field
+	}
+	f.markUnmapped("it is neither Yes nor No: the pool excludes the first and the last address of each CIDR")
+	return true
+}
+
+// These keys in Cilium's selectors of Services are no labels: they stand for the namespace and the name of the Service.
 const (
 	ciliumNamespace = "io.kubernetes.service.namespace"
 	ciliumName      = "io.kubernetes.service.name"
 )
 
-// ciliumSelector splits a selector of Services into a selector of the labels of Services and one of the labels of namespaces,
-// each nil if the selector has no such part. problem is why a stack cannot have the selector; empty if it can.
+// ciliumSelector splits a selector of Services into two: services selects by the labels of Services, and namespaces by the labels
+// of namespaces. Either is nil if the selector has no such part. problem is why a stack cannot have the selector, or empty.
 func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelSelector, problem string) {
 	s := objectSelectorKeys.readSelector(f, target)
 	services, namespaces = &metav1.LabelSelector{}, &metav1.LabelSelector{}
@@ -133,7 +171,7 @@ func ciliumSelector(f field, target string) (services, namespaces *metav1.LabelS
 	return nilIfEmpty(services), nilIfEmpty(namespaces), ""
 }
 
-// metav1NameLabel is the label of each namespace that has its name as the value.
+// metav1NameLabel is a label that each namespace has. Its value is the name of the namespace.
 const metav1NameLabel = "kubernetes.io/metadata.name"
 
 func withLabel(m map[string]string, key, value string) map[string]string {
@@ -151,19 +189,20 @@ func nilIfEmpty(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return s
 }
 
-// literalInterface matches the patterns that match only one name, and captures the name.
+// literalInterface matches a pattern of interfaces that only one name matches, and captures this name.
 var literalInterface = regexp.MustCompile(`^\^?([A-Za-z0-9_@-]+)\$$`)
 
+// mapCiliumPolicy maps a CiliumL2AnnouncementPolicy.
 func (in *importer) mapCiliumPolicy(root field, original string) {
 	name := in.names.nameOf(listL2Advertisements, original)
 	spec := root.at("spec").setItem(itemPath(listL2Advertisements, name))
 	if !spec.at("loadBalancerIPs").flag() {
-		root.markRefused("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and a stack announces nothing else")
+		root.markRefused("the policy announces no addresses of load balancers (loadBalancerIPs is not true), and lbstack announces nothing else")
 		return
 	}
 	spec.at("loadBalancerIPs").markMapped("name")
 	if spec.at("externalIPs").flag() {
-		spec.at("externalIPs").markUnmapped("lbstack announces addresses that it has given, and no externalIPs")
+		spec.at("externalIPs").markUnmapped("lbstack announces addresses of load balancers only, and no externalIPs")
 	}
 	spec.at("externalIPs").markIgnored("is off")
 	a := v1beta1.StackL2Advertisement{Name: v1beta1.ObjectName(name)}
@@ -186,7 +225,7 @@ func (in *importer) mapCiliumPolicy(root field, original string) {
 	for _, f := range spec.at("interfaces").items() {
 		match := literalInterface.FindStringSubmatch(f.text())
 		if match == nil || !isInterface(match[1]) || len(a.Interfaces) == maxInterfaces {
-			root.markRefused(fmt.Sprintf("the policy is left out: a stack has names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", f.path))
+			root.markRefused(fmt.Sprintf("the policy is left out: a stack has up to %d names of interfaces, and no patterns: replace %s by ^name$ for each interface, and import again", maxInterfaces, f.path))
 			return
 		}
 		f.markMapped("interfaces")

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -9,55 +8,102 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/lb"
 )
 
-// ciliumPeer is a peer of the stack, with the selectors of the CiliumBGPAdvertisements for it.
+// ciliumPeer is a peer of the stack that comes from a CiliumBGPClusterConfig.
 type ciliumPeer struct {
-	name           v1beta1.ObjectName
-	advertisements []labels.Selector
+	name v1beta1.ObjectName
+	// carried are the families whose routes the session of the stack carries.
+	carried familySet
+	// selectors select, for each family, the CiliumBGPAdvertisements by which Cilium announces routes to the peer.
+	selectors map[lb.Family]labels.Selector
 }
+
+// announcedFamilies returns the families of the routes that Cilium announces to the peer for a CiliumBGPAdvertisement with these labels.
+func (p *ciliumPeer) announcedFamilies(set labels.Set) (families familySet) {
+	for family, selector := range p.selectors {
+		if selector.Matches(set) {
+			families.add(family)
+		}
+	}
+	return families
+}
+
+// noLocalPortReason is why the port on which Cilium listens, or from which it connects, is not mapped.
+const noLocalPortReason = "lbstack connects to the router from a port that the kernel selects; only for a peer with passiveMode it listens, on port 179"
 
 // mapCiliumCluster maps the peers of a CiliumBGPClusterConfig.
 func (in *importer) mapCiliumCluster(o *sourceObject, root field) {
 	spec := root.at("spec")
 	for _, instance := range spec.at("bgpInstances").items() {
 		instance.at("name").markIgnored(ignoredName)
-		if port := instance.at("localPort"); port.has() {
-			port.markUnmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
-		}
+		instance.at("localPort").markUnmapped(noLocalPortReason)
 		for _, f := range instance.at("peers").items() {
-			name := in.names.nameOf(listBGPPeers, o.name+"-"+instance.at("name").text()+"-"+f.at("name").text())
-			f = f.setItem(itemPath(listBGPPeers, name))
 			f.at("name").markIgnored(ignoredName)
-			p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
-			asn := func(f field, target string, to *int64) {
-				if n, ok := f.at(target).number(0, math.MaxUint32); ok {
-					*to = n
-					f.at(target).markMapped(target)
-				}
-			}
-			if n, ok := instance.at("localASN").number(1, math.MaxUint32); ok {
-				p.MyASN = n
-				instance.at("localASN").setItem(f.item).markMapped("myASN")
-			}
-			asn(f, "peerASN", &p.PeerASN)
-			p.PeerAddress = canonicalAddress(f.at("peerAddress").text())
-			f.at("peerAddress").markMapped("peerAddress")
-			f.at("autoDiscovery").markUnmapped("lbstack finds routers by their router advertisements only: set peerAddress, or interface in place of it")
-			if n := spec.at("nodeSelector"); n.has() && !n.isEmpty() {
-				p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(n.setItem(f.item), "nodeSelectors")}
-			}
-			advertisements := in.mapPeerConfig(f.at("peerConfigRef"), &p.BGPPeerSpec)
-			if in.addPeer(f, p) {
-				in.ciliumPeers = append(in.ciliumPeers, ciliumPeer{p.Name, advertisements})
-			}
+			in.mapCiliumPeer(o.name, spec.at("nodeSelector"), instance, f)
 		}
 	}
 }
 
-// mapPeerConfig maps a CiliumBGPPeerConfig, which several peers can share, and returns the selectors of its
-// advertisements.
-func (in *importer) mapPeerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
+// mapCiliumPeer maps a peer, and the same router once more for each node with a CiliumBGPNodeConfigOverride for it.
+func (in *importer) mapCiliumPeer(cluster string, nodes, instance, f field) {
+	original := cluster + "-" + instance.at("name").text() + "-" + f.at("name").text()
+	overrides := in.overridesFor(instance.at("name").text(), f.at("name").text())
+	in.hasNodePeers = in.hasNodePeers || len(overrides) > 0
+	add := func(from field, original string, override *nodeOverride) {
+		name := in.names.nameOf(listBGPPeers, original)
+		p := v1beta1.StackBGPPeer{Name: v1beta1.ObjectName(name)}
+		selectors := in.readCiliumPeer(nodes, instance, f.setItem(itemPath(listBGPPeers, name)), override, &p.BGPPeerSpec)
+		if override == nil {
+			p.NodeSelectors = withoutNodes(p.NodeSelectors, overrides)
+		}
+		var announced familySet
+		for family := range selectors {
+			announced.add(family)
+		}
+		carried := setCarriedFamilies(&p.BGPPeerSpec, announced)
+		if in.addPeer(from, p) {
+			in.ciliumPeers = append(in.ciliumPeers, ciliumPeer{p.Name, carried, selectors})
+		}
+	}
+	add(f.setItem(itemPath(listBGPPeers, in.names.nameOf(listBGPPeers, original))), original, nil)
+	for i := range overrides {
+		add(overrides[i].instance, original+"-"+overrides[i].node, &overrides[i])
+	}
+}
+
+// readCiliumPeer reads a peer, with the changes of an override if it is not nil. It returns the selectors of the advertisements
+// for each family.
+func (in *importer) readCiliumPeer(nodes, instance, f field, override *nodeOverride, p *v1beta1.BGPPeerSpec) map[lb.Family]labels.Selector {
+	if n, ok := instance.at("localASN").number(1, math.MaxUint32); ok {
+		p.MyASN = n
+		instance.at("localASN").setItem(f.item).markMapped("myASN")
+	}
+	readPeerASN(f.at("peerASN"), p)
+	p.PeerAddress = canonicalAddress(f.at("peerAddress").text())
+	f.at("peerAddress").markMapped("peerAddress")
+	f.at("autoDiscovery").markUnmapped("lbstack finds routers only by their router advertisements on an interface: set peerAddress or interface")
+	if !nodes.isEmpty() {
+		p.NodeSelectors = []metav1.LabelSelector{objectSelectorKeys.readSelector(nodes.setItem(f.item), "nodeSelectors")}
+	}
+	if override != nil {
+		override.apply(p, f.item)
+	}
+	return in.readPeerConfig(f.at("peerConfigRef"), p)
+}
+
+// readPeerASN reads the autonomous system of a router. Cilium accepts any with 0; lbstack has no such number, and refuses the peer.
+func readPeerASN(f field, p *v1beta1.BGPPeerSpec) {
+	if n, ok := f.number(0, math.MaxUint32); ok {
+		p.PeerASN = n
+		f.markMapped("peerASN")
+	}
+}
+
+// readPeerConfig reads the CiliumBGPPeerConfig of a peer, which several peers can share. It returns the selectors of its
+// advertisements for each family.
+func (in *importer) readPeerConfig(ref field, p *v1beta1.BGPPeerSpec) map[lb.Family]labels.Selector {
 	for _, key := range []string{"group", "kind"} {
 		ref.at(key).markIgnored(ignoredName)
 	}
@@ -68,155 +114,58 @@ func (in *importer) mapPeerConfig(ref field, p *v1beta1.BGPPeerSpec) (advertisem
 	}
 	ref.at("name").markMapped("name")
 	spec := in.peerConfigs[i].rootField().at("spec").setItem("spec." + listBGPPeers + "[]")
-	seconds := func(f field, key, target string, least, most int64) int32 {
-		n, ok := f.at(key).number(least, most)
+	transport := spec.at("transport")
+	ciliumSession{
+		timers: spec.at("timers"), peerPort: transport.at("peerPort"), multihop: spec.at("ebgpMultihop"), restart: spec.at("gracefulRestart"), secret: spec.at("authSecretRef"),
+	}.read(p)
+	transport.at("sourceInterface").markUnmapped("lbstack connects from the address that the node's routes select: set sourceAddress if the router expects another address")
+	transport.at("localPort").markUnmapped(noLocalPortReason)
+	return readFamilySelectors(spec.at("families"))
+}
+
+// ciliumSession has the fields of a session. Their names and places differ between CiliumBGPPeerConfig and CiliumBGPPeeringPolicy.
+type ciliumSession struct {
+	// timers has the fields holdTimeSeconds, keepAliveTimeSeconds and connectRetryTimeSeconds.
+	timers                              field
+	peerPort, multihop, restart, secret field
+}
+
+// ciliumHoldSeconds is the hold time, in seconds, of a session of Cilium that sets none.
+const ciliumHoldSeconds = 90
+
+// read reads the fields into p, which has both ASNs already.
+func (s ciliumSession) read(p *v1beta1.BGPPeerSpec) {
+	number := func(f field, target string, least, most int64) int32 {
+		n, ok := f.number(least, most)
 		if ok {
-			f.at(key).markMapped(target)
+			f.markMapped(target)
 		}
 		return int32(n)
 	}
-	timers := spec.at("timers")
-	if hold := seconds(timers, "holdTimeSeconds", "holdTimeSeconds", 3, math.MaxUint16); hold != 0 {
+	if hold := number(s.timers.at("holdTimeSeconds"), "holdTimeSeconds", 3, math.MaxUint16); hold != 0 {
 		p.HoldTimeSeconds = &hold
 	}
-	p.KeepaliveTimeSeconds = seconds(timers, "keepAliveTimeSeconds", "keepaliveTimeSeconds", 1, math.MaxUint16)
-	p.ConnectRetrySeconds = seconds(timers, "connectRetryTimeSeconds", "connectRetrySeconds", 1, math.MaxUint16)
+	p.KeepaliveTimeSeconds = number(s.timers.at("keepAliveTimeSeconds"), "keepaliveTimeSeconds", 1, math.MaxUint16)
+	p.ConnectRetrySeconds = number(s.timers.at("connectRetryTimeSeconds"), "connectRetrySeconds", 1, math.MaxUint16)
 	if p.HoldTimeSeconds == nil && p.KeepaliveTimeSeconds != 0 {
-		hold := min(3*p.KeepaliveTimeSeconds, math.MaxUint16)
-		p.HoldTimeSeconds = &hold
+		p.HoldTimeSeconds = new(int32(ciliumHoldSeconds)) // a keepalive time may be above the default of lbstack
 	}
-	p.PeerPort = seconds(spec.at("transport"), "peerPort", "peerPort", 1, math.MaxUint16)
-	spec.at("transport").at("sourceInterface").markUnmapped("a session is from the address that the routes of the node give, or from sourceAddress")
-	spec.at("transport").at("localPort").markUnmapped("the nodes connect to the router and do not listen, unless a peer has passiveMode; then on port 179")
-	if hops, ok := spec.at("ebgpMultihop").number(1, 255); ok {
-		p.EBGPMultiHop = hops > 1
-		spec.at("ebgpMultihop").markMapped("ebgpMultiHop")
+	p.PeerPort = number(s.peerPort, "peerPort", 1, math.MaxUint16)
+	if hops, ok := s.multihop.number(1, 255); ok {
+		if p.PeerASN == p.MyASN {
+			s.multihop.markIgnored("Cilium ignores it for a router in the autonomous system of the nodes")
+		}
+		p.EBGPMultiHop = hops > 1 && p.PeerASN != p.MyASN
+		s.multihop.markMapped("ebgpMultiHop")
 	}
-	if restart := spec.at("gracefulRestart"); restart.at("enabled").flag() {
-		p.GracefulRestart = &v1beta1.BGPGracefulRestart{RestartTimeSeconds: seconds(restart, "restartTimeSeconds", "gracefulRestart.restartTimeSeconds", 1, 4095)}
-		restart.at("enabled").markMapped("gracefulRestart")
+	if s.restart.at("enabled").flag() {
+		p.GracefulRestart = &v1beta1.BGPGracefulRestart{RestartTimeSeconds: number(s.restart.at("restartTimeSeconds"), "gracefulRestart.restartTimeSeconds", 1, 4095)}
+		s.restart.at("enabled").markMapped("gracefulRestart")
 	} else {
-		restart.markIgnored("is off")
+		s.restart.markIgnored("is off")
 	}
-	if secret := spec.at("authSecretRef"); secret.text() != "" && len(secret.text()) <= maxObjectName {
-		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.text()}
-		secret.markChanged("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
+	if name := s.secret.text(); name != "" && len(name) <= maxObjectName {
+		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name}
+		s.secret.markChanged("passwordSecret.name", "the Secret must be of type kubernetes.io/basic-auth in the namespace of lbstack (lbstack-system): copy it there")
 	}
-	return in.mapFamilies(spec.at("families"), p)
-}
-
-// mapFamilies maps the address families of a session, and returns the selectors of the advertisements of all families.
-func (in *importer) mapFamilies(list field, p *v1beta1.BGPPeerSpec) (advertisements []labels.Selector) {
-	seen := map[string]bool{}
-	for _, f := range list.items() {
-		if seen[f.at("afi").text()] = true; f.at("safi").text() != "unicast" {
-			f.at("safi").markUnmapped("lbstack announces unicast routes only")
-		}
-		for _, key := range []string{"afi", "safi"} {
-			f.at(key).markMapped("dualStackAddressFamily")
-		}
-		s := objectSelectorKeys.readSelector(f.at("advertisements"), "name")
-		if selector, err := metav1.LabelSelectorAsSelector(&s); err == nil && f.at("advertisements").has() {
-			advertisements = append(advertisements, selector)
-		}
-	}
-	p.DualStackAddressFamily = seen["ipv4"] && seen["ipv6"]
-	return advertisements
-}
-
-// mapCiliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
-func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
-	set := root.at("metadata").at("labels")
-	var peers []v1beta1.ObjectName
-	for _, p := range in.ciliumPeers {
-		own := labels.Set{}
-		for _, key := range set.keys() {
-			own[key] = set.at(key).text()
-		}
-		if slices.ContainsFunc(p.advertisements, func(s labels.Selector) bool { return s.Matches(own) }) {
-			peers = append(peers, p.name)
-		}
-	}
-	for i, f := range root.at("spec").at("advertisements").items() {
-		if len(peers) == 0 || len(peers) > maxReferences {
-			f.markRefused("no peer of the input gets it: import the CiliumBGPClusterConfig and the CiliumBGPPeerConfig whose families select it")
-			continue
-		}
-		name := in.names.nameOf(listBGPAdvertisements, fmt.Sprintf("%s-%d", o.name, i+1))
-		f = f.setItem(itemPath(listBGPAdvertisements, name))
-		a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
-		a.Peers = peers
-		if problem := in.readCiliumAdvertisement(f, &a.BGPAdvertisementSpec); problem != "" {
-			f.markRefused("the advertisement is left out: " + problem)
-			continue
-		}
-		in.addBGPAdvertisement(f, a)
-	}
-}
-
-func (in *importer) readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
-	service, found := f.at("service"), false
-	for _, kind := range service.at("addresses").items() {
-		if kind.text() == "LoadBalancerIP" {
-			found = true
-			kind.markMapped("name")
-			continue
-		}
-		kind.markUnmapped("lbstack announces addresses that it has given, and no " + kind.text())
-	}
-	selector := f.at("selector")
-	switch {
-	case f.at("advertisementType").text() != "Service" || !found:
-		return "it is not about addresses of load balancers, and a stack announces nothing else"
-	case !selector.has():
-		return "it has no selector, and so selects no Service in Cilium either"
-	}
-	f.at("advertisementType").markMapped("name")
-	if selector.isEmpty() {
-		selector.markMapped("name")
-	} else {
-		services, namespaces, problem := ciliumSelector(selector, "serviceSelectors")
-		if problem != "" {
-			return problem
-		}
-		if services != nil {
-			a.ServiceSelectors = []metav1.LabelSelector{*services}
-		}
-		if namespaces != nil {
-			a.NamespaceSelectors = []metav1.LabelSelector{*namespaces}
-		}
-	}
-	attributes := f.at("attributes")
-	if n, ok := attributes.at("localPreference").number(0, math.MaxUint32); ok {
-		a.LocalPref = &n
-		attributes.at("localPreference").markMapped("localPref")
-	}
-	for _, key := range []string{"standard", "wellKnown", "large"} {
-		prefix := map[string]string{"large": "large:"}[key]
-		for _, c := range attributes.at("communities").at(key).items() {
-			reference, err := in.communityReference(prefix + c.text())
-			if err != nil {
-				c.markUnmapped("it is left out: write it as 65000:100: " + err.Error())
-				continue
-			}
-			if len(a.Communities) == maxAdCommunities {
-				c.markUnmapped(fmt.Sprintf("it is left out: an advertisement can have %d communities: make it two", maxAdCommunities))
-				continue
-			}
-			c.markMapped("communities")
-			if !slices.Contains(a.Communities, v1beta1.CommunityReference(reference)) {
-				a.Communities = append(a.Communities, v1beta1.CommunityReference(reference))
-			}
-		}
-	}
-	slices.Sort(a.Communities)
-	for key, to := range map[string]*int32{"aggregationLengthIPv4": &a.AggregationLength, "aggregationLengthIPv6": &a.AggregationLengthV6} {
-		most := map[string]int64{"aggregationLengthIPv4": 32, "aggregationLengthIPv6": 128}[key]
-		if n, ok := service.at(key).number(1, most); ok {
-			if service.at(key).markMapped("aggregationLength"); n != most {
-				*to = int32(n)
-			}
-		}
-	}
-	return ""
 }

@@ -6,6 +6,15 @@ import (
 	"testing"
 )
 
+func importText(t *testing.T, text string) Result {
+	t.Helper()
+	objects, err := Read("input", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Import(objects, "")
+}
+
 // TestImport_CiliumItemsThatDoNotFit: what a stack cannot have, and what cannot be parsed, is reported with the reason.
 func TestImport_CiliumItemsThatDoNotFit(t *testing.T) {
 	many := func(format string, n int) string {
@@ -15,8 +24,8 @@ func TestImport_CiliumItemsThatDoNotFit(t *testing.T) {
 		}
 		return strings.Join(items, ", ")
 	}
-	pool := func(blocks string) string {
-		return "apiVersion: cilium.io/v2\nkind: CiliumLoadBalancerIPPool\nmetadata: {name: pool}\nspec: {blocks: [" + blocks + "]}"
+	pool := func(blocks string, more ...string) string {
+		return "apiVersion: cilium.io/v2\nkind: CiliumLoadBalancerIPPool\nmetadata: {name: pool}\nspec: {blocks: [" + blocks + "]" + strings.Join(more, "") + "}"
 	}
 	advertisement := func(communities string) string {
 		return `apiVersion: cilium.io/v2
@@ -37,15 +46,15 @@ spec: {advertisements: [{advertisementType: Service, service: {addresses: [LoadB
 	for _, tt := range []struct{ name, input, path, note string }{
 		{"a block that is one too many", pool(many("{cidr: 10.0.0.%d/32}", 129)), "spec.blocks[128].cidr", "it is left out: a pool can have 128 blocks: make it two pools"},
 		{"a block that cannot be parsed", pool("{cidr: 10.0.0.0/32}, {cidr: 10.0.0}"), "spec.blocks[1].cidr", "it is left out: correct it: "},
-		{"a community that is one too many", advertisement(many(`"65000:%d"`, 33)), "spec.advertisements[0].attributes.communities.standard[32]", "it is left out: an advertisement can have 32 communities: make it two"},
-		{"a community that cannot be parsed", advertisement(`"65000:1:2:3:4"`), "spec.advertisements[0].attributes.communities.standard[0]", "it is left out: write it as 65000:100: "},
+		{"a CIDR whose ends are too many to exclude", pool(many("{cidr: 10.0.%d.0/24}", 65), ", allowFirstLastIPs: 'No'"), "spec.blocks[64].cidr", "it is left out: a pool can exclude the first and the last address of 64 CIDRs: make it two pools"},
+		{"a community that is one too many", advertisement(many(`"65000:%d"`, 33)), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},
+		{"no-export after as many others as there can be", advertisement(many(`"65000:%d"`, 32) + "], wellKnown: [no-export"), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: it has more than 32 communities, "},
+		{"a community that cannot be parsed", advertisement(`"65000:1:2:3:4"`), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: spec.advertisements[0].attributes.communities.standard[0]: "},
+		{"a well-known community with no such name", advertisement(`], wellKnown: [no-exports`), "spec.advertisements[0].advertisementType", "the advertisement to c-i-tor is left out: spec.advertisements[0].attributes.communities.wellKnown[0]: "},
+		{"a kind about load balancers that is not known", "apiVersion: cilium.io/v3\nkind: CiliumBGPRoute\nmetadata: {name: r}\nspec: {announce: all}", "spec.announce", "the import does not know this kind: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, err := Read("input", strings.NewReader(tt.input))
-			if err != nil {
-				t.Fatal(err)
-			}
-			result := Import(objects, "")
+			result := importText(t, tt.input)
 			for _, e := range result.Report.Entries {
 				if e.Path != tt.path {
 					continue

@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// field is a value of the input, with its path. The code that reads a field marks its outcome; fields without a mark are
-// reported as not mapped (markRest).
+// field is a value of the input, with its path. The code that reads a field also marks its outcome. markRest reports fields
+// without a mark as not mapped.
 type field struct {
 	o    *sourceObject
 	path string
-	// item is the path of the item of the stack that the field belongs to, and the prefix of the targets of the field.
+	// item is the path of the item of the stack to which the field is mapped. Targets of the field are below this path.
 	item  string
 	value any
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// at returns the field below a key; it has no value if the key is not there.
+// at returns the field below a key. The returned field has no value if the map has no such key.
 func (f field) at(key string) field {
 	m, _ := f.value.(map[string]any)
 	switch {
@@ -60,7 +60,7 @@ func (f field) items() []field {
 	return found
 }
 
-// setItem sets the item of the stack that the field and the fields below it belong to.
+// setItem returns the field with another item of the stack. Fields below it have the same item.
 func (f field) setItem(item string) field { f.item = item; return f }
 
 // text returns a scalar as text. Any other value is reported as not mapped.
@@ -98,8 +98,8 @@ func (f field) flag() bool {
 	return v
 }
 
-// number reads a whole number. ok is false if there is no value. It is also false, and the field is reported as not mapped, if
-// the value is no whole number or not between least and most.
+// number reads a whole number from least to most. ok is false if there is no value. ok is also false if the value is another
+// one; then the field is reported as not mapped.
 func (f field) number(least, most int64) (n int64, ok bool) {
 	switch v := f.value.(type) {
 	case nil:
@@ -122,7 +122,7 @@ func (f field) number(least, most int64) (n int64, ok bool) {
 	return n, true
 }
 
-// seconds reads a duration as Go prints it ("1m30s"), rounded down to seconds as in MetalLB, and marks the field. ok is as in
+// seconds reads a duration as Go prints it ("1m30s"), rounds it down to seconds as MetalLB does, and marks the field. For ok see
 // number.
 func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 	if !f.has() {
@@ -139,22 +139,22 @@ func (f field) seconds(target string, least, most int64) (n int64, ok bool) {
 		return 0, false
 	}
 	if d%time.Second != 0 {
-		f.markChanged(target, fmt.Sprintf("it is in whole seconds: %s becomes %d", d, n))
+		f.markChanged(target, fmt.Sprintf("lbstack has whole seconds here: %s becomes %d s", d, n))
 	}
 	f.markMapped(target)
 	return n, true
 }
 
-// markMapped marks the field as one that the stack has, with the same meaning.
+// markMapped records that the stack has the field, with the same meaning.
 func (f field) markMapped(target string) { f.markLeaves(Mapped, target, "") }
 
-// markChanged marks the field as one that the stack has, with another meaning; why is the reason.
+// markChanged records that the stack has the field with another meaning. why is how the meaning differs, or what to do.
 func (f field) markChanged(target, why string) { f.markLeaves(Changed, target, why) }
 
-// markUnmapped marks the field as one that the stack does not have; note is the reason and what to do.
+// markUnmapped records that the stack does not have the field. note is the reason and what to do.
 func (f field) markUnmapped(note string) { f.markLeaves(Unmapped, "", note) }
 
-// markIgnored marks the field as one that does not concern the stack. It does not replace an earlier mark.
+// markIgnored records that the field does not concern the stack. It does not replace an earlier mark.
 func (f field) markIgnored(why string) { f.markLeaves(Ignored, "", why) }
 
 // markLeaves sets the outcome of each leaf. A worse outcome replaces a better one, except that an ignored leaf stays ignored.
@@ -169,7 +169,7 @@ func (f field) markLeaves(outcome Outcome, target, note string) {
 	})
 }
 
-// markRefused marks all leaves as not mapped, whatever their marks were, except those that are ignored.
+// markRefused marks all leaves as not mapped, whatever marks they have. Ignored leaves stay ignored.
 func (f field) markRefused(why string) {
 	f.leaves(func(leaf field) {
 		if old := f.o.entries[leaf.path]; old == nil || old.Outcome != Ignored {
@@ -178,20 +178,25 @@ func (f field) markRefused(why string) {
 	})
 }
 
-// markRest marks the leaves that have no mark yet: empty ones as ignored, others as not mapped. So the report has every leaf.
+// markRest marks the leaves that have no mark yet: empty leaves as ignored, others as not mapped. So the report has every leaf.
 func (f field) markRest() {
+	f.markUnread("the import does not know this field: look in the documentation of the other load balancer for what it does")
+}
+
+// markUnread is markRest with another reason, for leaves whose meaning is known.
+func (f field) markUnread(note string) {
 	f.leaves(func(leaf field) {
 		if leaf.isEmpty() {
 			leaf.markIgnored(ignoredEmpty)
 		}
 		if f.o.entries[leaf.path] == nil {
-			leaf.markUnmapped("lbstack does not know this field: look in its documentation for what it did")
+			leaf.markUnmapped(note)
 		}
 	})
 }
 
-// leaves visits the scalars, the empty lists, the empty maps and the nulls of a value. It does not visit a null that is the whole
-// value.
+// leaves visits the scalars, the empty lists, the empty maps and the nulls in a value. If the value itself is null, it visits
+// nothing.
 func (f field) leaves(visit func(field)) {
 	switch v := f.value.(type) {
 	case map[string]any:

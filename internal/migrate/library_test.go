@@ -124,7 +124,7 @@ func leaves(value any) int {
 // not be the same without it, unless the field has its default.
 func TestLibrary_MappedFieldsAreInTheStack(t *testing.T) {
 	// fields with these values are where the stack has the same without them.
-	defaults := []string{"false", "0", "32", "128", "0s", "LoadBalancerIP", "unicast", "true"}
+	defaults := []string{"false", "0", "32", "128", "0s", "LoadBalancerIP", "unicast", "true", "Yes"}
 	// and these are in the input twice.
 	twice := []string{"--lb-class", "example.com/lb", "--lb-class=example.com/lb"}
 	for name, objects := range inputs(t) {

@@ -4,8 +4,8 @@
 //
 // It is pure: objects in, a stack and a report out. It reads no file and no cluster, and links no
 // code of other load balancers, only the field names of their formats. The kubectl plugin calls it.
-// A field that no mapping reads is reported as not mapped, so that nothing is lost without a
-// line in the report (see markRest in field.go).
+// A field that no mapping reads is reported as not mapped (see markRest in field.go), so that
+// nothing is lost silently.
 package migrate
 
 import (
@@ -16,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
-	"github.com/lbstack/lbstack/internal/apiconv"
-	"github.com/lbstack/lbstack/internal/lb"
 )
 
 // Result is the outcome of an import.
@@ -26,12 +24,11 @@ type Result struct {
 	Stack v1beta1.LoadBalancerStack
 	// Report has an entry for each field of the input.
 	Report Report
-	// origins has the object of the input that each item of the stack is from, as a phrase. The key is the path of the item
-	// (itemPath).
+	// origins is importer.items.
 	origins map[string]string
 }
 
-// Empty reports whether the input has nothing that a stack could have.
+// Empty reports whether nothing of the input is in the stack.
 func (r *Result) Empty() bool {
 	return r.Report.Count(Mapped)+r.Report.Count(Changed)+len(r.origins) == 0
 }
@@ -42,7 +39,7 @@ func (r *Result) Empty() bool {
 func Import(objects []Object, namespace string) Result {
 	in := &importer{
 		names: newItemNames(), values: map[string]string{}, aliased: map[string]bool{}, items: map[string]string{},
-		owners: map[string]itemOwner{}, roots: map[string]field{}, poolLabels: map[v1beta1.ObjectName]map[string]string{},
+		owners: map[string]itemOwner{}, roots: map[string]field{}, poolLabels: map[v1beta1.ObjectName]map[string]string{}, oneFamily: map[string]bool{},
 	}
 	in.stack.APIVersion, in.stack.Kind = v1beta1.GroupVersion.String(), "LoadBalancerStack"
 	in.stack.ObjectMeta = metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}
@@ -51,8 +48,8 @@ func Import(objects []Object, namespace string) Result {
 	in.reserveNames(sources)
 	for _, o := range sources {
 		o.ignoreIdentity()
-		if first := o.conflictsWith; first != nil {
-			o.rootField().markRefused("another object of this kind and name is in the input, with other content: remove one of the two (" + first.where + " is the one that was used)")
+		if o.isConflict {
+			o.rootField().markRefused("the input has two objects of this kind and name with different content, and the other one was used: remove one of the two")
 			continue
 		}
 		in.owner = ownerOf(o)
@@ -71,28 +68,42 @@ type importer struct {
 	stack  v1beta1.LoadBalancerStack
 	report Report
 	names  itemNames
-	// values are the communities of those aliases whose name a stack cannot have, by name.
+	// values maps an alias of a community to the community. It has only the aliases whose name a stack cannot have.
 	values map[string]string
 	// aliased are the names of the community aliases that the stack has.
 	aliased map[string]bool
-	// items has the object of the input that each item of the stack is from, as a phrase. The key of items, owners and roots
-	// is the path of the item.
+	// items maps the path of each item of the stack (itemPath) to a phrase that names the object of the input from which the
+	// item was made.
 	items map[string]string
-	// owners has the configuration that each item of the stack is from. owner is the one of the object that is mapped now.
+	// owners maps the path of each item of the stack to the configuration to which its object belongs.
 	owners map[string]itemOwner
-	owner  itemOwner
-	// roots has the field of the input that is refused if an item is removed from the stack again.
+	// owner is the configuration of the object that is mapped now.
+	owner itemOwner
+	// roots maps the path of each item of the stack to the field from which it was made. refuseItem refuses this field.
 	roots map[string]field
-	// readPoolLabels are the labels of MetalLB's IPAddressPools in the input, including those that the stack leaves out.
+	// poolLabels are the labels of MetalLB's IPAddressPools in the input. They include labels that the pools of the stack do not
+	// have.
 	poolLabels map[v1beta1.ObjectName]map[string]string
 	survey     inputSurvey
+	// oneFamily has the paths of those peers from MetalLB whose disableMP restricts the session to one family.
+	oneFamily map[string]bool
 	// avoidsControlPlanes means that a DaemonSet of MetalLB's speaker does not tolerate the taint of control planes.
 	avoidsControlPlanes bool
 	// vip means that the stack announces pools of kube-vip on the local network.
 	vip bool
-	// peerConfigs are the objects CiliumBGPPeerConfig of the input; ciliumPeers are the peers that come from Cilium.
+	// peerConfigs are the objects CiliumBGPPeerConfig of the input.
 	peerConfigs []*sourceObject
+	// nodeOverrides are the objects CiliumBGPNodeConfigOverride of the input.
+	nodeOverrides []*sourceObject
+	// ciliumPeers are the peers of the stack that come from a CiliumBGPClusterConfig.
 	ciliumPeers []ciliumPeer
+	// hasNodePeers means that the stack has peers for single nodes, from a CiliumBGPNodeConfigOverride.
+	hasNodePeers bool
+	// hasPeeringPolicy means that the stack has peers from a CiliumBGPPeeringPolicy.
+	hasPeeringPolicy bool
+	// givesEnds means that a pool of Cilium gives the first and the last address of its CIDRs because it does not set
+	// allowFirstLastIPs.
+	givesEnds bool
 }
 
 // mapObject maps an object by its kind.
@@ -114,15 +125,32 @@ func (in *importer) mapObject(o *sourceObject) {
 	case "apps":
 		in.mapWorkload(o, root)
 	case "frrk8s.metallb.io":
-		if o.kind != "FRRConfiguration" || o.name == "metallb-"+root.at("spec").at("nodeSelector").at("matchLabels").at("kubernetes.io/hostname").text() {
-			root.markIgnored(ignoredState)
-			return
-		}
-		root.markUnmapped("lbstack speaks BGP itself and has no configuration of FRR: set what it holds in spec.bgpPeers and spec.bgpAdvertisements, and keep FRR for what else it does")
+		mapFRRK8s(o, root)
 	default:
 		root.markIgnored(ignoredOther)
 	}
 }
+
+// mapFRRK8s reports an object of FRR-K8s, the program that holds MetalLB's sessions in one of its modes.
+func mapFRRK8s(o *sourceObject, root field) {
+	switch o.kind {
+	case "FRRConfiguration":
+		if o.name == "metallb-"+root.at("spec").at("nodeSelector").at("matchLabels").at(hostnameLabel).text() { // MetalLB writes one for each node
+			root.markIgnored(ignoredState)
+			return
+		}
+		root.markUnmapped("lbstack speaks BGP itself and runs no FRR: set the sessions and routes of this object in spec.bgpPeers and spec.bgpAdvertisements, and run FRR on for its other purposes")
+	case "FRRNodeState", "BGPSessionState":
+		root.markIgnored(ignoredState)
+	case "FRRK8sConfiguration":
+		root.markIgnored(ignoredRuntime)
+	default:
+		root.markUnmapped(unknownKindReason)
+	}
+}
+
+// unknownKindReason is why an object of a load balancer is not mapped if the import does not know its kind.
+const unknownKindReason = "the import does not know this kind: look in the documentation of the other load balancer for what it configures"
 
 // Reasons for which fields are ignored.
 const (
@@ -141,9 +169,9 @@ func (in *importer) mapCore(o *sourceObject, root field) {
 	case o.kind == "ConfigMap" && data.at("excludel2.yaml").has():
 		in.mapExcludedInterfaces(data.at("excludel2.yaml"))
 	case o.kind == "ConfigMap" && o.name == "metallb-memberlist-config":
-		data.markUnmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if that is too soon or too late")
+		data.markUnmapped("lbstack finds failures in another way, within 0.4 s: set spec.layer2.failureDetection if this is too fast or too slow")
 	case o.kind == "ConfigMap" && o.name == "bgpextras":
-		data.markUnmapped("lbstack speaks BGP itself and has no configuration of FRR: look in spec.bgpPeers and spec.bgpAdvertisements for what these lines do")
+		data.markUnmapped("lbstack speaks BGP itself and runs no FRR: look in spec.bgpPeers and spec.bgpAdvertisements for fields that have the effect of these lines")
 	case o.kind == "ConfigMap" && isKubeVIP(o.name, data):
 		in.mapKubeVIP(data)
 	default:
@@ -161,6 +189,7 @@ func (in *importer) completeStack() {
 	slices.SortFunc(spec.BFDProfiles, func(a, b v1beta1.StackBFDProfile) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(spec.Communities, func(a, b v1beta1.StackCommunity) int { return cmp.Compare(a.Name, b.Name) })
 	in.narrowAdvertisements()
+	in.markUnusedOverrides()
 	in.noteDifferences()
 }
 
@@ -168,18 +197,17 @@ func (in *importer) completeStack() {
 func (in *importer) noteDifferences() {
 	spec, note := &in.stack.Spec, func(text string) { in.report.Notes = append(in.report.Notes, text) }
 	if len(spec.IPAddressPools) > 0 {
-		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (MetalLB asks for the same key alone).")
+		note("Services of different namespaces share an address only if its pool has sharingScope: Cluster (in MetalLB the same sharing key is enough).")
 		note("A Service keeps an address that its pool no longer gives, unless the pool has outsidePoolPolicy: Evict (MetalLB takes it away).")
 	}
 	in.survey.noteNamespaces(note)
 	if in.avoidsControlPlanes {
 		note("MetalLB's speakers do not tolerate the taint of control planes, and those of lbstack do: to announce nothing from there, set spec.speaker.nodeSelector, or nodeSelectors in the advertisements.")
 	}
-	if in.lacksFamily() {
-		note("A session carries routes of the family of its addresses only, unless the peer has dualStackAddressFamily: true (MetalLB 0.13 with FRR announced both families on each session).")
-	}
+	in.noteOneFamily(note)
+	in.noteCilium(note)
 	if in.vip {
-		note("kube-vip's ConfigMap does not say how addresses are announced: the stack announces them on the local network. If kube-vip speaks BGP, set spec.bgpPeers and spec.bgpAdvertisements, and remove spec.l2Advertisements.")
+		note("The stack announces the addresses of kube-vip on the local network, since kube-vip's ConfigMap has no field for how they are announced. If kube-vip speaks BGP, set spec.bgpPeers and spec.bgpAdvertisements, and remove spec.l2Advertisements.")
 	}
 	if len(spec.IPAddressPools) > 0 && len(spec.L2Advertisements)+len(spec.BGPAdvertisements) == 0 {
 		note("Nothing is announced: the input has pools, and no advertisement. Add one to spec.l2Advertisements or spec.bgpAdvertisements.")
@@ -198,7 +226,7 @@ func (in *importer) noteMissing(note func(string)) {
 	check := func(item, list string, names ...v1beta1.ObjectName) {
 		for _, name := range names {
 			if name != "" && in.items[itemPath(list, string(name))] == "" {
-				note(fmt.Sprintf("%s names %s, which is not in the stack: import it as well, or remove the name.", item, itemPath(list, string(name))))
+				note(fmt.Sprintf("%s names %s, which the stack does not have: import this item as well, or remove the name.", item, itemPath(list, string(name))))
 			}
 		}
 	}
@@ -214,18 +242,28 @@ func (in *importer) noteMissing(note func(string)) {
 	}
 }
 
-// lacksFamily reports whether the pools have addresses of both families and a peer from MetalLB gets routes of one family
-// only.
-func (in *importer) lacksFamily() bool {
-	families := map[lb.Family]bool{}
-	for _, p := range in.stack.Spec.IPAddressPools {
-		for _, text := range p.Addresses {
-			if r, err := apiconv.ParseRange(string(text)); err == nil {
-				families[lb.FamilyOf(r.First)] = true
-			}
+// noteOneFamily adds a note that names the peers from MetalLB to which the stack announces routes of one family although MetalLB has
+// pools of the other one: MetalLB up to 0.14 with FRR announced both on each session.
+func (in *importer) noteOneFamily(note func(string)) {
+	var pools familySet
+	for i := range in.stack.Spec.IPAddressPools {
+		p := &in.stack.Spec.IPAddressPools[i]
+		if in.owners[itemPath(listPools, string(p.Name))].product() == ownerMetalLB {
+			families := poolFamilies(p)
+			pools.ipv4, pools.ipv6 = pools.ipv4 || families.ipv4, pools.ipv6 || families.ipv6
 		}
 	}
-	return len(families) == 2 && slices.ContainsFunc(in.stack.Spec.BGPPeers, func(p v1beta1.StackBGPPeer) bool {
-		return !p.DualStackAddressFamily && in.owners[itemPath(listBGPPeers, string(p.Name))].product() == ownerMetalLB
-	})
+	var names []v1beta1.ObjectName
+	for _, p := range in.stack.Spec.BGPPeers {
+		item, carried := itemPath(listBGPPeers, string(p.Name)), addressFamilies(p.PeerAddress)
+		if p.DualStackAddressFamily || p.PeerAddress == "" || in.oneFamily[item] || in.owners[item].product() != ownerMetalLB {
+			continue
+		}
+		if pools.ipv4 && !carried.ipv4 || pools.ipv6 && !carried.ipv6 {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) > 0 {
+		note(fmt.Sprintf("A session carries only routes of the family of peerAddress, unless the peer has dualStackAddressFamily: true. This is as in MetalLB since 0.15; up to 0.14, MetalLB with FRR announced both families on each session. If MetalLB did, set dualStackAddressFamily in these peers: %s.", joinNames(names)))
+	}
 }

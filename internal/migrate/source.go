@@ -101,15 +101,14 @@ type sourceObject struct {
 	// where is kind, namespace and name of the object, as a phrase.
 	where   string
 	content map[string]any
-	// conflictsWith is an object of the same kind, namespace and name with other content, which is mapped in place of this
-	// one; nil if there is none.
-	conflictsWith *sourceObject
+	// isConflict means that another object of this kind, namespace and name, with other content, is mapped in place of this one.
+	isConflict bool
 	// entries are the outcomes of the leaves, by path.
 	entries map[string]*Entry
 }
 
-// sortSources sorts objects into the order in which they are mapped: an object comes before those that refer to it. It leaves out
-// repetitions with the same content, and sets conflictsWith for those with other content.
+// sortSources sorts objects into the order in which they are mapped: an object comes before the objects that refer to it. Of
+// objects with one kind, namespace and name it leaves out copies with the same content, and sets isConflict on those that differ from the first one.
 func sortSources(objects []Object) []*sourceObject {
 	sources := make([]*sourceObject, 0, len(objects))
 	for _, o := range objects {
@@ -122,11 +121,10 @@ func sortSources(objects []Object) []*sourceObject {
 	kept := sources[:0]
 	for _, o := range sources {
 		if n := len(kept); n > 0 && o.isSame(kept[n-1]) {
-			last := kept[n-1]
-			if reflect.DeepEqual(last.content, o.content) {
+			if reflect.DeepEqual(kept[n-1].content, o.content) {
 				continue
 			}
-			o.conflictsWith = cmp.Or(last.conflictsWith, last)
+			o.isConflict = true
 		}
 		kept = append(kept, o)
 	}
@@ -151,7 +149,7 @@ func newSource(o Object) *sourceObject {
 	return s
 }
 
-// withParsedConfig returns a ConfigMap with the YAML text in config and excludel2.yaml parsed, so that each field of it is
+// withParsedConfig returns a ConfigMap in which the texts config and excludel2.yaml are parsed, so that each field of them is
 // mapped or reported. Text that is no valid YAML stays text.
 func withParsedConfig(configMap map[string]any) map[string]any {
 	data, ok := configMap["data"].(map[string]any)
@@ -174,7 +172,7 @@ func withParsedConfig(configMap map[string]any) map[string]any {
 // mappingOrder returns the position of the kind in the order of mapping.
 func (s *sourceObject) mappingOrder() int {
 	order := [][]string{
-		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig"}, {"BGPPeer", "CiliumBGPClusterConfig"},
+		{"ConfigMap"}, {"Community"}, {"BFDProfile"}, {"AddressPool", "IPAddressPool", "CiliumLoadBalancerIPPool"}, {"CiliumBGPPeerConfig", "CiliumBGPNodeConfigOverride"}, {"BGPPeer", "CiliumBGPClusterConfig"},
 	}
 	for i, kinds := range order {
 		if slices.Contains(kinds, s.kind) {

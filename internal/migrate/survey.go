@@ -19,6 +19,8 @@ type inputSurvey struct {
 	current bool
 	// excluded are the patterns of metallb-excludel2 other than defaultExclusions: a stack has no field for them.
 	excluded []*regexp.Regexp
+	// hasCiliumCluster means that the input has a CiliumBGPClusterConfig.
+	hasCiliumCluster bool
 }
 
 // MetalLBNamespaces returns the namespaces of workloads of MetalLB's controller or speaker, sorted.
@@ -47,6 +49,9 @@ func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 		_, component := metalLBContainer(o)
 		if component != "" {
 			running[o.namespace] = true
+		}
+		if o.group == "cilium.io" && o.kind == "CiliumBGPClusterConfig" {
+			s.hasCiliumCluster = true
 		}
 		if o.group == "metallb.io" && metalLBLists[o.kind] != "" {
 			s.current = true

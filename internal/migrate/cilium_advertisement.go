@@ -1,0 +1,191 @@
+package migrate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+)
+
+// mapCiliumAdvertisements maps the items of a CiliumBGPAdvertisement for the peers whose families select it.
+func (in *importer) mapCiliumAdvertisements(o *sourceObject, root field) {
+	own, set := labels.Set{}, root.at("metadata").at("labels")
+	for _, key := range set.keys() {
+		own[key] = set.at(key).text()
+	}
+	peers := map[familySet][]v1beta1.ObjectName{} // by the families to which the advertisement is restricted; the empty set: to none
+	for i := range in.ciliumPeers {
+		p := &in.ciliumPeers[i]
+		switch announced := p.announcedFamilies(own); announced {
+		case familySet{}:
+		case p.carried:
+			peers[familySet{}] = append(peers[familySet{}], p.name)
+		default:
+			peers[announced] = append(peers[announced], p.name)
+		}
+	}
+	for i, f := range root.at("spec").at("advertisements").items() {
+		if len(peers) == 0 {
+			f.markRefused("no peer of the input receives it: import the CiliumBGPClusterConfig, and the CiliumBGPPeerConfig with a family that selects it")
+			continue
+		}
+		for _, only := range []familySet{{}, {ipv4: true}, {ipv6: true}} {
+			if len(peers[only]) == 0 {
+				continue
+			}
+			if problem := in.addCiliumAdvertisement(f, fmt.Sprintf("%s-%d", o.name, i+1), peers[only], only, readCiliumAdvertisement); problem != "" {
+				f.markRefused(problem)
+			}
+		}
+	}
+}
+
+// addCiliumAdvertisement adds an advertisement to these peers. If only is not empty, the advertisement names the pools of these
+// families. read reads the other fields from a field of the input, and returns why the stack cannot have the advertisement, or
+// nothing. problem is a sentence about an advertisement that has been left out for such a reason.
+func (in *importer) addCiliumAdvertisement(from field, original string, peers []v1beta1.ObjectName, only familySet, read func(field, *v1beta1.BGPAdvertisementSpec) string) (problem string) {
+	if only != (familySet{}) {
+		original += "-" + only.String()
+	}
+	name := in.names.nameOf(listBGPAdvertisements, original)
+	from = from.setItem(itemPath(listBGPAdvertisements, name))
+	a := v1beta1.StackBGPAdvertisement{Name: v1beta1.ObjectName(name)}
+	a.Peers = peers
+	problem = read(from, &a.BGPAdvertisementSpec)
+	if problem == "" && only != (familySet{}) {
+		a.IPAddressPools, problem = in.ciliumPoolsOf(only)
+	}
+	if problem != "" {
+		return fmt.Sprintf("the advertisement to %s is left out: %s", joinNames(peers), problem)
+	}
+	if in.addBGPAdvertisement(from, a) && only != (familySet{}) {
+		in.report.Notes = append(in.report.Notes, fmt.Sprintf("%s names the pools with %s addresses, since Cilium announces no others to these peers for it: add the names of later pools there.", from.item, only))
+	}
+	return ""
+}
+
+// joinNames returns names as a phrase.
+func joinNames(names []v1beta1.ObjectName) string {
+	texts := make([]string, 0, len(names))
+	for _, name := range names {
+		texts = append(texts, string(name))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// readCiliumAdvertisement reads an item of a CiliumBGPAdvertisement. problem is why the stack cannot have it; empty if it can.
+func readCiliumAdvertisement(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
+	service, selector := f.at("service"), f.at("selector")
+	hasAddresses := readServiceAddresses(service.at("addresses"))
+	switch {
+	case f.at("advertisementType").text() != "Service" || !hasAddresses:
+		return "it is not for addresses of load balancers, and lbstack announces nothing else"
+	case !selector.has():
+		return "it has no selector, and so selects no Service in Cilium either"
+	}
+	f.at("advertisementType").markMapped("name")
+	if problem := readAdvertisedServices(selector, a); problem != "" {
+		return problem
+	}
+	if problem := readCiliumAttributes(f.at("attributes"), a); problem != "" {
+		return problem
+	}
+	for key, to := range map[string]*int32{"aggregationLengthIPv4": &a.AggregationLength, "aggregationLengthIPv6": &a.AggregationLengthV6} {
+		most := map[string]int64{"aggregationLengthIPv4": 32, "aggregationLengthIPv6": 128}[key]
+		if n, ok := service.at(key).number(1, most); ok {
+			if service.at(key).markMapped("aggregationLength"); n != most {
+				*to = int32(n)
+			}
+		}
+	}
+	return ""
+}
+
+// readServiceAddresses reports whether a list of kinds of addresses has those of load balancers. It reports the others as not mapped.
+func readServiceAddresses(list field) (found bool) {
+	for _, kind := range list.items() {
+		if kind.text() == "LoadBalancerIP" {
+			found = true
+			kind.markMapped("name")
+			continue
+		}
+		kind.markUnmapped("lbstack announces addresses of load balancers only, and no " + kind.text())
+	}
+	return found
+}
+
+// readAdvertisedServices reads the selector of the Services whose addresses are announced.
+func readAdvertisedServices(selector field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
+	if selector.isEmpty() {
+		selector.markMapped("name")
+		return ""
+	}
+	services, namespaces, problem := ciliumSelector(selector, "serviceSelectors")
+	if problem != "" {
+		return problem
+	}
+	if services != nil {
+		a.ServiceSelectors = []metav1.LabelSelector{*services}
+	}
+	if namespaces != nil {
+		a.NamespaceSelectors = []metav1.LabelSelector{*namespaces}
+	}
+	return ""
+}
+
+// readCiliumAttributes reads the attributes of routes. A community that a stack cannot have is a problem, as in readCommunities.
+func readCiliumAttributes(f field, a *v1beta1.BGPAdvertisementSpec) (problem string) {
+	if n, ok := f.at("localPreference").number(0, math.MaxUint32); ok {
+		a.LocalPref = &n
+		f.at("localPreference").markMapped("localPref")
+	}
+	for _, key := range []string{"standard", "wellKnown", "large"} {
+		for _, c := range f.at("communities").at(key).items() {
+			reference, err := ciliumCommunity(key, c.text())
+			switch {
+			case err != nil:
+				return fmt.Sprintf("%s: %v", c.path, err)
+			case slices.Contains(a.Communities, reference):
+			case len(a.Communities) == maxAdCommunities:
+				return fmt.Sprintf("it has more than %d communities, and without one of them routers could propagate the routes further: make it two advertisements", maxAdCommunities)
+			default:
+				a.Communities = append(a.Communities, reference)
+			}
+			c.markMapped("communities")
+		}
+	}
+	slices.Sort(a.Communities)
+	return ""
+}
+
+// ciliumCommunities has the values of those well-known communities of Cilium whose names lbstack does not know.
+var ciliumCommunities = map[string]string{
+	"internet": "0:0", "planned-shut": "65535:0", "route-filter-translated-v4": "65535:2", "route-filter-v4": "65535:3",
+	"route-filter-translated-v6": "65535:4", "route-filter-v6": "65535:5",
+}
+
+// ciliumCommunity returns a community in one of Cilium's lists of communities (key) as a stack has it. Cilium writes standard ones
+// also as one number of 32 bits.
+func ciliumCommunity(key, text string) (v1beta1.CommunityReference, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	switch isNumber := err == nil; {
+	case key == "large":
+		text = "large:" + text
+	case key == "wellKnown" && ciliumCommunities[text] != "":
+		text = ciliumCommunities[text]
+	case isNumber:
+		text = fmt.Sprintf("%d:%d", n>>16, n&math.MaxUint16)
+	}
+	c, err := apiconv.ParseCommunity(text)
+	if err != nil || strings.Contains(text, ":") {
+		return v1beta1.CommunityReference(c.String()), err
+	}
+	return v1beta1.CommunityReference(text), nil
+}

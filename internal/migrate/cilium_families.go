@@ -1,0 +1,130 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/lb"
+)
+
+// familySet is a set of address families.
+//
+// Cilium selects advertisements for each family of a session; an advertisement of a stack is for all families that the session
+// carries. If Cilium announces fewer of them for an advertisement, the advertisement names pools of these families only.
+type familySet struct{ ipv4, ipv6 bool }
+
+var bothFamilies = familySet{ipv4: true, ipv6: true}
+
+func (s *familySet) add(f lb.Family) {
+	s.ipv4, s.ipv6 = s.ipv4 || f == lb.IPv4, s.ipv6 || f == lb.IPv6
+}
+
+func (s familySet) has(f lb.Family) bool { return f == lb.IPv4 && s.ipv4 || f == lb.IPv6 && s.ipv6 }
+
+// String returns the families as a phrase.
+func (s familySet) String() string {
+	var names []string
+	for _, f := range []lb.Family{lb.IPv4, lb.IPv6} {
+		if s.has(f) {
+			names = append(names, f.String())
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// poolFamilies returns the families of the addresses of a pool.
+func poolFamilies(p *v1beta1.StackIPAddressPool) (families familySet) {
+	for _, text := range p.Addresses {
+		if r, err := apiconv.ParseRange(string(text)); err == nil {
+			families.add(lb.FamilyOf(r.First))
+		}
+	}
+	return families
+}
+
+// addressFamilies returns the family of a router's address. It is empty if the text is no address.
+func addressFamilies(address string) (families familySet) {
+	if a, err := apiconv.ParseAddress(address); err == nil {
+		families.add(lb.FamilyOf(a))
+	}
+	return families
+}
+
+// setCarriedFamilies has the session of a peer carry the routes of these families, and returns the families that it carries: the one of
+// the router's address is always among them.
+func setCarriedFamilies(p *v1beta1.BGPPeerSpec, announced familySet) (carried familySet) {
+	carried = addressFamilies(p.PeerAddress)
+	if announced.ipv4 && !carried.ipv4 || announced.ipv6 && !carried.ipv6 {
+		p.DualStackAddressFamily = true
+		return bothFamilies
+	}
+	return carried
+}
+
+// ciliumFamily returns the family in an item of Cilium's lists of families. It is 0, and the item is reported as not mapped, if
+// lbstack does not announce such routes.
+func ciliumFamily(f field) lb.Family {
+	family := map[string]lb.Family{"ipv4": lb.IPv4, "ipv6": lb.IPv6}[f.at("afi").text()]
+	if family == 0 || f.at("safi").text() != "unicast" {
+		f.markUnmapped("lbstack announces unicast routes of IPv4 and IPv6 only")
+		return 0
+	}
+	return family
+}
+
+// readFamilySelectors returns the selectors of the CiliumBGPAdvertisements for each family of a session.
+func readFamilySelectors(list field) map[lb.Family]labels.Selector {
+	selectors := map[lb.Family]labels.Selector{}
+	for _, f := range slices.Backward(list.items()) {
+		family, advertisements := ciliumFamily(f), f.at("advertisements").setItem("spec."+listBGPAdvertisements+"[]")
+		switch {
+		case family == 0:
+			continue
+		case !advertisements.has():
+			f.markIgnored("Cilium announces no routes of this family, since it selects no advertisements")
+			continue
+		case selectors[family] != nil:
+			f.markIgnored("a later item has the same family, and Cilium follows that one")
+			continue
+		}
+		s := objectSelectorKeys.readSelector(advertisements, "peers")
+		selector, err := metav1.LabelSelectorAsSelector(&s)
+		if err != nil {
+			f.markUnmapped("its selector is invalid, and nothing is announced: correct it and import again: " + err.Error())
+			continue
+		}
+		for _, key := range []string{"afi", "safi"} {
+			f.at(key).markMapped("dualStackAddressFamily")
+		}
+		selectors[family] = selector
+	}
+	return selectors
+}
+
+// ciliumPoolsOf returns the names of the pools from Cilium that have addresses of these families, sorted. problem is why an
+// advertisement cannot be restricted to these families; it is empty if that is possible.
+func (in *importer) ciliumPoolsOf(only familySet) (names []v1beta1.ObjectName, problem string) {
+	for i := range in.stack.Spec.IPAddressPools {
+		p := &in.stack.Spec.IPAddressPools[i]
+		if in.owners[itemPath(listPools, string(p.Name))] != ownerCilium {
+			continue
+		}
+		switch poolFamilies(p) {
+		case only:
+			names = append(names, p.Name)
+		case bothFamilies:
+			return nil, fmt.Sprintf("Cilium announces %s routes only there, and the pool %s has addresses of both families: make it two pools and import again", only, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Sprintf("Cilium announces %s routes only there, and the input has no CiliumLoadBalancerIPPool with %s addresses", only, only)
+	}
+	slices.Sort(names)
+	return names, ""
+}

@@ -1,0 +1,115 @@
+package migrate
+
+import (
+	"math"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+)
+
+// nodeOverride is what a CiliumBGPNodeConfigOverride changes for one peer of one node.
+type nodeOverride struct {
+	// node is the name of the override, which is that of the node.
+	node string
+	// instance has the changes for all peers of an instance, and peer those for this peer; peer has no value if there are none.
+	instance, peer field
+}
+
+// overridesFor returns the overrides for a peer of an instance, in the order of the nodes' names.
+func (in *importer) overridesFor(instance, peer string) (overrides []nodeOverride) {
+	for _, o := range in.nodeOverrides {
+		for _, f := range o.rootField().at("spec").at("bgpInstances").items() {
+			if f.at("name").text() != instance {
+				continue
+			}
+			f.at("name").markIgnored(ignoredName)
+			override := nodeOverride{node: o.name, instance: f}
+			for _, p := range f.at("peers").items() {
+				if p.at("name").text() == peer {
+					p.at("name").markIgnored(ignoredName)
+					override.peer = p
+				}
+			}
+			if f.at("routerID").has() || f.at("localASN").has() || override.peer.at("localAddress").has() {
+				overrides = append(overrides, override)
+			}
+		}
+	}
+	return overrides
+}
+
+// apply changes a peer, and restricts it to the node. item is the path of the peer in the stack.
+func (o *nodeOverride) apply(p *v1beta1.BGPPeerSpec, item string) {
+	if id := o.instance.at("routerID").setItem(item); id.has() {
+		p.RouterID = canonicalAddress(id.text())
+		id.markMapped("routerID")
+	}
+	if asn := o.instance.at("localASN").setItem(item); asn.has() {
+		if n, ok := asn.number(1, math.MaxUint32); ok {
+			p.MyASN = n
+			asn.markMapped("myASN")
+		}
+	}
+	if address := o.peer.at("localAddress").setItem(item); address.has() {
+		p.SourceAddress = canonicalAddress(address.text())
+		address.markMapped("sourceAddress")
+	}
+	p.NodeSelectors = withHostname(p.NodeSelectors, metav1.LabelSelectorOpIn, o.node)
+}
+
+// withoutNodes returns selectors for the same nodes without those that have an override.
+func withoutNodes(selectors []metav1.LabelSelector, overrides []nodeOverride) []metav1.LabelSelector {
+	if len(overrides) == 0 {
+		return selectors
+	}
+	nodes := make([]string, 0, len(overrides))
+	for _, o := range overrides {
+		nodes = append(nodes, o.node)
+	}
+	return withHostname(selectors, metav1.LabelSelectorOpNotIn, nodes...)
+}
+
+// hostnameLabel is the label of nodes whose value is, in most clusters, the name of the node.
+const hostnameLabel = "kubernetes.io/hostname"
+
+// withHostname adds a requirement on the hostname to the selectors of a peer from Cilium, which has one selector at most.
+func withHostname(selectors []metav1.LabelSelector, operator metav1.LabelSelectorOperator, nodes ...string) []metav1.LabelSelector {
+	if len(selectors) == 0 {
+		selectors = []metav1.LabelSelector{{}}
+	}
+	selectors[0].MatchExpressions = append(selectors[0].MatchExpressions, metav1.LabelSelectorRequirement{Key: hostnameLabel, Operator: operator, Values: nodes})
+	return selectors
+}
+
+// markUnusedOverrides reports the fields of overrides that are for no peer of the input, and those that have no equal.
+func (in *importer) markUnusedOverrides() {
+	const unused = "no CiliumBGPClusterConfig of the input has such an instance and peer: import it as well"
+	for _, o := range in.nodeOverrides {
+		for _, f := range o.rootField().at("spec").at("bgpInstances").items() {
+			for _, key := range []string{"name", "routerID", "localASN"} {
+				f.at(key).markUnread(unused)
+			}
+			f.at("localPort").markUnmapped(noLocalPortReason)
+			for _, p := range f.at("peers").items() {
+				for _, key := range []string{"name", "localAddress"} {
+					p.at(key).markUnread(unused)
+				}
+				p.at("localPort").markIgnored("has no effect in Cilium either")
+			}
+		}
+	}
+}
+
+// noteCilium adds notes on what the configuration of Cilium does not say or a stack decides in another way.
+func (in *importer) noteCilium(note func(string)) {
+	if in.hasNodePeers {
+		note("Peers from a CiliumBGPNodeConfigOverride select the node by its label " + hostnameLabel + ", and the peers for the other nodes exclude it by this label: correct both where the label is not the name of the node.")
+	}
+	if in.hasPeeringPolicy {
+		note("The annotations cilium.io/bgp-virtual-router of nodes are not read: where they set a router ID, add a peer with routerID and nodeSelectors for this node.")
+	}
+	if in.givesEnds {
+		note("Pools from Cilium that do not set allowFirstLastIPs give the first and the last address of each CIDR, as in Cilium since 1.16: if an earlier version runs, add these addresses to excludeAddresses.")
+	}
+}

@@ -35,8 +35,10 @@ func (in *importer) mapMetalLB(o *sourceObject, root field) {
 		in.mapCommunity(root, o.name)
 	case "MetalLB":
 		in.mapOperatorObject(spec)
-	default:
+	case "ServiceL2Status", "ServiceBGPStatus", "ConfigurationState":
 		root.markIgnored(ignoredState)
+	default:
+		root.markUnmapped(unknownKindReason)
 	}
 }
 
@@ -145,8 +147,8 @@ func (in *importer) readAllocation(f field) (*v1beta1.ServiceAllocation, error) 
 	return a, err
 }
 
-// reportRename reports the new name of an item if the stack cannot have its original name. name is the field of the input with
-// the original name.
+// reportRename reports the name that an item gets if the stack cannot have its original name. name is the field with the original
+// name.
 func (in *importer) reportRename(name field, list, original string) {
 	given := in.names.nameOf(list, original)
 	if given == original || !name.has() {
@@ -154,7 +156,7 @@ func (in *importer) reportRename(name field, list, original string) {
 	}
 	note := fmt.Sprintf("the name becomes %s: names are DNS labels", given)
 	if list == listPools {
-		note += "; change Services whose annotation address-pool has the old one"
+		note += "; change the annotation address-pool of Services that has the old name"
 	}
 	delete(name.o.entries, name.path)
 	name.setItem(itemPath(list, given)).markChanged("name", note)
@@ -177,8 +179,8 @@ func (in *importer) readAdSelectors(spec field) (s adSelectors, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// readReferences reads names of items of a list of the stack (to). More names than a stack can have are an error: with a part
-// of them the advertisement would apply to less than before.
+// readReferences reads names of items in a list of the stack (to). More names than a stack can have are an error: without some of
+// them the advertisement would apply to fewer pools or peers than in MetalLB.
 func (in *importer) readReferences(list field, to string) (names []v1beta1.ObjectName, err error) {
 	if n := len(list.items()); n > maxReferences {
 		return nil, fmt.Errorf("%s has %d items, and can have %d", list.path, n, maxReferences)
@@ -209,11 +211,11 @@ func (in *importer) mapL2Advertisement(o *sourceObject, root field) {
 	in.addL2(root, a)
 }
 
-// readInterfaces returns the interfaces of an advertisement without those that metallb-excludel2 excludes. It is an error if this
-// excludes all of them, or if the advertisement is for all interfaces while metallb-excludel2 has patterns of its own.
+// readInterfaces returns the interfaces of an advertisement without those that metallb-excludel2 excludes. It is an error if none
+// is left. It is also an error if the advertisement is for all interfaces and metallb-excludel2 has custom patterns.
 func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) {
 	items := list.items()
-	if len(items) == 0 && len(in.survey.excluded) > 0 {
+	if len(items) == 0 && in.survey.hasCustomExclusions {
 		return nil, errors.New(exclusionConflict)
 	}
 	for _, f := range items {
@@ -237,8 +239,8 @@ func (in *importer) readInterfaces(list field) ([]v1beta1.InterfaceName, error) 
 	return names, nil
 }
 
-// exclusionConflict is why an advertisement for all interfaces is left out if metallb-excludel2 has patterns of its own.
-const exclusionConflict = "it is for all interfaces but those that metallb-excludel2 excludes, and a stack excludes none by pattern: name in its field interfaces those on which addresses are announced, and import again"
+// exclusionConflict is why an advertisement for all interfaces is left out if metallb-excludel2 has custom patterns.
+const exclusionConflict = "it is for all interfaces that metallb-excludel2 does not exclude, and a stack excludes no interface by pattern: name the interfaces in its field interfaces, and import again"
 
 // isInterface reports whether Linux can have an interface of that name (v1beta1.InterfaceName).
 func isInterface(name string) bool {

@@ -60,8 +60,8 @@ func (in *importer) readAttributes(f field, k attributeKeys, a *v1beta1.BGPAdver
 	return in.readCommunities(f.at("communities"), a)
 }
 
-// readCommunities reads the communities of routes. A community that a stack cannot have is an error: without it the routes
-// could be propagated further than before, such as without no-export.
+// readCommunities reads the communities of routes. A community that a stack cannot have is an error: without a community such as
+// no-export, routers would propagate the routes further than before.
 func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec) (err error) {
 	different := map[string]bool{}
 	for _, item := range list.items() {
@@ -80,8 +80,8 @@ func (in *importer) readCommunities(list field, a *v1beta1.BGPAdvertisementSpec)
 	return nil
 }
 
-// communityReference returns a community as lbstack prints it, or the name of an alias. For an alias whose name a stack cannot
-// have it returns the value of the alias.
+// communityReference returns a community as lbstack prints it, or the name of an alias. If a stack cannot have this name, it
+// returns the value of the alias.
 func (in *importer) communityReference(text string) (string, error) {
 	if value, ok := in.values[text]; ok {
 		return value, nil
@@ -130,8 +130,8 @@ func (in *importer) mapProfile(from, spec field, k profileKeys, original string)
 	p.PassiveMode = spec.at(k.passive).flag()
 	spec.at(k.passive).markMapped("passiveMode")
 	if spec.at(k.echoMode).flag() {
-		spec.at(k.echoMode).markUnmapped("lbstack has no echo packets: transmitIntervalMilliseconds and receiveIntervalMilliseconds alone decide how soon a lost path is noticed")
-		spec.at(k.echo).markUnmapped("lbstack has no echo packets")
+		spec.at(k.echoMode).markUnmapped("lbstack sends no echo packets: how soon a lost path is noticed depends on transmitIntervalMilliseconds and receiveIntervalMilliseconds")
+		spec.at(k.echo).markUnmapped("lbstack sends no echo packets")
 	}
 	spec.at(k.echoMode).markIgnored("is off")
 	spec.at(k.echo).markIgnored("has no effect without echo mode")
@@ -142,7 +142,7 @@ func (in *importer) mapProfile(from, spec field, k profileKeys, original string)
 type peerKeys struct {
 	myASN, peerASN, address, source, port, hold, keepalive, routerID, nodeSelectors, bfdProfile, multihop string
 	selectors                                                                                             selectorKeys
-	// zeroIsUnset means that a timer of 0 counts as not set, as at least in MetalLB 0.13.
+	// zeroIsUnset means that a timer of 0 counts as not set, as in MetalLB 0.13.
 	zeroIsUnset bool
 }
 
@@ -203,7 +203,7 @@ func canonicalAddress(text string) string {
 
 // readObjectPeer reads the fields that only BGPPeer objects have, not the peers of the ConfigMap.
 func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
-	const dropped = "MetalLB's default mode (frr-k8s) has ignored this field; lbstack follows it: remove it if the sessions worked without it"
+	const dropped = "MetalLB's default mode (frr-k8s) ignores this field, and lbstack uses it: remove the field from the stack if the sessions worked without it"
 	if n, ok := spec.at("localASN").number(0, math.MaxUint32); ok && n != 0 {
 		p.LocalASN = n
 		spec.at("localASN").markChanged("localASN", dropped)
@@ -228,7 +228,7 @@ func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	}
 	p.DualStackAddressFamily = spec.at("dualStackAddressFamily").flag()
 	spec.at("dualStackAddressFamily").markMapped("dualStackAddressFamily")
-	spec.at("disableMP").markIgnored("has no effect in MetalLB either: dualStackAddressFamily decides")
+	in.readDisableMP(spec.at("disableMP"), p)
 	if n, ok := spec.at("connectTime").seconds("connectRetrySeconds", 1, math.MaxUint16); ok {
 		p.ConnectRetrySeconds = int32(n)
 	}
@@ -240,13 +240,27 @@ func (in *importer) readObjectPeer(spec field, p *v1beta1.BGPPeerSpec) error {
 	return nil
 }
 
-// readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other one, by the factor 3.
-// lbstack derives only a keepalive time that is not set, so timers derives the hold time.
+// readDisableMP reads whether a session carries routes of the family of its address only. This is the field of MetalLB 0.14; since
+// 0.15 dualStackAddressFamily decides, as in a stack.
+func (in *importer) readDisableMP(f field, p *v1beta1.BGPPeerSpec) {
+	switch {
+	case !f.flag():
+		f.markIgnored("is off")
+	case p.DualStackAddressFamily:
+		f.markIgnored("has no effect in versions of MetalLB that have dualStackAddressFamily")
+	default:
+		in.oneFamily[f.item] = true
+		f.markMapped("dualStackAddressFamily")
+	}
+}
+
+// readTimers reads the hold time and the keepalive time. If only one is set, MetalLB derives the other: the hold time is three
+// times the keepalive time. lbstack derives the keepalive time only, so readTimers derives the hold time.
 func (in *importer) readTimers(spec field, k peerKeys, p *v1beta1.BGPPeerSpec) {
 	hold, hasHold := spec.at(k.hold).seconds("holdTimeSeconds", 0, math.MaxUint16)
 	keepalive, hasKeepalive := spec.at(k.keepalive).seconds("keepaliveTimeSeconds", 0, math.MaxUint16)
 	if k.zeroIsUnset && hasHold && hold == 0 {
-		spec.at(k.hold).markChanged("holdTimeSeconds", "MetalLB 0.13 means 90 s by 0s, and later versions a session that never times out: the stack sets none, which is 30 s; set holdTimeSeconds: 0 if it is never to time out")
+		spec.at(k.hold).markChanged("holdTimeSeconds", "in MetalLB 0.13 0s means 90 s; in later versions the session never times out. The stack sets no hold time, which means 30 s: set holdTimeSeconds: 0 if the session is never to time out")
 	}
 	if k.zeroIsUnset {
 		hasHold, hasKeepalive = hasHold && hold != 0, hasKeepalive && keepalive != 0
@@ -270,7 +284,7 @@ const maxObjectName = 253
 func (in *importer) readPassword(spec field, name string, p *v1beta1.BGPPeerSpec) {
 	const namespace = "the namespace of lbstack (lbstack-system)"
 	if secret := spec.at("passwordSecret"); len(secret.at("name").text()) > maxObjectName {
-		secret.markUnmapped("this is no name of a Secret")
+		secret.markUnmapped("no Secret can have this name")
 	} else if secret.at("name").text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: secret.at("name").text()}
 		secret.at("name").markChanged("passwordSecret.name", "the Secret must be in "+namespace+": copy it there")
@@ -278,6 +292,6 @@ func (in *importer) readPassword(spec field, name string, p *v1beta1.BGPPeerSpec
 	}
 	if password := spec.at("password"); password.text() != "" {
 		p.PasswordSecret = &v1beta1.PasswordSecret{Name: name + "-password"}
-		password.markChanged("passwordSecret.name", fmt.Sprintf("a stack has no passwords: put this one into the entry password of a Secret %s-password of type kubernetes.io/basic-auth in %s", name, namespace))
+		password.markChanged("passwordSecret.name", fmt.Sprintf("a stack has no passwords: create the Secret %s-password of type kubernetes.io/basic-auth in %s, with this password as its entry password", name, namespace))
 	}
 }

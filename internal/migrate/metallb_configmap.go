@@ -16,10 +16,10 @@ func (in *importer) mapConfigMap(data field) {
 		data.markIgnored(ignoredOther)
 		return
 	case in.survey.current:
-		config.markRefused("the input has objects of MetalLB 0.13 or later as well, and these versions do not read this ConfigMap: remove it from the input, or the objects if MetalLB is older")
+		config.markRefused("the input also has objects of MetalLB 0.13 or later, and these versions do not read this ConfigMap: remove the ConfigMap from the input, or remove the objects if MetalLB is older")
 		return
 	case isText:
-		config.markUnmapped("it is no YAML that can be read, or has a key twice: correct it and import again")
+		config.markUnmapped("this text is no valid YAML, or a map in it has a key twice: correct it and import again")
 		return
 	}
 	in.mapAliases(config.at("bgp-communities"))
@@ -38,7 +38,7 @@ func (in *importer) mapConfigMap(data field) {
 		in.reportRename(f.at("name"), listPools, name)
 		in.mapOldPool(f, f, configMapPoolKeys, name)
 	}
-	config.at("peer-autodiscovery").markUnmapped("lbstack reads no peers from labels and annotations of nodes: list them in spec.bgpPeers, with nodeSelectors for the nodes that have each")
+	config.at("peer-autodiscovery").markUnmapped("lbstack reads no peers from labels and annotations of nodes: list the peers in spec.bgpPeers, each with nodeSelectors for its nodes")
 }
 
 // configKeys are the top-level keys of MetalLB's configuration before 0.13.
@@ -57,7 +57,7 @@ func isMetalLBConfig(o *sourceObject) bool {
 	return slices.ContainsFunc(config.keys(), func(key string) bool { return slices.Contains(configKeys, key) })
 }
 
-// itemName returns the name of an item. An item without a name gets one from its position in the list.
+// itemName returns the name of an item, or a name from its position in the list if it has none.
 func itemName(f field, what string, i int) string {
 	if name := f.at("name").text(); name != "" {
 		return name
@@ -94,7 +94,7 @@ func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 	}
 	switch protocol := spec.at("protocol"); protocol.text() {
 	case "layer2", "arp":
-		if len(in.survey.excluded) > 0 {
+		if in.survey.hasCustomExclusions {
 			protocol.markUnmapped("the addresses are not announced: the advertisement is left out: " + exclusionConflict)
 			return
 		}
@@ -106,12 +106,12 @@ func (in *importer) mapOldPool(from, spec field, k poolKeys, original string) {
 	case "bgp":
 		in.mapOldAdvertisements(spec, k, original, p.Name)
 	default:
-		protocol.markUnmapped("it is neither layer2 nor bgp: the pool is not announced before an item of spec.l2Advertisements or spec.bgpAdvertisements does")
+		protocol.markUnmapped("this is neither layer2 nor bgp, so that nothing announces the pool: add an item to spec.l2Advertisements or spec.bgpAdvertisements")
 	}
 }
 
-// mapOldAdvertisements maps the BGP advertisements in a pool. If it has none, MetalLB announces each address as a route of its
-// own.
+// mapOldAdvertisements maps the BGP advertisements in a pool. If the pool has none, MetalLB announces each address as its own
+// route.
 func (in *importer) mapOldAdvertisements(spec field, k poolKeys, original string, pool v1beta1.ObjectName) {
 	list, protocol := spec.at(k.advertisements).items(), spec.at("protocol")
 	add := func(from field, name string, read func(field, *v1beta1.BGPAdvertisementSpec) error) {

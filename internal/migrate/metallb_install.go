@@ -23,10 +23,10 @@ var defaultExclusions = []string{
 func (in *importer) mapExcludedInterfaces(f field) {
 	for _, pattern := range f.at("announcedInterfacesToExclude").items() {
 		if slices.Contains(defaultExclusions, pattern.text()) {
-			pattern.markIgnored("lbstack announces on no interface that leads to pods, containers or virtual machines of the node, by itself")
+			pattern.markIgnored("lbstack announces by itself on no interface that leads to pods, containers or virtual machines of the node, and advertisements do not name the interfaces that the pattern matches")
 			continue
 		}
-		pattern.markUnmapped("a stack has no patterns of excluded interfaces: an L2Advertisement without interfaces is left out, and needs the names of those on which addresses are announced")
+		pattern.markUnmapped("a stack excludes no interface by pattern, so that L2Advertisements without interfaces are left out: name in their field interfaces where addresses are announced")
 	}
 }
 
@@ -52,7 +52,7 @@ func (in *importer) mapClass(f field) {
 	switch class := f.text(); {
 	case class == "":
 	case !classPattern.MatchString(class) || len(class) > 316:
-		f.markUnmapped("this is no class: it is like example.com/name")
+		f.markUnmapped("this is no class: a class is like example.com/name")
 	case in.stack.Spec.LoadBalancerClass != "" && in.stack.Spec.LoadBalancerClass != class:
 		f.markUnmapped(fmt.Sprintf("the stack has the class %s already, and can have one", in.stack.Spec.LoadBalancerClass))
 	default:
@@ -119,7 +119,7 @@ func (in *importer) mapComponent(f field, target string, c *v1beta1.ComponentSpe
 		f.at("affinity").at("nodeAffinity").at("requiredDuringSchedulingIgnoredDuringExecution").markUnmapped("it has no nodeSelectorTerms, without which Kubernetes refuses it")
 	}
 	for _, pods := range []string{"podAffinity", "podAntiAffinity"} {
-		f.at("affinity").at(pods).markChanged("affinity", "it selects pods by the labels of MetalLB: those of lbstack are app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
+		f.at("affinity").at(pods).markChanged("affinity", "it selects pods by labels of MetalLB: pods of lbstack have app.kubernetes.io/name: lbstack, and app.kubernetes.io/component")
 	}
 	copyValue(f.at("resources"), "resources", &c.Resources)
 }
@@ -168,8 +168,8 @@ func (in *importer) mapTolerations(f field, target string, c *v1beta1.ComponentS
 	}
 }
 
-// containsItem reports whether a list has an item already. The input can have an item twice: in the MetalLB object, and in the
-// workloads that MetalLB's operator makes from it.
+// containsItem reports whether a list has an item already. The input can have an item twice: in the MetalLB object, and in a
+// workload that MetalLB's operator made from this object.
 func containsItem[T any](list []T, item field) bool {
 	var one T
 	text, err := json.Marshal(item.value)
@@ -178,13 +178,13 @@ func containsItem[T any](list []T, item field) bool {
 
 func zeroOf[T any]([]T) (t T) { return t }
 
-// copyValue copies a value whose type is one of Kubernetes to the stack, and reports whether it did. A value with a
-// field that the type does not have is reported as not mapped.
+// copyValue copies a value of a type of Kubernetes to the stack, and returns whether it did. It reports a value that has a field
+// unknown to the type as not mapped.
 func copyValue[T any](f field, target string, to *T) bool {
 	if !f.has() || f.isEmpty() {
 		return false
 	}
-	var value T // what a failed decoding leaves in it is discarded
+	var value T // discarded if decoding fails, since a part may be decoded by then
 	text, err := json.Marshal(f.value)
 	if err == nil {
 		decoder := json.NewDecoder(bytes.NewReader(text))
@@ -192,7 +192,7 @@ func copyValue[T any](f field, target string, to *T) bool {
 		err = decoder.Decode(&value)
 	}
 	if err != nil {
-		f.markUnmapped("it is not as Kubernetes has it: " + err.Error())
+		f.markUnmapped("Kubernetes would not accept this value: " + err.Error())
 		return false
 	}
 	*to = value

@@ -2,12 +2,17 @@ package migrate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// metalLBContainer returns the container of MetalLB's controller or speaker in a workload, and which of the two it is; empty if
-// the workload has neither. An image in a private registry can have any name, so the labels and environment variables of
+// metalLBContainer returns the container of MetalLB in a workload, and its component: "controller" or "speaker", or empty if the
+// workload has no such container. An image in a private registry can have any name, so the labels and environment variables of
 // MetalLB's manifests and charts identify a container as well.
 func metalLBContainer(o *sourceObject) (container field, component string) {
 	if o.group != "apps" {
@@ -51,7 +56,7 @@ func hasVariables(container field) bool {
 	})
 }
 
-// mapWorkload maps the flags and the pod template of MetalLB's Deployment and DaemonSet.
+// mapWorkload maps the replicas, the flags, the environment variables and the pod template of MetalLB's Deployment and DaemonSet.
 func (in *importer) mapWorkload(o *sourceObject, root field) {
 	container, component := metalLBContainer(o)
 	if component == "" {
@@ -64,12 +69,17 @@ func (in *importer) mapWorkload(o *sourceObject, root field) {
 		to = &in.stack.Spec.Speaker.ComponentSpec
 		in.avoidsControlPlanes = in.avoidsControlPlanes || !toleratesControlPlanes(pod.at("tolerations"))
 	}
+	if component == "controller" {
+		in.mapReplicas(root.at("spec").at("replicas"))
+	}
 	in.mapFlags(container.at("args"), component)
+	mapVariables(container.at("env"))
 	in.mapNodeSelector(pod.at("nodeSelector"), "spec."+component, to)
 	in.mapTolerations(pod.at("tolerations"), "spec."+component, to)
 	in.mapComponent(pod, "spec."+component, to)
+	mapSpread(pod.at("topologySpreadConstraints"), "spec."+component, to)
 	if resources := container.at("resources"); !resources.isEmpty() {
-		resources.markUnmapped("they are what MetalLB's programs need: set spec." + component + ".resources if those of lbstack are to differ from their defaults")
+		resources.markUnmapped("these are for MetalLB's programs: set spec." + component + ".resources if the default resources of lbstack do not fit")
 	}
 	root.markIgnored(ignoredRuntime)
 }
@@ -84,7 +94,7 @@ func toleratesControlPlanes(tolerations field) bool {
 	})
 }
 
-// mapFlags maps the flags of a component. Other flags concern MetalLB's own pods; workload ignores them.
+// mapFlags maps the flags of a component. It leaves those about MetalLB's own pods to mapWorkload.
 func (in *importer) mapFlags(args field, component string) {
 	items := args.items()
 	for i := 0; i < len(items); i++ {
@@ -107,12 +117,78 @@ func (in *importer) mapFlags(args field, component string) {
 				in.stack.Spec.Nodes.IgnoreExcludeLabel = true
 				item.markMapped("spec.nodes.ignoreExcludeLabel")
 			}
-		case "bgp-debounce-timeout":
-			item.markUnmapped("lbstack sends changes of routes at once and has no such timer")
-		case "ml-wan-config":
-			item.markUnmapped("lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets")
-		case "ml-bindport":
-			item.markUnmapped("the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another")
+		default:
+			markSetting(item, name, value)
+		}
+	}
+}
+
+// settingNotes has, for those flags of MetalLB's speaker that a stack has no field for, what to do.
+var settingNotes = map[string]string{
+	"bgp-debounce-timeout": "lbstack sends changes of routes at once and has no such timer",
+	"ml-wan-config":        "lbstack finds failures in another way: set spec.layer2.failureDetection to Relaxed if the network between nodes loses packets",
+	"ml-bindport":          "the speakers of lbstack use the UDP port 7575: set spec.speaker.ports.mesh to use another",
+}
+
+// settingVariables has the flags that MetalLB's speaker also reads from environment variables.
+var settingVariables = map[string]string{"METALLB_BGP_DEBOUNCE_TIMEOUT": "bgp-debounce-timeout", "METALLB_ML_BIND_PORT": "ml-bindport"}
+
+// markSetting reports a flag or an environment variable that settingNotes has. MetalLB's chart always sets the port, so that its
+// default is no setting of the user.
+func markSetting(f field, flag, value string) {
+	switch note := settingNotes[flag]; {
+	case note == "":
+	case flag == "ml-bindport" && value == "7946":
+		f.markIgnored("is MetalLB's default port; lbstack has its own")
+	case flag == "ml-wan-config" && value == "false":
+		f.markIgnored("is off")
+	default:
+		f.markUnmapped(note)
+	}
+}
+
+// mapVariables reports the environment variables that MetalLB reads in place of flags.
+func mapVariables(env field) {
+	for _, item := range env.items() {
+		markSetting(item, settingVariables[item.at("name").text()], item.at("value").text())
+	}
+}
+
+// maxReplicas bounds the number of controllers (v1beta1.ControllerSpec.Replicas).
+const maxReplicas = 5
+
+// mapReplicas maps how many controllers run. One is what MetalLB runs by default, and kubectl lbstack migrate sets none: neither
+// is a reason for fewer controllers than a stack has by default.
+func (in *importer) mapReplicas(f field) {
+	n, ok := f.number(0, maxReplicas)
+	if ok && n < 2 {
+		f.markIgnored("MetalLB runs one controller, and a stack two by default")
+	} else if ok {
+		in.stack.Spec.Controller.Replicas = new(int32(n))
+		f.markMapped("spec.controller.replicas")
+	}
+}
+
+// maxSpreadConstraints bounds the number of constraints (v1beta1.ComponentSpec.TopologySpreadConstraints).
+const maxSpreadConstraints = 8
+
+// mapSpread maps how the pods of a component are spread over nodes. It leaves the selectors of pods out: without one, a constraint
+// of a stack counts the pods of its component.
+func mapSpread(list field, target string, c *v1beta1.ComponentSpec) {
+	for _, item := range list.setItem(target).items() {
+		item.at("labelSelector").markIgnored("selects pods of MetalLB: a stack counts the pods of the component")
+		if len(c.TopologySpreadConstraints) == maxSpreadConstraints {
+			item.markUnmapped(fmt.Sprintf("topologySpreadConstraints can have %d items", maxSpreadConstraints))
+			continue
+		}
+		if constraint, ok := item.value.(map[string]any); ok {
+			constraint = maps.Clone(constraint)
+			delete(constraint, "labelSelector")
+			item.value = constraint
+		}
+		var constraint corev1.TopologySpreadConstraint
+		if copyValue(item, "topologySpreadConstraints", &constraint) {
+			c.TopologySpreadConstraints = append(c.TopologySpreadConstraints, constraint)
 		}
 	}
 }

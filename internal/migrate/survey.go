@@ -10,15 +10,17 @@ import (
 
 // inputSurvey is what the mapping of one object needs from all objects of the input.
 type inputSurvey struct {
-	// namespace is the one in which MetalLB runs; empty if it is not known. MetalLB reads objects of this namespace only.
+	// namespace is the namespace of MetalLB, or empty if it is not known. MetalLB reads objects of this namespace only.
 	namespace string
 	// namespaces are the namespaces in which the input has objects of MetalLB's kinds, sorted.
 	namespaces []string
-	// current means that the input has objects of MetalLB's kinds. From 0.13 on MetalLB reads these, and not the ConfigMap
+	// current means that the input has objects of MetalLB's kinds. MetalLB reads these since 0.13, and no longer the ConfigMap
 	// config.
 	current bool
-	// excluded are the patterns of metallb-excludel2 other than defaultExclusions: a stack has no field for them.
-	excluded []*regexp.Regexp
+	// exclusions are the patterns of interfaces in metallb-excludel2: a stack has no field for them.
+	exclusions []*regexp.Regexp
+	// hasCustomExclusions means that exclusions has others than defaultExclusions.
+	hasCustomExclusions bool
 	// hasCiliumCluster means that the input has a CiliumBGPClusterConfig.
 	hasCiliumCluster bool
 }
@@ -41,8 +43,8 @@ func MetalLBComponent(o Object) string {
 	return component
 }
 
-// newSurvey makes the survey. namespace is the one that the user passed. If it is empty, the survey has the namespace of MetalLB's
-// workloads, if all of them are in one.
+// newSurvey makes the survey. namespace is the namespace of MetalLB that the user passed. If it is empty, the namespace of MetalLB's
+// workloads counts, provided that all of them are in one namespace.
 func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	running, all := map[string]bool{}, map[string]bool{}
 	for _, o := range sources {
@@ -64,33 +66,31 @@ func newSurvey(sources []*sourceObject, namespace string) (s inputSurvey) {
 	}
 	for _, o := range sources {
 		if patterns := o.rootField().at("data").at("excludel2.yaml").at("announcedInterfacesToExclude"); o.kind == "ConfigMap" && s.otherNamespaceReason(o) == "" {
-			s.excluded = append(s.excluded, customPatterns(patterns)...)
+			s.addExclusions(patterns)
 		}
 	}
 	return s
 }
 
-// customPatterns returns the patterns that are not in defaultExclusions. A pattern that is no regular expression excludes all
-// interfaces, since the ones that it should exclude are not known.
-func customPatterns(list field) (patterns []*regexp.Regexp) {
+// addExclusions adds the patterns in a list. A pattern that is no regular expression excludes all interfaces: which ones it is for
+// is not known.
+func (s *inputSurvey) addExclusions(list field) {
 	texts, _ := list.value.([]any)
 	for _, item := range texts {
 		text, _ := item.(string)
-		if slices.Contains(defaultExclusions, text) {
-			continue
-		}
 		pattern, err := regexp.Compile(text)
 		if err != nil {
 			pattern = regexp.MustCompile("")
 		}
-		patterns = append(patterns, pattern)
+		s.exclusions = append(s.exclusions, pattern)
+		s.hasCustomExclusions = s.hasCustomExclusions || !slices.Contains(defaultExclusions, text)
 	}
-	return patterns
 }
 
-// excludes reports whether one of the custom patterns excludes an interface.
+// excludes reports whether a pattern of metallb-excludel2 matches an interface: MetalLB announces nothing there, even if an
+// advertisement names the interface.
 func (s *inputSurvey) excludes(name string) bool {
-	return slices.ContainsFunc(s.excluded, func(p *regexp.Regexp) bool { return p.MatchString(name) })
+	return slices.ContainsFunc(s.exclusions, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
 // otherNamespaceReason returns why MetalLB ignores an object of its own kinds, if the object is in another namespace; otherwise
@@ -99,17 +99,17 @@ func (s *inputSurvey) otherNamespaceReason(o *sourceObject) string {
 	if s.namespace == "" || o.namespace == "" || o.namespace == s.namespace {
 		return ""
 	}
-	return fmt.Sprintf("MetalLB runs in the namespace %s and ignores objects of others: remove it from the input; if MetalLB runs in %s, pass -n %s", s.namespace, o.namespace, o.namespace)
+	return fmt.Sprintf("MetalLB runs in the namespace %s and ignores objects of other namespaces: remove this object from the input, or pass -n %s if MetalLB runs there", s.namespace, o.namespace)
 }
 
 // noteNamespaces adds a note if MetalLB's namespace is not known and its objects are in several namespaces.
 func (s *inputSurvey) noteNamespaces(note func(string)) {
 	if s.namespace == "" && len(s.namespaces) > 1 {
-		note(fmt.Sprintf("The input has objects of MetalLB in the namespaces %s, and MetalLB reads those of its own namespace only: pass -n with this namespace.", strings.Join(s.namespaces, ", ")))
+		note(fmt.Sprintf("The input has objects of MetalLB in the namespaces %s, and MetalLB reads only the objects in its own namespace: pass this namespace with -n.", strings.Join(s.namespaces, ", ")))
 	}
 }
 
-// reserveNames registers the names that are DNS labels already, so that no other name is converted to one of them.
+// reserveNames registers the names that are DNS labels, so that no other name is converted to a name of the input.
 func (in *importer) reserveNames(sources []*sourceObject) {
 	for _, o := range sources {
 		lists := map[string][]string{

@@ -26,8 +26,8 @@ const (
 // itemPath returns the path of an item of the stack, such as spec.bgpPeers[tor-1].
 func itemPath(list, name string) string { return "spec." + list + "[" + name + "]" }
 
-// registerItem records an item of a list of the stack and returns true. If it cannot, it marks the field that the item is made
-// from as refused, and returns false: problem is not nil, the list has an item of that name already, or it is full.
+// registerItem records an item of a list of the stack and returns true. It returns false, and marks the field from which the
+// item was made (from) as refused, if problem is not nil, if the list has an item of this name, or if the list is full.
 func (in *importer) registerItem(from field, list, name string, length, most int, problem error) bool {
 	item := itemPath(list, name)
 	other, taken := in.items[item]
@@ -37,7 +37,7 @@ func (in *importer) registerItem(from field, list, name string, length, most int
 	case taken:
 		from.markRefused(fmt.Sprintf("%s has an item of this name already, from %s: rename one of the two", "spec."+list, other))
 	case length >= most:
-		from.markRefused(fmt.Sprintf("spec.%s can have %d items: create an object of its own for this one, outside of the stack", list, most))
+		from.markRefused(fmt.Sprintf("spec.%s can have %d items: create this one as an object outside of the stack", list, most))
 	default:
 		in.items[item], in.owners[item], in.roots[item] = from.o.where, in.owner, from
 		return true
@@ -83,8 +83,8 @@ func (in *importer) addPeer(from field, p v1beta1.StackBGPPeer) bool {
 
 func (in *importer) addBGPAdvertisement(from field, a v1beta1.StackBGPAdvertisement) bool {
 	list := &in.stack.Spec.BGPAdvertisements
-	// The aliases of the stack are known only when it is complete. To check the other fields, every name is taken as an
-	// alias that exists.
+	// Which aliases the stack has is known only when the stack is complete. Here every name counts as an alias, so that the
+	// other fields are checked.
 	aliases := apiconv.CommunityAliases{}
 	for _, c := range a.Communities {
 		aliases[string(c)] = apiconv.AnyCommunity{}
@@ -130,8 +130,8 @@ func asError[E interface {
 	return e
 }
 
-// readItems calls a function for each item of a list and returns the values, each once. Items for which the function returns
-// false are left out. When there are as many values as a stack can have, further items are reported as not mapped.
+// readItems calls read for each item of a list and returns the values, each once. It leaves out items for which read returns
+// false. If the list has more than most values, it reports the rest as not mapped.
 func readItems[T comparable](list field, target string, most int, read func(field) (T, bool)) (all []T) {
 	for _, item := range list.items() {
 		v, ok := read(item)
@@ -181,8 +181,8 @@ func (k selectorKeys) readSelector(f field, target string) (s metav1.LabelSelect
 	return s
 }
 
-// readSelectors reads a list of label selectors. A list with more items than a stack can have is an error: a part of it would
-// select another set of objects.
+// readSelectors reads a list of label selectors. A list with more items than a stack can have is an error: the first items alone
+// would select fewer objects.
 func (k selectorKeys) readSelectors(list field, target string) (all []metav1.LabelSelector, err error) {
 	for _, item := range list.items() {
 		all = append(all, k.readSelector(item, target))

@@ -34,16 +34,16 @@ func (in *importer) mapKubeVIP(data field) {
 		case strings.HasPrefix(key, vipRange):
 			place := strings.TrimPrefix(key, vipRange)
 			if data.at(vipCIDR+place).has() || data.at(vipCIDR+vipGlobal).has() {
-				f.markIgnored("kube-vip does not use it, since a cidr- goes before it")
+				f.markIgnored("kube-vip does not use this range, since a key cidr- has precedence")
 				continue
 			}
 			in.mapVIPPool(data, f, place)
 		case strings.HasPrefix(key, vipShare) && f.text() == "true":
-			f.markUnmapped("Services share an address if they ask for it: give them the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
+			f.markUnmapped("Services share an address only on request: give each the annotation " + v1beta1.AnnotationAllowSharedIP + " with the same value")
 		case strings.HasPrefix(key, vipShare):
-			f.markIgnored("Services share no address unless they ask for it")
+			f.markIgnored("Services share an address only on request")
 		case key == "search-order" && f.text() == "desc":
-			f.markUnmapped("lbstack gives the lowest free address first: Services that have an address must name it, in the annotation " + v1beta1.AnnotationLoadBalancerIPs + ", to keep it")
+			f.markUnmapped("lbstack gives the lowest free address first: for Services that are to keep their address, set it in the annotation " + v1beta1.AnnotationLoadBalancerIPs)
 		case key == "search-order":
 			f.markIgnored("lbstack gives the lowest free address first")
 		case key == "kubevip-services":
@@ -70,7 +70,7 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 		parsed, err := apiconv.ParseRange(text)
 		switch {
 		case text == "0.0.0.0/32" || text == "0.0.0.0":
-			f.markRefused("kube-vip gets the addresses by DHCP, and lbstack does not: keep addresses out of the range of the DHCP server, and set them in spec.ipAddressPools")
+			f.markRefused("kube-vip gets these addresses by DHCP, and lbstack does not: reserve addresses at the DHCP server, and set them in spec.ipAddressPools")
 			return
 		case err != nil:
 			f.markRefused("correct it and import again: " + err.Error())
@@ -91,14 +91,14 @@ func (in *importer) mapVIPPool(data, f field, place string) {
 		}
 	}
 	if len(p.Addresses) > maxAddresses || len(p.ExcludeAddresses) > maxAddresses {
-		f.markRefused(fmt.Sprintf("a pool can have %d addresses and ranges: make it two", maxAddresses))
+		f.markRefused(fmt.Sprintf("a pool can have %d addresses and ranges: make it two pools", maxAddresses))
 		return
 	}
 	f.markMapped("addresses")
 	if place != vipGlobal {
 		p.ServiceAllocation = &v1beta1.ServiceAllocation{Namespaces: []v1beta1.ObjectName{v1beta1.ObjectName(place)}}
 		if data.at(vipCIDR+vipGlobal).has() || data.at(vipRange+vipGlobal).has() {
-			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all; kube-vip had it wait")
+			f.markChanged("addresses", "when the pool is full, a Service of the namespace gets an address of the pool for all namespaces; in kube-vip it waits")
 		}
 	}
 	if in.addPool(f, p) {
@@ -118,7 +118,7 @@ func (in *importer) addVIPAdvertisement(data, from field, place string, pool v1b
 	}
 	if at.has() {
 		if !isInterface(at.text()) {
-			at.markUnmapped("this is no name of an interface: nothing announces the addresses of " + place)
+			at.markUnmapped("no interface can have this name, so that nothing announces the addresses of " + place)
 			return
 		}
 		a.Interfaces = []v1beta1.InterfaceName{v1beta1.InterfaceName(at.text())}

@@ -52,8 +52,8 @@ func (in *importer) addAliases(from field, c v1beta1.StackCommunity) {
 }
 
 // readAlias reads one alias; from is the field with both its name and its value. ok is false if the stack gets no such alias.
-// If the stack cannot have the name, or has it as the well-known name of another community, advertisements get the value
-// instead.
+// If the stack cannot have the name, or if the name is the well-known one of another community, advertisements get the value in
+// place of the name.
 func (in *importer) readAlias(name string, value, from field) (alias v1beta1.CommunityAlias, ok bool) {
 	c, err := apiconv.ParseCommunity(value.text())
 	if err != nil {

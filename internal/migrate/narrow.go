@@ -11,14 +11,14 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
-// itemOwner is the configuration that an item is from. An advertisement that names no pools or peers applied to those of its own
-// load balancer. In a stack it would apply to all of them, unless narrow restricts it.
+// itemOwner is the configuration from which an item was made. An advertisement that names no pools and peers applies to all pools
+// and peers of its own load balancer. In a stack it would apply to those of others as well, so narrowAdvertisements restricts it.
 type itemOwner string
 
 const (
 	ownerMetalLB itemOwner = "MetalLB"
-	// ownerOldPools are pools of MetalLB with the field protocol, and the advertisements made from them: no other
-	// advertisement applies to these pools.
+	// ownerOldPools is the owner of pools of MetalLB with the field protocol, and of the advertisements made from these pools.
+	// No other advertisement applies to such a pool.
 	ownerOldPools itemOwner = "pools of MetalLB that name a protocol"
 	ownerCilium   itemOwner = "Cilium"
 	ownerKubeVIP  itemOwner = "kube-vip"
@@ -36,7 +36,7 @@ func ownerOf(o *sourceObject) itemOwner {
 	return ownerKubeVIP
 }
 
-// product returns the load balancer that the owner belongs to. All formats of MetalLB share its peers.
+// product returns the owner that stands for the load balancer. All formats of MetalLB are one load balancer with the same peers.
 func (o itemOwner) product() itemOwner {
 	if o == ownerOldPools {
 		return ownerMetalLB
@@ -80,9 +80,9 @@ func (in *importer) narrowPools(item string, names *[]v1beta1.ObjectName, select
 	if !others && !installed {
 		return
 	}
-	why := "the stack has pools of another configuration"
+	why := "the stack also has pools of another configuration"
 	if installed {
-		why = "its selectors name labels that lbstack sets itself"
+		why = "its selectors use labels that lbstack sets on pools itself"
 	}
 	if len(matching) == 0 {
 		in.refuseItem(item, fmt.Sprintf("the advertisement is left out: it applies to no pool of %s in the input, and without names it would apply to all pools of the stack", own))
@@ -116,7 +116,7 @@ func (in *importer) narrowPeers(item string, names *[]v1beta1.ObjectName) {
 	}
 }
 
-// refuseItem refuses the field that an item is from, and has narrow remove the item from the stack.
+// refuseItem refuses the field from which an item was made. narrowAdvertisements then removes the item from the stack.
 func (in *importer) refuseItem(item, why string) {
 	in.roots[item].markRefused(why)
 	delete(in.items, item)

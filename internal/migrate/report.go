@@ -39,13 +39,13 @@ type Entry struct {
 	Outcome Outcome `json:"outcome"`
 	// Target is the field of the stack that the field was mapped to; empty if there is none.
 	Target string `json:"target,omitempty"`
-	// Note is why the field has another meaning, is not mapped or is ignored, and what to do. It never has the value of a
-	// field that could be a secret.
+	// Note is why the field has another meaning, is not mapped or is ignored, and what to do. It never contains a value that
+	// could be a secret.
 	Note string `json:"note,omitempty"`
 
-	// group is the path of the field that was marked. Such a field may have several leaves, each with its own entry.
+	// group is the path of the field that was marked. The field may have several leaves, and each leaf has its own entry.
 	group string
-	// item is the path of the item of the stack that the field belongs to.
+	// item is the path of the item of the stack to which the field is mapped.
 	item string
 }
 
@@ -112,7 +112,7 @@ func (r *Report) Print(w io.Writer) error {
 	return err
 }
 
-// fieldPhrase returns the path of the field that the note is about, or a phrase for the object as a whole, which has no path.
+// fieldPhrase returns the path of the field that was marked. For a whole object, which has no path, it returns a phrase.
 func (e Entry) fieldPhrase() string {
 	if e.group == "" {
 		return "all of it"

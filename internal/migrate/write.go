@@ -74,8 +74,8 @@ func (r *Result) writeItem(out *strings.Builder, list string, item map[string]an
 	return nil
 }
 
-// itemNotes returns the comments for each item, by its path: first on fields with another meaning, then on fields that are not
-// mapped. They are in the order of the report, and each is there once.
+// itemNotes returns the comments on each item, by the path of the item: first on fields with another meaning, then on fields that
+// are not mapped. Comments on one item are in the order of the report, without repetitions.
 func (r *Result) itemNotes() map[string][]string {
 	notes, seen := map[string][]string{}, map[[2]string]bool{}
 	for _, outcome := range []Outcome{Changed, Unmapped} {
@@ -90,7 +90,7 @@ func (r *Result) itemNotes() map[string][]string {
 	return notes
 }
 
-// oneLine returns text without line breaks, which would end the comment that it is in.
+// oneLine returns text without line breaks: a line break would end a comment.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }

@@ -122,3 +122,25 @@ spec: {template: {spec: {containers: [{name: speaker, image: quay.io/metallb/spe
 		})
 	}
 }
+
+// TestImport_NotesAliasesThatAreMissing: an advertisement with an alias that no object defines is invalid, and announces nothing.
+func TestImport_NotesAliasesThatAreMissing(t *testing.T) {
+	for _, tt := range []struct {
+		community string
+		noted     bool
+	}{{"65000:1", false}, {"no-export", false}, {"here", false}, {"elsewhere", true}} {
+		result := importText(t, `apiVersion: metallb.io/v1beta1
+kind: Community
+metadata: {namespace: metallb-system, name: c}
+spec: {communities: [{name: here, value: "65000:2"}]}
+---
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {namespace: metallb-system, name: a}
+spec: {communities: ["`+tt.community+`"]}`)
+		noted := slices.ContainsFunc(result.Report.Notes, func(note string) bool { return strings.Contains(note, "the community "+tt.community+",") })
+		if noted != tt.noted {
+			t.Errorf("%s: got the notes %q, want one on the community: %t", tt.community, result.Report.Notes, tt.noted)
+		}
+	}
+}

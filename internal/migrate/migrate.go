@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
 // Result is the outcome of an import.
@@ -221,7 +222,7 @@ func (in *importer) noteDifferences() {
 	in.noteMissing(note)
 }
 
-// noteMissing adds a note for each pool, peer and BFD profile that an item names and the stack does not have.
+// noteMissing adds a note for each pool, peer, BFD profile and alias of a community that an item names and the stack does not have.
 func (in *importer) noteMissing(note func(string)) {
 	check := func(item, list string, names ...v1beta1.ObjectName) {
 		for _, name := range names {
@@ -236,6 +237,11 @@ func (in *importer) noteMissing(note func(string)) {
 	for _, a := range in.stack.Spec.BGPAdvertisements {
 		check(itemPath(listBGPAdvertisements, string(a.Name)), listPools, a.IPAddressPools...)
 		check(itemPath(listBGPAdvertisements, string(a.Name)), listBGPPeers, a.Peers...)
+		for _, name := range a.Communities {
+			if _, err := apiconv.ParseCommunity(string(name)); err != nil && !in.aliased[string(name)] {
+				note(fmt.Sprintf("%s names the community %s, which the stack does not have: import the Community with this name as well, or write the community in numbers.", itemPath(listBGPAdvertisements, string(a.Name)), name))
+			}
+		}
 	}
 	for _, p := range in.stack.Spec.BGPPeers {
 		check(itemPath(listBGPPeers, string(p.Name)), listBFDProfiles, p.BFDProfile)

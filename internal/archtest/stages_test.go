@@ -109,7 +109,6 @@ func TestWorkflowsCallTargetsThatExist(t *testing.T) {
 // byHand are tests that no workflow runs, with the reason.
 var byHand = map[string]string{
 	"test-upgrade": "it builds a version of the history, which is chosen before a release",
-	"test-migrate": "it builds MetalLB, whose version changes with its module alone",
 }
 
 // TestEveryTestRunsInAWorkflow: a target that nobody calls is a test that nobody runs.

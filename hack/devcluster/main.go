@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command devcluster is the test bed of lbstack: a real Kubernetes cluster of
+// Command devcluster runs the test bed of lbstack: a real Kubernetes cluster of
 // several nodes on one Linux machine, in network namespaces.
 package main
 

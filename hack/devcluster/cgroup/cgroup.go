@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgroup makes and removes the control groups of a host, sets their weight and
-// freezes them. A host has its own group in every hierarchy of the machine (one
-// hierarchy with cgroup v2, several with v1). The groups of its pods are below it, so
-// that one write freezes all processes of the host.
+// Package cgroup makes, removes and freezes the control groups of a host, and sets their
+// weight. A host has its own group in every hierarchy of the machine: cgroup v2 has one
+// hierarchy, v1 has several. The groups of the host's pods are below its own group, so
+// one write freezes all processes of the host.
 package cgroup
 
 import (
@@ -20,11 +20,12 @@ import (
 
 // Hierarchy is a mounted cgroup hierarchy.
 type Hierarchy struct {
-	// Mount is where it is mounted, for example /sys/fs/cgroup/cpu.
+	// Mount is the mount point, for example /sys/fs/cgroup/cpu.
 	Mount string
-	// Type is the file system: cgroup (v1) or cgroup2.
+	// Type is the type of the file system: cgroup for v1, cgroup2 for v2.
 	Type string
-	// Options are those of the v1 mount, for example "cpu,cpuacct".
+	// Options are the mount options that identify a v1 hierarchy, for example
+	// "cpu,cpuacct"; "" for v2.
 	Options string
 }
 
@@ -47,15 +48,15 @@ func HasV1(hierarchies []Hierarchy) bool {
 	return false
 }
 
-// Make makes the group with that relative path in every hierarchy and returns the
-// folders, in the order of the hierarchies. In a v1 hierarchy the group is below the
-// group of this process, so that the limits of the caller apply to the cluster. In the
-// v2 hierarchy it is below the root, because a v2 group that has processes cannot pass
+// Make makes a group in every hierarchy and returns the folders of the groups, in the
+// order of the hierarchies. In a v1 hierarchy path is relative to the group of this
+// process, so that the limits of this process apply to the cluster. In the v2 hierarchy
+// path is relative to the root, because a v2 group that has processes cannot pass
 // controllers to child groups.
 func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return nil, fmt.Errorf("reading the own control groups: %w", err)
+		return nil, fmt.Errorf("reading the control groups of this process: %w", err)
 	}
 	own := parseOwn(string(data))
 	var dirs []string
@@ -67,8 +68,8 @@ func Make(hierarchies []Hierarchy, path string) ([]string, error) {
 		if err := makeBelow(base, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		// Another cluster that is being removed may have removed an empty parent, so
-		// try once more.
+		// The removal of another cluster may have removed an empty parent meanwhile, so
+		// try a second time.
 		if err := makeBelow(base, path); err != nil {
 			return nil, err
 		}
@@ -87,11 +88,12 @@ func EnterGroups(dirs []string) error {
 	return nil
 }
 
-// SetWeight multiplies the default processor share of the groups by times (1 to MaxWeight).
-// The share matters only while the processors are fully used.
-func SetWeight(dirs []string, times int) error {
-	if times < 1 || times > MaxWeight {
-		return fmt.Errorf("weight %d of control groups: want 1 to %d", times, MaxWeight)
+// SetWeight sets the processor share of the groups to a multiple of the default share.
+// The multiple is weight, from 1 to MaxWeight. The share matters only while the
+// processors are fully used.
+func SetWeight(dirs []string, weight int) error {
+	if weight < 1 || weight > MaxWeight {
+		return fmt.Errorf("weight %d of control groups: want 1 to %d", weight, MaxWeight)
 	}
 	for _, dir := range dirs {
 		for file, usual := range defaultWeights {
@@ -99,24 +101,26 @@ func SetWeight(dirs []string, times int) error {
 			if _, err := os.Stat(path); err != nil {
 				continue
 			}
-			if err := os.WriteFile(path, []byte(strconv.Itoa(times*usual)), 0); err != nil {
+			if err := os.WriteFile(path, []byte(strconv.Itoa(weight*usual)), 0); err != nil {
 				return fmt.Errorf("writing %s: %w", path, err)
 			}
 			return nil
 		}
 	}
-	return fmt.Errorf("none of the control groups %s has cpu.shares or cpu.weight: let them have the cpu controller", strings.Join(dirs, ", "))
+	return fmt.Errorf("none of the control groups %s has a file cpu.shares or cpu.weight: enable the cpu controller in their parent group", strings.Join(dirs, ", "))
 }
 
-// MaxWeight is the limit of cgroup v2, where cpu.weight is at most 10000.
+// MaxWeight is the maximum of SetWeight. In cgroup v2 cpu.weight is at most 10000, which
+// is 100 times the default.
 const MaxWeight = 100
 
-// defaultWeights are the default weights of a group, by file: cpu.shares is a file of v1,
-// cpu.weight of v2.
+// defaultWeights maps the file with the weight of a group to the default weight. The file
+// is cpu.shares in v1 and cpu.weight in v2.
 var defaultWeights = map[string]int{"cpu.shares": 1024, "cpu.weight": 100}
 
-// Remove removes the groups with all groups below them, and then the parents up to
-// Parent that are empty. The groups must not have processes.
+// Remove removes the groups and all groups below them. It also removes the parents that
+// are empty then, up to the group lbstack. All processes in the groups must have ended or
+// been killed.
 func Remove(dirs []string) error {
 	var problems []error
 	for _, dir := range dirs {
@@ -136,8 +140,8 @@ func Remove(dirs []string) error {
 // Parent is the first element of every group's relative path.
 const Parent = "lbstack"
 
-// Freeze stops every process in the groups, or lets them run again, and returns once
-// that has happened.
+// Freeze stops every process in the groups if frozen is true. Otherwise it lets the
+// processes run again. It waits until the kernel has done so.
 func Freeze(dirs []string, frozen bool) error {
 	file, value, want, err := freezerFile(dirs, frozen)
 	if err != nil {
@@ -151,9 +155,9 @@ func Freeze(dirs []string, frozen bool) error {
 		if now, err := IsFrozen(dirs); err != nil || now == want {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond) // the kernel does not notify
+		time.Sleep(10 * time.Millisecond) // cgroup v1 sends no notification
 	}
-	return fmt.Errorf("control group %s did not become %s", filepath.Dir(file), value)
+	return fmt.Errorf("control group %s: the freezer did not reach the state %s in time", filepath.Dir(file), value)
 }
 
 // IsFrozen reports whether the processes in the groups are stopped.
@@ -171,6 +175,8 @@ func IsFrozen(dirs []string) (bool, error) {
 	return false, nil
 }
 
+// freezerFile returns what to write to freeze or thaw the groups: the file, the value, and
+// the result of IsFrozen after that.
 func freezerFile(dirs []string, frozen bool) (file, value string, want bool, err error) {
 	for _, dir := range dirs {
 		file = filepath.Join(dir, "freezer.state")
@@ -193,8 +199,8 @@ func freezerFile(dirs []string, frozen bool) (file, value string, want bool, err
 	return "", "", false, errors.New("the kernel has no freezer for control groups")
 }
 
-// makeBelow makes the folders of path one by one. A new v1 cpuset is empty and accepts
-// no process, so makeBelow copies the processors and memory nodes of its parent.
+// makeBelow makes each folder of path, below base. A new v1 cpuset has no processors and
+// accepts no process, so the processors and memory nodes of the parent are copied.
 func makeBelow(base, path string) error {
 	dir := base
 	for element := range strings.SplitSeq(path, "/") {
@@ -218,7 +224,7 @@ func makeBelow(base, path string) error {
 }
 
 // enableControllers enables all controllers of a v2 group for its child groups. It ignores
-// errors: only pods that need a missing controller fail.
+// errors, since a missing controller affects only the pods that need it.
 func enableControllers(dir string) {
 	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -250,7 +256,7 @@ func removeTree(dir string) error {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond) // killed processes have not ended yet
+		time.Sleep(10 * time.Millisecond) // killed processes may not have ended yet
 	}
 	return fmt.Errorf("removing control group: %w", err)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// parseMounts reads the cgroup mounts from /proc/PID/mountinfo (proc(5)). It
-// returns a hierarchy that is mounted twice only once.
+// parseMounts reads the cgroup mounts from /proc/PID/mountinfo (proc(5)). A hierarchy
+// that has two mounts is in the result once.
 func parseMounts(mountinfo string) []Hierarchy {
 	var found []Hierarchy
 	for line := range strings.Lines(mountinfo) {
@@ -33,8 +33,8 @@ func parseMounts(mountinfo string) []Hierarchy {
 	return found
 }
 
-// v1Options returns those options of a mount that identify the hierarchy: its
-// controllers or its name.
+// v1Options returns the mount options that identify a hierarchy: the controllers or the
+// name. super are all options of the mount.
 func v1Options(super string) string {
 	skip := []string{"rw", "ro", "xattr", "clone_children", "noprefix"}
 	var keep []string
@@ -46,11 +46,11 @@ func v1Options(super string) string {
 	return strings.Join(keep, ",")
 }
 
-// ownKey is the name of the hierarchy in /proc/PID/cgroup.
+// ownKey returns the name of the hierarchy in /proc/PID/cgroup; "" for v2.
 func (h Hierarchy) ownKey() string { return h.Options }
 
-// parseOwn reads /proc/PID/cgroup: the path of the process's group by the key of
-// the hierarchy, which is "" for v2.
+// parseOwn parses /proc/PID/cgroup. It returns the path of the process's group in each
+// hierarchy, by the ownKey of the hierarchy.
 func parseOwn(cgroup string) map[string]string {
 	own := map[string]string{}
 	for line := range strings.Lines(cgroup) {

@@ -29,8 +29,7 @@ func kubectlCommand(o *commonFlags) *cobra.Command {
 		Use: "kubectl [--name NAME] ARGS...", Short: "Run the cluster's own kubectl", DisableFlagParsing: true,
 		Example: "  devcluster kubectl get nodes -o wide",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// All flags are passed to kubectl, except for a leading
-			// --name.
+			// kubectl gets all flags except for a leading --name.
 			if len(args) > 1 && args[0] == "--name" {
 				o.name, args = args[1], args[2:]
 			} else if name, ok := strings.CutPrefix(firstOrEmpty(args), "--name="); ok {

@@ -20,11 +20,12 @@ import (
 
 const longHelp = `devcluster runs a real Kubernetes cluster of several nodes on this machine.
 
-Every host is a network namespace on one bridge: node1 to nodeN run containerd,
-kubelet and kube-proxy; control-plane runs the rest; router is the default
-gateway of all hosts, without a route to other networks; client is outside of
-the cluster, on the LAN.
-Nothing is in the machine's own network but the API server's port on 127.0.0.1.
+Every host is a network namespace on one bridge:
+  node1 to nodeN  run containerd, kubelet and kube-proxy
+  control-plane   runs etcd, the API server, the controller manager, the scheduler and kube-proxy
+  router          is the default gateway of all hosts; it has no route to other networks
+  client          is on the LAN, outside of the cluster
+The machine's own network has only the API server's port, on 127.0.0.1.
 
   LAN       192.168.1.0/24  fd00:192:168:1::/64
             router .1 ::1, control-plane .10 ::10, nodeN .(10+N) ::(10+N), client .200 ::200
@@ -35,12 +36,12 @@ const exampleHelp = `  devcluster up
   devcluster kubectl get nodes -o wide
   devcluster exec client -- curl -s http://192.168.1.240/
   devcluster link node1 down      # pull node1's cable
-  devcluster kill node2           # take its power
+  devcluster kill node2           # power node2 off
   devcluster start node2
   devcluster logs kubelet
   devcluster down`
 
-// commonFlags are the flags that every command has.
+// commonFlags are the flags of every command.
 type commonFlags struct {
 	name string
 }
@@ -84,7 +85,7 @@ func rootCommand(out, progress io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.SetErr(progress)
 	root.PersistentFlags().StringVar(&o.name, "name", cmp.Or(os.Getenv(cluster.NameVariable), cluster.DefaultName),
-		"name of the cluster (default: $"+cluster.NameVariable+"); several may be up side by side")
+		"name of the cluster; $"+cluster.NameVariable+" sets the default; several clusters can run at the same time")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(upCommand(o), downCommand(o), statusCommand(o), kubeconfigCommand(o), kubectlCommand(o), loadCommand(o),
 		execCommand(o), linkCommand(o), pauseCommand(o), resumeCommand(o), killCommand(o), startCommand(o),

@@ -39,7 +39,7 @@ func TestStatusTable(t *testing.T) {
 	want := `HOST    IPV4          IPV6      STATE      LINK  READY  PROGRAMS
 router  192.168.1.1   fd00::1   namespace  up    -      -
 node1   192.168.1.11  fd00::11  running    up    yes    all running
-node2   192.168.1.12  fd00::12  running    down  no     kubelet stopped, containerd not running, kube-proxy started again 2x
+node2   192.168.1.12  fd00::12  running    down  no     kubelet stopped, containerd not running, kube-proxy restarted 2x
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)

@@ -16,11 +16,11 @@ import (
 
 func execCommand(o *commonFlags) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "exec HOST -- COMMAND...", Short: "Run a command on a host; its exit code is passed on", Args: cobra.MinimumNArgs(2),
+		Use: "exec HOST -- COMMAND...", Short: "Run a command on a host and return its exit code", Args: cobra.MinimumNArgs(2),
 		Long: `exec runs a command on node1 to nodeN, client, router or control-plane.
 
-On client it is in the network of the host. On the other hosts it is also among the
-processes and files of the host: ps and the logs in /var/log are those of the host.`,
+On client, the command only uses the network of the host. On the other hosts, the command also
+has the processes and files of the host: ps lists them, and /var/log has the logs of the host.`,
 		Example: "  devcluster exec client -- ping -c 1 192.168.1.11\n  devcluster exec node1 -- ctr -n k8s.io containers ls",
 		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] == "--" {
@@ -37,8 +37,9 @@ processes and files of the host: ps and the logs in /var/log are those of the ho
 	return cmd
 }
 
-// replaceProcess replaces this process by another program, which then has its
-// terminal, signals and exit code. It returns only if that fails.
+// replaceProcess executes another program in place of this one. The other program
+// has the terminal, receives the signals, and determines the exit code.
+// replaceProcess returns only if it fails.
 func replaceProcess(line, environment []string) error {
 	path, err := exec.LookPath(line[0])
 	if err != nil {
@@ -53,7 +54,7 @@ func linkCommand(o *commonFlags) *cobra.Command {
 		Example: "  devcluster link node1 down",
 		RunE: o.withCluster(func(_ *cobra.Command, c *cluster.Cluster, args []string) error {
 			if args[1] != "up" && args[1] != "down" {
-				return fmt.Errorf("link %s %s: want up or down", args[0], args[1])
+				return fmt.Errorf("link %s %s: the last argument must be up or down", args[0], args[1])
 			}
 			return c.Link(args[0], args[1] == "up")
 		}),
@@ -65,11 +66,11 @@ func pauseCommand(o *commonFlags) *cobra.Command {
 }
 
 func resumeCommand(o *commonFlags) *cobra.Command {
-	return hostCommand(o, "resume NODE", "Let a paused node go on", (*cluster.Cluster).Resume)
+	return hostCommand(o, "resume NODE", "Resume a paused node", (*cluster.Cluster).Resume)
 }
 
 func killCommand(o *commonFlags) *cobra.Command {
-	return hostCommand(o, "kill NODE", "Take a node's power; its disk stays", func(c *cluster.Cluster, host string) error { return c.Kill(host) })
+	return hostCommand(o, "kill NODE", "Power a node off; its disk stays", func(c *cluster.Cluster, host string) error { return c.Kill(host) })
 }
 
 func hostCommand(o *commonFlags, use, short string, do func(*cluster.Cluster, string) error) *cobra.Command {
@@ -107,7 +108,7 @@ func programCommand(o *commonFlags) *cobra.Command {
 			case "start":
 				return c.StartProgram(args[0], args[1])
 			}
-			return fmt.Errorf("program %s %s %s: want stop or start", args[0], args[1], args[2])
+			return fmt.Errorf("program %s %s %s: the last argument must be stop or start", args[0], args[1], args[2])
 		}),
 	}
 }

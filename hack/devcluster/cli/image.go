@@ -19,8 +19,9 @@ func imageCommand() *cobra.Command {
 	r := imageRecipe{}
 	cmd := &cobra.Command{
 		Use: "image --binary NAME=PATH... --out IMAGE.tar", Short: "Pack static programs into a container image", Args: cobra.NoArgs,
-		Long: `image packs static programs into an image archive: each as /NAME, the first as
-what a container starts, as the user of --user. An image of files alone starts nothing. The same input gives the same bytes.`,
+		Long: `image packs static programs into an image archive. Each program becomes the file /NAME.
+A container starts the first program, as the user of --user. An image without a program
+(only --file) starts nothing. The same input gives the same archive, byte for byte.`,
 		Example: "  devcluster image --binary operator=bin/operator --file /licenses/LICENSE=LICENSE --out dist/image.tar",
 		RunE: func(*cobra.Command, []string) error {
 			image, err := r.buildImage()
@@ -31,18 +32,18 @@ what a container starts, as the user of --user. An image of files alone starts n
 		},
 	}
 	flags := cmd.Flags()
-	// This --name hides the flag of the cluster, which the command does not use.
+	// This flag --name replaces the common flag --name: the command needs no cluster.
 	flags.StringVar(&r.name, "name", "ghcr.io/lbstack/lbstack:dev", "name of the image, with tag")
-	flags.StringVar(&r.architecture, "architecture", runtime.GOARCH, "what the programs are built for, as Go names it")
-	flags.StringVar(&r.user, "user", ociimage.Nonroot, "uid:gid that a container runs as, unless its pod names another")
-	flags.StringArrayVar(&r.binaries, "binary", nil, "NAME=PATH of a program; the first is the entrypoint")
-	flags.StringArrayVar(&r.files, "file", nil, "PATH-IN-THE-IMAGE=PATH of a file to read")
+	flags.StringVar(&r.architecture, "architecture", runtime.GOARCH, "architecture of the programs, as Go names it: amd64, arm64")
+	flags.StringVar(&r.user, "user", ociimage.Nonroot, "user of a container as uid:gid, unless its pod sets another user")
+	flags.StringArrayVar(&r.binaries, "binary", nil, "NAME=PATH of a program; the first program is the entrypoint")
+	flags.StringArrayVar(&r.files, "file", nil, "PATH-IN-THE-IMAGE=PATH of a file to add")
 	flags.StringArrayVar(&r.labels, "label", nil, "KEY=VALUE of a label")
 	flags.StringVar(&out, "out", "dist/image.tar", "file to write")
 	return cmd
 }
 
-// imageRecipe is the description of an image on the command line.
+// imageRecipe has the flags that describe an image.
 type imageRecipe struct {
 	name, architecture, user string
 	binaries, files, labels  []string
@@ -60,7 +61,7 @@ func (r imageRecipe) buildImage() (ociimage.Image, error) {
 	if len(image.Files) > 0 {
 		image.Entrypoint = []string{image.Files[0].Path}
 	} else if len(r.files) == 0 {
-		return ociimage.Image{}, fmt.Errorf("image %s: want at least one --binary or --file", r.name)
+		return ociimage.Image{}, fmt.Errorf("image %s would be empty: give at least one --binary or --file", r.name)
 	}
 	for _, item := range r.files {
 		target, path, err := splitPair("--file", item)
@@ -83,14 +84,14 @@ func (r imageRecipe) buildImage() (ociimage.Image, error) {
 func splitPair(flag, item string) (left, right string, err error) {
 	left, right, ok := strings.Cut(item, "=")
 	if !ok || left == "" || right == "" {
-		return "", "", fmt.Errorf("%s %q: want two words with = between them", flag, item)
+		return "", "", fmt.Errorf("%s %q: want a value with = between two parts that are not empty", flag, item)
 	}
 	return left, right, nil
 }
 
 func writeImage(path string, image ociimage.Image) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("making the image's folder: %w", err)
+		return fmt.Errorf("making the folder of the image archive: %w", err)
 	}
 	f, err := os.Create(path)
 	if err != nil {

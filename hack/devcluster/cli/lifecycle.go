@@ -21,13 +21,13 @@ func upCommand(o *commonFlags) *cobra.Command {
 		Use: "up", Short: "Bring the cluster up, or repair it", Args: cobra.NoArgs,
 		Long: `up brings the cluster up and returns when every node is ready.
 
-On a healthy cluster it does nothing. Hosts that are off are booted with their
-disks, paused ones go on, cables are plugged in, stopped programs are started.`,
+On a healthy cluster up changes nothing. Otherwise it boots the hosts that are off with
+their disks, resumes paused hosts, plugs cables in, and starts stopped programs.`,
 		Example: "  devcluster up\n  devcluster up --nodes 5 --name five",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			executable, err := os.Executable()
 			if err != nil {
-				return fmt.Errorf("finding the own program: %w", err)
+				return fmt.Errorf("finding the running devcluster program: %w", err)
 			}
 			c, err := cluster.Up(cmd.Context(), cluster.Options{
 				Name: o.name, Nodes: nodes, Progress: cmd.ErrOrStderr(), Executable: executable, Repository: findRepository(executable),
@@ -43,8 +43,9 @@ disks, paused ones go on, cables are plugged in, stopped programs are started.`,
 	return cmd
 }
 
-// findRepository returns a folder in the repository: the working folder if it is in
-// one, otherwise the folder of the program.
+// findRepository returns the root of the repository that contains the working folder.
+// If the working folder is in no repository, it returns the folder of the program,
+// which may be in one.
 func findRepository(executable string) string {
 	found, err := programs.FindRepo(".")
 	if err != nil {
@@ -55,19 +56,19 @@ func findRepository(executable string) string {
 
 func downCommand(o *commonFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "End the cluster and remove all of it", Args: cobra.NoArgs, Example: "  devcluster down",
+		Use: "down", Short: "Stop the cluster and remove everything that belongs to it", Args: cobra.NoArgs, Example: "  devcluster down",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cluster.Down(cmd.Context(), o.name); err != nil {
 				return err
 			}
-			cmd.PrintErrf("nothing is left of cluster %s\n", o.name)
+			cmd.PrintErrf("cluster %s is removed\n", o.name)
 			return nil
 		},
 	}
 }
 
-// hiddenCommands are the commands with which the program starts itself as
-// another process.
+// hiddenCommands returns the commands that users do not run: with them the program
+// starts itself in new processes.
 func hiddenCommands() []*cobra.Command {
 	return []*cobra.Command{
 		{

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +17,7 @@ import (
 func logsCommand(o *commonFlags) *cobra.Command {
 	lines := 10
 	cmd := &cobra.Command{
-		Use: "logs [HOST|PROGRAM]", Short: "Show where the logs are, and their ends", Args: cobra.MaximumNArgs(1),
+		Use: "logs [HOST|PROGRAM]", Short: "List the log files, or show the last lines of some", Args: cobra.MaximumNArgs(1),
 		Example: "  devcluster logs                # paths\n  devcluster logs node1\n  devcluster logs kube-apiserver -n 50",
 		RunE: o.withCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			logs, err := c.Logs()
@@ -33,13 +34,16 @@ func logsCommand(o *commonFlags) *cobra.Command {
 					return err
 				}
 			}
-			if shown == 0 {
-				return fmt.Errorf("no logs of %v", args)
+			switch {
+			case shown > 0:
+				return nil
+			case len(args) == 0:
+				return errors.New("the cluster has no logs yet: run devcluster up")
 			}
-			return nil
+			return fmt.Errorf("no logs of a host or program %q: run devcluster logs for the list of log files", args[0])
 		}),
 	}
-	cmd.Flags().IntVarP(&lines, "lines", "n", lines, "how many lines of each log")
+	cmd.Flags().IntVarP(&lines, "lines", "n", lines, "number of lines to show of each log")
 	return cmd
 }
 

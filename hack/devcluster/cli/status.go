@@ -57,8 +57,8 @@ func readyText(r *bool) string {
 	}
 }
 
-// programList returns what is wrong with the programs of the host, or that
-// all run; "-" if the host has none.
+// programList describes the programs of the host that do not run or were restarted. It
+// returns "all running" if there is no such program, and "-" if the host has no programs.
 func programList(s cluster.HostStatus) string {
 	var notes []string
 	for _, p := range s.Programs {
@@ -68,7 +68,7 @@ func programList(s cluster.HostStatus) string {
 		case p.PID == 0:
 			notes = append(notes, p.Name+" not running")
 		case p.Restarts > 0:
-			notes = append(notes, fmt.Sprintf("%s started again %dx", p.Name, p.Restarts))
+			notes = append(notes, fmt.Sprintf("%s restarted %dx", p.Name, p.Restarts))
 		}
 	}
 	if len(notes) > 0 {

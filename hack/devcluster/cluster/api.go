@@ -21,8 +21,8 @@ const (
 	requestTimeout = 5 * time.Second
 )
 
-// pollUntil calls fn until it succeeds. If ctx is done first, the error wraps that
-// of ctx and the last one of fn.
+// pollUntil calls fn until it succeeds. If ctx is done first, the error wraps the error
+// of ctx and the last error of fn.
 func pollUntil(ctx context.Context, fn func(context.Context) error) error {
 	for {
 		err := fn(ctx)
@@ -31,13 +31,13 @@ func pollUntil(ctx context.Context, fn func(context.Context) error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w (last: %w)", ctx.Err(), err)
+			return fmt.Errorf("%w; the last error: %w", ctx.Err(), err)
 		case <-time.After(pollInterval):
 		}
 	}
 }
 
-// apiClient is a minimal client of the API server with what Up and Status need.
+// apiClient is a client of the API server with only the requests that Up and Status need.
 type apiClient struct {
 	client *http.Client
 	base   string
@@ -49,7 +49,7 @@ type statusError struct {
 	body string
 }
 
-func (e *statusError) Error() string { return fmt.Sprintf("status %d: %.200s", e.code, e.body) }
+func (e *statusError) Error() string { return fmt.Sprintf("HTTP status %d: %.200s", e.code, e.body) }
 
 func (c *Cluster) newAPIClient() (*apiClient, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(c.pkiDir(), "admin.crt"), filepath.Join(c.pkiDir(), "admin.key"))
@@ -86,7 +86,7 @@ func (a *apiClient) doRequest(ctx context.Context, method, path, contentType str
 	request.Header.Set("Content-Type", contentType)
 	response, err := a.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking the API server: %w", err)
+		return fmt.Errorf("sending a request to the API server: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
@@ -100,7 +100,7 @@ func (a *apiClient) doRequest(ctx context.Context, method, path, contentType str
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return fmt.Errorf("%s %s: decoding the answer: %w", method, path, err)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cluster is the test bed: a real Kubernetes cluster of several nodes on
+// Package cluster runs the test bed: a real Kubernetes cluster of several nodes on
 // one machine, with each host in its own network namespace on one bridge. It
 // brings clusters up and down. Tests use it to run programs on hosts, to pull
 // cables, and to freeze nodes or power them off.
@@ -23,13 +23,13 @@ import (
 // DefaultName is the name of a cluster if the caller gives none.
 const DefaultName = lan.DefaultCluster
 
-// NameVariable is the environment variable with the default of the flag --name.
+// NameVariable is the name of the environment variable that sets the default of the flag --name.
 const NameVariable = "LBSTACK_CLUSTER"
 
 // DefaultNodes is the number of nodes of a cluster if the caller gives none.
 const DefaultNodes = 3
 
-// ErrPoweredOff means that an operation failed because the host is off.
+// ErrPoweredOff means that the host is off, so the operation is not possible.
 var ErrPoweredOff = errors.New("the host is powered off")
 
 // Cluster is a cluster that was brought up. Its methods may be called from
@@ -44,8 +44,8 @@ type Cluster struct {
 	recording *sync.Mutex
 }
 
-// Open returns the cluster of that name ("" for the default), which must be up.
-// The error is state.ErrNoCluster when there is none.
+// Open returns the cluster of that name ("" for the default), which Up must have made
+// before. The error wraps state.ErrNoCluster if there is no cluster of that name.
 func Open(name string) (*Cluster, error) {
 	if name == "" {
 		name = DefaultName
@@ -67,8 +67,8 @@ func (c *Cluster) Name() string { return c.name }
 // Dir returns the folder with everything that belongs to the cluster.
 func (c *Cluster) Dir() string { return c.dir }
 
-// KubeconfigPath returns the administrator's kubeconfig, for programs on this
-// machine outside of the namespaces.
+// KubeconfigPath returns the path of the administrator's kubeconfig. The file is for
+// programs outside of the cluster's namespaces.
 func (c *Cluster) KubeconfigPath() string { return filepath.Join(c.dir, "kubeconfig") }
 
 // Nodes returns the names of the nodes, in order.
@@ -83,10 +83,9 @@ func (c *Cluster) Nodes() []string {
 // Hosts returns all hosts with their addresses.
 func (c *Cluster) Hosts() []plan.Host { return plan.Hosts(c.nodes) }
 
-// InHost runs fn on its own thread in the host's network namespace. Sockets that
-// fn opens itself are in that namespace, but goroutines that fn starts are not.
-// A dialer with several addresses starts goroutines, so dial one literal
-// address.
+// InHost runs fn on a separate thread in the host's network namespace. Sockets that
+// fn opens itself are in that namespace, but goroutines that fn starts are not. A
+// dialer with several addresses starts goroutines, so fn must dial one literal address.
 func (c *Cluster) InHost(host string, fn func() error) error {
 	if _, err := c.findHost(host); err != nil {
 		return err
@@ -98,8 +97,8 @@ func (c *Cluster) InHost(host string, fn func() error) error {
 	return lan.InNamespace(namespace, fn)
 }
 
-// Link pulls the cable of the host, so that its interface has no carrier, or
-// plugs it in.
+// Link plugs the cable of the host in if up is true. Otherwise it pulls the cable, so that
+// the host's interface loses its carrier.
 func (c *Cluster) Link(host string, up bool) error {
 	if _, err := c.findHost(host); err != nil {
 		return err
@@ -110,21 +109,21 @@ func (c *Cluster) Link(host string, up bool) error {
 func (c *Cluster) findHost(name string) (plan.Host, error) {
 	h, ok := plan.FindHost(c.nodes, name)
 	if !ok {
-		return plan.Host{}, fmt.Errorf("no host %q: there are %s, %s, %s and node1 to node%d",
+		return plan.Host{}, fmt.Errorf("no host %q: the hosts are %s, %s, %s and node1 to node%d",
 			name, plan.Client, plan.Router, plan.ControlPlane, c.nodes)
 	}
 	return h, nil
 }
 
-// poweredHost returns the recorded state of a host that programs run on. The error
-// is ErrPoweredOff if the host is off.
+// poweredHost returns the recorded state of a host that is powered on. The error wraps
+// ErrPoweredOff if the host is off. For a host without programs it is another error.
 func (c *Cluster) poweredHost(name string) (state.Host, error) {
 	h, err := c.findHost(name)
 	if err != nil {
 		return state.Host{}, err
 	}
 	if !h.RunsPrograms() {
-		return state.Host{}, fmt.Errorf("host %s is only a network namespace: it cannot be paused or powered off (its cable can be pulled)", name)
+		return state.Host{}, fmt.Errorf("host %s is only a network namespace without programs: it cannot be paused or powered off; only its cable can be pulled", name)
 	}
 	s, err := state.Load(c.dir)
 	if err != nil {

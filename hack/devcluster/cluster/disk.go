@@ -17,6 +17,7 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
+// kubeletClientName is the user as which the API server sends requests to kubelets.
 const kubeletClientName = "kube-apiserver-kubelet-client"
 
 func (c *Cluster) pkiDir() string { return filepath.Join(c.dir, "pki") }
@@ -80,11 +81,11 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	disk := c.diskDir(host.Name)
 	for _, dir := range []string{"lib/kubelet", "log", "tmp", "cache"} {
 		if err := os.MkdirAll(filepath.Join(disk, dir), 0o755); err != nil {
-			return fmt.Errorf("making the disk: %w", err)
+			return fmt.Errorf("making a folder on the disk: %w", err)
 		}
 	}
 	if err := os.Symlink("/run", filepath.Join(disk, "run")); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("making the disk: %w", err)
+		return fmt.Errorf("making the link to /run on the disk: %w", err)
 	}
 	dir := filepath.Join(disk, config.DirOnDisk)
 	files := map[string][]byte{}
@@ -103,7 +104,8 @@ func (c *Cluster) writeDisk(host plan.Host, cgroupV1 bool) error {
 	return writeFiles(dir, files)
 }
 
-// issueSecrets issues the certificates of the host's programs.
+// issueSecrets returns the certificates, keys and kubeconfigs of the host's programs, by
+// file name.
 func (c *Cluster) issueSecrets(host plan.Host) (map[string][]byte, error) {
 	issue, err := c.newIssuer()
 	if err != nil {
@@ -135,7 +137,7 @@ func (c *Cluster) issueSecrets(host plan.Host) (map[string][]byte, error) {
 	return issue.files, errors.Join(issue.problems...)
 }
 
-// certIssuer issues certificates for one host, and collects them as files.
+// certIssuer issues the certificates of one host and collects them as files.
 type certIssuer struct {
 	cluster  *Cluster
 	ca       *pki.CA

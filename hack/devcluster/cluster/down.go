@@ -50,8 +50,8 @@ func Down(ctx context.Context, name string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("removing the files of cluster %s: %w", name, err)
 	}
-	// Remove fails for folders that are not empty, for example because of other
-	// clusters: they stay.
+	// Remove fails for a folder that is not empty, so the parent folders stay while they
+	// contain other clusters.
 	if root := filepath.Dir(dir); os.Remove(root) == nil && filepath.Base(filepath.Dir(root)) == "lbstack" {
 		_ = os.Remove(filepath.Dir(root))
 	}
@@ -60,7 +60,7 @@ func Down(ctx context.Context, name string) error {
 
 func (c *Cluster) removeAll(ctx context.Context, s *state.Cluster) error {
 	if err := endProcess(s.Forward, nil); err != nil {
-		return fmt.Errorf("forwarder: %w", err)
+		return fmt.Errorf("ending the forwarder: %w", err)
 	}
 	var (
 		group    sync.WaitGroup

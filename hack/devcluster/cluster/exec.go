@@ -19,10 +19,10 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Arguments returns the command line that runs a program on the host: in its
-// network namespace and, on hosts that run programs, also in its process and
-// mount namespaces. On other hosts /sys shows the interfaces of the machine:
-// use ip there.
+// Arguments returns the command line that runs a program on the host. The program
+// runs in the host's network namespace. On a host for which RunsPrograms is true, it
+// also runs in the host's other namespaces. On the client, which has no others, /sys
+// shows the interfaces of the machine: use ip there.
 func (c *Cluster) Arguments(host string, args ...string) ([]string, error) {
 	h, err := c.findHost(host)
 	if err != nil {

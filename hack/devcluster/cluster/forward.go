@@ -23,8 +23,8 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// ForwardCommand is the command with which the program starts itself as the
-// forwarder from this machine to the API server.
+// ForwardCommand is the command that runs Forward. The program starts itself with
+// this command, in a new process.
 const ForwardCommand = "forward"
 
 const dialTimeout = 5 * time.Second
@@ -56,7 +56,7 @@ func forwardConnection(client net.Conn, namespace, target string) {
 		return err
 	})
 	if err != nil {
-		return // the client sees the connection closed
+		return // the deferred Close ends the client's connection
 	}
 	defer func() { _ = server.Close() }()
 	go func() {
@@ -72,8 +72,8 @@ func closeWrite(c net.Conn) {
 	}
 }
 
-// ensureForward starts the forwarder unless it runs, on the same port as before
-// if that is free, and writes the kubeconfig with that port.
+// ensureForward starts the forwarder unless it runs. The forwarder gets its former port
+// if that is free, otherwise a new one. ensureForward writes the port into the kubeconfig.
 func (c *Cluster) ensureForward(ctx context.Context) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Cluster) startForward() (process.Identity, error) {
 	return process.IdentityOf(cmd.Process.Pid)
 }
 
-// freePort returns the wanted port if it is free, otherwise any free one.
+// freePort returns the wanted port if it is free, otherwise any free port.
 func freePort(wanted int) (int, error) {
 	for _, port := range []int{wanted, 0} {
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

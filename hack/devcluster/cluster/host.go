@@ -23,22 +23,23 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// HostInitCommand and HostRunCommand are the commands with which the program
-// starts itself as the first process of a host.
+// Commands with which the program starts itself as the first process of a host.
 const (
-	HostInitCommand = "host-init"
-	HostRunCommand  = "host-run"
+	HostInitCommand = "host-init" // runs hostinit.Boot, which executes HostRunCommand
+	HostRunCommand  = "host-run"  // runs hostinit.Run
 )
 
-// How long to wait for the first process of a host to start, and for a killed
-// process to end.
 const (
+	// bootTimeout is how long the first process of a host may take to accept requests.
 	bootTimeout = 3 * time.Minute
-	endTimeout  = 3 * time.Minute // long enough for three hosts at once on a busy machine
+	// endTimeout is how long a killed process may take to end. It is long enough for
+	// three hosts at once on a busy machine.
+	endTimeout = 3 * time.Minute
 )
 
-// bootHost switches the host on: network, control groups, disk, first process. It
-// first removes what is left of an earlier run.
+// bootHost powers the host on: it makes the network and the control groups, writes the
+// disk, and starts the first process. Before that, it removes everything except for the
+// disk that is left of an earlier run.
 func (c *Cluster) bootHost(host plan.Host) error {
 	if err := c.powerOff(host); err != nil {
 		return err
@@ -61,7 +62,7 @@ func (c *Cluster) bootHost(host plan.Host) error {
 		return err
 	}
 	if err := c.writeDisk(host, cgroup.HasV1(hierarchies)); err != nil {
-		return fmt.Errorf("disk of host %s: %w", host.Name, err)
+		return fmt.Errorf("writing the disk of host %s: %w", host.Name, err)
 	}
 	spec, err := c.writeSpec(host, groups)
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *Cluster) bootHost(host plan.Host) error {
 	return c.startInit(host, spec)
 }
 
-// setWeight sets the weight of the host's control groups, unless it is the default.
+// setWeight sets the weight of the host's control groups, unless the host has the default weight.
 func setWeight(host plan.Host, groups []string) error {
 	if host.Weight() == 1 {
 		return nil
@@ -96,7 +97,7 @@ func (c *Cluster) writeSpec(host plan.Host, groups []string) (string, error) {
 	})
 }
 
-// startInit starts the host's first process. It keeps running when this process
+// startInit starts the host's first process, which keeps running when this process
 // ends.
 func (c *Cluster) startInit(host plan.Host, spec string) error {
 	log, err := os.OpenFile(filepath.Join(c.hostDir(host.Name), "init.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -111,7 +112,7 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
 	id, err := process.IdentityOf(cmd.Process.Pid)
-	go func() { _ = cmd.Wait() }() // so that it does not become a zombie in a long test
+	go func() { _ = cmd.Wait() }() // Wait reaps the process, which would be a zombie in a long test
 	if err != nil {
 		return fmt.Errorf("starting host %s: %w", host.Name, err)
 	}
@@ -121,8 +122,8 @@ func (c *Cluster) startInit(host plan.Host, spec string) error {
 	return c.awaitInit(host, id)
 }
 
-// awaitInit waits until the host's first process accepts requests. If the
-// process ends instead, the error is the last line of its log.
+// awaitInit waits until the host's first process accepts requests. If the process ends
+// before that, the error contains the last line of its log.
 func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
@@ -135,8 +136,8 @@ func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 		return err
 	})
 	if ended {
-		said, _ := os.ReadFile(filepath.Join(c.hostDir(host.Name), "init.log"))
-		lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+		text, _ := os.ReadFile(filepath.Join(c.hostDir(host.Name), "init.log"))
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		err = errors.New(lines[len(lines)-1])
 	}
 	if err != nil {
@@ -145,8 +146,8 @@ func (c *Cluster) awaitInit(host plan.Host, id process.Identity) error {
 	return nil
 }
 
-// powerOff ends every process of the host at once and removes everything of it
-// except for its disk. It does nothing if the host is off.
+// powerOff kills every process of the host and removes the host's control groups and
+// network. The disk stays. It returns no error if the host is off already.
 func (c *Cluster) powerOff(host plan.Host) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -165,7 +166,7 @@ func (c *Cluster) powerOff(host plan.Host) error {
 	return c.recordHost(host.Name, func(h *state.Host) { h.Init, h.Cgroups = process.Identity{}, nil })
 }
 
-// endProcess kills a process, and waits until it has ended.
+// endProcess kills a process and waits until it has ended. See killProcess for groups.
 func endProcess(p process.Identity, groups []string) error {
 	err := killProcess(p, groups)
 	if errors.Is(err, os.ErrProcessDone) {
@@ -179,8 +180,8 @@ func endProcess(p process.Identity, groups []string) error {
 	return awaitEnd(ctx, p)
 }
 
-// killProcess kills a process, and thaws its groups if they are frozen, since a frozen
-// process does not end.
+// killProcess kills a process. groups are the control groups of the process, which may be
+// none. Frozen groups are thawed, since a frozen process does not end.
 func killProcess(p process.Identity, groups []string) error {
 	if err := p.Signal(unix.SIGKILL); err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 // responds with its host name and the client's address.
 const WebImage = "localhost/lbstack/web:1"
 
+// bedModule is the folder of the test bed's Go module in the repository.
 const bedModule = "hack/devcluster"
 
 // ownImage is an image that is built from a package of the test bed's module.
@@ -28,6 +29,7 @@ type ownImage struct {
 	name, packagePath, user string
 }
 
+// ownImages returns the images by the name of their program.
 func ownImages() map[string]ownImage {
 	return map[string]ownImage{
 		"pause": {config.PauseImage, "./images/pause", ociimage.Nonroot},
@@ -64,8 +66,8 @@ func (c *Cluster) ensureImages(ctx context.Context, repo string) error {
 	return nil
 }
 
-// loadImages loads those of the test bed's own images into the node that are not
-// on its disk.
+// loadImages loads the test bed's own images into the node, except for images that are
+// already on its disk.
 func (c *Cluster) loadImages(ctx context.Context, node string) error {
 	s, err := state.Load(c.dir)
 	if err != nil {
@@ -137,7 +139,7 @@ func (c *Cluster) ensureExecutable(ctx context.Context, repo, running string) er
 		return err
 	}
 	if err := os.Rename(next, c.executablePath()); err != nil {
-		return fmt.Errorf("placing the program: %w", err)
+		return fmt.Errorf("moving the program into the folder of programs: %w", err)
 	}
 	return nil
 }

@@ -12,15 +12,15 @@ import (
 
 // Log is a log file of the cluster.
 type Log struct {
-	// Host of the program; "" for the forwarder, which belongs to no host.
+	// Host is the host of the program; "" for the forwarder, which belongs to no host.
 	Host string
-	// Program that writes the log.
+	// Program is the program that writes the log.
 	Program string
-	// Path of the file on this machine.
+	// Path is the path of the file on this machine.
 	Path string
 }
 
-// Logs returns the existing logs.
+// Logs returns the log files that exist.
 func (c *Cluster) Logs() ([]Log, error) {
 	var logs []Log
 	for _, host := range c.Hosts() {
@@ -42,8 +42,8 @@ func (c *Cluster) Logs() ([]Log, error) {
 	return logs, nil
 }
 
-// Kubectl returns the command line of the cluster's own kubectl. It needs
-// KUBECONFIG in its environment.
+// Kubectl returns the command line that runs the cluster's own kubectl. The caller must
+// set KUBECONFIG in the environment of kubectl, see KubeconfigPath.
 func (c *Cluster) Kubectl(args ...string) ([]string, error) {
 	s, err := state.Load(c.dir)
 	if err != nil {

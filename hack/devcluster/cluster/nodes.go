@@ -25,9 +25,9 @@ type nodeList struct {
 	}
 }
 
-// ensureObjects makes the objects that must exist before the nodes start: the
-// Nodes with their podCIDRs and addresses, which kube-proxy waits for, and the
-// API server's right to access kubelets.
+// ensureObjects makes the objects that must exist before the nodes start. The Nodes
+// have podCIDRs and addresses, which kube-proxy waits for. A ClusterRoleBinding
+// permits the API server to send requests to kubelets.
 func (c *Cluster) ensureObjects(ctx context.Context) error {
 	client, err := c.newAPIClient()
 	if err != nil {
@@ -70,9 +70,9 @@ func nodeStatus(host plan.Host) jsonObject {
 	}}}
 }
 
-// awaitNodes waits until each node has reported after the given time that it is
-// ready. Without a time, the report of an earlier run of a restarted node would
-// count.
+// awaitNodes waits until each node in since reports that it is ready. The times in since
+// are the starts of the nodes: a report from before the start, by an earlier run of the
+// node, does not count.
 func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) error {
 	client, err := c.newAPIClient()
 	if err != nil {
@@ -97,8 +97,8 @@ func (c *Cluster) awaitNodes(ctx context.Context, since map[string]time.Time) er
 	return nil
 }
 
-// wholeSecondAfter rounds up to a whole second, since heartbeat times are
-// rounded down. It does not change the zero time.
+// wholeSecondAfter returns t rounded up to a whole second, since the API server rounds
+// heartbeat times down. It does not change the zero time.
 func wholeSecondAfter(t time.Time) time.Time {
 	if whole := t.Truncate(time.Second); whole.Before(t) {
 		return whole.Add(time.Second)
@@ -106,8 +106,7 @@ func wholeSecondAfter(t time.Time) time.Time {
 	return t
 }
 
-// readyAt returns the nodes that are ready, with the time of their last
-// heartbeat.
+// readyAt returns the time of the last heartbeat of each node that is ready, by name.
 func (l nodeList) readyAt() map[string]time.Time {
 	ready := map[string]time.Time{}
 	for _, node := range l.Items {
@@ -120,7 +119,8 @@ func (l nodeList) readyAt() map[string]time.Time {
 	return ready
 }
 
-// awaitServiceAccount waits until pods can be created in the default namespace.
+// awaitServiceAccount waits until pods can be created in the default namespace: until
+// the namespace has the ServiceAccount "default".
 func (c *Cluster) awaitServiceAccount(ctx context.Context) error {
 	client, err := c.newAPIClient()
 	if err != nil {

@@ -16,9 +16,8 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// Pause freezes every process of the node, its pods included. Only its kernel
-// keeps working: it answers ARP for the node's own addresses and forwards
-// packets.
+// Pause freezes every process of the node, its pods included. The kernel still answers
+// ARP for the node's own addresses and forwards packets.
 func (c *Cluster) Pause(node string) error { return c.setFrozen(node, true) }
 
 // Resume lets the processes of a paused node run again.
@@ -35,8 +34,8 @@ func (c *Cluster) setFrozen(node string, frozen bool) error {
 	return nil
 }
 
-// Kill powers off hosts, all of them at once: their processes end, their network namespaces are
-// removed, and their cables have no carrier. The disks stay.
+// Kill powers hosts off, all of them at once. Their processes end, and their network
+// namespaces and cables are removed. Their disks stay.
 func (c *Cluster) Kill(nodes ...string) error {
 	hosts := make([]plan.Host, len(nodes))
 	for i, node := range nodes {
@@ -67,8 +66,9 @@ func (c *Cluster) Kill(nodes ...string) error {
 	return nil
 }
 
-// Start boots a host that was killed, with its disk, and returns when the host is
-// ready again or ctx is done. It does nothing if the host runs.
+// Start boots a host that was killed, with its disk. It returns when the node is ready, or,
+// for another host, when the API server is ready. It fails if ctx is done before that. It
+// does nothing if the host runs.
 func (c *Cluster) Start(ctx context.Context, node string) error {
 	host, err := c.knownHost(node)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Cluster) StopControlPlaneProgram(program string) error {
 	return c.StopProgram(plan.ControlPlane, program)
 }
 
-// StartControlPlaneProgram starts a program of the control plane that was stopped.
+// StartControlPlaneProgram starts a stopped program of the control plane.
 func (c *Cluster) StartControlPlaneProgram(program string) error {
 	return c.StartProgram(plan.ControlPlane, program)
 }
@@ -110,7 +110,7 @@ func (c *Cluster) StopProgram(host, program string) error {
 	return err
 }
 
-// StartProgram starts a program of a host that was stopped.
+// StartProgram starts a stopped program of a host.
 func (c *Cluster) StartProgram(host, program string) error {
 	_, err := c.callHost(host, hostinit.Request{Op: hostinit.OpStart, Program: program})
 	return err
@@ -122,7 +122,7 @@ func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.St
 		return nil, err
 	}
 	if frozen, _ := cgroup.IsFrozen(h.Cgroups); frozen {
-		return nil, fmt.Errorf("host %s is paused", host)
+		return nil, fmt.Errorf("host %s is paused: resume it first", host)
 	}
 	programs, err := hostinit.Call(h.Init.PID, request)
 	if err != nil {
@@ -131,6 +131,8 @@ func (c *Cluster) callHost(host string, request hostinit.Request) ([]hostinit.St
 	return programs, nil
 }
 
+// knownHost returns the host, powered on or off. The error says so if the host does not
+// exist or has no programs.
 func (c *Cluster) knownHost(name string) (plan.Host, error) {
 	if _, err := c.poweredHost(name); err != nil && !errors.Is(err, ErrPoweredOff) {
 		return plan.Host{}, err

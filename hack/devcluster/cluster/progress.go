@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// progressLog writes lines, each with the time since newProgressLog.
+// progressLog writes progress lines. Each line begins with the seconds since newProgressLog.
 type progressLog struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -27,7 +27,7 @@ func newProgressLog(out io.Writer) *progressLog {
 func (p *progressLog) logStep(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// A closed terminal must not keep a cluster from coming up.
+	// The error is ignored: a cluster comes up even if the terminal is closed.
 	_, _ = fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
 }
 

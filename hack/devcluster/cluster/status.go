@@ -13,10 +13,10 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/lan"
 )
 
-// Power is whether a host runs.
+// Power is the power state of a host.
 type Power string
 
-// Powers of a host.
+// Power states of a host.
 const (
 	PowerOn        Power = "running"
 	PowerPaused    Power = "paused"
@@ -31,15 +31,15 @@ type HostStatus struct {
 	Power  Power
 	// Link means that the cable is plugged in.
 	Link bool
-	// Ready reports whether the Node is ready; nil if the host is no node or
-	// the API server does not respond.
+	// Ready means that the Node is ready. It is nil if the host is no node or the API
+	// server does not respond.
 	Ready *bool
-	// Programs of the host; empty if the host does not run.
+	// Programs has the state of each program; empty if the host does not run.
 	Programs []hostinit.Status
 }
 
-// statusTimeout is the timeout of the request to the API server. Status also
-// has to work while the API server does not run.
+// statusTimeout is the timeout of the request to the API server. It is short, since
+// Status must also return while the API server does not run.
 const statusTimeout = 2 * time.Second
 
 // Status returns the state of every host.

@@ -20,25 +20,24 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/state"
 )
 
-// Options of a cluster.
+// Options are the options of Up.
 type Options struct {
-	// Name of the cluster; "" for DefaultName.
+	// Name is the name of the cluster; "" for DefaultName.
 	Name string
-	// Nodes is the number of nodes, from 1 to plan.MaxNodes; 0 for the number
-	// that an existing cluster has, otherwise DefaultNodes.
+	// Nodes is the number of nodes, from 1 to plan.MaxNodes. 0 keeps the number of an
+	// existing cluster and gives a new cluster DefaultNodes.
 	Nodes int
 	// Progress receives a line for each long step; may be nil.
 	Progress io.Writer
-	// Executable is the path of the running program if that is devcluster; ""
-	// builds devcluster from the repository.
+	// Executable is the path of a devcluster program, which runs the hosts. If it is "",
+	// Up builds devcluster from the repository.
 	Executable string
-	// Repository is a folder in the repository; "" for the working folder. It is
-	// needed only for programs and images that are not built yet.
+	// Repository is a folder in the repository; "" for the working folder. Up needs the
+	// repository only for programs and images that are not built yet.
 	Repository string
 }
 
-// bringUpTimeout is how long bringing a cluster up may take, without building the
-// programs.
+// bringUpTimeout is how long bringing a cluster up may take after the programs are built.
 const bringUpTimeout = 6 * time.Minute
 
 // Up brings the cluster up and returns when every node is ready and pods can be
@@ -69,7 +68,7 @@ func Up(ctx context.Context, options Options) (*Cluster, error) {
 	c := &Cluster{name: name, dir: dir, nodes: s.Nodes, port: s.Port, recording: &sync.Mutex{}}
 	b := &upRun{Cluster: c, options: options, log: newProgressLog(options.Progress)}
 	if err := b.run(ctx, s); err != nil {
-		return nil, fmt.Errorf("cluster %s: %w\n(devcluster status and devcluster logs HOST tell more)", name, err)
+		return nil, fmt.Errorf("cluster %s: %w\nfor details run: devcluster status, devcluster logs HOST", name, err)
 	}
 	return c, nil
 }
@@ -84,11 +83,13 @@ func loadOrMake(dir, name string, nodes int) (*state.Cluster, error) {
 		return nil, err
 	}
 	if nodes != 0 && nodes != s.Nodes {
-		return nil, fmt.Errorf("cluster %s has %d nodes, not %d: take it down first (devcluster down --name %s)", name, s.Nodes, nodes, name)
+		return nil, fmt.Errorf("cluster %s has %d nodes and cannot get %d: to change the number, remove the cluster first (devcluster down --name %s)",
+			name, s.Nodes, nodes, name)
 	}
 	return s, nil
 }
 
+// upRun is one call of Up.
 type upRun struct {
 	*Cluster
 	options Options
@@ -237,8 +238,9 @@ func (b *upRun) reviveHost(host string, on state.Host) error {
 	return nil
 }
 
-// ensureNodes boots the nodes in parallel. It returns, for awaitNodes, the time
-// at which each booted node was started, and the zero time for the others.
+// ensureNodes boots the nodes in parallel and loads their images. It returns the time at
+// which it started each node, as awaitNodes needs it. The time is zero for a node that
+// ran already.
 func (b *upRun) ensureNodes(ctx context.Context) (map[string]time.Time, error) {
 	var (
 		mu       sync.Mutex

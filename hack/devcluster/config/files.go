@@ -12,8 +12,7 @@ import (
 const PauseImage = "localhost/lbstack/pause:1"
 
 // Files returns the configuration files of the host by their path below Dir.
-// cgroupV1 means that the controllers of the machine are in cgroup v1
-// hierarchies.
+// cgroupV1 means that the machine has cgroup v1 hierarchies.
 func Files(host plan.Host, cgroupV1 bool) map[string]string {
 	if host.Name == plan.Router {
 		return routerFiles(host)
@@ -28,8 +27,8 @@ func Files(host plan.Host, cgroupV1 bool) map[string]string {
 	return files
 }
 
-// containerdConfig returns a configuration that works on every machine (without
-// negative OOM scores) and uses only folders of the host.
+// containerdConfig returns the configuration of containerd. All data is in folders of the
+// host. containerd does not lower OOM scores, since some machines do not permit that.
 func containerdConfig() string {
 	return `version = 2
 root = "/var/lib/containerd"
@@ -84,10 +83,10 @@ nodeStatusReportFrequency: 10s
 }
 
 // proxyConfig returns the configuration of kube-proxy. The control plane runs
-// kube-proxy, since its API server must reach Services, but has no kubelet and no
-// Node: a Node that never becomes ready would get the pods of every DaemonSet that
-// tolerates all taints. kube-proxy waits 30 s for its Node before it does
-// anything, so that of the control plane uses the Node of node1.
+// kube-proxy, since its API server must reach Services. The control plane has no
+// kubelet and no Node: a Node that never becomes ready would get the pods of every
+// DaemonSet that tolerates all taints. kube-proxy waits 30 s for its Node before it does
+// anything, so kube-proxy on the control plane uses the Node of node1.
 func proxyConfig(host plan.Host) string {
 	node := host.Name
 	if !host.IsNode() {
@@ -105,9 +104,9 @@ conntrack:
 `, node, joinPrefixes(plan.PodsV4, plan.PodsV6), Dir)
 }
 
-// cniConfig gives pods one address of each family. There is no masquerading, since
-// every host has routes to all pods. Leases are in /run, so that they are gone,
-// like the pods, after a power failure.
+// cniConfig returns a network configuration that gives each pod one address of each
+// family. There is no masquerading, since every host has routes to all pods. The leases
+// are in /run: after a power failure the pods are gone, so their leases must be gone too.
 func cniConfig(host plan.Host) string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
@@ -131,8 +130,8 @@ func cniConfig(host plan.Host) string {
 `, host.PodsV4(), host.PodsV6())
 }
 
-// resolverConfig names the router as name server. There is no name service, and the
-// router refuses requests at once.
+// resolverConfig returns a resolv.conf with the router as name server. The cluster has no
+// DNS: the router refuses DNS requests at once, so lookups fail without a delay.
 func resolverConfig() string {
 	router, _ := plan.FindHost(0, plan.Router)
 	return fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", router.V4)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package config renders the arguments and the configuration files of the
-// programs of a cluster. It is pure.
+// programs of a cluster. The package is pure.
 package config
 
 import (
@@ -13,11 +13,10 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Dir is the folder of a host's configuration files within the host; DirOnDisk
-// is the same folder relative to the host's disk.
+// The folder of a host's configuration files.
 const (
-	Dir       = "/var/" + DirOnDisk
-	DirOnDisk = "lib/lbstack-bed"
+	Dir       = "/var/" + DirOnDisk // within the host
+	DirOnDisk = "lib/lbstack-bed"   // relative to the host's disk
 )
 
 // ContainerdSocket is the socket of containerd within the node.
@@ -40,8 +39,8 @@ const (
 	EtcdBinary       = "etcd"
 )
 
-// volumePlugins is a folder that Kubernetes makes. The default is in /usr, which
-// belongs to the machine; this one is on the host's disk.
+// volumePlugins is a folder that Kubernetes makes. It is on the host's disk, since the
+// default folder is in /usr, which belongs to the machine.
 const volumePlugins = "/var/lib/kubelet/volume-plugins"
 
 const etcdClientAddress = "127.0.0.1:2379"
@@ -96,8 +95,8 @@ func apiServerArgs(host plan.Host) []string {
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--kubelet-client-certificate=" + configPath("kubelet-client.crt"), "--kubelet-client-key=" + configPath("kubelet-client.key"),
 		"--kubelet-certificate-authority=" + configPath("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
-		// Aggregated API servers trust the headers with the name of the caller
-		// because of this client certificate.
+		// Aggregated API servers trust the headers with the caller's name only in
+		// requests with the client certificate of --proxy-client-cert-file.
 		"--requestheader-client-ca-file=" + configPath("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-username-headers=X-Remote-User",

@@ -10,28 +10,28 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Names of the router's programs: FRR.
+// Names of the router's programs, which are part of FRR.
 const (
 	Zebra = "zebra"
 	BGPd  = "bgpd"
 	BFDd  = "bfdd"
 )
 
-// RouterASN is the autonomous system of the router, and NodesASN that of the nodes.
+// Numbers of the autonomous systems of the router and of the nodes.
 const (
 	RouterASN = 64513
 	NodesASN  = 64512
 )
 
-// RouterRunDir is the folder with the sockets of the router's programs, within the
-// router: vtysh --vty_socket RouterRunDir.
+// RouterRunDir is the folder of the sockets of the router's programs, within the router.
+// vtysh needs it in --vty_socket.
 const RouterRunDir = "/run/frr"
 
 const zebraSocket = RouterRunDir + "/zserv.api"
 
-// routerPrograms are the programs of FRR. They drop root privileges and need their own
-// folder. They have the same priority as with Debian's frr.service; see also
-// plan.Host.Weight.
+// routerPrograms returns the programs of FRR. They drop root privileges and need a folder
+// that belongs to the user frr. Their priority is the same as in Debian's frr.service; see
+// also plan.Host.Weight.
 func routerPrograms() []hostinit.Program {
 	frr := func(name, needs string, more ...string) hostinit.Program {
 		args := append([]string{
@@ -46,9 +46,9 @@ func routerPrograms() []hostinit.Program {
 	}
 }
 
-// routerFiles configure the router to accept BGP sessions from any host of the LAN,
-// to balance traffic over the nodes that announce the same prefix, and to detect
-// failures with BFD where the node uses BFD.
+// routerFiles returns the configuration of the router's programs. The router accepts BGP
+// sessions from every host of the LAN and balances traffic over the nodes that announce
+// the same prefix. It detects failures with BFD if the node uses BFD.
 func routerFiles(host plan.Host) map[string]string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `router bgp %d

@@ -13,19 +13,21 @@ import (
 )
 
 const (
-	// Ports are below those of outgoing connections (32768 and up), so that no
-	// connection takes the port during an outage, and below node ports.
+	// firstPort and lastPort are the bounds of the port of the API server. The range is
+	// below the ports of outgoing connections (32768 and up): otherwise a connection
+	// could take the port during an outage. The range is also below the node ports.
 	firstPort, lastPort = 20000, 29999
-	// portTries is how many ports are tried to find a free one. startTries is how
-	// often the API server is started if another program takes the port in
-	// between.
-	portTries, startTries = 100, 5
-	// readyPoll is the interval of the readiness checks of the API server.
+	// portTries is the maximum number of ports that are tried to find a free port.
+	portTries = 100
+	// startTries is the maximum number of starts of the API server. A start fails if
+	// another program has taken the port after it was found free.
+	startTries = 5
+	// readyPoll is the time between two readiness checks of the API server.
 	readyPoll = 50 * time.Millisecond
 )
 
-// startEtcd starts etcd on Unix sockets in the directory, so that no port can
-// collide.
+// startEtcd starts etcd on Unix sockets in the directory of the control plane. It uses no
+// port, which another program could have.
 func (cp *ControlPlane) startEtcd() (err error) {
 	const client, peer = "unix://" + etcdSocket, "unix://" + etcdPeerSocket
 	cp.etcd, err = startProcess(cp.dir, "etcd", cp.options.Binaries.Etcd,
@@ -51,7 +53,7 @@ func (cp *ControlPlane) startAPIServerOnFreePort(ctx context.Context) error {
 		if !taken || try == startTries {
 			return err
 		}
-		fmt.Fprintf(cp.options.Log, "somebody took port %d, trying another\n", port)
+		fmt.Fprintf(cp.options.Log, "port %d is in use by another program; trying another port\n", port)
 	}
 }
 
@@ -88,8 +90,8 @@ func (cp *ControlPlane) apiServerFlags() []string {
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(cp.port),
-		// The API server refuses loopback addresses in endpoints, so it must not
-		// write its own address there.
+		// The API server must not write its own address into endpoints, since it refuses
+		// loopback addresses there.
 		"--endpoint-reconciler-type=none",
 		"--tls-cert-file=" + serverCertFile,
 		"--tls-private-key-file=" + serverKeyFile,
@@ -105,8 +107,8 @@ func (cp *ControlPlane) apiServerFlags() []string {
 	}, cp.options.APIServerFlags...)
 }
 
-// await sends requests to the API server until it responds with 200, a program
-// has ended or the context has.
+// await sends requests for the path until the API server responds with 200. It fails if
+// the API server or etcd ends, or if the context is done.
 func (cp *ControlPlane) await(ctx context.Context, p *childProcess, path string) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()

@@ -5,12 +5,11 @@ import (
 	"errors"
 )
 
-// StartControllerManager starts those controllers of Kubernetes that tests may
-// need: they delete the objects in a deleted namespace, delete objects with
-// their owners, and create the ServiceAccount "default" in namespaces. No
-// other controllers run: Deployments get no Pods, and Services get no
-// EndpointSlices. It returns when the program has been started; the
-// controllers begin within seconds.
+// StartControllerManager starts the controllers of Kubernetes that tests may need. They
+// delete the objects in a deleted namespace, delete an object with its owner, and create
+// the ServiceAccount "default" in each namespace. No other controllers run: Deployments
+// get no Pods, and Services get no EndpointSlices. StartControllerManager returns when the
+// program has started. The controllers begin to work within seconds.
 func (cp *ControlPlane) StartControllerManager(ctx context.Context) error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -31,7 +30,7 @@ func (cp *ControlPlane) StartControllerManager(ctx context.Context) error {
 		"--root-ca-file="+caFile,
 		"--leader-elect=false",
 		"--concurrent-gc-syncs=2",
-		"--secure-port=0") // no server, so that no port can collide
+		"--secure-port=0") // no server, and so no port that another program could have
 	cp.controllerManager = p
 	return err
 }

@@ -16,21 +16,21 @@ import (
 type ControlPlane struct {
 	options     Options
 	dir         string
-	temporary   bool
+	temporary   bool // Stop removes dir
 	credentials clusterCredentials
 	port        int
 	client      *http.Client
 
-	mu                sync.Mutex
+	mu                sync.Mutex // guards the fields below
 	etcd              *childProcess
 	apiServer         *childProcess // nil in an outage
-	controllerManager *childProcess // nil unless asked for
+	controllerManager *childProcess // nil unless StartControllerManager was called
 }
 
-// Start starts etcd and the API server and returns when the API server is ready.
-// If the context ends before that, Start stops both again; after Start has
-// returned the context has no effect. An error contains the last lines of the log
-// of the program that failed.
+// Start starts etcd and the API server and returns when the API server is ready. If the
+// context is done before that, Start stops both programs and returns an error. After
+// Start has returned, the context has no effect. If a program fails, the error contains
+// the last lines of its log.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	o = o.withDefaults()
 	dir, temporary, err := o.workDir()
@@ -67,27 +67,26 @@ func (cp *ControlPlane) startAll(ctx context.Context) error {
 	return nil
 }
 
-// Host returns the URL of the API server. It stays the same after an outage.
+// Host returns the URL of the API server. The URL stays the same after an outage.
 func (cp *ControlPlane) Host() string { return fmt.Sprintf("https://127.0.0.1:%d", cp.port) }
 
-// CAPEM returns the certificate of the authority that signed the certificate of
-// the API server.
+// CAPEM returns the certificate of the certificate authority. The authority signed the
+// certificate of the API server.
 func (cp *ControlPlane) CAPEM() []byte { return cp.credentials.ca.CertPEM() }
 
-// CertPEM returns the certificate of a client that may do everything
-// (group system:masters).
+// CertPEM returns the certificate of the admin, a client that may do everything (group
+// system:masters).
 func (cp *ControlPlane) CertPEM() []byte { return cp.credentials.admin.CertPEM }
 
 // KeyPEM returns the private key that belongs to CertPEM.
 func (cp *ControlPlane) KeyPEM() []byte { return cp.credentials.admin.KeyPEM }
 
-// KubeconfigPath returns the path of a kubeconfig file with the certificate of
-// CertPEM.
+// KubeconfigPath returns the path of the admin's kubeconfig file.
 func (cp *ControlPlane) KubeconfigPath() string { return cp.filePath(kubeconfigFile) }
 
-// StopAPIServer begins an outage: when it returns, the API server has ended and its
-// connections are closed. Its data stays. It returns an error if the API server had
-// already ended.
+// StopAPIServer begins an outage. When it returns, the API server has ended, so its
+// connections are closed. The data stays. StopAPIServer returns an error if the API server
+// had already ended.
 func (cp *ControlPlane) StopAPIServer() error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -100,9 +99,9 @@ func (cp *ControlPlane) StopAPIServer() error {
 	return err
 }
 
-// StartAPIServer ends an outage and returns when the API server is ready, on the
-// same port with the same certificates and data. It can be called again after an
-// error.
+// StartAPIServer ends an outage and returns when the API server is ready. The port, the
+// certificates and the data are the same as before the outage. StartAPIServer can be
+// called again after an error.
 func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
@@ -115,9 +114,8 @@ func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
 	return cp.startAPIServer(ctx)
 }
 
-// Stop stops all programs and removes the directory if it was a temporary one.
-// The error names programs that had ended by themselves. A second call does
-// nothing.
+// Stop stops all programs, and removes the directory if it is temporary. The error names
+// the programs that had already ended by themselves. A second call does nothing.
 func (cp *ControlPlane) Stop() error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/pki"
 )
 
-// Files in the directory of a control plane. The programs run in that directory,
-// so that the names need no path and Unix sockets stay below the 108 bytes that
+// Files in the directory of a control plane. The programs run in that directory, so they
+// get the names without a path. A Unix socket with a path could exceed the 108 bytes that
 // the kernel allows.
 const (
 	etcdDataDir       = "etcd"
@@ -67,7 +67,8 @@ func newCredentials(serviceCIDRs []netip.Prefix) (clusterCredentials, error) {
 	return c, err
 }
 
-// write writes the credentials into a directory, as files for the programs.
+// write writes the credentials into a directory, as files for the programs. server is the
+// URL of the API server.
 func (c clusterCredentials) write(dir, server string) error {
 	for name, content := range map[string][]byte{
 		caFile:            c.ca.CertPEM(),

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Kubectl runs kubectl as the admin in the caller's working directory and
-// returns its standard output. An error contains its standard error.
+// Kubectl runs kubectl as the admin, in the working directory of this process, and returns
+// its standard output. The error contains the standard error of kubectl.
 func (cp *ControlPlane) Kubectl(ctx context.Context, args ...string) ([]byte, error) {
 	all := append([]string{
 		"kubectl", "--kubeconfig=" + cp.KubeconfigPath(),

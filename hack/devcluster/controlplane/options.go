@@ -13,12 +13,12 @@ import (
 // Options configure Start. Only Binaries must be set.
 type Options struct {
 	Binaries programs.Binaries
-	// Dir is the directory for data, certificates and logs. It must not have data
-	// of an earlier control plane. Empty means a temporary directory that Stop
-	// removes.
+	// Dir is the directory for data, certificates and logs. It must not contain the data
+	// of an earlier control plane. If Dir is empty, the directory is temporary: Stop
+	// removes it.
 	Dir string
-	// ServiceCIDRs are the ranges of cluster IPs, one per address family, the
-	// primary family first. Empty means 10.96.0.0/16 and fd96::/112.
+	// ServiceCIDRs has a range of cluster IPs for each address family, the primary
+	// family first. If it is empty, the ranges are 10.96.0.0/16 and fd96::/112.
 	ServiceCIDRs []netip.Prefix
 	// Log receives a line for each step; may be nil.
 	Log io.Writer
@@ -53,7 +53,7 @@ func (o Options) workDir() (dir string, temporary bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", false, fmt.Errorf("making the directory of the control plane: %w", err)
 	}
-	// Mkdir fails if there is data of an earlier control plane: it does not
+	// Mkdir fails if the directory has data of an earlier control plane, which does not
 	// match the new certificates.
 	if err := os.Mkdir(filepath.Join(dir, etcdDataDir), 0o700); err != nil {
 		return "", false, fmt.Errorf("making the directory of etcd: %w", err)

@@ -11,21 +11,21 @@ import (
 	"syscall"
 )
 
-// logTail is how many lines of its log an error about a program contains.
+// logTail is the maximum number of log lines in an error about a program.
 const logTail = 15
 
-// childProcess is a running child.
+// childProcess is a program that this process has started. It may have ended.
 type childProcess struct {
 	name string
-	log  string // path of its output
-	from int64  // where in the log the output of this run begins
+	log  string // path of the file with the program's output
+	from int64  // offset in the file at which the output of this run begins
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	done chan struct{} // closed when the program has ended
 	err  error         // of cmd.Wait; read it only after done is closed
 }
 
-// startProcess starts a program in dir and appends its output to NAME.log
-// there. The kernel kills it when this process ends.
+// startProcess starts a program in dir. The output of the program is appended to NAME.log
+// in dir. The kernel kills the program when this process ends.
 func startProcess(dir, name, binary string, args ...string) (*childProcess, error) {
 	logPath := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -35,13 +35,13 @@ func startProcess(dir, name, binary string, args ...string) (*childProcess, erro
 	defer log.Close() // the child has its own copy
 	info, err := log.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("looking at the log of %s: %w", name, err)
+		return nil, fmt.Errorf("reading the size of the log of %s: %w", name, err)
 	}
 	cmd := exec.Command(binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
-		Setpgid:   true, // Ctrl-C in a terminal goes to the test, which then stops its programs
+		Setpgid:   true, // Ctrl-C in a terminal goes only to the test, which then stops its programs
 	}
 	p := &childProcess{name: name, log: logPath, from: info.Size(), cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
@@ -52,8 +52,9 @@ func startProcess(dir, name, binary string, args ...string) (*childProcess, erro
 	return p, nil
 }
 
-// runChild starts the child and waits for its end on one thread: PR_SET_PDEATHSIG
-// kills the child when the thread that started it ends, not the process.
+// runChild starts the child and waits for its end, both on one thread. The kernel kills
+// the child when the thread that started it ends, even if this process continues
+// (PR_SET_PDEATHSIG), so the thread must exist as long as the child.
 func (p *childProcess) runChild(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -76,9 +77,9 @@ func (p *childProcess) hasEnded() bool {
 	}
 }
 
-// stop kills the child and waits for its end. There is no graceful shutdown:
-// tests need an outage at once, nothing else uses the data, and what etcd has
-// written is safe in the kernel. It fails if the child had already ended.
+// stop kills the child and waits for its end. It returns an error if the child had already
+// ended. There is no graceful shutdown, since tests need an outage at once. A kill loses no
+// data: everything that etcd has written is in the kernel's page cache.
 func (p *childProcess) stop() error {
 	if p.hasEnded() {
 		return p.endError(errors.New("ended by itself"))
@@ -91,14 +92,14 @@ func (p *childProcess) stop() error {
 	return nil
 }
 
-// endError returns an error with the cause, how the child ended, and the end of
+// endError returns an error with the cause, the state of the child, and the last lines of
 // its log.
 func (p *childProcess) endError(cause error) error {
 	state := "still running"
 	if p.hasEnded() {
 		state = p.cmd.ProcessState.String()
 	}
-	return fmt.Errorf("%s (%s): %w; its last lines:\n%s", p.name, state, cause, p.logTailLines())
+	return fmt.Errorf("%s (%s): %w; the last lines of its log:\n%s", p.name, state, cause, p.logTailLines())
 }
 
 // logTailLines returns the last lines of this run's log.

@@ -15,19 +15,19 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/cgroup"
 )
 
-// Boot sets up the namespaces of a host and becomes its first process. It must
-// be called as process 1 of a new process namespace, in new mount and host name
-// namespaces. It executes the program again with the arguments command, which
-// must call Run, and returns only if it fails.
+// Boot sets up the namespaces of a host and then executes the program again, with
+// the given command line, which must lead to a call of Run. This process must be
+// process 1 of a new process namespace, in new mount and host name namespaces. Boot
+// returns only if it fails.
 func Boot(specPath string, command []string) error {
 	if os.Getpid() != 1 {
-		return errors.New("host-init is started by the test bed, as the first process of a host")
+		return errors.New("host-init is not process 1: only the test bed may start it, as the first process of a host; run devcluster up instead")
 	}
 	spec, err := readSpec(specPath)
 	if err != nil {
 		return err
 	}
-	// Namespaces belong to threads. The exec below keeps those of this thread.
+	// Each thread has its own namespaces. The exec below keeps the namespaces of this thread.
 	runtime.LockOSThread()
 	hierarchies, err := cgroup.Hierarchies()
 	if err != nil {
@@ -55,8 +55,9 @@ func Boot(specPath string, command []string) error {
 	return fmt.Errorf("starting the host's first process: %w", unix.Exec("/proc/self/exe", command, env))
 }
 
-// leaveRoot moves the host's own programs out of the root of its v2 hierarchy: a
-// v2 group with processes cannot pass controllers to the groups of the pods.
+// leaveRoot moves this process out of the host's root group in the v2 hierarchy. The
+// host's programs start in the same group. A v2 group with processes cannot pass
+// controllers to its child groups, which the pods use.
 func leaveRoot(hierarchies []cgroup.Hierarchy) error {
 	for _, h := range hierarchies {
 		if h.Type != "cgroup2" {
@@ -75,7 +76,7 @@ func leaveRoot(hierarchies []cgroup.Hierarchy) error {
 
 func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("separating the host's mounts: %w", err)
+		return fmt.Errorf("making the host's mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
@@ -83,8 +84,8 @@ func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	if err := mountSys(hierarchies); err != nil {
 		return err
 	}
-	// The sources are opened before /run and /var are mounted over, since they
-	// may be below these folders.
+	// The sources of the bind mounts may be below /run or /var, so they are opened
+	// before other file systems cover these folders.
 	opened := map[string]*os.File{}
 	defer func() {
 		for _, f := range opened {
@@ -94,7 +95,7 @@ func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 	for target, source := range bindMounts(spec) {
 		f, err := os.OpenFile(source, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return fmt.Errorf("opening what becomes %s: %w", target, err)
+			return fmt.Errorf("opening the source of the mount %s: %w", target, err)
 		}
 		opened[target] = f
 	}
@@ -111,10 +112,11 @@ func mountAll(spec Spec, hierarchies []cgroup.Hierarchy) error {
 			}
 		}
 		if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("binding %s: %w", target, err)
+			return fmt.Errorf("mounting %s: %w", target, err)
 		}
 	}
-	// Containers may need mount propagation, which then stays within the host.
+	// Containers may need mount propagation. The host's mounts are private since the first
+	// call above, so no mount propagates to the machine.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("sharing the host's mounts with its containers: %w", err)
 	}
@@ -129,8 +131,8 @@ func bindMounts(spec Spec) map[string]string {
 	return b
 }
 
-// mountSys mounts /sys anew, so that it shows the host's network interfaces, and
-// the cgroup hierarchies anew, so that the host's groups are their roots.
+// mountSys mounts /sys again, so that it shows the host's network interfaces. It also
+// mounts the cgroup hierarchies again, so that their roots are the host's groups.
 func mountSys(hierarchies []cgroup.Hierarchy) error {
 	if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmounting /sys: %w", err)

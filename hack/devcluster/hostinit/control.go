@@ -15,32 +15,35 @@ import (
 
 // The operations of a Request.
 const (
-	OpStatus = "status"
-	OpStop   = "stop"  // end the program with SIGTERM, later SIGKILL, and do not restart it
-	OpStart  = "start" // start a program that was stopped
+	OpStatus = "status" // change nothing
+	OpStop   = "stop"   // end the program with SIGTERM, after stopTimeout with SIGKILL, and do not restart it
+	OpStart  = "start"  // start a program that was stopped
 )
 
-// callTimeout is the timeout of a request. stopTimeout is how long a program
-// may take to end before it is killed.
 const (
+	// callTimeout is the timeout of a request.
 	callTimeout = time.Minute
+	// stopTimeout is how long a program may take to end after SIGTERM.
 	stopTimeout = 8 * time.Second
 )
 
-// Request is what a client sends. A connection has one request.
+// Request is the request of a client. Each connection carries one request.
 type Request struct {
 	Op      string `json:"op"`
 	Program string `json:"program,omitempty"`
 }
 
-// Response has the state of all programs after the request.
+// Response is the answer to a Request.
 type Response struct {
+	// Programs has the state of all programs after the request.
 	Programs []Status `json:"programs"`
-	Error    string   `json:"error,omitempty"`
+	// Error is empty if the request succeeded.
+	Error string `json:"error,omitempty"`
 }
 
-// Call sends a request to the host whose first process has this process id on
-// the machine.
+// Call sends a request to a host of the test bed and returns the state of the host's
+// programs after the request. The host is named by its first process: pid is the id
+// of that process outside of the host, in the caller's process namespace.
 func Call(pid int, request Request) ([]Status, error) {
 	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root%s", pid, Socket), time.Second)
 	if err != nil {
@@ -48,7 +51,7 @@ func Call(pid int, request Request) ([]Status, error) {
 	}
 	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
-		return nil, fmt.Errorf("bounding the request: %w", err)
+		return nil, fmt.Errorf("setting the timeout of the request to the host: %w", err)
 	}
 	if err := json.NewEncoder(conn).Encode(request); err != nil {
 		return nil, fmt.Errorf("sending the request to the host: %w", err)
@@ -77,7 +80,7 @@ func (s *supervisor) answerRequest(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	var request Request
 	if json.NewDecoder(conn).Decode(&request) != nil {
-		return // the client has closed the connection
+		return // the connection is closed, or the client has sent no valid request
 	}
 	var response Response
 	if err := s.doRequest(request); err != nil {
@@ -88,7 +91,7 @@ func (s *supervisor) answerRequest(conn net.Conn) {
 		response.Programs = append(response.Programs, p.status)
 	}
 	s.mu.Unlock()
-	_ = json.NewEncoder(conn).Encode(response) // ignore errors: the client has closed the connection
+	_ = json.NewEncoder(conn).Encode(response) // an error means that the client has closed the connection
 }
 
 func (s *supervisor) doRequest(request Request) error {
@@ -110,7 +113,8 @@ func (s *supervisor) doRequest(request Request) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("operation %q: no program %q on this host", request.Op, request.Program)
+	return fmt.Errorf("operation %q on program %q: want the operation status, stop or start, and a program of this host",
+		request.Op, request.Program)
 }
 
 func (s *supervisor) stopProgram(p *supervisedProgram) error {
@@ -119,8 +123,8 @@ func (s *supervisor) stopProgram(p *supervisedProgram) error {
 	pid := p.status.PID
 	s.mu.Unlock()
 	for began, signal := time.Now(), unix.SIGTERM; ; {
-		// The lock keeps the process from being reaped, and its id from being
-		// reused, between the check and the signal.
+		// The lock keeps the recorded process id from changing between the check and
+		// the signal.
 		s.mu.Lock()
 		running := pid != 0 && p.status.PID == pid
 		var err error

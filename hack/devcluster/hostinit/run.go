@@ -20,17 +20,18 @@ const (
 	// restartDelay keeps a program that fails at once from using up the
 	// processors.
 	restartDelay = time.Second
-	// needsTimeout is how long a program waits for the address that it needs.
-	// It is started after that in any case, so that its log shows what is
-	// wrong.
-	needsTimeout  = 30 * time.Second
+	// needsTimeout is how long the start of a program waits for the address that the
+	// program needs. After that the program is started in any case, so that its log
+	// shows what is wrong.
+	needsTimeout = 30 * time.Second
+	// needsInterval is the time between two checks of an address or a process.
 	needsInterval = 20 * time.Millisecond
 )
 
-// Status of a program of a host.
+// Status is the state of a program of a host.
 type Status struct {
 	Name string `json:"name"`
-	// PID in the host's process namespace; 0 if the program does not run.
+	// PID is the process id in the host's process namespace; 0 if the program does not run.
 	PID int `json:"pid"`
 	// Stopped means that the program was stopped by a request.
 	Stopped bool `json:"stopped"`
@@ -39,10 +40,10 @@ type Status struct {
 	Restarts int `json:"restarts"`
 }
 
-// supervisor keeps programs running. Process 1 also inherits children that it
-// did not start, so it waits for any child.
+// supervisor starts the host's programs and restarts a program that ends. It runs in
+// process 1, which also inherits orphans, so it waits for any child.
 type supervisor struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the status of each program
 	programs []*supervisedProgram
 }
 
@@ -96,7 +97,7 @@ func (s *supervisor) startProgram(p *supervisedProgram) {
 	defer func() { _ = log.Close() }()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "opening the input of %s: %v\n", p.program.Name, err)
+		fmt.Fprintf(os.Stderr, "opening "+os.DevNull+" as the input of %s: %v\n", p.program.Name, err)
 		return
 	}
 	defer func() { _ = null.Close() }()
@@ -112,14 +113,14 @@ func (s *supervisor) startProgram(p *supervisedProgram) {
 	_ = child.Release()
 }
 
-// reapChildren waits for children in an endless loop, and restarts those that are
-// programs.
+// reapChildren waits for children in an endless loop. If a child was a program of the
+// host, the program is restarted, unless a request has stopped it.
 func (s *supervisor) reapChildren() {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)
 		if errors.Is(err, unix.ECHILD) {
-			time.Sleep(needsInterval) // no program runs at the moment
+			time.Sleep(needsInterval) // there is no child at the moment
 			continue
 		}
 		if err == nil {
@@ -145,8 +146,8 @@ func (s *supervisor) noteEnded(pid int, status unix.WaitStatus) {
 	}
 }
 
-// awaitAddress returns when the address accepts connections, or after
-// needsTimeout.
+// awaitAddress waits until the address accepts connections, but not longer than
+// needsTimeout. The parameter has the format of Program.Needs.
 func awaitAddress(needs string) {
 	network, address, ok := strings.Cut(needs, ":")
 	if !ok {

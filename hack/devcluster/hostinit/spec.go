@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hostinit is the first process of a host of the test bed that runs
-// programs. It sets up the host's namespaces (processes, mounts, control groups,
-// host name, a disk on /var and an empty /run), starts the host's programs,
-// restarts a program that ends, and reaps orphans. Killing it powers the host
+// Package hostinit implements the first process of each host of the test bed on which
+// programs run. That process sets up the host's namespaces: processes, mounts, control
+// groups and host name. It mounts a disk on /var and an empty /run, starts the host's
+// programs, restarts a program that ends, and reaps orphans. Killing it powers the host
 // off, since the kernel then ends every process and mount of the host.
 package hostinit
 
@@ -19,11 +19,12 @@ const (
 	RunDir = "/run/lbstack"
 	// BinDir has the host's programs.
 	BinDir = RunDir + "/bin"
-	// Socket accepts the requests of Call.
+	// Socket is the path of the Unix socket that accepts the requests of Call.
 	Socket = RunDir + "/init.sock"
 	// LogDir has a log file for each program, NAME.log.
 	LogDir = "/var/log/lbstack"
 
+	// bootedSpec is the file by which Boot passes the Spec to Run.
 	bootedSpec = RunDir + "/init.json"
 )
 
@@ -34,7 +35,7 @@ type Spec struct {
 	Disk string `json:"disk"`
 	// Cgroups are the folders of the host's control groups.
 	Cgroups []string `json:"cgroups"`
-	// Binaries are files of the machine by their name in BinDir.
+	// Binaries maps the name of each file in BinDir to its path on the machine.
 	Binaries map[string]string `json:"binaries"`
 	Programs []Program         `json:"programs"`
 }
@@ -49,7 +50,7 @@ type Program struct {
 	Needs string `json:"needs,omitempty"`
 }
 
-// WriteSpec writes the specification into a file.
+// WriteSpec writes the specification of a host into a file.
 func WriteSpec(path string, spec Spec) error {
 	data, err := json.MarshalIndent(spec, "", "  ")
 	if err != nil {
@@ -68,7 +69,7 @@ func readSpec(path string) (Spec, error) {
 	}
 	var spec Spec
 	if err := json.Unmarshal(data, &spec); err != nil {
-		return Spec{}, fmt.Errorf("host's specification %s: %w", path, err)
+		return Spec{}, fmt.Errorf("decoding the host's specification %s: %w", path, err)
 	}
 	return spec, nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	switchHost = "lan" // stands for a host's name in the name of the bridge's namespace
+	switchHost = "lan" // replaces the host's name in the name of the bridge's namespace
 	bridgeName = "br0"
 	hostLink   = "eth0"
 )
@@ -62,7 +62,7 @@ func EnsureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	}
 	err := configureHost(cluster, host, nodes)
 	if err != nil {
-		return errors.Join(fmt.Errorf("network of host %s: %w", host.Name, err), RemoveHost(cluster, host.Name))
+		return errors.Join(fmt.Errorf("making the network of host %s: %w", host.Name, err), RemoveHost(cluster, host.Name))
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 		}
 		link, err := h.LinkByName(hostLink)
 		if err != nil {
-			return fmt.Errorf("finding %s: %w", hostLink, err)
+			return fmt.Errorf("finding interface %s: %w", hostLink, err)
 		}
 		for _, address := range []netip.Prefix{
 			netip.PrefixFrom(host.V4, plan.LANv4.Bits()), netip.PrefixFrom(host.V6, plan.LANv6.Bits()),
@@ -102,8 +102,8 @@ func configureHost(cluster string, host plan.Host, nodes []plan.Host) error {
 	})
 }
 
-// plugIn connects the host with the bridge. Both ends are made in their
-// namespaces, so that neither ever appears in the machine's own namespace.
+// plugIn connects the host to the bridge with a pair of interfaces. Each interface is
+// made in its final namespace, so the machine's own namespace never has one of them.
 func plugIn(cluster string, host plan.Host) error {
 	inside, err := netns.GetFromPath(NamespacePath(Namespace(cluster, host.Name)))
 	if err != nil {
@@ -153,7 +153,8 @@ func RemoveHost(cluster, host string) error {
 	return errors.Join(unplug, removeNamespace(Namespace(cluster, host)))
 }
 
-// SetLink pulls the host's cable (the host loses carrier) or plugs it in again.
+// SetLink plugs the host's cable in if isUp is true. Otherwise it pulls the cable, so that
+// the host's interface loses its carrier.
 func SetLink(cluster, host string, isUp bool) error {
 	return withHandle(Namespace(cluster, switchHost), func(h *netlink.Handle) error {
 		if isUp {
@@ -184,7 +185,7 @@ func LinkUp(cluster, host string) (bool, error) {
 	return isUp, err
 }
 
-// HasCable reports whether the host has a cable at all.
+// HasCable reports whether the host has a cable, plugged in or not.
 func HasCable(cluster, host string) bool {
 	_, err := LinkUp(cluster, host)
 	return err == nil
@@ -193,10 +194,10 @@ func HasCable(cluster, host string) bool {
 func setUp(h *netlink.Handle, name string) error {
 	link, err := h.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("finding %s: %w", name, err)
+		return fmt.Errorf("finding interface %s: %w", name, err)
 	}
 	if err := h.LinkSetUp(link); err != nil {
-		return fmt.Errorf("setting %s up: %w", name, err)
+		return fmt.Errorf("setting interface %s up: %w", name, err)
 	}
 	return nil
 }
@@ -218,8 +219,8 @@ func withHandle(namespace string, fn func(*netlink.Handle) error) error {
 func sysctls(namespace string, settings []sysctl) error {
 	return InNamespace(namespace, func() error {
 		for _, s := range settings {
-			// /proc/sys/net is that of the thread's namespace. A missing file is
-			// ignored: the kernel was built without the feature.
+			// /proc/sys/net has the settings of the thread's namespace. A missing file is
+			// ignored, since the kernel was built without that feature.
 			err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0)
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("setting %s: %w", s.name, err)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lan builds the network of a test bed from network namespaces: one
-// namespace for a bridge, and one for each host. Nothing of the network is in the
-// machine's own namespace.
+// Package lan builds the network of a test bed from network namespaces: one for a bridge,
+// and one for each host. The machine's own namespace has no part of this network.
 package lan
 
 import (
@@ -18,8 +17,8 @@ import (
 
 const namespaceDir = "/var/run/netns"
 
-// Namespace returns the name of the network namespace of a host; the host "lan" is
-// the bridge.
+// Namespace returns the name of the network namespace of a host. For the host "lan", it
+// returns the name of the bridge's namespace.
 func Namespace(cluster, host string) string {
 	if cluster == DefaultCluster {
 		return DefaultCluster + "-" + host
@@ -27,11 +26,11 @@ func Namespace(cluster, host string) string {
 	return DefaultCluster + "-" + cluster + "-" + host
 }
 
-// DefaultCluster is the name of a cluster if the caller gives none, and the prefix
+// DefaultCluster is the name of a cluster if the caller gives none. It is also the prefix
 // of the names of all namespaces.
 const DefaultCluster = "lbstack"
 
-// NamespacePath returns the file by which a process enters the namespace.
+// NamespacePath returns the path of the file that refers to the namespace.
 func NamespacePath(namespace string) string { return filepath.Join(namespaceDir, namespace) }
 
 // NamespaceExists reports whether there is a namespace of that name.
@@ -40,8 +39,8 @@ func NamespaceExists(namespace string) bool {
 	return unix.Statfs(NamespacePath(namespace), &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-// InNamespace runs fn on its own thread inside the namespace. Sockets that fn opens and
-// programs that it starts are in the namespace; goroutines that it starts are not.
+// InNamespace runs fn on a separate thread inside the namespace. Sockets that fn opens and
+// programs that fn starts are in the namespace. Goroutines that fn starts are not.
 func InNamespace(namespace string, fn func() error) error {
 	return onThread(func() error {
 		f, err := os.Open(NamespacePath(namespace))
@@ -56,15 +55,15 @@ func InNamespace(namespace string, fn func() error) error {
 	})
 }
 
-// onThread runs fn on a thread that fn may move to another network namespace. If the
-// thread cannot be moved back, it ends with the goroutine.
+// onThread runs fn on a separate thread, which fn may move to another network namespace.
+// Then onThread moves the thread back. If that fails, the thread ends.
 func onThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		home, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
-			result <- fmt.Errorf("opening the own network namespace: %w", err)
+			result <- fmt.Errorf("opening the network namespace of this process: %w", err)
 			return
 		}
 		defer func() { _ = home.Close() }()
@@ -77,7 +76,7 @@ func onThread(fn func() error) error {
 	return <-result
 }
 
-// createNamespace makes a network namespace with that name, as `ip netns add` does.
+// createNamespace makes a network namespace of that name, as `ip netns add` does.
 func createNamespace(namespace string) error {
 	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", namespaceDir, err)
@@ -88,7 +87,7 @@ func createNamespace(namespace string) error {
 	path := NamespacePath(namespace)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
-		return fmt.Errorf("naming a network namespace: %w", err)
+		return fmt.Errorf("making the file of a network namespace: %w", err)
 	}
 	_ = f.Close()
 	err = onThread(func() error {
@@ -96,7 +95,7 @@ func createNamespace(namespace string) error {
 			return fmt.Errorf("making network namespace %s: %w", namespace, err)
 		}
 		if err := unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("naming network namespace %s: %w", namespace, err)
+			return fmt.Errorf("mounting the file of network namespace %s: %w", namespace, err)
 		}
 		return nil
 	})
@@ -106,9 +105,9 @@ func createNamespace(namespace string) error {
 	return err
 }
 
-// makeShared makes a folder a shared mount point, unless it is one. `ip netns add` does the
-// same for a folder that is not shared; its mount would then cover the names of
-// existing namespaces, and these could not be removed.
+// makeShared makes a folder a shared mount point, unless it is one. Without makeShared, the
+// next `ip netns add` would mount the folder on itself. That mount would cover the files of
+// the existing namespaces, which could then not be removed.
 func makeShared(dir string) error {
 	const kind = unix.MS_SHARED | unix.MS_REC
 	err := unix.Mount("", dir, "none", kind, "")
@@ -124,8 +123,8 @@ func makeShared(dir string) error {
 	return nil
 }
 
-// removeNamespace removes the name of a namespace. The namespace itself ends when no process
-// is in it. It returns no error if there is no such namespace.
+// removeNamespace removes the file of a namespace. The namespace itself ends when it has no
+// process. removeNamespace returns no error if there is no such namespace.
 func removeNamespace(namespace string) error {
 	path := NamespacePath(namespace)
 	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {

@@ -8,15 +8,15 @@ import (
 	"github.com/lbstack/lbstack/hack/devcluster/plan"
 )
 
-// Route of a host.
+// Route is a route of a host.
 type Route struct {
 	To  netip.Prefix
 	Via netip.Addr
 }
 
-// Routes returns the routes of a host besides that of the LAN: to the pods of
-// each other node, and the router as default gateway. The client is outside of
-// the cluster and has only the default gateway. The router has no default
+// Routes returns the routes of a host, except for the route to the LAN. A host has routes
+// to the pods of all other nodes, and the router is its default gateway. The client is
+// outside of the cluster and has only the default gateway. The router has no default
 // gateway.
 func Routes(host plan.Host, nodes []plan.Host) []Route {
 	var routes []Route
@@ -39,10 +39,10 @@ func Routes(host plan.Host, nodes []plan.Host) []Route {
 
 type sysctl struct{ name, value string }
 
-// hostSysctls returns the settings of a host below /proc/sys/net. Duplicate
-// address detection is off so that addresses can be used at once: the plan has no
-// duplicates. The settings of neighbour tables keep the kernel's defaults, since
-// tests depend on them.
+// hostSysctls returns the settings of a host below /proc/sys/net. Duplicate address
+// detection is off, since package plan gives no address twice and hosts must use their
+// addresses at once. The settings of neighbour tables keep the kernel's defaults, since
+// tests depend on these defaults.
 func hostSysctls(host plan.Host) []sysctl {
 	settings := []sysctl{
 		{"ipv6/conf/all/accept_dad", "0"}, {"ipv6/conf/default/accept_dad", "0"},
@@ -57,7 +57,8 @@ func hostSysctls(host plan.Host) []sysctl {
 			// No ICMP redirects: a host on the LAN would keep using the redirect after
 			// the route has changed.
 			sysctl{"ipv4/conf/all/send_redirects", "0"}, sysctl{"ipv4/conf/default/send_redirects", "0"},
-			// Equal routes are chosen by connection, not only by address.
+			// The choice between equal routes depends on the ports of a connection too, not
+			// only on its addresses.
 			sysctl{"ipv4/fib_multipath_hash_policy", "1"}, sysctl{"ipv6/fib_multipath_hash_policy", "1"})
 	}
 	return append(settings,

@@ -20,34 +20,33 @@ import (
 	"time"
 )
 
-// Nonroot is the unprivileged user of images, by the convention of the distroless
-// images.
+// Nonroot is an unprivileged user, as uid:gid. The distroless images use the same ids.
 const Nonroot = "65532:65532"
 
 // Image is an image for Linux with one layer.
 type Image struct {
-	// Name with tag, for example "ghcr.io/lbstack/lbstack:dev".
+	// Name is the name with the tag, for example "ghcr.io/lbstack/lbstack:dev".
 	Name string
 	// Entrypoint is the program that a container starts by default.
 	Entrypoint []string
-	// User as uid:gid; "" for root.
+	// User is the user of a container, as uid:gid; "" for root.
 	User string
-	// Architecture as Go names it; "" for amd64.
+	// Architecture is the architecture of the programs, as Go names it; "" for amd64.
 	Architecture string
 	// Labels are metadata of the image for tools.
 	Labels map[string]string
 	Files  []File
-	// ByDigest means that the archive also names the image by its digest, see Pinned. A node
-	// that has an image may pull it again for a pod that names it by tag, but not for one that
-	// names it by digest.
+	// ByDigest means that the archive also contains the name of the image with its digest. A
+	// node that has the image may pull the image again if a pod refers to it by tag. The node
+	// does not pull the image again if the pod refers to it by digest.
 	ByDigest bool
 }
 
-// File of an image.
+// File is a file of an image.
 type File struct {
-	// Path in the image; absolute or relative to the root.
+	// Path is the path in the image: absolute or relative to the root.
 	Path string
-	// Source is a file of the machine. It is read if Content is nil.
+	// Source is the path of a file on this machine. The file is read if Content is nil.
 	Source  string
 	Content []byte
 	// Mode is the permission; 0 for 0755.
@@ -61,6 +60,7 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar"
 )
 
+// descriptor refers to a blob of the archive.
 type descriptor struct {
 	MediaType   string            `json:"mediaType"`
 	Digest      string            `json:"digest"`
@@ -83,14 +83,16 @@ func (i Image) pinnedName(manifest []byte) string {
 	return repository + "@" + descriptorOf(mediaManifest, manifest).Digest
 }
 
-// splitName returns the parts of the name. A colon before the last slash belongs to a port.
+// splitName splits the name at the colon before the tag. A colon before the last slash is
+// the colon of a port.
 func (i Image) splitName() (repository, tag string) {
 	last := strings.LastIndexByte(i.Name, '/') + 1
 	name, tag, _ := strings.Cut(i.Name[last:], ":")
 	return i.Name[:last] + name, cmp.Or(tag, "latest")
 }
 
-// imageBlobs are the contents of an image. The digest of the image is that of the manifest.
+// imageBlobs are the contents of an image. The digest of the manifest is also the digest of
+// the image.
 type imageBlobs struct{ config, manifest, layer []byte }
 
 func (i Image) buildBlobs() (b imageBlobs, err error) {
@@ -161,8 +163,8 @@ func (i Image) buildConfig(layer []byte) ([]byte, error) {
 	return config, nil
 }
 
-// buildLayer returns the image's file system: the image's files, and files and folders that
-// programs expect in any system.
+// buildLayer returns the image's file system as a tar archive. It has the image's files, and
+// the files and folders that programs expect in every system.
 func (i Image) buildLayer() ([]byte, error) {
 	files := []File{
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
@@ -193,8 +195,8 @@ type directory struct {
 	mode int64
 }
 
-// writeArchive writes directories and files without data that depends on the machine or the
-// time.
+// writeArchive writes directories and files as a tar archive. No data of the archive depends
+// on the machine or the time.
 func writeArchive(w io.Writer, directories []directory, files []File) error {
 	t := tar.NewWriter(w)
 	epoch := time.Unix(0, 0)
@@ -214,7 +216,7 @@ func writeArchive(w io.Writer, directories []directory, files []File) error {
 		}
 	}
 	if err := t.Close(); err != nil {
-		return fmt.Errorf("ending the archive: %w", err)
+		return fmt.Errorf("finishing the archive: %w", err)
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 const (
 	// validity is how long every certificate of a test cluster is valid.
 	validity = 365 * 24 * time.Hour
-	// clockSkew is how long before the present certificates become valid, for clocks
-	// that are slow.
+	// clockSkew is how long before its issue a certificate is valid already, so that
+	// slow clocks accept the certificate.
 	clockSkew = time.Hour
 )
 
@@ -31,8 +31,8 @@ type CA struct {
 	keyPEM  []byte
 }
 
-// Request describes a certificate. Kubernetes uses the common name of a client as
-// its user name and the organizations as its groups.
+// Request describes a certificate. In the certificate of a client, Kubernetes reads the
+// common name as the user name and the organizations as the groups.
 type Request struct {
 	CommonName    string
 	Organizations []string
@@ -70,9 +70,9 @@ func NewCA(commonName string) (*CA, error) {
 	return ParseCA(encodePEM(certificateBlock, der), keyPEM)
 }
 
-// ParseCA returns the authority from its CertPEM and KeyPEM. It refuses a
-// certificate that is not one of an authority, and a key that does not belong to
-// the certificate.
+// ParseCA returns the authority with this certificate and private key. It returns an error
+// if the certificate does not belong to an authority, or if the key does not belong to the
+// certificate.
 func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
 	der, err := decodePEM(certificateBlock, certPEM)
 	if err != nil {
@@ -83,7 +83,7 @@ func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
 		return nil, fmt.Errorf("parsing the certificate of an authority: %w", err)
 	}
 	if !cert.IsCA {
-		return nil, fmt.Errorf("the certificate of %q is not one of an authority", cert.Subject.CommonName)
+		return nil, fmt.Errorf("the certificate of %q does not belong to a certificate authority", cert.Subject.CommonName)
 	}
 	if der, err = decodePEM(privateKeyBlock, keyPEM); err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (ca *CA) CertPEM() []byte { return ca.certPEM }
 // KeyPEM returns the private key of the authority, PKCS #8.
 func (ca *CA) KeyPEM() []byte { return ca.keyPEM }
 
-// Issue makes a key and signs a certificate for it, for servers and clients. It is
-// valid for 365 days, but not longer than the authority.
+// Issue makes a key and signs a certificate for the key. The certificate is for servers
+// and clients. It is valid for 365 days, but not longer than the authority's certificate.
 func (ca *CA) Issue(r Request) (Pair, error) {
 	if r.CommonName == "" {
 		return Pair{}, errors.New("a certificate needs a common name")
@@ -142,13 +142,14 @@ func (ca *CA) Issue(r Request) (Pair, error) {
 	return Pair{CertPEM: encodePEM(certificateBlock, der), KeyPEM: keyPEM}, nil
 }
 
-// newTemplate returns a template with the fields that all certificates have in
-// common.
+// newTemplate returns a template with the subject and with the fields that all
+// certificates need.
 func newTemplate(subject pkix.Name) (*x509.Certificate, error) {
-	// 127 bits stay positive and within the 20 octets of RFC 5280 section 4.1.2.2.
+	// A serial number must be positive and have at most 20 octets (RFC 5280 section
+	// 4.1.2.2). 127 bits satisfy both.
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("drawing the serial number of %q: %w", subject.CommonName, err)
+		return nil, fmt.Errorf("generating the serial number of %q: %w", subject.CommonName, err)
 	}
 	now := time.Now()
 	return &x509.Certificate{

@@ -1,5 +1,5 @@
-// Package pki makes the certificates of a test cluster: a certificate
-// authority with ECDSA P-256 keys and the pairs that it signs, kubeconfig
-// files with them, and the signing key of service account tokens. It is meant
-// only for test clusters that exist for days on one machine.
+// Package pki makes the credentials of a test cluster: a certificate authority,
+// certificates with ECDSA P-256 keys, kubeconfig files with these certificates, and the
+// signing key of service account tokens. The package is only for test clusters, which
+// exist for days on one machine.
 package pki

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// kubeconfigFormat is block YAML: some programs mistake a file that begins with
-// a brace for JSON.
+// kubeconfigFormat is YAML in block style, since some programs mistake a file that begins
+// with a brace for JSON.
 const kubeconfigFormat = `apiVersion: v1
 kind: Config
 current-context: devcluster
@@ -28,8 +28,8 @@ contexts:
     user: devcluster
 `
 
-// Kubeconfig returns a kubeconfig file that contains the URL of the server, the
-// authority that signed its certificate, and the pair of the client.
+// Kubeconfig returns a kubeconfig file. server is the URL of the API server, caPEM the
+// authority that signed the server's certificate, and p the client's certificate and key.
 func Kubeconfig(server string, caPEM []byte, p Pair) []byte {
 	data := base64.StdEncoding.EncodeToString
 	return fmt.Appendf(nil, kubeconfigFormat, strconv.Quote(server), data(caPEM), data(p.CertPEM), data(p.KeyPEM))

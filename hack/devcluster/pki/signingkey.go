@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// signingKeyBits is the minimum that RFC 7518 section 3.3 allows for RS256.
+// signingKeyBits is the size of the key: the minimum of RFC 7518 section 3.3 for RS256.
 const signingKeyBits = 2048
 
 // NewSigningKey returns a key that signs service account tokens (RSA, PKCS #8)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan is the address plan of a test bed: its hosts, and the addresses
-// of hosts, pods and Services. It is pure.
+// Package plan has the address plan of a test bed: its hosts, and the addresses
+// of hosts, pods and Services. The package is pure.
 package plan
 
 import (
@@ -11,15 +11,15 @@ import (
 	"strconv"
 )
 
-// Names of the hosts that every cluster has besides its nodes.
+// Names of the hosts that every cluster has in addition to its nodes.
 const (
 	Router       = "router"        // default gateway of all hosts, without a route to other networks
 	ControlPlane = "control-plane" // etcd, API server, controller manager, scheduler
 	Client       = "client"        // outside the cluster, on the same LAN
 )
 
-// MaxNodes is the maximum number of nodes of a cluster. It keeps their
-// addresses below the client's.
+// MaxNodes is the maximum number of nodes of a cluster. With it the addresses of the
+// nodes stay below the client's address.
 const MaxNodes = 99
 
 // Octets of the hosts in 192.168.1.0/24.
@@ -29,7 +29,8 @@ const (
 	clientOctet       = 200
 )
 
-// routerWeight is the maximum weight of control groups.
+// routerWeight is the weight of the router, see Host.Weight. It is the maximum that
+// control groups allow.
 const routerWeight = 100
 
 // LAN prefixes that the hosts share.
@@ -38,7 +39,7 @@ var (
 	LANv6 = netip.MustParsePrefix("fd00:192:168:1::/64")
 )
 
-// Prefixes of all pods and all Services.
+// Prefixes that contain the addresses of all pods and of all Services.
 var (
 	PodsV4     = netip.MustParsePrefix("10.244.0.0/16")
 	PodsV6     = netip.MustParsePrefix("fd44::/48")
@@ -49,12 +50,12 @@ var (
 // APIPort is the port of the API server on the control plane's LAN address.
 const APIPort = 6443
 
-// Host is a machine of the test bed: a network namespace with one interface on
-// the LAN.
+// Host is a simulated computer of the test bed: a network namespace with one interface
+// on the LAN.
 type Host struct {
 	Name   string
 	V4, V6 netip.Addr
-	// Number of the node, from 1; 0 for a host that is no node.
+	// Number is the number of the node, from 1; 0 for a host that is no node.
 	Number int
 }
 
@@ -68,9 +69,9 @@ func (h Host) RunsPrograms() bool { return h.RunsKubernetes() || h.Name == Route
 // RunsKubernetes reports whether programs of Kubernetes run on the host.
 func (h Host) RunsKubernetes() bool { return h.IsNode() || h.Name == ControlPlane }
 
-// Weight returns the processor share of the host as a multiple of that of a node. It matters
-// while the processors are fully used. A real router is a separate machine, so that load on
-// the nodes must not delay its BGP and BFD.
+// Weight returns the processor share of the host, as a multiple of a node's share. The share
+// matters only while the processors are fully used. The router stands for a separate machine,
+// so load on the nodes must not delay its BGP and BFD.
 func (h Host) Weight() int {
 	if h.Name == Router {
 		return routerWeight
@@ -83,14 +84,14 @@ func (h Host) PodsV4() netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/24", h.Number))
 }
 
-// PodsV6 returns the IPv6 range of the node's pods. The decimal digits of the
-// number are the digits in the address: node10 has fd44:0:0:10::/64.
+// PodsV6 returns the IPv6 range of the node's pods. The range contains the decimal
+// digits of the node's number: node10 has fd44:0:0:10::/64.
 func (h Host) PodsV6() netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("fd44:0:0:%d::/64", h.Number))
 }
 
-// MAC returns the host's hardware address. It is locally administered, and the
-// same at every start, like that of a real machine.
+// MAC returns the host's hardware address. The address is locally administered. It does
+// not change between starts, as on a real machine.
 func (h Host) MAC() [6]byte {
 	b := h.V4.As4()
 	return [6]byte{0x02, 0x00, b[0], b[1], b[2], b[3]}
@@ -106,7 +107,7 @@ func Hosts(nodes int) []Host {
 	return hosts
 }
 
-// Nodes returns the nodes among the hosts of a cluster.
+// Nodes returns the hosts that are nodes, for a cluster with the given number of nodes.
 func Nodes(nodes int) []Host {
 	return slices.DeleteFunc(Hosts(nodes), func(h Host) bool { return !h.IsNode() })
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// neededFile is a file, or a program in the search path, and the Debian package that
-// has it.
+// neededFile is a file that the test bed needs, and the Debian package that contains
+// the file. The file is given by its path, or by its name if it is a program.
 type neededFile struct{ what, debianPackage string }
 
 var neededFiles = []neededFile{
@@ -30,7 +30,7 @@ var neededFiles = []neededFile{
 	{"nsenter", "util-linux"},
 }
 
-// CheckRoot returns an error unless this process may make namespaces.
+// CheckRoot returns an error unless this process runs as root: making namespaces needs root.
 func CheckRoot() error {
 	if os.Geteuid() != 0 {
 		return errors.New("the test bed makes network namespaces and needs root: run the same command with sudo")
@@ -38,8 +38,8 @@ func CheckRoot() error {
 	return nil
 }
 
-// Check returns an error if something is missing. The error names what is
-// missing and how to install it.
+// Check returns an error if this process does not run as root or a needed file is
+// missing. The error lists the missing files and the command that installs them.
 func Check() error {
 	if err := CheckRoot(); err != nil {
 		return err

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process identifies processes by their id and start time: the kernel reuses an
-// id, but not together with the start time.
+// Package process identifies a process by its id and its start time. The kernel may give
+// the same id to a later process, but that process has another start time.
 package process
 
 import (
@@ -15,15 +15,15 @@ import (
 )
 
 // Identity identifies one process uniquely until the machine reboots. The zero value
-// identifies none.
+// identifies no process.
 type Identity struct {
 	PID int `json:"pid"`
-	// Start is when the process started, in clock ticks since boot: field 22 of
-	// /proc/PID/stat.
+	// Start is the start time of the process, in clock ticks since boot. It is field 22
+	// of /proc/PID/stat.
 	Start uint64 `json:"start"`
 }
 
-// IdentityOf returns the identity of the process that has that id now.
+// IdentityOf returns the identity of the process that has this id at the moment.
 func IdentityOf(pid int) (Identity, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -31,7 +31,7 @@ func IdentityOf(pid int) (Identity, error) {
 	}
 	_, start, err := parseStat(string(stat))
 	if err != nil {
-		return Identity{}, fmt.Errorf("status of process %d: %w", pid, err)
+		return Identity{}, fmt.Errorf("parsing the status of process %d: %w", pid, err)
 	}
 	return Identity{PID: pid, Start: start}, nil
 }
@@ -50,14 +50,14 @@ func (i Identity) Alive() bool {
 	return err == nil && start == i.Start && !ended
 }
 
-// Signal sends a signal to the process, and never to another one that has the same id
-// now. It returns os.ErrProcessDone if the process has ended.
+// Signal sends a signal to the process, but never to a later process with the same id. It
+// returns os.ErrProcessDone if the process has ended.
 func (i Identity) Signal(signal unix.Signal) error {
 	if i.PID <= 0 {
 		return os.ErrProcessDone
 	}
-	// The descriptor keeps referring to the same process, so that the result of Alive
-	// is still valid when the signal is sent.
+	// The descriptor always refers to the same process. The check below therefore shows that
+	// the signal cannot reach a later process with the same id.
 	fd, err := unix.PidfdOpen(i.PID, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) {
 		return os.ErrProcessDone
@@ -75,27 +75,28 @@ func (i Identity) Signal(signal unix.Signal) error {
 	return nil
 }
 
-// parseStat reads from /proc/PID/stat (proc(5)) whether a process has ended and when it
-// started. The program's name, in parentheses, may contain blanks and parentheses itself.
-// A process whose first thread is a zombie, but which has other threads, has not ended
-// yet: it is executing another program, or its other threads are about to end.
+// parseStat parses /proc/PID/stat (proc(5)). It returns whether the process has ended and
+// its start time. The file has the program's name in parentheses, which may contain blanks
+// and parentheses too. If the first thread of a process is a zombie, but other threads
+// exist, the process has not ended yet: it is executing another program, or its other
+// threads are about to end.
 func parseStat(stat string) (ended bool, start uint64, err error) {
 	end := strings.LastIndexByte(stat, ')')
 	if end < 0 {
-		return false, 0, fmt.Errorf("no name in %q", stat)
+		return false, 0, fmt.Errorf("no program name in parentheses in %q", stat)
 	}
 	fields := strings.Fields(stat[end+1:])
-	const stateField, threadsField, startField = 0, 17, 19 // the third, 20th and 22nd, counted as the manual does
+	const stateField, threadsField, startField = 0, 17, 19 // fields 3, 20 and 22 of proc(5)
 	if len(fields) <= startField {
 		return false, 0, fmt.Errorf("only %d fields after the name in %q", len(fields), stat)
 	}
 	threads, err := strconv.Atoi(fields[threadsField])
 	if err != nil {
-		return false, 0, fmt.Errorf("number of threads: %w", err)
+		return false, 0, fmt.Errorf("parsing the number of threads: %w", err)
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
-		return false, 0, fmt.Errorf("start time: %w", err)
+		return false, 0, fmt.Errorf("parsing the start time: %w", err)
 	}
 	state := fields[stateField]
 	return state == "X" || state == "Z" && threads <= 1, start, nil

@@ -16,23 +16,22 @@ import (
 const (
 	// progressInterval is the time between progress lines of a build.
 	progressInterval = 15 * time.Second
-	// interruptGrace is how long go may take to clean up after an interrupt.
+	// interruptGrace is how long the go command may take to clean up after an interrupt.
 	interruptGrace = 10 * time.Second
-	// errorLines is how many lines of the output of a failed build the error
-	// contains.
+	// errorLines is the maximum number of lines of the go command's output in an error.
 	errorLines = 20
 )
 
 // programModule is a Go module whose root package is one program.
 type programModule struct {
 	name    string // name of the program's file, without the hash
-	title   string // name in messages
-	dir     string
+	title   string // name of the program in messages
+	dir     string // folder of the module
 	ldflags string
 }
 
 // ensureProgram returns the path of the program in the cache. It builds the program if
-// it is not there.
+// the cache does not have it.
 func (m programModule) ensureProgram(ctx context.Context, cache string, progress io.Writer) (string, error) {
 	hash, err := m.sourceHash(ctx)
 	if err != nil {
@@ -58,7 +57,7 @@ func (m programModule) ensureProgram(ctx context.Context, cache string, progress
 	return target, m.buildProgram(ctx, target, progress)
 }
 
-// buildProgram writes the program to target, complete or not at all.
+// buildProgram builds the program in a temporary folder and then moves it to target.
 func (m programModule) buildProgram(ctx context.Context, target string, progress io.Writer) error {
 	scratch, err := os.MkdirTemp(filepath.Dir(target), ".building-"+m.name+"-")
 	if err != nil {
@@ -78,8 +77,8 @@ func (m programModule) buildProgram(ctx context.Context, target string, progress
 	return nil
 }
 
-// buildFlags returns build flags with which two checkouts of the same source give
-// the same program.
+// buildFlags returns the flags of the build. With them two checkouts of the same source
+// give the same program.
 func (m programModule) buildFlags() []string {
 	return []string{"-trimpath", "-buildvcs=false", "-ldflags", m.ldflags}
 }
@@ -107,8 +106,8 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// reportProgress writes the text at once, and then every progressInterval with
-// the elapsed time, until stop is called.
+// reportProgress writes the text at once. Until stop is called, it then writes the text
+// and the elapsed time every progressInterval.
 func reportProgress(progress io.Writer, text string) (stop func()) {
 	start := time.Now()
 	ticker := time.NewTicker(progressInterval)
@@ -132,8 +131,8 @@ func reportProgress(progress io.Writer, text string) (stop func()) {
 	}
 }
 
-// isPresent reports whether the cache has the program. A build gets that name
-// only when it is finished.
+// isPresent reports whether the cache has the program. A program gets this path only
+// when its build has finished.
 func isPresent(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()

@@ -1,5 +1,5 @@
-// Package programs provides the Kubernetes programs and etcd that a test
-// cluster runs. They are built once, from the modules hack/kubernetes and
-// hack/etcd of the repository, and stored in a cache directory under a name
-// that contains a hash of their source.
+// Package programs provides the Kubernetes programs and etcd for test clusters. It builds
+// them from the modules hack/kubernetes and hack/etcd of the repository and stores them in
+// a cache directory. The name of a program there contains a hash of its source, so the
+// package builds a program only once.
 package programs

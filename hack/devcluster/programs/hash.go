@@ -12,12 +12,11 @@ import (
 	"strings"
 )
 
-// hashDigits is how many hexadecimal digits of the SHA-256 the name of a
-// program has.
+// hashDigits is the number of hexadecimal digits of the SHA-256 in the name of a program.
 const hashDigits = 12
 
-// sourceHash differs for two programs that differ in their source, in the modules
-// they are made of, in the flags, or in the Go release or architecture.
+// sourceHash returns a hash of everything that the program depends on: the source, the
+// required modules, the build flags, the Go release and the architecture.
 func (m programModule) sourceHash(ctx context.Context) (string, error) {
 	toolchain, err := m.goTool(ctx, "env", "GOVERSION", "GOARCH")
 	if err != nil {
@@ -51,8 +50,8 @@ func isSource(name string) bool {
 	return name == "go.mod" || name == "go.sum" || filepath.Ext(name) == ".go"
 }
 
-// writeItem also writes the lengths, so that moving bytes from one file to
-// the next changes the hash.
+// writeItem adds an item to the hash. It also adds the lengths, so that the hash changes
+// when bytes move from one item to the next.
 func writeItem(w hash.Hash, name string, content []byte) {
 	fmt.Fprintf(w, "%d %s %d ", len(name), name, len(content))
 	_, _ = w.Write(content) // writing to a hash never fails

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockPoll is the time between attempts to get the lock. A blocking flock(2)
-// could not be cancelled.
+// lockPoll is the time between two attempts to get the lock. There is no blocking
+// flock(2), since it could not be cancelled.
 const lockPoll = 200 * time.Millisecond
 
-// lockFile locks the file at path. If another process has the lock, it calls
-// waiting once and waits. The lock ends with unlock or with the process. The
-// file stays: if it were removed, two processes could hold locks on two
+// lockFile locks the file at path. If another process has the lock, lockFile calls
+// waiting once and then waits for the lock. The lock ends when unlock is called or this
+// process ends. The file stays: after a removal two processes could have locks on two
 // files of the same name.
 func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)

@@ -11,9 +11,9 @@ import (
 
 // Binaries are the absolute paths of the programs.
 type Binaries struct {
-	// Kubernetes is one file with all Kubernetes programs; its first argument
-	// names one: kube-apiserver, kube-controller-manager, kube-scheduler,
-	// kubelet, kube-proxy or kubectl.
+	// Kubernetes is one file with all Kubernetes programs. Its first argument selects
+	// the program: kube-apiserver, kube-controller-manager, kube-scheduler, kubelet,
+	// kube-proxy or kubectl.
 	Kubernetes string
 	// Etcd is the etcd server.
 	Etcd string
@@ -22,8 +22,8 @@ type Binaries struct {
 // repoMarker is the file by which FindRepo recognizes the repository's root.
 var repoMarker = filepath.Join("hack", "kubernetes", "go.mod")
 
-// FindRepo walks up from a directory and returns the root of the repository:
-// the first directory with hack/kubernetes/go.mod.
+// FindRepo returns the root of the repository that contains a directory. The root is the
+// first directory with hack/kubernetes/go.mod, upwards from the given one.
 func FindRepo(from string) (string, error) {
 	start, err := filepath.Abs(from)
 	if err != nil {
@@ -34,17 +34,17 @@ func FindRepo(from string) (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no directory from %s upwards holds %s", start, repoMarker)
+			return "", fmt.Errorf("no directory from %s upwards has %s: use a folder in the lbstack repository", start, repoMarker)
 		}
 	}
 }
 
-// Ensure returns the programs of the repository. It builds them if the cache
-// does not have them. A build without a warm Go build cache takes ten minutes
-// on a small machine, so progress, which may be nil, receives a line every 15
-// seconds. If several processes call Ensure at once, one builds and the others
-// wait. The cache is $LBSTACK_CACHE or else the directory lbstack in
-// $XDG_CACHE_HOME or $HOME/.cache.
+// Ensure returns the programs of the repository. It builds them if the cache does not
+// have them. A build without a warm Go build cache takes ten minutes on a small machine.
+// During a build, progress receives a line every 15 seconds; it may be nil. If several
+// processes call Ensure at the same time, one builds and the others wait. The cache is
+// $LBSTACK_CACHE. If that is not set, it is $XDG_CACHE_HOME/lbstack or
+// $HOME/.cache/lbstack.
 func Ensure(ctx context.Context, repo string, progress io.Writer) (Binaries, error) {
 	if progress == nil {
 		progress = io.Discard
@@ -83,11 +83,12 @@ func modulesOf(repo string) ([]programModule, error) {
 	}, nil
 }
 
-// stripFlags leaves out the symbol table and the debugging data, which are half of
-// the size.
+// stripFlags are linker flags that leave out the symbol table and the debugging data.
+// These are half of a program's size.
 const stripFlags = "-s -w"
 
-// kubernetesRelease is a version of Kubernetes, such as v1.37.2, with its first two numbers.
+// kubernetesRelease is a version of Kubernetes: v1.37.2 has the major number 1 and the
+// minor number 37.
 type kubernetesRelease struct{ full, major, minor string }
 
 var requirementPattern = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kubernetes\s+(v(\d+)\.(\d+)\.\S+)`)
@@ -105,9 +106,9 @@ func kubernetesVersion(goMod string) (kubernetesRelease, error) {
 	return kubernetesRelease{full: string(found[1]), major: string(found[2]), minor: string(found[3])}, nil
 }
 
-// ldflags sets the version of the programs, as upstream's own build does.
-// Without it their version is v0.0.0, with which clients and kubelets refuse
-// to work.
+// ldflags returns linker flags that set the version of the programs, as the build of
+// Kubernetes does. Without these flags the version is v0.0.0, with which clients and
+// kubelets refuse to work.
 func (r kubernetesRelease) ldflags() string {
 	const version = "k8s.io/component-base/version."
 	return stripFlags + " -X " + version + "gitVersion=" + r.full + " -X " + version + "gitMajor=" + r.major +
@@ -122,7 +123,7 @@ func cacheDir(getenv func(string) string) (string, error) {
 		if base == "" {
 			home := getenv("HOME")
 			if home == "" {
-				return "", fmt.Errorf("finding the cache: none of LBSTACK_CACHE, XDG_CACHE_HOME and HOME is set")
+				return "", fmt.Errorf("finding the cache: set LBSTACK_CACHE, since XDG_CACHE_HOME and HOME are not set either")
 			}
 			base = filepath.Join(home, ".cache")
 		}

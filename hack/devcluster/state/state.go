@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package state stores the state of a cluster between two runs of the program:
-// its size, and the processes that belong to it.
+// Package state stores the state of a cluster between two runs of the program, for
+// example the number of nodes and the processes of the hosts.
 package state
 
 import (
@@ -21,28 +21,28 @@ import (
 // ErrNoCluster means that there is no cluster of that name.
 var ErrNoCluster = errors.New("no such cluster")
 
-// namePattern matches the allowed names of clusters. They are short, because they
-// become part of the names of network namespaces and control groups.
+// namePattern matches the allowed names of clusters. A name must be short, because it is
+// part of the names of network namespaces and control groups.
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // Cluster is the stored state of a cluster.
 type Cluster struct {
 	Name  string `json:"name"`
 	Nodes int    `json:"nodes"`
-	// Port of the API server on 127.0.0.1 of this machine.
-	Port    int              `json:"port"`
+	// Port is the port of the API server on 127.0.0.1 of this machine.
+	Port int `json:"port"`
+	// Forward is the process that forwards Port to the API server.
 	Forward process.Identity `json:"forward"`
 	// Kubernetes and Etcd are the paths of the programs that the hosts run.
 	Kubernetes string `json:"kubernetes"`
 	Etcd       string `json:"etcd"`
-	// Hosts that run programs, by name.
+	// Hosts has the hosts that run programs, by name.
 	Hosts map[string]Host `json:"hosts"`
 }
 
 // Host is the stored state of a host that runs programs.
 type Host struct {
-	// Init is the host's first process; when it ends, every process of the host
-	// ends.
+	// Init is the host's first process. When it ends, every process of the host ends.
 	Init process.Identity `json:"init"`
 	// Cgroups are the control group folders of the host, one for each
 	// hierarchy.
@@ -115,8 +115,8 @@ func Save(dir string, c *Cluster) error {
 	return nil
 }
 
-// Lock makes dir if it does not exist, and locks it against other runs of the
-// program until release is called or this process ends.
+// Lock makes dir if it does not exist, and locks dir against other callers of Lock, in
+// any process. The lock ends when release is called or this process ends.
 func Lock(dir string) (release func(), err error) {
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

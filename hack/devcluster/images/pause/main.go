@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pause is the first process of a pod's sandbox: it keeps the pod's
+// Command pause is the first process of a pod's sandbox. It keeps the pod's
 // namespaces open, reaps orphans, and ends on SIGTERM or SIGINT.
 package main
 

@@ -44,7 +44,7 @@ func serve(address string) error {
 		<-ctx.Done()
 		ending, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		_ = server.Shutdown(ending) // connections that are open after that are closed by the exit
+		_ = server.Shutdown(ending) // the end of the process closes the connections that are still open
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", address, err)

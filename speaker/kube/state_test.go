@@ -79,6 +79,10 @@ func TestStatus_OfASpeakerThatMissesOthers(t *testing.T) {
 	}{
 		{"in a minority", minority, receives + look},
 		{"a link is silent", with(func(r *layer2.Report) { r.Silent = []string{"eth1"} }), receives + "; on eth1, where no host answers, it announces nothing until a host asks for an address" + look},
+		{"a link is silent, and the nodes of all others are not ready", with(func(r *layer2.Report) {
+			r.Alone, r.Silent, r.Links = true, []string{"eth1"}, []layer2.Link{{Name: "eth0"}, {Name: "eth1"}}
+		}), "the speaker receives from 1 of 3 speakers that should be there, and not from n2 and n3, whose nodes are not ready: it announces what it has, and takes an address only when no host answers for it; " +
+			"on eth1, where no host answers, it announces nothing until a host asks for an address: bring the nodes back, or delete those Nodes that do not come back"},
 		{"hosts answer for addresses", with(func(r *layer2.Report) {
 			r.InUse = layer2.UsedAddresses{Count: 3, First: []layer2.AddressUse{
 				{Address: netip.MustParseAddr("10.0.0.1"), Interface: "eth0", Hardware: net.HardwareAddr{2, 0, 0, 0, 0, 7}},

@@ -181,8 +181,8 @@ func readyCondition(r layer2.Report, routing RoutingState, checkpoint error) met
 	case !r.MinoritySince.IsZero():
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonMinority
 		c.Message = fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s, whose nodes are not ready: "+
-			"it announces what it has, and takes an address only when no host answers for it: bring the nodes back, or delete those Nodes that do not come back",
-			r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing))
+			"it announces what it has, and takes an address only when no host answers for it%s: bring the nodes back, or delete those Nodes that do not come back",
+			r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), silentClause(r.Silent))
 	case r.Unselected && len(routing.Sessions) == 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1beta1.ReasonNotSelected
 		c.Message = "no L2Advertisement selects the node (spec.nodeSelectors), and the node has no BGPPeer, so the speaker announces nothing"
@@ -219,11 +219,17 @@ func minoritySentence(r layer2.Report) string {
 	if r.Partitioned {
 		what = "it announces only addresses that none of the missing speakers may announce, since these form a larger group"
 	}
-	if len(r.Silent) > 0 {
-		what += fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(r.Silent[:min(len(r.Silent), maxNamed)], ", "))
-	}
+	what += silentClause(r.Silent)
 	return fmt.Sprintf("the speaker receives from %d of %d speakers that should be there, %s: %s%s: "+
 		"look at these nodes, and at the mesh port there (UDP, spec.speaker.ports of the LoadBalancerStack)", r.Live, r.Live+len(r.Missing), eligibility.Enumerate("and not from", r.Missing), what, inUseClause(r.InUse))
+}
+
+// silentClause returns the end of a clause: it names links on which nothing is announced in a minority.
+func silentClause(links []string) string {
+	if len(links) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; on %s, where no host answers, it announces nothing until a host asks for an address", strings.Join(links[:min(len(links), maxNamed)], ", "))
 }
 
 // inUseClause returns the end of a sentence: it names addresses that are not taken, since hosts answer

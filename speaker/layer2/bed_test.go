@@ -144,10 +144,11 @@ func (b *bed) reach(link string, free ...netip.Addr) {
 	b.settle()
 }
 
-// free has no host answer on any link, and none for these addresses.
+// free has a host answer on eth0, and none for these addresses.
 func (b *bed) free(addresses ...netip.Addr) {
+	b.reach("eth0")
 	b.after(300 * time.Millisecond)
-	b.reach("none", addresses...)
+	b.reach("eth0", addresses...)
 }
 
 // after advances the clock of the bubble.

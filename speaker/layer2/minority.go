@@ -24,9 +24,9 @@ import (
 // mesh cannot show which of the two is true; the segment can. In a minority a speaker
 //
 //   - announces only on links that it receives from: a host has answered, or has requested one
-//     of its addresses. Without such a link it announces nothing (Isolated), unless all missing
-//     speakers are on nodes that the API server reports as NotReady, or it would be in the
-//     majority if no speaker restarted;
+//     of its addresses. Without such a link it announces nothing (Isolated), unless it would be in
+//     the majority if no speaker restarted. That the API server reports the nodes of all missing
+//     speakers as NotReady is no exception: it may run on this node, which may receive nothing;
 //   - takes an address that has no owner in its view only after no host has answered for the address;
 //   - asks the segment about its own addresses after it stood still, and announces each of them only
 //     after no host has answered for it;
@@ -188,8 +188,7 @@ func countSpeakers(v mesh.View) (here, away, restarting int) {
 func hasProcess(p *mesh.Peer) bool { return p.State.Phase != ownership.Restarting || p.Starting }
 
 // isAlone reports whether all missing speakers are on nodes that the API server reports as NotReady, no
-// missing speaker sends to this one, and no peer is late. Then a silent link is no sign that this node is
-// cut off.
+// missing speaker sends to this one, and no peer is late.
 func isAlone(v mesh.View, down map[lb.NodeName]bool) bool {
 	return !slices.ContainsFunc(v.Missing, func(m mesh.MissingPeer) bool { return !down[m.Node] || slices.Contains(v.Unreached, m.Node) }) &&
 		!slices.ContainsFunc(v.Peers, func(p mesh.Peer) bool { return p.Late })
@@ -262,11 +261,11 @@ func (e *Engine) awaitsFirstAnswer(now time.Time) bool {
 
 // needsAnswers reports whether this speaker announces only on links that it receives from.
 func (e *Engine) needsAnswers(now time.Time, in inbox) bool {
-	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view) && !isAlone(*in.view, in.want.Down)
+	return e.isMinority() && !e.awaitsFirstAnswer(now) && !onlyRestartsMissing(*in.view)
 }
 
-// reachedLinks returns the links that this speaker may announce on. In the majority, or while it is alone,
-// these are all links. Otherwise they are the links that it receives from. If half of the other speakers
+// reachedLinks returns the links that this speaker may announce on. In the majority these are all
+// links. Otherwise they are the links that it receives from. If half of the other speakers
 // receive nothing from this one (isMissed), there are none.
 func (e *Engine) reachedLinks(now time.Time, in inbox) []Link {
 	if e.inMinority() && isMissed(*in.view) {

@@ -252,6 +252,38 @@ func TestNotReadyNodesMakeNoMajority(t *testing.T) {
 	}
 }
 
+// The only API server is on a node that no longer receives from the segment, and makes all other nodes NotReady. These serve.
+func TestNodeOfTheOnlyAPIServerReceivesNothing(t *testing.T) {
+	for name, cut := range map[string]func(*world){
+		"it sends":         func(w *world) { w.deafen("n1") },
+		"nor does it send": func(w *world) { w.part("n1") },
+	} {
+		for _, nodes := range []int{2, 3} {
+			t.Run(fmt.Sprintf("%s, %d nodes", name, nodes), func(t *testing.T) {
+				each(t, nodes, 12, func(t *testing.T, w *world) {
+					at := time.Now()
+					cut(w)
+					w.unreachable(w.names[1:]...)
+					w.pass(5 * time.Second)
+					before := settled(t, w)
+					if got := of(w.owners(), "n1"); len(got) > 0 {
+						t.Errorf("n1 receives nothing and answers for %v", got)
+					}
+					w.lost(w.names[1:]...)
+					w.pass(5 * time.Second)
+					sameOwners(t, w, before, "after the others became NotReady")
+					w.lost()
+					w.unreachable()
+					w.heal()
+					w.pass(10 * time.Second)
+					sameOwners(t, w, before, "after n1 received from the others")
+					fewDoubles(t, w, at)
+				})
+			})
+		}
+	}
+}
+
 // Nodes that have never received from each other do not know each other's hardware addresses.
 func TestNodesThatHaveNeverMet(t *testing.T) {
 	for _, tt := range []struct {

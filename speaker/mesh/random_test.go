@@ -268,11 +268,11 @@ func (s *stormy) cutSome(n lb.NodeName) {
 	case 1:
 		s.wallBetween(n, to)
 	case 2:
-		if s.apart { // a node that receives nothing has no API server: it must not be the last node that has one
-			s.cutFrom(n, to)
-			return
-		}
 		s.deafen(n)
+		if s.apart { // the only API server is on this node, and makes the others NotReady
+			s.unreachable(slices.DeleteFunc(slices.Clone(s.names), func(o lb.NodeName) bool { return o == n })...)
+			s.pass(s.grace)
+		}
 	default:
 		s.cutFrom(n, to)
 	}

@@ -411,9 +411,14 @@ func TestIsolatedNodeWhileOthersAreDown(t *testing.T) {
 			t.Errorf("n1 lost all others at once and answers for %v", got)
 		}
 		w.change(func(s *layer2.Snapshot) { s.Down["n2"], s.Down["n3"] = true, true })
-		w.pass(time.Second)
+		w.pass(10 * time.Second)
+		if got := of(w.owners(), "n1"); len(got) > 0 {
+			t.Errorf("the others are NotReady, n1 receives nothing and answers for %v", got)
+		}
+		w.heal()
+		w.pass(secondServed)
 		if got := of(w.owners(), "n1"); len(got) != 6 {
-			t.Errorf("the others are down and n1 answers for %v, want all", got)
+			t.Errorf("n1 is the last node, reaches the gateway and answers for %v, want all", got)
 		}
 	})
 }

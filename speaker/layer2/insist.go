@@ -1,9 +1,7 @@
 package layer2
 
 import (
-	"bytes"
 	"maps"
-	"net"
 	"net/netip"
 	"time"
 
@@ -22,20 +20,46 @@ const (
 	longInsistInterval = 10 * time.Second
 )
 
-// insistence counts how many times in a row an address was announced again because of a host.
+// insistence is when an address was last announced again because another host announces it, and how often
+// because of each node. Hosts that are no known node count as one, with the zero hardware address:
+// several that announce in turn go on as a single one does.
 type insistence struct {
+	latest  time.Time
+	because map[segment.Hardware]repeats
+}
+
+// repeats is how many times in a row an address was announced again because of a host, and when last.
+type repeats struct {
 	latest time.Time
 	count  int
-	host   segment.Hardware
 }
 
 // mayRepeat reports whether the address may be announced again now because of a host.
-func (i insistence) mayRepeat(now time.Time, host net.HardwareAddr) bool {
+func (i insistence) mayRepeat(now time.Time, host segment.Hardware) bool {
 	every := insistInterval
-	if i.count >= insistCount && bytes.Equal(i.host[:], host) {
+	if r := i.because[host]; r.count >= insistCount && now.Sub(r.latest) < 2*longInsistInterval {
 		every = longInsistInterval
 	}
-	return i.count == 0 || now.Sub(i.latest) >= every
+	return i.latest.IsZero() || now.Sub(i.latest) >= every
+}
+
+// note records that the address is announced again because of a host.
+func (i insistence) note(now time.Time, host segment.Hardware) insistence {
+	if i.because == nil {
+		i.because = map[segment.Hardware]repeats{}
+	}
+	r := i.because[host]
+	if now.Sub(r.latest) >= 2*longInsistInterval {
+		r.count = 0
+	}
+	i.because[host] = repeats{now, r.count + 1}
+	i.latest = now
+	return i
+}
+
+// forgetNodes begins to count anew for nodes, which have given the address up. Other hosts may go on.
+func (e *Engine) forgetNodes(address netip.Addr) {
+	maps.DeleteFunc(e.insisted[address].because, func(host segment.Hardware, _ repeats) bool { return host != segment.Hardware{} })
 }
 
 // announceContested announces an address again if another node announces it too, and this speaker receives
@@ -46,13 +70,14 @@ func (i insistence) mayRepeat(now time.Time, host net.HardwareAddr) bool {
 func (e *Engine) announceContested(v *roundView) {
 	maps.DeleteFunc(e.insisted, func(_ netip.Addr, i insistence) bool { return v.now.Sub(i.latest) >= 2*longInsistInterval })
 	for _, r := range v.in.rivals {
+		var host segment.Hardware // zero: it is no known node
+		node := e.isNode(v, r.hardware)
+		if node {
+			copy(host[:], r.hardware)
+		}
 		_, claims := e.claims[r.address]
-		if i := e.insisted[r.address]; claims && i.mayRepeat(v.now, r.hardware) && !v.isPeer(r.hardware) && (v.unknown || e.isNode(v, r.hardware)) {
-			if !bytes.Equal(i.host[:], r.hardware) {
-				i = insistence{}
-				copy(i.host[:], r.hardware)
-			}
-			e.insisted[r.address] = insistence{v.now, i.count + 1, i.host}
+		if i := e.insisted[r.address]; claims && i.mayRepeat(v.now, host) && !v.isPeer(r.hardware) && (v.unknown || node) {
+			e.insisted[r.address] = i.note(v.now, host)
 			e.Announcer.Repeat(r.address)
 			e.beginStandoff(v, r.address)
 		}

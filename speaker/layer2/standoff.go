@@ -50,14 +50,14 @@ func (e *Engine) handleStandoffs(v *roundView, d *decision, withheld map[netip.A
 			!s.conceded.IsZero() && v.isPeer(s.to[:]),                    // the node's speaker sends to this one now, and publishes what it claims
 			!s.conceded.IsZero() && inUse && !v.isStranger(use.Hardware): // the host is no such node, but for example a router that answers for every address
 			if !s.conceded.IsZero() {
-				delete(e.insisted, address)
+				e.forgetNodes(address)
 			}
 			delete(e.standoffs, address)
 			continue
 		case v.now.Before(s.firstQueryTime()):
 			continue
 		case e.isFree(v, address, s.firstQueryTime()) && e.isFree(v, address, s.conceded):
-			delete(e.insisted, address)
+			e.forgetNodes(address)
 			delete(e.standoffs, address)
 			e.minority.found[address] = struct{}{}
 			continue

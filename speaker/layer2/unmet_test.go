@@ -105,13 +105,15 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 		name    string
 		peers   []mesh.Peer
 		missing []lb.NodeName
+		hosts   []net.HardwareAddr // that announce the address in turn
 		seconds int
 		repeats int
 	}{
-		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 3, 3},
-		{"a node is missing that was never received from, and the host announces for a minute", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, 60, 5 + 5},
-		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, 3, 0},
-		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, 3, 0},
+		{"a node is missing that was never received from", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, []net.HardwareAddr{mac('9')}, 3, 3},
+		{"a node is missing that was never received from, and the host announces for a minute", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, []net.HardwareAddr{mac('9')}, 60, 5 + 5},
+		{"the same, and two hosts announce in turn", []mesh.Peer{peer("p1", nil)}, []lb.NodeName{"p2"}, []net.HardwareAddr{mac('8'), mac('9')}, 60, 5 + 5},
+		{"no node is missing", []mesh.Peer{peer("p1", nil)}, nil, []net.HardwareAddr{mac('9')}, 3, 0},
+		{"a node is missing that was received from", []mesh.Peer{peer("p1", nil), peer("p2", nil)}, []lb.NodeName{"p2"}, []net.HardwareAddr{mac('9')}, 3, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,8 +124,8 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 				b.receive(tt.peers[:1]...)
 				b.after(10 * time.Second)
 				b.forget()
-				for range 10 * tt.seconds {
-					b.engine.AddRival(a1, mac('9'), mac('2'))
+				for i := range 10 * tt.seconds {
+					b.engine.AddRival(a1, tt.hosts[i%len(tt.hosts)], mac('2'))
 					b.after(100 * time.Millisecond)
 				}
 				b.same("how often the address is announced again", tt.repeats, len(b.calls("repeat")))
@@ -131,6 +133,24 @@ func TestMajorityAndAHostThatMayBeANode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A host that goes on for long does not delay the answer to a node, which gives the address up.
+func TestMajorityAnswersANodeWhileAHostGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := running(t, want(wanted(a1, self)), peer("p1", nil), peer("p2", nil), peer("p3", nil))
+		b.view.Missing = missing("p3", "p4") // p4 was never received from
+		b.receive(peer("p1", nil), peer("p2", nil))
+		b.after(10 * time.Second)
+		for range 300 {
+			b.engine.AddRival(a1, mac('9'), mac('2'))
+			b.after(100 * time.Millisecond)
+		}
+		b.forget()
+		b.engine.AddRival(a1, mac('3'), mac('2'))
+		b.settle()
+		b.same("how often the address is announced again", 1, len(b.calls("repeat")))
+	})
 }
 
 // An address that an unknown node announces looks like an address without an owner.

@@ -14,8 +14,8 @@ import (
 )
 
 // randomSeeds is how many scenarios are played by default. LBSTACK_SEEDS sets another number;
-// LBSTACK_SEED plays the scenario of one seed.
-const randomSeeds = 30
+// LBSTACK_SEED plays the scenario of one seed. largeSeed, the first one of 30 nodes, is played as well.
+const randomSeeds, largeSeed = 30, 49
 
 func seedsToPlay(t *testing.T) []uint64 {
 	t.Helper()
@@ -29,6 +29,9 @@ func seedsToPlay(t *testing.T) []uint64 {
 	var list []uint64
 	for seed := range uint64(orElse(count("LBSTACK_SEEDS"), few(randomSeeds))) {
 		list = append(list, seed)
+	}
+	if len(list) == randomSeeds {
+		list = append(list, largeSeed)
 	}
 	return list
 }

@@ -132,13 +132,13 @@ func (w *world) isNotReceived(p *process) bool {
 	return without >= with
 }
 
-// isDeceived returns whether recorded greetings show a process, falsely, that a process which does not run receives nothing
-// from it. The process has not read these greetings before: they came under a key that it did not have yet, or while it was
-// frozen and its socket was full.
+// isDeceived returns whether greetings show a process, falsely, that a process which does not run receives nothing
+// from it: the last ones that it sent, or recorded ones that the process has not read before, since they came under a key that
+// it did not have yet, or while it was frozen and its socket was full. The world tracks what was read: see noteRead.
 func (w *world) isDeceived(p *process) bool {
 	return slices.ContainsFunc(p.unreached, func(n lb.NodeName) bool {
 		q := w.nodes[n].p
-		return q == nil || q.dead || q.frozen.Load() != nil
+		return (q == nil || q.dead || q.frozen.Load() != nil) && time.Since(p.greeted[n]) < greetingsCount
 	})
 }
 
@@ -192,6 +192,8 @@ const (
 	sampled = 50 * time.Millisecond
 	// secondServed is how soon survivors serve with ProfileDefault.
 	secondServed = time.Second
+	// askedFor is how long a speaker in a minority takes to ask the segment, and to announce then.
+	askedFor = 500 * time.Millisecond
 	// passedOver is how long an elected node may stay inactive, since it does not have the
 	// wanted snapshot: actWithin of the engine.
 	passedOver = 2 * time.Second
@@ -201,6 +203,9 @@ const (
 	// askedAnew is how much longer it takes where several nodes are left, and none is in the majority. The
 	// election depends on the loads, which change as addresses are taken. A newly elected node probes anew.
 	askedAnew = 800 * time.Millisecond
+	// greetingsCount is how long the greetings of a speaker count at most: 5/2 of the longest pause
+	// between two of them, maxGreetGap of internal/mesh.
+	greetingsCount = 6250 * time.Millisecond
 	// restartFor is how long restarting speakers are covered for.
 	restartFor = 30 * time.Second
 )
@@ -208,7 +213,10 @@ const (
 // served bounds the time without an answer for an address that a node could answer for, after the last
 // fault.
 func (w *world) served(at part) time.Duration {
-	bound := max(secondServed, 2*w.timing.Timeout+w.timing.Interval+500*time.Millisecond)
+	bound := max(secondServed, w.timing.Timeout+2*w.timing.Interval+askedFor)
+	if w.mayDisagree() {
+		bound = max(bound, 2*w.timing.Timeout+w.timing.Interval+askedFor)
+	}
 	l := w.lanOf(linkOf(at.address))
 	if l == w.second {
 		bound += askEvery
@@ -227,6 +235,15 @@ func (w *world) served(at part) time.Duration {
 		bound += passedOver
 	}
 	return bound + time.Duration(w.giveWayUnseen(at.side, l))*passedOver
+}
+
+// mayDisagree returns whether a watcher of a dead speaker may neither suspect nor refute it, so that the suspicion of another
+// watcher has to last for a second timeout.
+func (w *world) mayDisagree() bool {
+	return !w.firm || w.parted() || w.anyStarts() || slices.ContainsFunc(w.names, func(n lb.NodeName) bool {
+		p := w.nodes[n].p
+		return p != nil && !p.dead && p.frozen.Load() != nil
+	})
 }
 
 // uninformed returns how many speakers do not have the wanted snapshot. Each of them is elected for new addresses, and

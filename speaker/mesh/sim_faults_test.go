@@ -114,8 +114,15 @@ func (p *process) takeKeys() {
 	p.n.w.mu.Lock()
 	keys, dead := p.n.w.keys[p.n.name], p.dead
 	p.n.w.mu.Unlock()
-	if !dead {
-		p.runner.SetKeys(keys)
+	if dead {
+		return
+	}
+	p.runner.SetKeys(keys)
+	p.n.w.mu.Lock()
+	defer p.n.w.mu.Unlock()
+	p.keys = nil
+	for _, key := range keys {
+		p.keys = append(p.keys, idOf(key))
 	}
 }
 

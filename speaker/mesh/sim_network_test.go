@@ -1,12 +1,15 @@
 package mesh
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/lbstack/lbstack/internal/lb"
 	machine "github.com/lbstack/lbstack/internal/mesh"
+	"github.com/lbstack/lbstack/internal/mesh/session"
+	"github.com/lbstack/lbstack/internal/mesh/wire"
 )
 
 // startWait is how long a starting speaker waits for the states of others.
@@ -69,11 +72,13 @@ func (w *world) heal() {
 type datagram struct {
 	from, to lb.NodeName
 	data     []byte
+	sealed   [2]lb.NodeName // who sent it first, and to whom: an attacker replaces from and to
+	reader   *process       // that ran at the receiver when it was sent
 }
 
 // send passes a datagram to the network. A frozen process sends the datagram when it runs again.
 func (p *process) send(to lb.NodeName, data []byte) {
-	d := datagram{p.n.name, to, slices.Clone(data)}
+	d := datagram{p.n.name, to, slices.Clone(data), [2]lb.NodeName{p.n.name, to}, nil}
 	if p.frozen.Load() != nil {
 		go func() { p.gate(); p.post(d) }()
 		return
@@ -88,6 +93,7 @@ func (p *process) post(d datagram) {
 	if p.dead || w.blocked(d.from, d.to) {
 		return
 	}
+	d.reader = w.nodes[d.to].p
 	copies := 1
 	if p.n.rng.Float64() < w.dup {
 		copies = 2
@@ -130,9 +136,43 @@ func (p *process) listen() {
 			return
 		case d := <-p.inbox:
 			p.gate()
+			p.noteRead(d)
 			p.runner.receive(d.from, d.data)
 		}
 	}
+}
+
+// noteRead records what a process reads, apart from the process itself: the latest datagram of each instance
+// under a key that the process has, and when that was a greeting. A datagram that is not later than that was read before, or
+// came too late, and must have no effect (docs/design/mesh.md has the header).
+func (p *process) noteRead(d datagram) {
+	const greeting = 0xC2
+	w := p.n.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	isGreeting := d.data[0] == greeting
+	if d.sealed != [2]lb.NodeName{d.from, d.to} || !slices.Contains(p.keys, keyID(d.data[1:5])) || !isGreeting && d.reader != p {
+		return
+	}
+	instance, counter := wire.Instance(d.data[5:21]), binary.BigEndian.Uint64(d.data[21:29])
+	if counter <= p.read[instance] {
+		return
+	}
+	p.read[instance] = counter
+	if isGreeting {
+		p.greeted[d.from] = time.Now()
+	}
+}
+
+// keyID is the name of a key in the header of datagrams.
+type keyID [4]byte
+
+// idOf returns the name of a key, from the header of a greeting.
+func idOf(key session.Key) keyID {
+	table := session.New("a", wire.Instance{}, func([]byte) {})
+	table.SetKeys(time.Time{}, []session.Key{key})
+	table.SetPeers(time.Time{}, []lb.NodeName{"b"})
+	return keyID(table.Tick(time.Time{})[0].Datagram[1:5])
 }
 
 // view passes a view of the machine to the engine, and logs its changes.

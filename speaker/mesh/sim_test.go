@@ -138,11 +138,16 @@ type process struct {
 	live   map[lb.NodeName]bool // alive in the latest view; the lock of the runner guards it
 	// unreached are the nodes whose speakers receive nothing from this process, in the latest view.
 	unreached []lb.NodeName
-	runner    *runner
-	ctx       context.Context
-	cancel    context.CancelFunc
-	inbox     chan datagram
-	frozen    atomic.Pointer[chan struct{}] // closed when the process runs again; nil: the process runs
+	// keys are the names of the keys that the process has, read the counter of the latest datagram of each instance that it has
+	// read under one of them, and greeted when the latest one of a node was last a greeting: see noteRead.
+	keys    []keyID
+	read    map[wire.Instance]uint64
+	greeted map[lb.NodeName]time.Time
+	runner  *runner
+	ctx     context.Context
+	cancel  context.CancelFunc
+	inbox   chan datagram
+	frozen  atomic.Pointer[chan struct{}] // closed when the process runs again; nil: the process runs
 
 	// The lock of the world guards these fields:
 	dead   bool
@@ -282,7 +287,7 @@ func (w *world) runOne(name lb.NodeName) {
 	w.mu.Lock()
 	n := w.nodes[name]
 	w.processes++
-	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, begun: time.Now()}
+	p := &process{n: n, inbox: make(chan datagram, 4096), owned: map[netip.Addr]layer2.Serving{}, ready: map[netip.Addr]time.Time{}, segment: segment.New(), contested: map[netip.Addr]time.Time{}, shared: map[lb.NodeName]bool{}, read: map[wire.Instance]uint64{}, greeted: map[lb.NodeName]time.Time{}, begun: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(w.ctx)
 	n.p, n.kernel = p, true
 	if len(w.gaps) > 0 {

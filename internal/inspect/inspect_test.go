@@ -116,10 +116,20 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				s.L2Advertisements = nil
 				s.States[1].Status.Addresses = nil
 				s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}}}
+				s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
 				s.RouteSlices = []v1beta1.SpeakerRouteSlice{{Node: "node-1", Routes: []v1beta1.SpeakerBGPRoute{{Prefix: "192.0.2.1/32", Peers: []v1beta1.ObjectName{"tor"}}}}}
 				s.States[2].Status.BGPPeers = []v1beta1.SpeakerBGPPeer{{Name: "tor", State: v1beta1.BGPActive, LastError: "connection refused"}}
 			}, "shop/web is announced (Announced)",
-			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-3 has no session with tor: connection refused"},
+			[]string{"BGPAdvertisement routed applies to this address", "node-1 announces 192.0.2.1/32 to tor", "node-2 may announce it to tor, and reports no route", "node-3 has no session with tor: connection refused"},
+		},
+		{
+			"announced to a router that no node has", func(s *Snapshot) {
+				unannounced(s, "NoNode", "no node has the router")
+				s.L2Advertisements = nil
+				s.BGPAdvertisements = []v1beta1.BGPAdvertisement{{ObjectMeta: metav1.ObjectMeta{Name: "routed"}, Spec: v1beta1.BGPAdvertisementSpec{Peers: []v1beta1.ObjectName{"other"}}}}
+				s.Peers = []v1beta1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1beta1.BGPPeerSpec{MyASN: 64512, PeerASN: 64513, PeerAddress: "192.0.2.254"}}}
+			}, "shop/web is not announced (NoNode)",
+			[]string{`nobody may: spec.peers of the BGPAdvertisements names the BGPPeer "other", but the nodes`},
 		},
 		{
 			"no address, and the pool is full", func(s *Snapshot) {
@@ -149,6 +159,7 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 			if err := story.Print(&text); err != nil {
 				t.Fatal(err)
 			}
+			golden(t, "why-"+strings.NewReplacer(" ", "-", ",", "").Replace(tt.name)+".txt", text.String())
 			if first, _, _ := strings.Cut(text.String(), "\n"); first != tt.want {
 				t.Errorf("first line: got %q, want %q", first, tt.want)
 			}
@@ -158,6 +169,32 @@ func TestWhy_PrintsTheChain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhyAll(t *testing.T) {
+	s := announced()
+	add := func(name string, conditions ...metav1.Condition) {
+		svc := s.Services[0].DeepCopy()
+		svc.Name, svc.Status.Conditions = name, conditions
+		s.Services = append(s.Services, *svc)
+	}
+	add("new")
+	add("full", status(v1beta1.ServiceAddressAllocated, "False", "PoolExhausted", "no address is free: add some"))
+	add("other")
+	s.Services[3].Spec.LoadBalancerClass = new("example.com/other")
+	all := WhyAll(s)
+	var text strings.Builder
+	if err := all.Print(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := "shop/full (PoolExhausted): no address is free: add some\nshop/new (NotObserved): the controller has not looked at the Service as it is now: if this lasts, look at the pods of the controller (kubectl lbstack status)\n"
+	if text.String() != want || all.Services != 3 {
+		t.Errorf("%d Services, and printed\n%s\nwant\n%s", all.Services, &text, want)
+	}
+	s.Stack = nil
+	if all = WhyAll(s); len(all.Unannounced) != 3 || all.Unannounced[0].Reason != "NoStack" {
+		t.Errorf("without a stack: got %+v", all)
 	}
 }
 

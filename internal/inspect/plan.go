@@ -18,6 +18,7 @@ import (
 	"github.com/lbstack/lbstack/internal/ipam"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/manifests"
+	"github.com/lbstack/lbstack/internal/routes"
 )
 
 // Changes is what applying a stack would change.
@@ -91,6 +92,7 @@ func Plan(s *Snapshot, to *v1beta1.LoadBalancerStack) (Changes, error) {
 	c.addServices(p)
 	after.Claims = p.claimsAfter(s.Claims)
 	c.addProblems(s, after)
+	after.keepLastValid(s)
 	c.addAnnouncements(s, after)
 	c.addSessions(s, after)
 	c.addSpecChanges(s.Stack, to)
@@ -299,13 +301,21 @@ func (c *Changes) addServices(p *allocationPlan) {
 	}
 }
 
-// addAnnouncements compares the nodes that may announce an address before and after, for each
+// addAnnouncements compares the nodes that may announce an address before and after, and the routes to routers, for each
 // address that Services have after. Of a new address it only adds that no node may announce it.
 func (c *Changes) addAnnouncements(before, after *Snapshot) {
-	old, now := before.eligibleByAddress(), after.eligibleByAddress()
+	old, oldView := before.eligibleByAddress()
+	now, nowView := after.eligibleByAddress()
+	nodes := map[lb.NodeName]bool{} // that announce an address to routers before and after
+	for address, y := range now {
+		for _, node := range bothNodes(old[address].routed, y.routed) {
+			nodes[node] = true
+		}
+	}
+	oldRoutes, nowRoutes := planRoutes(oldView, before.internalPeers(), nodes), planRoutes(nowView, after.internalPeers(), nodes)
+	deleteEqual(oldRoutes, nowRoutes)
 	owners := map[netip.Addr]lb.NodeName{}
-	list := before.viewFor(nil)
-	for address, owner := range list.picture.Owners {
+	for address, owner := range before.viewFor(nil).picture.Owners {
 		owners[address] = owner.Node
 	}
 	for _, address := range slices.SortedFunc(maps.Keys(now), netip.Addr.Compare) {
@@ -320,31 +330,52 @@ func (c *Changes) addAnnouncements(before, after *Snapshot) {
 			}
 			continue
 		}
-		owner := owners[address]
-		switch {
-		case len(x.local) > 0 && len(y.local) == 0:
-			add(strings.TrimSuffix("is no longer announced on the local network: "+y.why, ": "))
-		case len(x.local) == 0 && len(y.local) > 0:
-			add("is announced on the local network, by one of " + nodesPhrase(y.local))
-		case owner != "" && slices.Contains(x.local, owner) && !slices.Contains(y.local, owner):
-			add(fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodesPhrase(y.local)))
+		if what := localChangePhrase(&x, &y, owners[address]); what != "" {
+			add(what)
 		}
-		if slices.Equal(x.routed, y.routed) {
-			continue
+		if what := routedNodesPhrase(&x, &y); what != "" {
+			add(what)
 		}
-		if gone, more := withoutNodes(x.routed, y.routed), withoutNodes(y.routed, x.routed); len(gone)+len(more) > 0 {
-			var parts []string
-			for _, part := range []struct {
-				words string
-				names []lb.NodeName
-			}{{"no longer by", gone}, {"now also by", more}} {
-				if len(part.names) > 0 {
-					parts = append(parts, part.words+" "+nodesPhrase(part.names))
-				}
-			}
-			add("is announced to routers " + strings.Join(parts, ", and "))
+		for _, what := range routeChangePhrases(oldRoutes, nowRoutes, bothNodes(x.routed, y.routed), address) {
+			add(what)
 		}
 	}
+}
+
+// localChangePhrase returns how the announcement of an address on the local network changes, as a phrase; empty if it does not. owner is the
+// node that announces the address; empty: none.
+func localChangePhrase(before, after *eligibleNodes, owner lb.NodeName) string {
+	switch {
+	case len(before.local) > 0 && len(after.local) == 0:
+		return strings.TrimSuffix("is no longer announced on the local network: "+after.why, ": ")
+	case len(before.local) == 0 && len(after.local) > 0:
+		return "is announced on the local network, by one of " + nodesPhrase(after.local)
+	case owner != "" && slices.Contains(before.local, owner) && !slices.Contains(after.local, owner):
+		return fmt.Sprintf("moves on the local network: %s may no longer announce it, and %s may", owner, nodesPhrase(after.local))
+	}
+	return ""
+}
+
+// routedNodesPhrase returns how the nodes change that announce an address to routers, as a phrase; empty if they do not.
+func routedNodesPhrase(before, after *eligibleNodes) string {
+	var parts []string
+	for _, part := range []struct {
+		words string
+		names []lb.NodeName
+	}{{"no longer by", withoutNodes(before.routed, after.routed)}, {"now also by", withoutNodes(after.routed, before.routed)}} {
+		if len(part.names) > 0 {
+			parts = append(parts, part.words+" "+nodesPhrase(part.names))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "is announced to routers " + strings.Join(parts, ", and ")
+}
+
+// bothNodes returns the nodes that are in both lists.
+func bothNodes(list, others []lb.NodeName) []lb.NodeName {
+	return withoutNodes(list, withoutNodes(list, others))
 }
 
 func withoutNodes(list, others []lb.NodeName) []lb.NodeName {
@@ -359,13 +390,11 @@ type eligibleNodes struct {
 }
 
 // eligibleByAddress returns the nodes that may announce each address that a Service has. Routes
-// need a session with a router as well.
-func (s *Snapshot) eligibleByAddress() map[netip.Addr]eligibleNodes {
+// need a session with a router as well, to which an advertisement announces the address. The view is that of the routes.
+func (s *Snapshot) eligibleByAddress() (map[netip.Addr]eligibleNodes, *routes.View) {
 	held := apiconv.HeldAddresses(s.Services, s.Claims)
 	v := s.viewFor(held)
-	v.bgp.Addresses = held
-	routed := eligibility.Resolve(v.bgp)
-	peered := s.peeredNodes()
+	routed := routes.Resolve(v.routed)
 	all := map[netip.Addr]eligibleNodes{}
 	for i, local := range eligibility.Resolve(v.l2) {
 		e := eligibleNodes{local: nodesOf(local.Candidates), why: local.Why}
@@ -375,17 +404,15 @@ func (s *Snapshot) eligibleByAddress() map[netip.Addr]eligibleNodes {
 		if local.Reason == eligibility.NoAdvertisement && routed[i].Reason == eligibility.NoAdvertisement {
 			e.why = eligibility.WhyNoneExists(held[i].Pool, eligibility.KindL2, eligibility.KindBGP)
 		}
-		for _, node := range nodesOf(routed[i].Candidates) {
-			if peered[node] {
-				e.routed = append(e.routed, node)
-			}
+		for _, a := range routed[i].Announcers {
+			e.routed = append(e.routed, a.Node)
 		}
 		for _, key := range held[i].Holders {
 			e.services = append(e.services, key.String())
 		}
 		all[held[i].Address] = e
 	}
-	return all
+	return all, &v.routed
 }
 
 // nodesPhrase returns a phrase with the names of nodes.
@@ -401,17 +428,6 @@ func nodesOf(list []eligibility.Candidate) (names []lb.NodeName) {
 		names = append(names, c.Node)
 	}
 	return names
-}
-
-// peeredNodes returns the nodes that are to have a session with any router.
-func (s *Snapshot) peeredNodes() map[lb.NodeName]bool {
-	all := map[lb.NodeName]bool{}
-	for i := range s.Peers {
-		for _, node := range s.nodesWith(&s.Peers[i]) {
-			all[node] = true
-		}
-	}
-	return all
 }
 
 // nodesWith returns the nodes that are to have a session with a router, sorted.

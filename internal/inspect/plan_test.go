@@ -88,6 +88,30 @@ func TestPlan_Golden(t *testing.T) {
 		"unmanaged": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.ManagementState, spec.L2Advertisements, spec.BGPAdvertisements = v1beta1.Unmanaged, nil, nil
 		},
+		"docs": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.IPAddressPools[0].Addresses, spec.IPAddressPools[0].OutsidePoolPolicy = []v1beta1.AddressRange{"192.0.2.5-192.0.2.9"}, v1beta1.EvictOutsidePool
+			spec.IPAddressPools[1].Addresses = []v1beta1.AddressRange{"2001:db8::9-2001:db8::1"}
+			spec.BGPPeers[0].HoldTimeSeconds = new(int32(9))
+			spec.Speaker.LogLevel = v1beta1.LogLevelDebug
+		},
+		"route-attributes": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPAdvertisements[0].LocalPref, spec.BGPAdvertisements[0].ASPathPrepend = new(int64(200)), 2
+			spec.BGPAdvertisements[0].Communities = []v1beta1.CommunityReference{"64512:1"}
+		},
+		"route-peers": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPAdvertisements[0].Peers = []v1beta1.ObjectName{"tor-1"}
+		},
+		"route-prefix": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPAdvertisements[0].AggregationLength = 31
+			spec.IPAddressPools[0].Addresses = []v1beta1.AddressRange{"192.0.2.0-192.0.2.9"}
+		},
+		"route-router-without-nodes": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPAdvertisements[0].Peers = []v1beta1.ObjectName{"tor-2"}
+			spec.L2Advertisements = nil
+		},
+		"route-invalid-stays": func(spec *v1beta1.LoadBalancerStackSpec) {
+			spec.BGPAdvertisements[0].LocalPref, spec.BGPAdvertisements[0].Communities = new(int64(200)), []v1beta1.CommunityReference{"gold"}
+		},
 		"components": func(spec *v1beta1.LoadBalancerStackSpec) {
 			spec.Speaker.LogLevel, spec.Layer2.Failback = v1beta1.LogLevelDebug, v1beta1.FailbackGradual
 		},

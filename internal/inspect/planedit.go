@@ -10,7 +10,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// listsOf has, for each name of a kind of item in lower case and singular, the lists of the spec that have such items.
+// listsOf has the lists of the spec in which items of a kind are. The keys are the names of kinds, in lower case and singular.
 var listsOf = map[string][]string{
 	"pool": {"ipAddressPools"}, "ipaddresspool": {"ipAddressPools"},
 	"peer": {"bgpPeers"}, "bgppeer": {"bgpPeers"},

@@ -11,8 +11,8 @@ import (
 // the other fields that change.
 var plannedLists = []string{"ipAddressPools", "l2Advertisements", "bgpPeers", "bgpAdvertisements", "communities"}
 
-// ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces and attributes
-// of routes, can be seen only on nodes and routers, and a plan does not show it.
+// ItemChange is the change of an item of one of the planned lists. The effect of some fields, such as interfaces of an
+// L2Advertisement, depends on the nodes, and a plan does not show it.
 type ItemChange struct {
 	// List is the name of the field of the spec, and Name the name of the item.
 	List string `json:"list"`

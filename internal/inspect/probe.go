@@ -48,7 +48,7 @@ func ProbeFrom(s *Snapshot, address netip.Addr, node string) (ProbeOrigin, error
 		if node != "" {
 			who = "no speaker of a node " + node + " reports"
 		}
-		return ProbeOrigin{}, fmt.Errorf("%s an interface for %s: %s cannot be asked for: kubectl lbstack status shows the speakers", who, lb.FamilyOf(address), address)
+		return ProbeOrigin{}, fmt.Errorf("%s an interface with %s, so that no node can ask for %s: kubectl lbstack status shows the speakers", who, lb.FamilyOf(address), address)
 	}
 	rank := func(o ProbeOrigin) int {
 		switch {
@@ -119,7 +119,8 @@ type ProbeAnswer struct {
 	lanprobe.Answer
 	// Nodes are the nodes of the cluster with the hardware address in the answer; empty for a foreign host.
 	Nodes []string `json:"nodes,omitempty"`
-	// ViaNodes are the nodes with the hardware address that sent the answer, if this is another hardware address.
+	// ViaNodes are the nodes with the hardware address from which the answer was sent. They are set only if that is not the hardware
+	// address in the answer.
 	ViaNodes []string `json:"viaNodes,omitempty"`
 }
 
@@ -145,7 +146,7 @@ func Probe(s *Snapshot, address netip.Addr, origin ProbeOrigin, result lanprobe.
 	owner := s.ownerOf(address)
 	p.setMessage(owner, owner != "" || s.PoolOf(address) != "")
 	if result.Own && owner != p.Node {
-		p.Message += "; an interface of node " + p.Node + " itself has the address (kube-proxy in mode ipvs puts those of Services on one)"
+		p.Message += "; an interface of node " + p.Node + " itself has the address (kube-proxy in mode ipvs puts the addresses of Services on an interface)"
 	}
 	return p
 }
@@ -198,7 +199,7 @@ func (p *ProbeReport) unexpectedAnswers(owner string, answered bool, others []st
 	case owner == p.Node:
 		return answerPhrase(others) + ", and node " + owner + " announces the address as well: clients reach one of them"
 	}
-	return answerPhrase(others) + ", and node " + owner + ", which announces the address, as it reports, does not: clients do not reach it"
+	return answerPhrase(others) + ", and node " + owner + " does not answer, although it reports that it announces the address: clients do not reach that node"
 }
 
 func answerPhrase(hosts []string) string {

@@ -2,7 +2,7 @@
 // is (Status), why a Service is or is not announced (Why), which Services and nodes have an address (Who), what
 // a change of the stack would do (Plan), whether the requirements are met (Doctor), and whether the hosts of the
 // local network answer as the speakers report (Probe). Its decisions are those of the packages that the
-// controller and the speakers use (internal/ipam, internal/eligibility, internal/reports), and it shows the
+// controller and the speakers use (internal/ipam, internal/eligibility, internal/routes, internal/reports), and it shows the
 // conditions that these have written. It is pure: objects in, answers out; the kubectl plugin reads the objects.
 package inspect
 

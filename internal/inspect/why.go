@@ -13,9 +13,11 @@ import (
 
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
 	"github.com/lbstack/lbstack/internal/eligibility"
 	"github.com/lbstack/lbstack/internal/lb"
 	"github.com/lbstack/lbstack/internal/reports"
+	"github.com/lbstack/lbstack/internal/routes"
 )
 
 // Why returns why the first Service of the snapshot is or is not announced.
@@ -155,7 +157,8 @@ func (s *Snapshot) endpointLines(svc *corev1.Service) (lines []string) {
 // routers (bgp), and the reports of the speakers.
 type decisionView struct {
 	l2      eligibility.Input
-	bgp     eligibility.Input
+	bgp     eligibility.Input // whose advertisements may be invalid: of these the last valid settings are in effect
+	routed  routes.View
 	states  map[lb.NodeName]reports.Report
 	picture reports.MergedReports
 	macs    map[lb.NodeName]map[string]string // MAC addresses by node and interface
@@ -190,6 +193,7 @@ func (s *Snapshot) viewFor(held []eligibility.Address) *decisionView {
 	for i := range s.BGPAdvertisements {
 		v.bgp.Advertisements = append(v.bgp.Advertisements, eligibility.Advertisement{Scope: apiconv.BGPAdvertisementScope(&s.BGPAdvertisements[i], aliases)})
 	}
+	v.routed = s.routesView(&v.l2)
 	v.addReports(s)
 	return v
 }
@@ -197,9 +201,9 @@ func (s *Snapshot) viewFor(held []eligibility.Address) *decisionView {
 // addAddressSteps adds the steps on one address to the story: advertisements, nodes, routers, conflict.
 func (v *decisionView) addAddressSteps(story *Story, a eligibility.Address, result *eligibility.Result) {
 	title := a.Address.String()
-	byBGP := v.bgp
+	byBGP := v.routed
 	byBGP.Addresses = []eligibility.Address{a}
-	routed := eligibility.Resolve(byBGP)[0]
+	routed := routes.Resolve(byBGP)[0]
 	story.add(title+": advertisements", append(v.advertisementLines(&v.l2, a), v.advertisementLines(&v.bgp, a)...)...)
 	if result.Reason != eligibility.NoAdvertisement {
 		lines := v.nodeLines(&v.l2, a, result)
@@ -208,7 +212,7 @@ func (v *decisionView) addAddressSteps(story *Story, a eligibility.Address, resu
 		}
 		story.add(title+": nodes, on the local network", lines...)
 	}
-	if routed.Reason != eligibility.NoAdvertisement {
+	if routed.Reason != eligibility.NoAdvertisement || v.hasRoute(a.Address) {
 		story.add(title+": routers", v.routerLines(a.Address, &routed)...)
 	}
 	if host, ok := v.picture.Hosts[a.Address]; ok {
@@ -321,22 +325,30 @@ func (v *decisionView) whyNotCandidate(in *eligibility.Input, a eligibility.Addr
 	return "has no ready endpoint of the Service, whose externalTrafficPolicy is Local"
 }
 
+// hasRoute reports whether a speaker reports a route to an address.
+func (v *decisionView) hasRoute(address netip.Addr) bool {
+	return slices.ContainsFunc(v.routes, func(p reports.BGPPath) bool { return p.Prefix.Contains(address) })
+}
+
 // routerLines returns lines on the routers that have a route to an address, and on the sessions with routers.
-func (v *decisionView) routerLines(address netip.Addr, result *eligibility.Result) (lines []string) {
+func (v *decisionView) routerLines(address netip.Addr, result *routes.Result) (lines []string) {
+	reported := map[lb.NodeName][]bgp.PeerName{}
 	for _, p := range v.routes {
 		if p.Prefix.Contains(address) {
-			peers := make([]string, 0, len(p.Peers))
-			for _, name := range p.Peers {
-				peers = append(peers, string(name))
-			}
-			lines = append(lines, fmt.Sprintf("%s announces %s to %s", p.Node, p.Prefix, strings.Join(peers, ", ")))
+			reported[p.Node] = append(reported[p.Node], p.Peers...)
+			lines = append(lines, fmt.Sprintf("%s announces %s to %s", p.Node, p.Prefix, joinPeers(p.Peers)))
 		}
 	}
 	slices.Sort(lines)
 	if result.Why != "" {
 		lines = append(lines, "nobody may: "+result.Why)
 	}
-	for _, node := range v.bgp.Nodes {
+	for _, a := range result.Announcers {
+		if missing := slices.DeleteFunc(slices.Clone(a.Peers), func(p bgp.PeerName) bool { return slices.Contains(reported[a.Node], p) }); len(missing) > 0 && !v.isIdle(a.Node) {
+			lines = append(lines, fmt.Sprintf("%s may announce it to %s, and reports no route", a.Node, joinPeers(missing)))
+		}
+	}
+	for _, node := range v.routed.Nodes {
 		for _, session := range v.states[node.Name].Sessions {
 			switch {
 			case !session.Established:
@@ -347,4 +359,17 @@ func (v *decisionView) routerLines(address netip.Addr, result *eligibility.Resul
 		}
 	}
 	return lines
+}
+
+// isIdle reports whether a node announces no route, or need not report one, because it drains or is down.
+func (v *decisionView) isIdle(name lb.NodeName) bool {
+	return slices.ContainsFunc(v.routed.Nodes, func(n eligibility.Node) bool { return n.Name == name && (n.Draining || n.Down) })
+}
+
+func joinPeers(peers []bgp.PeerName) string {
+	names := make([]string, 0, len(peers))
+	for _, p := range peers {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
 }

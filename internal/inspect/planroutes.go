@@ -1,0 +1,232 @@
+package inspect
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bgp"
+	"github.com/lbstack/lbstack/internal/eligibility"
+	"github.com/lbstack/lbstack/internal/lb"
+	"github.com/lbstack/lbstack/internal/routes"
+)
+
+// routesView returns what decides which nodes announce addresses to which routers, as the controller has it. Invalid objects are left
+// out.
+func (s *Snapshot) routesView(in *eligibility.Input) routes.View {
+	view := routes.View{Pools: in.Pools, Nodes: in.Nodes, Services: in.Services, Addresses: in.Addresses, Peers: map[lb.NodeName][]bgp.PeerName{}}
+	aliases, _ := apiconv.ParseCommunities(s.Communities)
+	for i := range s.BGPAdvertisements {
+		if ad, err := apiconv.ParseBGPAdvertisement(&s.BGPAdvertisements[i], aliases); err == nil {
+			view.Advertisements = append(view.Advertisements, ad)
+		}
+	}
+	for i := range s.Peers {
+		peer, err := apiconv.ParseBGPPeer(&s.Peers[i])
+		if err != nil {
+			continue
+		}
+		for _, node := range in.Nodes {
+			if peer.OnNode(node.Labels) {
+				view.Peers[node.Name] = append(view.Peers[node.Name], peer.Name)
+			}
+		}
+	}
+	return view
+}
+
+// keepLastValid replaces BGPAdvertisements and BGPPeers that are invalid by those of an earlier snapshot that are valid: the speakers
+// keep the last valid settings of an object.
+func (s *Snapshot) keepLastValid(before *Snapshot) {
+	aliases, _ := apiconv.ParseCommunities(s.Communities)
+	s.BGPAdvertisements = slices.Clone(s.BGPAdvertisements)
+	for i := range s.BGPAdvertisements {
+		if _, err := apiconv.ParseBGPAdvertisement(&s.BGPAdvertisements[i], aliases); err == nil {
+			continue
+		}
+		for j := range before.BGPAdvertisements {
+			if before.BGPAdvertisements[j].Name == s.BGPAdvertisements[i].Name {
+				s.BGPAdvertisements[i] = before.BGPAdvertisements[j]
+			}
+		}
+	}
+	s.Peers = slices.Clone(s.Peers)
+	for i := range s.Peers {
+		if _, err := apiconv.ParseBGPPeer(&s.Peers[i]); err == nil {
+			continue
+		}
+		for j := range before.Peers {
+			if before.Peers[j].Name == s.Peers[i].Name {
+				s.Peers[i] = before.Peers[j]
+			}
+		}
+	}
+}
+
+// plannedRoutes has the routes that one node announces to one router, as the planner of its speaker decides.
+type plannedRoutes map[lb.NodeName]map[bgp.PeerName]routes.Table
+
+// planRoutes returns the routes of nodes. internal has the routers of the own autonomous system.
+func planRoutes(view *routes.View, internal map[bgp.PeerName]bool, nodes map[lb.NodeName]bool) plannedRoutes {
+	shown, all := map[lb.ServiceKey][]netip.Addr{}, make([]netip.Addr, 0, len(view.Addresses))
+	for _, a := range view.Addresses {
+		all = append(all, a.Address)
+		for _, key := range a.Holders {
+			shown[key] = append(shown[key], a.Address)
+		}
+	}
+	planned := plannedRoutes{}
+	for _, node := range view.Nodes {
+		if !nodes[node.Name] {
+			continue
+		}
+		p := routes.NewPlanner()
+		p.Remember(all)
+		p.SetConfig(routes.Config{Node: node, Nodes: view.Nodes, Advertisements: view.Advertisements, Peers: view.Peers[node.Name], Pools: view.Pools})
+		for _, svc := range view.Services {
+			p.SetService(svc.Key, &eligibility.Holder{Service: svc, Shown: shown[svc.Key]})
+		}
+		for _, a := range view.Addresses {
+			claim := &eligibility.Claim{Pool: a.Pool}
+			for _, key := range a.Holders {
+				claim.Holders = append(claim.Holders, eligibility.ClaimHolder{Key: key})
+			}
+			p.SetClaim(a.Address, claim)
+		}
+		p.Settle()
+		planned[node.Name] = map[bgp.PeerName]routes.Table{}
+		for _, peer := range view.Peers[node.Name] {
+			planned[node.Name][peer] = sentRoutes(p.Table(peer), internal[peer])
+		}
+	}
+	return planned
+}
+
+// sentRoutes returns the routes of a table with the attributes that a router gets: LOCAL_PREF only in the own autonomous system, and
+// prepended ASNs only in others.
+func sentRoutes(table routes.Table, internal bool) routes.Table {
+	for prefix, attributes := range table {
+		sent := *attributes
+		if internal {
+			sent.Prepend = 0
+		} else {
+			sent.LocalPref = routes.OptionalNumber{}
+		}
+		table[prefix] = &sent
+	}
+	return table
+}
+
+// internalPeers returns the routers of the own autonomous system.
+func (s *Snapshot) internalPeers() map[bgp.PeerName]bool {
+	internal := map[bgp.PeerName]bool{}
+	for i := range s.Peers {
+		if peer, err := apiconv.ParseBGPPeer(&s.Peers[i]); err == nil {
+			internal[peer.Name] = peer.IsInternal()
+		}
+	}
+	return internal
+}
+
+// deleteEqual deletes the tables that are the same in both.
+func deleteEqual(x, y plannedRoutes) {
+	for node, tables := range x {
+		for peer, table := range tables {
+			if other, has := y[node][peer]; has && maps.EqualFunc(table, other, func(a, b *routes.Attributes) bool { return a.Equal(*b) }) {
+				delete(tables, peer)
+				delete(y[node], peer)
+			}
+		}
+	}
+}
+
+// routeChangePhrases returns how the routes that have an address differ, as phrases. It looks at the given nodes, and at routers that they have
+// before and after.
+func routeChangePhrases(before, after plannedRoutes, nodes []lb.NodeName, address netip.Addr) (phrases []string) {
+	gained, lost, fields := map[bgp.PeerName]bool{}, map[bgp.PeerName]bool{}, map[bgp.PeerName]map[string]bool{}
+	for _, node := range nodes {
+		for peer, table := range after[node] {
+			earlier, both := before[node][peer]
+			had, has := routesWith(earlier, address), routesWith(table, address)
+			switch {
+			case !both:
+			case len(has) > 0 && len(had) == 0:
+				gained[peer] = true
+			case len(has) == 0 && len(had) > 0:
+				lost[peer] = true
+			default:
+				for _, field := range differentFields(had, has) {
+					if fields[peer] == nil {
+						fields[peer] = map[string]bool{}
+					}
+					fields[peer][field] = true
+				}
+			}
+		}
+	}
+	if len(lost) > 0 {
+		phrases = append(phrases, "is no longer announced to "+peersPhrase(lost))
+	}
+	if len(gained) > 0 {
+		phrases = append(phrases, "is now also announced to "+peersPhrase(gained))
+	}
+	alike := map[string]map[bgp.PeerName]bool{} // the routers for which the same fields change
+	for peer, names := range fields {
+		text := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
+		if alike[text] == nil {
+			alike[text] = map[bgp.PeerName]bool{}
+		}
+		alike[text][peer] = true
+	}
+	for _, text := range slices.Sorted(maps.Keys(alike)) {
+		phrases = append(phrases, fmt.Sprintf("is announced to %s with a change of %s", peersPhrase(alike[text]), text))
+	}
+	return phrases
+}
+
+func peersPhrase(peers map[bgp.PeerName]bool) string {
+	word := "router"
+	if len(peers) > 1 {
+		word = "routers"
+	}
+	return eligibility.Enumerate(word, slices.Sorted(maps.Keys(peers)))
+}
+
+// routesWith returns the routes of a table that have an address.
+func routesWith(table routes.Table, address netip.Addr) routes.Table {
+	found := routes.Table{}
+	for bits := range address.BitLen() + 1 {
+		prefix, _ := address.Prefix(bits) // never fails: the bits are of the family
+		if attributes := table[prefix]; attributes != nil {
+			found[prefix] = attributes
+		}
+	}
+	return found
+}
+
+// differentFields returns what differs between the routes of an address to a router, in the words of a BGPAdvertisement.
+func differentFields(x, y routes.Table) (fields []string) {
+	if !slices.Equal(slices.SortedFunc(maps.Keys(x), netip.Prefix.Compare), slices.SortedFunc(maps.Keys(y), netip.Prefix.Compare)) {
+		return []string{"the prefix"}
+	}
+	for prefix, a := range x {
+		b := y[prefix]
+		for _, field := range []struct {
+			name    string
+			differs bool
+		}{
+			{"localPref", a.LocalPref != b.LocalPref},
+			{"med", a.MED != b.MED},
+			{"asPathPrepend", a.Prepend != b.Prepend},
+			{"communities", !slices.Equal(a.Communities, b.Communities) || !slices.Equal(a.Large, b.Large)},
+		} {
+			if field.differs && !slices.Contains(fields, field.name) {
+				fields = append(fields, field.name)
+			}
+		}
+	}
+	return fields
+}

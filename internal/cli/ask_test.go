@@ -49,13 +49,15 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: &yes}}},
 	}
 	other := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "internal"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP}}
-	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Group: "apps", Version: "v1"}, {Group: "metallb.io", Version: "v1beta1"}}) // of kinds that are read without types
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Group: "apps", Version: "v1"}, {Group: "metallb.io", Version: "v1beta1"}, {Group: "frrk8s.metallb.io", Version: "v1beta1"}, {Group: "cilium.io", Version: "v2"}}) // of kinds that are read without types
 	for _, kind := range []string{"Deployment", "DaemonSet"} {
 		mapper.Add(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: kind}, meta.RESTScopeNamespace)
 	}
 	for _, kind := range []string{"ServiceL2Status", "IPAddressPool"} {
 		mapper.Add(schema.GroupVersionKind{Group: "metallb.io", Version: "v1beta1", Kind: kind}, meta.RESTScopeNamespace)
 	}
+	mapper.Add(schema.GroupVersionKind{Group: "frrk8s.metallb.io", Version: "v1beta1", Kind: "FRRConfiguration"}, meta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersionKind{Group: "cilium.io", Version: "v2", Kind: "CiliumLoadBalancerIPPool"}, meta.RESTScopeRoot)
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(stack, svc, other, endpoints, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}).WithInterceptorFuncs(interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
 			if forbidden != nil && typeOf(list) == typeOf(forbidden) {

@@ -30,7 +30,7 @@ func (m *migrateRun) switchBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	problems := c.InstallationProblems()
+	problems := c.RollbackProblems()
 	if len(problems) == 0 {
 		if problems, err = m.withoutMetalLBPool(ctx, c); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +31,8 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 	"github.com/lbstack/lbstack/internal/cutover"
 )
+
+var update = flag.Bool("update", false, "write what testdata is to have")
 
 // switching is a cluster of three nodes in which MetalLB serves the Service shop/web with 192.0.2.1, and lbstack is
 // installed without a stack. Its controllers, the kubelets and both load balancers are actors.
@@ -494,6 +498,24 @@ func (s *switching) runs(line string, parts ...string) {
 		if !strings.Contains(out, part) {
 			s.t.Errorf("%s: printed\n%s\nwithout\n%s", line, out, part)
 		}
+	}
+}
+
+// golden compares what a command line prints with a file of testdata.
+func (s *switching) golden(line, name string) {
+	s.t.Helper()
+	out, errOut, err := execute(s.t.Context(), s.cluster, line)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s%s", line, err, out, errOut)
+	}
+	path := filepath.Join("testdata", name)
+	if *update {
+		s.must(os.WriteFile(path, []byte(out), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	s.must(err)
+	if diff := cmp.Diff(string(want), out); diff != "" {
+		s.t.Errorf("%s differs (-want +got; go test -update writes it):\n%s", path, diff)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After it the switch
-	// goes on without that.
+	// joinTimeout is how long the switch waits until lbstack announces the addresses that MetalLB announces. After this time the
+	// switch goes on, whether lbstack announces them or not.
 	joinTimeout = 20 * time.Second
 	// steadyTime is how long lbstack must have announced these addresses. A speaker reports a new address before it has asked the
 	// segment for the address, which takes 0.6 s.
@@ -152,8 +152,8 @@ func (m *migrateRun) waitQuiet(ctx context.Context, c *cutover.Cluster, wanted *
 	return err
 }
 
-// waitJoined waits until both lbstack and MetalLB announce each address from its node in the map, and have done so for
-// steadyTime. It returns what is not so after joinTimeout; empty if all is.
+// waitJoined waits until both lbstack and MetalLB have announced each address from its node in the map for steadyTime. After joinTimeout
+// it returns a phrase about what is missing. The phrase is empty if nothing is missing.
 func (m *migrateRun) waitJoined(ctx context.Context, c *cutover.Cluster, wanted *unstructured.Unstructured, from map[string]string) (string, error) {
 	const what = "lbstack announces addresses of the local network as well, from the nodes of MetalLB"
 	fmt.Fprintf(m.Out, "%s\n", what)

@@ -33,6 +33,9 @@ func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	if err := m.findWorkloads(ctx, c); err != nil {
 		return nil, err
 	}
+	if err := m.findFRRConfigurations(ctx, c); err != nil {
+		return nil, err
+	}
 	if err := m.findUnmanaged(ctx, c); err != nil {
 		return nil, err
 	}
@@ -76,37 +79,66 @@ func (m *migrateRun) readState(ctx context.Context) (*cutover.Cluster, error) {
 }
 
 // findWorkloads finds MetalLB's workloads in the namespace of -n or, without it, in all namespaces. It finds MetalLB's operator
-// in any namespace.
+// in any namespace, and with -n the workloads of MetalLB that run in others.
 func (m *migrateRun) findWorkloads(ctx context.Context, c *cutover.Cluster) error {
-	namespace := ""
-	if n := m.flags.Namespace; n != nil {
-		namespace = *n
-	}
 	for _, kind := range workloadKinds {
 		found, err := m.list(ctx, kind)
 		if err != nil {
 			return err
 		}
 		for i := range found {
-			u := &found[i]
-			component := migrate.MetalLBComponent(migrate.Object{Content: u.Object})
-			switch {
-			case strings.Contains(u.GetName(), "metallb-operator-controller") && replicasOf(u) > 0:
-				c.Operators = append(c.Operators, u.GetNamespace()+"/"+u.GetName())
-			case namespace != "" && u.GetNamespace() != namespace:
-			case component == "controller" && kind.Kind == "Deployment":
-				c.Controllers = append(c.Controllers, appsv1.Deployment{})
-				err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &c.Controllers[len(c.Controllers)-1])
-			case component == "speaker" && kind.Kind == "DaemonSet":
-				c.Speakers = append(c.Speakers, appsv1.DaemonSet{})
-				err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &c.Speakers[len(c.Speakers)-1])
-			}
-			if err != nil {
-				return fmt.Errorf("reading %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
+			if err := m.addWorkload(c, &found[i]); err != nil {
+				return fmt.Errorf("reading %s %s/%s: %w", found[i].GetKind(), found[i].GetNamespace(), found[i].GetName(), err)
 			}
 		}
 	}
 	return nil
+}
+
+// addWorkload adds a Deployment or DaemonSet to the cluster if it belongs to MetalLB.
+func (m *migrateRun) addWorkload(c *cutover.Cluster, u *unstructured.Unstructured) error {
+	component := migrate.MetalLBComponent(migrate.Object{Content: u.Object})
+	other := m.flags.Namespace != nil && *m.flags.Namespace != "" && *m.flags.Namespace != u.GetNamespace()
+	switch {
+	case strings.Contains(u.GetName(), "metallb-operator-controller") && replicasOf(u) > 0:
+		c.Operators = append(c.Operators, u.GetNamespace()+"/"+u.GetName())
+	case component == "controller" && u.GetKind() == "Deployment":
+		d := appsv1.Deployment{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &d); err != nil {
+			return err
+		}
+		switch {
+		case !other:
+			c.Controllers = append(c.Controllers, d)
+		case d.Status.Replicas > 0:
+			c.AddOtherMetalLB(u.GetKind(), u, &d.Spec.Template.Spec)
+		}
+	case component == "speaker" && u.GetKind() == "DaemonSet":
+		set := appsv1.DaemonSet{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &set); err != nil {
+			return err
+		}
+		switch {
+		case !other:
+			c.Speakers = append(c.Speakers, set)
+		case set.Status.DesiredNumberScheduled > 0:
+			c.AddOtherMetalLB(u.GetKind(), u, &set.Spec.Template.Spec)
+		}
+	}
+	return nil
+}
+
+// findFRRConfigurations finds the objects by which FRR-K8s has sessions of MetalLB, if MetalLB uses FRR-K8s. They may be in a
+// namespace of FRR-K8s.
+func (m *migrateRun) findFRRConfigurations(ctx context.Context, c *cutover.Cluster) error {
+	if len(c.Speakers) != 1 || !cutover.UsesFRRK8s(&c.Speakers[0]) {
+		return nil
+	}
+	found, err := m.list(ctx, schema.GroupKind{Group: "frrk8s.metallb.io", Kind: "FRRConfiguration"})
+	for i := range found {
+		c.AddFRRConfiguration(&found[i])
+	}
+	return err
 }
 
 // replicasOf returns the number of pods that a Deployment has.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -53,7 +54,8 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				s := switchingBed(t)
 				s.report(tt.at)
 				before := s.workloads()
-				s.runs("migrate --dry-run -f "+file, tt.forth)
+				slug := strings.NewReplacer(" ", "-", ",", "").Replace(tt.name)
+				s.golden("migrate --dry-run -f "+file, "migrate-"+slug+".txt")
 				if after := s.workloads(); after != before {
 					t.Fatalf("a dry run changed MetalLB:\n%s\nto\n%s", before, after)
 				}
@@ -62,7 +64,7 @@ In the last step nobody answers on the local network for some seconds: MetalLB d
 				s.runs("migrate -f "+file, "lbstack announces the addresses") // again: it is done
 				time.Sleep(1500 * time.Millisecond)                           // lbstack announces from node-1 when no claim asks for a node
 				s.hosts = nil
-				s.runs("migrate --rollback --dry-run", tt.back)
+				s.golden("migrate --rollback --dry-run", "rollback-"+slug+".txt")
 				s.runs("migrate --rollback", tt.back, "MetalLB announces the addresses, as before")
 				if diff := cmp.Diff([]string{tt.host}, s.hosts); diff != "" {
 					t.Errorf("nodes from which both announced (-want +got):\n%s", diff)
@@ -595,4 +597,114 @@ func TestMigrate_IsRefused(t *testing.T) {
 			s.unchanged(before)
 		})
 	}
+}
+
+// TestMigrate_BackKeepsAStackThatWasNotSwitchedTo: MetalLB and lbstack can serve different classes beside each other.
+func TestMigrate_BackKeepsAStackThatWasNotSwitchedTo(t *testing.T) {
+	for _, class := range []string{"", "example.com/lb"} {
+		t.Run("class "+class, func(t *testing.T) {
+			s := switchingBed(t)
+			s.must(s.api.Create(t.Context(), &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}, Spec: v1beta1.LoadBalancerStackSpec{LoadBalancerClass: class}}))
+			before := s.workloads()
+			for _, line := range []string{"migrate --rollback --dry-run", "migrate --rollback"} {
+				if _, _, err := execute(t.Context(), s.cluster, line); err == nil || !strings.Contains(err.Error(), "the rollback has not begun:\n- no switch from MetalLB was made") {
+					t.Errorf("%s: got the error %v, want one that no switch was made", line, err)
+				}
+			}
+			s.unchanged(before)
+			s.must(s.api.Get(t.Context(), client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, &v1beta1.LoadBalancerStack{}))
+		})
+	}
+}
+
+// TestMigrate_FindsAnotherMetalLB: with -n as well, a MetalLB that runs in another namespace would go on announcing.
+func TestMigrate_FindsAnotherMetalLB(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		nodes int32 // on which the speakers in the other namespace are to run
+		class string
+		want  string // a part of the error; empty: none
+	}{
+		{"that runs", 3, "", "the switch is not begun:\n- MetalLB also runs in another namespace (DaemonSet other/speaker)"},
+		{"that serves another class", 3, "example.com/other", ""},
+		{"that has no pods", 0, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := switchingBed(t)
+			other := &appsv1.DaemonSet{}
+			s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, other))
+			other.ObjectMeta = metav1.ObjectMeta{Namespace: "other", Name: "speaker"}
+			other.Status.DesiredNumberScheduled = tt.nodes
+			if tt.class != "" {
+				other.Spec.Template.Spec.Containers[0].Args = []string{"--lb-class=" + tt.class}
+			}
+			s.must(s.api.Create(t.Context(), other))
+			s.flags.Namespace = new("metallb-system")
+			_, _, err := execute(t.Context(), s.cluster, "migrate --dry-run -f "+stackFile(t, switchedStack))
+			if got := errorText(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got the error %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestMigrate_FRRK8s: MetalLB's chart installs it also where MetalLB has no routers.
+func TestMigrate_FRRK8s(t *testing.T) {
+	for _, tt := range []struct {
+		name, routers string
+		want          string // a part of the error; empty: none
+	}{
+		{"without sessions", "", ""},
+		{"with sessions", "metallb-node-1", "FRRConfiguration metallb-system/metallb-node-1 has sessions of MetalLB"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := switchingBed(t)
+			set := &appsv1.DaemonSet{}
+			s.must(s.api.Get(t.Context(), client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+			set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}
+			s.must(s.api.Update(t.Context(), set))
+			if tt.routers != "" {
+				object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"bgp": map[string]any{"routers": []any{map[string]any{"asn": int64(64512)}}}}}}
+				object.SetGroupVersionKind(schema.GroupVersionKind{Group: "frrk8s.metallb.io", Version: "v1beta1", Kind: "FRRConfiguration"})
+				object.SetNamespace("metallb-system")
+				object.SetName(tt.routers)
+				s.must(s.api.Create(t.Context(), object))
+			}
+			_, _, err := execute(t.Context(), s.cluster, "migrate --dry-run -f "+stackFile(t, switchedStack))
+			if got := errorText(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got the error %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestMigrate_BackGoesOnAtItsLastStep: MetalLB's workloads show nothing of the switch any more, and the stack that is to be deleted does.
+func TestMigrate_BackGoesOnAtItsLastStep(t *testing.T) {
+	file := stackFile(t, switchedStack)
+	synctest.Test(t, func(t *testing.T) {
+		s := switchingBed(t)
+		before := s.workloads()
+		s.begin()
+		s.runs("migrate -f " + file)
+		ctx := context.WithValue(t.Context(), actor{}, true)
+		set, controller, stack := &appsv1.DaemonSet{}, &appsv1.Deployment{}, &unstructured.Unstructured{}
+		stack.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("LoadBalancerStack"))
+		s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "speaker"}, set))
+		restored, err := cutover.RestoreSpeakers(set)
+		s.must(err)
+		s.must(s.api.Patch(ctx, restored, client.MergeFrom(set)))
+		s.must(s.api.Get(ctx, client.ObjectKey{Namespace: "metallb-system", Name: "controller"}, controller))
+		up, err := cutover.StartController(controller)
+		s.must(err)
+		s.must(s.api.Patch(ctx, up, client.MergeFrom(controller)))
+		s.must(s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, stack))
+		leaving, err := cutover.LeavingStack(stack, nil)
+		s.must(err)
+		s.must(s.api.Patch(ctx, leaving, client.MergeFrom(stack)))
+		s.runs("migrate --rollback", "MetalLB announces the addresses, as before")
+		s.unchanged(before)
+		if err := s.api.Get(ctx, client.ObjectKey{Name: v1beta1.LoadBalancerStackName}, &v1beta1.LoadBalancerStack{}); !apierrors.IsNotFound(err) {
+			t.Errorf("reading the stack: got the error %v, want NotFound", err)
+		}
+	})
 }

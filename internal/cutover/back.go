@@ -11,6 +11,38 @@ import (
 	"github.com/lbstack/lbstack/api/v1beta1"
 )
 
+// RollbackProblems returns what prevents a rollback, each as a sentence with what to do. NoPoolProblems returns further ones. A cluster
+// without a stack has nothing that a rollback could delete.
+func (c *Cluster) RollbackProblems() []string {
+	if problems := c.InstallationProblems(c.Stack != nil && HasRoutes(c.Stack)); len(problems) > 0 || c.Stack == nil {
+		return problems
+	}
+	if !c.HasSwitchBegun() {
+		return []string{"no switch from MetalLB was made, as MetalLB's workloads and LoadBalancerStack default show: a rollback would delete the stack, and the Services of lbstack would lose what announces them: " +
+			"if you switched by hand, go back by hand as docs/migrate.md describes; to remove lbstack, delete the stack"}
+	}
+	class, _, _ := unstructured.NestedString(c.Stack.Object, "spec", "loadBalancerClass")
+	if served := c.servedClass(); served != class {
+		return []string{fmt.Sprintf("MetalLB serves Services of the class %q and LoadBalancerStack default those of %q: MetalLB would not take over what lbstack serves: give MetalLB's controller and speakers the class of the stack with --lb-class", served, class)}
+	}
+	return nil
+}
+
+// HasSwitchBegun reports whether a switch to lbstack has begun and was not taken back completely. Migrate notes it in MetalLB's
+// workloads. A switch by hand scales MetalLB's controller to 0, or leaves no node to its speakers. In the last steps of a rollback,
+// only the stack shows it.
+func (c *Cluster) HasSwitchBegun() bool {
+	_, stopped := SwitchProgress(&c.Speakers[0])
+	_, noted := c.Controllers[0].Annotations[AnnotationBefore]
+	return noted || stopped || HasBegun(&c.Speakers[0]) || replicasOf(&c.Controllers[0]) == 0 || c.Stack != nil && isLeavingStack(c.Stack)
+}
+
+// isLeavingStack reports whether a stack is as LeavingStack returns it for the last nodes.
+func isLeavingStack(stack *unstructured.Unstructured) bool {
+	addresses, _, _ := unstructured.NestedString(stack.Object, "spec", "removal", "addresses")
+	return addresses == string(v1beta1.AddressesHandOver) && !HasLayer2(stack) && !HasRoutes(stack)
+}
+
 // BackOrder returns the order in which nodes go back to MetalLB. It is empty, and all nodes go back at once, if the stack does
 // not announce to routers or no node has moved. The nodes in Together go back first, because MetalLB announces addresses of the
 // local network as soon as one of its speakers runs. The nodes in OneByOne follow one by one: after a complete switch in the

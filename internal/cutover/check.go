@@ -24,7 +24,12 @@ type Cluster struct {
 	Pods        []corev1.Pod
 	// Operators are Deployments of MetalLB's operator that run, as namespace/name.
 	Operators []string
-	// Others are further load balancers that run, each as a phrase for messages.
+	// OtherMetalLBs are workloads of MetalLB that run outside the namespace of Controllers and Speakers.
+	OtherMetalLBs []OtherMetalLB
+	// FRRConfigurations are the objects by which FRR-K8s has sessions of MetalLB with routers, as namespace/name. They are read only
+	// if UsesFRRK8s.
+	FRRConfigurations []string
+	// Others are load balancers that run beside MetalLB, each as a phrase for messages.
 	Others []string
 	// Unmanaged are the advertisements and BGPPeers that do not belong to the stack, by kind and name.
 	Unmanaged []string
@@ -40,21 +45,47 @@ type Cluster struct {
 	Announcers map[string][]string
 }
 
+// OtherMetalLB is a workload of MetalLB that a switch does not change.
+type OtherMetalLB struct {
+	// Name is the kind, namespace and name of the workload, as a phrase for messages.
+	Name string
+	// Class is the load balancer class of the Services that the workload serves; empty: Services without a class.
+	Class string
+}
+
 // InstallationProblems returns why a switch cannot handle this installation of MetalLB, each reason as a sentence with what to do.
-func (c *Cluster) InstallationProblems() (problems []string) {
+// routes means that the stack announces to routers.
+func (c *Cluster) InstallationProblems(routes bool) (problems []string) {
 	if len(c.Controllers) != 1 || len(c.Speakers) != 1 {
-		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, and a switch needs one of each: pass the namespace of the one that serves with -n", len(c.Controllers), len(c.Speakers))}
+		return []string{fmt.Sprintf("the cluster has %d Deployments of MetalLB's controller and %d DaemonSets of its speakers, and a switch needs one of each: pass the namespace of the MetalLB to switch from with -n", len(c.Controllers), len(c.Speakers))}
 	}
 	for _, name := range c.Operators {
 		problems = append(problems, fmt.Sprintf("MetalLB's operator runs (Deployment %s) and would start again what a switch stops: scale it to 0 first", name))
 	}
-	if HeldByFRRK8s(&c.Speakers[0]) {
-		problems = append(problems, "MetalLB's sessions with routers are held by FRR-K8s, and stay when a speaker of MetalLB ends: this command does not stop it: switch by hand as docs/migrate.md says, and delete the FRRConfigurations that MetalLB made before the stack is applied")
+	if problem := c.frrProblem(routes); problem != "" {
+		problems = append(problems, problem)
 	}
 	for _, what := range c.Unmanaged {
 		problems = append(problems, fmt.Sprintf("%s does not belong to the stack, and lbstack uses it whatever the stack has: lbstack and MetalLB would announce the same addresses: move its settings into the stack, and delete it first", what))
 	}
 	return problems
+}
+
+// frrProblem returns why a switch cannot handle the sessions that FRR-K8s has for MetalLB, as a sentence; empty if MetalLB does not
+// use FRR-K8s, or announces to no router. Since version 0.16, MetalLB's chart installs FRR-K8s whether or not there are routers.
+func (c *Cluster) frrProblem(routes bool) string {
+	var evidence string
+	switch {
+	case !UsesFRRK8s(&c.Speakers[0]):
+		return ""
+	case len(c.FRRConfigurations) > 0:
+		evidence = "FRRConfiguration " + c.FRRConfigurations[0] + " has sessions of MetalLB"
+	case routes:
+		evidence = "the stack announces to routers"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("MetalLB uses FRR-K8s for sessions with routers, and %s: such a session stays when MetalLB's speaker ends, and this command does not end it: switch by hand as docs/migrate.md describes, and delete the FRRConfigurations that MetalLB made before you apply the stack", evidence)
 }
 
 // AddUnmanaged adds an advertisement or a BGPPeer to Unmanaged if it does not belong to the stack.
@@ -67,12 +98,17 @@ func (c *Cluster) AddUnmanaged(kind string, object metav1.Object) {
 // SwitchProblems returns what prevents a switch to a stack, each as a sentence with what to do. The API server must have accepted
 // the stack in a dry run.
 func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []string) {
-	if problems = c.InstallationProblems(); len(problems) > 0 {
+	if problems = c.InstallationProblems(len(stack.Spec.BGPAdvertisements) > 0 && len(stack.Spec.BGPPeers) > 0); len(problems) > 0 {
 		return problems
 	}
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for _, other := range c.Others {
 		add("%s runs: it and lbstack would serve the same Services: turn it off first", other)
+	}
+	for _, other := range c.OtherMetalLBs {
+		if other.Class == stack.Spec.LoadBalancerClass {
+			add("MetalLB also runs in another namespace (%s): it and lbstack would announce the same addresses: turn it off first", other.Name)
+		}
 	}
 	if class := c.servedClass(); class != stack.Spec.LoadBalancerClass {
 		add("MetalLB serves Services of the class %q and the stack those of %q: lbstack would not take over what MetalLB serves: set spec.loadBalancerClass to that of MetalLB", class, stack.Spec.LoadBalancerClass)
@@ -86,15 +122,26 @@ func (c *Cluster) SwitchProblems(stack *v1beta1.LoadBalancerStack) (problems []s
 		}
 	}
 	if what := c.jointField(); what != "" {
-		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: remove it from the stack, or run kubectl lbstack migrate --rollback", what)
+		remedy := "remove the field from the stack"
+		if c.HasSwitchBegun() {
+			remedy += ", or run kubectl lbstack migrate --rollback"
+		}
+		add("LoadBalancerStack default has %s while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: %s", what, remedy)
 	}
 	return problems
 }
 
-// servedClass returns the load balancer class that MetalLB serves, from the flag of its controller; empty: Services without a
-// class.
-func (c *Cluster) servedClass() string {
-	for _, container := range c.Controllers[0].Spec.Template.Spec.Containers {
+// servedClass returns the load balancer class of the Services that MetalLB serves; empty: Services without a class.
+func (c *Cluster) servedClass() string { return classFlag(&c.Controllers[0].Spec.Template.Spec) }
+
+// AddOtherMetalLB adds a workload of MetalLB to OtherMetalLBs.
+func (c *Cluster) AddOtherMetalLB(kind string, workload metav1.Object, pod *corev1.PodSpec) {
+	c.OtherMetalLBs = append(c.OtherMetalLBs, OtherMetalLB{Name: fmt.Sprintf("%s %s/%s", kind, workload.GetNamespace(), workload.GetName()), Class: classFlag(pod)})
+}
+
+// classFlag returns the load balancer class that the flags of MetalLB's controller or speaker have; empty: none.
+func classFlag(pod *corev1.PodSpec) string {
+	for _, container := range pod.Containers {
 		for i, arg := range container.Args {
 			name, value, inOne := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 			if name == "lb-class" && !inOne && i+1 < len(container.Args) {

@@ -70,6 +70,8 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 		c.Nodes[0].Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}}
 	}
 	stopped := func(c *Cluster) { c.Speakers[0] = *made(t)(StopSpeakers(&c.Speakers[0])) }
+	onLAN := announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.BGPAdvertisements, s.Spec.BGPPeers = nil, nil })
+	ofClassA := announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.LoadBalancerClass = "example.com/a" })
 	has := func(text string) func(*Cluster) { return func(c *Cluster) { c.Stack = object(t, text) } }
 	for _, tt := range []struct {
 		name    string
@@ -81,16 +83,22 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 		{"no MetalLB", running(t, func(c *Cluster) { c.Speakers, c.Controllers = nil, nil }), announces(), "0 Deployments of MetalLB's controller and 0 DaemonSets"},
 		{"two of them", running(t, func(c *Cluster) { c.Speakers = append(c.Speakers, c.Speakers[0]) }), announces(), "2 DaemonSets of its speakers"},
 		{"its operator", running(t, func(c *Cluster) { c.Operators = []string{"metallb/operator"} }), announces(), "MetalLB's operator runs (Deployment metallb/operator)"},
-		{"sessions of FRR-K8s", running(t, func(c *Cluster) {
-			c.Speakers[0].Spec.Template.Spec.Containers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}}}
-		}), announces(), "held by FRR-K8s"},
+		{"sessions of FRR-K8s", running(t, frrK8s, frrConfiguration(t, "metallb-node-1", "[{asn: 64512}]")), onLAN, "FRRConfiguration frr/metallb-node-1 has sessions of MetalLB"},
+		{"sessions of FRR-K8s that are not made yet", running(t, frrK8s), announces(), "MetalLB uses FRR-K8s for sessions with routers, and the stack announces to routers"},
+		{"FRR-K8s without a router", running(t, frrK8s, frrConfiguration(t, "metallb-node-1", "[]")), onLAN, ""},
+		{"FRR-K8s with sessions that are not MetalLB's", running(t, frrK8s, frrConfiguration(t, "mine", "[{asn: 64512}]")), onLAN, ""},
+		{"sessions of FRR-K8s that MetalLB does not use any more", running(t, frrConfiguration(t, "metallb-node-1", "[{asn: 64512}]")), announces(), ""},
+		{"another MetalLB", running(t, otherMetalLB("")), announces(), "MetalLB also runs in another namespace (DaemonSet b/speaker)"},
+		{"another MetalLB of another class", running(t, otherMetalLB("--lb-class=example.com/b")), announces(), ""},
+		{"another MetalLB of the same class", running(t, class("--lb-class=example.com/a"), otherMetalLB("--lb-class=example.com/a")), ofClassA, "DaemonSet b/speaker"},
 		{"another load balancer", running(t, func(c *Cluster) { c.Others = []string{"kube-vip (DaemonSet kube-system/kube-vip-ds)"} }), announces(), "kube-vip (DaemonSet kube-system/kube-vip-ds) runs"},
 		{"another class", running(t, class("--lb-class=example.com/a")), announces(), `MetalLB serves Services of the class "example.com/a" and the stack those of ""`},
 		{"another class, as two arguments", running(t, class("--lb-class", "example.com/a")), announces(), `class "example.com/a"`},
-		{"the same class", running(t, class("--lb-class=example.com/a")), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.LoadBalancerClass = "example.com/a" }), ""},
+		{"the same class", running(t, class("--lb-class=example.com/a")), ofClassA, ""},
 		{"a stack that announces nothing", running(t), &v1beta1.LoadBalancerStack{}, "the stack announces nothing"},
 		{"peers without advertisements", running(t), announces(func(s *v1beta1.LoadBalancerStack) { s.Spec.L2Advertisements, s.Spec.BGPAdvertisements = nil, nil }), "the stack announces nothing"},
-		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: both would announce"},
+		{"both on the local network", running(t, has("spec: {l2Advertisements: [{name: lan}]}")), announces(), "has spec.l2Advertisements while speakers of MetalLB run: both would announce the same addresses, and clients would reach sometimes the one and sometimes the other: remove the field from the stack"},
+		{"both on the local network, after a switch has begun", running(t, has("spec: {l2Advertisements: [{name: lan}]}"), withoutController), announces(), "remove the field from the stack, or run kubectl lbstack migrate --rollback"},
 		{"both to routers", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}")), announces(), "has spec.bgpAdvertisements while speakers of MetalLB run"},
 		{"to routers, from nodes that have moved", running(t, has("spec: {bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}"), func(c *Cluster) {
 			limited, err := LimitSpeakers(&c.Speakers[0], []string{"b"})
@@ -112,6 +120,67 @@ func TestAgainst_NamesObstaclesOfASwitch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.cluster.SwitchProblems(tt.stack)
+			if (tt.want == "") != (len(got) == 0) || len(got) > 1 || !strings.Contains(strings.Join(got, ""), tt.want) {
+				t.Errorf("got %q, want one with %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// frrK8s has MetalLB use FRR-K8s for sessions with routers.
+func frrK8s(c *Cluster) {
+	c.Speakers[0].Spec.Template.Spec.Containers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "METALLB_BGP_TYPE", Value: "frr-k8s"}}}}
+}
+
+// frrConfiguration adds an FRRConfiguration with routers, a list as YAML.
+func frrConfiguration(t *testing.T, name, routers string) func(*Cluster) {
+	t.Helper()
+	made := object(t, "metadata: {namespace: frr, name: "+name+"}\nspec: {bgp: {routers: "+routers+"}}")
+	return func(c *Cluster) { c.AddFRRConfiguration(made) }
+}
+
+// otherMetalLB adds speakers of MetalLB in another namespace.
+func otherMetalLB(args ...string) func(*Cluster) {
+	return func(c *Cluster) {
+		c.AddOtherMetalLB("DaemonSet", &metav1.ObjectMeta{Namespace: "b", Name: "speaker"}, &corev1.PodSpec{Containers: []corev1.Container{{Args: args}}})
+	}
+}
+
+// withoutController has MetalLB's controller scaled to 0.
+func withoutController(c *Cluster) { c.Controllers[0].Spec.Replicas = new(int32) }
+
+func TestRollbackProblems(t *testing.T) {
+	stack := func(text string) func(*Cluster) { return func(c *Cluster) { c.Stack = object(t, "spec: "+text) } }
+	const onLAN, routed = "{l2Advertisements: [{name: lan}]}", "{bgpAdvertisements: [{name: routed}], bgpPeers: [{name: tor-1}]}"
+	noted := func(c *Cluster) { // and the controller runs again
+		c.Controllers[0].Annotations = map[string]string{AnnotationBefore: "{}"}
+	}
+	stopped := func(c *Cluster) { c.Speakers[0] = *made(t)(StopSpeakers(&c.Speakers[0])) }
+	byHand := func(c *Cluster) {
+		c.Speakers[0].Spec.Template.Spec.NodeSelector = map[string]string{noNodeLabel: "true"}
+	}
+	for _, tt := range []struct {
+		name    string
+		cluster *Cluster
+		want    string // a part of the one problem; empty: none
+	}{
+		{"no stack", running(t), ""},
+		{"a stack that was never switched to", running(t, stack(onLAN)), "no switch from MetalLB was made"},
+		{"a stack of another class that was never switched to", running(t, stack("{loadBalancerClass: example.com/lb}")), "no switch from MetalLB was made"},
+		{"a stack without announcements that was never switched to", running(t, stack("{}")), "no switch from MetalLB was made"},
+		{"a stack whose removal hands over, that was never switched to", running(t, stack("{l2Advertisements: [{name: lan}], removal: {addresses: HandOver}}")), "no switch from MetalLB was made"},
+		{"a switch whose first step was made", running(t, stack(onLAN), noted), ""},
+		{"a switch that is done", running(t, stack(onLAN), noted, stopped), ""},
+		{"a switch by hand", running(t, stack(onLAN), byHand), ""},
+		{"the first step of a switch by hand", running(t, stack("{}"), withoutController), ""},
+		{"a rollback in its last step", running(t, stack("{removal: {addresses: HandOver}}")), ""},
+		{"a switch, and another class since", running(t, stack("{loadBalancerClass: example.com/lb}"), noted, stopped), `MetalLB serves Services of the class "" and LoadBalancerStack default those of "example.com/lb"`},
+		{"no MetalLB", running(t, stack(onLAN), func(c *Cluster) { c.Speakers = nil }), "0 DaemonSets of its speakers"},
+		{"FRR-K8s without routes", running(t, stack(onLAN), noted, stopped, frrK8s), ""},
+		{"FRR-K8s with routes", running(t, stack(routed), noted, stopped, frrK8s), "the stack announces to routers"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.cluster.RollbackProblems()
 			if (tt.want == "") != (len(got) == 0) || len(got) > 1 || !strings.Contains(strings.Join(got, ""), tt.want) {
 				t.Errorf("got %q, want one with %q", got, tt.want)
 			}
@@ -173,8 +242,8 @@ func TestEvidence(t *testing.T) {
 		{"prepared, without Services", running(t).UnpreparedReason(ready("True", "Ready"), nodes), ""},
 		{"the operator has not looked", running(t).UnpreparedReason(announces(), nodes), "the operator has not looked"},
 		{"another fault", running(t).UnpreparedReason(ready("False", "SpeakersNotReady"), nodes), "is not Ready (SpeakersNotReady): the message"},
-		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web shows 192.0.2.1, and has no claim of it"},
-		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).UnpreparedReason(silent, nodes), "Service shop/web shows 192.0.2.1"},
+		{"no claim", running(t, func(c *Cluster) { c.Claims = c.Claims[1:] }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status, and no IPAddressClaim for it"},
+		{"the claim of another Service", running(t, func(c *Cluster) { c.Claims[0] = claimed("192.0.2.1", "other") }).UnpreparedReason(silent, nodes), "Service shop/web has 192.0.2.1 in its status"},
 		{"no speaker", running(t, func(c *Cluster) { c.States = nil }).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
 		{"a speaker that has ended", running(t, ended).UnpreparedReason(silent, nodes), "node node-1 has a speaker of MetalLB and none of lbstack"},
 		{"speakers that do not receive", running(t, status(func(s *v1beta1.SpeakerStateStatus) { s.MissingSpeakers = []v1beta1.NodeName{"node-2"} })).UnpreparedReason(silent, nodes), "the speaker of node node-1 receives nothing from that of node-2"},
@@ -200,7 +269,7 @@ func TestEvidence(t *testing.T) {
 		{"one address has no report", running(t).UnannouncedService(running(t), ""), "Service shop/api has no condition lbstack.io/Announced yet"},
 		{"one is new", running(t, func(c *Cluster) { c.Services = c.Services[:1] }).UnannouncedService(running(t, announced("False", "NoNode")), ""), ""},
 		{"all show what they did", running(t).ServiceWithoutAddress(running(t)), ""},
-		{"one does not", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not show 192.0.2.1"},
+		{"one does not", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services[0] = showing("web") })), "Service shop/web does not have 192.0.2.1 in its status"},
 		{"one is of another type", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services[0].Spec.Type = corev1.ServiceTypeClusterIP })), ""},
 		{"one was deleted", running(t).ServiceWithoutAddress(running(t, func(c *Cluster) { c.Services = c.Services[1:] })), ""},
 		{"a speaker of MetalLB is not ready", running(t).UnstartedSpeakers(started(2, 1, 2)), "1 of 2 speakers of MetalLB are ready, and 2 have the current template of the DaemonSet metallb-system/speaker"},

@@ -15,22 +15,23 @@ import (
 	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
-// Those functions of this file that return a string return what a step still waits for, as a phrase; empty: nothing.
+// Functions of this file that return a string return what a step still waits for, as a phrase. The string is empty if the step is done.
 
-// UnpreparedReason returns what is missing before nodes can move: the stack must be Ready, each address in the status of a
-// Service must have a claim for it, and each of the nodes must have a speaker that receives from all other speakers.
+// UnpreparedReason returns what is missing before nodes can switch to lbstack. The stack must be Ready, apart from Services that it does
+// not announce yet. Each address in the status of a Service must have a claim for the Service. Each of the nodes must have a speaker that
+// receives from all other speakers.
 func (c *Cluster) UnpreparedReason(stack *v1beta1.LoadBalancerStack, nodes []Node) string {
 	ready := meta.FindStatusCondition(stack.Status.Conditions, v1beta1.ConditionReady)
 	switch {
 	case ready == nil || ready.ObservedGeneration < stack.Generation:
 		return "the operator has not looked at LoadBalancerStack default: look at its pods"
-	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced: // the stack does not announce yet
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1beta1.ReasonServicesNotAnnounced:
 		return fmt.Sprintf("LoadBalancerStack default is not Ready (%s): %s", ready.Reason, ready.Message)
 	}
 	for _, svc := range c.shownServices(stack.Spec.LoadBalancerClass) {
 		for _, address := range svc.addresses {
 			if !c.isClaimed(svc.name, address) {
-				return fmt.Sprintf("Service %s shows %s, and has no claim of it: kubectl lbstack why %s says why", svc.name, address, svc.name)
+				return fmt.Sprintf("Service %s has %s in its status, and no IPAddressClaim for it: kubectl lbstack why %s shows the reason", svc.name, address, svc.name)
 			}
 		}
 	}
@@ -171,7 +172,7 @@ func (c *Cluster) HasOverduePod(now time.Time) bool {
 func (c *Cluster) UnreachableNode() string {
 	for _, pod := range c.Pods {
 		if node := pod.Spec.NodeName; c.doesNotReport(node) {
-			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: nobody can say whether it announces, or when it ends: have the node report, or delete the Node once it is off", node, pod.Name)
+			return fmt.Sprintf("node %s does not report (its condition Ready is Unknown), and has Pod %s of MetalLB: it is not known whether the pod announces addresses, or when the pod ends. Repair the kubelet of the node, or delete the Node once the machine is off", node, pod.Name)
 		}
 	}
 	return ""
@@ -194,10 +195,10 @@ func (c *Cluster) readyStatus(node string) (status corev1.ConditionStatus) {
 	return status
 }
 
-// UnstartedSpeakers returns how many of MetalLB's speakers are ready and up to date, if that is not all of them. Pods on nodes
-// that are not Ready do not count, since such a node may stay so for long. If there is such a pod, pods need not be up to date
-// either: it counts as unavailable, so that the DaemonSet may replace no other, and old and new pods differ only in the nodes
-// on which they may run. With the update strategy OnDelete pods need not be up to date at all.
+// UnstartedSpeakers returns how many of MetalLB's speakers are ready and have the current template, if not all are and have. A pod on
+// a node that is not Ready does not count, since the node may stay so for long. While there is such a pod, the other pods may have an
+// earlier template: the DaemonSet counts the pod as unavailable, and so may replace no other. Templates differ only in the nodes on which
+// pods may run. With the update strategy OnDelete, templates are not compared.
 func (c *Cluster) UnstartedSpeakers(set *appsv1.DaemonSet) string {
 	st, want := &set.Status, set.Status.DesiredNumberScheduled
 	for i := range c.Pods {
@@ -244,7 +245,7 @@ func (c *Cluster) ServiceWithoutAddress(now *Cluster) string {
 		}
 		for _, address := range svc.addresses {
 			if !slices.Contains(has[svc.name], address) {
-				return fmt.Sprintf("Service %s does not show %s", svc.name, address)
+				return fmt.Sprintf("Service %s does not have %s in its status", svc.name, address)
 			}
 		}
 	}

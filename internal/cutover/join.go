@@ -25,8 +25,8 @@ import (
 // end.
 const AnnotationRequestedNode = "lbstack.io/asked-by-migration"
 
-// requestedBySwitch reports whether the node that a claim asks for was set by a switch. others is the node that an administrator
-// asks for, set before the switch or since; empty: none.
+// requestedBySwitch reports whether a switch set the node that a claim asks for. others is the node that an administrator has set,
+// before the switch or since. It is empty if there is none.
 func requestedBySwitch(claim *v1beta1.IPAddressClaim) (asks bool, others string) {
 	now := string(apiconv.AnnounceFrom(claim))
 	node, others, _ := strings.Cut(claim.Annotations[AnnotationRequestedNode], ",")
@@ -86,8 +86,8 @@ func (c *Cluster) runsSpeaker(node string) bool {
 	return slices.ContainsFunc(c.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == node && p.DeletionTimestamp == nil })
 }
 
-// AddressElsewhere returns an address that MetalLB does not report to announce from its node in from, as a phrase; empty if
-// there is none. reported has the nodes that MetalLB reports, by address.
+// AddressElsewhere returns a phrase about an address for which reported has another node than from, or no node. It is empty if there is
+// no such address. reported has the nodes from which MetalLB reports to announce addresses, by address.
 func AddressElsewhere(from, reported map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		if reported[address] != from[address] {
@@ -107,8 +107,8 @@ func appliesToAll(stack *v1beta1.LoadBalancerStack, svc serviceAddresses) bool {
 	})
 }
 
-// RequestNodes returns the claims that have to change so that each address in the map is announced by its node there. Each element
-// has the claim before and after the change. EndNodeRequests returns the changes that undo this.
+// RequestNodes returns the claims that have to change so that the nodes in from announce the addresses, which are the keys of from.
+// Each element has the claim before and after the change. EndNodeRequests returns the changes that undo this.
 func (c *Cluster) RequestNodes(from map[string]string) (changes [][2]*v1beta1.IPAddressClaim) {
 	for i := range c.Claims {
 		claim := &c.Claims[i]
@@ -141,8 +141,8 @@ func (c *Cluster) EndNodeRequests() (changes [][2]*v1beta1.IPAddressClaim) {
 	return changes
 }
 
-// UnannouncedAddress returns an address that lbstack does not announce from its node in the map, or for which a foreign host
-// answers, as a phrase; empty if there is none.
+// UnannouncedAddress returns a phrase about an address that lbstack does not announce from its node in from, or for which a foreign
+// host answers. It is empty if there is no such address.
 func (c *Cluster) UnannouncedAddress(from map[string]string) string {
 	for _, address := range slices.Sorted(maps.Keys(from)) {
 		for i := range c.States {
@@ -160,9 +160,9 @@ func (c *Cluster) UnannouncedAddress(from map[string]string) string {
 	return ""
 }
 
-// SpreadNodes returns new nodes for addresses, by address, so that nodes announce about the same number each. It returns nil
-// unless a node has at least twice its share, as the last node has when nodes have moved one by one. Only addresses whose node
-// the switch has set, and no administrator, count and move.
+// SpreadNodes returns new nodes for addresses, by address, so that each node announces about the same number of addresses. It returns
+// nil unless a node has at least twice its share, as the last node has when nodes have moved one by one. It counts and moves only
+// addresses whose node the switch has set and no administrator.
 func (c *Cluster) SpreadNodes(stack *v1beta1.LoadBalancerStack, endpoints []discoveryv1.EndpointSlice) map[string]string {
 	may, on, load := c.announcerNodes(stack, endpoints), map[string]string{}, map[string]int{}
 	for i := range c.Claims {

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const (
@@ -173,8 +175,20 @@ func RestoreSpeakers(speakers *appsv1.DaemonSet) (*appsv1.DaemonSet, error) {
 	return set, nil
 }
 
-// HeldByFRRK8s reports whether FRR-K8s has the sessions with routers. These stay up when MetalLB's speaker ends.
-func HeldByFRRK8s(speakers *appsv1.DaemonSet) bool {
+// frrConfigurationPrefix begins the name of each FRRConfiguration that a speaker of MetalLB makes, followed by the name of its node.
+const frrConfigurationPrefix = "metallb-"
+
+// AddFRRConfiguration adds an FRRConfiguration to FRRConfigurations if MetalLB made it and it has a router. MetalLB makes one for each
+// node, also if it has no session with a router.
+func (c *Cluster) AddFRRConfiguration(object *unstructured.Unstructured) {
+	routers, _, _ := unstructured.NestedSlice(object.Object, "spec", "bgp", "routers")
+	if strings.HasPrefix(object.GetName(), frrConfigurationPrefix) && len(routers) > 0 {
+		c.FRRConfigurations = append(c.FRRConfigurations, object.GetNamespace()+"/"+object.GetName())
+	}
+}
+
+// UsesFRRK8s reports whether MetalLB's speakers leave sessions with routers to FRR-K8s. Such a session stays up when the speaker ends.
+func UsesFRRK8s(speakers *appsv1.DaemonSet) bool {
 	return slices.ContainsFunc(speakers.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "METALLB_BGP_TYPE" && v.Value == "frr-k8s" })
 	})

@@ -23,8 +23,8 @@ type Order struct {
 	Silent []string
 }
 
-// GroupMoves returns the moves of OneByOne in order, each with the nodes that move at once. Nodes that have moved already, by
-// hostname, are the first move, all together, so that a switch that is continued takes none of them back.
+// GroupMoves returns the moves of OneByOne in order, each with the nodes that move at once. The first move has all nodes that have moved
+// already: their hostnames are in moved. So a switch that is continued takes none of them back.
 func (o *Order) GroupMoves(moved []string) (moves [][]Node) {
 	var again []Node
 	for _, node := range o.OneByOne {
@@ -73,7 +73,7 @@ func PodNodes(pods []corev1.Pod) (nodes []Node) {
 // NewOrder returns the order for a stack that announces to routers. Nodes move one by one, so that routers have routes over the
 // others meanwhile. lbstack announces addresses of the local network only at the end, since two nodes must not answer for one
 // address. local has the Services with such addresses and the nodes that may announce them (see LocalServices): where possible,
-// one of these nodes stays with MetalLB until the end. Nodes that have moved already, by hostname, come first.
+// one of these nodes stays with MetalLB until the end. Nodes whose hostnames are in moved have moved already, and come first.
 func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	local = keepNodes(nodes, local)
 	needs := map[string]int{}
@@ -101,7 +101,7 @@ func NewOrder(nodes []Node, moved []string, local map[string][]string) Order {
 	return o
 }
 
-// keepNodes returns local without the nodes that are not in nodes: no speaker of MetalLB runs there.
+// keepNodes returns the Services of local with only those nodes that are in nodes, the nodes with a speaker of MetalLB.
 func keepNodes(nodes []Node, local map[string][]string) map[string][]string {
 	cut := map[string][]string{}
 	for name, at := range local {
@@ -119,7 +119,7 @@ func moveRank(moved bool) int {
 	return 1
 }
 
-// silencedServices returns the Services whose nodes have all moved once one more node (next) has joined those that have (gone).
+// silencedServices returns the Services all of whose nodes are in gone or are next.
 func silencedServices(local map[string][]string, gone map[string]bool, next string) (services []string) {
 	for _, name := range slices.Sorted(maps.Keys(local)) {
 		at := local[name]

@@ -229,7 +229,7 @@ func asked(b *bed) {
 	})
 }
 
-// metallb makes MetalLB's workloads, which have no pods here.
+// metallb makes MetalLB's workloads, which have no pods here. A switch by hand has begun: its controller is scaled to 0.
 func metallb(b *bed) {
 	b.Helper()
 	meta := func(component string) (metav1.ObjectMeta, *metav1.LabelSelector, corev1.PodTemplateSpec) {
@@ -240,6 +240,7 @@ func metallb(b *bed) {
 	}
 	controller, speaker := &appsv1.Deployment{}, &appsv1.DaemonSet{}
 	controller.ObjectMeta, controller.Spec.Selector, controller.Spec.Template = meta("controller")
+	controller.Spec.Replicas = new(int32)
 	speaker.ObjectMeta, speaker.Spec.Selector, speaker.Spec.Template = meta("speaker")
 	create(b.T, b.Client, controller)
 	create(b.T, b.Client, speaker)

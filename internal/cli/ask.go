@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,20 +54,31 @@ func statusCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide; wide has all Services that are not announced")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "print the state again whenever it has changed, until you stop it")
 	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often --watch looks, at least 1s")
+	addAllNamespaces(cmd)
+	cluster.completeFlag(cmd, "output", listWords("json", "yaml", "wide"))
+	cmd.ValidArgsFunction = cluster.completeArgs()
 	return cmd
 }
 
 func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var output string
+	var all bool
 	cmd := &cobra.Command{
-		Use:   "why SERVICE",
+		Use:   "why (SERVICE | -A)",
 		Short: "Say why a Service is announced, or why not",
 		Long: "Say why a Service of type LoadBalancer is announced, or why not: what it asks for, each pool with its reason, the addresses that it has, the advertisements " +
 			"about them, each node with its reason, the routers, and the endpoints. What is wrong, and what to do, comes first.\n\n" +
-			"The exit code is 1 if the Service is not announced.",
-		Example: "  # A Service of the namespace shop\n  kubectl lbstack why web -n shop\n\n  # The same\n  kubectl lbstack why shop/web\n\n  # For a program\n  kubectl lbstack why web -n shop -o json",
-		Args:    cobra.ExactArgs(1),
+			"With -A, print a line for each Service of all namespaces that is not announced.\n\n" +
+			"The exit code is 1 if the Service is not announced, with -A if any is not.",
+		Example: "  # A Service of the namespace shop\n  kubectl lbstack why web -n shop\n\n  # The same\n  kubectl lbstack why shop/web\n\n  # All Services that are not announced\n  kubectl lbstack why -A\n\n  # For a program\n  kubectl lbstack why web -n shop -o json",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case all == (len(args) == 1):
+				return errors.New("pass either a Service or -A")
+			case all:
+				return cluster.printUnannounced(cmd.Context(), streams, output)
+			}
 			key, err := cluster.serviceKey(args[0])
 			if err != nil {
 				return err
@@ -83,7 +95,28 @@ func whyCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "all Services that are not announced, a line for each")
+	cmd.ValidArgsFunction = cluster.completeArgs(listServices)
+	cluster.completeFlag(cmd, "output", listWords("json", "yaml"))
 	return cmd
+}
+
+// printUnannounced prints all Services that are not announced.
+func (c *cluster) printUnannounced(ctx context.Context, streams genericiooptions.IOStreams, output string) error {
+	s, err := c.readSnapshot(ctx)
+	if err == nil {
+		err = c.readServices(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	all := inspect.WhyAll(s)
+	return printAnswer(streams.Out, output, &all, len(all.Unannounced) == 0)
+}
+
+// addAllNamespaces adds the flag -A to a command that shows all namespaces with and without it.
+func addAllNamespaces(cmd *cobra.Command) {
+	cmd.Flags().BoolP("all-namespaces", "A", true, "all namespaces, as without the flag")
 }
 
 // serviceKey parses NAME, NAMESPACE/NAME or service/NAME.

@@ -90,6 +90,13 @@ func TestAsk_CommandsWithACluster(t *testing.T) {
 	}{
 		{"a Service that is announced", "why shop/web", "True", nil, "", []string{"shop/web is announced (TheReason)\n  the message\n", "IPv4: ready, on node node-1"}},
 		{"a Service that is not", "why shop/web", "False", nil, errCheckFailed.Error(), []string{"shop/web is not announced (TheReason)"}},
+		{"all Services, which are announced", "why -A", "True", nil, "", []string{"All 1 Services are announced\n"}},
+		{"all Services that are not", "why -A", "False", nil, errCheckFailed.Error(), []string{"shop/web (TheReason): the message\n"}},
+		{"all Services that are not, for a program", "why --all-namespaces -o json", "False", nil, errCheckFailed.Error(), []string{`"services": 1`, `"reason": "TheReason"`}},
+		{"all Services without a right", "why -A", "True", &corev1.ServiceList{}, "you lack a right", nil},
+		{"one Service and all", "why -A shop/web", "True", nil, "pass either a Service or -A", nil},
+		{"no Service", "why", "True", nil, "pass either a Service or -A", nil},
+		{"the state, of all namespaces", "status -A", "True", nil, "", []string{"Services: 1"}},
 		{"a Service for a program", "why shop/web -o json", "True", nil, "", []string{`"announced": true`, `"reason": "TheReason"`}},
 		{"a Service that does not exist", "why shop/none", "True", nil, `services "none" not found`, nil},
 		{"what is no Service", "why a/b/c", "True", nil, `"a/b/c" is no Service`, nil},

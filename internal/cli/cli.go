@@ -1,7 +1,7 @@
-// Package cli has the commands of the kubectl plugin. Each command reads flags, files and the cluster, calls pure packages, such
-// as internal/inspect and internal/maintenance, for all decisions, writes and prints. The commands follow kubectl: the same flags
-// for the cluster, results on the standard output, all else on the standard error, and no colours. The exit code is 1 after an
-// error and, for commands that check something, if the check fails. Commands use the rights of the user. Only drain, undrain,
+// Package cli has the commands of the kubectl plugin. Each command reads flags, files and the cluster, writes to the cluster, and
+// prints. All decisions are made by pure packages such as internal/inspect and internal/maintenance. The commands follow kubectl: the
+// same flags for the cluster, results on the standard output, all else on the standard error, and no colours. The exit code is 1 after an
+// error and, for commands that check something, if the check fails; after an error of plan it is 2. Commands use the rights of the user. Only drain, undrain,
 // move, reserve, release, migrate and who --probe write to the cluster.
 package cli
 
@@ -24,12 +24,16 @@ var errCheckFailed = errors.New("not as asked")
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
 	root := New(streams)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
-	case !errors.Is(err, errCheckFailed):
-		fmt.Fprintln(streams.ErrOut, "error: "+err.Error())
+	case errors.Is(err, errCheckFailed):
+		return 1
+	}
+	fmt.Fprintln(streams.ErrOut, "error: "+err.Error())
+	if cmd.Name() == planName {
+		return 2 // with --exit-code, 1 means that something changes
 	}
 	return 1
 }
@@ -40,8 +44,8 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-lbstack",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl lbstack"},
-		Short:         "Look into lbstack, and switch to it",
-		Long:          "Look into lbstack, load balancers for Kubernetes on bare metal, and switch to it from another load balancer.\nIt works with your own rights. Only drain, undrain, move, reserve, release, migrate and who --probe write to the cluster.",
+		Short:         "Inspect lbstack, change it, and switch to it from another load balancer",
+		Long:          "Inspect lbstack, which provides load balancers for Kubernetes on bare metal, change it, and switch to it from another load balancer.\nThe plugin works with your own rights. Only drain, undrain, move, reserve, release, migrate and who --probe write to the cluster.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -69,6 +69,10 @@ func TestRun_CommandLines(t *testing.T) {
 		{"version of the plugin", "version --client", "", 0, "Client Version: " + version.Version + "\n", ""},
 		{"completion", "completion bash", "", 0, "__start_kubectl-lbstack", ""},
 		{"completion of an unknown shell", "completion ash", "", 1, "", `error: invalid argument "ash"`},
+		{"plan without a change", "plan", "", 2, "", "error: pass the changed stack with -f"},
+		{"plan in CI of an absent file", "plan --exit-code -f /does/not/exist", "", 2, "", "no such file or directory"},
+		{"plan in CI with an unknown flag", "plan --exit-code --file x", "", 2, "", "error: unknown flag: --file"},
+		{"plan with too many arguments", "plan pool a b --exit-code", "", 2, "", "error: accepts at most 2 arg(s)"},
 		{"unknown command", "inport", "", 1, "", `error: unknown command "inport"`},
 		{"no command", "", "", 0, "Available Commands:", ""},
 	}

@@ -57,6 +57,7 @@ func drainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.C
 			return cluster.waitDrained(cmd.Context(), streams, node.Name, timeout)
 		},
 	}
+	cmd.ValidArgsFunction = cluster.completeArgs(listNodes)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces nothing any more")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits; 0: without a limit")
 	return cmd
@@ -68,8 +69,9 @@ func undrainCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		Short: "Have a drained node take part again",
 		Long: "Have a drained node take part again: the annotations, labels and taints of spec.drain of the stack are removed from it. Addresses do not move back by themselves unless spec.layer2.failback is Gradual.\n\n" +
 			"Marks of Kubernetes stay, such as the taint of kubectl cordon. The exit code is 1 if one keeps addresses from the node still, or its shutdown does.",
-		Example: "  # After the maintenance\n  kubectl lbstack undrain worker-1",
-		Args:    cobra.ExactArgs(1),
+		Example:           "  # After the maintenance\n  kubectl lbstack undrain worker-1",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cluster.completeArgs(listNodes),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stack, node, err := cluster.stackAndNode(cmd.Context(), args[0])
 			if err != nil {

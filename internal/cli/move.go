@@ -27,8 +27,8 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	cmd := &cobra.Command{
 		Use:   "move ADDRESS (NODE | --reset)",
 		Short: "Have a node announce an address on the local network",
-		Long: "Have a node announce an address on the local network in place of the one that does, without a lost connection attempt. The IPAddressClaim of the address gets the annotation " + v1beta1.AnnotationAnnounceFrom + ", which holds while the node can announce the address: " +
-			"without it, others do at once, and when it is back and has run for 30 seconds, so is the address. --reset removes the annotation, and the address stays where it is.\n\n" +
+		Long: "Have a node announce an address on the local network in place of the one that does, without a lost connection attempt. The IPAddressClaim of the address gets the annotation " + v1beta1.AnnotationAnnounceFrom + ", which has an effect while the node can announce the address. " +
+			"If the node fails, another node announces the address at once; when the node is back and its speaker has run for 30 seconds, the address moves back to it. --reset removes the annotation, and the address stays where it is.\n\n" +
 			"A node that cannot announce the address is refused. With --wait the exit code is 1 if it does not announce the address within the timeout.",
 		Example: "  # Have worker-2 announce an address, and wait until it does\n  kubectl lbstack move 192.168.1.240 worker-2 --wait\n\n  # Let any node announce it again\n  kubectl lbstack move 192.168.1.240 --reset",
 		Args:    cobra.RangeArgs(1, 2),
@@ -56,6 +56,7 @@ func moveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 			return cluster.waitMoved(cmd.Context(), streams, address, node, timeout)
 		},
 	}
+	cmd.ValidArgsFunction = cluster.completeArgs(listAddresses(v1beta1.ClaimInUse), listNodes)
 	cmd.Flags().BoolVar(&reset, "reset", false, "ask for no node any more")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the node announces the address")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long --wait waits; 0: without a limit")
@@ -92,16 +93,16 @@ func (c *cluster) moveTo(ctx context.Context, streams genericiooptions.IOStreams
 	case err != nil:
 		return missingRight(err)
 	}
-	word := "asks for node " + string(node)
+	word, unchanged := "asks for node "+string(node), "asked for node "+string(node)+" before"
 	if node == "" {
-		word = "asks for no node"
+		word, unchanged = "asks for no node", "did not ask for a node"
 	}
-	if changed := maintenance.Move(claim, node); changed != claim {
-		if err := api.Patch(ctx, changed, client.MergeFrom(claim)); err != nil {
+	if moved := maintenance.Move(claim, node); moved != claim {
+		if err := api.Patch(ctx, moved, client.MergeFrom(claim)); err != nil {
 			return missingRight(err)
 		}
 	} else {
-		word += " already"
+		word = unchanged
 	}
 	fmt.Fprintf(streams.Out, "ipaddressclaim.lbstack.io/%s %s\n", claim.Name, word)
 	return nil

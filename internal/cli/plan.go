@@ -28,17 +28,20 @@ type planFlags struct {
 	remove      bool
 }
 
+// planName is the name of the command plan.
+const planName = "plan"
+
 func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Command {
 	var output string
 	var exitCode bool
 	var flags planFlags
 	cmd := &cobra.Command{
-		Use:   "plan (-f FILENAME | TYPE NAME (--addresses RANGES | --patch PATCH | --remove))",
+		Use:   planName + " (-f FILENAME | TYPE NAME (--addresses RANGES | --patch PATCH | --remove))",
 		Short: "Show what a change of the LoadBalancerStack does, before it is applied",
 		Long: "Show what a change of the LoadBalancerStack does before it is applied: objects that would be invalid, Services that get, lose or change addresses, announcements that end or move, sessions with routers that begin, end or begin anew, and what is rolled out.\n\n" +
 			"With -f, the spec of the file takes the place of the one in the cluster. With TYPE and NAME, one item of the stack in the cluster changes: a pool, a peer, an advertisement (or l2advertisement, bgpadvertisement); one that the stack does not have is added. " +
 			"The API server checks the result as if it were applied, and nothing is written. Addresses are given by the code of the controller; if several Services lose theirs at once, or wait, which of the free ones each gets can differ.\n\n" +
-			"The exit code is 0 if the change is possible. With --exit-code it is 1 if it changes anything.",
+			"The exit code is 0 if the change is possible. With --exit-code it is 1 if it changes anything. After an error it is 2.",
 		Example: "  # What a changed file does\n  kubectl lbstack plan -f stack.yaml\n\n" +
 			"  # What becomes of the addresses of a pool if it shrinks, or goes\n  kubectl lbstack plan pool production --addresses 192.168.1.240-192.168.1.245\n  kubectl lbstack plan pool production --remove\n\n" +
 			"  # Other fields, as kubectl patch --type merge has them\n  kubectl lbstack plan peer tor-1 --patch '{\"holdTimeSeconds\": 9}'\n  kubectl lbstack plan advertisement all --patch 'interfaces: [bond0]'\n\n" +
@@ -80,6 +83,8 @@ func planCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Co
 	cmd.Flags().BoolVar(&flags.remove, "remove", false, "the item is removed")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if anything changes")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
+	cmd.ValidArgsFunction = cluster.completePlan
+	cluster.completeFlag(cmd, "output", listWords("json", "yaml"))
 	return cmd
 }
 

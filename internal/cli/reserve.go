@@ -47,6 +47,8 @@ func reserveCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		},
 	}
 	cmd.Flags().StringVar(&service, "for", "", "the Service that gets the address, as NAME or NAMESPACE/NAME")
+	cmd.ValidArgsFunction = cluster.completeArgs()
+	cluster.completeFlag(cmd, "for", listServices)
 	return cmd
 }
 
@@ -96,8 +98,9 @@ func releaseCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra
 		Short: "Free an address that is reserved or retained",
 		Long: "Free an address that is reserved, or retained for a Service which has gone: its IPAddressClaim is deleted, and Services can get the address.\n\n" +
 			"An address that a Service uses is not released.",
-		Example: "  # Give it back to the pool\n  kubectl lbstack release 192.168.1.250",
-		Args:    cobra.ExactArgs(1),
+		Example:           "  # Give it back to the pool\n  kubectl lbstack release 192.168.1.250",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cluster.completeArgs(listAddresses(v1beta1.ClaimReserved, v1beta1.ClaimRetained)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address, err := apiconv.ParseAddress(args[0])
 			if err != nil {

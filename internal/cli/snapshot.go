@@ -32,7 +32,7 @@ func (c *cluster) readSnapshot(ctx context.Context) (*inspect.Snapshot, error) {
 	)
 }
 
-// readStackFile reads the LoadBalancerStack. It returns nil if there is none.
+// readStack reads the LoadBalancerStack. It returns nil if there is none.
 func (c *cluster) readStack(ctx context.Context) (*v1beta1.LoadBalancerStack, error) {
 	api, err := c.connect()
 	if err != nil {
@@ -55,8 +55,8 @@ func (c *cluster) readRoutes(ctx context.Context, s *inspect.Snapshot) error {
 	return listPages(ctx, c, &v1beta1.SpeakerRouteSliceList{}, func(l *v1beta1.SpeakerRouteSliceList) { s.RouteSlices = append(s.RouteSlices, l.Items...) })
 }
 
-// readAnnouncing adds the objects on which the announcement of a Service depends, with the Services that share an address with
-// it.
+// readAnnouncing adds the objects on which the announcement of a Service depends. These include other Services that share an address
+// with the Service.
 func (c *cluster) readAnnouncing(ctx context.Context, s *inspect.Snapshot, key client.ObjectKey) error {
 	reader, err := c.connect()
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *cluster) readAdvertisements(ctx context.Context, s *inspect.Snapshot) e
 	)
 }
 
-// readAround adds the EndpointSlices of a Service and the labels of its namespace.
+// readAround adds the EndpointSlices of a Service, and the labels of the Service's namespace.
 func (c *cluster) readAround(ctx context.Context, s *inspect.Snapshot, svc *corev1.Service) error {
 	if _, known := s.NamespaceLabels[svc.Namespace]; !known {
 		namespace := &corev1.Namespace{}

@@ -27,6 +27,9 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 			"  # The claims of a pool, for other commands\n  kubectl lbstack who pool/production -o name",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("all-namespaces") && len(args) > 0 {
+				return errors.New("-A is for all addresses: leave the argument out, or pass a Service of another namespace as NAMESPACE/NAME")
+			}
 			if from != "" && !probe {
 				return errors.New("--from names the node from which --probe asks: pass --probe as well")
 			}
@@ -71,5 +74,9 @@ func whoCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.Com
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, yaml, wide or name in place of the table")
 	cmd.Flags().BoolVar(&probe, "probe", false, "ask the local network for the address, by ARP or NDP")
 	cmd.Flags().StringVar(&from, "from", "", "the node from which --probe asks; by default one that does not announce the address")
+	addAllNamespaces(cmd)
+	cmd.ValidArgsFunction = cluster.completeArgs(listSubjects)
+	cluster.completeFlag(cmd, "output", listWords("json", "yaml", "wide", "name"))
+	cluster.completeFlag(cmd, "from", listNodes)
 	return cmd
 }

@@ -123,6 +123,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		out        string // a part
 	}{
 		{"status", "status", append(slices.Clone(installation), "list services"), 1, "Services: 1, of which 0 are not announced"},
+		{"why, of all Services", "why -A", append(slices.Clone(installation), "list services"), 0, "All 1 Services are announced"},
 		{"why", "why web", slices.Concat(installation, announcing), 0, "web is announced"},
 		{"who", "who web", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io"), 0, "10.9.4.1   pool   InUse"},
 		{"who, asking the network", "who 10.9.4.1 --probe --from plugin-1", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io", "get daemonsets.apps", "create,get,delete pods"), 0, "No other host answers"},

@@ -14,3 +14,8 @@ var Files embed.FS
 //
 //go:embed crd/bases/*.yaml
 var CRDs embed.FS
+
+// Rights are the ServiceAccounts of the programs, with their roles and bindings. The installation makes them, and not the operator.
+//
+//go:embed rbac/operator.yaml rbac/controller.yaml rbac/speaker.yaml
+var Rights embed.FS

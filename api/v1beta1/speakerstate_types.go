@@ -158,6 +158,10 @@ type SpeakerInterface struct {
 	// +kubebuilder:validation:items:Enum=IPv4;IPv6
 	// +optional
 	Families []string `json:"families,omitempty"`
+	// mtu is the length of the longest packet that the interface sends, in bytes. Speakers before this field do not report it.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MTU int32 `json:"mtu,omitempty"`
 	// subnets of the interface's own addresses, as CIDRs in canonical form, sorted. At most 32
 	// are listed.
 	// +listType=set

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 
@@ -83,56 +81,19 @@ func minorOf(info *version.Info) int {
 	return minor
 }
 
-// neededSchemas returns the fields that this version uses in lbstack's kinds, by kind.
-func neededSchemas(scheme *runtime.Scheme) map[string]*preflight.Schema {
-	kinds := map[string]*preflight.Schema{}
-	for kind, is := range scheme.KnownTypes(v1beta1.GroupVersion) {
-		if _, object := is.FieldByName("ObjectMeta"); !object {
-			continue // a list, or options of a request
-		}
-		kinds[kind] = preflight.SchemaOf(is)
-		delete(kinds[kind].Properties, "metadata") // the API server publishes another schema for it
-	}
-	return kinds
-}
-
 // Schemas returns a function that reads the schemas of lbstack's kinds from the API server, by
 // kind. Every account may read them.
 func Schemas(server rest.Interface) func(context.Context) (map[string]*preflight.Schema, error) {
 	return func(ctx context.Context) (map[string]*preflight.Schema, error) {
 		ctx, cancel := context.WithTimeout(ctx, schemasTimeout)
 		defer cancel()
-		text, err := server.Get().AbsPath("/openapi/v3/apis/" + v1beta1.GroupVersion.String()).Do(ctx).Raw()
+		text, err := server.Get().AbsPath(apiconv.SchemasPath()).Do(ctx).Raw()
 		if apierrors.IsNotFound(err) {
 			return map[string]*preflight.Schema{}, nil // the API server has no kind of the group
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the schemas of %s: %w", v1beta1.GroupVersion, err)
 		}
-		return parseSchemas(text)
+		return apiconv.ParseSchemas(text)
 	}
-}
-
-// parseSchemas returns the schemas of lbstack's kinds in a document of OpenAPI v3.
-func parseSchemas(text []byte) (map[string]*preflight.Schema, error) {
-	var document struct {
-		Components struct {
-			Schemas map[string]json.RawMessage `json:"schemas"`
-		} `json:"components"`
-	}
-	if err := json.Unmarshal(text, &document); err != nil {
-		return nil, fmt.Errorf("reading the schemas of %s: %w", v1beta1.GroupVersion, err)
-	}
-	kinds := map[string]*preflight.Schema{}
-	for name, raw := range document.Components.Schemas {
-		kind, ours := strings.CutPrefix(name, "io.lbstack."+v1beta1.GroupVersion.Version+".")
-		if !ours {
-			continue
-		}
-		kinds[kind] = &preflight.Schema{}
-		if err := json.Unmarshal(raw, kinds[kind]); err != nil {
-			return nil, fmt.Errorf("reading the schema of %s: %w", kind, err)
-		}
-	}
-	return kinds, nil
 }

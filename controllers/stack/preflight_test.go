@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/preflight"
 	"github.com/lbstack/lbstack/internal/rollout"
 )
@@ -109,7 +110,7 @@ func TestNeeded_IsWhatTheCRDsHave(t *testing.T) {
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	needs := neededSchemas(scheme)
+	needs := apiconv.NeededSchemas(scheme)
 	if got := (&preflight.Schema{}).Missing(needs["BGPPeer"]); !cmp.Equal(got, []string{"apiVersion", "kind", "spec", "status"}) {
 		t.Errorf("an empty schema: got %q missing", got)
 	}
@@ -136,7 +137,7 @@ func TestNeeded_IsWhatTheCRDsHave(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		served, err := parseSchemas(raw)
+		served, err := apiconv.ParseSchemas(raw)
 		if err != nil || len(served) != 1 {
 			t.Fatalf("%s: got %d schemas, %v, want one", kind, len(served), err)
 		}

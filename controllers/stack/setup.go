@@ -98,7 +98,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	r.passwords, r.needed = passwords, neededSchemas(mgr.GetScheme())
+	r.passwords, r.needed = passwords, apiconv.NeededSchemas(mgr.GetScheme())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("loadbalancerstack").
 		For(&v1beta1.LoadBalancerStack{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: stackChanged}))

@@ -12,11 +12,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,7 +26,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/config"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/preflight"
 )
 
 // serving is a cluster with a stack and the Service shop/web, whose pods are ready on node-1. The user may not
@@ -32,7 +37,7 @@ import (
 func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.ObjectList) *cluster {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), networkingv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), networkingv1.AddToScheme(scheme), appsv1.AddToScheme(scheme), rbacv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	stack := &v1beta1.LoadBalancerStack{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.LoadBalancerStackName}}
@@ -66,7 +71,33 @@ func serving(t *testing.T, announced metav1.ConditionStatus, forbidden client.Ob
 			return c.List(ctx, list, options...)
 		},
 	}).Build()
-	return &cluster{flags: genericclioptions.NewConfigFlags(true), api: reader}
+	for _, object := range installedRights(t, scheme) {
+		if err := reader.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served := func(context.Context) (map[string]*preflight.Schema, error) { return apiconv.NeededSchemas(scheme), nil }
+	return &cluster{flags: genericclioptions.NewConfigFlags(true), api: reader, schemas: served}
+}
+
+// installedRights returns the ServiceAccounts, roles and bindings of an installation.
+func installedRights(t *testing.T, scheme *runtime.Scheme) (objects []client.Object) {
+	t.Helper()
+	decoder := serializer.NewCodecFactory(scheme).UniversalDeserializer()
+	for _, name := range []string{"operator", "controller", "speaker"} {
+		text, err := config.Rights.ReadFile("rbac/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(string(text), "\n---\n") {
+			object, _, err := decoder.Decode([]byte(document), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects = append(objects, object.(client.Object))
+		}
+	}
+	return objects
 }
 
 type commandOf = func(genericiooptions.IOStreams, *cluster) *cobra.Command

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/preflight"
 )
 
 // pageSize is how many objects one request of a list returns.
@@ -31,6 +33,8 @@ type cluster struct {
 	api client.Client
 	// server returns the version of the API server. Only tests set it.
 	server func() (*version.Info, error)
+	// schemas reads the schemas of lbstack's kinds. Only tests set it.
+	schemas func(ctx context.Context) (map[string]*preflight.Schema, error)
 	// logs reads the log of a container. It is created by the first podLog; tests set it.
 	logs func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) ([]byte, error)
 }
@@ -67,7 +71,7 @@ func (c *cluster) connect() (client.Client, error) {
 	}
 	config.QPS, config.Burst = 50, 100
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), networkingv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1beta1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), networkingv1.AddToScheme(scheme), appsv1.AddToScheme(scheme), rbacv1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	c.api, err = client.New(config, client.Options{Scheme: scheme})

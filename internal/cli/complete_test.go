@@ -18,7 +18,7 @@ import (
 func TestComplete_ReadsTheCluster(t *testing.T) {
 	commands := map[string]commandOf{
 		"why": whyCommand, "who": whoCommand, "plan": planCommand, "drain": drainCommand, "undrain": undrainCommand, "move": moveCommand,
-		"reserve": reserveCommand, "release": releaseCommand, "status": statusCommand,
+		"reserve": reserveCommand, "release": releaseCommand, "status": statusCommand, "doctor": doctorCommand,
 	}
 	for _, tt := range []struct {
 		name, line string // the last word is completed; - stands for nothing
@@ -40,6 +40,7 @@ func TestComplete_ReadsTheCluster(t *testing.T) {
 		{"an item", "plan pool -", []string{"lan"}},
 		{"an item of a type that the stack has none of", "plan peer -", nil},
 		{"a command without arguments", "status -", nil},
+		{"another one", "doctor -", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := working(t)

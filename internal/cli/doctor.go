@@ -2,18 +2,25 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 	"github.com/lbstack/lbstack/internal/inspect"
+	"github.com/lbstack/lbstack/internal/preflight"
 	"github.com/lbstack/lbstack/internal/version"
 )
 
@@ -22,7 +29,7 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what lbstack needs, and what its programs report",
-		Long: "Check what lbstack needs of the cluster, and what its programs report: the version of Kubernetes, the installation, versions, nodes and kernels, speakers and the mesh between them, kube-proxy, other load balancers, " +
+		Long: "Check what lbstack needs of the cluster, and what its programs report: the version of Kubernetes, CustomResourceDefinitions, the rights of the programs, the installation, versions, nodes and kernels, speakers and the mesh between them, the MTU of interfaces, kube-proxy, other load balancers, " +
 			"pools, routers, and foreign hosts. Each problem comes with what to do.\n\n" +
 			"The exit code is 1 if there is a problem, or if a check could not be made.",
 		Example: "  # All checks\n  kubectl lbstack doctor\n\n  # For a program\n  kubectl lbstack doctor -o json",
@@ -37,23 +44,30 @@ func doctorCommand(streams genericiooptions.IOStreams, cluster *cluster) *cobra.
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml in place of text")
+	cmd.ValidArgsFunction = cluster.completeArgs()
+	cluster.completeFlag(cmd, "output", listWords("json", "yaml"))
 	return cmd
 }
 
-// doctorFacts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read:
-// Kubernetes, nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is an error.
+// doctorFacts reads the facts for all checks. It notes in Unread the checks whose own facts the user has no right to read: Kubernetes,
+// CustomResourceDefinitions, rights, nodes, kube-proxy and other load balancers. A right that the snapshot needs and the user lacks is
+// an error.
 func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error) {
-	s, err := c.readSnapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f := &inspect.DoctorInput{Snapshot: s, Plugin: version.Version, Unread: map[string]string{}}
+	f := &inspect.DoctorInput{Plugin: version.Version, Unread: map[string]string{}}
 	unread := func(check string, err error) error {
 		if apierrors.IsForbidden(err) {
 			f.Unread[check] = err.Error()
 			return nil
 		}
 		return err
+	}
+	var err error
+	f.Schemas, err = c.readSchemas(ctx)
+	if err := unread(inspect.CheckCRDs, err); err != nil {
+		return nil, err
+	}
+	if f.Snapshot, err = c.readSnapshot(ctx); f.Snapshot == nil || err != nil && !isKindMissing(err) {
+		return nil, err
 	}
 	server, err := c.serverVersion()
 	if err := unread(inspect.CheckKubernetes, err); err != nil {
@@ -63,7 +77,12 @@ func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error)
 		f.KubernetesVersion = server.GitVersion
 		f.Kubernetes, _ = strconv.Atoi(strings.TrimRight(server.Minor, "+"))
 	}
-	err = listPages(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { s.Nodes = append(s.Nodes, l.Items...) })
+	f.Namespace = c.workloadNamespace(f.Stack)
+	f.RBAC, err = c.readRBAC(ctx, f.Namespace)
+	if err := unread(inspect.CheckRights, err); err != nil {
+		return nil, err
+	}
+	err = listPages(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) { f.Nodes = append(f.Nodes, l.Items...) })
 	if err := unread(inspect.CheckNodes, err); err != nil {
 		return nil, err
 	}
@@ -74,9 +93,64 @@ func (c *cluster) doctorFacts(ctx context.Context) (*inspect.DoctorInput, error)
 	if proxy != nil {
 		f.ServiceProxy, _, _ = unstructured.NestedString(proxy.Object, "data", "config.conf")
 	}
-	f.LoadBalancers, err = c.otherLoadBalancers(ctx)
+	balancers, err := c.otherLoadBalancers(ctx)
 	if err := unread(inspect.CheckLoadBalancers, err); err != nil {
 		return nil, err
 	}
+	if balancers != nil {
+		f.LoadBalancers = slices.Concat(balancers.serving, balancers.clouds)
+	}
 	return f, nil
+}
+
+// isKindMissing reports whether an error is only that the API server does not serve a kind. The check of the
+// CustomResourceDefinitions names the kind.
+func isKindMissing(err error) bool { return meta.IsNoMatchError(err) && !apierrors.IsForbidden(err) }
+
+// readSchemas reads the schemas of lbstack's kinds.
+func (c *cluster) readSchemas(ctx context.Context) (map[string]*preflight.Schema, error) {
+	if c.schemas != nil {
+		return c.schemas(ctx)
+	}
+	server, err := c.flags.ToDiscoveryClient()
+	if err != nil {
+		return nil, err
+	}
+	text, err := server.RESTClient().Get().AbsPath(apiconv.SchemasPath()).Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return map[string]*preflight.Schema{}, nil
+	}
+	if err != nil {
+		return nil, missingRight(err)
+	}
+	return apiconv.ParseSchemas(text)
+}
+
+// workloadNamespace returns the namespace of -n or, without it, that in which the stack has its workloads.
+func (c *cluster) workloadNamespace(stack *v1beta1.LoadBalancerStack) string {
+	if n := c.flags.Namespace; stack != nil && (n == nil || *n == "") {
+		for _, ref := range stack.Status.Inventory {
+			if ref.Kind == "DaemonSet" {
+				return ref.Namespace
+			}
+		}
+	}
+	return c.installNamespace()
+}
+
+// readRBAC reads the roles and bindings of the cluster and of a namespace.
+func (c *cluster) readRBAC(ctx context.Context, namespace string) (*inspect.RBAC, error) {
+	r := &inspect.RBAC{}
+	err := errors.Join(
+		listPages(ctx, c, &rbacv1.ClusterRoleList{}, func(l *rbacv1.ClusterRoleList) { r.ClusterRoles = append(r.ClusterRoles, l.Items...) }),
+		listPages(ctx, c, &rbacv1.ClusterRoleBindingList{}, func(l *rbacv1.ClusterRoleBindingList) {
+			r.ClusterRoleBindings = append(r.ClusterRoleBindings, l.Items...)
+		}),
+		listPages(ctx, c, &rbacv1.RoleList{}, func(l *rbacv1.RoleList) { r.Roles = append(r.Roles, l.Items...) }, client.InNamespace(namespace)),
+		listPages(ctx, c, &rbacv1.RoleBindingList{}, func(l *rbacv1.RoleBindingList) { r.RoleBindings = append(r.RoleBindings, l.Items...) }, client.InNamespace(namespace)),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

@@ -43,7 +43,7 @@ func (m *migrateRun) readAll(ctx context.Context) (*cutover.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, other := range others {
+	for _, other := range others.serving {
 		if !strings.HasPrefix(other, "MetalLB (") {
 			c.Others = append(c.Others, other)
 		}

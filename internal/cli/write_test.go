@@ -312,6 +312,12 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 			"status": map[string]any{"desiredNumberScheduled": int64(3)},
 		})
 	}
+	cloud := func(args ...any) client.Object {
+		return object("apps/v1", "DaemonSet", "kube-system", "cloud-controller-manager", map[string]any{
+			"spec":   map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "ccm", "image": "registry.k8s.io/provider-aws/cloud-controller-manager", "args": args}}}}},
+			"status": map[string]any{"desiredNumberScheduled": int64(1)},
+		})
+	}
 	for _, tt := range []struct {
 		name  string
 		adds  client.Object // nil: nothing
@@ -329,6 +335,12 @@ func TestDoctor_ReadsTheCluster(t *testing.T) {
 			"spec":   map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "controller", "image": "quay.io/metallb/frr-k8s:v0.0.20"}}}}},
 			"status": map[string]any{"desiredNumberScheduled": int64(3)},
 		}), []string{"ok Other load balancers\n"}},
+		{"a cloud controller runs", cloud("--cloud-provider=aws"), []string{"   - a cloud controller with load balancers (DaemonSet kube-system/cloud-controller-manager) runs"}},
+		{"a cloud controller runs its other parts", cloud("--controllers=*,-service"), []string{"ok Other load balancers\n"}},
+		{"a cloud controller runs its other parts, by the new name", cloud("--controllers", "*,-service-lb-controller"), []string{"ok Other load balancers\n"}},
+		{"a cloud controller runs its other parts, by their names", cloud("--controllers=cloud-node"), []string{"ok Other load balancers\n"}},
+		{"Cilium has a pool", object("cilium.io/v2", "CiliumLoadBalancerIPPool", "", "lan", map[string]any{"spec": map[string]any{}}), []string{"   - the LB IPAM of Cilium (CiliumLoadBalancerIPPool lan) runs"}},
+		{"Cilium has a pool that is disabled", object("cilium.io/v2", "CiliumLoadBalancerIPPool", "", "lan", map[string]any{"spec": map[string]any{"disabled": true}}), []string{"ok Other load balancers\n"}},
 		{"MetalLB is installed and does not run", metalLB(0), []string{"ok Other load balancers\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

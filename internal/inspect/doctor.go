@@ -32,6 +32,11 @@ type DoctorInput struct {
 	Plugin string
 	// ServiceProxy is the configuration of kube-proxy as YAML; empty if the cluster has none where kubeadm puts it.
 	ServiceProxy string
+	// Schemas are those that the API server has of lbstack's kinds, by kind; nil: not known.
+	Schemas map[string]*preflight.Schema
+	// Namespace is that of lbstack. RBAC is nil if it is not known.
+	Namespace string
+	RBAC      *RBAC
 	// LoadBalancers are other load balancers that run in the cluster, each as a phrase for messages.
 	LoadBalancers []string
 	// Unread has, by check, the error of a request for facts that the user has no right to read.
@@ -41,10 +46,13 @@ type DoctorInput struct {
 // The names of the checks.
 const (
 	CheckKubernetes    = "Kubernetes"
+	CheckCRDs          = "CustomResourceDefinitions"
+	CheckRights        = "Rights"
 	CheckInstallation  = "Installation"
 	CheckVersions      = "Versions"
 	CheckNodes         = "Nodes"
 	CheckSpeakers      = "Speakers"
+	CheckMTU           = "MTU"
 	CheckServiceProxy  = "Service proxy"
 	CheckLoadBalancers = "Other load balancers"
 	CheckPools         = "Pools"
@@ -76,16 +84,29 @@ func Doctor(f *DoctorInput) Checkup {
 	for _, check := range []struct {
 		name string
 		look func(*DoctorInput) []string
+		// whyUnknown returns why the facts of the check are not known; nil: they are always known.
+		whyUnknown func(*DoctorInput) string
 	}{
-		{CheckKubernetes, kubernetesProblems}, {CheckInstallation, installationProblems}, {CheckVersions, versionProblems}, {CheckNodes, nodeProblems}, {CheckSpeakers, speakerProblems},
-		{CheckServiceProxy, serviceProxyProblems}, {CheckLoadBalancers, loadBalancerProblems}, {CheckPools, poolProblems}, {CheckRouters, routerProblems}, {CheckHosts, hostProblems},
+		{CheckKubernetes, kubernetesProblems, nil},
+		{CheckCRDs, crdProblems, (*DoctorInput).whySchemasUnknown},
+		{CheckRights, rightsProblems, (*DoctorInput).whyNeedsUnknown},
+		{CheckInstallation, installationProblems, nil},
+		{CheckVersions, versionProblems, nil},
+		{CheckNodes, nodeProblems, nil},
+		{CheckSpeakers, speakerProblems, nil},
+		{CheckMTU, mtuProblems, (*DoctorInput).whyMTUUnknown},
+		{CheckServiceProxy, serviceProxyProblems, (*DoctorInput).whyProxyUnknown},
+		{CheckLoadBalancers, loadBalancerProblems, nil},
+		{CheckPools, poolProblems, nil},
+		{CheckRouters, routerProblems, nil},
+		{CheckHosts, hostProblems, nil},
 	} {
 		finding := Finding{Check: check.name, Unread: f.Unread[check.name]}
 		if finding.Unread == "" {
 			finding.Problems = check.look(f)
 		}
-		if check.name == CheckServiceProxy && finding.Unread == "" {
-			finding.Absent = f.whyProxyUnknown()
+		if finding.Unread == "" && check.whyUnknown != nil {
+			finding.Absent = check.whyUnknown(f)
 		}
 		c.Healthy = c.Healthy && finding.Unread == "" && len(finding.Problems) == 0
 		c.Findings = append(c.Findings, finding)

@@ -1,18 +1,42 @@
 package inspect
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
 )
 
+// roleNamed returns the ClusterRole of a name.
+func roleNamed(r *RBAC, name string) *rbacv1.ClusterRole {
+	return &r.ClusterRoles[slices.IndexFunc(r.ClusterRoles, func(role rbacv1.ClusterRole) bool { return role.Name == name })]
+}
+
 // healthy returns facts without a failure.
-func healthy() *DoctorInput {
-	f := &DoctorInput{Snapshot: announced(), Kubernetes: 34, KubernetesVersion: "v1.34.2", Plugin: "v0.1.0", ServiceProxy: "mode: nftables\nipvs:\n  strictARP: false\n", Unread: map[string]string{}}
+func healthy(t *testing.T) *DoctorInput {
+	t.Helper()
+	f := &DoctorInput{Snapshot: announced(), Kubernetes: 34, KubernetesVersion: "v1.34.2", Plugin: "v0.1.0", Namespace: "lbstack-system", ServiceProxy: "mode: nftables\nipvs:\n  strictARP: false\n", Unread: map[string]string{}}
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	f.Schemas = apiconv.NeededSchemas(scheme)
+	var err error
+	if f.RBAC, err = installedRBAC(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range f.States {
+		f.States[i].Status.Interfaces[0].MTU = 1500
+	}
 	for i := range f.Nodes {
 		f.Nodes[i].Labels[corev1.LabelOSStable] = "linux"
 		f.Nodes[i].Status.NodeInfo.KernelVersion = "5.4.0-91-generic"
@@ -29,6 +53,35 @@ func TestDoctor(t *testing.T) {
 	}{
 		{"nothing is wrong", func(*DoctorInput) {}, "", ""},
 		{"old Kubernetes", func(f *DoctorInput) { f.Kubernetes, f.KubernetesVersion = 30, "v1.30.1" }, CheckKubernetes, "the API server runs Kubernetes v1.30.1"},
+		{"a kind that is not served", func(f *DoctorInput) { delete(f.Schemas, "BGPPeer") }, CheckCRDs, "for the kinds BGPPeer, so the operator changes nothing: apply the CustomResourceDefinitions of this version: kubectl apply --server-side -f https://github.com/lbstack/lbstack/releases/download/v0.1.0/install.yaml"},
+		{"a field that is not served", func(f *DoctorInput) { delete(f.Schemas["BGPPeer"].Properties, "spec") }, CheckCRDs, "the API server drops the fields BGPPeer.spec,"},
+		{"schemas that are not known", func(f *DoctorInput) { f.Schemas = nil }, "", "-  CustomResourceDefinitions: not checked: the API server publishes no schemas"},
+		{"a role without a rule", func(f *DoctorInput) {
+			role := roleNamed(f.RBAC, "lbstack-speaker")
+			role.Rules = role.Rules[1:]
+		}, CheckRights, "ServiceAccount lbstack-system/lbstack-speaker lacks rights: in the cluster to list/watch services, list/watch nodes: its program cannot do its work: install the roles again: kubectl apply --server-side -f "},
+		{"no role", func(f *DoctorInput) { f.RBAC.ClusterRoles = nil }, CheckRights, "ServiceAccount lbstack-system/lbstack-controller lacks rights: in the cluster to get/list/watch namespaces, "},
+		{"no binding in the namespace", func(f *DoctorInput) { f.RBAC.RoleBindings = nil }, CheckRights, "lbstack-speaker lacks rights: in namespace lbstack-system to list/watch pods, list/watch secrets lbstack-bgp-passwords: "},
+		{"rights that come from a role of another name", func(f *DoctorInput) {
+			all := []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}
+			f.RBAC = &RBAC{
+				ClusterRoles:        []rbacv1.ClusterRole{{ObjectMeta: metav1.ObjectMeta{Name: "all"}, Rules: all}},
+				ClusterRoleBindings: []rbacv1.ClusterRoleBinding{{RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "all"}, Subjects: []rbacv1.Subject{{Kind: "Group", Name: "system:serviceaccounts:lbstack-system"}}}},
+			}
+		}, "", "ok Rights"},
+		{"rights of another version", func(f *DoctorInput) {
+			f.RBAC, f.Stack.Status.Version, f.States = &RBAC{}, "v0.0.9", nil
+		}, CheckVersions, "-  Rights: not checked: the plugin is v0.1.0 and lbstack is v0.0.9: use the plugin of v0.0.9"},
+		{"interfaces of a network with different MTUs", func(f *DoctorInput) { f.States[2].Status.Interfaces[0].MTU = 9000 }, CheckMTU, "interfaces in subnet 192.0.2.0/24 have different MTUs: 1500 (eth0 on node node-1 and eth0 on node node-2), 9000 (eth0 on node node-3): "},
+		{"interfaces of different networks", func(f *DoctorInput) {
+			f.States[2].Status.Interfaces[0].MTU, f.States[2].Status.Interfaces[0].Subnets = 9000, []string{"198.51.100.0/24"}
+		}, "", "ok MTU"},
+		{"an MTU that is too small", func(f *DoctorInput) { f.States[0].Status.Interfaces[0].MTU = 1200 }, CheckMTU, "interface eth0 on node node-1 has an MTU of 1200: IPv6 and the speakers need 1280"},
+		{"speakers that do not report the MTU", func(f *DoctorInput) {
+			for i := range f.States {
+				f.States[i].Status.Interfaces[0].MTU = 0
+			}
+		}, "", "-  MTU: not checked: no speaker reports the MTU of an interface"},
 		{"no stack", func(f *DoctorInput) { f.Stack = nil }, CheckInstallation, "create it"},
 		{"a stack that is not Ready", func(f *DoctorInput) {
 			f.Stack.Status.Conditions[0] = status("Ready", "False", "RolledBack", "on node-1")
@@ -94,7 +147,7 @@ func TestDoctor(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := healthy()
+			f := healthy(t)
 			tt.change(f)
 			c := Doctor(f)
 			var text strings.Builder
@@ -110,5 +163,47 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("healthy %v, and printed\n%s\nwant %q", c.Healthy, &text, tt.part)
 			}
 		})
+	}
+}
+
+// TestDoctor_Golden: docs/kubectl.md shows the second file.
+func TestDoctor_Golden(t *testing.T) {
+	for name, change := range map[string]func(*DoctorInput){
+		"healthy": func(*DoctorInput) {},
+		"problems": func(f *DoctorInput) {
+			f.Nodes[2].Status.NodeInfo.KernelVersion = "4.18.0-553.el8"
+			f.ServiceProxy = "mode: ipvs\n"
+			f.States[2].Status.Interfaces[0].MTU = 9000
+			role := roleNamed(f.RBAC, "lbstack-speaker")
+			role.Rules = role.Rules[1:]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := healthy(t)
+			change(f)
+			c := Doctor(f)
+			var text strings.Builder
+			if err := c.Print(&text); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "doctor-"+name+".txt", text.String())
+		})
+	}
+}
+
+// TestDocs_ShowsTheOutput: blocks of docs/kubectl.md are what the tests of this package have printed.
+func TestDocs_ShowsTheOutput(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "kubectl.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"doctor-problems.txt", "plan-docs.txt"} {
+		text, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "\n```\n"+string(text)+"```\n") {
+			t.Errorf("docs/kubectl.md has no block with %s:\n%s", file, text)
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package preflight decides whether a version of lbstack can work in a cluster, from facts about the cluster
 // before anything in it is changed. It reads nothing itself. The operator calls it, and kubectl lbstack
-// doctor for the version of Kubernetes.
+// doctor for the version of Kubernetes and the schemas.
 package preflight
 
 import (

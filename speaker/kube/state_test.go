@@ -225,13 +225,16 @@ func TestStatusIsOneThatTheAPIServerTakes(t *testing.T) {
 		subnets = append(subnets, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
 	}
 	for i := range 1000 {
-		r.Links = append(r.Links, layer2.Link{Name: fmt.Sprint("eth", i), Prefixes: subnets})
+		r.Links = append(r.Links, layer2.Link{Name: fmt.Sprint("eth", i), Prefixes: subnets, MTU: 9000})
 		r.Problems = append(r.Problems, strings.Repeat("bad", 100))
 		r.Missing = append(r.Missing, lb.NodeName(fmt.Sprint("node", i)))
 	}
 	got := desiredStatus(&v1beta1.SpeakerState{}, r, RoutingState{}, nil)
 	if n := len(got.Conditions[0].Message); n > 32768 || len(got.Interfaces) > 256 || len(got.MissingSpeakers) != 256 {
 		t.Errorf("got a message of %d bytes, %d interfaces and %d missing speakers, want at most 32768, 256 and 256", n, len(got.Interfaces), len(got.MissingSpeakers))
+	}
+	if mtu := got.Interfaces[0].MTU; mtu != 9000 {
+		t.Errorf("got an MTU of %d, want 9000", mtu)
 	}
 	if first := got.Interfaces[0].Subnets; len(first) != 32 || first[31] != "10.31.0.0/16" {
 		t.Errorf("subnets: got %v, want the first 32", first)

@@ -76,7 +76,7 @@ func desiredStatus(state *v1beta1.SpeakerState, r layer2.Report, routing Routing
 }
 
 func speakerInterface(link layer2.Link) v1beta1.SpeakerInterface {
-	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String()}
+	i := v1beta1.SpeakerInterface{Name: v1beta1.InterfaceName(link.Name), HardwareAddress: link.Hardware.String(), MTU: int32(min(max(link.MTU, 0), math.MaxInt32))}
 	if link.IPv4 {
 		i.Families = append(i.Families, lb.IPv4.String())
 	}

@@ -19,6 +19,8 @@ type Link struct {
 	Index int
 	// Hardware is its MAC address.
 	Hardware net.HardwareAddr
+	// MTU is the length of the longest packet that the interface sends, in bytes; 0 for links of other nodes.
+	MTU int
 	// Internal means that the interface leads to the node's own pods or containers,
 	// not to a network of the machine.
 	Internal bool

@@ -80,7 +80,7 @@ func linksOf(s netstate.State, node netip.Addr) (links []layer2.Link) {
 
 func newLink(l netlink.Link, addresses []netstate.Address, node netip.Addr) layer2.Link {
 	attrs := l.Attrs()
-	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr)}
+	link := layer2.Link{Name: attrs.Name, Index: attrs.Index, Hardware: slices.Clone(attrs.HardwareAddr), MTU: attrs.MTU}
 	setAddresses(&link, addresses)
 	link.Internal = leadsInside(l, link.Prefixes) && !hasAddress(addresses, node)
 	return link

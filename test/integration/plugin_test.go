@@ -115,6 +115,7 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 	metallb(b)
 	asked(b)
 	checking := slices.Concat(installation, []string{"list nodes", "list deployments.apps", "list daemonsets.apps", "list pods"})
+	roles := []string{"list clusterroles.rbac.authorization.k8s.io", "list clusterrolebindings.rbac.authorization.k8s.io", "list roles.rbac.authorization.k8s.io", "list rolebindings.rbac.authorization.k8s.io"}
 	loadBalancers := []string{"list deployments.apps", "list daemonsets.apps", "list pods"}
 	tests := []struct {
 		name, line string
@@ -127,8 +128,8 @@ func TestPlugin_CommandsNeedExactlyTheirRights(t *testing.T) {
 		{"why", "why web", slices.Concat(installation, announcing), 0, "web is announced"},
 		{"who", "who web", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io"), 0, "10.9.4.1   pool   InUse"},
 		{"who, asking the network", "who 10.9.4.1 --probe --from plugin-1", append(slices.Clone(installation), "list speakerrouteslices.lbstack.io", "get daemonsets.apps", "create,get,delete pods"), 0, "No other host answers"},
-		{"doctor", "doctor", append(slices.Clone(checking), "get configmaps"), 1, "ok Kubernetes"},
-		// The answer of doctor, with the right to configmaps that it lacks, is in the archive.
+		{"doctor", "doctor", slices.Concat(checking, roles, []string{"get configmaps"}), 1, "ok Kubernetes"},
+		// The answer of doctor, with the rights to configmaps and roles that it lacks, is in the archive.
 		{"support-bundle", "support-bundle -o -", slices.Concat(checking, []string{
 			"list loadbalancerstacks.lbstack.io", "list services", "list l2advertisements.lbstack.io", "list bgpadvertisements.lbstack.io", "list bfdprofiles.lbstack.io", "list communities.lbstack.io", "list speakerrouteslices.lbstack.io",
 			"list endpointslices.discovery.k8s.io", "list events.events.k8s.io", "get pods/log",

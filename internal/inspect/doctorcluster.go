@@ -1,0 +1,99 @@
+package inspect
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lbstack/lbstack/api/v1beta1"
+	"github.com/lbstack/lbstack/internal/apiconv"
+	"github.com/lbstack/lbstack/internal/bounded"
+	"github.com/lbstack/lbstack/internal/preflight"
+)
+
+// crdProblems checks that the API server serves the kinds of lbstack with all fields that this version uses.
+func crdProblems(f *DoctorInput) []string {
+	if f.Schemas == nil || f.otherVersion() != "" {
+		return nil
+	}
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		return []string{fmt.Sprintf("the kinds of lbstack cannot be read: %v: this is a fault of the plugin: report it", err)}
+	}
+	if problem, message := preflight.Check(preflight.Facts{Served: f.Schemas, Needed: apiconv.NeededSchemas(scheme), Version: f.Plugin}); problem != preflight.None {
+		return []string{message + ": " + f.reinstallCommand()}
+	}
+	return nil
+}
+
+// whySchemasUnknown returns why it is not known whether the CustomResourceDefinitions are those of the version in the cluster; empty if
+// it is known.
+func (f *DoctorInput) whySchemasUnknown() string {
+	if f.Schemas == nil {
+		return "the API server publishes no schemas"
+	}
+	return f.whyNeedsUnknown()
+}
+
+// leastMTU is the least MTU of an interface that IPv6 works with (RFC 8200 section 5), in bytes. The datagrams between speakers
+// fit into it.
+const leastMTU = 1280
+
+// mtuProblems checks the MTU of the interfaces on which speakers can announce addresses. If interfaces of one network have
+// different ones, frames that are too long for the receiver are lost without a report to the sender.
+func mtuProblems(f *DoctorInput) (problems []string) {
+	networks := map[string]map[int32][]string{} // interfaces with their nodes, by subnet and MTU
+	for i := range f.States {
+		for _, in := range f.States[i].Status.Interfaces {
+			if in.MTU == 0 {
+				continue
+			}
+			where := fmt.Sprintf("%s on node %s", in.Name, f.States[i].Name)
+			if in.MTU < leastMTU {
+				problems = append(problems, fmt.Sprintf("interface %s has an MTU of %d: IPv6 and the speakers need %d: ip link set dev %s mtu 1500", where, in.MTU, leastMTU, in.Name))
+				continue
+			}
+			for _, subnet := range in.Subnets {
+				if networks[subnet] == nil {
+					networks[subnet] = map[int32][]string{}
+				}
+				networks[subnet][in.MTU] = append(networks[subnet][in.MTU], where)
+			}
+		}
+	}
+	for _, subnet := range slices.Sorted(maps.Keys(networks)) {
+		if len(networks[subnet]) > 1 {
+			problems = append(problems, differentMTUsMessage(subnet, networks[subnet]))
+		}
+	}
+	return problems
+}
+
+// maxListedInterfaces bounds how many interfaces of one MTU a sentence lists.
+const maxListedInterfaces = 5
+
+// differentMTUsMessage returns a sentence about the interfaces of a network with different MTUs.
+func differentMTUsMessage(subnet string, interfaces map[int32][]string) string {
+	sizes := slices.Sorted(maps.Keys(interfaces))
+	var parts []string
+	for _, mtu := range sizes {
+		parts = append(parts, fmt.Sprintf("%d (%s)", mtu, bounded.Names(interfaces[mtu], maxListedInterfaces)))
+	}
+	return fmt.Sprintf("interfaces in subnet %s have different MTUs: %s: longer frames are lost where the MTU is less, so that connections can stall after an address has moved: give all the same one, such as ip link set dev INTERFACE mtu %d",
+		subnet, strings.Join(parts, ", "), sizes[0])
+}
+
+// whyMTUUnknown returns why the MTU of no interface is known; empty if one is known.
+func (f *DoctorInput) whyMTUUnknown() string {
+	for i := range f.States {
+		for _, in := range f.States[i].Status.Interfaces {
+			if in.MTU > 0 {
+				return ""
+			}
+		}
+	}
+	return "no speaker reports the MTU of an interface"
+}
